@@ -1,0 +1,171 @@
+//! A block device of the kernel: a disk, a partition, a loop device.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use protocol::identity::{DriveIdentity, DriveKind};
+use protocol::units::ByteRange;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::contract::Drive;
+use crate::error::DriveError;
+use crate::image::open_error;
+use crate::ioctl;
+use crate::sysfs::SysfsDevice;
+
+/// How a device is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing is written to it and nothing is set on it.
+    ReadOnly,
+    /// For an export.
+    ReadWrite,
+}
+
+/// A block device, opened with O_DIRECT (no cache between the drive and its digests) and O_EXCL (the
+/// kernel refuses where a mount, swap, or another device holds it, and keeps them away while we work).
+pub struct BlockDevice {
+    path: PathBuf,
+    file: File,
+    identity: DriveIdentity,
+}
+
+impl BlockDevice {
+    /// Opens the device at `path`.
+    pub fn open(path: &Path, access: Access) -> Result<Self, DriveError> {
+        let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+        let sysfs = SysfsDevice::find(number);
+        let file = open_exclusively(path, access, sysfs.as_ref())?;
+        let failed = |errno: Errno| DriveError::from_io("examine", path, ByteRange::new(0, 0), errno);
+        let size = ioctl::device_size_bytes(&file).map_err(failed)?;
+        let sector_size = ioctl::logical_sector_size_bytes(&file).map_err(failed)?;
+        if size == 0 {
+            return Err(DriveError::NoMedium { path: path.to_owned() });
+        }
+        let is_loop = sysfs.as_ref().is_some_and(|device| device.loop_backing_file().is_some());
+        let identity = DriveIdentity {
+            path: path.display().to_string(),
+            kind: if is_loop { DriveKind::Loop } else { DriveKind::Device },
+            serial: sysfs.as_ref().and_then(SysfsDevice::serial),
+            model: sysfs.as_ref().and_then(SysfsDevice::model),
+            size,
+            sector_size,
+            partition_table_id: None,
+            content_sample: None,
+            modified_unix_nanoseconds: None,
+        };
+        Ok(BlockDevice {
+            path: path.to_owned(),
+            file,
+            identity,
+        })
+    }
+
+    /// What an operator types to confirm writing to the device at `path`: its serial number, or the
+    /// kernel's name where it has none.
+    pub fn confirmation_word(path: &Path) -> Result<String, DriveError> {
+        let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+        let sysfs = SysfsDevice::find(number);
+        Ok(sysfs
+            .map(|device| device.serial().unwrap_or_else(|| device.kernel_name()))
+            .unwrap_or_else(|| {
+                path.file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default()
+            }))
+    }
+
+    /// The file behind the loop device at `path`, if it is one.
+    pub fn loop_backing_file(path: &Path) -> Option<PathBuf> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+        SysfsDevice::find(number)?.loop_backing_file()
+    }
+
+    /// A device that vanished answers reads with EIO too; its size tells the two apart.
+    fn error(&self, operation: &'static str, range: ByteRange, source: &std::io::Error) -> DriveError {
+        let errno = source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+        if errno == Errno::IO && ioctl::device_size_bytes(&self.file).unwrap_or(0) == 0 {
+            return DriveError::Removed { path: self.path.clone() };
+        }
+        DriveError::from_io(operation, &self.path, range, errno)
+    }
+}
+
+fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) -> Result<File, DriveError> {
+    let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .custom_flags(flags.bits() as i32);
+    options
+        .open(path)
+        .map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::BUSY) => {
+                let holder = sysfs
+                    .and_then(SysfsDevice::holder)
+                    .unwrap_or_else(|| "another program holds it".to_owned());
+                DriveError::Refused(format!(
+                    "the drive `{}` is in use: {holder}; release it and repeat the command",
+                    path.display()
+                ))
+            }
+            Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => DriveError::ReadOnly {
+                path: path.to_owned(),
+                reason: "the kernel, or a switch on the drive, forbids writing",
+            },
+            Some(Errno::NOMEDIUM) => DriveError::NoMedium { path: path.to_owned() },
+            Some(Errno::NXIO | Errno::NODEV) => DriveError::Removed { path: path.to_owned() },
+            _ => open_error(path, error),
+        })
+}
+
+impl Drive for BlockDevice {
+    fn identity(&self) -> &DriveIdentity {
+        &self.identity
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
+        let range = ByteRange::new(offset, buffer.len() as u64);
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                let end = ioctl::device_size_bytes(&self.file).unwrap_or(0);
+                DriveError::Shrunk {
+                    path: self.path.clone(),
+                    end,
+                    size: self.identity.size,
+                }
+            }
+            _ => self.error("read", range, &error),
+        })
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DriveError> {
+        let range = ByteRange::new(offset, bytes.len() as u64);
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|error| self.error("write", range, &error))
+    }
+
+    fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
+        if range.length == 0 {
+            return Ok(());
+        }
+        match ioctl::zero_out(&self.file, range) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => crate::contract::write_zeros(self, range),
+            Err(errno) => Err(self.error("zero", range, &errno.into())),
+        }
+    }
+
+    fn sync(&self) -> Result<(), DriveError> {
+        self.file
+            .sync_data()
+            .map_err(|error| self.error("sync", ByteRange::new(0, self.identity.size), &error))
+    }
+}

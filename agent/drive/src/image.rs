@@ -1,0 +1,283 @@
+//! A raw image: a plain file that is byte for byte a drive.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use protocol::identity::{DriveIdentity, DriveKind};
+use protocol::units::ByteRange;
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use crate::contract::{Drive, TargetContent};
+use crate::error::DriveError;
+
+/// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it, and
+/// written ones go out at once. A copier that reads a drive once must not push out everybody else's
+/// cache. rustix has no name for it yet.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+/// What is appended to the name of an image that is not whole yet.
+pub const PARTIAL_SUFFIX: &str = ".partial";
+
+/// A plain file as a drive.
+pub struct ImageDrive {
+    path: PathBuf,
+    file: File,
+    identity: DriveIdentity,
+    /// Where the file is moved to when it is whole.
+    rename_to: Option<PathBuf>,
+    content: TargetContent,
+    dontcache_works: AtomicBool,
+}
+
+impl ImageDrive {
+    /// Opens an image for reading only.
+    pub fn open_source(path: &Path) -> Result<Self, DriveError> {
+        let file = File::open(path).map_err(|error| open_error(path, error))?;
+        Self::new(path, path, file, None, TargetContent::Unknown)
+    }
+
+    /// Opens an existing image for writing; its size stays.
+    pub fn open_target(path: &Path) -> Result<Self, DriveError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| open_error(path, error))?;
+        Self::new(path, path, file, None, TargetContent::Unknown)
+    }
+
+    /// Makes an image of `size_bytes` zeros at `path`, or goes on with one that was begun. It is
+    /// called `path.partial` until [`Drive::finish`].
+    pub fn create_target(path: &Path, size_bytes: u64) -> Result<Self, DriveError> {
+        let partial = partial_path(path);
+        let failed = |source| DriveError::Io {
+            operation: "create",
+            path: partial.clone(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&partial)
+            .map_err(failed)?;
+        let content = match file.metadata().map_err(failed)?.len() {
+            0 => TargetContent::KnownZero,
+            _ => TargetContent::Unknown,
+        };
+        file.set_len(size_bytes).map_err(failed)?;
+        Self::new(path, &partial.clone(), file, Some(path.to_owned()), content)
+    }
+
+    fn new(
+        shown_path: &Path,
+        path: &Path,
+        file: File,
+        rename_to: Option<PathBuf>,
+        content: TargetContent,
+    ) -> Result<Self, DriveError> {
+        let metadata = file.metadata().map_err(|source| DriveError::Io {
+            operation: "examine",
+            path: path.to_owned(),
+            source,
+        })?;
+        let identity = DriveIdentity {
+            path: shown_path.display().to_string(),
+            kind: DriveKind::Image,
+            serial: None,
+            model: None,
+            size: metadata.len(),
+            sector_size: 512,
+            partition_table_id: None,
+            content_sample: None,
+            modified_unix_nanoseconds: Some(modified_unix_nanoseconds(&metadata)),
+        };
+        let path = path.to_owned();
+        Ok(ImageDrive {
+            path,
+            file,
+            identity,
+            rename_to,
+            content,
+            dontcache_works: AtomicBool::new(true),
+        })
+    }
+
+    /// Runs `call` with RWF_DONTCACHE as long as the file system knows it.
+    fn with_dontcache<T>(&self, mut call: impl FnMut(ReadWriteFlags) -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+        if self.dontcache_works.load(Ordering::Relaxed) {
+            match call(DONTCACHE) {
+                Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => self.dontcache_works.store(false, Ordering::Relaxed),
+                other => return other,
+            }
+        }
+        call(ReadWriteFlags::empty())
+    }
+
+    fn error(&self, operation: &'static str, range: ByteRange, errno: Errno) -> DriveError {
+        DriveError::from_io(operation, &self.path, range, errno)
+    }
+}
+
+fn modified_unix_nanoseconds(metadata: &std::fs::Metadata) -> i64 {
+    metadata
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.mtime_nsec())
+}
+
+/// The name of an image that is not whole yet.
+pub fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PARTIAL_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// Names the failure of opening `path`.
+pub(crate) fn open_error(path: &Path, error: io::Error) -> DriveError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => DriveError::NotFound { path },
+        io::ErrorKind::PermissionDenied => DriveError::Permission { path },
+        _ => DriveError::Io {
+            operation: "open",
+            path,
+            source: error,
+        },
+    }
+}
+
+impl Drive for ImageDrive {
+    fn identity(&self) -> &DriveIdentity {
+        &self.identity
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let position = offset + done as u64;
+            let rest = &mut buffer[done..];
+            let length = rest.len() as u64;
+            let read =
+                self.with_dontcache(|flags| rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], position, flags));
+            match read {
+                Ok(0) => {
+                    return Err(DriveError::Shrunk {
+                        path: self.path.clone(),
+                        end: position,
+                        size: self.identity.size,
+                    });
+                }
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", ByteRange::new(position, length), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> Result<Option<ByteRange>, DriveError> {
+        let size = self.identity.size;
+        if offset >= size {
+            return Ok(None);
+        }
+        let rest = ByteRange::new(offset, size - offset);
+        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            // Past the last data; also what a file that shrank says, so its size is looked at.
+            Err(Errno::NXIO) => {
+                let now = self.file.metadata().map_or(0, |metadata| metadata.len());
+                return if now < size {
+                    Err(DriveError::Shrunk {
+                        path: self.path.clone(),
+                        end: now,
+                        size,
+                    })
+                } else {
+                    Ok(None)
+                };
+            }
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(rest)),
+            Err(errno) => return Err(self.error("find the data of", rest, errno)),
+        };
+        let end = seek(&self.file, SeekFrom::Hole(start)).map_err(|errno| self.error("find the holes of", rest, errno))?;
+        Ok((start < size).then(|| ByteRange::new(start, end.min(size) - start)))
+    }
+
+    fn target_content(&self) -> TargetContent {
+        self.content
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DriveError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let position = offset + done as u64;
+            let rest = &bytes[done..];
+            let written = self.with_dontcache(|flags| rustix::io::pwritev2(&self.file, &[IoSlice::new(rest)], position, flags));
+            match written {
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("write", ByteRange::new(position, rest.len() as u64), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
+        if range.length == 0 {
+            return Ok(());
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, range.offset, range.length) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => crate::contract::write_zeros(self, range),
+            Err(errno) => Err(self.error("zero", range, errno)),
+        }
+    }
+
+    fn sync(&self) -> Result<(), DriveError> {
+        self.file
+            .sync_data()
+            .map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOSPC | Errno::DQUOT) => DriveError::NoSpace { path: self.path.clone() },
+                _ => DriveError::Io {
+                    operation: "sync",
+                    path: self.path.clone(),
+                    source,
+                },
+            })
+    }
+
+    fn finish(&self) -> Result<(), DriveError> {
+        let failed = |source| DriveError::Io {
+            operation: "finish",
+            path: self.path.clone(),
+            source,
+        };
+        self.file.sync_all().map_err(failed)?;
+        if let Some(target) = &self.rename_to {
+            std::fs::rename(&self.path, target).map_err(failed)?;
+            let folder = target
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn was_modified(&self) -> Result<bool, DriveError> {
+        let metadata = self.file.metadata().map_err(|source| DriveError::Io {
+            operation: "examine",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(metadata.len() != self.identity.size
+            || Some(modified_unix_nanoseconds(&metadata)) != self.identity.modified_unix_nanoseconds)
+    }
+}

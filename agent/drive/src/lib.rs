@@ -1,0 +1,46 @@
+//! Reach a drive: a block device, a loop device, a raw image, or a simulated drive.
+//!
+//! # What is here
+//! | module | what it holds |
+//! |---|---|
+//! | [`contract`] | the trait [`Drive`] and what each operation promises |
+//! | [`mod@open`] | from a path to a drive: as a source, or as a target with its safety rules |
+//! | [`image`] | a plain file, byte for byte a drive |
+//! | [`device`] | a block device of the kernel, loop devices among them |
+//! | [`simulated`] | a drive that is computed from a profile |
+//! | [`identify`] | content samples and the identity of a partition table |
+//! | [`aligned`] | memory that the kernel can read into directly; all `unsafe` but the ioctls' |
+//! | [`zero`] | is this all zeros? |
+//!
+//! # How it fails
+//! Every operation returns a [`DriveError`], named by what the caller can do about it. A read is
+//! whole or it failed: a short read is never data.
+//!
+//! # What may block
+//! Everything: this is plain positional blocking I/O, made for threads of their own. Nothing here
+//! can be interrupted; whoever must not hang watches from outside (the copy engine does).
+//!
+//! # What is written
+//! A source is opened read-only and nothing is ever set on it. A target is opened exclusively. What
+//! was written is durable when [`Drive::sync`] returned, not before: a dead drive still says Ok to a
+//! write.
+
+pub mod aligned;
+pub mod contract;
+pub mod device;
+pub mod error;
+pub mod identify;
+pub mod image;
+mod ioctl;
+pub mod open;
+pub mod simulated;
+mod sysfs;
+pub mod zero;
+
+#[cfg(test)]
+mod conformance;
+
+pub use aligned::AlignedBuffer;
+pub use contract::{Drive, TargetContent};
+pub use error::DriveError;
+pub use open::{Confirmation, TargetRequest, open_source, open_target};

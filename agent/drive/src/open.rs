@@ -1,0 +1,253 @@
+//! From a path to a drive.
+//!
+//! | path | as a source | as a target |
+//! |---|---|---|
+//! | `*.toml` | simulated drive | refused: it is computed |
+//! | block device | read-only, exclusive | exclusive, after confirmation |
+//! | file | image | image, written in place |
+//! | nothing | not found | a new image, but never under /dev |
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::contract::Drive;
+use crate::device::{Access, BlockDevice};
+use crate::error::DriveError;
+use crate::image::{ImageDrive, open_error, partial_path};
+use crate::simulated::SimulatedDrive;
+
+enum Place {
+    Profile,
+    Device,
+    File,
+    Nothing,
+}
+
+fn examine(path: &Path) -> Result<Place, DriveError> {
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Place::Nothing),
+        other => other.map_err(|error| open_error(path, error))?,
+    };
+    let kind = metadata.file_type();
+    let not_a_drive = |what| {
+        Err(DriveError::NotADrive {
+            path: path.to_owned(),
+            what,
+        })
+    };
+    if kind.is_block_device() {
+        Ok(Place::Device)
+    } else if kind.is_dir() {
+        not_a_drive("a directory")
+    } else if !kind.is_file() {
+        not_a_drive(if kind.is_char_device() {
+            "a character device"
+        } else {
+            "a pipe or socket"
+        })
+    } else if path.extension().is_some_and(|extension| extension == "toml") {
+        Ok(Place::Profile)
+    } else {
+        Ok(Place::File)
+    }
+}
+
+/// Opens a drive to read from. Nothing is written to it, and nothing is set on it.
+pub fn open_source(path: &Path) -> Result<Arc<dyn Drive>, DriveError> {
+    Ok(match examine(path)? {
+        Place::Profile => Arc::new(SimulatedDrive::open(path)?),
+        Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
+        Place::File => Arc::new(ImageDrive::open_source(path)?),
+        Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
+    })
+}
+
+/// How an operator confirms that a device may be overwritten.
+pub enum Confirmation<'ask> {
+    /// By the word given beforehand.
+    Word(&'ask str),
+    /// By typing the word when asked; the argument is what is asked, with the word in it.
+    Ask(&'ask dyn Fn(&str) -> Option<String>),
+    /// Not at all: devices are refused.
+    None,
+}
+
+/// What an export asks of its target.
+pub struct TargetRequest<'ask> {
+    /// Bytes that will be written.
+    pub needed_bytes: u64,
+    /// How a device is confirmed.
+    pub confirmation: Confirmation<'ask>,
+}
+
+/// Opens a drive to write on, when every safety rule allows it; else nothing was touched.
+pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn Drive>, DriveError> {
+    let drive: Arc<dyn Drive> = match examine(path)? {
+        Place::Profile => {
+            let reason = "a simulated drive is computed; export onto an image or a device";
+            return Err(DriveError::ReadOnly {
+                path: path.to_owned(),
+                reason,
+            });
+        }
+        Place::Device => {
+            let device = BlockDevice::open(path, Access::ReadWrite)?;
+            require_size(path, &device, request.needed_bytes)?;
+            confirm(path, &device, &request.confirmation)?;
+            Arc::new(device)
+        }
+        Place::File => Arc::new(ImageDrive::open_target(path)?),
+        Place::Nothing if path.starts_with("/dev") => return Err(DriveError::NotFound { path: path.to_owned() }),
+        Place::Nothing => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                return Err(DriveError::NotFound { path: folder.to_owned() });
+            }
+            Arc::new(ImageDrive::create_target(path, request.needed_bytes)?)
+        }
+    };
+    require_size(path, &*drive, request.needed_bytes)?;
+    Ok(drive)
+}
+
+fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), DriveError> {
+    let size = drive.size_bytes();
+    if size < needed {
+        Err(DriveError::TooSmall {
+            path: path.to_owned(),
+            size,
+            needed,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -> Result<(), DriveError> {
+    let word = BlockDevice::confirmation_word(path)?;
+    let identity = device.identity();
+    let description = format!(
+        "`{}` ({}, {}, serial {word})",
+        path.display(),
+        identity.model.as_deref().unwrap_or("unknown model"),
+        protocol::units::ByteSize(identity.size),
+    );
+    let given = match confirmation {
+        Confirmation::Word(given) => Some((*given).to_owned()),
+        Confirmation::Ask(ask) => ask(&format!(
+            "Everything on {description} will be overwritten. Type {word} to go on: "
+        )),
+        Confirmation::None => None,
+    };
+    match given {
+        Some(given) if given.trim() == word => Ok(()),
+        Some(given) => Err(DriveError::Refused(format!(
+            "`{}` is not the drive {description}: nothing was written",
+            given.trim()
+        ))),
+        None => Err(DriveError::Refused(format!(
+            "writing to {description} was not confirmed: repeat the command with `--confirm {word}`"
+        ))),
+    }
+}
+
+/// Whether two paths lead to the same bytes: one file, one device, or a loop device and its file.
+/// The names of begun images count too.
+pub fn is_same_storage(first: &Path, second: &Path) -> bool {
+    let names = |path: &Path| {
+        let backing = BlockDevice::loop_backing_file(path);
+        [Some(path.to_owned()), Some(partial_path(path)), backing]
+            .into_iter()
+            .flatten()
+            .filter_map(|path| {
+                let metadata = std::fs::metadata(path).ok()?;
+                let device = metadata.file_type().is_block_device().then(|| metadata.rdev());
+                Some(device.map_or((metadata.dev(), metadata.ino()), |device| (device, 0)))
+            })
+    };
+    let first: Vec<_> = names(first).collect();
+    names(second).any(|name| first.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(needed_bytes: u64) -> TargetRequest<'static> {
+        TargetRequest {
+            needed_bytes,
+            confirmation: Confirmation::None,
+        }
+    }
+
+    #[test]
+    fn what_is_no_drive_is_said_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            open_source(folder.path()),
+            Err(DriveError::NotADrive { what: "a directory", .. })
+        ));
+        assert!(matches!(
+            open_source(Path::new("/dev/null")),
+            Err(DriveError::NotADrive {
+                what: "a character device",
+                ..
+            })
+        ));
+        assert!(matches!(
+            open_source(&folder.path().join("missing")),
+            Err(DriveError::NotFound { .. })
+        ));
+    }
+
+    #[test]
+    fn a_file_is_never_made_where_a_device_was_meant() {
+        let missing = Path::new("/dev/no-such-drive-here");
+        assert!(matches!(
+            open_target(missing, &request(512)),
+            Err(DriveError::NotFound { .. })
+        ));
+        assert!(!missing.exists());
+    }
+
+    #[test]
+    fn a_target_that_is_too_small_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.img");
+        std::fs::write(&path, [7; 512]).unwrap();
+        assert!(matches!(
+            open_target(&path, &request(513)),
+            Err(DriveError::TooSmall {
+                size: 512,
+                needed: 513,
+                ..
+            })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 512]);
+    }
+
+    #[test]
+    fn a_new_image_has_its_name_only_when_it_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.img");
+        let drive = open_target(&path, &request(1024)).unwrap();
+        drive.write_at(&[1; 512], 512).unwrap();
+        assert!(!path.exists());
+        drive.finish().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [[0; 512], [1; 512]].concat());
+    }
+
+    #[test]
+    fn the_same_file_under_two_names_is_the_same_storage() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        std::fs::write(&one, "x").unwrap();
+        std::os::unix::fs::symlink(&one, &two).unwrap();
+        assert!(is_same_storage(&one, &two));
+        assert!(!is_same_storage(&one, folder.path()));
+    }
+}

@@ -1,0 +1,145 @@
+//! Who a drive is: a set of facts, and when two sets mean the same drive.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
+
+/// How a drive is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DriveKind {
+    /// A block device of the kernel.
+    Device,
+    /// A loop device: a file that the kernel shows as a block device.
+    Loop,
+    /// A raw image: a plain file, byte for byte a drive.
+    Image,
+    /// A drive that is computed from a profile.
+    Simulated,
+}
+
+/// What is known of a drive. A journal is bound to the whole set, since each single fact lies
+/// sometimes: USB bridges report serials of their own, and two drives may share a model and a size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveIdentity {
+    /// Where it was found. Not part of the comparison: a drive may be docked anywhere.
+    pub path: String,
+    /// How it is reached.
+    pub kind: DriveKind,
+    /// What the drive says its serial number is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// What the drive says its model is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Size in bytes.
+    pub size: u64,
+    /// Logical sector size in bytes.
+    pub sector_size: u64,
+    /// The disk identifier of its GPT, or the disk signature of its MBR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_table_id: Option<String>,
+    /// SHA-256 over sectors sampled across the drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_sample: Option<Sha256Digest>,
+    /// For an image, when its file was last written, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_unix_nanoseconds: Option<i64>,
+}
+
+/// Whether what is recorded of one drive holds for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sameness {
+    /// The same drive with the same content.
+    Same,
+    /// The same content under another serial or model: a bridge that lies, or a clone. May go on.
+    SameContentOtherName,
+    /// Another size, sector size, partition table or content: nothing recorded may be trusted.
+    Different(&'static str),
+}
+
+impl DriveIdentity {
+    /// Compares what was recorded (`self`) with what is docked now.
+    pub fn compare(&self, now: &DriveIdentity) -> Sameness {
+        if self.size != now.size {
+            return Sameness::Different("its size is another");
+        }
+        if self.sector_size != now.sector_size {
+            return Sameness::Different("its sector size is another");
+        }
+        if self.partition_table_id != now.partition_table_id {
+            return Sameness::Different("its partition table is another");
+        }
+        if self.content_sample != now.content_sample {
+            return Sameness::Different("its content is another");
+        }
+        if self.serial == now.serial && self.model == now.model {
+            Sameness::Same
+        } else {
+            Sameness::SameContentOtherName
+        }
+    }
+
+    /// A short name for messages: the serial where there is one, else the path.
+    pub fn label(&self) -> &str {
+        self.serial.as_deref().unwrap_or(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drive() -> DriveIdentity {
+        DriveIdentity {
+            path: "/dev/sdb".into(),
+            kind: DriveKind::Device,
+            serial: Some("S1".into()),
+            model: Some("M".into()),
+            size: 1 << 30,
+            sector_size: 512,
+            partition_table_id: None,
+            content_sample: Some(Sha256Digest::of(b"content")),
+            modified_unix_nanoseconds: None,
+        }
+    }
+
+    #[test]
+    fn a_drive_in_another_bay_is_the_same_drive() {
+        assert_eq!(
+            drive().compare(&DriveIdentity {
+                path: "/dev/sdx".into(),
+                ..drive()
+            }),
+            Sameness::Same
+        );
+    }
+
+    #[test]
+    fn a_bridge_that_changes_the_serial_does_not_stop_a_resume() {
+        assert_eq!(
+            drive().compare(&DriveIdentity { serial: None, ..drive() }),
+            Sameness::SameContentOtherName
+        );
+    }
+
+    #[test]
+    fn the_same_serial_with_other_content_is_another_drive() {
+        let other = DriveIdentity {
+            content_sample: Some(Sha256Digest::of(b"other")),
+            ..drive()
+        };
+        assert!(matches!(drive().compare(&other), Sameness::Different(_)));
+        assert!(matches!(
+            drive().compare(&DriveIdentity { size: 1, ..drive() }),
+            Sameness::Different(_)
+        ));
+        assert!(matches!(
+            drive().compare(&DriveIdentity {
+                sector_size: 4096,
+                ..drive()
+            }),
+            Sameness::Different(_)
+        ));
+    }
+}

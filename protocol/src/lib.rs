@@ -1,0 +1,33 @@
+//! The words of drive-agent: what its parts say to each other, and to the people who run it.
+//!
+//! Everything here is a value or a pure function. There is no I/O, no clock, no lock and no
+//! `async`; time comes in as an argument. So every rule can be tested by calling it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`units`] | bytes, ranges, rates, and the cutting of a drive into chunks |
+//! | [`digest`] | SHA-256 of a chunk, and the root over all of them |
+//! | [`manifest`] | the one format of manifests and journals: lines, records, replay |
+//! | [`identity`] | who a drive is, as a set of facts, and when two sets mean one drive |
+//! | [`stop`] | why a transfer was stopped, in order of severity |
+//! | [`outcome`] | how a transfer ended, and its exit code |
+//! | [`receipt`] | what a stopped transfer did and did not do, by byte range |
+//! | [`result`] | the document that `import`, `export` and `verify` print |
+//! | [`progress`] | what the copy engine tells while it works |
+//! | [`limits`] | every limit of the formats, with the sums behind it |
+//!
+//! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
+//! *store*; a *chunk* is the unit of copying, hashing, journalling and cancelling; the *manifest*
+//! lists all chunks of a transfer; the *journal* is a manifest being written; the *receipt* is what
+//! a transfer leaves that did not complete.
+
+pub mod digest;
+pub mod identity;
+pub mod limits;
+pub mod manifest;
+pub mod outcome;
+pub mod progress;
+pub mod receipt;
+pub mod result;
+pub mod stop;
+pub mod units;

@@ -1,0 +1,36 @@
+//! Every limit of the formats, in one list, with the sums behind it.
+
+/// Kibibyte, in bytes.
+pub const KIB: u64 = 1 << 10;
+/// Mebibyte, in bytes.
+pub const MIB: u64 = 1 << 20;
+/// Gibibyte, in bytes.
+pub const GIB: u64 = 1 << 30;
+
+/// Chunk size when nobody chose one. 8 MiB is where peers settled for blob storage: large enough
+/// to hide a round trip, small enough that a cancel drains within a second.
+pub const CHUNK_SIZE_DEFAULT_BYTES: u64 = 8 * MIB;
+
+/// Smallest chunk: one sector of the smallest kind. Below it a record would outweigh its data.
+pub const CHUNK_SIZE_MIN_BYTES: u64 = 512;
+
+/// Largest chunk: a block of a block blob may have 4,000 MiB (Azure, Put Block).
+pub const CHUNK_SIZE_MAX_BYTES: u64 = 4000 * MIB;
+
+/// All buffers of a transfer together, when nobody chose.
+pub const MEMORY_DEFAULT_BYTES: u64 = 256 * MIB;
+
+/// Longest line of a manifest. The longest honest one is a chunk whose every other sector is
+/// unreadable: at 8 MiB and 512 bytes a sector 8,192 ranges of at most 48 characters, 393 kB.
+pub const MANIFEST_LINE_MAX_BYTES: usize = 4 << 20;
+
+/// Chunks of one transfer. 2^26 chunks of 8 MiB are 512 TiB, more than twenty of the largest
+/// drives; a file that claims more is damaged or hostile.
+pub const CHUNKS_MAX: u64 = 1 << 26;
+
+/// Progress lines a second, at most, with `--progress json`.
+pub const PROGRESS_LINES_PER_SECOND_MAX: u32 = 5;
+
+const _: () = assert!(CHUNK_SIZE_DEFAULT_BYTES.is_multiple_of(4096));
+const _: () = assert!(CHUNK_SIZE_DEFAULT_BYTES <= CHUNK_SIZE_MAX_BYTES);
+const _: () = assert!(MEMORY_DEFAULT_BYTES >= 4 * CHUNK_SIZE_DEFAULT_BYTES);

@@ -1,0 +1,40 @@
+//! The one format of manifests and journals: JSON lines, each with a checksum of its own.
+//!
+//! ```text
+//! {"type":"header","format":"drive-agent-manifest","version":1,…,"crc32c":"0a1b2c3d"}
+//! {"type":"chunk","offset":0,"length":8388608,"sha256":"…","state":"sent","attempts":1,"crc32c":"…"}
+//! {"type":"chunk","offset":8388608,"length":8388608,"zero":true,"state":"zero","attempts":0,"crc32c":"…"}
+//! {"type":"end","chunks":2,…,"root_sha256":"…","crc32c":"…"}
+//! ```
+//!
+//! A *journal* is a manifest being written: the header, then chunk records in the order in which
+//! they landed, at last a `commit` line when the blob is about to appear. It has no `end`. A
+//! *manifest* has its records in drive order, without gaps, and the `end` line with counts and root.
+//!
+//! The checksum of a line is CRC-32C over everything before `,"crc32c"`. A single changed byte
+//! anywhere is always noticed. A torn last line of a journal is what a crash leaves: it is dropped,
+//! never an error. Damage before the last line is an error: nobody knows what else is wrong.
+//!
+//! Records are small and read one at a time: a manifest of a 22 TB drive has millions of them.
+
+mod line;
+mod read;
+mod record;
+mod replay;
+
+#[cfg(test)]
+mod tests;
+
+pub use line::{Line, LineError, decode, encode};
+pub use read::{ManifestError, ManifestReader};
+pub use record::{ChunkContent, ChunkRecord, ChunkState, DigestAlgorithm, Footer, Header};
+pub use replay::{JournalReplay, Replay, ReplayError};
+
+/// Value of `format` in every header.
+pub const FORMAT: &str = "drive-agent-manifest";
+
+/// The version of the format that this program writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+
+/// What is appended to a blob's name to name its manifest.
+pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";

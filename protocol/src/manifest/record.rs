@@ -1,0 +1,175 @@
+//! The records: header, chunk, end.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::digest::Sha256Digest;
+use crate::identity::DriveIdentity;
+use crate::result::{Direction, Evidence};
+use crate::units::ByteRange;
+
+/// How chunks are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DigestAlgorithm {
+    /// SHA-256.
+    #[serde(rename = "sha256")]
+    Sha256,
+}
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Always [`FORMAT`](super::FORMAT).
+    pub format: String,
+    /// Always [`VERSION`](super::VERSION).
+    pub version: u32,
+    /// A random name of this transfer; the committed blob carries it as metadata, so that a crash
+    /// between commit and bookkeeping is recognised.
+    pub transfer_id: String,
+    /// Which way the bytes go.
+    pub direction: Direction,
+    /// The drive.
+    pub drive: DriveIdentity,
+    /// The blob's address without secrets.
+    pub blob: String,
+    /// On export: which version of the blob, as the store names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob_version: Option<String>,
+    /// Size of the whole, in bytes.
+    pub total_bytes: u64,
+    /// Size of every chunk but the last, in bytes.
+    pub chunk_size_bytes: u64,
+    /// How chunks are hashed.
+    pub digest: DigestAlgorithm,
+    /// How blocks are named at the store, where they have names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_id_scheme: Option<String>,
+    /// When the transfer began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// What a chunk holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkContent {
+    /// Bytes with this digest.
+    Data(Sha256Digest),
+    /// Nothing but zeros.
+    Zero,
+}
+
+impl ChunkContent {
+    /// The digest of a chunk of `length` bytes with this content.
+    pub fn digest(&self, length: u64) -> Sha256Digest {
+        match self {
+            ChunkContent::Data(digest) => *digest,
+            ChunkContent::Zero => Sha256Digest::of_zeros(length),
+        }
+    }
+}
+
+/// How a chunk came to be at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChunkState {
+    /// Its body went over.
+    Sent,
+    /// The target held it already.
+    Reused,
+    /// Zeros that needed no sending.
+    Zero,
+}
+
+/// One chunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ChunkRecordText", into = "ChunkRecordText")]
+pub struct ChunkRecord {
+    /// Where it lies on the drive.
+    pub range: ByteRange,
+    /// What it holds.
+    pub content: ChunkContent,
+    /// How it came to be there.
+    pub state: ChunkState,
+    /// How many requests it took.
+    pub attempts: u32,
+    /// Parts that could not be read and were filled with zeros.
+    pub unreadable: Vec<ByteRange>,
+}
+
+/// The chunk record as it is written.
+#[derive(Serialize, Deserialize)]
+struct ChunkRecordText {
+    offset: u64,
+    length: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<Sha256Digest>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    zero: bool,
+    state: ChunkState,
+    attempts: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<ByteRange>,
+}
+
+impl From<ChunkRecord> for ChunkRecordText {
+    fn from(record: ChunkRecord) -> Self {
+        let (sha256, zero) = match record.content {
+            ChunkContent::Data(digest) => (Some(digest), false),
+            ChunkContent::Zero => (None, true),
+        };
+        ChunkRecordText {
+            offset: record.range.offset,
+            length: record.range.length,
+            sha256,
+            zero,
+            state: record.state,
+            attempts: record.attempts,
+            unreadable: record.unreadable,
+        }
+    }
+}
+
+impl TryFrom<ChunkRecordText> for ChunkRecord {
+    type Error = &'static str;
+
+    fn try_from(text: ChunkRecordText) -> Result<Self, Self::Error> {
+        let content = match (text.sha256, text.zero) {
+            (Some(digest), false) => ChunkContent::Data(digest),
+            (None, true) => ChunkContent::Zero,
+            _ => return Err("a chunk has either `sha256` or `zero: true`"),
+        };
+        if text.length == 0 || text.offset.checked_add(text.length).is_none() {
+            return Err("a chunk has at least one byte and ends below 2^64");
+        }
+        Ok(ChunkRecord {
+            range: ByteRange::new(text.offset, text.length),
+            content,
+            state: text.state,
+            attempts: text.attempts,
+            unreadable: text.unreadable,
+        })
+    }
+}
+
+/// The last line of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Footer {
+    /// How many chunks.
+    pub chunks: u64,
+    /// Size of the whole, in bytes.
+    pub bytes_total: u64,
+    /// Bytes of zero chunks.
+    pub bytes_zero: u64,
+    /// Bytes that could not be read.
+    pub bytes_unreadable: u64,
+    /// SHA-256 over the chunk digests in drive order.
+    pub root_sha256: Sha256Digest,
+    /// SHA-256 of the whole, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sha256: Option<Sha256Digest>,
+    /// The weakest grade over all chunks.
+    pub evidence: Evidence,
+    /// When the transfer ended.
+    #[serde(with = "time::serde::rfc3339")]
+    pub completed_at: OffsetDateTime,
+}

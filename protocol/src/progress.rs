@@ -1,0 +1,58 @@
+//! What the copy engine tells while it works. Libraries emit this; programs print it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a transfer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Checking what a journal or the store already has.
+    Preparing,
+    /// Moving chunks.
+    Copying,
+    /// Asked to stop; chunks in flight are landing.
+    Draining,
+    /// Making the blob appear, or syncing the drive.
+    Committing,
+    /// Reading the target again.
+    Verifying,
+    /// Nothing more will happen.
+    Done,
+}
+
+/// A snapshot of the counters. Bytes count when they are recorded, not when they are sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// Size of the whole, in bytes.
+    pub bytes_total: u64,
+    /// Recorded so far: the sum of the four below, and what an earlier run recorded.
+    pub bytes_done: u64,
+    /// Of those, bytes whose bodies went over in this run.
+    pub bytes_sent: u64,
+    /// Of those, bytes that the target held already.
+    pub bytes_reused: u64,
+    /// Of those, zeros that were never sent.
+    pub bytes_zero: u64,
+    /// Of those, bytes that could not be read.
+    pub bytes_unreadable: u64,
+    /// Requests that had to be repeated.
+    pub retries: u64,
+    /// Seconds since the start.
+    pub elapsed_seconds: f64,
+    /// Bytes a second over the last seconds.
+    pub bytes_per_second: f64,
+    /// Seconds to the end at that rate; absent while nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
+}
+
+/// Something worth one line to a person, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Something is unusual, and the transfer goes on.
+    Warning(String),
+    /// Something a person may want to know.
+    Information(String),
+}

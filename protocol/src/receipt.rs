@@ -1,0 +1,109 @@
+//! What a transfer that did not complete did and did not do, by byte range.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::stop::StopReason;
+use crate::units::{ByteRange, RangeList};
+
+/// Which of the four classes a byte of the drive is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByteClass {
+    /// The target held it when the stop was asked for.
+    LandedBeforeRequest,
+    /// It was in flight then, and landed while draining.
+    LandedAfterRequest,
+    /// It was sent, and nobody can say whether it landed.
+    OutcomeUnknown,
+    /// It was never sent, or could not be read.
+    NeverSent,
+}
+
+/// All bytes of one class.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassRanges {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Where they are, ascending.
+    pub ranges: RangeList,
+}
+
+impl ClassRanges {
+    fn push(&mut self, range: ByteRange) {
+        self.bytes += range.length;
+        self.ranges.push(range);
+    }
+}
+
+/// What is left at the target, and how long it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Residue {
+    /// What it is, for people.
+    pub description: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// How long it stays when nobody touches it; absent where it stays for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lives_days: Option<u32>,
+}
+
+/// The receipt: each byte of the drive is in exactly one class.
+///
+/// Zero and reused bytes count as landed; unreadable ones as never sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// When the stop was asked for, or the fault was seen.
+    #[serde(with = "time::serde::rfc3339")]
+    pub requested_at: OffsetDateTime,
+    /// When the last chunk in flight was accounted for.
+    #[serde(with = "time::serde::rfc3339")]
+    pub drained_at: OffsetDateTime,
+    /// The gravest reason.
+    pub reason: StopReason,
+    /// Held by the target when the stop was asked for.
+    pub landed_before_request: ClassRanges,
+    /// Landed while draining.
+    pub landed_after_request: ClassRanges,
+    /// Sent, with nobody able to say whether it landed.
+    pub outcome_unknown: ClassRanges,
+    /// Never sent, or unreadable.
+    pub never_sent: ClassRanges,
+    /// What is left at the target; absent where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residue: Option<Residue>,
+    /// The command that continues.
+    pub resume: String,
+}
+
+impl Receipt {
+    /// A receipt in which no byte is accounted for yet.
+    pub fn new(reason: StopReason, requested_at: OffsetDateTime, drained_at: OffsetDateTime, resume: String) -> Self {
+        Receipt {
+            requested_at,
+            drained_at,
+            reason,
+            landed_before_request: ClassRanges::default(),
+            landed_after_request: ClassRanges::default(),
+            outcome_unknown: ClassRanges::default(),
+            never_sent: ClassRanges::default(),
+            residue: None,
+            resume,
+        }
+    }
+
+    /// Puts the next range, in drive order, into its class.
+    pub fn add(&mut self, class: ByteClass, range: ByteRange) {
+        match class {
+            ByteClass::LandedBeforeRequest => self.landed_before_request.push(range),
+            ByteClass::LandedAfterRequest => self.landed_after_request.push(range),
+            ByteClass::OutcomeUnknown => self.outcome_unknown.push(range),
+            ByteClass::NeverSent => self.never_sent.push(range),
+        }
+    }
+
+    /// The sum of the four classes, in bytes.
+    pub fn accounted_bytes(&self) -> u64 {
+        self.landed_before_request.bytes + self.landed_after_request.bytes + self.outcome_unknown.bytes + self.never_sent.bytes
+    }
+}

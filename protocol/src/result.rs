@@ -1,0 +1,200 @@
+//! The document that `import`, `export` and `verify` print with `--output json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
+use crate::identity::DriveIdentity;
+use crate::outcome::Outcome;
+use crate::receipt::Receipt;
+use crate::units::ByteRange;
+
+/// Which way the bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From a drive into a blob.
+    Import,
+    /// From a blob onto a drive.
+    Export,
+}
+
+/// How well the copy is proved, weakest first. A transfer has the grade of its weakest chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// The digest is of what was read from the source; nobody checked the other side.
+    Read,
+    /// The receiving side checked a checksum on arrival.
+    Transport,
+    /// Read again from the target and hashed.
+    ReadBack,
+}
+
+/// Seconds spent in each stage, summed over its threads or requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageSeconds {
+    /// Reading the source (import: the drive; export: requests to the store).
+    pub read: f64,
+    /// Hashing.
+    pub hash: f64,
+    /// Waiting for a free buffer: everything behind the reader was busy.
+    pub wait: f64,
+    /// Sending to the store (import).
+    pub send: f64,
+    /// Writing to the drive (export).
+    pub write: f64,
+    /// Making data and journal durable.
+    pub sync: f64,
+}
+
+/// What held the transfer back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LimitedBy {
+    /// The source side.
+    Read,
+    /// SHA-256 on the processors at hand.
+    Hash,
+    /// The store, on import.
+    Send,
+    /// The drive, on export.
+    Write,
+    /// Durability of data and journal.
+    Sync,
+    /// `--rate`.
+    Rate,
+    /// Nothing was moved.
+    Nothing,
+}
+
+/// The result of `import` or `export`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferResult {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Which way.
+    pub direction: Direction,
+    /// The drive; absent where it could not even be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<DriveIdentity>,
+    /// The blob's address without secrets.
+    pub blob: String,
+    /// Size of what was to be moved, in bytes.
+    pub bytes_total: u64,
+    /// Bytes of chunks whose bodies went over.
+    pub bytes_sent: u64,
+    /// Bytes of chunks that the target held already.
+    pub bytes_reused: u64,
+    /// Bytes of zero chunks that were never sent.
+    pub bytes_zero: u64,
+    /// Bytes that could not be read.
+    pub bytes_unreadable: u64,
+    /// Bytes behind the blob's end that were made zero on the drive (export).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_cleared: u64,
+    /// Size of every chunk but the last, in bytes.
+    pub chunk_size: u64,
+    /// How many chunks.
+    pub chunks: u64,
+    /// SHA-256 over the chunk digests in drive order; absent unless complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the whole, as `sha256sum` prints it, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sha256: Option<Sha256Digest>,
+    /// The weakest grade over all chunks.
+    pub evidence: Evidence,
+    /// Whether the blob was checked against a manifest of digests (export).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_against_manifest: Option<bool>,
+    /// Where the manifest is: a path or an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Time from start to end.
+    pub elapsed_seconds: f64,
+    /// Where the time went.
+    pub stages: StageSeconds,
+    /// What held it back.
+    pub limited_by: LimitedBy,
+    /// Requests that had to be repeated.
+    pub retries: u64,
+    /// Ranges that could not be read.
+    pub unreadable: Vec<ByteRange>,
+    /// One sentence: what failed, on what, what to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What was and was not done; present unless complete or never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+/// One range that differs, and on which side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// `drive` or `blob`.
+    pub side: VerifiedSide,
+    /// Where.
+    #[serde(flatten)]
+    pub range: ByteRange,
+    /// In which way.
+    pub reason: DifferenceReason,
+}
+
+/// What a manifest is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifiedSide {
+    /// The drive.
+    Drive,
+    /// The blob.
+    Blob,
+}
+
+/// In which way a range differs from its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DifferenceReason {
+    /// The bytes have another digest.
+    Content,
+    /// The side ends before the range does.
+    Missing,
+    /// The side has bytes that the manifest does not know.
+    Extra,
+    /// The bytes cannot be read.
+    Unreadable,
+}
+
+/// The result of `verify`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifyResult {
+    /// `complete` where all is equal, `mismatch` where something differs.
+    pub outcome: Outcome,
+    /// The manifest.
+    pub manifest: String,
+    /// The drive that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<DriveIdentity>,
+    /// The blob that was read, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
+    /// Size of what the manifest describes, in bytes.
+    pub bytes_total: u64,
+    /// Bytes read and found equal, over both sides.
+    pub bytes_verified: u64,
+    /// Chunks of the manifest.
+    pub chunks: u64,
+    /// The root that the manifest states, and that its records give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_sha256: Option<Sha256Digest>,
+    /// Every range that differs, ascending, the drive's first.
+    pub differences: Vec<Difference>,
+    /// Time from start to end.
+    pub elapsed_seconds: f64,
+    /// One sentence, where something differs or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

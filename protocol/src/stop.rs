@@ -1,0 +1,36 @@
+//! Why a transfer was asked to stop.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a transfer stops before its end, in order of severity: a later reason outranks an earlier
+/// one, so that the receipt names the gravest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The customer cancelled the job.
+    JobCancelled,
+    /// The agent is shutting down (SIGTERM).
+    Terminated,
+    /// Someone pressed Ctrl-C (SIGINT).
+    Interrupted,
+    /// The drive failed, went away, or stopped at an unreadable range by policy.
+    DriveFailed,
+    /// Blob storage refused, or stayed unreachable through the retry budget.
+    StoreFailed,
+    /// What was in flight did not land within the drain timeout.
+    DrainTimeout,
+    /// A second signal: drop everything.
+    SecondSignal,
+}
+
+impl StopReason {
+    /// Whether the stop was somebody's wish, and not a fault.
+    pub fn is_cancel(self) -> bool {
+        !matches!(self, StopReason::DriveFailed | StopReason::StoreFailed)
+    }
+
+    /// Whether requests under way are dropped instead of drained.
+    pub fn is_abort(self) -> bool {
+        matches!(self, StopReason::DrainTimeout | StopReason::SecondSignal)
+    }
+}
