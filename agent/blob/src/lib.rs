@@ -1,1 +1,40 @@
-//! x
+//! Reach blob storage: Azure block and page blobs, and a directory.
+//!
+//! # What is here
+//! | module | what it holds |
+//! |---|---|
+//! | [`contract`] | the traits [`Blob`] and [`Upload`], and what each operation promises |
+//! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
+//! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
+//! | [`directory`] | a plain file in a directory, byte for byte the drive |
+//! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
+//! | [`block_id`] | a block is named by its content |
+//! | [`retry`] | when to try again: a pure function of attempt, error and time |
+//! | [`error`] | failures, named by what the caller can do |
+//!
+//! # What an operation is
+//! One attempt. Nothing here repeats a request: attempts are counted, delayed, cancelled and timed
+//! by the copy engine, which owns the one visible budget. Dropping a future drops its request.
+//!
+//! # What is atomic
+//! [`Upload::commit`]: before it nothing under the blob's name looks complete, after it everything
+//! does. A block blob appears with its block list, a directory's file is renamed after a sync. A page
+//! blob cannot appear at once, so it carries the mark `incomplete` in its metadata until then.
+//!
+//! # Secrets
+//! Keys, tokens and signatures live in types that do not print them; addresses are shown without
+//! their query.
+
+pub mod address;
+pub mod azure;
+pub mod block_id;
+pub mod checksum;
+pub mod contract;
+pub mod directory;
+pub mod error;
+pub mod memory;
+pub mod retry;
+
+pub use address::BlobAddress;
+pub use contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+pub use error::{BlobError, BlobErrorKind};

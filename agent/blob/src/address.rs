@@ -1,0 +1,289 @@
+//! How a BLOB is written on the command line.
+//!
+//! | written | meant |
+//! |---|---|
+//! | `PATH`, `file:///PATH` | a plain file in a directory store |
+//! | `https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME[?SAS]` | an Azure blob |
+//! | `http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS]` | a blob of an emulator |
+//! | `az://CONTAINER/NAME` | an Azure blob, the account from the environment |
+//!
+//! In URLs a name is percent-encoded, in a path and after `az://` it is taken as it stands.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::{Host, Url};
+
+/// Everything but unreserved characters (RFC 3986) and the separator of virtual folders.
+const NAME_ENCODING: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// A parsed BLOB.
+#[derive(Clone, PartialEq, Eq)]
+pub enum BlobAddress {
+    /// A file.
+    File(PathBuf),
+    /// A blob of Azure or of an emulator.
+    Azure(AzureAddress),
+    /// A blob of the account that the environment names.
+    AzureOfEnvironment {
+        /// The container.
+        container: String,
+        /// The blob's name, not encoded.
+        name: String,
+    },
+}
+
+/// Where an Azure blob is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AzureAddress {
+    /// The account's endpoint, without a slash at its end.
+    pub endpoint: Url,
+    /// The account's name.
+    pub account: String,
+    /// The container.
+    pub container: String,
+    /// The blob's name, not encoded.
+    pub name: String,
+    /// The query of the address: a shared access signature.
+    pub sas: Option<String>,
+}
+
+/// Why a text is no BLOB.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// A scheme that is none of ours.
+    #[error("`{0}://` is no scheme of a blob: use a path, file://, https://, http:// (emulators) or az://")]
+    UnknownScheme(String),
+    /// Not a URL at all.
+    #[error("`{0}` is not a blob address: {1}")]
+    NotAUrl(String, String),
+    /// Container or name are missing.
+    #[error("`{0}` does not name a blob: write {1}")]
+    Incomplete(String, &'static str),
+    /// A name that would be rewritten on its way.
+    #[error("the blob name `{0}` cannot be used: it has a `.` or `..` part, or ends with `/`")]
+    BadName(String),
+    /// A user name or password in a URL.
+    #[error("a blob address must not carry a user name or password")]
+    Credentials,
+    /// `#` in a URL.
+    #[error("`#` begins a fragment in a URL: write it as %23 in a blob's name")]
+    Fragment,
+}
+
+impl BlobAddress {
+    /// Understands what was written on the command line. Messages never repeat a query.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
+            return file(PathBuf::from(text), text);
+        };
+        match scheme {
+            "file" => {
+                let path = rest.strip_prefix("localhost").unwrap_or(rest);
+                let decoded = percent_decode_str(path).decode_utf8();
+                let decoded = decoded.map_err(|error| AddressError::NotAUrl(text.to_owned(), error.to_string()))?;
+                file(PathBuf::from(decoded.into_owned()), text)
+            }
+            "az" => {
+                let form = "az://CONTAINER/NAME";
+                let (container, name) = rest.split_once('/').ok_or(AddressError::Incomplete(text.to_owned(), form))?;
+                let (container, name) = (container.to_owned(), name.to_owned());
+                check_name(&container, &name, text, form)?;
+                Ok(BlobAddress::AzureOfEnvironment { container, name })
+            }
+            "https" | "http" => AzureAddress::parse(text).map(BlobAddress::Azure),
+            other => Err(AddressError::UnknownScheme(other.to_owned())),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+}
+
+fn file(path: PathBuf, text: &str) -> Result<BlobAddress, AddressError> {
+    match path.file_name() {
+        Some(_) if !text.ends_with('/') => Ok(BlobAddress::File(path)),
+        _ => Err(AddressError::Incomplete(text.to_owned(), "the path of a file")),
+    }
+}
+
+fn check_name(container: &str, name: &str, text: &str, form: &'static str) -> Result<(), AddressError> {
+    let shown = text.split_once('?').map_or(text, |(before, _)| before);
+    if container.is_empty() || name.is_empty() {
+        return Err(AddressError::Incomplete(shown.to_owned(), form));
+    }
+    let rewritten = |part: &str| part == "." || part == "..";
+    if name.split('/').any(rewritten) || name.ends_with('/') || rewritten(container) {
+        return Err(AddressError::BadName(name.to_owned()));
+    }
+    Ok(())
+}
+
+impl AzureAddress {
+    fn parse(text: &str) -> Result<Self, AddressError> {
+        let shown = text.split_once('?').map_or(text, |(before, _)| before).to_owned();
+        let url = Url::parse(text).map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(AddressError::Credentials);
+        }
+        if url.fragment().is_some() {
+            return Err(AddressError::Fragment);
+        }
+        // The path before the parser resolves dots: a name with `..` must be refused, not moved.
+        let raw_name = shown.rsplit_once("://").map_or("", |(_, rest)| rest);
+        if raw_name
+            .split('/')
+            .skip(1)
+            .any(|part| matches!(&*part.to_lowercase(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e."))
+        {
+            return Err(AddressError::BadName(shown));
+        }
+        let decode = |part: &str| percent_decode_str(part).decode_utf8().map(|part| part.into_owned());
+        let undecodable = |error: std::str::Utf8Error| AddressError::NotAUrl(shown.clone(), error.to_string());
+        let path = url.path().trim_start_matches('/');
+        let (form, account, path) = match url.host() {
+            Some(Host::Domain(domain)) if domain != "localhost" => {
+                let account = domain.split('.').next().unwrap_or(domain).to_owned();
+                ("https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME", account, path)
+            }
+            _ => {
+                let form = "http://HOST:PORT/ACCOUNT/CONTAINER/NAME";
+                let (account, path) = path.split_once('/').unwrap_or((path, ""));
+                (form, decode(account).map_err(undecodable)?, path)
+            }
+        };
+        let (container, name) = path.split_once('/').unwrap_or((path, ""));
+        let (container, name) = (decode(container).map_err(undecodable)?, decode(name).map_err(undecodable)?);
+        check_name(&container, &name, &shown, form)?;
+        let mut endpoint = url.clone();
+        endpoint.set_query(None);
+        endpoint.set_path(if form.starts_with("http:") { &account } else { "" });
+        let sas = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
+        Ok(AzureAddress {
+            endpoint,
+            account,
+            container,
+            name,
+            sas,
+        })
+    }
+
+    /// The same account and container with another name.
+    pub fn with_name(&self, name: String) -> Self {
+        AzureAddress { name, ..self.clone() }
+    }
+
+    /// The blob's URL without a query.
+    pub fn url(&self) -> Url {
+        let mut url = self.endpoint.clone();
+        let encode = |part: &str| utf8_percent_encode(part, NAME_ENCODING).to_string();
+        let path = format!(
+            "{}/{}/{}",
+            url.path().trim_end_matches('/'),
+            encode(&self.container),
+            encode(&self.name)
+        );
+        url.set_path(&path);
+        url
+    }
+
+    /// The blob's URL with its shared access signature: a secret.
+    pub(crate) fn url_with_sas(&self) -> Url {
+        let mut url = self.url();
+        url.set_query(self.sas.as_deref());
+        url
+    }
+}
+
+impl fmt::Debug for AzureAddress {
+    /// Without the signature.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.url())
+    }
+}
+
+impl fmt::Debug for BlobAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlobAddress::File(path) => write!(formatter, "{}", path.display()),
+            BlobAddress::Azure(address) => write!(formatter, "{address:?}"),
+            BlobAddress::AzureOfEnvironment { container, name } => write!(formatter, "az://{container}/{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn azure(text: &str) -> AzureAddress {
+        match BlobAddress::parse(text) {
+            Ok(BlobAddress::Azure(address)) => address,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn paths_are_taken_as_they_stand() {
+        for path in ["a b%20?#ü.img", "/store/50%/x", "./c:/d"] {
+            assert_eq!(BlobAddress::parse(path).unwrap(), BlobAddress::File(path.into()));
+        }
+        assert_eq!(
+            BlobAddress::parse("file:///a%20b/c%25").unwrap(),
+            BlobAddress::File("/a b/c%".into())
+        );
+        assert!(matches!(BlobAddress::parse("/store/"), Err(AddressError::Incomplete(..))));
+    }
+
+    #[test]
+    fn azure_addresses_are_taken_apart_and_put_together() {
+        let address = azure("https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img?sv=1&sig=a%2Bb");
+        assert_eq!(
+            (&*address.account, &*address.container, &*address.name),
+            ("acme", "c", "folder/a b#?%.img")
+        );
+        assert_eq!(address.sas.as_deref(), Some("sv=1&sig=a%2Bb"));
+        assert_eq!(
+            address.url().as_str(),
+            "https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img"
+        );
+        assert_eq!(address.url_with_sas().query(), Some("sv=1&sig=a%2Bb"));
+        let emulator = azure("http://127.0.0.1:10000/devstoreaccount1/c/n ü");
+        assert_eq!(
+            (&*emulator.account, &*emulator.container, &*emulator.name),
+            ("devstoreaccount1", "c", "n ü")
+        );
+        assert_eq!(
+            emulator.url().as_str(),
+            "http://127.0.0.1:10000/devstoreaccount1/c/n%20%C3%BC"
+        );
+    }
+
+    #[test]
+    fn what_is_no_blob_is_refused_without_its_secret() {
+        let refused = |text: &str| BlobAddress::parse(text).unwrap_err().to_string();
+        assert!(refused("s3://bucket/key").contains("`s3://` is no scheme"));
+        assert!(refused("https://acme.blob.core.windows.net/c?sig=SECRET").contains("does not name a blob"));
+        assert!(refused("http://127.0.0.1:1/account/c?sig=SECRET").contains("does not name a blob"));
+        assert!(refused("https://u:p@acme.blob.core.windows.net/c/n").contains("user name"));
+        assert!(refused("https://acme.blob.core.windows.net/c/../n").contains("cannot be used"));
+        assert!(refused("az://container").contains("az://CONTAINER/NAME"));
+        for text in [
+            "https://acme.blob.core.windows.net/c?sig=SECRET",
+            "https://[bad/c/n?sig=SECRET",
+        ] {
+            assert!(!refused(text).contains("SECRET"), "{text}");
+        }
+        assert!(!format!("{:?}", azure("https://a.blob.core.windows.net/c/n?sig=SECRET")).contains("SECRET"));
+    }
+}

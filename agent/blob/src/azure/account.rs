@@ -1,0 +1,92 @@
+//! The connection to one account: transport, credentials, API version.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::http::policies::Policy;
+use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
+use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_storage_blob::{BlobClient, BlobClientOptions};
+use url::Url;
+
+use super::ChecksumChoice;
+use super::credentials::{CredentialError, Environment, Proof};
+use super::shared_key::SharedKey;
+use crate::address::AzureAddress;
+
+/// REST version sent with every request. It has all that we use; newer ones would shut out emulators
+/// and older private clouds for nothing.
+const API_VERSION: &str = "2023-11-03";
+
+/// A server that does not answer a connection attempt within this is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How one account is reached. Shared by all its blobs, so that connections and tokens are too.
+pub struct AzureAccount {
+    transport: Transport,
+    authorization: Option<Arc<dyn Policy>>,
+    sas: Option<String>,
+    pub(super) checksums: ChecksumChoice,
+}
+
+impl AzureAccount {
+    /// Prepares to reach the account of `address`. Nothing is sent yet.
+    pub fn new(address: &AzureAddress, environment: &Environment) -> Result<Arc<Self>, CredentialError> {
+        let transport = transport().map_err(|error| CredentialError::Entra(error.without_url().to_string()))?;
+        let (authorization, sas) = match environment.proof_for(address, &transport)? {
+            Proof::Sas(sas) => (None, Some(sas)),
+            Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
+            Proof::Entra(credential) => {
+                let scopes = ["https://storage.azure.com/.default"];
+                (
+                    Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>),
+                    None,
+                )
+            }
+        };
+        Ok(Arc::new(AzureAccount {
+            transport,
+            authorization,
+            sas,
+            checksums: ChecksumChoice::default(),
+        }))
+    }
+
+    /// A client for one blob.
+    pub(super) fn client(&self, mut url: Url) -> azure_core::Result<BlobClient> {
+        if let Some(sas) = &self.sas {
+            url.set_query(Some(sas));
+        }
+        let client_options = ClientOptions {
+            retry: RetryOptions::none(),
+            transport: Some(self.transport.clone()),
+            per_try_policies: self.authorization.iter().cloned().collect(),
+            ..Default::default()
+        };
+        BlobClient::new(
+            url,
+            None,
+            Some(BlobClientOptions {
+                client_options,
+                version: API_VERSION.to_owned(),
+            }),
+        )
+    }
+}
+
+/// Our own transport: no proxy, no redirect, no decompression, no retry, and no read timeout, which
+/// would run during long uploads too. The copy engine times every attempt.
+fn transport() -> reqwest::Result<Transport> {
+    let client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(64)
+        .pool_idle_timeout(Duration::from_secs(50))
+        .tcp_nodelay(true)
+        .no_proxy()
+        .no_gzip()
+        .no_deflate()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .build()?;
+    Ok(Transport::new(Arc::new(client)))
+}

@@ -1,0 +1,205 @@
+//! A page blob being written: made sparse at its full size, and only runs of data are sent.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::http::Etag;
+use azure_storage_blob::clients::{BlobClient, PageBlobClient};
+use azure_storage_blob::models::{
+    BlobClientSetMetadataOptions, HttpRange, PageBlobClientCreateOptions, PageBlobClientUploadPagesOptions,
+};
+use bytes::Bytes;
+use protocol::digest::Sha256Digest;
+use protocol::limits::{CHUNKS_MAX, MIB};
+use protocol::receipt::Residue;
+use protocol::units::ByteRange;
+
+use super::{AzureBlob, metadata};
+use crate::contract::{Blob, ChunkBody, ChunkLimits, Held, Upload, UploadRequest, UploadTraits};
+use crate::error::{BlobError, BlobErrorKind};
+
+/// The unit of a page blob (Put Page).
+pub(super) const PAGE_BYTES: u64 = 512;
+
+/// Most that one Put Page takes.
+const PUT_PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Zero runs shorter than this are sent with the data around them: a request costs more.
+const ZERO_RUN_BYTES: usize = 64 << 10;
+
+/// "Scalability targets": a page blob has at most 8 TiB. Chunks are cut to Put Page's size here.
+pub(super) const LIMITS: ChunkLimits = ChunkLimits {
+    chunks_max: CHUNKS_MAX,
+    chunk_bytes_max: 1 << 30,
+    chunk_bytes_multiple: PAGE_BYTES,
+    blob_bytes_max: 8 * 1024 * 1024 * MIB,
+};
+
+pub(super) struct PageUpload {
+    blob: AzureBlob,
+    client: BlobClient,
+    pages: PageBlobClient,
+    request: UploadRequest,
+}
+
+impl PageUpload {
+    /// Makes the blob at its full size, all zeros, or goes on with the one that the same transfer
+    /// began. Until the commit it carries the mark `incomplete`.
+    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+        let existing = blob.head().await?;
+        let client = blob.client()?;
+        let upload = PageUpload {
+            pages: client.page_blob_client(),
+            client,
+            blob,
+            request: request.clone(),
+        };
+        let held = match existing {
+            Some(facts) if request.resume && facts.is_incomplete && facts.transfer_id.as_ref() == Some(&request.transfer_id) => {
+                Held::Recorded
+            }
+            Some(facts) if !request.overwrite && !facts.is_incomplete => {
+                let message = "it exists already: choose another name, or repeat the command with `--overwrite`";
+                return Err(BlobError::new(
+                    BlobErrorKind::AlreadyExists,
+                    "create",
+                    upload.blob.address(),
+                    message,
+                ));
+            }
+            existing => {
+                upload.create(existing.map(|facts| facts.version)).await?;
+                Held::Nothing
+            }
+        };
+        Ok((Arc::new(upload), held))
+    }
+
+    async fn create(&self, replaced_version: Option<String>) -> Result<(), BlobError> {
+        let mut metadata = self.blob.metadata(&self.request);
+        metadata.insert(metadata::STATE.to_owned(), metadata::INCOMPLETE.to_owned());
+        let options = PageBlobClientCreateOptions {
+            metadata: Some(metadata),
+            if_none_match: replaced_version.is_none().then(|| "*".into()),
+            if_match: replaced_version.map(Etag::from),
+            ..Default::default()
+        };
+        let size = self.request.total_bytes.next_multiple_of(PAGE_BYTES);
+        let created = self.pages.create(size, Some(options)).await;
+        created.map(|_| ()).map_err(|error| self.blob.error("create", error))
+    }
+
+    async fn put_run(&self, bytes: Bytes, offset: u64) -> Result<(), BlobError> {
+        let put = |crc64, md5| {
+            let options = PageBlobClientUploadPagesOptions {
+                transactional_content_crc64: crc64,
+                transactional_content_md5: md5,
+                ..Default::default()
+            };
+            let (body, length) = (bytes.clone(), bytes.len() as u64);
+            async move {
+                let sent = self
+                    .pages
+                    .upload_pages(body.into(), length, HttpRange::new(offset, length), Some(options))
+                    .await;
+                sent.map(|_| ()).map_err(|error| self.blob.error("send pages of", error))
+            }
+        };
+        self.blob.account.checksums.send(&bytes, None, put).await
+    }
+}
+
+/// The runs of a chunk that have to be sent, as ranges of its bytes: whole pages, no long zero runs,
+/// none longer than Put Page takes.
+fn data_runs(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (index, block) in bytes.chunks(ZERO_RUN_BYTES).enumerate() {
+        if is_zero(block) {
+            continue;
+        }
+        let start = index * ZERO_RUN_BYTES;
+        let end = start + block.len();
+        match runs.last_mut() {
+            Some(last) if last.end == start && end - last.start <= PUT_PAGE_BYTES_MAX => last.end = end,
+            _ => runs.push(start..end),
+        }
+    }
+    runs
+}
+
+#[async_trait]
+impl Upload for PageUpload {
+    fn traits(&self) -> UploadTraits {
+        UploadTraits {
+            content_named: false,
+            durable_when_acknowledged: true,
+            checks_arrival: true,
+            concurrency: 16,
+        }
+    }
+
+    async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
+        for run in data_runs(&chunk.bytes) {
+            let offset = chunk.range.offset + run.start as u64;
+            let mut bytes = chunk.bytes.slice(run);
+            if !(bytes.len() as u64).is_multiple_of(PAGE_BYTES) {
+                // Only the tail of an odd image: it is padded to a whole page.
+                let mut padded = bytes.to_vec();
+                padded.resize(bytes.len().next_multiple_of(PAGE_BYTES as usize), 0);
+                bytes = padded.into();
+            }
+            self.put_run(bytes, offset).await?;
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn held(&self) -> Result<Held, BlobError> {
+        let facts = self.blob.head().await?;
+        let ours = facts.is_some_and(|facts| facts.transfer_id.as_ref() == Some(&self.request.transfer_id));
+        Ok(if ours { Held::Recorded } else { Held::Nothing })
+    }
+
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError> {
+        let mut metadata = self.blob.metadata(&self.request);
+        metadata.insert(metadata::ROOT.to_owned(), root.to_string());
+        let marked = self
+            .client
+            .set_metadata(&metadata, Some(BlobClientSetMetadataOptions::default()))
+            .await;
+        marked.map(|_| ()).map_err(|error| self.blob.error("commit", error))
+    }
+
+    fn residue(&self, landed_bytes: u64) -> Option<Residue> {
+        let description = "the page blob itself, marked `incomplete` in its metadata, which a resume goes on with".to_owned();
+        Some(Residue {
+            description,
+            bytes: landed_bytes,
+            lives_days: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_runs_are_left_out_and_long_runs_are_cut() {
+        let mut bytes = vec![0; 9 << 20];
+        assert!(data_runs(&bytes).is_empty());
+        bytes[0] = 1;
+        bytes[(1 << 20) + 5] = 1;
+        bytes[(9 << 20) - 1] = 1;
+        assert_eq!(
+            data_runs(&bytes),
+            [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]
+        );
+        let full = vec![1; (4 << 20) + 512];
+        assert_eq!(data_runs(&full), [0..4 << 20, 4 << 20..(4 << 20) + 512]);
+    }
+}

@@ -1,0 +1,158 @@
+//! The traits that every store fulfils. They speak our operations (chunks, commit, what is held), not
+//! create-read-update-delete: neither blocks nor pages nor transport checksums fit that.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use protocol::digest::Sha256Digest;
+use protocol::receipt::Residue;
+use protocol::units::ByteRange;
+
+use crate::checksum::TransferChecksum;
+use crate::error::BlobError;
+
+/// What is known of a blob that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobFacts {
+    /// Size of what was imported, in bytes (a page blob may be padded behind it).
+    pub size_bytes: u64,
+    /// Names this very content: changes whenever the blob is written.
+    pub version: String,
+    /// Which transfer of ours made it, where the store can remember.
+    pub transfer_id: Option<String>,
+    /// Whether it is a page blob that an import has begun and not finished.
+    pub is_incomplete: bool,
+}
+
+/// What a store can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkLimits {
+    /// Most chunks of one blob.
+    pub chunks_max: u64,
+    /// Largest chunk, in bytes.
+    pub chunk_bytes_max: u64,
+    /// Every chunk but the last is a multiple of this, in bytes.
+    pub chunk_bytes_multiple: u64,
+    /// Largest blob, in bytes.
+    pub blob_bytes_max: u64,
+}
+
+/// Bytes of a range, arriving.
+pub struct RangeBody {
+    /// The pieces in order. May end early or go on too long: the caller counts.
+    pub pieces: BoxStream<'static, Result<Bytes, BlobError>>,
+    /// The store's own checksum over the range, where it was asked for and given.
+    pub checksum: Option<TransferChecksum>,
+}
+
+/// What an upload is to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRequest {
+    /// Name of the transfer; goes into the blob's metadata.
+    pub transfer_id: String,
+    /// Size of the drive, in bytes.
+    pub total_bytes: u64,
+    /// Whether a blob that exists may be replaced.
+    pub overwrite: bool,
+    /// Whether a journal of this very transfer exists, so that what it left may be gone on with.
+    pub resume: bool,
+}
+
+/// What the store holds of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing: it begins now.
+    Nothing,
+    /// The incomplete blob of the same transfer: everything that its journal recorded.
+    Recorded,
+    /// These blocks, by their content, each with its size in bytes.
+    Blocks(HashMap<Sha256Digest, u64>),
+}
+
+/// How an upload takes its chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadTraits {
+    /// Chunks are named by content: one body serves every chunk with that digest, and zero chunks
+    /// need one too.
+    pub content_named: bool,
+    /// An acknowledged chunk is durable; else it is after [`Upload::sync`].
+    pub durable_when_acknowledged: bool,
+    /// The store checks a checksum of each body on arrival.
+    pub checks_arrival: bool,
+    /// How many requests at once serve it well when nobody chose.
+    pub concurrency: usize,
+}
+
+/// One chunk to be stored.
+#[derive(Debug, Clone)]
+pub struct ChunkBody {
+    /// Where it lies on the drive.
+    pub range: ByteRange,
+    /// Its SHA-256.
+    pub digest: Sha256Digest,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its MD5, where [`Upload::wants_md5`] said so when it was hashed.
+    pub md5: Option<[u8; 16]>,
+}
+
+/// One blob of a store, present or not.
+#[async_trait]
+pub trait Blob: Send + Sync {
+    /// Its address without secrets; the same whatever credentials reach it.
+    fn address(&self) -> String;
+
+    /// What the store can take.
+    fn limits(&self) -> ChunkLimits;
+
+    /// The blob beside this one whose name has `suffix` appended.
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob>;
+
+    /// What is known of it; `None` where there is no such blob in an existing container.
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError>;
+
+    /// Begins to read a range of the version given. With `checked` the store is asked for a checksum
+    /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
+    async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
+
+    /// Begins an upload, or goes on with one.
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError>;
+
+    /// Stores a whole local file under this name, atomically, replacing what was there.
+    async fn put_file(&self, path: &Path) -> Result<(), BlobError>;
+}
+
+/// The largest range for which a store gives a checksum (Azure: 4 MiB).
+pub const CHECKED_RANGE_BYTES_MAX: u64 = 4 << 20;
+
+/// A blob being written. Operations may run at once, but for [`commit`](Self::commit).
+#[async_trait]
+pub trait Upload: Send + Sync {
+    /// How it takes its chunks.
+    fn traits(&self) -> UploadTraits;
+
+    /// Whether an MD5 of each chunk is needed. May change while the upload runs, when the store turns
+    /// out not to know CRC-64.
+    fn wants_md5(&self) -> bool {
+        false
+    }
+
+    /// Stores one chunk. Whole when it returns; when it fails or is dropped, it may have landed.
+    async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError>;
+
+    /// Returns when every acknowledged chunk is durable.
+    async fn sync(&self) -> Result<(), BlobError>;
+
+    /// Asks the store what it holds now.
+    async fn held(&self) -> Result<Held, BlobError>;
+
+    /// Makes the blob appear, whole, with these chunks in drive order.
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError>;
+
+    /// What stays at the store while the upload is not committed.
+    fn residue(&self, landed_bytes: u64) -> Option<Residue>;
+}

@@ -1,0 +1,317 @@
+//! A directory as a store: a blob is a plain file, byte for byte the drive.
+//!
+//! A blob being written is called `NAME.partial`; it is synced and renamed when it is whole. Zero
+//! chunks stay holes. Writes go out at once and leave no cache behind where the file system can
+//! (RWF_DONTCACHE), so that the sync before each journal record has little left to do.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use protocol::digest::Sha256Digest;
+use protocol::limits::CHUNKS_MAX;
+use protocol::receipt::Residue;
+use protocol::units::ByteRange;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::{Errno, ReadWriteFlags};
+
+use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+use crate::error::{BlobError, BlobErrorKind};
+
+/// RWF_DONTCACHE (Linux 6.14), which rustix has no name for yet.
+const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+/// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
+const READ_PIECE_BYTES: u64 = 1 << 20;
+
+/// A file in a directory store.
+pub struct DirectoryBlob {
+    path: PathBuf,
+}
+
+impl DirectoryBlob {
+    /// The blob at `path`, made absolute so that its address means the same from everywhere.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        Ok(DirectoryBlob {
+            path: std::path::absolute(path)?,
+        })
+    }
+
+    /// The file of the blob.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn partial_path(&self) -> PathBuf {
+        with_suffix(&self.path, ".partial")
+    }
+
+    fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
+        error_at(&self.path, operation, error)
+    }
+
+    /// The directory must be there: a typing mistake must not become a new store.
+    fn require_directory(&self) -> Result<PathBuf, BlobError> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        if folder.is_dir() {
+            return Ok(folder.to_owned());
+        }
+        let message = format!(
+            "the directory `{}` does not exist: create it, or correct the path",
+            folder.display()
+        );
+        Err(BlobError::new(
+            BlobErrorKind::ContainerNotFound,
+            "reach",
+            self.path.display().to_string(),
+            message,
+        ))
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn error_at(path: &Path, operation: &'static str, error: &io::Error) -> BlobError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => BlobErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => BlobErrorKind::AlreadyExists,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => BlobErrorKind::NoSpace,
+        _ => BlobErrorKind::Other,
+    };
+    let message = match kind {
+        BlobErrorKind::NoSpace => format!("{error}: free some space, and repeat the command to go on"),
+        _ => error.to_string(),
+    };
+    BlobError::new(kind, operation, path.display().to_string(), message)
+}
+
+/// Runs blocking file work where it may block; dropping the future does not stop it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[async_trait]
+impl Blob for DirectoryBlob {
+    fn address(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        ChunkLimits {
+            chunks_max: CHUNKS_MAX,
+            chunk_bytes_max: 1 << 40,
+            chunk_bytes_multiple: 512,
+            blob_bytes_max: u64::MAX,
+        }
+    }
+
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
+        Arc::new(DirectoryBlob {
+            path: with_suffix(&self.path, suffix),
+        })
+    }
+
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
+        self.require_directory()?;
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(BlobFacts {
+                size_bytes: metadata.len(),
+                version: format!("{}-{}.{:09}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec()),
+                transfer_id: None,
+                is_incomplete: false,
+            })),
+            Ok(metadata) => {
+                let what = if metadata.is_dir() {
+                    "it is a directory"
+                } else {
+                    "it is not a plain file"
+                };
+                Err(BlobError::new(BlobErrorKind::Other, "use", self.address(), what))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("examine", &error)),
+        }
+    }
+
+    async fn read(&self, range: ByteRange, _version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+        let path = self.path.clone();
+        let file = Arc::new(File::open(&path).map_err(|error| self.error("read", &error))?);
+        let pieces = futures::stream::unfold(range, move |left| {
+            let (file, path) = (file.clone(), path.clone());
+            async move {
+                if left.length == 0 {
+                    return None;
+                }
+                let length = left.length.min(READ_PIECE_BYTES);
+                let read = blocking(move || {
+                    let mut bytes = vec![0; length as usize];
+                    file.read_exact_at(&mut bytes, left.offset).map(|()| Bytes::from(bytes))
+                });
+                let piece = read
+                    .await
+                    .and_then(|result| result)
+                    .map_err(|error| error_at(&path, "read", &error));
+                let next = match &piece {
+                    Ok(_) => ByteRange::new(left.offset + length, left.length - length),
+                    Err(_) => ByteRange::new(left.end(), 0),
+                };
+                Some((piece, next))
+            }
+        });
+        Ok(RangeBody {
+            pieces: pieces.boxed(),
+            checksum: None,
+        })
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+        self.require_directory()?;
+        let partial = self.partial_path();
+        let failed = |error: &io::Error| error_at(&partial, "create", error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(!request.resume);
+        let file = options.open(&partial).map_err(|error| failed(&error))?;
+        let held = match file.metadata().map_err(|error| failed(&error))?.len() {
+            length if request.resume && length == request.total_bytes && length > 0 => Held::Recorded,
+            _ => Held::Nothing,
+        };
+        if held == Held::Nothing {
+            file.set_len(0)
+                .and_then(|()| file.set_len(request.total_bytes))
+                .map_err(|error| failed(&error))?;
+            sync_directory(&partial).map_err(|error| failed(&error))?;
+        }
+        let upload = DirectoryUpload {
+            file: Arc::new(file),
+            path: self.path.clone(),
+            partial,
+            overwrite: request.overwrite,
+            dontcache_works: Arc::new(AtomicBool::new(true)),
+        };
+        Ok((Arc::new(upload), held))
+    }
+
+    async fn put_file(&self, path: &Path) -> Result<(), BlobError> {
+        self.require_directory()?;
+        let (source, partial, target) = (path.to_owned(), self.partial_path(), self.path.clone());
+        let work = move || {
+            std::fs::copy(&source, &partial)?;
+            File::open(&partial)?.sync_all()?;
+            std::fs::rename(&partial, &target)?;
+            sync_directory(&target)
+        };
+        blocking(work)
+            .await
+            .and_then(|result| result)
+            .map_err(|error| self.error("write", &error))
+    }
+}
+
+/// A file being written under its partial name.
+struct DirectoryUpload {
+    file: Arc<File>,
+    path: PathBuf,
+    partial: PathBuf,
+    overwrite: bool,
+    dontcache_works: Arc<AtomicBool>,
+}
+
+fn write_all(file: &File, bytes: &[u8], offset: u64, dontcache_works: &AtomicBool) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let flags = if dontcache_works.load(Ordering::Relaxed) {
+            DONTCACHE
+        } else {
+            ReadWriteFlags::empty()
+        };
+        match rustix::io::pwritev2(file, &[IoSlice::new(&bytes[done..])], offset + done as u64, flags) {
+            Ok(count) => done += count,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) if flags == DONTCACHE => {
+                dontcache_works.store(false, Ordering::Relaxed);
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Upload for DirectoryUpload {
+    fn traits(&self) -> UploadTraits {
+        UploadTraits {
+            content_named: false,
+            durable_when_acknowledged: false,
+            checks_arrival: false,
+            concurrency: 4,
+        }
+    }
+
+    async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
+        let (file, works) = (self.file.clone(), self.dontcache_works.clone());
+        let (bytes, offset) = (chunk.bytes.clone(), chunk.range.offset);
+        let written = blocking(move || write_all(&file, &bytes, offset, &works)).await;
+        written
+            .and_then(|result| result)
+            .map_err(|error| error_at(&self.partial, "write", &error))
+    }
+
+    async fn sync(&self) -> Result<(), BlobError> {
+        let file = self.file.clone();
+        let synced = blocking(move || file.sync_data()).await;
+        synced
+            .and_then(|result| result)
+            .map_err(|error| error_at(&self.partial, "sync", &error))
+    }
+
+    async fn held(&self) -> Result<Held, BlobError> {
+        Ok(Held::Recorded)
+    }
+
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
+        let (file, partial, target) = (self.file.clone(), self.partial.clone(), self.path.clone());
+        let flags = if self.overwrite {
+            RenameFlags::empty()
+        } else {
+            RenameFlags::NOREPLACE
+        };
+        let work = move || {
+            file.sync_all()?;
+            match renameat_with(CWD, &partial, CWD, &target, flags) {
+                // Not every file system knows NOREPLACE; then we look, and rename.
+                Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() && !target.exists() => std::fs::rename(&partial, &target)?,
+                other => other?,
+            }
+            sync_directory(&target)
+        };
+        let committed = blocking(work).await;
+        committed
+            .and_then(|result| result)
+            .map_err(|error| error_at(&self.path, "finish", &error))
+    }
+
+    fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
+        let bytes = std::fs::metadata(&self.partial).map_or(0, |metadata| metadata.blocks() * 512);
+        let description = format!("the file `{}`, which a resume goes on with", self.partial.display());
+        Some(Residue {
+            description,
+            bytes,
+            lives_days: None,
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Failures of a store, named by what the caller can do, and split into passing and final.
+
+use std::time::Duration;
+
+/// What the caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BlobErrorKind {
+    /// The container or directory is not there.
+    ContainerNotFound,
+    /// The blob is not there.
+    NotFound,
+    /// The blob is there, and may not be replaced.
+    AlreadyExists,
+    /// The blob changed since it was looked at.
+    Changed,
+    /// The credentials are missing, wrong, expired, or do not allow it.
+    Denied,
+    /// Nothing is left on the store's disk, or of its quota.
+    NoSpace,
+    /// The store does not know what was asked for.
+    Unsupported,
+    /// Uncommitted blocks of another program are in the way.
+    ForeignBlocks,
+    /// The store asks for patience.
+    Throttled,
+    /// The store failed.
+    ServerFault,
+    /// What arrived is not what was sent.
+    Corrupted,
+    /// No answer in time.
+    TimedOut,
+    /// The connection could not be made, or broke.
+    Transport,
+    /// Anything else.
+    Other,
+}
+
+impl BlobErrorKind {
+    /// Whether the same request may succeed later.
+    pub fn is_passing(self) -> bool {
+        use BlobErrorKind::*;
+        matches!(self, Throttled | ServerFault | Corrupted | TimedOut | Transport)
+    }
+}
+
+/// A failed request: what it was, on which blob, what the store said.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {operation} `{address}`: {message}")]
+pub struct BlobError {
+    /// What the caller can do.
+    pub kind: BlobErrorKind,
+    /// A verb phrase.
+    pub operation: &'static str,
+    /// The blob's address without secrets.
+    pub address: String,
+    /// What happened, with the server's status and code where there are any, and what to do next.
+    pub message: String,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl BlobError {
+    /// An error without the server's wish to wait.
+    pub fn new(kind: BlobErrorKind, operation: &'static str, address: impl Into<String>, message: impl Into<String>) -> Self {
+        BlobError {
+            kind,
+            operation,
+            address: address.into(),
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_passing(&self) -> bool {
+        self.kind.is_passing()
+    }
+}

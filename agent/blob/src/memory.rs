@@ -1,0 +1,226 @@
+//! A store in memory for tests, with block blobs' manners: content-named blocks that are not a blob
+//! until they are committed. It can be slow, fail on demand, and counts what it is asked.
+#![cfg(any(test, feature = "testing"))]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use protocol::digest::Sha256Digest;
+use protocol::receipt::Residue;
+use protocol::units::ByteRange;
+
+use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+use crate::error::{BlobError, BlobErrorKind};
+
+#[derive(Default)]
+struct State {
+    blocks: HashMap<Sha256Digest, Bytes>,
+    blobs: HashMap<String, (Bytes, String)>,
+}
+
+/// What the store does to those who use it, and what it counted.
+#[derive(Default)]
+pub struct Behaviour {
+    /// How long each chunk takes, in milliseconds.
+    pub put_milliseconds: AtomicU64,
+    /// How many chunk requests fail before one succeeds; counts down.
+    pub failures_left: AtomicU64,
+    /// Whether those failures are final.
+    pub failures_are_final: AtomicBool,
+    /// Chunk requests begun.
+    pub puts_begun: AtomicU64,
+    /// Chunk requests that landed.
+    pub puts_landed: AtomicU64,
+}
+
+/// One blob of a store in memory; clones share the store.
+#[derive(Clone)]
+pub struct MemoryBlob {
+    name: String,
+    state: Arc<Mutex<State>>,
+    /// How the store behaves.
+    pub behaviour: Arc<Behaviour>,
+}
+
+impl MemoryBlob {
+    /// A blob of a new, empty store.
+    pub fn new(name: &str) -> Self {
+        MemoryBlob {
+            name: name.to_owned(),
+            state: Arc::default(),
+            behaviour: Arc::default(),
+        }
+    }
+
+    /// The committed bytes, if the blob exists.
+    pub fn content(&self) -> Option<Bytes> {
+        self.state().blobs.get(&self.name).map(|(bytes, _)| bytes.clone())
+    }
+
+    /// The blocks that are held and not committed.
+    pub fn blocks(&self) -> HashMap<Sha256Digest, Bytes> {
+        self.state().blocks.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_now(&self) -> Held {
+        let blocks = self
+            .state()
+            .blocks
+            .iter()
+            .map(|(digest, bytes)| (*digest, bytes.len() as u64))
+            .collect::<HashMap<_, _>>();
+        if blocks.is_empty() {
+            Held::Nothing
+        } else {
+            Held::Blocks(blocks)
+        }
+    }
+
+    fn failure(&self) -> Option<BlobError> {
+        let take = |left: u64| left.checked_sub(1);
+        self.behaviour
+            .failures_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+            .ok()?;
+        let is_final = self.behaviour.failures_are_final.load(Ordering::SeqCst);
+        let kind = if is_final {
+            BlobErrorKind::Denied
+        } else {
+            BlobErrorKind::ServerFault
+        };
+        Some(BlobError::new(kind, "send a chunk to", self.address(), "it was told to fail"))
+    }
+}
+
+#[async_trait]
+impl Blob for MemoryBlob {
+    fn address(&self) -> String {
+        format!("memory:{}", self.name)
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        ChunkLimits {
+            chunks_max: 50_000,
+            chunk_bytes_max: 1 << 30,
+            chunk_bytes_multiple: 1,
+            blob_bytes_max: 1 << 40,
+        }
+    }
+
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
+        Arc::new(MemoryBlob {
+            name: format!("{}{suffix}", self.name),
+            ..self.clone()
+        })
+    }
+
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
+        Ok(self.state().blobs.get(&self.name).map(|(bytes, transfer_id)| BlobFacts {
+            size_bytes: bytes.len() as u64,
+            version: transfer_id.clone(),
+            transfer_id: Some(transfer_id.clone()),
+            is_incomplete: false,
+        }))
+    }
+
+    async fn read(&self, range: ByteRange, _version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+        let missing = || BlobError::new(BlobErrorKind::NotFound, "read", self.address(), "it is not there");
+        let piece = self
+            .content()
+            .ok_or_else(missing)?
+            .slice(range.offset as usize..range.end() as usize);
+        Ok(RangeBody {
+            pieces: futures::stream::iter([Ok(piece)]).boxed(),
+            checksum: None,
+        })
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+        Ok((
+            Arc::new(MemoryUpload {
+                blob: self.clone(),
+                transfer_id: request.transfer_id.clone(),
+            }),
+            self.held_now(),
+        ))
+    }
+
+    async fn put_file(&self, path: &Path) -> Result<(), BlobError> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
+        self.state().blobs.insert(self.name.clone(), (bytes.into(), String::new()));
+        Ok(())
+    }
+}
+
+struct MemoryUpload {
+    blob: MemoryBlob,
+    transfer_id: String,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    fn traits(&self) -> UploadTraits {
+        UploadTraits {
+            content_named: true,
+            durable_when_acknowledged: true,
+            checks_arrival: true,
+            concurrency: 4,
+        }
+    }
+
+    async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
+        let behaviour = &self.blob.behaviour;
+        behaviour.puts_begun.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(behaviour.put_milliseconds.load(Ordering::SeqCst))).await;
+        if let Some(error) = self.blob.failure() {
+            return Err(error);
+        }
+        behaviour.puts_landed.fetch_add(1, Ordering::SeqCst);
+        self.blob
+            .state()
+            .blocks
+            .insert(chunk.digest, Bytes::copy_from_slice(&chunk.bytes));
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    async fn held(&self) -> Result<Held, BlobError> {
+        Ok(self.blob.held_now())
+    }
+
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
+        let mut state = self.blob.state();
+        let mut whole = Vec::new();
+        for (digest, _) in chunks {
+            let missing = || BlobError::new(BlobErrorKind::Other, "commit", self.blob.address(), "a block is missing");
+            whole.extend_from_slice(state.blocks.get(digest).ok_or_else(missing)?);
+        }
+        state
+            .blobs
+            .insert(self.blob.name.clone(), (whole.into(), self.transfer_id.clone()));
+        state.blocks.clear();
+        Ok(())
+    }
+
+    fn residue(&self, landed_bytes: u64) -> Option<Residue> {
+        Some(Residue {
+            description: "blocks in memory".into(),
+            bytes: landed_bytes,
+            lives_days: None,
+        })
+    }
+}
