@@ -13,6 +13,8 @@ pub enum StopReason {
     Terminated,
     /// Someone pressed Ctrl-C (SIGINT).
     Interrupted,
+    /// Something else failed: a verification, the journal's disk.
+    Failed,
     /// The drive failed, went away, or stopped at an unreadable range by policy.
     DriveFailed,
     /// Blob storage refused, or stayed unreachable through the retry budget.
@@ -26,7 +28,7 @@ pub enum StopReason {
 impl StopReason {
     /// Whether the stop was somebody's wish, and not a fault.
     pub fn is_cancel(self) -> bool {
-        !matches!(self, StopReason::DriveFailed | StopReason::StoreFailed)
+        !matches!(self, StopReason::Failed | StopReason::DriveFailed | StopReason::StoreFailed)
     }
 
     /// Whether requests under way are dropped instead of drained.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +102,29 @@ impl FromStr for ByteRate {
         let ByteSize(bytes_per_second) = size.parse()?;
         Ok(ByteRate { bytes_per_second })
     }
+}
+
+/// A span of time as people write it: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+///
+/// # Errors
+/// A sentence that says what is understood.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let trimmed = text.trim();
+    let digits_end = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
+    let (digits, unit) = trimmed.split_at(digits_end);
+    let unknown = || format!("`{text}` is not a span of time: write a whole number and a unit, such as 500ms, 30s, 2m or 1h");
+    let number: u64 = digits.parse().map_err(|_| unknown())?;
+    let milliseconds_each = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(unknown()),
+    };
+    number
+        .checked_mul(milliseconds_each)
+        .map(Duration::from_millis)
+        .ok_or_else(unknown)
 }
 
 /// A run of bytes of a drive or a blob.
@@ -313,6 +337,23 @@ mod tests {
         assert!(matches!("8XB".parse::<ByteSize>(), Err(SizeError::UnknownUnit(_))));
         assert!(matches!("".parse::<ByteSize>(), Err(SizeError::NotANumber(_))));
         assert!(matches!("99999999999TiB".parse::<ByteSize>(), Err(SizeError::TooLarge(_))));
+    }
+
+    #[test]
+    fn spans_of_time_are_read_as_people_write_them() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "-1s", "1d", "s", "1.5s", "99999999999999999999s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct BlobFacts {
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
+    /// Whether another upload under this name has begun beside it (directories only: elsewhere that
+    /// cannot be seen).
+    pub is_being_replaced: bool,
 }
 
 /// What a store can take.
@@ -143,6 +146,10 @@ pub trait Upload: Send + Sync {
 
     /// Stores one chunk. Whole when it returns; when it fails or is dropped, it may have landed.
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError>;
+
+    /// Makes a range zero where an earlier run of the same upload may have left bytes. Not needed for
+    /// uploads that begin with [`Held::Nothing`], nor for content-named ones.
+    async fn clear(&self, range: ByteRange) -> Result<(), BlobError>;
 
     /// Returns when every acknowledged chunk is durable.
     async fn sync(&self) -> Result<(), BlobError>;

@@ -18,7 +18,7 @@ use protocol::digest::Sha256Digest;
 use protocol::limits::CHUNKS_MAX;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
@@ -134,6 +134,7 @@ impl Blob for DirectoryBlob {
                 version: format!("{}-{}.{:09}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec()),
                 transfer_id: None,
                 is_incomplete: false,
+                is_being_replaced: self.partial_path().exists(),
             })),
             Ok(metadata) => {
                 let what = if metadata.is_dir() {
@@ -269,6 +270,30 @@ impl Upload for DirectoryUpload {
         written
             .and_then(|result| result)
             .map_err(|error| error_at(&self.partial, "write", &error))
+    }
+
+    async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
+        let file = self.file.clone();
+        let cleared = blocking(move || {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            match fallocate(&file, flags, range.offset, range.length) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    let zeros = vec![0; READ_PIECE_BYTES as usize];
+                    let mut offset = range.offset;
+                    while offset < range.end() {
+                        let length = READ_PIECE_BYTES.min(range.end() - offset);
+                        file.write_all_at(&zeros[..length as usize], offset)?;
+                        offset += length;
+                    }
+                    Ok(())
+                }
+                other => other.map_err(io::Error::from),
+            }
+        });
+        cleared
+            .await
+            .and_then(|result| result)
+            .map_err(|error| error_at(&self.partial, "clear a part of", &error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {

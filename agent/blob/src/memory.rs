@@ -130,6 +130,7 @@ impl Blob for MemoryBlob {
             version: transfer_id.clone(),
             transfer_id: Some(transfer_id.clone()),
             is_incomplete: false,
+            is_being_replaced: false,
         }))
     }
 
@@ -191,6 +192,10 @@ impl Upload for MemoryUpload {
             .state()
             .blocks
             .insert(chunk.digest, Bytes::copy_from_slice(&chunk.bytes));
+        Ok(())
+    }
+
+    async fn clear(&self, _range: ByteRange) -> Result<(), BlobError> {
         Ok(())
     }
 

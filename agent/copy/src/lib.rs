@@ -1,1 +1,71 @@
-//! x
+//! Move bytes between a drive and a blob: checked, journalled, cancellable.
+//!
+//! # Overview
+//! Three operations: [`import`], [`export`], [`verify`]. Each is a pipeline of stages joined by bounded
+//! channels; a stage is a file in `stage/`, and only the operation's own file knows their order.
+//!
+//! ```text
+//! import   read ──▶ hash ──▶ send ──▶ record          threads │ threads │ tokio │ thread
+//! export   fetch ──▶ check ──▶ write ──▶ record       tokio │ threads │ threads │ thread
+//! ```
+//!
+//! A chunk's type says how far it is (`chunk.rs`): only what was hashed can be sent, only what landed
+//! can be recorded. A fixed pool of aligned buffers (`pool.rs`) is the only memory that grows with
+//! anything, and so the back-pressure: a chunk keeps its buffer until it is recorded.
+//!
+//! # Cancellation
+//! Only the first stage looks at the token, between chunks; every later stage drains until its channel
+//! closes. So the contract is one sentence: what was read is hashed, sent and recorded; nothing new is
+//! read. Waits (back-off, a free buffer, the rate limit) give up at a cancel, attempts do not. An abort
+//! drops requests too, and asks the store what it holds.
+//!
+//! # Completion
+//! When every chunk has landed the blob is committed, read back where that was asked for, its manifest
+//! is stored beside it, and the journal is removed: in this order, each step repeatable.
+//!
+//! # Crash consistency
+//! The target is synced, then the record is written, then the journal is synced, then progress is told.
+//! Between sending and recording a chunk is noted as unknown. A restart replays the journal, asks the
+//! store what it holds, and moves only what is missing; a kill repeats at most the memory budget.
+//!
+//! # How it fails
+//! The first failure ends the transfer ([`CopyError`]); the rest drains as in a cancel, and the result
+//! carries a receipt. Failures of requests are tried again inside one budget (`attempts.rs`).
+//!
+//! # What is bounded
+//! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`table.rs`), so
+//! millions of chunks cost no memory.
+
+mod attempts;
+mod chunk;
+mod drain;
+mod error;
+mod export;
+mod failure;
+mod fetch;
+mod finish;
+mod import;
+mod journal;
+mod limits;
+mod options;
+mod plan;
+mod pool;
+mod prepare;
+mod progress;
+mod rate;
+mod stage;
+mod stop;
+mod table;
+mod threads;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::CopyError;
+pub use export::export;
+pub use import::import;
+pub use options::{Link, OnUnreadable, TransferOptions, Verify};
+pub use progress::Counters;
+pub use stop::{Stop, StopRequest};
+pub use verify::{Sides, fetch_manifest, verify};

@@ -38,6 +38,11 @@ pub trait Drive: Send + Sync {
         1 << 20
     }
 
+    /// How many threads read or write it best at once. One for a drive that may have heads to move.
+    fn preferred_readers(&self) -> usize {
+        1
+    }
+
     /// Fills `buffer` with the bytes at `offset`, whole.
     ///
     /// # Errors

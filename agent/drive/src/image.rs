@@ -157,6 +157,10 @@ impl Drive for ImageDrive {
         &self.identity
     }
 
+    fn preferred_readers(&self) -> usize {
+        2
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
         let mut done = 0;
         while done < buffer.len() {

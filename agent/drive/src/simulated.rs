@@ -162,6 +162,10 @@ impl Drive for SimulatedDrive {
         &self.identity
     }
 
+    fn preferred_readers(&self) -> usize {
+        2
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
         if offset + buffer.len() as u64 > self.profile.size {
             return Err(DriveError::Shrunk {

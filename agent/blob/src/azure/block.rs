@@ -111,6 +111,10 @@ impl Upload for BlockUpload {
         self.blob.account.checksums.send(&chunk.bytes, chunk.md5, send).await
     }
 
+    async fn clear(&self, _range: ByteRange) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     async fn sync(&self) -> Result<(), BlobError> {
         Ok(())
     }

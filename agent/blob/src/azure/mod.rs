@@ -185,6 +185,7 @@ impl Blob for AzureBlob {
             is_incomplete: metadata
                 .get(metadata::STATE)
                 .is_some_and(|state| state == metadata::INCOMPLETE),
+            is_being_replaced: false,
         }))
     }
 

@@ -1,6 +1,7 @@
 //! A page blob being written: made sparse at its full size, and only runs of data are sent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use azure_core::http::Etag;
@@ -40,6 +41,8 @@ pub(super) struct PageUpload {
     client: BlobClient,
     pages: PageBlobClient,
     request: UploadRequest,
+    /// The blob was not made by this run: zero runs have to be sent too, since pages may hold bytes.
+    is_resumed: AtomicBool,
 }
 
 impl PageUpload {
@@ -53,9 +56,11 @@ impl PageUpload {
             client,
             blob,
             request: request.clone(),
+            is_resumed: AtomicBool::new(false),
         };
         let held = match existing {
             Some(facts) if request.resume && facts.is_incomplete && facts.transfer_id.as_ref() == Some(&request.transfer_id) => {
+                upload.is_resumed.store(true, Ordering::Relaxed);
                 Held::Recorded
             }
             Some(facts) if !request.overwrite && !facts.is_incomplete => {
@@ -109,16 +114,17 @@ impl PageUpload {
     }
 }
 
-/// The runs of a chunk that have to be sent, as ranges of its bytes: whole pages, no long zero runs,
-/// none longer than Put Page takes.
-fn data_runs(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+/// The runs of a chunk that have to be sent, as ranges of its bytes: whole pages, no zero runs of
+/// `zero_run_bytes` or more, none longer than Put Page takes.
+fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>> {
     let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
     let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    for (index, block) in bytes.chunks(ZERO_RUN_BYTES).enumerate() {
-        if is_zero(block) {
+    let block_bytes = zero_run_bytes.min(PUT_PAGE_BYTES_MAX);
+    for (index, block) in bytes.chunks(block_bytes).enumerate() {
+        if zero_run_bytes == block_bytes && is_zero(block) {
             continue;
         }
-        let start = index * ZERO_RUN_BYTES;
+        let start = index * block_bytes;
         let end = start + block.len();
         match runs.last_mut() {
             Some(last) if last.end == start && end - last.start <= PUT_PAGE_BYTES_MAX => last.end = end,
@@ -140,7 +146,12 @@ impl Upload for PageUpload {
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
-        for run in data_runs(&chunk.bytes) {
+        let zero_run_bytes = if self.is_resumed.load(Ordering::Relaxed) {
+            usize::MAX
+        } else {
+            ZERO_RUN_BYTES
+        };
+        for run in data_runs(&chunk.bytes, zero_run_bytes) {
             let offset = chunk.range.offset + run.start as u64;
             let mut bytes = chunk.bytes.slice(run);
             if !(bytes.len() as u64).is_multiple_of(PAGE_BYTES) {
@@ -152,6 +163,12 @@ impl Upload for PageUpload {
             self.put_run(bytes, offset).await?;
         }
         Ok(())
+    }
+
+    async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
+        let length = range.length.next_multiple_of(PAGE_BYTES);
+        let cleared = self.pages.clear_pages(HttpRange::new(range.offset, length), None).await;
+        cleared.map(|_| ()).map_err(|error| self.blob.error("clear pages of", error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
@@ -191,7 +208,8 @@ mod tests {
     #[test]
     fn zero_runs_are_left_out_and_long_runs_are_cut() {
         let mut bytes = vec![0; 9 << 20];
-        assert!(data_runs(&bytes).is_empty());
+        assert!(data_runs(&bytes, ZERO_RUN_BYTES).is_empty());
+        assert_eq!(data_runs(&bytes, usize::MAX).len(), 3);
         bytes[0] = 1;
         bytes[(1 << 20) + 5] = 1;
         bytes[(9 << 20) - 1] = 1;
@@ -200,6 +218,6 @@ mod tests {
             [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]
         );
         let full = vec![1; (4 << 20) + 512];
-        assert_eq!(data_runs(&full), [0..4 << 20, 4 << 20..(4 << 20) + 512]);
+        assert_eq!(data_runs(&full, ZERO_RUN_BYTES), [0..4 << 20, 4 << 20..(4 << 20) + 512]);
     }
 }

@@ -1,0 +1,204 @@
+//! Trying a request until it succeeds, is refused for good, the budget is spent, or a stop is asked for.
+//!
+//! Waits give up at a stop, attempts do not: an attempt under way ends by itself or by its timeout.
+//! Whoever must drop it drops the future.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use blob::retry::{Retry, RetryPolicy};
+use blob::{BlobError, BlobErrorKind};
+
+use crate::error::CopyError;
+use crate::limits::SLOWEST_BODY_BYTES_PER_SECOND;
+use crate::progress::Counters;
+use crate::stop::Stop;
+
+/// How requests of one transfer are tried.
+#[derive(Clone)]
+pub(crate) struct Attempts {
+    pub(crate) policy: RetryPolicy,
+    pub(crate) request_timeout: Duration,
+    pub(crate) stop: Stop,
+    pub(crate) counters: Arc<Counters>,
+    /// How often the store asked for patience.
+    pub(crate) throttled: Arc<AtomicU64>,
+}
+
+/// A request that did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: CopyError,
+    /// It might have succeeded later, but a stop was asked for.
+    pub(crate) gave_up_for_stop: bool,
+    /// The store did not answer some attempt: what was sent may have landed.
+    pub(crate) is_ambiguous: bool,
+}
+
+impl Attempts {
+    /// Tries `attempt` until it succeeds; gives the result and how many attempts it took.
+    /// `body_bytes` is how much one attempt moves.
+    pub(crate) async fn run<T, F>(
+        &self,
+        operation: &'static str,
+        body_bytes: u64,
+        attempt: impl Fn() -> F,
+    ) -> Result<(T, u32), Failed>
+    where
+        F: Future<Output = Result<T, BlobError>>,
+    {
+        let timeout = self.request_timeout + Duration::from_secs(body_bytes / SLOWEST_BODY_BYTES_PER_SECOND);
+        let mut first_failure = None;
+        let mut is_ambiguous = false;
+        for number in 1.. {
+            let error = match tokio::time::timeout(timeout, attempt()).await {
+                Ok(Ok(value)) => return Ok((value, number)),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let message = format!("no answer within {} s", timeout.as_secs());
+                    BlobError::new(BlobErrorKind::TimedOut, operation, "the blob", message)
+                }
+            };
+            let since_first = first_failure.get_or_insert_with(Instant::now).elapsed();
+            if error.kind == BlobErrorKind::Throttled {
+                self.throttled.fetch_add(1, Ordering::Relaxed);
+            }
+            is_ambiguous |= leaves_doubt(error.kind);
+            match self.policy.decide(number, &error, since_first, rand::random()) {
+                Retry::GiveUp => return Err(failed(error, number, since_first, is_ambiguous, false)),
+                Retry::After(delay) => {
+                    tracing::debug!(%error, attempt = number, delay_milliseconds = delay.as_millis() as u64, "trying again");
+                    self.counters.add_retry();
+                    tokio::select! {
+                        biased;
+                        () = self.stop.stopping() => return Err(failed(error, number, since_first, is_ambiguous, true)),
+                        () = tokio::time::sleep(delay) => {}
+                    }
+                }
+            }
+        }
+        Err(Failed {
+            error: CopyError::Internal("the attempts"),
+            gave_up_for_stop: false,
+            is_ambiguous: true,
+        })
+    }
+
+    /// The same with less patience, for a store that nobody has reached yet.
+    pub(crate) fn for_first_contact(&self) -> Self {
+        let budget = self.policy.budget.min(crate::limits::FIRST_CONTACT_BUDGET);
+        Attempts {
+            policy: RetryPolicy { budget, ..self.policy },
+            ..self.clone()
+        }
+    }
+}
+
+/// Whether the store may have done what it did not confirm.
+fn leaves_doubt(kind: BlobErrorKind) -> bool {
+    matches!(
+        kind,
+        BlobErrorKind::TimedOut | BlobErrorKind::Transport | BlobErrorKind::ServerFault
+    )
+}
+
+fn failed(error: BlobError, attempts: u32, elapsed: Duration, is_ambiguous: bool, gave_up_for_stop: bool) -> Failed {
+    let error = match attempts {
+        1 => CopyError::Store(error),
+        attempts => CopyError::StoreGaveUp {
+            error,
+            attempts,
+            seconds: elapsed.as_secs_f64(),
+        },
+    };
+    Failed {
+        error,
+        gave_up_for_stop,
+        is_ambiguous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::stop::StopReason;
+    use std::cell::Cell;
+
+    fn attempts(budget: Duration) -> Attempts {
+        Attempts {
+            policy: RetryPolicy {
+                first_delay: Duration::from_millis(1),
+                delay_max: Duration::from_millis(2),
+                budget,
+            },
+            request_timeout: Duration::from_millis(50),
+            stop: Stop::new(),
+            counters: Arc::default(),
+            throttled: Arc::default(),
+        }
+    }
+
+    fn error(kind: BlobErrorKind) -> BlobError {
+        BlobError::new(kind, "test", "blob", "failed")
+    }
+
+    #[tokio::test]
+    async fn passing_errors_are_tried_again_and_final_ones_are_not() {
+        let tries = Cell::new(0);
+        let patient = attempts(Duration::from_secs(5));
+        let result = patient.run("test", 0, || {
+            tries.set(tries.get() + 1);
+            let try_number = tries.get();
+            async move {
+                if try_number < 4 {
+                    Err(error(BlobErrorKind::ServerFault))
+                } else {
+                    Ok(try_number)
+                }
+            }
+        });
+        assert_eq!(result.await.unwrap(), (4, 4));
+        tries.set(0);
+        let patient = attempts(Duration::from_secs(5));
+        let result = patient.run("test", 0, || {
+            tries.set(tries.get() + 1);
+            async { Err::<(), _>(error(BlobErrorKind::Denied)) }
+        });
+        assert!(matches!(
+            result.await.unwrap_err(),
+            Failed {
+                error: CopyError::Store(_),
+                is_ambiguous: false,
+                ..
+            }
+        ));
+        assert_eq!(tries.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn silence_is_an_error_and_the_budget_ends_it() {
+        let patient = attempts(Duration::from_millis(120));
+        let result = patient.run("test", 0, std::future::pending::<Result<(), BlobError>>);
+        let failed = result.await.unwrap_err();
+        assert!(failed.is_ambiguous && !failed.gave_up_for_stop);
+        assert!(
+            matches!(failed.error, CopyError::StoreGaveUp { attempts: 2..=4, .. }),
+            "{failed:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn waits_give_up_at_a_stop_and_attempts_do_not() {
+        let mut patient = attempts(Duration::from_secs(60));
+        patient.policy.first_delay = Duration::from_secs(30);
+        patient.policy.delay_max = Duration::from_secs(30);
+        patient.stop.request_stop(StopReason::Interrupted);
+        let failed = patient
+            .run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Throttled)) })
+            .await
+            .unwrap_err();
+        assert!(failed.gave_up_for_stop);
+        assert_eq!(patient.run("test", 0, || async { Ok(1) }).await.unwrap(), (1, 1));
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a transfer could not be made or finished, and what outcome that is.
+
+use std::io;
+use std::path::PathBuf;
+
+use blob::{BlobError, BlobErrorKind};
+use drive::DriveError;
+use protocol::manifest::{ManifestError, ReplayError};
+use protocol::outcome::Outcome;
+use protocol::stop::StopReason;
+use protocol::units::GeometryError;
+
+/// A failure of a transfer. Each is one sentence: what failed, on what, what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The drive failed.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] BlobError),
+    /// The store failed again and again.
+    #[error("{error}; given up after {attempts} attempts in {seconds:.0} s")]
+    StoreGaveUp {
+        /// The last failure.
+        error: BlobError,
+        /// How many times it was tried.
+        attempts: u32,
+        /// Over how long, in seconds.
+        seconds: f64,
+    },
+    /// A rule forbids it; nothing was written.
+    #[error("{0}")]
+    Refused(String),
+    /// The options do not fit together, or do not fit the drive.
+    #[error("{0}")]
+    Usage(String),
+    /// What was read differs from what a manifest says.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A manifest cannot be used.
+    #[error("the manifest `{place}` cannot be used: {error}")]
+    Manifest {
+        /// Where it is.
+        place: String,
+        /// Why.
+        error: ManifestError,
+    },
+    /// A journal cannot be continued.
+    #[error("the journal `{path}` cannot be continued: {error}; look at it, or begin anew with `--restart`", path = .path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: ReplayError,
+    },
+    /// The state directory failed.
+    #[error("cannot {operation} `{path}`: {source}", path = .path.display())]
+    State {
+        /// A verb phrase.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A fault of this program.
+    #[error("a part of the program ended early: {0}; please report it")]
+    Internal(&'static str),
+}
+
+impl From<GeometryError> for CopyError {
+    fn from(error: GeometryError) -> Self {
+        CopyError::Usage(error.to_string())
+    }
+}
+
+impl CopyError {
+    /// The outcome of a transfer that ended with this. `None` for mistakes of the command line.
+    pub fn outcome(&self) -> Option<Outcome> {
+        Some(match self {
+            CopyError::Usage(_) => return None,
+            CopyError::Refused(_) | CopyError::Journal { .. } => Outcome::Refused,
+            CopyError::Drive(error) if error.is_refusal() => Outcome::Refused,
+            CopyError::Drive(DriveError::Profile { .. } | DriveError::NotADrive { .. }) => Outcome::Failed,
+            CopyError::Drive(_) => Outcome::DriveFailed,
+            CopyError::Store(BlobError {
+                kind: BlobErrorKind::AlreadyExists,
+                ..
+            }) => Outcome::Refused,
+            CopyError::Store(_) | CopyError::StoreGaveUp { .. } => Outcome::StoreFailed,
+            CopyError::Mismatch(_) => Outcome::Mismatch,
+            CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Internal(_) => Outcome::Failed,
+        })
+    }
+
+    /// The reason that this is for stopping the rest of the transfer.
+    pub(crate) fn stop_reason(&self) -> StopReason {
+        match self.outcome() {
+            Some(Outcome::StoreFailed) => StopReason::StoreFailed,
+            Some(Outcome::DriveFailed) => StopReason::DriveFailed,
+            _ => StopReason::Failed,
+        }
+    }
+}

@@ -1,0 +1,633 @@
+//! `export`: a blob onto a drive.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use blob::{Blob, BlobFacts};
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use drive::{AlignedBuffer, Drive, DriveError, TargetContent};
+use protocol::digest::Sha256Digest;
+use protocol::identity::DriveIdentity;
+use protocol::manifest::{ChunkContent, ChunkState, Header, MANIFEST_SUFFIX};
+use protocol::outcome::Outcome;
+use protocol::progress::Phase;
+use protocol::receipt::Residue;
+use protocol::result::{Direction, Evidence, TransferResult};
+use protocol::units::{ByteRange, ByteSize, ChunkGeometry, ChunkIndex};
+use tempfile::NamedTempFile;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::attempts::Attempts;
+use crate::chunk::{Body, CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::error::CopyError;
+use crate::failure::Failure;
+use crate::fetch::Fetch;
+use crate::finish;
+use crate::journal::{Journal, state_error};
+use crate::limits::{BODILESS_CHUNKS_MAX, CLEAR_PIECE_BYTES, RESUME_PROBES};
+use crate::options::{Link, TransferOptions, Verify};
+use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
+use crate::pool::BufferPool;
+use crate::prepare::{attempts, new_header, recover, with_drive};
+use crate::rate::RateLimit;
+use crate::stage::fetch::FetchStage;
+use crate::stage::hash::ZeroDigests;
+use crate::stage::record::{Durability, RecordStage};
+use crate::stage::send::Concurrency;
+use crate::stage::stream::{self, StreamPiece};
+use crate::stage::write::{FetchAgain, WriteStage};
+use crate::table::{ChunkTable, SharedTable};
+use crate::threads;
+use crate::verify::{LoadedManifest, Side, compare, load_manifest, not_found};
+
+/// Requests at once where nobody chose.
+const CONCURRENCY: usize = 8;
+
+/// Writes a blob onto the drive that `open_drive` opens, given how many bytes it must take.
+///
+/// # Errors
+/// When nothing could be begun. A transfer that was begun always has a result, with its receipt where
+/// it is not complete.
+pub async fn export(
+    open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+    blob: Arc<dyn Blob>,
+    options: TransferOptions,
+    link: Link,
+) -> Result<TransferResult, CopyError> {
+    let mut export = Export::prepare(open_drive, blob, options, link).await?;
+    export.run_pipeline().await?;
+    export.finish().await
+}
+
+/// An export that may begin, or go on.
+struct Export {
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    facts: BlobFacts,
+    manifest: Option<LoadedManifest>,
+    options: TransferOptions,
+    link: Link,
+    attempts: Attempts,
+    failure: Failure,
+    identity: DriveIdentity,
+    header: Header,
+    table: SharedTable,
+    zeros: ZeroDigests,
+    memory: MemoryPlan,
+    /// Away with the recorder while the pipeline runs, and for good where that hangs.
+    journal: Option<Journal>,
+    is_resumed: bool,
+    all_checked: Arc<AtomicBool>,
+    stream_sha256: Option<Sha256Digest>,
+    bytes_cleared: u64,
+}
+
+impl Export {
+    async fn prepare(
+        open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+        blob: Arc<dyn Blob>,
+        options: TransferOptions,
+        link: Link,
+    ) -> Result<Self, CopyError> {
+        let attempts = attempts(&options, &link);
+        let facts = attempts
+            .for_first_contact()
+            .run("look at", 0, || blob.head())
+            .await
+            .map_err(|failed| failed.error)?
+            .0;
+        let facts = facts.ok_or_else(|| not_found(&*blob))?;
+        if facts.is_incomplete {
+            return Err(CopyError::Refused(format!(
+                "the blob `{}` is marked incomplete: its import was not finished; finish it first",
+                blob.address()
+            )));
+        }
+        let folder = options.state_dir.join("journals");
+        std::fs::create_dir_all(&folder).map_err(|source| state_error("create", &folder, source))?;
+        let manifest = fetch_manifest(&blob, &facts, &options, &attempts, &folder).await?;
+        if manifest.is_none() {
+            link.warn("there is no manifest beside the blob: only the transport can be checked".to_owned());
+        }
+        let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
+        let identity = drive.identity().clone();
+        let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
+        memory_plan(options.memory, planned)?;
+
+        let what = format!("{} onto {}", blob.address(), identity.label());
+        let mut journal = Journal::open(&options.state_dir, Direction::Export, &what)?;
+        let recovered = recover(&mut journal, &options, &link)?.filter(|recovered| {
+            let is_lost = recovered.table.landed() > 0 && drive.target_content() == TargetContent::KnownZero;
+            if is_lost {
+                link.warn("the image that was begun is gone: it is written from the start".to_owned());
+            }
+            !is_lost
+        });
+        let (header, table) = match recovered {
+            Some(recovered) => {
+                require_same(&recovered.header, &identity, &facts, &journal)?;
+                probe_landed(&drive, &recovered.table, &options, &link).await?;
+                (*recovered.header, recovered.table)
+            }
+            None => {
+                let mut header = new_header(Direction::Export, identity.clone(), blob.address(), planned, None);
+                header.blob_version = Some(facts.version.clone());
+                journal.begin(&header)?;
+                let table =
+                    ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
+                (header, table)
+            }
+        };
+        let geometry = table.geometry();
+        link.counters.set_total(geometry.total_bytes());
+        count_recorded(&table, &link)?;
+        Ok(Export {
+            failure: Failure::new(link.stop.clone()),
+            memory: memory_plan(options.memory, geometry)?,
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            is_resumed: table.landed() > 0,
+            table: SharedTable::new(table),
+            journal: Some(journal),
+            all_checked: Arc::new(AtomicBool::new(true)),
+            stream_sha256: None,
+            bytes_cleared: 0,
+            drive,
+            blob,
+            facts,
+            manifest,
+            options,
+            link,
+            attempts,
+            identity,
+            header,
+        })
+    }
+
+    /// Joins the stages, and returns when the last of them has ended.
+    async fn run_pipeline(&mut self) -> Result<(), CopyError> {
+        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
+        let geometry = self.table.with(|table| Ok(table.geometry()))?;
+        self.link.counters.set_phase(Phase::Copying);
+        // Buffers and slots bound what is in these.
+        let (fetch_output, check_input) = unbounded();
+        let (check_output, write_input) = unbounded();
+        let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+        let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
+
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry)?;
+        let write = Arc::new(WriteStage {
+            drive: self.drive.clone(),
+            expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            table: self.table.clone(),
+            counters: self.link.counters.clone(),
+            stop: self.link.stop.clone(),
+            stream: stream_output,
+            fetch_again: self.fetch_again(),
+        });
+        self.spawn_check(write.clone(), check_input, check_output)?;
+        self.spawn_write(write, write_input, write_output)?;
+
+        let recorder = RecordStage {
+            journal,
+            table: self.table.clone(),
+            durability: Durability::DriveSync(self.drive.clone()),
+            batch_bytes: self.memory.batch_bytes,
+            sync_timeout: self.options.request_timeout,
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            counters: self.link.counters.clone(),
+            runtime: Handle::current(),
+        };
+        let (recorded, recorder_end) = oneshot::channel();
+        threads::spawn_once("record", move || {
+            let _ = recorded.send(recorder.run(record_input));
+        })?;
+
+        let fetching = self
+            .fetch_stage(pool)
+            .run(self.next_chunk(geometry), self.concurrency(), fetch_output);
+        let draining = enforce_drain_timeout(&self.options, &self.link);
+        let ending = async {
+            fetching.await;
+            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+        };
+        self.journal = tokio::select! {
+            journal = ending => journal,
+            () = draining => None,
+        };
+        if let Some(end) = stream_end {
+            self.stream_sha256 = end.await.ok().flatten();
+        }
+        Ok(())
+    }
+
+    fn concurrency(&self) -> Concurrency {
+        Concurrency::new(self.options.concurrency, CONCURRENCY.min(self.memory.buffers))
+    }
+
+    fn fetch_stage(&self, pool: BufferPool) -> FetchStage {
+        FetchStage {
+            blob: self.blob.clone(),
+            version: self.facts.version.clone(),
+            checked: self.manifest.is_none(),
+            attempts: self.attempts.clone(),
+            pool,
+            rate: RateLimit::new(self.options.rate),
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            silence_max: self.options.request_timeout,
+            all_checked: self.all_checked.clone(),
+        }
+    }
+
+    /// The chunks that are still to be fetched, with what the manifest says they are.
+    fn next_chunk(
+        &self,
+        geometry: ChunkGeometry,
+    ) -> impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError> + use<> {
+        let mut plan = ReadPlan::new(geometry, self.table.clone(), false);
+        let expected = self.manifest.as_ref().map(|manifest| manifest.table.clone());
+        move || {
+            let Some((place, _)) = plan.next()? else { return Ok(None) };
+            let content = match &expected {
+                Some(expected) => expected.get(place.index)?.landed.map(|(content, ..)| content),
+                None => None,
+            };
+            Ok(Some((place, content)))
+        }
+    }
+
+    fn fetch_again(&self) -> FetchAgain {
+        let (blob, version, silence_max) = (self.blob.clone(), self.facts.version.clone(), self.options.request_timeout);
+        let runtime = Handle::current();
+        Box::new(move |place| {
+            let mut buffer = AlignedBuffer::new(place.range.length as usize);
+            let length = place.range.length as usize;
+            let fetch = Fetch {
+                blob: &*blob,
+                version: &version,
+                checked: false,
+                silence_max,
+            };
+            let fetched = runtime.block_on(fetch.fill(place.range, &mut buffer[..length]));
+            fetched.ok().map(|_| Bytes::from_owner(buffer).slice(..length))
+        })
+    }
+
+    fn spawn_check(
+        &self,
+        write: Arc<WriteStage>,
+        input: Receiver<FetchedChunk>,
+        output: Sender<CheckedChunk>,
+    ) -> Result<(), CopyError> {
+        let failure = self.failure.clone();
+        threads::spawn("hash", threads::hash_threads(), move |_| {
+            failure.check(write.run_check(&input, &output))
+        })?;
+        Ok(())
+    }
+
+    fn spawn_write(
+        &self,
+        write: Arc<WriteStage>,
+        input: Receiver<CheckedChunk>,
+        output: mpsc::Sender<LandedChunk>,
+    ) -> Result<(), CopyError> {
+        let failure = self.failure.clone();
+        threads::spawn("write", self.drive.preferred_readers(), move |_| {
+            failure.check(write.run_write(&input, &output))
+        })?;
+        Ok(())
+    }
+
+    /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was
+    /// not done.
+    async fn finish(mut self) -> Result<TransferResult, CopyError> {
+        let mut evidence = match self.manifest.is_some() || self.all_checked.load(Ordering::Relaxed) {
+            true => Evidence::Transport,
+            false => Evidence::Read,
+        };
+        let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
+            true => Ok(None),
+            false => self.complete(&mut evidence).await,
+        };
+        let done = completed.unwrap_or_else(|error| {
+            self.failure.fail(error);
+            None
+        });
+        self.link.counters.set_phase(Phase::Done);
+        let error = self.failure.take();
+        let workers = [
+            self.concurrency().now(),
+            threads::hash_threads(),
+            1,
+            self.drive.preferred_readers(),
+        ];
+        let mut result = finish::result(
+            Outcome::Complete,
+            &self.header,
+            self.identity.clone(),
+            &self.table,
+            &self.link,
+            workers,
+        )?;
+        result.evidence = evidence;
+        result.checked_against_manifest = Some(self.manifest.is_some());
+        result.bytes_cleared = self.bytes_cleared;
+        result.error = error.as_ref().map(ToString::to_string);
+        match done {
+            Some((root, manifest)) if error.is_none() => {
+                result.root_sha256 = Some(root);
+                result.stream_sha256 = self.stream_sha256;
+                result.manifest = manifest;
+            }
+            _ => {
+                result.outcome = error
+                    .as_ref()
+                    .map_or(Some(Outcome::Cancelled), CopyError::outcome)
+                    .unwrap_or(Outcome::Failed);
+                let residue = |landed| residue(&self.identity, landed);
+                result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
+            }
+        }
+        Ok(result)
+    }
+
+    /// The steps after the last chunk, each repeatable. `None` when a stop came first.
+    async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
+        self.link.counters.set_phase(Phase::Committing);
+        if !self.table.with(|table| Ok(table.is_complete()))? {
+            return Err(CopyError::Internal("the pipeline"));
+        }
+        if !self.clear_behind().await? {
+            return Ok(None);
+        }
+        let (root, _) = finish::root(&self.table, &self.zeros, false)?;
+        with_drive(&self.drive, &self.options, &self.link, |drive| drive.finish()).await?;
+        if self.options.verify == Verify::ReadBack {
+            self.read_back().await?;
+            *evidence = Evidence::ReadBack;
+        }
+        if self.options.stream_sha256 && self.stream_sha256.is_none() {
+            self.stream_sha256 = self.stream_of_drive().await?;
+        }
+        if self.link.stop.is_stopping() {
+            return Ok(None);
+        }
+        let folder = self.options.state_dir.join("journals");
+        if let Some(path) = &self.options.manifest {
+            let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
+            finish::copy_manifest(file.path(), path)?;
+        }
+        if let Some(journal) = self.journal.take() {
+            journal.remove()?;
+        }
+        let written = self.options.manifest.as_ref().map(|path| path.display().to_string());
+        let beside = self.manifest.as_ref().map(|_| self.blob.sibling(MANIFEST_SUFFIX).address());
+        Ok(Some((root, written.or(beside))))
+    }
+
+    /// Makes the drive behind the blob's end zero: no byte of its last owner stays. False when a stop
+    /// came first.
+    async fn clear_behind(&mut self) -> Result<bool, CopyError> {
+        let size = self.drive.size_bytes();
+        let start = self
+            .header
+            .total_bytes
+            .next_multiple_of(self.drive.sector_size_bytes())
+            .min(size);
+        if self.drive.target_content() == TargetContent::KnownZero {
+            return Ok(true);
+        }
+        let mut offset = start;
+        while offset < size {
+            if self.link.stop.is_stopping() {
+                return Ok(false);
+            }
+            let range = ByteRange::new(offset, CLEAR_PIECE_BYTES.min(size - offset));
+            with_drive(&self.drive, &self.options, &self.link, move |drive| drive.zero_range(range)).await?;
+            offset = range.end();
+            self.bytes_cleared = offset - start;
+        }
+        Ok(true)
+    }
+
+    /// Reads the whole drive again and compares it with what came from the blob.
+    async fn read_back(&self) -> Result<(), CopyError> {
+        let side = Side::Drive(self.drive.clone());
+        let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
+        match differences.first() {
+            None => Ok(()),
+            Some(first) => Err(CopyError::Mismatch(format!(
+                "the drive `{}` holds other bytes than were written to it, at {} places, the first at {} (offset+length in bytes): do not use this drive",
+                self.identity.path,
+                differences.len(),
+                first.range
+            ))),
+        }
+    }
+
+    /// The hash of the whole, from the drive: of an export that was gone on with, not all chunks passed
+    /// through this process.
+    async fn stream_of_drive(&self) -> Result<Option<Sha256Digest>, CopyError> {
+        let geometry = self.table.with(|table| Ok(table.geometry()))?;
+        let (output, end) = stream::spawn(true, geometry)?;
+        let (Some(output), Some(end)) = (output, end) else {
+            return Ok(None);
+        };
+        for (index, range) in geometry.chunks() {
+            if self.link.stop.is_stopping() {
+                return Ok(None);
+            }
+            let bytes = with_drive(&self.drive, &self.options, &self.link, move |drive| {
+                let mut buffer = AlignedBuffer::new(range.length as usize);
+                drive.read_at(&mut buffer[..range.length as usize], range.offset)?;
+                Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
+            });
+            let piece = StreamPiece {
+                place: Place { index, range },
+                body: Body::Bytes(bytes.await?),
+            };
+            output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+        }
+        drop(output);
+        Ok(end.await.ok().flatten())
+    }
+}
+
+/// What an earlier run wrote, this one need not: it counts as reused.
+fn count_recorded(table: &ChunkTable, link: &Link) -> Result<(), CopyError> {
+    for entry in table.entries() {
+        let (_, range, entry) = entry.map_err(|source| state_error("read the table of", Path::new("the transfer"), source))?;
+        if let Some((_, state, _)) = entry.landed {
+            let state = if state == ChunkState::Sent {
+                ChunkState::Reused
+            } else {
+                state
+            };
+            link.counters.add_recorded(state, range.length, 0);
+        }
+    }
+    Ok(())
+}
+
+fn residue(identity: &DriveIdentity, landed: u64) -> Option<Residue> {
+    let description = format!("what was written to `{}`, which a resume goes on with", identity.path);
+    (landed > 0).then_some(Residue {
+        description,
+        bytes: landed,
+        lives_days: None,
+    })
+}
+
+/// Gets and checks the manifest beside the blob; `None` where there is none.
+async fn fetch_manifest(
+    blob: &Arc<dyn Blob>,
+    facts: &BlobFacts,
+    options: &TransferOptions,
+    attempts: &Attempts,
+    folder: &Path,
+) -> Result<Option<LoadedManifest>, CopyError> {
+    let beside = blob.sibling(MANIFEST_SUFFIX);
+    let Some(file) = download(&*beside, options, attempts, folder).await? else {
+        return Ok(None);
+    };
+    let manifest = load_manifest(file.path(), &beside.address(), folder)?;
+    let stated = manifest.header.total_bytes;
+    if stated != facts.size_bytes {
+        return Err(CopyError::Mismatch(format!(
+            "the manifest `{}` is of another blob: it states {stated} bytes, and `{}` has {}; remove the manifest if the blob was replaced on purpose",
+            beside.address(),
+            blob.address(),
+            facts.size_bytes
+        )));
+    }
+    Ok(Some(manifest))
+}
+
+/// Gets a small blob into a file; `None` where there is none.
+pub(crate) async fn download(
+    blob: &dyn Blob,
+    options: &TransferOptions,
+    attempts: &Attempts,
+    folder: &Path,
+) -> Result<Option<NamedTempFile>, CopyError> {
+    const PIECE_BYTES: u64 = 4 << 20;
+    let Some(facts) = attempts
+        .run("look at", 0, || blob.head())
+        .await
+        .map_err(|failed| failed.error)?
+        .0
+    else {
+        return Ok(None);
+    };
+    let failed = |source| state_error("write", folder, source);
+    let mut file = NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut offset = 0;
+    while offset < facts.size_bytes {
+        let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
+        let fetched = attempts.run("read", range.length, || async {
+            let mut piece = vec![0; range.length as usize];
+            let fetch = Fetch {
+                blob,
+                version: &facts.version,
+                checked: false,
+                silence_max: options.request_timeout,
+            };
+            fetch.fill(range, &mut piece).await.map(|_| piece)
+        });
+        let (piece, _) = fetched.await.map_err(|failed| failed.error)?;
+        std::io::Write::write_all(&mut file, &piece).map_err(failed)?;
+        offset = range.end();
+    }
+    Ok(Some(file))
+}
+
+/// The chunks of an export: the manifest's where there is one.
+fn plan_chunks(
+    manifest: &Option<LoadedManifest>,
+    options: &TransferOptions,
+    facts: &BlobFacts,
+    drive: &dyn Drive,
+    blob: &dyn Blob,
+) -> Result<ChunkGeometry, CopyError> {
+    let Some(manifest) = manifest else {
+        return chunk_size(
+            options.chunk_size,
+            facts.size_bytes,
+            drive.sector_size_bytes(),
+            &blob.limits(),
+        );
+    };
+    let stated = ByteSize(manifest.geometry.chunk_size_bytes());
+    if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
+        return Err(CopyError::Usage(format!(
+            "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
+        )));
+    }
+    Ok(ChunkGeometry::for_drive(
+        facts.size_bytes,
+        stated.0,
+        drive.sector_size_bytes(),
+    )?)
+}
+
+/// Refuses to go on with another drive, or with another version of the blob.
+fn require_same(header: &Header, now: &DriveIdentity, facts: &BlobFacts, journal: &Journal) -> Result<(), CopyError> {
+    let recorded = &header.drive;
+    let journal = journal.path().display();
+    if (recorded.size, recorded.sector_size, &recorded.serial) != (now.size, now.sector_size, &now.serial) {
+        return Err(CopyError::Refused(format!(
+            "`{}` is not the drive that this export was begun with (`{}`): dock the right drive, or begin anew with `--restart` (journal: `{journal}`)",
+            now.path,
+            recorded.label()
+        )));
+    }
+    if header.blob_version.as_ref() != Some(&facts.version) {
+        return Err(CopyError::Refused(format!(
+            "the blob `{}` was changed since its export was begun: begin anew with `--restart` (journal: `{journal}`)",
+            header.blob
+        )));
+    }
+    Ok(())
+}
+
+/// Reads some of the chunks that the journal says were written: the drive must still hold them.
+async fn probe_landed(
+    drive: &Arc<dyn Drive>,
+    table: &ChunkTable,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<(), CopyError> {
+    let failed = |source| state_error("read the table of", Path::new("the transfer"), source);
+    let step = (table.landed() / RESUME_PROBES).max(1);
+    let mut seen = 0;
+    for index in 0..table.geometry().chunk_count() {
+        let Some(record) = table.record(ChunkIndex(index)).map_err(failed)? else {
+            continue;
+        };
+        seen += 1;
+        if seen % step != 0 {
+            continue;
+        }
+        let range = record.range;
+        let digest = with_drive(drive, options, link, move |drive| {
+            let mut buffer = AlignedBuffer::new(range.length as usize);
+            let bytes = &mut buffer[..range.length as usize];
+            drive.read_at(bytes, range.offset)?;
+            Ok(Sha256Digest::of(bytes))
+        });
+        if digest.await? != record.content.digest(range.length) {
+            return Err(CopyError::Refused(format!(
+                "the drive `{}` does not hold at {range} (offset+length in bytes) what was written there before: it is another drive, or was changed; dock the right one, or begin anew with `--restart`",
+                drive.identity().path
+            )));
+        }
+    }
+    Ok(())
+}

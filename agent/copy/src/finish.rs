@@ -1,0 +1,179 @@
+//! After the last chunk: root, manifest, receipt, result.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use protocol::digest::{RootHasher, Sha256Digest};
+use protocol::identity::DriveIdentity;
+use protocol::manifest::{ChunkContent, Footer, Header, Line, encode};
+use protocol::outcome::Outcome;
+use protocol::receipt::{ByteClass, Receipt, Residue};
+use protocol::result::{Evidence, TransferResult};
+use protocol::stop::StopReason;
+use protocol::units::{ByteRange, RangeList};
+use tempfile::NamedTempFile;
+use time::OffsetDateTime;
+
+use crate::error::CopyError;
+use crate::journal::state_error;
+use crate::options::{Link, TransferOptions};
+use crate::stage::hash::ZeroDigests;
+use crate::table::SharedTable;
+
+/// All digests in drive order and the root over them. The list is left empty where nobody needs it.
+pub(crate) fn root(
+    table: &SharedTable,
+    zeros: &ZeroDigests,
+    with_list: bool,
+) -> Result<(Sha256Digest, Vec<(Sha256Digest, ByteRange)>), CopyError> {
+    table.with(|table| {
+        let mut root = RootHasher::default();
+        let mut list = Vec::new();
+        for entry in table.entries() {
+            let (_, range, entry) = entry?;
+            let digest = match entry.landed {
+                Some((ChunkContent::Data(digest), ..)) => digest,
+                _ => zeros.of(range.length),
+            };
+            root.add(&digest);
+            if with_list {
+                list.push((digest, range));
+            }
+        }
+        Ok((root.finish(), list))
+    })
+}
+
+/// Writes the manifest of a transfer whose chunks have all landed into a file in `folder`.
+pub(crate) fn manifest_file(
+    folder: &Path,
+    header: &Header,
+    table: &SharedTable,
+    root: Sha256Digest,
+    stream_sha256: Option<Sha256Digest>,
+    evidence: Evidence,
+) -> Result<NamedTempFile, CopyError> {
+    let failed = |source| state_error("write the manifest in", folder, source);
+    let file = NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut output = BufWriter::new(file.as_file());
+    table.with(|table| {
+        let mut line = Vec::new();
+        let mut put = |item: Line| {
+            line.clear();
+            encode(&item, &mut line)?;
+            output.write_all(&line)
+        };
+        put(Line::Header(Box::new(header.clone())))?;
+        let mut footer = Footer {
+            chunks: 0,
+            bytes_total: header.total_bytes,
+            bytes_zero: 0,
+            bytes_unreadable: table.unreadable().map(|range| range.length).sum(),
+            root_sha256: root,
+            stream_sha256,
+            evidence,
+            completed_at: OffsetDateTime::now_utc(),
+        };
+        for (index, range) in table.geometry().chunks() {
+            let Some(record) = table.record(index)? else { continue };
+            footer.chunks += 1;
+            footer.bytes_zero += if record.content == ChunkContent::Zero {
+                range.length
+            } else {
+                0
+            };
+            put(Line::Chunk(record))?;
+        }
+        put(Line::End(footer))
+    })?;
+    output.flush().map_err(failed)?;
+    drop(output);
+    Ok(file)
+}
+
+/// Copies a manifest to where the user wants it, whole or not at all.
+pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
+    let folder = to
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let copy = || {
+        let mut file = NamedTempFile::new_in(folder)?;
+        std::io::copy(&mut File::open(from)?, file.as_file_mut())?;
+        file.as_file().sync_all()?;
+        file.persist(to).map_err(|error| error.error)
+    };
+    copy()
+        .map(|_| ())
+        .map_err(|source| state_error("write the manifest", to, source))
+}
+
+/// The receipt: each byte in exactly one class.
+pub(crate) fn receipt(
+    table: &SharedTable,
+    link: &Link,
+    options: &TransferOptions,
+    residue: impl FnOnce(u64) -> Option<Residue>,
+) -> Result<Receipt, CopyError> {
+    let now = OffsetDateTime::now_utc();
+    let request = link.stop.request();
+    let reason = request.map_or(StopReason::Failed, |request| request.reason);
+    let requested_at = request.map_or(now, |request| request.requested_at);
+    let mut receipt = Receipt::new(reason, requested_at, now, options.resume_command.clone());
+    table.with(|table| {
+        for entry in table.entries() {
+            let (index, range, entry) = entry?;
+            let mut next = range.offset;
+            for bad in table.unreadable_of(index) {
+                receipt.add(entry.class, ByteRange::new(next, bad.offset - next));
+                receipt.add(ByteClass::NeverSent, *bad);
+                next = bad.end();
+            }
+            receipt.add(entry.class, ByteRange::new(next, range.end() - next));
+        }
+        Ok(())
+    })?;
+    receipt.residue = residue(receipt.landed_before_request.bytes + receipt.landed_after_request.bytes);
+    Ok(receipt)
+}
+
+/// The result with everything that is known at the end of any transfer; the outcome's own fields are
+/// added by the caller.
+pub(crate) fn result(
+    outcome: Outcome,
+    header: &Header,
+    drive: DriveIdentity,
+    table: &SharedTable,
+    link: &Link,
+    workers: [usize; 4],
+) -> Result<TransferResult, CopyError> {
+    let unreadable: RangeList = table.with(|table| Ok(table.unreadable().collect()))?;
+    let [bytes_sent, bytes_reused, bytes_zero, bytes_unreadable] = link.counters.classes();
+    Ok(TransferResult {
+        outcome,
+        direction: header.direction,
+        drive: Some(drive),
+        blob: header.blob.clone(),
+        bytes_total: header.total_bytes,
+        bytes_sent,
+        bytes_reused,
+        bytes_zero,
+        bytes_unreadable,
+        bytes_cleared: 0,
+        chunk_size: header.chunk_size_bytes,
+        chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
+        root_sha256: None,
+        stream_sha256: None,
+        evidence: Evidence::Read,
+        checked_against_manifest: None,
+        manifest: None,
+        elapsed_seconds: link.counters.elapsed_seconds(),
+        stages: link.counters.stages(),
+        limited_by: link.counters.limited_by(workers),
+        retries: link.counters.retries(),
+        unreadable: unreadable.as_slice().to_vec(),
+        error: None,
+        receipt: None,
+    })
+}

@@ -1,0 +1,505 @@
+//! `import`: a drive into a blob.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use blob::{Blob, BlobFacts, Held, Upload, UploadRequest};
+use crossbeam_channel::bounded;
+use drive::identify::identify;
+use drive::{Drive, DriveError};
+use protocol::digest::Sha256Digest;
+use protocol::identity::DriveIdentity;
+use protocol::manifest::{ChunkState, Header, Line, MANIFEST_SUFFIX};
+use protocol::outcome::Outcome;
+use protocol::progress::Phase;
+use protocol::result::{Direction, Evidence, TransferResult};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::attempts::Attempts;
+use crate::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::error::CopyError;
+use crate::failure::Failure;
+use crate::finish;
+use crate::journal::Journal;
+use crate::limits::{BODILESS_CHUNKS_MAX, WATCHDOG_BEAT};
+use crate::options::{Link, TransferOptions, Verify};
+use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
+use crate::pool::BufferPool;
+use crate::prepare::{attempts, new_header, recover, require_same_drive, with_drive};
+use crate::rate::RateLimit;
+use crate::stage::hash::{HashStage, ZeroDigests};
+use crate::stage::read::{ReadStage, ReadWatch};
+use crate::stage::record::{Durability, RecordStage};
+use crate::stage::send::{Concurrency, SendStage};
+use crate::stage::stream;
+use crate::table::{ChunkTable, SharedTable};
+use crate::threads;
+use crate::verify::{Side, compare};
+
+/// Copies a drive into a blob.
+///
+/// # Errors
+/// When nothing could be begun. A transfer that was begun always has a result, with its receipt where
+/// it is not complete.
+pub async fn import(
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    options: TransferOptions,
+    link: Link,
+) -> Result<TransferResult, CopyError> {
+    let mut import = Import::prepare(drive, blob, options, link).await?;
+    if !import.is_committed {
+        import.run_pipeline().await?;
+    }
+    import.finish().await
+}
+
+/// An import that may begin, or go on.
+struct Import {
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    options: TransferOptions,
+    link: Link,
+    attempts: Attempts,
+    failure: Failure,
+    identity: DriveIdentity,
+    header: Header,
+    table: SharedTable,
+    zeros: ZeroDigests,
+    memory: MemoryPlan,
+    /// Away with the recorder while the pipeline runs, and for good where that hangs.
+    journal: Option<Journal>,
+    upload: Option<Arc<dyn Upload>>,
+    held: HashSet<Sha256Digest>,
+    /// The store goes on with what an earlier run left.
+    resumed: bool,
+    /// What was recorded is read again and compared.
+    with_recorded: bool,
+    /// An earlier run committed the blob and could not say so any more.
+    is_committed: bool,
+    stream_sha256: Option<Sha256Digest>,
+    readers: usize,
+    concurrency: usize,
+}
+
+impl Import {
+    async fn prepare(
+        drive: Arc<dyn Drive>,
+        blob: Arc<dyn Blob>,
+        options: TransferOptions,
+        link: Link,
+    ) -> Result<Self, CopyError> {
+        let attempts = attempts(&options, &link);
+        // What can be refused without touching anything is refused first.
+        let planned = chunk_size(
+            options.chunk_size,
+            drive.size_bytes(),
+            drive.sector_size_bytes(),
+            &blob.limits(),
+        )?;
+        memory_plan(options.memory, planned)?;
+        let identity = with_drive(&drive, &options, &link, identify).await?;
+        if identity.size == 0 {
+            link.warn(format!("the drive `{}` is empty: the blob will have 0 bytes", identity.path));
+        }
+        let facts = attempts
+            .for_first_contact()
+            .run("look at", 0, || blob.head())
+            .await
+            .map_err(|failed| failed.error)?
+            .0;
+        let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
+        let recovered = recover(&mut journal, &options, &link)?;
+        if let Some(recovered) = &recovered {
+            require_same_drive(&recovered.header.drive, &identity, &journal, &link)?;
+        }
+        let is_committed = recovered.as_ref().is_some_and(|recovered| {
+            recovered.commit_begun && recovered.table.is_complete() && is_ours(facts.as_ref(), &recovered.header)
+        });
+        if facts.as_ref().is_some_and(|facts| !facts.is_incomplete) && !options.overwrite && !is_committed {
+            return Err(CopyError::Refused(format!(
+                "the blob `{}` exists already: choose another name, or replace it with `--overwrite`",
+                blob.address()
+            )));
+        }
+        let touched = recovered
+            .as_ref()
+            .is_some_and(|recovered| recovered.header.drive.modified_unix_nanoseconds != identity.modified_unix_nanoseconds);
+        let resume = recovered.is_some();
+        let (header, table) = match recovered {
+            Some(recovered) => (*recovered.header, recovered.table),
+            None => {
+                let scheme = blob.limits().chunks_max.le(&50_000).then_some(blob::block_id::SCHEME);
+                let header = new_header(Direction::Import, identity.clone(), blob.address(), planned, scheme);
+                let folder = journal.path().parent().map_or_else(PathBuf::new, PathBuf::from);
+                let table = ChunkTable::new(&folder, planned)
+                    .map_err(|source| crate::journal::state_error("make a table in", &folder, source))?;
+                (header, table)
+            }
+        };
+        let geometry = table.geometry();
+        if options.chunk_size.is_some_and(|asked| asked.0 < geometry.chunk_size_bytes()) {
+            let size = protocol::units::ByteSize(geometry.chunk_size_bytes());
+            link.inform(format!(
+                "the chunk size is raised to {size}, since the store takes at most {} blocks",
+                blob.limits().chunks_max
+            ));
+        }
+        let mut import = Import {
+            failure: Failure::new(link.stop.clone()),
+            memory: memory_plan(options.memory, geometry)?,
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            readers: drive.preferred_readers(),
+            table: SharedTable::new(table),
+            journal: Some(journal),
+            upload: None,
+            held: HashSet::new(),
+            resumed: false,
+            with_recorded: touched || options.stream_sha256,
+            stream_sha256: None,
+            concurrency: 0,
+            drive,
+            blob,
+            options,
+            link,
+            attempts,
+            identity,
+            header,
+            is_committed,
+        };
+        if touched {
+            import
+                .link
+                .inform("the image was written to since: what had landed is read again and compared".to_owned());
+        }
+        import.link.counters.set_total(geometry.total_bytes());
+        if !is_committed {
+            import.begin_upload(resume).await?;
+        }
+        import.count_recorded()?;
+        Ok(import)
+    }
+
+    /// Begins the upload, and takes back what the journal says and the store does not hold.
+    async fn begin_upload(&mut self, resume: bool) -> Result<(), CopyError> {
+        let request = UploadRequest {
+            transfer_id: self.header.transfer_id.clone(),
+            total_bytes: self.header.total_bytes,
+            overwrite: self.options.overwrite,
+            resume,
+        };
+        let begun = self
+            .attempts
+            .for_first_contact()
+            .run("begin", 0, || self.blob.begin_upload(&request))
+            .await;
+        let ((upload, held), _) = begun.map_err(|failed| failed.error)?;
+        self.concurrency = self.options.concurrency.unwrap_or(upload.traits().concurrency);
+        let landed_before = self.table.with(|table| Ok(table.landed()))?;
+        match held {
+            Held::Recorded => self.resumed = true,
+            Held::Nothing => self.take_back(|_| false)?,
+            Held::Blocks(blocks) if self.options.restart => drop(blocks),
+            Held::Blocks(blocks) => {
+                self.take_back(|digest| blocks.contains_key(&digest))?;
+                self.held = blocks.into_keys().collect();
+            }
+        }
+        self.upload = Some(upload);
+        let landed = self.table.with(|table| Ok(table.landed()))?;
+        if landed < landed_before {
+            self.link.warn(format!(
+                "the store lost {} of the chunks that had landed: they are sent again",
+                landed_before - landed
+            ));
+        }
+        let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
+        if !resume || landed < landed_before {
+            // A journal never says more than the store holds.
+            journal.begin(&self.header)?;
+            let table = &self.table;
+            let records = table.with(|table| {
+                table
+                    .geometry()
+                    .chunks()
+                    .map(|(index, _)| table.record(index))
+                    .collect::<Result<Vec<_>, _>>()
+            })?;
+            journal.append(records.into_iter().flatten().map(Line::Chunk))?;
+        }
+        Ok(())
+    }
+
+    fn take_back(&self, is_held: impl Fn(Sha256Digest) -> bool) -> Result<(), CopyError> {
+        let zeros = &self.zeros;
+        self.table.with(|table| {
+            for (index, range) in table.geometry().chunks() {
+                let lost = table.get(index)?.landed.is_some_and(|(content, ..)| {
+                    !is_held(match content {
+                        protocol::manifest::ChunkContent::Data(digest) => digest,
+                        protocol::manifest::ChunkContent::Zero => zeros.of(range.length),
+                    })
+                });
+                if lost {
+                    table.clear(index)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What an earlier run sent, this one need not: it counts as reused.
+    fn count_recorded(&self) -> Result<(), CopyError> {
+        self.table.with(|table| {
+            for entry in table.entries() {
+                let (index, range, entry) = entry?;
+                let Some((_, state, _)) = entry.landed else { continue };
+                let state = if state == ChunkState::Sent {
+                    ChunkState::Reused
+                } else {
+                    state
+                };
+                let unreadable = table.unreadable_of(index).iter().map(|range| range.length).sum();
+                self.link.counters.add_recorded(state, range.length, unreadable);
+            }
+            Ok(())
+        })
+    }
+
+    /// Joins the stages, and returns when the last of them has ended.
+    async fn run_pipeline(&mut self) -> Result<(), CopyError> {
+        let upload = self.upload.clone().ok_or(CopyError::Internal("the upload"))?;
+        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
+        self.link.counters.set_phase(Phase::Copying);
+        let geometry = self.table.with(|table| Ok(table.geometry()))?;
+        let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
+        let (abandon, abandoned) = bounded::<Infallible>(0);
+        let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+        let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry)?;
+        let hash = Arc::new(HashStage {
+            upload: upload.clone(),
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            counters: self.link.counters.clone(),
+            stream: stream_output,
+        });
+        let failure = self.failure.clone();
+        threads::spawn("hash", threads::hash_threads(), move |_| {
+            failure.check(hash.run(&hash_input, &abandoned, &hash_output));
+        })?;
+
+        let read = Arc::new(ReadStage {
+            drive: self.drive.clone(),
+            plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
+            pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
+            rate: RateLimit::new(self.options.rate),
+            on_unreadable: self.options.on_unreadable,
+            stop: self.link.stop.clone(),
+            counters: self.link.counters.clone(),
+        });
+        let watches: Arc<Vec<ReadWatch>> = Arc::new((0..self.readers).map(|_| ReadWatch::default()).collect());
+        let (failure, reader_watches) = (self.failure.clone(), watches.clone());
+        let readers = threads::spawn("read", self.readers, move |number| {
+            failure.check(read.run(&reader_watches[number], &read_output));
+        })?;
+
+        let recorder = RecordStage {
+            journal,
+            table: self.table.clone(),
+            durability: if upload.traits().durable_when_acknowledged {
+                Durability::WhenAcknowledged
+            } else {
+                Durability::StoreSync(upload.clone())
+            },
+            batch_bytes: self.memory.batch_bytes,
+            sync_timeout: self.options.request_timeout,
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            counters: self.link.counters.clone(),
+            runtime: Handle::current(),
+        };
+        let (recorded, recorder_end) = oneshot::channel();
+        threads::spawn_once("record", move || {
+            let _ = recorded.send(recorder.run(record_input));
+        })?;
+
+        let sender = SendStage {
+            upload: upload.clone(),
+            attempts: self.attempts.clone(),
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            table: self.table.clone(),
+            held: std::mem::take(&mut self.held),
+            resumed: self.resumed,
+            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency),
+        };
+        let sending = sender.run(send_input, send_output);
+        let watching = self.watch(&watches, readers, abandon);
+        let draining = enforce_drain_timeout(&self.options, &self.link);
+        tokio::select! {
+            ((), ()) = futures::future::join(sending, watching) => {}
+            () = draining => {}
+        }
+        self.journal = wait_for_recorder(recorder_end, &self.link, &self.failure).await;
+        if let Some(end) = stream_end {
+            self.stream_sha256 = end.await.ok().flatten();
+        }
+        Ok(())
+    }
+
+    /// Watches the readers until they have ended. One that hangs in the drive is given up on after the
+    /// read timeout, or when requests are dropped; dropping `abandon` lets the later stages end.
+    async fn watch(
+        &self,
+        watches: &[ReadWatch],
+        readers: Vec<oneshot::Receiver<()>>,
+        abandon: crossbeam_channel::Sender<Infallible>,
+    ) {
+        let all_ended = futures::future::join_all(readers);
+        tokio::pin!(all_ended);
+        let mut beat = tokio::time::interval(WATCHDOG_BEAT);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut all_ended => return drop(abandon),
+                _ = beat.tick() => {}
+            }
+            let hanging = watches.iter().filter_map(ReadWatch::under_way).max();
+            if let Some((since, range)) = hanging {
+                if since > self.options.read_timeout {
+                    let (path, seconds) = (PathBuf::from(&self.identity.path), since.as_secs());
+                    self.failure.fail(DriveError::TimedOut { path, range, seconds }.into());
+                    return drop(abandon);
+                }
+                if self.link.stop.is_aborting() {
+                    return drop(abandon);
+                }
+            }
+        }
+    }
+
+    /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
+    async fn finish(mut self) -> Result<TransferResult, CopyError> {
+        let mut evidence = match &self.upload {
+            Some(upload) if upload.traits().checks_arrival => Evidence::Transport,
+            _ => Evidence::Read,
+        };
+        let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
+            true => Ok(None),
+            false => self.complete(&mut evidence).await.map(Some),
+        };
+        let done = completed.unwrap_or_else(|error| {
+            self.failure.fail(error);
+            None
+        });
+        self.link.counters.set_phase(Phase::Done);
+        let error = self.failure.take();
+        let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
+        let mut result = finish::result(
+            Outcome::Complete,
+            &self.header,
+            self.identity.clone(),
+            &self.table,
+            &self.link,
+            workers,
+        )?;
+        result.evidence = evidence;
+        result.error = error.as_ref().map(ToString::to_string);
+        match done {
+            Some((root, manifest)) if error.is_none() => {
+                result.root_sha256 = Some(root);
+                result.stream_sha256 = self.stream_sha256;
+                result.manifest = Some(manifest);
+                if !result.unreadable.is_empty() {
+                    result.outcome = Outcome::CompleteWithUnreadable;
+                }
+            }
+            _ => {
+                result.outcome = error
+                    .as_ref()
+                    .map_or(Some(Outcome::Cancelled), CopyError::outcome)
+                    .unwrap_or(Outcome::Failed);
+                let residue = |landed| self.upload.as_ref().and_then(|upload| upload.residue(landed));
+                result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
+            }
+        }
+        Ok(result)
+    }
+
+    /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is.
+    async fn complete(&mut self, evidence: &mut Evidence) -> Result<(Sha256Digest, String), CopyError> {
+        self.link.counters.set_phase(Phase::Committing);
+        if !self.table.with(|table| Ok(table.is_complete()))? {
+            return Err(CopyError::Internal("the pipeline"));
+        }
+        if self.drive.was_modified()? {
+            self.link.warn(format!(
+                "`{}` was written to while it was read: the blob may hold a mixture",
+                self.identity.path
+            ));
+        }
+        let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
+        let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
+        if let Some(upload) = &self.upload {
+            let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
+            journal.append([Line::Commit])?;
+            let committed = self.attempts.run("commit", 0, || upload.commit(&list, &root)).await;
+            committed.map_err(|failed| failed.error)?;
+        }
+        drop(list);
+        if self.options.verify == Verify::ReadBack {
+            self.read_back().await?;
+            *evidence = Evidence::ReadBack;
+        }
+        let folder = self.options.state_dir.join("journals");
+        let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
+        let beside = self.blob.sibling(MANIFEST_SUFFIX);
+        let stored = self.attempts.run("write", 0, || beside.put_file(file.path())).await;
+        stored.map_err(|failed| failed.error)?;
+        if let Some(path) = &self.options.manifest {
+            finish::copy_manifest(file.path(), path)?;
+        }
+        if let Some(journal) = self.journal.take() {
+            journal.remove()?;
+        }
+        let manifest = self.options.manifest.as_ref().map(|path| path.display().to_string());
+        Ok((root, manifest.unwrap_or_else(|| beside.address())))
+    }
+
+    /// Reads the whole blob again and compares it with what was read from the drive.
+    async fn read_back(&self) -> Result<(), CopyError> {
+        let facts = self
+            .attempts
+            .run("look at", 0, || self.blob.head())
+            .await
+            .map_err(|failed| failed.error)?
+            .0;
+        let version = facts.map(|facts| facts.version).unwrap_or_default();
+        let side = Side::Blob {
+            blob: self.blob.clone(),
+            version,
+        };
+        let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
+        match differences.first() {
+            None => Ok(()),
+            Some(first) => Err(CopyError::Mismatch(format!(
+                "the blob `{}` holds other bytes than were sent, at {} places, the first at {} (offset+length in bytes): import again with `--overwrite`",
+                self.blob.address(),
+                differences.len(),
+                first.range
+            ))),
+        }
+    }
+}
+
+/// Whether a blob that exists is what this very transfer committed.
+fn is_ours(facts: Option<&BlobFacts>, header: &Header) -> bool {
+    facts.is_some_and(|facts| match &facts.transfer_id {
+        Some(id) => *id == header.transfer_id && !facts.is_incomplete,
+        None => facts.size_bytes == header.total_bytes && !facts.is_being_replaced,
+    })
+}

@@ -1,0 +1,59 @@
+//! Every limit of the engine, in one list, with the sums behind it.
+
+use std::time::Duration;
+
+/// Most buffers of one transfer. With small chunks the budget would pay for hundreds of thousands;
+/// no store is served better by more than this in flight.
+pub(crate) const BUFFERS_MAX: u64 = 1024;
+
+/// Divisor of the memory budget that makes a journal batch: what landed and is not recorded yet keeps
+/// its buffer, so that a kill repeats at most one budget; a quarter leaves the rest to move on while
+/// the batch is synced. A chunk keeps its buffer through its retries too: they need no reserve.
+pub(crate) const BATCH_DIVISOR: u64 = 4;
+
+/// Chunks without a body (zeros, chunks the store has) between two stages. They cost a hundred bytes
+/// each.
+pub(crate) const BODILESS_CHUNKS_MAX: usize = 4096;
+
+/// Records of one journal batch. At 250 bytes a record the text stays around a megabyte.
+pub(crate) const RECORDS_PER_BATCH_MAX: usize = 4096;
+
+/// The longest that a landed chunk waits for its record while others arrive.
+pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a waiting reader looks at its token.
+pub(crate) const TOKEN_BEAT: Duration = Duration::from_millis(10);
+
+/// How often the watchdog looks at reads under way.
+pub(crate) const WATCHDOG_BEAT: Duration = Duration::from_millis(100);
+
+/// After an abort: how long local writes under way may take to end, and how long the store is asked
+/// what it holds. Together with the watchdog's beat an abort ends within two seconds.
+pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(700);
+
+/// How long the store is asked what it holds after a stop that was no abort.
+pub(crate) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests to a store nobody has reached yet are repeated this long: a wrong address should not take
+/// a whole budget to be told.
+pub(crate) const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
+
+/// A request's body is expected to move at least at this rate, in bytes a second; the time for it is
+/// added to the request timeout.
+pub(crate) const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
+
+/// Pieces in which `--on-unreadable skip` reads around a bad place.
+pub(crate) const SKIP_PIECE_BYTES: usize = 64 << 10;
+
+/// How often `--on-unreadable rescue` tries a bad sector.
+pub(crate) const RESCUE_TRIES: u32 = 3;
+
+/// Chunks that are read again before an export goes on, to see that the drive is still the one.
+pub(crate) const RESUME_PROBES: u64 = 16;
+
+/// Pieces in which the drive behind the blob's end is cleared. Between two of them the token is looked
+/// at.
+pub(crate) const CLEAR_PIECE_BYTES: u64 = 64 << 20;
+
+/// Most hashing threads; beyond this memory bandwidth is spent.
+pub(crate) const HASH_THREADS_MAX: usize = 64;

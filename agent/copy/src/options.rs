@@ -1,0 +1,123 @@
+//! What a caller decides about a transfer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::retry::RetryPolicy;
+use protocol::progress::Notice;
+use protocol::units::{ByteRate, ByteSize};
+
+use crate::progress::Counters;
+use crate::stop::Stop;
+
+/// What to do where the drive cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnreadable {
+    /// End the transfer.
+    Stop,
+    /// Read around it in pieces of 64 KiB, once, and list what is missing.
+    Skip,
+    /// Read around it sector by sector, forwards and backwards, several times, and list what is
+    /// missing.
+    Rescue,
+}
+
+/// How far a transfer is checked at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verify {
+    /// As it is.
+    None,
+    /// The whole target is read again and hashed.
+    ReadBack,
+}
+
+/// Options of a transfer. See the command line for what each means.
+#[derive(Debug, Clone)]
+pub struct TransferOptions {
+    /// Asked-for chunk size; the default where `None`.
+    pub chunk_size: Option<ByteSize>,
+    /// All buffers together; the default, raised where chunks need it, where `None`.
+    pub memory: Option<ByteSize>,
+    /// Requests at once; the store's liking where `None`.
+    pub concurrency: Option<usize>,
+    /// Where journals are.
+    pub state_dir: PathBuf,
+    /// Forget what was done before.
+    pub restart: bool,
+    /// What to do where the drive cannot be read.
+    pub on_unreadable: OnUnreadable,
+    /// How far it is checked at its end.
+    pub verify: Verify,
+    /// Also compute the SHA-256 of the whole.
+    pub stream_sha256: bool,
+    /// Most bytes a second.
+    pub rate: Option<ByteRate>,
+    /// How long chunks in flight may take to land after a stop.
+    pub drain_timeout: Duration,
+    /// Where a copy of the manifest goes.
+    pub manifest: Option<PathBuf>,
+    /// Whether a blob that exists may be replaced.
+    pub overwrite: bool,
+    /// Patience with a store.
+    pub retry: RetryPolicy,
+    /// Longest silence of a store within one request.
+    pub request_timeout: Duration,
+    /// Longest single read of a drive.
+    pub read_timeout: Duration,
+    /// The command that continues, for the receipt.
+    pub resume_command: String,
+}
+
+impl TransferOptions {
+    /// The defaults, with journals in `state_dir`.
+    pub fn new(state_dir: PathBuf) -> Self {
+        TransferOptions {
+            chunk_size: None,
+            memory: None,
+            concurrency: None,
+            state_dir,
+            restart: false,
+            on_unreadable: OnUnreadable::Stop,
+            verify: Verify::None,
+            stream_sha256: false,
+            rate: None,
+            drain_timeout: Duration::from_secs(30),
+            manifest: None,
+            overwrite: false,
+            retry: RetryPolicy::default(),
+            request_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
+            resume_command: String::new(),
+        }
+    }
+}
+
+/// How a transfer and its caller talk while it runs.
+#[derive(Clone)]
+pub struct Link {
+    /// Ends it.
+    pub stop: Stop,
+    /// How far it is.
+    pub counters: Arc<Counters>,
+    notify: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+impl Link {
+    /// A link whose notices go to `notify`.
+    pub fn new(stop: Stop, notify: impl Fn(Notice) + Send + Sync + 'static) -> Self {
+        Link {
+            stop,
+            counters: Arc::default(),
+            notify: Arc::new(notify),
+        }
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        (self.notify)(Notice::Warning(text));
+    }
+
+    pub(crate) fn inform(&self, text: String) {
+        (self.notify)(Notice::Information(text));
+    }
+}

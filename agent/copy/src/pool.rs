@@ -1,0 +1,184 @@
+//! The buffers: the only memory that grows with anything, and so the back-pressure of the pipeline.
+//!
+//! A reader that finds no free buffer waits; everything behind it gives buffers back by dropping
+//! them. A buffer becomes [`Bytes`] without a copy and returns when the last clone is dropped.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use drive::AlignedBuffer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::TOKEN_BEAT;
+use crate::stop::Stop;
+
+/// A bounded pool of aligned buffers of one size. Buffers are allocated when first needed.
+#[derive(Clone)]
+pub(crate) struct BufferPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    buffer_bytes: usize,
+    free: Sender<AlignedBuffer>,
+    taken_back: Receiver<AlignedBuffer>,
+    /// One permit a buffer, so that async and blocking callers wait for the same thing.
+    permits: Arc<Semaphore>,
+    allocated: AtomicUsize,
+}
+
+impl BufferPool {
+    pub(crate) fn new(buffers: usize, buffer_bytes: usize) -> Self {
+        let (free, taken_back) = bounded(buffers);
+        let permits = Arc::new(Semaphore::new(buffers));
+        let shared = Shared {
+            buffer_bytes,
+            free,
+            taken_back,
+            permits,
+            allocated: AtomicUsize::new(0),
+        };
+        BufferPool {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Waits for a buffer on a plain thread; `None` when a stop was asked for first.
+    pub(crate) fn take_blocking(&self, stop: &Stop) -> Option<PooledBuffer> {
+        loop {
+            if stop.is_stopping() {
+                return None;
+            }
+            if let Ok(permit) = self.shared.permits.clone().try_acquire_owned() {
+                return Some(self.with_permit(permit));
+            }
+            // Woken when a buffer comes back, or by the beat.
+            if let Ok(buffer) = self.shared.taken_back.recv_timeout(TOKEN_BEAT) {
+                self.put_back(buffer);
+            }
+        }
+    }
+
+    /// Waits for a buffer.
+    pub(crate) async fn take(&self) -> PooledBuffer {
+        match self.shared.permits.clone().acquire_owned().await {
+            Ok(permit) => self.with_permit(permit),
+            // The semaphore is never closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn with_permit(&self, permit: OwnedSemaphorePermit) -> PooledBuffer {
+        let buffer = self.shared.taken_back.try_recv().unwrap_or_else(|_| {
+            self.shared.allocated.fetch_add(1, Ordering::Relaxed);
+            AlignedBuffer::new(self.shared.buffer_bytes)
+        });
+        PooledBuffer {
+            buffer: Some(buffer),
+            pool: self.clone(),
+            _permit: permit,
+        }
+    }
+
+    fn put_back(&self, buffer: AlignedBuffer) {
+        // There is room for every buffer that exists.
+        let _ = self.shared.free.try_send(buffer);
+    }
+
+    #[cfg(test)]
+    fn allocated(&self) -> usize {
+        self.shared.allocated.load(Ordering::Relaxed)
+    }
+}
+
+/// A buffer that goes back to its pool when dropped.
+pub(crate) struct PooledBuffer {
+    buffer: Option<AlignedBuffer>,
+    pool: BufferPool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl PooledBuffer {
+    /// The first `length` bytes, shared and immutable from now on.
+    pub(crate) fn freeze(self, length: usize) -> Bytes {
+        Bytes::from_owner(self).slice(..length)
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.buffer.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.pool.put_back(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::stop::StopReason;
+
+    #[test]
+    fn a_pool_never_has_more_buffers_than_it_may() {
+        let pool = BufferPool::new(2, 4096);
+        let stop = Stop::new();
+        for _ in 0..10 {
+            let first = pool.take_blocking(&stop).unwrap();
+            let second = pool.take_blocking(&stop).unwrap().freeze(7);
+            assert_eq!((first.len(), second.len()), (4096, 7));
+            let clone = second.clone();
+            drop(second);
+            assert_eq!(clone.len(), 7);
+        }
+        assert_eq!(pool.allocated(), 2);
+    }
+
+    #[test]
+    fn waiting_for_a_buffer_gives_up_at_a_stop() {
+        let pool = BufferPool::new(1, 4096);
+        let stop = Stop::new();
+        let held = pool.take_blocking(&stop);
+        let waiting = std::thread::spawn({
+            let (pool, stop) = (pool.clone(), stop.clone());
+            move || pool.take_blocking(&stop).is_none()
+        });
+        stop.request_stop(StopReason::Interrupted);
+        assert!(waiting.join().unwrap());
+        drop(held);
+    }
+
+    #[test]
+    fn a_waiting_thread_gets_the_buffer_that_comes_back() {
+        let pool = BufferPool::new(1, 4096);
+        let held = pool.take_blocking(&Stop::new()).unwrap();
+        let waiting = std::thread::spawn({
+            let pool = pool.clone();
+            move || pool.take_blocking(&Stop::new()).is_some()
+        });
+        drop(held);
+        assert!(waiting.join().unwrap());
+    }
+}

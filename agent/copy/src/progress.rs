@@ -1,0 +1,203 @@
+//! Counters that the stages move, and the snapshots that listeners take.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use protocol::manifest::ChunkState;
+use protocol::progress::{Phase, Progress};
+use protocol::result::{LimitedBy, StageSeconds};
+
+/// Counters of one transfer. Bytes are counted when they are recorded.
+#[derive(Debug)]
+pub struct Counters {
+    started: Instant,
+    phase: Mutex<Phase>,
+    total: AtomicU64,
+    sent: AtomicU64,
+    reused: AtomicU64,
+    zero: AtomicU64,
+    unreadable: AtomicU64,
+    verified: AtomicU64,
+    retries: AtomicU64,
+    recent: Mutex<VecDeque<(Instant, u64)>>,
+    pub(crate) read_time: StageClock,
+    pub(crate) hash_time: StageClock,
+    pub(crate) wait_time: StageClock,
+    pub(crate) rate_time: StageClock,
+    pub(crate) send_time: StageClock,
+    pub(crate) write_time: StageClock,
+    pub(crate) sync_time: StageClock,
+}
+
+/// Rates are taken over this long.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            started: Instant::now(),
+            phase: Mutex::new(Phase::Preparing),
+            total: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+            zero: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+            verified: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            recent: Mutex::default(),
+            read_time: StageClock::default(),
+            hash_time: StageClock::default(),
+            wait_time: StageClock::default(),
+            rate_time: StageClock::default(),
+            send_time: StageClock::default(),
+            write_time: StageClock::default(),
+            sync_time: StageClock::default(),
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    pub(crate) fn set_total(&self, bytes: u64) {
+        self.total.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a chunk that was recorded; its unreadable part is counted apart.
+    pub(crate) fn add_recorded(&self, state: ChunkState, bytes: u64, unreadable_bytes: u64) {
+        let counter = match state {
+            ChunkState::Sent => &self.sent,
+            ChunkState::Reused => &self.reused,
+            ChunkState::Zero => &self.zero,
+        };
+        counter.fetch_add(bytes - unreadable_bytes, Ordering::Relaxed);
+        self.unreadable.fetch_add(unreadable_bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_verified(&self, bytes: u64) {
+        self.verified.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reset_verified(&self) {
+        self.verified.store(0, Ordering::Relaxed);
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent, reused, zero, unreadable.
+    pub(crate) fn classes(&self) -> [u64; 4] {
+        [&self.sent, &self.reused, &self.zero, &self.unreadable].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Seconds since the transfer began.
+    pub fn elapsed_seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// How far the transfer is now. Called a few times a second; the rate is taken over the last five
+    /// seconds of calls.
+    pub fn snapshot(&self) -> Progress {
+        let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let [bytes_sent, bytes_reused, bytes_zero, bytes_unreadable] = self.classes();
+        let bytes_done = match phase {
+            Phase::Verifying => self.verified.load(Ordering::Relaxed),
+            _ => bytes_sent + bytes_reused + bytes_zero + bytes_unreadable,
+        };
+        let bytes_total = self.total.load(Ordering::Relaxed);
+        let bytes_per_second = self.rate(bytes_done);
+        let left = bytes_total.saturating_sub(bytes_done) as f64;
+        Progress {
+            phase,
+            bytes_total,
+            bytes_done,
+            bytes_sent,
+            bytes_reused,
+            bytes_zero,
+            bytes_unreadable,
+            retries: self.retries(),
+            elapsed_seconds: self.elapsed_seconds(),
+            bytes_per_second,
+            eta_seconds: (bytes_per_second > 0.0).then(|| left / bytes_per_second),
+        }
+    }
+
+    fn rate(&self, bytes_done: u64) -> f64 {
+        let now = Instant::now();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back((now, bytes_done));
+        while recent.len() > 2 && recent.front().is_some_and(|(at, _)| now - *at > RATE_WINDOW) {
+            recent.pop_front();
+        }
+        match recent.front() {
+            Some((at, bytes)) if now > *at => bytes_done.saturating_sub(*bytes) as f64 / (now - *at).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+
+    /// Where the time went.
+    pub(crate) fn stages(&self) -> StageSeconds {
+        StageSeconds {
+            read: self.read_time.seconds(),
+            hash: self.hash_time.seconds(),
+            wait: self.wait_time.seconds(),
+            send: self.send_time.seconds(),
+            write: self.write_time.seconds(),
+            sync: self.sync_time.seconds(),
+        }
+    }
+
+    /// What held the transfer back: the stage whose workers were busy for the largest share of the
+    /// time. `workers` are those of reading, hashing, sending, writing.
+    pub(crate) fn limited_by(&self, workers: [usize; 4]) -> LimitedBy {
+        let [read, hash, send, write] = workers.map(|count| count.max(1) as f64);
+        let shares = [
+            (LimitedBy::Read, self.read_time.seconds() / read),
+            (LimitedBy::Hash, self.hash_time.seconds() / hash),
+            (LimitedBy::Send, self.send_time.seconds() / send),
+            (LimitedBy::Write, self.write_time.seconds() / write),
+            (LimitedBy::Sync, self.sync_time.seconds()),
+            (LimitedBy::Rate, self.rate_time.seconds() / read),
+        ];
+        let busiest = shares.into_iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+        match busiest {
+            Some((stage, seconds)) if seconds > 0.0 => stage,
+            _ => LimitedBy::Nothing,
+        }
+    }
+}
+
+/// Time spent in a stage, summed over its workers.
+#[derive(Debug, Default)]
+pub(crate) struct StageClock {
+    nanoseconds: AtomicU64,
+}
+
+impl StageClock {
+    pub(crate) fn add(&self, duration: Duration) {
+        self.nanoseconds.fetch_add(duration.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Runs `work` and counts its time.
+    pub(crate) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.add(started.elapsed());
+        result
+    }
+
+    fn seconds(&self) -> f64 {
+        self.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9
+    }
+}

@@ -1,0 +1,161 @@
+//! Blob → [`FetchedChunk`]. The only stage of an export that looks at the token, and only between
+//! chunks. Each request first gets a buffer, so the pool bounds what is under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use blob::Blob;
+use crossbeam_channel::Sender;
+use protocol::manifest::ChunkContent;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::attempts::{Attempts, Failed};
+use crate::chunk::{Body, FetchedChunk, Place};
+use crate::error::CopyError;
+use crate::failure::Failure;
+use crate::fetch::Fetch;
+use crate::limits::BODILESS_CHUNKS_MAX;
+use crate::pool::{BufferPool, PooledBuffer};
+use crate::rate::RateLimit;
+use crate::stage::send::Concurrency;
+use crate::stop::Stop;
+
+/// Where the chunks of an export come from.
+pub(crate) struct FetchStage {
+    pub(crate) blob: Arc<dyn Blob>,
+    pub(crate) version: String,
+    /// Ask the store for checksums: there is no manifest.
+    pub(crate) checked: bool,
+    pub(crate) attempts: Attempts,
+    pub(crate) pool: BufferPool,
+    pub(crate) rate: RateLimit,
+    pub(crate) stop: Stop,
+    pub(crate) failure: Failure,
+    pub(crate) silence_max: Duration,
+    /// Becomes false when a range came without a checksum of the store.
+    pub(crate) all_checked: Arc<AtomicBool>,
+}
+
+enum Event {
+    /// All that a request needs is there.
+    Ready(Option<(Place, Option<ChunkContent>)>),
+    Ended(Result<(), Failed>),
+    Lost,
+    Abort,
+}
+
+impl FetchStage {
+    /// Fetches the chunks that `next` names until there are none, a stop is asked for, or the store
+    /// fails. Chunks that a manifest says are zeros are not fetched.
+    pub(crate) async fn run(
+        self,
+        mut next: impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError>,
+        mut concurrency: Concurrency,
+        output: Sender<FetchedChunk>,
+    ) {
+        let slots = Arc::new(Semaphore::new(BODILESS_CHUNKS_MAX));
+        let stage = Arc::new(self);
+        let mut requests: JoinSet<Result<(), Failed>> = JoinSet::new();
+        let mut input_ended = false;
+        while !(input_ended && requests.is_empty()) {
+            let event = tokio::select! {
+                biased;
+                () = stage.stop.aborting() => Event::Abort,
+                () = stage.stop.stopping(), if !input_ended => Event::Ready(None),
+                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
+                () = std::future::ready(()), if !input_ended && requests.len() < concurrency.now() => match next() {
+                    Ok(place) => Event::Ready(place),
+                    Err(error) => { stage.failure.fail(error); Event::Ready(None) }
+                },
+            };
+            match event {
+                Event::Abort => {
+                    requests.shutdown().await;
+                    return;
+                }
+                Event::Ready(None) => input_ended = true,
+                Event::Ready(Some((place, content))) => {
+                    let (stage, slots, output) = (stage.clone(), slots.clone(), output.clone());
+                    requests.spawn(async move { stage.fetch(place, content, slots, output).await });
+                }
+                Event::Ended(ended) => {
+                    concurrency.ended(stage.attempts.throttled.load(Ordering::Relaxed));
+                    if let Err(failed) = ended.or_else(|failed| if failed.gave_up_for_stop { Ok(()) } else { Err(failed) }) {
+                        stage.failure.fail(failed.error);
+                    }
+                }
+                Event::Lost => stage.failure.fail(CopyError::Internal("a request")),
+            }
+        }
+    }
+
+    async fn fetch(
+        &self,
+        place: Place,
+        content: Option<ChunkContent>,
+        slots: Arc<Semaphore>,
+        output: Sender<FetchedChunk>,
+    ) -> Result<(), Failed> {
+        let Some(slot) = self.unless_stopped(slots.acquire_owned()).await.and_then(Result::ok) else {
+            return Ok(());
+        };
+        let mut attempts = 0;
+        let body = if content == Some(ChunkContent::Zero) {
+            Body::Hole
+        } else {
+            let waited = Instant::now();
+            let Some(mut buffer) = self.unless_stopped(self.pool.take()).await else {
+                return Ok(());
+            };
+            self.attempts.counters.wait_time.add(waited.elapsed());
+            let delay = self.rate.reserve(place.range.length);
+            self.attempts.counters.rate_time.add(delay);
+            if self.unless_stopped(tokio::time::sleep(delay)).await.is_none() {
+                return Ok(());
+            }
+            attempts = self.fill(place, &mut buffer).await?;
+            Body::Bytes(buffer.freeze(place.range.length as usize))
+        };
+        // The channel is unbounded: buffers and slots bound what is in it.
+        let _ = output.send(FetchedChunk {
+            place,
+            body,
+            attempts,
+            slot,
+        });
+        Ok(())
+    }
+
+    /// A wait that gives up at a stop.
+    async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.stopping() => None,
+            value = wait => Some(value),
+        }
+    }
+
+    async fn fill(&self, place: Place, buffer: &mut PooledBuffer) -> Result<u32, Failed> {
+        let length = place.range.length;
+        let buffer = tokio::sync::Mutex::new(&mut buffer[..length as usize]);
+        let started = Instant::now();
+        let result = self.attempts.run("read", length, || async {
+            let fetch = Fetch {
+                blob: &*self.blob,
+                version: &self.version,
+                checked: self.checked,
+                silence_max: self.silence_max,
+            };
+            fetch.fill(place.range, &mut buffer.lock().await).await
+        });
+        let result = result.await;
+        self.attempts.counters.read_time.add(started.elapsed());
+        let (was_checked, attempts) = result?;
+        if !was_checked {
+            self.all_checked.store(false, Ordering::Relaxed);
+        }
+        Ok(attempts)
+    }
+}

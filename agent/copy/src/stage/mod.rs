@@ -1,0 +1,9 @@
+//! The stages of a pipeline, one file each. They import chunks and tools, never each other.
+
+pub(crate) mod fetch;
+pub(crate) mod hash;
+pub(crate) mod read;
+pub(crate) mod record;
+pub(crate) mod send;
+pub(crate) mod stream;
+pub(crate) mod write;

@@ -1,0 +1,121 @@
+//! [`LandedChunk`] → journal: the target is synced, then the records are, then progress is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::{BlobError, BlobErrorKind, Upload};
+use drive::Drive;
+use protocol::manifest::Line;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::chunk::LandedChunk;
+use crate::error::CopyError;
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
+use crate::progress::Counters;
+use crate::stop::Stop;
+use crate::table::SharedTable;
+
+/// When what was acknowledged is durable.
+pub(crate) enum Durability {
+    /// At once: the store promises it.
+    WhenAcknowledged,
+    /// After a sync of the store.
+    StoreSync(Arc<dyn Upload>),
+    /// After a sync of the drive.
+    DriveSync(Arc<dyn Drive>),
+}
+
+/// The recording stage: one thread.
+pub(crate) struct RecordStage {
+    pub(crate) journal: Journal,
+    pub(crate) table: SharedTable,
+    pub(crate) durability: Durability,
+    pub(crate) batch_bytes: u64,
+    pub(crate) sync_timeout: Duration,
+    pub(crate) stop: Stop,
+    pub(crate) failure: Failure,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) runtime: Handle,
+}
+
+impl RecordStage {
+    /// Records until no more chunks come, or recording fails; gives the journal back.
+    pub(crate) fn run(mut self, mut input: mpsc::Receiver<LandedChunk>) -> Journal {
+        while let Some(batch) = self.collect(&mut input) {
+            if let Err(error) = self.record(batch) {
+                self.failure.fail(error);
+                break;
+            }
+        }
+        self.journal
+    }
+
+    /// The next batch: what is there, and what comes until it is large or old enough.
+    fn collect(&self, input: &mut mpsc::Receiver<LandedChunk>) -> Option<Vec<LandedChunk>> {
+        let first = input.blocking_recv()?;
+        let mut bytes = first.record.range.length;
+        let mut batch = vec![first];
+        self.runtime.block_on(async {
+            let end = Instant::now() + RECORD_INTERVAL;
+            while bytes < self.batch_bytes && batch.len() < RECORDS_PER_BATCH_MAX {
+                match timeout_at(end, input.recv()).await {
+                    Ok(Some(landed)) => {
+                        bytes += if landed.record.attempts > 0 {
+                            landed.record.range.length
+                        } else {
+                            0
+                        };
+                        batch.push(landed);
+                    }
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        });
+        Some(batch)
+    }
+
+    fn record(&mut self, batch: Vec<LandedChunk>) -> Result<(), CopyError> {
+        let counters = self.counters.clone();
+        let synced = counters.sync_time.time(|| self.sync());
+        // A drive or store that cannot be synced holds nothing for certain: the batch stays in doubt.
+        synced?;
+        let synced_at = std::time::Instant::now();
+        let requested_at = self.stop.request().map(|request| request.at);
+        self.table.with(|table| {
+            for landed in &batch {
+                let landed_at = match self.durability {
+                    Durability::WhenAcknowledged => landed.acknowledged_at,
+                    _ => synced_at,
+                };
+                let after_request = requested_at.is_some_and(|requested_at| landed_at > requested_at);
+                table.set_landed(landed.index, &landed.record, after_request)?;
+            }
+            Ok(())
+        })?;
+        let lines = batch.iter().map(|landed| Line::Chunk(landed.record.clone()));
+        counters.sync_time.time(|| self.journal.append(lines))?;
+        for landed in &batch {
+            let unreadable = landed.record.unreadable.iter().map(|range| range.length).sum();
+            counters.add_recorded(landed.record.state, landed.record.range.length, unreadable);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), CopyError> {
+        match &self.durability {
+            Durability::WhenAcknowledged => Ok(()),
+            Durability::DriveSync(drive) => Ok(drive.sync()?),
+            Durability::StoreSync(upload) => match self.runtime.block_on(timeout(self.sync_timeout, upload.sync())) {
+                Ok(result) => Ok(result?),
+                Err(_) => {
+                    let message = format!("no answer within {} s", self.sync_timeout.as_secs());
+                    Err(BlobError::new(BlobErrorKind::TimedOut, "sync", "the store", message).into())
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! [`HashedChunk`] → [`LandedChunk`]: bodies go to the store, each digest once where chunks are named
+//! by content.
+//!
+//! One loop: `select` gives an event, `apply` acts on it and never waits. A chunk is noted as
+//! *unknown* before its body goes out, and as *landed* by the recorder; so whatever happens in between,
+//! the table is never better than the truth.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use blob::{ChunkBody, Held as StoreHeld, Upload};
+use bytes::Bytes;
+use protocol::digest::Sha256Digest;
+use protocol::manifest::{ChunkContent, ChunkState};
+use protocol::units::{ByteRange, ChunkIndex};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use crate::attempts::{Attempts, Failed};
+use crate::chunk::{HashedChunk, Held, LandedChunk, Place};
+use crate::error::CopyError;
+use crate::failure::Failure;
+use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_TIMEOUT};
+use crate::stop::Stop;
+use crate::table::SharedTable;
+
+/// The sending stage of one import.
+pub(crate) struct SendStage {
+    pub(crate) upload: Arc<dyn Upload>,
+    pub(crate) attempts: Attempts,
+    pub(crate) stop: Stop,
+    pub(crate) failure: Failure,
+    pub(crate) table: SharedTable,
+    /// What the store holds of this content already.
+    pub(crate) held: HashSet<Sha256Digest>,
+    /// Whether an earlier run may have left bytes where zeros belong.
+    pub(crate) resumed: bool,
+    pub(crate) concurrency: Concurrency,
+}
+
+/// How many requests run at once. Halved when the store asks for patience, raised again by one after
+/// that many successes, where nobody fixed it.
+pub(crate) struct Concurrency {
+    now: usize,
+    max: usize,
+    is_fixed: bool,
+    throttled_seen: u64,
+    successes: usize,
+}
+
+impl Concurrency {
+    /// `asked` for good, or `liking` at most.
+    pub(crate) fn new(asked: Option<usize>, liking: usize) -> Self {
+        let max = asked.unwrap_or(liking).max(1);
+        Concurrency {
+            now: max,
+            max,
+            is_fixed: asked.is_some(),
+            throttled_seen: 0,
+            successes: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> usize {
+        self.now
+    }
+
+    /// Notes that a request ended, and how often the store has asked for patience by now.
+    pub(crate) fn ended(&mut self, throttled: u64) {
+        if self.is_fixed {
+            return;
+        }
+        if throttled > self.throttled_seen {
+            self.throttled_seen = throttled;
+            self.now = (self.now / 2).max(1);
+            self.successes = 0;
+        } else {
+            self.successes += 1;
+            if self.successes >= self.now && self.now < self.max {
+                self.now += 1;
+                self.successes = 0;
+            }
+        }
+    }
+}
+
+/// What a request was about.
+#[derive(Clone)]
+struct Sent {
+    place: Place,
+    content: ChunkContent,
+    digest: Sha256Digest,
+    state: ChunkState,
+    unreadable: Vec<ByteRange>,
+}
+
+struct PutEnd {
+    sent: Sent,
+    bytes: Option<Bytes>,
+    result: Result<u32, Failed>,
+}
+
+enum Event {
+    Chunk(Option<HashedChunk>),
+    Ended(Result<PutEnd, JoinError>),
+    Delivered(bool),
+    Abort,
+}
+
+/// The loop's state.
+struct Loop {
+    stage: SendStage,
+    puts: JoinSet<PutEnd>,
+    /// Chunks that wait for the body of the same content to land.
+    waiting: HashMap<Sha256Digest, Vec<Sent>>,
+    /// Begun and not known to have landed: asked about at the end.
+    doubtful: HashMap<ChunkIndex, Sent>,
+    outbox: VecDeque<LandedChunk>,
+    input_ended: bool,
+    refusing: bool,
+    zeros: Bytes,
+}
+
+impl SendStage {
+    /// Sends until no more chunks come and all that was begun has ended, or an abort.
+    pub(crate) async fn run(self, mut input: mpsc::Receiver<HashedChunk>, output: mpsc::Sender<LandedChunk>) {
+        let mut state = Loop {
+            stage: self,
+            puts: JoinSet::new(),
+            waiting: HashMap::new(),
+            doubtful: HashMap::new(),
+            outbox: VecDeque::new(),
+            input_ended: false,
+            refusing: false,
+            zeros: Bytes::new(),
+        };
+        loop {
+            let event = state.select(&mut input, &output).await;
+            if matches!(event, Event::Abort) {
+                state.abort(&mut input).await;
+                break;
+            }
+            state.apply(event);
+            if state.input_ended && state.puts.is_empty() && state.outbox.is_empty() {
+                break;
+            }
+        }
+        state.resolve_doubts().await;
+        for landed in state.outbox.drain(..) {
+            if output.send(landed).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+impl Loop {
+    async fn select(&mut self, input: &mut mpsc::Receiver<HashedChunk>, output: &mpsc::Sender<LandedChunk>) -> Event {
+        let has_room = self.puts.len() < self.stage.concurrency.now() && self.outbox.len() < BODILESS_CHUNKS_MAX;
+        tokio::select! {
+            biased;
+            () = self.stage.stop.aborting() => Event::Abort,
+            Some(ended) = self.puts.join_next(), if !self.puts.is_empty() => Event::Ended(ended),
+            permit = output.reserve(), if !self.outbox.is_empty() => match permit {
+                Ok(permit) => {
+                    if let Some(landed) = self.outbox.pop_front() {
+                        permit.send(landed);
+                    }
+                    Event::Delivered(true)
+                }
+                Err(_) => Event::Delivered(false),
+            },
+            chunk = input.recv(), if !self.input_ended && has_room => Event::Chunk(chunk),
+        }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let result = match event {
+            Event::Chunk(Some(chunk)) => self.begin(chunk),
+            Event::Chunk(None) => {
+                self.input_ended = true;
+                Ok(())
+            }
+            Event::Ended(Ok(end)) => self.ended(end),
+            Event::Ended(Err(error)) if error.is_cancelled() => Ok(()),
+            Event::Ended(Err(_)) => Err(CopyError::Internal("a request")),
+            // The recorder has failed and said why; what landed stays in doubt here.
+            Event::Delivered(false) => {
+                self.outbox.clear();
+                self.refusing = true;
+                Ok(())
+            }
+            Event::Delivered(true) | Event::Abort => Ok(()),
+        };
+        if let Err(error) = result {
+            self.refusing = true;
+            self.stage.failure.fail(error);
+        }
+    }
+
+    /// Decides what a chunk needs: nothing, a body, or the body of another chunk with its content.
+    fn begin(&mut self, chunk: HashedChunk) -> Result<(), CopyError> {
+        let content_named = self.stage.upload.traits().content_named;
+        let content = chunk.content();
+        let is_zero = content == ChunkContent::Zero;
+        let HashedChunk {
+            place,
+            bytes,
+            digest,
+            md5,
+            unreadable,
+        } = chunk;
+        let free = if is_zero { ChunkState::Zero } else { ChunkState::Reused };
+        let mut sent = Sent {
+            place,
+            content,
+            digest,
+            state: ChunkState::Sent,
+            unreadable,
+        };
+        if content_named && self.stage.held.contains(&digest) || is_zero && !content_named && !self.stage.resumed {
+            sent.state = free;
+            self.landed(sent, 0, None);
+            return Ok(());
+        }
+        if content_named && let Some(waiting) = self.waiting.get_mut(&digest) {
+            sent.state = free;
+            self.doubtful.insert(place.index, sent.clone());
+            waiting.push(sent);
+            return self.stage.table.with(|table| table.set_unknown(place.index));
+        }
+        if self.refusing {
+            return Ok(());
+        }
+        self.stage.table.with(|table| table.set_unknown(place.index))?;
+        if content_named {
+            self.waiting.insert(digest, Vec::new());
+        } else if is_zero {
+            sent.state = ChunkState::Zero;
+        }
+        let body = bytes.unwrap_or_else(|| {
+            if content_named {
+                self.zero_bytes(place.range.length)
+            } else {
+                Bytes::new()
+            }
+        });
+        self.spawn(sent, body, md5);
+        Ok(())
+    }
+
+    fn zero_bytes(&mut self, length: u64) -> Bytes {
+        if (self.zeros.len() as u64) < length {
+            // Untouched zero pages: the kernel shares one page for all of them.
+            self.zeros = vec![0; length as usize].into();
+        }
+        self.zeros.slice(..length as usize)
+    }
+
+    fn spawn(&mut self, sent: Sent, bytes: Bytes, md5: Option<[u8; 16]>) {
+        self.doubtful.insert(sent.place.index, sent.clone());
+        let (upload, attempts) = (self.stage.upload.clone(), self.stage.attempts.clone());
+        self.puts.spawn(async move {
+            let range = sent.place.range;
+            let chunk = ChunkBody {
+                range,
+                digest: sent.digest,
+                bytes,
+                md5,
+            };
+            let started = std::time::Instant::now();
+            let result = if chunk.bytes.is_empty() {
+                attempts.run("clear a part of", 0, || upload.clear(range)).await
+            } else {
+                attempts
+                    .run("send a chunk to", range.length, || upload.put_chunk(&chunk))
+                    .await
+            };
+            attempts.counters.send_time.add(started.elapsed());
+            PutEnd {
+                sent,
+                bytes: Some(chunk.bytes),
+                result: result.map(|((), tries)| tries),
+            }
+        });
+    }
+
+    fn ended(&mut self, end: PutEnd) -> Result<(), CopyError> {
+        let PutEnd { sent, bytes, result } = end;
+        self.stage
+            .concurrency
+            .ended(self.stage.attempts.throttled.load(Ordering::Relaxed));
+        let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
+        match result {
+            Ok(tries) => {
+                if self.stage.upload.traits().content_named {
+                    self.stage.held.insert(sent.digest);
+                }
+                self.landed(sent, tries, bytes);
+                waiting.into_iter().for_each(|sent| self.landed(sent, 0, None));
+                Ok(())
+            }
+            Err(failed) => {
+                for sent in std::iter::once(sent).chain(waiting) {
+                    self.doubt(&sent, failed.is_ambiguous)?;
+                }
+                if failed.gave_up_for_stop { Ok(()) } else { Err(failed.error) }
+            }
+        }
+    }
+
+    fn landed(&mut self, sent: Sent, tries: u32, bytes: Option<Bytes>) {
+        let held = Held {
+            _bytes: bytes,
+            _slot: None,
+        };
+        self.doubtful.remove(&sent.place.index);
+        self.outbox.push_back(LandedChunk::now(
+            sent.place,
+            sent.content,
+            sent.state,
+            tries,
+            sent.unreadable,
+            held,
+        ));
+    }
+
+    /// A chunk whose request did not succeed: in doubt, or certainly not there.
+    fn doubt(&self, sent: &Sent, is_ambiguous: bool) -> Result<(), CopyError> {
+        let index = sent.place.index;
+        self.stage.table.with(|table| {
+            if is_ambiguous {
+                table.set_unknown(index)
+            } else {
+                table.clear(index)
+            }
+        })
+    }
+
+    /// Drops what is under way. Local writes cannot be dropped, so they get a moment to end.
+    async fn abort(&mut self, input: &mut mpsc::Receiver<HashedChunk>) {
+        self.refusing = true;
+        if !self.stage.upload.traits().durable_when_acknowledged {
+            let end = tokio::time::Instant::now() + ABORT_GRACE;
+            while let Ok(Some(ended)) = tokio::time::timeout_at(end, self.puts.join_next()).await {
+                self.apply(Event::Ended(ended));
+            }
+        }
+        self.puts.shutdown().await;
+        // What was read and not begun may still be held under its content.
+        while let Ok(chunk) = input.try_recv() {
+            self.apply(Event::Chunk(Some(chunk)));
+        }
+    }
+
+    /// Asks a store that can tell what it holds about chunks in doubt.
+    async fn resolve_doubts(&mut self) {
+        let unfinished = self.stage.stop.is_stopping();
+        if !unfinished || !self.stage.upload.traits().content_named {
+            return;
+        }
+        let patience = if self.stage.stop.is_aborting() {
+            ABORT_GRACE
+        } else {
+            INQUIRY_TIMEOUT
+        };
+        let Ok(Ok(StoreHeld::Blocks(blocks))) = timeout(patience, self.stage.upload.held()).await else {
+            return;
+        };
+        let found: Vec<ChunkIndex> = self
+            .doubtful
+            .iter()
+            .filter(|(_, sent)| blocks.get(&sent.digest) == Some(&sent.place.range.length))
+            .map(|(index, _)| *index)
+            .collect();
+        for index in found {
+            if let Some(sent) = self.doubtful.remove(&index) {
+                self.landed(sent, 1, None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn concurrency_gives_way_when_throttled_and_comes_back() {
+        let mut concurrency = Concurrency::new(None, 8);
+        concurrency.ended(1);
+        assert_eq!(concurrency.now(), 4);
+        concurrency.ended(3);
+        assert_eq!(concurrency.now(), 2);
+        (0..2 + 3).for_each(|_| concurrency.ended(3));
+        assert_eq!(concurrency.now(), 4);
+        (0..100).for_each(|_| concurrency.ended(3));
+        assert_eq!(concurrency.now(), 8);
+        let mut fixed = Concurrency::new(Some(3), 8);
+        fixed.ended(1);
+        assert_eq!(fixed.now(), 3);
+    }
+}

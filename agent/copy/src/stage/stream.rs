@@ -1,0 +1,63 @@
+//! The plain SHA-256 of the whole, as `sha256sum` prints it: one hash in drive order, so one thread.
+
+use std::collections::BTreeMap;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use protocol::digest::Sha256Digest;
+use protocol::units::ChunkGeometry;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use crate::chunk::{Body, Place};
+use crate::error::CopyError;
+use crate::threads;
+
+/// A chunk on its way to the whole-drive hash.
+pub(crate) struct StreamPiece {
+    pub(crate) place: Place,
+    pub(crate) body: Body,
+}
+
+/// The two ends of a whole-drive hash under way.
+type Ends = (Option<Sender<StreamPiece>>, Option<oneshot::Receiver<Option<Sha256Digest>>>);
+
+/// Starts the hash where it is wanted. Its channel is bounded by the buffers that its pieces hold.
+pub(crate) fn spawn(is_wanted: bool, geometry: ChunkGeometry) -> Result<Ends, CopyError> {
+    if !is_wanted {
+        return Ok((None, None));
+    }
+    let (output, input) = unbounded();
+    let (ended, end) = oneshot::channel();
+    threads::spawn_once("whole-drive hash", move || {
+        let _ = ended.send(run(&input, geometry));
+    })?;
+    Ok((Some(output), Some(end)))
+}
+
+/// Puts chunks in order and hashes them; `None` where not all came.
+fn run(input: &Receiver<StreamPiece>, geometry: ChunkGeometry) -> Option<Sha256Digest> {
+    let zeros = vec![0; 1 << 20];
+    let mut hasher = Sha256::new();
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    for piece in input {
+        waiting.insert(piece.place.index.0, piece);
+        while let Some(piece) = waiting.remove(&next) {
+            match piece.body {
+                Body::Bytes(bytes) => hasher.update(&bytes),
+                Body::Hole => update_zeros(&mut hasher, &zeros, piece.place.range.length),
+            }
+            next += 1;
+        }
+    }
+    (next == geometry.chunk_count()).then(|| Sha256Digest(hasher.finalize().into()))
+}
+
+fn update_zeros(hasher: &mut Sha256, zeros: &[u8], length: u64) {
+    let mut left = length;
+    while left > 0 {
+        let step = left.min(zeros.len() as u64);
+        hasher.update(&zeros[..step as usize]);
+        left -= step;
+    }
+}

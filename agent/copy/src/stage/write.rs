@@ -1,0 +1,184 @@
+//! [`FetchedChunk`] → [`CheckedChunk`] → [`LandedChunk`]: hashed, compared with the manifest where
+//! there is one, written to the drive. Zeros are skipped only where the drive is known to be zero.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
+use drive::zero::is_zero;
+use drive::{AlignedBuffer, Drive, TargetContent};
+use protocol::digest::Sha256Digest;
+use protocol::manifest::{ChunkContent, ChunkState};
+use tokio::sync::mpsc;
+
+use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
+use crate::error::CopyError;
+use crate::progress::Counters;
+use crate::stage::hash::ZeroDigests;
+use crate::stage::stream::StreamPiece;
+use crate::stop::Stop;
+use crate::table::SharedTable;
+
+/// What all checking and writing threads of an export share.
+pub(crate) struct WriteStage {
+    pub(crate) drive: Arc<dyn Drive>,
+    /// What the manifest says, where there is one.
+    pub(crate) expected: Option<SharedTable>,
+    pub(crate) zeros: ZeroDigests,
+    pub(crate) table: SharedTable,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) stop: Stop,
+    pub(crate) stream: Option<Sender<StreamPiece>>,
+    /// Fetches a chunk once more: a digest that does not fit may be the network's fault.
+    pub(crate) fetch_again: FetchAgain,
+}
+
+/// Fetches one chunk on the calling thread; `None` where that fails.
+pub(crate) type FetchAgain = Box<dyn Fn(Place) -> Option<Bytes> + Send + Sync>;
+
+impl WriteStage {
+    /// Hashes and compares chunk after chunk until no more come.
+    pub(crate) fn run_check(&self, input: &Receiver<FetchedChunk>, output: &Sender<CheckedChunk>) -> Result<(), CopyError> {
+        for chunk in input {
+            let checked = self.check(chunk)?;
+            if output.send(checked).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, chunk: FetchedChunk) -> Result<CheckedChunk, CopyError> {
+        let FetchedChunk {
+            place,
+            body,
+            attempts,
+            slot,
+        } = chunk;
+        let fetched = match body {
+            Body::Bytes(bytes) => Some(bytes),
+            Body::Hole => None,
+        };
+        let (mut bytes, mut content) = self.hash(fetched);
+        if !self.is_expected(place, &content)? {
+            (bytes, content) = self.hash((self.fetch_again)(place));
+            self.counters.add_retry();
+            if !self.is_expected(place, &content)? {
+                return Err(differs(place));
+            }
+        }
+        if let Some(stream) = &self.stream {
+            let body = bytes.clone().map_or(Body::Hole, Body::Bytes);
+            stream
+                .send(StreamPiece { place, body })
+                .map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+        }
+        Ok(CheckedChunk {
+            place,
+            bytes,
+            content,
+            attempts,
+            slot,
+        })
+    }
+
+    /// The bytes, none where they are zeros, and what they are.
+    fn hash(&self, bytes: Option<Bytes>) -> (Option<Bytes>, ChunkContent) {
+        self.counters.hash_time.time(|| match bytes {
+            Some(bytes) if !is_zero(&bytes) => {
+                let digest = Sha256Digest::of(&bytes);
+                (Some(bytes), ChunkContent::Data(digest))
+            }
+            _ => (None, ChunkContent::Zero),
+        })
+    }
+
+    fn is_expected(&self, place: Place, content: &ChunkContent) -> Result<bool, CopyError> {
+        let Some(expected) = &self.expected else { return Ok(true) };
+        let says = expected.get(place.index)?.landed.map(|(content, ..)| content);
+        // A manifest may name zeros by their digest too.
+        let zero = || ChunkContent::Data(self.zeros.of(place.range.length));
+        Ok(says == Some(*content) || *content == ChunkContent::Zero && says == Some(zero()))
+    }
+
+    /// Writes chunk after chunk until no more come. After an abort nothing new is written.
+    pub(crate) fn run_write(&self, input: &Receiver<CheckedChunk>, output: &mpsc::Sender<LandedChunk>) -> Result<(), CopyError> {
+        for chunk in input {
+            if self.stop.is_aborting() {
+                break;
+            }
+            self.table.with(|table| table.set_unknown(chunk.place.index))?;
+            let landed = self.counters.write_time.time(|| self.write(chunk))?;
+            if output.blocking_send(landed).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, chunk: CheckedChunk) -> Result<LandedChunk, CopyError> {
+        let CheckedChunk {
+            place,
+            bytes,
+            content,
+            attempts,
+            slot,
+        } = chunk;
+        let state = match &bytes {
+            Some(bytes) => {
+                self.write_bytes(bytes, place.range.offset)?;
+                ChunkState::Sent
+            }
+            None => {
+                if self.drive.target_content() == TargetContent::Unknown {
+                    self.zero(place.range)?;
+                }
+                ChunkState::Zero
+            }
+        };
+        let held = Held {
+            _bytes: bytes,
+            _slot: Some(slot),
+        };
+        Ok(LandedChunk::now(place, content, state, attempts, Vec::new(), held))
+    }
+
+    /// Writes whole sectors; the tail of a blob whose size is odd is padded with what the rest of the
+    /// drive will be: zeros.
+    fn write_bytes(&self, bytes: &[u8], offset: u64) -> Result<(), CopyError> {
+        let padded = self.padded_length(bytes.len() as u64, offset);
+        if padded == bytes.len() as u64 {
+            return Ok(self.drive.write_at(bytes, offset)?);
+        }
+        let whole = bytes.len() / self.sector() * self.sector();
+        if whole > 0 {
+            self.drive.write_at(&bytes[..whole], offset)?;
+        }
+        let mut sector = AlignedBuffer::new(self.sector());
+        sector[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+        Ok(self.drive.write_at(&sector[..self.sector()], offset + whole as u64)?)
+    }
+
+    fn zero(&self, range: protocol::units::ByteRange) -> Result<(), CopyError> {
+        let length = self.padded_length(range.length, range.offset);
+        Ok(self.drive.zero_range(protocol::units::ByteRange::new(range.offset, length))?)
+    }
+
+    fn sector(&self) -> usize {
+        self.drive.sector_size_bytes() as usize
+    }
+
+    /// The length up to the next sector, where the drive goes on behind it.
+    fn padded_length(&self, length: u64, offset: u64) -> u64 {
+        length
+            .next_multiple_of(self.drive.sector_size_bytes())
+            .min(self.drive.size_bytes() - offset)
+    }
+}
+
+fn differs(place: Place) -> CopyError {
+    let range = place.range;
+    CopyError::Mismatch(format!(
+        "the blob differs from its manifest at {range} (offset+length in bytes), and nothing of that range was written: name all differences with `drive-agent verify`, or remove the manifest if the blob was replaced on purpose"
+    ))
+}

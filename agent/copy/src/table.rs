@@ -1,0 +1,279 @@
+//! What is known of every chunk, by its index: in a file of fixed-size slots, so that a drive of
+//! millions of chunks costs no memory.
+//!
+//! The file has no name (it is gone with the process) and is rebuilt from the journal at every start:
+//! the journal is the truth, this is its index.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::digest::Sha256Digest;
+use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
+use protocol::receipt::ByteClass;
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+
+use crate::error::CopyError;
+use crate::journal::state_error;
+
+/// One slot: class, content, state, attempts (saturating), digest.
+const SLOT_BYTES: usize = 36;
+
+/// What is known of one chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) class: ByteClass,
+    /// Content, state and attempts of a chunk that landed.
+    pub(crate) landed: Option<(ChunkContent, ChunkState, u32)>,
+}
+
+/// All chunks of one transfer.
+pub(crate) struct ChunkTable {
+    file: File,
+    geometry: ChunkGeometry,
+    /// Only chunks with unreadable parts; they are few.
+    unreadable: BTreeMap<ChunkIndex, Vec<ByteRange>>,
+    landed: u64,
+}
+
+impl ChunkTable {
+    /// A table in which nothing has landed; its file is in `folder`.
+    pub(crate) fn new(folder: &Path, geometry: ChunkGeometry) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(folder)?;
+        file.set_len(geometry.chunk_count() * SLOT_BYTES as u64)?;
+        Ok(ChunkTable {
+            file,
+            geometry,
+            unreadable: BTreeMap::new(),
+            landed: 0,
+        })
+    }
+
+    pub(crate) fn geometry(&self) -> ChunkGeometry {
+        self.geometry
+    }
+
+    /// How many chunks have landed.
+    pub(crate) fn landed(&self) -> u64 {
+        self.landed
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.landed == self.geometry.chunk_count()
+    }
+
+    /// Notes that a chunk landed. A second time replaces the first.
+    pub(crate) fn set_landed(&mut self, index: ChunkIndex, record: &ChunkRecord, after_request: bool) -> io::Result<()> {
+        if self.get(index)?.landed.is_none() {
+            self.landed += 1;
+        }
+        let class = if after_request {
+            ByteClass::LandedAfterRequest
+        } else {
+            ByteClass::LandedBeforeRequest
+        };
+        match record.unreadable.is_empty() {
+            true => self.unreadable.remove(&index),
+            false => self.unreadable.insert(index, record.unreadable.clone()),
+        };
+        let landed = Some((record.content, record.state, record.attempts));
+        self.write(index, &Entry { class, landed })
+    }
+
+    /// Notes that a chunk was sent and nobody knows whether it landed.
+    pub(crate) fn set_unknown(&mut self, index: ChunkIndex) -> io::Result<()> {
+        self.write(
+            index,
+            &Entry {
+                class: ByteClass::OutcomeUnknown,
+                landed: None,
+            },
+        )
+    }
+
+    /// Forgets that a chunk landed.
+    pub(crate) fn clear(&mut self, index: ChunkIndex) -> io::Result<()> {
+        if self.get(index)?.landed.is_some() {
+            self.landed -= 1;
+        }
+        self.unreadable.remove(&index);
+        self.write(
+            index,
+            &Entry {
+                class: ByteClass::NeverSent,
+                landed: None,
+            },
+        )
+    }
+
+    pub(crate) fn get(&self, index: ChunkIndex) -> io::Result<Entry> {
+        let mut slot = [0; SLOT_BYTES];
+        self.file.read_exact_at(&mut slot, index.0 * SLOT_BYTES as u64)?;
+        Ok(decode(&slot))
+    }
+
+    /// Parts of a chunk that could not be read.
+    pub(crate) fn unreadable_of(&self, index: ChunkIndex) -> &[ByteRange] {
+        self.unreadable.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// All parts that could not be read, in drive order.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = ByteRange> {
+        self.unreadable.values().flatten().copied()
+    }
+
+    /// The record of a chunk that landed.
+    pub(crate) fn record(&self, index: ChunkIndex) -> io::Result<Option<ChunkRecord>> {
+        let (Some((content, state, attempts)), Some(range)) = (self.get(index)?.landed, self.geometry.range(index)) else {
+            return Ok(None);
+        };
+        let unreadable = self.unreadable_of(index).to_vec();
+        Ok(Some(ChunkRecord {
+            range,
+            content,
+            state,
+            attempts,
+            unreadable,
+        }))
+    }
+
+    /// All chunks in drive order, read in large pieces.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = io::Result<(ChunkIndex, ByteRange, Entry)>> {
+        const SLOTS_AT_ONCE: u64 = 4096;
+        let mut piece = Vec::new();
+        self.geometry.chunks().map(move |(index, range)| {
+            let place = (index.0 % SLOTS_AT_ONCE) as usize * SLOT_BYTES;
+            if place == 0 {
+                let slots = SLOTS_AT_ONCE.min(self.geometry.chunk_count() - index.0) as usize;
+                piece.resize(slots * SLOT_BYTES, 0);
+                self.file.read_exact_at(&mut piece, index.0 * SLOT_BYTES as u64)?;
+            }
+            let mut slot = [0; SLOT_BYTES];
+            slot.copy_from_slice(&piece[place..place + SLOT_BYTES]);
+            Ok((index, range, decode(&slot)))
+        })
+    }
+
+    fn write(&self, index: ChunkIndex, entry: &Entry) -> io::Result<()> {
+        self.file.write_all_at(&encode(entry), index.0 * SLOT_BYTES as u64)
+    }
+}
+
+/// The table as the stages share it.
+#[derive(Clone)]
+pub(crate) struct SharedTable {
+    table: Arc<Mutex<ChunkTable>>,
+}
+
+impl SharedTable {
+    pub(crate) fn new(table: ChunkTable) -> Self {
+        SharedTable {
+            table: Arc::new(Mutex::new(table)),
+        }
+    }
+
+    /// Runs `work` on the table; a failure of its file is a failure of the state directory.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut ChunkTable) -> io::Result<T>) -> Result<T, CopyError> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut table).map_err(|source| state_error("use the chunk table in", Path::new("the state directory"), source))
+    }
+
+    pub(crate) fn get(&self, index: ChunkIndex) -> Result<Entry, CopyError> {
+        self.with(|table| table.get(index))
+    }
+}
+
+fn encode(entry: &Entry) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[0] = match entry.class {
+        ByteClass::NeverSent => 0,
+        ByteClass::LandedBeforeRequest => 1,
+        ByteClass::LandedAfterRequest => 2,
+        ByteClass::OutcomeUnknown => 3,
+    };
+    if let Some((content, state, attempts)) = entry.landed {
+        slot[1] = match state {
+            ChunkState::Sent => 1,
+            ChunkState::Reused => 2,
+            ChunkState::Zero => 3,
+        };
+        slot[2] = attempts.min(255) as u8;
+        if let ChunkContent::Data(digest) = content {
+            slot[3] = 1;
+            slot[4..].copy_from_slice(&digest.0);
+        }
+    }
+    slot
+}
+
+fn decode(slot: &[u8; SLOT_BYTES]) -> Entry {
+    let class = match slot[0] {
+        1 => ByteClass::LandedBeforeRequest,
+        2 => ByteClass::LandedAfterRequest,
+        3 => ByteClass::OutcomeUnknown,
+        _ => ByteClass::NeverSent,
+    };
+    let state = match slot[1] {
+        1 => ChunkState::Sent,
+        2 => ChunkState::Reused,
+        3 => ChunkState::Zero,
+        _ => return Entry { class, landed: None },
+    };
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&slot[4..]);
+    let content = if slot[3] == 1 {
+        ChunkContent::Data(Sha256Digest(digest))
+    } else {
+        ChunkContent::Zero
+    };
+    Entry {
+        class,
+        landed: Some((content, state, slot[2].into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let geometry = ChunkGeometry::new(10_000 * 512 + 100, 512).unwrap();
+        let mut table = ChunkTable::new(folder.path(), geometry).unwrap();
+        let record = |index: u64| ChunkRecord {
+            range: geometry.range(ChunkIndex(index)).unwrap(),
+            content: if index.is_multiple_of(3) {
+                ChunkContent::Zero
+            } else {
+                ChunkContent::Data(Sha256Digest::of(&index.to_le_bytes()))
+            },
+            state: ChunkState::Sent,
+            attempts: 2,
+            unreadable: if index == 7 {
+                vec![ByteRange::new(7 * 512, 10)]
+            } else {
+                vec![]
+            },
+        };
+        for index in (0..geometry.chunk_count()).filter(|index| index % 2 == 1) {
+            table.set_landed(ChunkIndex(index), &record(index), index > 5000).unwrap();
+        }
+        table.set_landed(ChunkIndex(1), &record(1), false).unwrap();
+        table.set_unknown(ChunkIndex(2)).unwrap();
+        assert_eq!(table.landed(), 5000);
+        assert_eq!(table.record(ChunkIndex(7)).unwrap().unwrap(), record(7));
+        assert_eq!(table.record(ChunkIndex(8)).unwrap(), None);
+        for entry in table.entries() {
+            let (index, range, entry) = entry.unwrap();
+            assert_eq!(Some(range), geometry.range(index));
+            assert_eq!(entry, table.get(index).unwrap());
+            assert_eq!(entry.landed.is_some(), index.0 % 2 == 1);
+        }
+        table.clear(ChunkIndex(7)).unwrap();
+        assert_eq!((table.landed(), table.unreadable().count()), (4999, 0));
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the stages and operations against a store in memory.

@@ -1,0 +1,402 @@
+//! `verify`: a manifest against a drive, a blob, or both; and reading back what was just written.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use blob::Blob;
+use drive::zero::is_zero;
+use drive::{Drive, DriveError};
+use protocol::digest::Sha256Digest;
+use protocol::manifest::{ChunkContent, ManifestError, ManifestReader};
+use protocol::outcome::Outcome;
+use protocol::progress::Phase;
+use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult};
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+use tempfile::NamedTempFile;
+use tokio::task::JoinSet;
+
+use crate::attempts::Attempts;
+use crate::chunk::Place;
+use crate::error::CopyError;
+use crate::export::download;
+use crate::fetch::Fetch;
+use crate::journal::state_error;
+use crate::limits::WATCHDOG_BEAT;
+use crate::options::{Link, TransferOptions};
+use crate::plan::{MemoryPlan, memory_plan};
+use crate::pool::{BufferPool, PooledBuffer};
+use crate::prepare::attempts;
+use crate::rate::RateLimit;
+use crate::stage::hash::ZeroDigests;
+use crate::table::{ChunkTable, SharedTable};
+
+/// What a manifest is held against.
+#[derive(Clone)]
+pub(crate) enum Side {
+    Drive(Arc<dyn Drive>),
+    Blob { blob: Arc<dyn Blob>, version: String },
+}
+
+impl Side {
+    fn name(&self) -> VerifiedSide {
+        match self {
+            Side::Drive(_) => VerifiedSide::Drive,
+            Side::Blob { .. } => VerifiedSide::Blob,
+        }
+    }
+
+    /// Requests at once that serve it well.
+    fn concurrency(&self, options: &TransferOptions) -> usize {
+        match self {
+            Side::Drive(drive) => drive.preferred_readers(),
+            Side::Blob { .. } => options.concurrency.unwrap_or(8),
+        }
+    }
+}
+
+/// What [`verify`] holds the manifest against; at least one of the two.
+#[derive(Default)]
+pub struct Sides {
+    /// The drive.
+    pub drive: Option<Arc<dyn Drive>>,
+    /// The blob.
+    pub blob: Option<Arc<dyn Blob>>,
+}
+
+/// Holds the manifest in the file at `path` against a drive, a blob, or both. `shown` is what the
+/// manifest is called in messages.
+///
+/// # Errors
+/// When the manifest cannot be used, or a side cannot be read at all. Differences are no error: they
+/// are in the result.
+pub async fn verify(
+    path: &Path,
+    shown: &str,
+    sides: Sides,
+    options: TransferOptions,
+    link: Link,
+) -> Result<VerifyResult, CopyError> {
+    let attempts = attempts(&options, &link);
+    let folder = &options.state_dir;
+    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+    let loaded = load_manifest(path, shown, folder)?;
+    let geometry = loaded.geometry;
+    let mut compared = Vec::new();
+    let mut differences = Vec::new();
+    let drive = sides.drive.as_ref().map(|drive| drive.identity().clone());
+    if let Some(drive) = sides.drive {
+        let recorded = &loaded.header.drive;
+        if recorded.serial != drive.identity().serial {
+            let (now, recorded) = (drive.identity().label(), recorded.label());
+            link.inform(format!(
+                "the manifest was made of the drive `{recorded}`; this one is `{now}`"
+            ));
+        }
+        let size = drive.size_bytes();
+        compared.push((Side::Drive(drive), size));
+    }
+    if let Some(blob) = &sides.blob {
+        let facts = attempts
+            .for_first_contact()
+            .run("look at", 0, || blob.head())
+            .await
+            .map_err(|failed| failed.error)?
+            .0;
+        let Some(facts) = facts else {
+            return Err(CopyError::Store(not_found(&**blob)));
+        };
+        if facts.size_bytes > geometry.total_bytes() {
+            let extra = ByteRange::new(geometry.total_bytes(), facts.size_bytes - geometry.total_bytes());
+            differences.push(Difference {
+                side: VerifiedSide::Blob,
+                range: extra,
+                reason: DifferenceReason::Extra,
+            });
+        }
+        compared.push((
+            Side::Blob {
+                blob: blob.clone(),
+                version: facts.version,
+            },
+            facts.size_bytes,
+        ));
+    }
+    link.counters.set_total(geometry.total_bytes() * compared.len() as u64);
+    let memory = memory_plan(options.memory, geometry)?;
+    let mut bytes_verified = 0;
+    for (side, size) in compared {
+        let found = compare_up_to(side, size, &loaded.table, &options, &attempts, &link, memory).await?;
+        bytes_verified += geometry.total_bytes() - found.iter().map(|difference| difference.range.length).sum::<u64>();
+        differences.extend(found);
+    }
+    differences.sort_by_key(|difference| (difference.side, difference.range));
+    link.counters.set_phase(Phase::Done);
+    let was_stopped = link.stop.is_stopping();
+    let (outcome, error) = match differences.first() {
+        _ if was_stopped => (
+            Outcome::Cancelled,
+            Some("the verification was cancelled before its end".to_owned()),
+        ),
+        None => (Outcome::Complete, None),
+        Some(first) => (Outcome::Mismatch, Some(sentence(shown, &differences, first))),
+    };
+    Ok(VerifyResult {
+        outcome,
+        manifest: shown.to_owned(),
+        drive,
+        blob: sides.blob.map(|blob| blob.address()),
+        bytes_total: geometry.total_bytes(),
+        bytes_verified: if was_stopped {
+            link.counters.snapshot().bytes_done
+        } else {
+            bytes_verified
+        },
+        chunks: geometry.chunk_count(),
+        root_sha256: Some(loaded.root),
+        differences,
+        elapsed_seconds: link.counters.elapsed_seconds(),
+        error,
+    })
+}
+
+/// Gets a manifest that is a blob itself into a temporary file.
+///
+/// # Errors
+/// When there is none, or the store fails.
+pub async fn fetch_manifest(blob: &dyn Blob, options: &TransferOptions, link: &Link) -> Result<NamedTempFile, CopyError> {
+    let folder = &options.state_dir;
+    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+    let attempts = attempts(options, link).for_first_contact();
+    download(blob, options, &attempts, folder)
+        .await?
+        .ok_or_else(|| not_found(blob).into())
+}
+
+fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> String {
+    let differs = |side| differences.iter().any(|difference| difference.side == side);
+    let which = match (differs(VerifiedSide::Drive), differs(VerifiedSide::Blob)) {
+        (true, true) => "the drive and the blob differ",
+        (true, false) => "the drive differs",
+        _ => "the blob differs",
+    };
+    let (count, range) = (differences.len(), first.range);
+    format!("{which} from the manifest `{manifest}` in {count} ranges, the first at {range} (offset+length in bytes)")
+}
+
+pub(crate) fn not_found(blob: &dyn Blob) -> blob::BlobError {
+    let message = "there is no such blob: correct its name, or import it first";
+    blob::BlobError::new(blob::BlobErrorKind::NotFound, "read", blob.address(), message)
+}
+
+/// A manifest that was read whole, with everything in it checked.
+pub(crate) struct LoadedManifest {
+    pub(crate) header: Box<protocol::manifest::Header>,
+    pub(crate) geometry: ChunkGeometry,
+    pub(crate) table: SharedTable,
+    pub(crate) root: Sha256Digest,
+}
+
+/// Reads and checks a manifest; its records go into a table in `folder`.
+pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<LoadedManifest, CopyError> {
+    let unusable = |error| CopyError::Manifest {
+        place: shown.to_owned(),
+        error,
+    };
+    let file = std::fs::File::open(path).map_err(|error| unusable(ManifestError::Io(error)))?;
+    let mut reader = ManifestReader::new(std::io::BufReader::new(file)).map_err(unusable)?;
+    let geometry = reader.geometry();
+    let failed = |source| state_error("make a table in", folder, source);
+    let mut table = ChunkTable::new(folder, geometry).map_err(failed)?;
+    let mut index = 0;
+    while let Some(record) = reader.next_chunk().map_err(unusable)? {
+        table.set_landed(ChunkIndex(index), &record, false).map_err(failed)?;
+        index += 1;
+    }
+    let root = reader
+        .footer()
+        .map(|footer| footer.root_sha256)
+        .ok_or_else(|| unusable(ManifestError::NoEnd))?;
+    Ok(LoadedManifest {
+        header: Box::new(reader.header().clone()),
+        geometry,
+        table: SharedTable::new(table),
+        root,
+    })
+}
+
+/// Compares a whole side with what the table says.
+pub(crate) async fn compare(
+    side: Side,
+    table: &SharedTable,
+    options: &TransferOptions,
+    attempts: &Attempts,
+    link: &Link,
+    memory: MemoryPlan,
+) -> Result<Vec<Difference>, CopyError> {
+    link.counters.reset_verified();
+    compare_up_to(side, u64::MAX, table, options, attempts, link, memory).await
+}
+
+/// The same for a side that ends at `size`: what lies behind is missing.
+async fn compare_up_to(
+    side: Side,
+    size: u64,
+    table: &SharedTable,
+    options: &TransferOptions,
+    attempts: &Attempts,
+    link: &Link,
+    memory: MemoryPlan,
+) -> Result<Vec<Difference>, CopyError> {
+    link.counters.set_phase(Phase::Verifying);
+    let geometry = table.with(|table| Ok(table.geometry()))?;
+    let comparer = Arc::new(Comparer {
+        concurrency: side.concurrency(options).min(memory.buffers),
+        zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+        pool: BufferPool::new(memory.buffers, memory.buffer_bytes),
+        rate: RateLimit::new(options.rate),
+        attempts: attempts.clone(),
+        options: options.clone(),
+        link: link.clone(),
+        side,
+        size,
+    });
+    let mut found = comparer.clone().run(geometry, table).await?;
+    found.sort_by_key(|difference| difference.range);
+    let mut merged: Vec<Difference> = Vec::new();
+    for difference in found {
+        match merged.last_mut() {
+            Some(last) if last.range.end() == difference.range.offset && last.reason == difference.reason => {
+                last.range.length += difference.range.length;
+            }
+            _ => merged.push(difference),
+        }
+    }
+    Ok(merged)
+}
+
+struct Comparer {
+    side: Side,
+    size: u64,
+    concurrency: usize,
+    zeros: ZeroDigests,
+    pool: BufferPool,
+    rate: RateLimit,
+    attempts: Attempts,
+    options: TransferOptions,
+    link: Link,
+}
+
+impl Comparer {
+    async fn run(self: Arc<Self>, geometry: ChunkGeometry, table: &SharedTable) -> Result<Vec<Difference>, CopyError> {
+        let mut chunks = geometry.chunks();
+        let mut under_way = JoinSet::new();
+        let mut found = Vec::new();
+        let mut ended = false;
+        loop {
+            while !ended && under_way.len() < self.concurrency {
+                match chunks.next().filter(|_| !self.link.stop.is_stopping()) {
+                    None => ended = true,
+                    Some((index, range)) => {
+                        let content = table.get(index)?.landed.map(|(content, ..)| content);
+                        under_way.spawn(self.clone().compare(Place { index, range }, content));
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.link.stop.aborting() => {
+                    under_way.shutdown().await;
+                    return Ok(found);
+                }
+                compared = under_way.join_next() => match compared {
+                    None => return Ok(found),
+                    Some(Ok(difference)) => found.extend(difference?),
+                    Some(Err(_)) => return Err(CopyError::Internal("a comparison")),
+                },
+            }
+        }
+    }
+
+    async fn compare(self: Arc<Self>, place: Place, expected: Option<ChunkContent>) -> Result<Option<Difference>, CopyError> {
+        let range = place.range;
+        let differs = |range, reason| {
+            Some(Difference {
+                side: self.side.name(),
+                range,
+                reason,
+            })
+        };
+        if range.end() > self.size {
+            let start = self.size.max(range.offset);
+            return Ok(differs(ByteRange::new(start, range.end() - start), DifferenceReason::Missing));
+        }
+        let delay = self.rate.reserve(range.length);
+        tokio::time::sleep(delay).await;
+        let mut buffer = self.pool.take().await;
+        let content = match &self.side {
+            Side::Blob { blob, version } => {
+                self.fetch(&**blob, version, range, &mut buffer).await?;
+                self.hash(buffer, range).await?
+            }
+            Side::Drive(drive) => match self.read(drive.clone(), buffer, range).await {
+                Ok(buffer) => self.hash(buffer, range).await?,
+                Err(error) if error.is_unreadable() => return Ok(differs(range, DifferenceReason::Unreadable)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        self.link.counters.add_verified(range.length);
+        let zero = || ChunkContent::Data(self.zeros.of(range.length));
+        let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
+        Ok(if is_equal {
+            None
+        } else {
+            differs(range, DifferenceReason::Content)
+        })
+    }
+
+    async fn fetch(&self, blob: &dyn Blob, version: &str, range: ByteRange, buffer: &mut PooledBuffer) -> Result<(), CopyError> {
+        let buffer = tokio::sync::Mutex::new(&mut buffer[..range.length as usize]);
+        let fetched = self.attempts.run("read", range.length, || async {
+            let fetch = Fetch {
+                blob,
+                version,
+                checked: false,
+                silence_max: self.options.request_timeout,
+            };
+            fetch.fill(range, &mut buffer.lock().await).await
+        });
+        fetched.await.map(|_| ()).map_err(|failed| failed.error)
+    }
+
+    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us.
+    async fn read(&self, drive: Arc<dyn Drive>, mut buffer: PooledBuffer, range: ByteRange) -> Result<PooledBuffer, DriveError> {
+        let path = drive.identity().path.clone().into();
+        let seconds = self.options.read_timeout.as_secs();
+        let reading = tokio::task::spawn_blocking(move || {
+            let piece_bytes = drive.preferred_read_bytes();
+            for (number, piece) in buffer[..range.length as usize].chunks_mut(piece_bytes).enumerate() {
+                drive.read_at(piece, range.offset + (number * piece_bytes) as u64)?;
+            }
+            Ok(buffer)
+        });
+        match tokio::time::timeout(self.options.read_timeout.max(WATCHDOG_BEAT), reading).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(DriveError::TimedOut { path, range, seconds }),
+        }
+    }
+
+    async fn hash(&self, buffer: PooledBuffer, range: ByteRange) -> Result<ChunkContent, CopyError> {
+        let counters = self.link.counters.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            let bytes = &buffer[..range.length as usize];
+            counters.hash_time.time(|| {
+                if is_zero(bytes) {
+                    ChunkContent::Zero
+                } else {
+                    ChunkContent::Data(Sha256Digest::of(bytes))
+                }
+            })
+        });
+        hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
+    }
+}

@@ -1,0 +1,195 @@
+//! The command line, as it is written. No defaults that need the machine, no logic.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::units::{ByteRate, ByteSize, parse_duration};
+
+/// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
+/// exact receipt, and a restart moves only what is missing.
+///
+/// DRIVE is a block device, a loop device, a raw image, or a profile (*.toml) of a simulated drive.
+/// BLOB is a path or file:// (a plain file in a directory), https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME[?SAS],
+/// az://CONTAINER/NAME, or an emulator's http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS].
+#[derive(Debug, Parser)]
+#[command(name = "drive-agent", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 complete, 1 failed, 2 usage, 3 refused by a safety rule, 4 complete with unreadable ranges, \
+5 mismatch, 6 drive failed, 7 store failed, 130 cancelled with a receipt."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// How the result is written to standard output
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
+    /// How progress is shown on standard error: a bar on a terminal and JSON lines elsewhere with `auto`
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, global = true)]
+    pub(crate) progress: ProgressMode,
+    /// Say more on standard error; twice for every request
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    Auto,
+    Bar,
+    Json,
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy a drive into a blob
+    Import(ImportArguments),
+    /// Write a blob onto a drive
+    Export(ExportArguments),
+    /// Hold a manifest against a drive, a blob, or both
+    Verify(VerifyArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The drive to read; nothing is written to it
+    pub(crate) drive: PathBuf,
+    /// The blob to make
+    pub(crate) blob: String,
+    #[command(flatten)]
+    pub(crate) transfer: TransferArguments,
+    /// Kind of the blob, where the store has kinds
+    #[arg(long, value_enum, default_value_t = BlobType::Block)]
+    pub(crate) blob_type: BlobType,
+    /// What to do where the drive cannot be read
+    #[arg(long, value_enum, default_value_t = Unreadable::Stop)]
+    pub(crate) on_unreadable: Unreadable,
+    /// Replace a blob that exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The blob to read
+    pub(crate) blob: String,
+    /// The drive to write; everything on it is replaced
+    pub(crate) drive: PathBuf,
+    #[command(flatten)]
+    pub(crate) transfer: TransferArguments,
+    /// Serial number of the device to be written, to confirm that it is the right one
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) confirm: Option<String>,
+    /// Never ask; a device that is not confirmed is refused
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// The manifest: a path or the address of a blob
+    pub(crate) manifest: String,
+    /// The drive to hold it against
+    #[arg(long, required_unless_present = "blob")]
+    pub(crate) drive: Option<PathBuf>,
+    /// The blob to hold it against
+    #[arg(long)]
+    pub(crate) blob: Option<String>,
+    #[command(flatten)]
+    pub(crate) effort: EffortArguments,
+}
+
+/// Options of a transfer.
+#[derive(Debug, Args)]
+pub(crate) struct TransferArguments {
+    #[command(flatten)]
+    pub(crate) effort: EffortArguments,
+    /// Unit of copying, hashing and cancelling [default: 8MiB, raised where the store's block limit needs it]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) chunk_size: Option<ByteSize>,
+    /// Forget what was done before
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Read the whole target again at the end
+    #[arg(long, value_enum, default_value_t = VerifyMode::None)]
+    pub(crate) verify: VerifyMode,
+    /// Also compute the SHA-256 of the whole drive, as sha256sum prints it
+    #[arg(long)]
+    pub(crate) stream_sha256: bool,
+    /// How long chunks in flight may take to land after a cancel
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, allow_negative_numbers = true)]
+    pub(crate) drain_timeout: Duration,
+    /// Also write the manifest to this file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
+}
+
+/// What a command may use.
+#[derive(Debug, Args)]
+pub(crate) struct EffortArguments {
+    /// All buffers together [default: 256MiB, raised where chunks had to be]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) memory: Option<ByteSize>,
+    /// Requests to the store at once: a number, or `auto`
+    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = parse_concurrency, allow_negative_numbers = true)]
+    pub(crate) concurrency: Concurrency,
+    /// Most bytes a second, such as 200MB/s
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub(crate) rate: Option<ByteRate>,
+    /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How long a failing request is repeated before the transfer is given up
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, allow_negative_numbers = true)]
+    pub(crate) retry_budget: Duration,
+    /// Longest silence of the store within one request
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, allow_negative_numbers = true)]
+    pub(crate) request_timeout: Duration,
+}
+
+/// `--concurrency`: a number, or the store's liking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Concurrency(pub(crate) Option<usize>);
+
+fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
+    const MAX: usize = 1024;
+    match text {
+        "auto" => Ok(Concurrency(None)),
+        _ => match text.parse() {
+            Ok(number) if (1..=MAX).contains(&number) => Ok(Concurrency(Some(number))),
+            _ => Err(format!("`{text}` is neither `auto` nor a number from 1 to {MAX}")),
+        },
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BlobType {
+    Block,
+    Page,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unreadable {
+    Stop,
+    Skip,
+    Rescue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyMode {
+    None,
+    ReadBack,
+}

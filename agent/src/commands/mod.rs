@@ -1,0 +1,72 @@
+//! One verb, one file. Each gives the exit code of the process.
+
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod verify;
+
+use copy::{CopyError, Link, Stop};
+use protocol::outcome::{EXIT_USAGE, Outcome};
+use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferResult};
+
+use crate::printer::Printer;
+use crate::reporter::Reporter;
+use crate::signals;
+
+/// Links a transfer with the terminal and the signals.
+fn link(printer: &Printer) -> (Link, Reporter) {
+    let stop = Stop::new();
+    signals::listen(stop.clone(), printer.clone());
+    let notices = printer.clone();
+    let link = Link::new(stop, move |notice| notices.notice(&notice));
+    let reporter = Reporter::start(link.counters.clone(), printer);
+    (link, reporter)
+}
+
+/// Prints how a transfer ended, and gives its exit code.
+fn conclude(result: Result<TransferResult, CopyError>, direction: Direction, blob: &str, printer: &Printer) -> u8 {
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => match error.outcome() {
+            None => {
+                printer.error(&error.to_string());
+                return EXIT_USAGE;
+            }
+            Some(outcome) => not_begun(outcome, direction, blob, &error),
+        },
+    };
+    if let Some(error) = &result.error {
+        printer.error(error);
+    }
+    printer.transfer(&result);
+    result.outcome.exit_code()
+}
+
+/// The result of a transfer that could not be begun: nothing was moved.
+fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
+    TransferResult {
+        outcome,
+        direction,
+        drive: None,
+        blob: blob.to_owned(),
+        bytes_total: 0,
+        bytes_sent: 0,
+        bytes_reused: 0,
+        bytes_zero: 0,
+        bytes_unreadable: 0,
+        bytes_cleared: 0,
+        chunk_size: 0,
+        chunks: 0,
+        root_sha256: None,
+        stream_sha256: None,
+        evidence: Evidence::Read,
+        checked_against_manifest: None,
+        manifest: None,
+        elapsed_seconds: 0.0,
+        stages: StageSeconds::default(),
+        limited_by: LimitedBy::Nothing,
+        retries: 0,
+        unreadable: Vec::new(),
+        error: Some(error.to_string()),
+        receipt: None,
+    }
+}

@@ -1,0 +1,70 @@
+//! `drive-agent verify MANIFEST [--drive DRIVE] [--blob BLOB]`
+
+use copy::{CopyError, Link, Sides};
+use protocol::outcome::{EXIT_USAGE, Outcome};
+use protocol::result::VerifyResult;
+
+use crate::cli::{BlobType, VerifyArguments};
+use crate::commands::link;
+use crate::printer::Printer;
+use crate::settings::{effort_options, reach_blob, without_query};
+
+/// Holds a manifest against a drive, a blob, or both.
+pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
+    let (link, reporter) = link(printer);
+    let result = verify(&arguments, link).await;
+    reporter.end().await;
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => match error.outcome() {
+            None => {
+                printer.error(&error.to_string());
+                return EXIT_USAGE;
+            }
+            Some(outcome) => not_begun(outcome, &arguments, &error),
+        },
+    };
+    if let Some(error) = &result.error {
+        printer.error(error);
+    }
+    printer.verification(&result);
+    result.outcome.exit_code()
+}
+
+async fn verify(arguments: &VerifyArguments, link: Link) -> Result<VerifyResult, CopyError> {
+    let options = effort_options(&arguments.effort)?;
+    let manifest = reach_blob(&arguments.manifest, BlobType::Block)?;
+    let drive = arguments.drive.as_ref().map(|path| drive::open_source(path)).transpose()?;
+    let blob = arguments
+        .blob
+        .as_ref()
+        .map(|text| reach_blob(text, BlobType::Block))
+        .transpose()?;
+    let sides = Sides {
+        drive,
+        blob: blob.map(|reached| reached.blob),
+    };
+    match manifest.path {
+        Some(path) => copy::verify(&path, without_query(&arguments.manifest), sides, options, link).await,
+        None => {
+            let fetched = copy::fetch_manifest(&*manifest.blob, &options, &link).await?;
+            copy::verify(fetched.path(), without_query(&arguments.manifest), sides, options, link).await
+        }
+    }
+}
+
+fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -> VerifyResult {
+    VerifyResult {
+        outcome,
+        manifest: without_query(&arguments.manifest).to_owned(),
+        drive: None,
+        blob: arguments.blob.as_deref().map(without_query).map(str::to_owned),
+        bytes_total: 0,
+        bytes_verified: 0,
+        chunks: 0,
+        root_sha256: None,
+        differences: Vec::new(),
+        elapsed_seconds: 0.0,
+        error: Some(error.to_string()),
+    }
+}

@@ -1,0 +1,330 @@
+//! The only file that writes to the terminal: results to standard output, everything else to standard
+//! error. A reader that went away is no error: the work is done all the same.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+use protocol::progress::{Notice, Progress};
+use protocol::receipt::{ClassRanges, Receipt};
+use protocol::result::{Direction, Evidence, TransferResult, VerifyResult};
+use protocol::units::ByteSize;
+use serde::Serialize;
+
+use crate::cli::{Common, Output, ProgressMode};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A bar.
+    Bar,
+    /// JSON lines, messages among them.
+    JsonLines,
+    /// A JSON line now and then; messages as text.
+    FewJsonLines,
+    /// Nothing.
+    Nothing,
+}
+
+/// Writes results and messages.
+#[derive(Clone)]
+pub(crate) struct Printer {
+    output: Output,
+    shown: Shown,
+    uses_color: bool,
+    bar: Arc<Mutex<Option<ProgressBar>>>,
+}
+
+/// Differing ranges that are listed as text; JSON has them all.
+const LISTED_RANGES_MAX: usize = 20;
+
+impl Printer {
+    /// A printer as the command line wants it.
+    pub(crate) fn new(common: &Common) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let shown = match common.progress {
+            ProgressMode::Bar => Shown::Bar,
+            ProgressMode::Json => Shown::JsonLines,
+            ProgressMode::None => Shown::Nothing,
+            ProgressMode::Auto if is_terminal => Shown::Bar,
+            ProgressMode::Auto => Shown::FewJsonLines,
+        };
+        // https://no-color.org: any value but an empty one.
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Printer {
+            output: common.output,
+            shown,
+            uses_color: is_terminal && !no_color,
+            bar: Arc::default(),
+        }
+    }
+
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown
+    }
+
+    pub(crate) fn uses_color(&self) -> bool {
+        self.uses_color
+    }
+
+    /// From now on messages go above `bar`.
+    pub(crate) fn attach(&self, bar: ProgressBar) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+    }
+
+    pub(crate) fn detach(&self) {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Runs `work` with the terminal to itself.
+    pub(crate) fn without_bar<T>(&self, work: impl FnOnce() -> T) -> T {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*bar {
+            Some(bar) => bar.suspend(work),
+            None => work(),
+        }
+    }
+
+    pub(crate) fn error(&self, text: &str) {
+        self.message("error", text);
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        self.message("warning", text);
+    }
+
+    pub(crate) fn inform(&self, text: &str) {
+        self.message("note", text);
+    }
+
+    pub(crate) fn notice(&self, notice: &Notice) {
+        match notice {
+            Notice::Warning(text) => self.warn(text),
+            Notice::Information(text) => self.inform(text),
+        }
+    }
+
+    fn message(&self, level: &'static str, text: &str) {
+        if self.shown == Shown::JsonLines {
+            self.json_line(&serde_json::json!({ "type": level, "message": text }));
+            return;
+        }
+        let line = format!("drive-agent: {level}: {text}\n");
+        self.without_bar(|| write_error(&line));
+    }
+
+    pub(crate) fn progress_line(&self, progress: &Progress) {
+        #[derive(Serialize)]
+        struct Line<'progress> {
+            r#type: &'static str,
+            #[serde(flatten)]
+            progress: &'progress Progress,
+        }
+        self.json_line(&Line {
+            r#type: "progress",
+            progress,
+        });
+    }
+
+    fn json_line(&self, value: &impl Serialize) {
+        if let Ok(mut text) = serde_json::to_string(value) {
+            text.push('\n');
+            write_error(&text);
+        }
+    }
+
+    /// Writes the result of a transfer.
+    pub(crate) fn transfer(&self, result: &TransferResult) {
+        match self.output {
+            Output::Json => self.json(result),
+            Output::Text => write_output(&transfer_text(result)),
+        }
+    }
+
+    /// Writes the result of a verification.
+    pub(crate) fn verification(&self, result: &VerifyResult) {
+        match self.output {
+            Output::Json => self.json(result),
+            Output::Text => write_output(&verify_text(result)),
+        }
+    }
+
+    fn json(&self, value: &impl Serialize) {
+        match serde_json::to_string_pretty(value) {
+            Ok(text) => write_output(&(text + "\n")),
+            Err(error) => self.error(&format!("the result cannot be written: {error}")),
+        }
+    }
+}
+
+fn write_error(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+fn write_output(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+fn line(name: &str, value: impl std::fmt::Display) -> String {
+    format!("  {name:<12} {value}\n")
+}
+
+/// The name that a value has in JSON, so that text and JSON use the same words.
+fn name_of(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+fn transfer_text(result: &TransferResult) -> String {
+    let drive = result.drive.as_ref().map_or("the drive", |drive| drive.path.as_str());
+    let (from, to, verb) = match result.direction {
+        Direction::Import => (drive, result.blob.as_str(), "import"),
+        Direction::Export => (result.blob.as_str(), drive, "export"),
+    };
+    let mut text = format!("{verb} {}: {from} -> {to}\n", result.outcome.name());
+    if result.chunks == 0 && result.bytes_total == 0 && result.root_sha256.is_none() {
+        return text;
+    }
+    let (total, chunk) = (ByteSize(result.bytes_total), ByteSize(result.chunk_size));
+    text += &line(
+        "size",
+        format!(
+            "{total} ({} bytes) in {} chunks of {chunk}",
+            result.bytes_total, result.chunks
+        ),
+    );
+    let mut parts = vec![format!("{} sent", ByteSize(result.bytes_sent))];
+    for (bytes, name) in [
+        (result.bytes_reused, "reused"),
+        (result.bytes_zero, "zero, never sent"),
+        (result.bytes_unreadable, "unreadable"),
+        (result.bytes_cleared, "cleared behind the blob"),
+    ] {
+        if bytes > 0 {
+            parts.push(format!("{} {name}", ByteSize(bytes)));
+        }
+    }
+    text += &line("moved", parts.join(", "));
+    text += &transfer_proof(result);
+    let seconds = result.elapsed_seconds;
+    let rate = ByteSize((result.bytes_total as f64 / seconds.max(1e-3)) as u64);
+    text += &line(
+        "time",
+        format!("{seconds:.1} s, {rate}/s, limited by {}", name_of(&result.limited_by)),
+    );
+    for range in result.unreadable.iter().take(LISTED_RANGES_MAX) {
+        text += &line("unreadable", format!("{} bytes at {}", range.length, range.offset));
+    }
+    if result.unreadable.len() > LISTED_RANGES_MAX {
+        text += &line("", format!("and {} more", result.unreadable.len() - LISTED_RANGES_MAX));
+    }
+    if let Some(receipt) = &result.receipt {
+        text += &receipt_text(receipt);
+    }
+    text
+}
+
+fn transfer_proof(result: &TransferResult) -> String {
+    let mut text = String::new();
+    if let Some(root) = &result.root_sha256 {
+        text += &line("root sha256", root);
+    }
+    if let Some(stream) = &result.stream_sha256 {
+        text += &line("sha256", stream);
+    }
+    if result.outcome.is_complete() {
+        text += &line(
+            "evidence",
+            match (result.evidence, result.checked_against_manifest) {
+                (Evidence::ReadBack, _) => "read-back: the whole target was read again and hashed",
+                (Evidence::Transport, Some(true)) => "transport: every chunk has the digest that its manifest states",
+                (Evidence::Transport, _) => "transport: a checksum of every body was checked on arrival",
+                (Evidence::Read, Some(_)) => "read: nothing states what the blob should be; digests are of what came",
+                (Evidence::Read, None) => "read: digests are of what was read from the drive",
+            },
+        );
+    }
+    if let Some(manifest) = &result.manifest {
+        text += &line("manifest", manifest);
+    }
+    text
+}
+
+fn receipt_text(receipt: &Receipt) -> String {
+    let class = |ranges: &ClassRanges| {
+        let count = ranges.ranges.as_slice().len();
+        let first = ranges
+            .ranges
+            .as_slice()
+            .first()
+            .map(|range| format!(", the first at {}", range.offset));
+        format!(
+            "{} ({} bytes) in {count} ranges{}",
+            ByteSize(ranges.bytes),
+            ranges.bytes,
+            first.unwrap_or_default()
+        )
+    };
+    let drained = receipt.drained_at - receipt.requested_at;
+    let mut text = format!(
+        "receipt ({}, drained in {:.1} s)\n",
+        name_of(&receipt.reason),
+        drained.as_seconds_f64()
+    );
+    text += &line(
+        "before",
+        format!("{} landed before the request", class(&receipt.landed_before_request)),
+    );
+    text += &line("after", format!("{} landed after it", class(&receipt.landed_after_request)));
+    text += &line("unknown", class(&receipt.outcome_unknown));
+    text += &line("never sent", class(&receipt.never_sent));
+    if let Some(residue) = &receipt.residue {
+        let lives = residue
+            .lives_days
+            .map(|days| format!("; kept {days} days"))
+            .unwrap_or_default();
+        text += &line(
+            "left behind",
+            format!("{} ({} bytes{lives})", residue.description, residue.bytes),
+        );
+    }
+    text + &line("to go on", &receipt.resume)
+}
+
+fn verify_text(result: &VerifyResult) -> String {
+    let mut text = format!("verify {}: {}\n", result.outcome.name(), result.manifest);
+    if let Some(drive) = &result.drive {
+        text += &line("drive", &drive.path);
+    }
+    if let Some(blob) = &result.blob {
+        text += &line("blob", blob);
+    }
+    text += &line(
+        "verified",
+        format!(
+            "{} ({} bytes) in chunks of the manifest's {}",
+            ByteSize(result.bytes_verified),
+            result.bytes_verified,
+            result.chunks
+        ),
+    );
+    for difference in result.differences.iter().take(LISTED_RANGES_MAX) {
+        text += &line(
+            "differs",
+            format!(
+                "{}: {} bytes at {} ({})",
+                name_of(&difference.side),
+                difference.range.length,
+                difference.range.offset,
+                name_of(&difference.reason)
+            ),
+        );
+    }
+    if result.differences.len() > LISTED_RANGES_MAX {
+        text += &line("", format!("and {} more", result.differences.len() - LISTED_RANGES_MAX));
+    }
+    text
+}

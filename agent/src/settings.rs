@@ -1,0 +1,167 @@
+//! From what was written to what the libraries want. The only place that names concrete stores.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use blob::address::AddressError;
+use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment};
+use blob::directory::DirectoryBlob;
+use blob::retry::RetryPolicy;
+use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
+use copy::{CopyError, TransferOptions, Verify};
+
+use crate::cli::{BlobType, EffortArguments, TransferArguments, VerifyMode};
+
+/// A blob that can be reached, and the path it has where it is a file.
+pub(crate) struct ReachedBlob {
+    pub(crate) blob: Arc<dyn Blob>,
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Understands a BLOB and finds its credentials.
+pub(crate) fn reach_blob(text: &str, kind: BlobType) -> Result<ReachedBlob, CopyError> {
+    let environment = Environment::from_process();
+    let usage = |error: AddressError| CopyError::Usage(error.to_string());
+    let address = environment
+        .resolve(BlobAddress::parse(text).map_err(usage)?)
+        .map_err(|error| denied(text, &error))?;
+    match address {
+        BlobAddress::File(path) => {
+            let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
+            Ok(ReachedBlob {
+                path: Some(blob.path().to_owned()),
+                blob: Arc::new(blob),
+            })
+        }
+        BlobAddress::Azure(address) => {
+            let account = AzureAccount::new(&address, &environment).map_err(|error| denied(text, &error))?;
+            let kind = match kind {
+                BlobType::Block => BlobKind::Block,
+                BlobType::Page => BlobKind::Page,
+            };
+            Ok(ReachedBlob {
+                blob: Arc::new(AzureBlob::new(account, address, kind)),
+                path: None,
+            })
+        }
+        BlobAddress::AzureOfEnvironment { .. } => Err(denied(text, &CredentialError::NoAccount)),
+    }
+}
+
+fn denied(text: &str, error: &CredentialError) -> CopyError {
+    BlobError::new(BlobErrorKind::Denied, "reach", without_query(text), error.to_string()).into()
+}
+
+/// A BLOB as it may be shown: a query is a secret.
+pub(crate) fn without_query(text: &str) -> &str {
+    match BlobAddress::parse(text) {
+        Ok(BlobAddress::File(_)) => text,
+        _ => text.split_once('?').map_or(text, |(before, _)| before),
+    }
+}
+
+/// The state directory: asked for, or the user's.
+pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> {
+    let from = |variable: &str| {
+        std::env::var_os(variable)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let of_user = || from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
+    let asked = effort.state_dir.clone().or_else(|| Some(of_user()?.join("drive-agent")));
+    asked.ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
+}
+
+/// Options of anything that moves or reads bytes.
+pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions, CopyError> {
+    Ok(TransferOptions {
+        memory: effort.memory,
+        concurrency: effort.concurrency.0,
+        rate: effort.rate,
+        retry: RetryPolicy {
+            budget: effort.retry_budget,
+            ..RetryPolicy::default()
+        },
+        request_timeout: effort.request_timeout,
+        ..TransferOptions::new(state_dir(effort)?)
+    })
+}
+
+/// Options of a transfer. `secret` is the operand that may carry one.
+pub(crate) fn transfer_options(transfer: &TransferArguments, secret: &str) -> Result<TransferOptions, CopyError> {
+    Ok(TransferOptions {
+        chunk_size: transfer.chunk_size,
+        restart: transfer.restart,
+        verify: match transfer.verify {
+            VerifyMode::None => Verify::None,
+            VerifyMode::ReadBack => Verify::ReadBack,
+        },
+        stream_sha256: transfer.stream_sha256,
+        drain_timeout: transfer.drain_timeout,
+        manifest: transfer.manifest.clone(),
+        resume_command: resume_command(secret),
+        ..effort_options(&transfer.effort)?
+    })
+}
+
+/// The command that continues: this one, without its secret and without `--restart`.
+fn resume_command(secret: &str) -> String {
+    let arguments = std::env::args().skip(1).filter(|argument| argument != "--restart");
+    let shown = arguments.map(|argument| {
+        quote(if argument == secret {
+            without_query(secret)
+        } else {
+            &argument
+        })
+    });
+    std::iter::once("drive-agent".to_owned())
+        .chain(shown)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Quotes an argument for a shell where it needs that.
+fn quote(argument: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
+/// Refuses a blob that is the drive itself.
+pub(crate) fn require_two_places(drive: &Path, blob: &ReachedBlob) -> Result<(), CopyError> {
+    match &blob.path {
+        Some(path) if drive::open::is_same_storage(drive, path) || std::path::absolute(drive).ok().as_ref() == Some(path) => {
+            Err(CopyError::Refused(format!(
+                "the drive `{}` and the blob `{}` are the same storage: give another name",
+                drive.display(),
+                path.display()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_for_a_shell() {
+        assert_eq!(quote("/dev/sdb"), "/dev/sdb");
+        assert_eq!(quote("a b"), "'a b'");
+        assert_eq!(quote("it's"), r"'it'\''s'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn a_signature_is_never_shown() {
+        assert_eq!(
+            without_query("https://a.blob.core.windows.net/c/n?sig=SECRET"),
+            "https://a.blob.core.windows.net/c/n"
+        );
+        assert_eq!(without_query("/store/what?.img"), "/store/what?.img");
+    }
+}

@@ -1,0 +1,36 @@
+//! First signal: cancel. Second: abort. Third: the end.
+
+use copy::Stop;
+use protocol::outcome::Outcome;
+use protocol::stop::StopReason;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::printer::Printer;
+
+/// Listens for SIGINT and SIGTERM from now on.
+pub(crate) fn listen(stop: Stop, printer: Printer) {
+    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = listeners else {
+        printer.warn("signals cannot be received: a cancel will end the process at once");
+        return;
+    };
+    tokio::spawn(async move {
+        for count in 1.. {
+            let reason = tokio::select! {
+                _ = interrupt.recv() => StopReason::Interrupted,
+                _ = terminate.recv() => StopReason::Terminated,
+            };
+            match count {
+                1 => {
+                    printer.inform("cancelling: what was read is still sent and recorded; once more to drop it");
+                    stop.request_stop(reason);
+                }
+                2 => {
+                    printer.inform("aborting: requests are dropped, and the store is asked what it holds");
+                    stop.request_stop(StopReason::SecondSignal);
+                }
+                _ => std::process::exit(Outcome::Cancelled.exit_code().into()),
+            }
+        }
+    });
+}
