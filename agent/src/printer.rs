@@ -184,10 +184,11 @@ fn transfer_text(result: &TransferResult) -> String {
         Direction::Import => (drive, result.blob.as_str(), "import"),
         Direction::Export => (result.blob.as_str(), drive, "export"),
     };
-    let mut text = format!("{verb} {}: {from} -> {to}\n", result.outcome.name());
-    if result.chunks == 0 && result.bytes_total == 0 && result.root_sha256.is_none() {
-        return text;
+    if !result.outcome.is_complete() && result.receipt.is_none() {
+        // Nothing was begun, and the message has said why.
+        return String::new();
     }
+    let mut text = format!("{verb} {}: {from} -> {to}\n", result.outcome.name());
     let (total, chunk) = (ByteSize(result.bytes_total), ByteSize(result.chunk_size));
     text += &line(
         "size",
@@ -255,14 +256,17 @@ fn transfer_proof(result: &TransferResult) -> String {
 
 fn receipt_text(receipt: &Receipt) -> String {
     let class = |ranges: &ClassRanges| {
-        let count = ranges.ranges.as_slice().len();
+        let count = match ranges.ranges.as_slice().len() {
+            1 => "1 range".to_owned(),
+            count => format!("{count} ranges"),
+        };
         let first = ranges
             .ranges
             .as_slice()
             .first()
             .map(|range| format!(", the first at {}", range.offset));
         format!(
-            "{} ({} bytes) in {count} ranges{}",
+            "{} ({} bytes) in {count}{}",
             ByteSize(ranges.bytes),
             ranges.bytes,
             first.unwrap_or_default()

@@ -27,10 +27,10 @@ pub struct DriveIdentity {
     /// How it is reached.
     pub kind: DriveKind,
     /// What the drive says its serial number is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub serial: Option<String>,
     /// What the drive says its model is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub model: Option<String>,
     /// Size in bytes.
     pub size: u64,

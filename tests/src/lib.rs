@@ -1,1 +1,9 @@
-
+//! Whole-system tests of drive-agent: through the real program, against real parts.
+//!
+//! | place | what is there |
+//! |---|---|
+//! | `it/` | the tests: one binary, one module a subject; `it/support/` is their vocabulary |
+//! | `src/bin/agent-under-test.rs` | the program under test, built with the tests so that it is never stale |
+//! | `tools/` | what other programs the tests use, pinned |
+//! | `run` | installs what is missing, and runs everything |
+//! | `compare` | measures the program against its peers; its figures are printed, never asserted |

@@ -18,7 +18,7 @@ use protocol::digest::Sha256Digest;
 use protocol::limits::CHUNKS_MAX;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags, fadvise, fallocate, renameat_with};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
@@ -211,8 +211,9 @@ impl Blob for DirectoryBlob {
         self.require_directory()?;
         let (source, partial, target) = (path.to_owned(), self.partial_path(), self.path.clone());
         let work = move || {
-            std::fs::copy(&source, &partial)?;
-            File::open(&partial)?.sync_all()?;
+            let mut file = File::create(&partial)?;
+            io::copy(&mut File::open(&source)?, &mut file)?;
+            file.sync_all()?;
             std::fs::rename(&partial, &target)?;
             sync_directory(&target)
         };
@@ -317,6 +318,8 @@ impl Upload for DirectoryUpload {
         };
         let work = move || {
             file.sync_all()?;
+            // Whoever reads it next, to verify it, shall read the disk.
+            let _ = fadvise(&file, 0, None, Advice::DontNeed);
             match renameat_with(CWD, &partial, CWD, &target, flags) {
                 // Not every file system knows NOREPLACE; then we look, and rename.
                 Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() && !target.exists() => std::fs::rename(&partial, &target)?,

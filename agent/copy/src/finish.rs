@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use protocol::digest::{RootHasher, Sha256Digest};
@@ -99,7 +100,8 @@ pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     let copy = || {
-        let mut file = NamedTempFile::new_in(folder)?;
+        let permissions = std::fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
         std::io::copy(&mut File::open(from)?, file.as_file_mut())?;
         file.as_file().sync_all()?;
         file.persist(to).map_err(|error| error.error)

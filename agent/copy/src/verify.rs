@@ -179,8 +179,12 @@ fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> S
         (true, false) => "the drive differs",
         _ => "the blob differs",
     };
-    let (count, range) = (differences.len(), first.range);
-    format!("{which} from the manifest `{manifest}` in {count} ranges, the first at {range} (offset+length in bytes)")
+    let range = first.range;
+    let count = match differences.len() {
+        1 => "one range".to_owned(),
+        count => format!("{count} ranges"),
+    };
+    format!("{which} from the manifest `{manifest}` in {count}, the first at {range} (offset+length in bytes)")
 }
 
 pub(crate) fn not_found(blob: &dyn Blob) -> blob::BlobError {

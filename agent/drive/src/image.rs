@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, seek};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Drive, TargetContent};
@@ -264,6 +264,8 @@ impl Drive for ImageDrive {
             source,
         };
         self.file.sync_all().map_err(failed)?;
+        // Whoever reads it next, to verify it, shall read the disk.
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         if let Some(target) = &self.rename_to {
             std::fs::rename(&self.path, target).map_err(failed)?;
             let folder = target

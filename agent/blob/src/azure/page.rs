@@ -214,7 +214,7 @@ mod tests {
         bytes[(1 << 20) + 5] = 1;
         bytes[(9 << 20) - 1] = 1;
         assert_eq!(
-            data_runs(&bytes),
+            data_runs(&bytes, ZERO_RUN_BYTES),
             [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]
         );
         let full = vec![1; (4 << 20) + 512];

@@ -109,7 +109,10 @@ impl RecordStage {
         match &self.durability {
             Durability::WhenAcknowledged => Ok(()),
             Durability::DriveSync(drive) => Ok(drive.sync()?),
-            Durability::StoreSync(upload) => match self.runtime.block_on(timeout(self.sync_timeout, upload.sync())) {
+            Durability::StoreSync(upload) => match self
+                .runtime
+                .block_on(async { timeout(self.sync_timeout, upload.sync()).await })
+            {
                 Ok(result) => Ok(result?),
                 Err(_) => {
                     let message = format!("no answer within {} s", self.sync_timeout.as_secs());

@@ -1,0 +1,16 @@
+//! The whole system, through its program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod support;
+
+mod architecture;
+mod azure;
+mod bad_input;
+mod cancel;
+mod devices;
+mod directory;
+mod faults;
+mod limits;
+mod readme;
+mod resume;
+mod unreadable;

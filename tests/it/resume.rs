@@ -1,0 +1,314 @@
+//! After a crash, a cancel, a lost journal or a lost store: nothing moved twice, nothing lost.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::agent::number;
+use crate::support::azure_fake::AzureFake;
+use crate::support::images::{KIB, change_byte, random_bytes, same_content};
+use crate::support::{Agent, Workbench};
+
+const CHUNK: usize = 64 * KIB;
+const CHUNKS: usize = 64;
+/// Four chunks.
+const MEMORY: usize = 256 * KIB;
+const KILLS: u64 = 12;
+const OPTIONS: [&str; 4] = ["--chunk-size", "64KiB", "--memory", "256KiB"];
+
+fn journals(bench: &Workbench) -> Vec<std::path::PathBuf> {
+    let folder = bench.file("state/drive-agent/journals");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect()
+}
+
+#[test]
+fn killed_at_many_points_an_import_into_a_directory_goes_on() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    let run = || {
+        Agent::new(bench.path(), &[&"import", &image, &"blob"])
+            .with(&OPTIONS)
+            .with(&["--rate", "4MiB/s"])
+    };
+    let mut sent_again = 0;
+    let mut kills = 0;
+    let mut landed_before = 0;
+    for kill in 0..KILLS {
+        let mut running = run().start();
+        std::thread::sleep(Duration::from_millis(40 + 53 * kill % 400));
+        if running.has_ended() {
+            break;
+        }
+        running.signal(Signal::KILL);
+        running.wait();
+        kills += 1;
+        assert!(!bench.file("blob").exists(), "nothing looks complete");
+    }
+    let last = run().run().expect(0);
+    landed_before += number(&last, "bytes_reused");
+    sent_again += (CHUNK * CHUNKS) as u64 - landed_before - number(&last, "bytes_sent");
+    assert_eq!(sent_again, 0, "every byte is either from before or sent now: {last}");
+    assert!(
+        kills >= 3 && landed_before > 0,
+        "the kills came too late to mean anything: {last}"
+    );
+    assert!(same_content(&image, &bench.file("blob")));
+    assert!(journals(&bench).is_empty());
+}
+
+/// Kills an import into Azure again and again; gives how many times, and the bytes that the server got.
+fn kill_and_resume(bench: &Workbench, fake: &AzureFake, between: impl Fn()) -> u64 {
+    let image = bench.file("drive.img");
+    let run = || Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&OPTIONS);
+    fake.set_put_delay(Duration::from_millis(15));
+    let mut kills = 0;
+    for kill in 0..KILLS {
+        let mut running = run().start();
+        std::thread::sleep(Duration::from_millis(60 + 37 * kill % 200));
+        if running.has_ended() {
+            break;
+        }
+        running.signal(Signal::KILL);
+        running.wait();
+        kills += 1;
+        between();
+    }
+    fake.set_put_delay(Duration::ZERO);
+    run().run().expect(0);
+    kills
+}
+
+#[test]
+fn kills_repeat_at_most_the_memory_budget_each() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNK * CHUNKS, 1);
+    bench.image("drive.img", &bytes);
+    let kills = kill_and_resume(&bench, &fake, || ());
+    assert!(kills >= 3);
+    assert_eq!(fake.content("blob").unwrap(), bytes);
+    let manifest = std::fs::metadata(bench.file("drive.img")).unwrap().len() / CHUNK as u64 * 300;
+    let bound = bytes.len() as u64 + kills * MEMORY as u64 + manifest;
+    assert!(
+        fake.bytes_received() <= bound,
+        "{} > {bound} after {kills} kills",
+        fake.bytes_received()
+    );
+}
+
+#[test]
+fn with_its_journal_deleted_an_import_asks_azure_what_it_holds() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNK * CHUNKS, 1);
+    bench.image("drive.img", &bytes);
+    let kills = kill_and_resume(&bench, &fake, || {
+        journals(&bench).iter().for_each(|path| std::fs::remove_file(path).unwrap())
+    });
+    assert!(kills >= 3);
+    assert_eq!(fake.content("blob").unwrap(), bytes);
+    let bound = bytes.len() as u64 + kills * MEMORY as u64 + CHUNKS as u64 * 300;
+    assert!(
+        fake.bytes_received() <= bound,
+        "{} > {bound} after {kills} kills",
+        fake.bytes_received()
+    );
+}
+
+#[test]
+fn killed_at_many_points_an_export_goes_on() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    Agent::new(bench.path(), &[&"import", &image, &"blob"])
+        .with(&OPTIONS)
+        .run()
+        .expect(0);
+    let used = bench.image("used.img", &vec![0xa5; CHUNK * CHUNKS + 4096]);
+    for target in [bench.file("new.img"), used] {
+        let run = || Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--memory", "256KiB", "--rate", "4MiB/s"]);
+        let mut kills = 0;
+        for kill in 0..6 {
+            let mut running = run().start();
+            std::thread::sleep(Duration::from_millis(80 + 61 * kill % 300));
+            if running.has_ended() {
+                break;
+            }
+            running.signal(Signal::KILL);
+            running.wait();
+            kills += 1;
+        }
+        let last = run().with(&["--stream-sha256", "--verify", "read-back"]).run().expect(0);
+        assert!(kills >= 3 && number(&last, "bytes_reused") > 0, "{last}");
+        let written = std::fs::read(&target).unwrap();
+        let expected = std::fs::read(&image).unwrap();
+        assert_eq!(written[..expected.len()], expected);
+        assert!(written[expected.len()..].iter().all(|byte| *byte == 0));
+        assert_eq!(last["stream_sha256"], crate::support::images::sha256_of(&expected));
+    }
+}
+
+/// An import that was killed in the middle; gives the arguments that go on.
+fn interrupted(bench: &Workbench, blob: &str) -> u64 {
+    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob])
+        .with(&OPTIONS)
+        .with(&["--rate", "4MiB/s"])
+        .start();
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::INT);
+    let result = running.wait().expect(130);
+    let landed = |class: &str| result["receipt"][class]["bytes"].as_u64().unwrap();
+    let landed = landed("landed_before_request") + landed("landed_after_request");
+    assert!(landed > 0 && landed < number(&result, "bytes_total"), "{result}");
+    landed
+}
+
+#[test]
+fn a_drive_with_other_content_is_refused() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    interrupted(&bench, "blob");
+    // A byte that is in no sample, so that only reading again what had landed can find it.
+    change_byte(&image, 5000, false);
+    let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS);
+    run()
+        .run()
+        .expect_error(3, &["has changed since its transfer was begun: 0+65536", "--restart"]);
+    // Another drive altogether is found by its samples.
+    bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 2));
+    run()
+        .run()
+        .expect_error(3, &["is not the drive that this transfer was begun with", "--restart"]);
+    bench.image("drive.img", &random_bytes(CHUNK * CHUNKS + 512, 2));
+    run().run().expect_error(3, &["its size is another"]);
+    let restarted = run().with(&["--restart"]).run().expect(0);
+    assert_eq!(number(&restarted, "bytes_reused"), 0);
+    assert!(same_content(&bench.file("drive.img"), &bench.file("blob")));
+}
+
+#[test]
+fn the_same_content_under_another_name_goes_on() {
+    let bench = Workbench::new();
+    bench.profile("one", "4MiB", 0.0, "64KiB");
+    std::fs::rename(bench.file("one.toml"), bench.file("drive.toml")).unwrap();
+    let run = || Agent::new(bench.path(), &[&"import", &"drive.toml", &"blob"]).with(&OPTIONS);
+    let running = run().with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().expect(130)["receipt"]["reason"], "terminated");
+    let text = std::fs::read_to_string(bench.file("drive.toml"))
+        .unwrap()
+        .replace("SIM-one", "A-BRIDGE-LIES");
+    bench.image("drive.toml", text.as_bytes());
+    let ended = run().run();
+    assert!(number(&ended.expect(0), "bytes_reused") > 0);
+    assert!(ended.stderr.contains("its content is the same"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_lost_store_is_noticed_and_everything_is_sent_again() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    interrupted(&bench, "blob");
+    std::fs::remove_file(bench.file("blob.partial")).unwrap();
+    let ended = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run();
+    assert_eq!(number(&ended.expect(0), "bytes_sent"), (CHUNK * CHUNKS) as u64);
+    assert!(ended.stderr.contains("the store lost"), "{}", ended.stderr);
+    assert!(same_content(&image, &bench.file("blob")));
+}
+
+#[test]
+fn blocks_that_azure_threw_away_are_sent_again() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNK * CHUNKS, 1);
+    bench.image("drive.img", &bytes);
+    interrupted(&bench, &fake.blob("blob"));
+    fake.forget_blocks("blob");
+    let result = Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("blob")])
+        .with(&OPTIONS)
+        .run()
+        .expect(0);
+    assert_eq!(number(&result, "bytes_sent"), bytes.len() as u64);
+    assert_eq!(fake.content("blob").unwrap(), bytes);
+}
+
+#[test]
+fn a_torn_journal_goes_on_and_a_damaged_one_is_refused() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    interrupted(&bench, "blob");
+    let journal = journals(&bench).pop().unwrap();
+    let whole = std::fs::read(&journal).unwrap();
+    let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS);
+
+    let mut edited = whole.clone();
+    let middle = edited.len() / 2;
+    edited[middle] ^= 1;
+    std::fs::write(&journal, &edited).unwrap();
+    run().run().expect_error(3, &["the journal", "is damaged", "--restart"]);
+    assert_eq!(std::fs::read(&journal).unwrap(), edited, "nothing is lost");
+
+    std::fs::write(&journal, b"# Mapfile. Created by GNU ddrescue\n").unwrap();
+    run().run().expect_error(3, &["it is not a drive-agent manifest"]);
+
+    std::fs::write(&journal, &whole[..whole.len() - 20]).unwrap();
+    let result = run().run().expect(0);
+    assert!(number(&result, "bytes_reused") > 0, "{result}");
+    assert!(same_content(&image, &bench.file("blob")));
+}
+
+#[test]
+fn a_journal_keeps_its_chunk_size() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    let landed = interrupted(&bench, "blob");
+    let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]);
+    run()
+        .with(&["--chunk-size", "128KiB"])
+        .run()
+        .expect_error(2, &["begun with a chunk size of 64 KiB"]);
+    assert_eq!(number(&run().run().expect(0), "bytes_reused"), landed);
+}
+
+#[test]
+fn two_transfers_of_one_blob_do_not_meet() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    let first = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
+        .with(&OPTIONS)
+        .with(&["--rate", "4MiB/s"])
+        .start();
+    std::thread::sleep(Duration::from_millis(300));
+    let second = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
+        .with(&OPTIONS)
+        .run();
+    second.expect_error(3, &["another transfer", "is under way"]);
+    first.wait().expect(0);
+}
+
+#[test]
+fn an_export_goes_on_only_with_the_same_drive_and_blob() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    Agent::new(bench.path(), &[&"import", &image, &"blob"])
+        .with(&OPTIONS)
+        .run()
+        .expect(0);
+    let target = bench.image("target.img", &vec![0xa5; CHUNK * CHUNKS]);
+    let run = || Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--memory", "256KiB"]);
+    let running = run().with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::INT);
+    running.wait().expect(130);
+    let begun = std::fs::read(&target).unwrap();
+    std::fs::write(&target, vec![0x5a; CHUNK * CHUNKS]).unwrap();
+    run().run().expect_error(3, &["does not hold at", "--restart"]);
+    std::fs::write(&target, begun).unwrap();
+    let manifest = std::fs::read(bench.file("blob.manifest.jsonl")).unwrap();
+    std::fs::write(bench.file("blob"), std::fs::read(&image).unwrap()).unwrap();
+    run().run().expect_error(3, &["was changed since its export was begun"]);
+    assert_eq!(std::fs::read(bench.file("blob.manifest.jsonl")).unwrap(), manifest);
+    run().with(&["--restart"]).run().expect(0);
+    assert!(same_content(&image, &target));
+}

@@ -1,0 +1,194 @@
+//! Running the program.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The longest that any run may take: a hang fails its test instead of everything.
+const RUN_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// A run of the program being put together. Results are JSON, unless asked otherwise.
+pub struct Agent {
+    command: Command,
+    state_dir: PathBuf,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Agent {
+    /// `drive-agent VERB …` with its own state directory below `folder`.
+    pub fn new(folder: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Self {
+        Self::bare(folder, arguments).with(&["--output", "json", "--progress", "none"])
+    }
+
+    /// The same without options of the tests' own.
+    pub fn bare(folder: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent-under-test"));
+        command.args(arguments.iter().map(|argument| argument.as_ref()));
+        let state_dir = folder.join("state");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("XDG_STATE_HOME", &state_dir)
+            .env("HOME", folder)
+            .current_dir(folder);
+        Agent {
+            command,
+            state_dir: state_dir.join("drive-agent"),
+        }
+    }
+
+    pub fn with(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Starts it.
+    pub fn start(mut self) -> Running {
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let stdout = read_all(child.stdout.take().unwrap());
+        let stderr = read_all(child.stderr.take().unwrap());
+        Running { child, stdout, stderr }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ended {
+        self.start().wait()
+    }
+}
+
+fn read_all(mut source: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// A run under way.
+pub struct Running {
+    child: Child,
+    stdout: std::thread::JoinHandle<String>,
+    stderr: std::thread::JoinHandle<String>,
+}
+
+impl Running {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        // It may have ended already, which the test will see.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub fn wait(mut self) -> Ended {
+        let end = Instant::now() + RUN_TIMEOUT;
+        let status: ExitStatus = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > end => {
+                    self.child.kill().unwrap();
+                    let stderr = self.stderr.join().unwrap();
+                    panic!("the program did not end within {RUN_TIMEOUT:?}: {stderr}");
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        Ended {
+            code: status.code(),
+            stdout: self.stdout.join().unwrap(),
+            stderr: self.stderr.join().unwrap(),
+        }
+    }
+}
+
+impl Ended {
+    /// The result, when it ended with `code`.
+    #[track_caller]
+    pub fn expect(&self, code: i32) -> Value {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// One sentence on standard error with all of `words` in it, when it ended with `code`.
+    #[track_caller]
+    pub fn expect_error(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is not in: {}", self.stderr);
+        }
+    }
+}
+
+/// A number of a result.
+#[track_caller]
+pub fn number(result: &Value, name: &str) -> u64 {
+    result[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("`{name}` is no number in {result}"))
+}
+
+/// The ranges of a class of a receipt.
+pub fn ranges(result: &Value, class: &str) -> Vec<(u64, u64)> {
+    let ranges = result["receipt"][class]["ranges"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no receipt in {result}"));
+    ranges
+        .iter()
+        .map(|range| (range["offset"].as_u64().unwrap(), range["length"].as_u64().unwrap()))
+        .collect()
+}
+
+/// Every byte is in exactly one class, and the counts are those of the ranges.
+#[track_caller]
+pub fn check_receipt(result: &Value) {
+    let mut all: Vec<(u64, u64)> = Vec::new();
+    for class in [
+        "landed_before_request",
+        "landed_after_request",
+        "outcome_unknown",
+        "never_sent",
+    ] {
+        let ranges = ranges(result, class);
+        assert_eq!(
+            ranges.iter().map(|range| range.1).sum::<u64>(),
+            result["receipt"][class]["bytes"].as_u64().unwrap()
+        );
+        all.extend(ranges);
+    }
+    all.sort_unstable();
+    let mut next = 0;
+    for (offset, length) in all {
+        assert_eq!(offset, next, "a gap or an overlap in {result}");
+        next = offset + length;
+    }
+    assert_eq!(next, number(result, "bytes_total"));
+    assert!(result["receipt"]["resume"].as_str().unwrap().starts_with("drive-agent "));
+}

@@ -1,0 +1,151 @@
+//! Azurite, started on a free loopback port for each test that needs it, and stopped with it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+use super::parts;
+
+pub const ACCOUNT: &str = "devstoreaccount1";
+/// The published key of every emulator.
+pub const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+pub struct Azurite {
+    child: Child,
+    port: u16,
+}
+
+impl Azurite {
+    /// Starts it with one container, `drives`; `None` where it is not installed.
+    pub fn start() -> Option<Self> {
+        let script = parts::azurite()?;
+        let mut child = Command::new("node")
+            .arg(script)
+            .args([
+                "--disableTelemetry",
+                "--silent",
+                "--inMemoryPersistence",
+                "--blobHost",
+                "127.0.0.1",
+                "--blobPort",
+                "0",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next().expect("Azurite ended before it listened").unwrap();
+            if let Some((_, rest)) = line.split_once("successfully listens on http://127.0.0.1:") {
+                break rest.trim().parse().unwrap();
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        let azurite = Azurite { child, port };
+        azurite.create_container("drives");
+        Some(azurite)
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
+    }
+
+    pub fn connection_string(&self) -> String {
+        format!(
+            "DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={};",
+            self.endpoint()
+        )
+    }
+
+    /// The address of a blob with a signature that lives an hour.
+    pub fn blob(&self, name: &str) -> String {
+        format!("{}/drives/{name}?{}", self.endpoint(), sas(Duration::hours(1)))
+    }
+
+    fn create_container(&self, name: &str) {
+        let url = format!("{}/{name}?restype=container&{}", self.endpoint(), sas(Duration::hours(1)));
+        let created = Command::new("curl")
+            .args([
+                "--silent",
+                "--fail",
+                "--noproxy",
+                "*",
+                "-X",
+                "PUT",
+                "-H",
+                "x-ms-version: 2022-11-02",
+                "-H",
+                "Content-Length: 0",
+                &url,
+            ])
+            .status()
+            .unwrap();
+        assert!(created.success());
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A shared access signature for the whole account ("Create an account SAS" of the REST reference).
+pub fn sas(lives: Duration) -> String {
+    let expiry = (OffsetDateTime::now_utc() + lives)
+        .replace_nanosecond(0)
+        .unwrap()
+        .format(&Rfc3339)
+        .unwrap();
+    let version = "2022-11-02";
+    let text = format!("{ACCOUNT}\nrwdlacup\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n\n");
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&base64.decode(KEY).unwrap()).unwrap();
+    mac.update(text.as_bytes());
+    let signature = base64.encode(mac.finalize().into_bytes());
+    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    format!(
+        "sv={version}&ss=b&srt=sco&sp=rwdlacup&se={}&spr=https,http&sig={}",
+        encode(&expiry),
+        encode(&signature)
+    )
+}
+
+/// Runs AzCopy; `None` where it is not installed.
+pub fn azcopy(folder: &Path, from: &str, to: &str, route: &str, more: &[&str]) -> Option<()> {
+    let program = parts::azcopy()?;
+    let output = Command::new(program)
+        .args([
+            "copy",
+            from,
+            to,
+            "--from-to",
+            route,
+            "--output-level",
+            "quiet",
+            "--log-level",
+            "NONE",
+        ])
+        .args(more)
+        .env("AZCOPY_LOG_LOCATION", folder.join("azcopy-log"))
+        .env("AZCOPY_JOB_PLAN_LOCATION", folder.join("azcopy-plan"))
+        .env("AZCOPY_DISABLE_SYSLOG", "true")
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "azcopy {from} {to}: {}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Some(())
+}

@@ -1,0 +1,137 @@
+//! Images to copy, and places to copy them to.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+pub const KIB: usize = 1 << 10;
+pub const MIB: usize = 1 << 20;
+
+/// A folder that goes away with its test.
+pub struct Workbench {
+    folder: tempfile::TempDir,
+}
+
+impl Workbench {
+    pub fn new() -> Self {
+        Workbench {
+            folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file with this content.
+    pub fn image(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A profile of a simulated drive.
+    pub fn profile(&self, name: &str, size: &str, zero_share: f64, run_size: &str) -> PathBuf {
+        let text = format!(
+            "size = \"{size}\"\nserial = \"SIM-{name}\"\nseed = 7\nzero_share = {zero_share}\nrun_size = \"{run_size}\"\n"
+        );
+        self.image(&format!("{name}.toml"), text.as_bytes())
+    }
+}
+
+/// Bytes that do not repeat, the same for the same seed.
+pub fn random_bytes(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64* (Vigna 2016)
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Chunks of data, zeros and repetitions: `r` random, `z` zero, `a` always the same.
+pub fn patterned(pattern: &str, chunk: usize) -> Vec<u8> {
+    let repeated = random_bytes(chunk, 99);
+    pattern
+        .chars()
+        .enumerate()
+        .flat_map(|(index, kind)| match kind {
+            'r' => random_bytes(chunk, index as u64 + 1),
+            'z' => vec![0; chunk],
+            _ => repeated.clone(),
+        })
+        .collect()
+}
+
+/// The root as an independent reader computes it: SHA-256 over the SHA-256 of each chunk.
+pub fn root_of(bytes: &[u8], chunk: usize) -> String {
+    let mut root = Sha256::new();
+    for chunk in bytes.chunks(chunk) {
+        root.update(Sha256::digest(chunk));
+    }
+    hex(&root.finalize())
+}
+
+/// What `sha256sum` prints.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether two files are equal, without having them in memory.
+pub fn same_content(one: &Path, other: &Path) -> bool {
+    let mut files = [File::open(one).unwrap(), File::open(other).unwrap()];
+    let mut buffers = [vec![0; MIB], vec![0; MIB]];
+    loop {
+        let lengths = [0, 1].map(|side| read_up_to(&mut files[side], &mut buffers[side]));
+        if lengths[0] != lengths[1] || buffers[0][..lengths[0]] != buffers[1][..lengths[1]] {
+            return false;
+        }
+        if lengths[0] == 0 {
+            return true;
+        }
+    }
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> usize {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]).unwrap() {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    filled
+}
+
+/// Changes one byte of a file, and nothing of its times where `quietly`.
+pub fn change_byte(path: &Path, offset: u64, quietly: bool) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x55], offset).unwrap();
+    if quietly {
+        file.set_modified(modified).unwrap();
+    }
+}
+
+/// Appends to a file.
+pub fn append(path: &Path, bytes: &[u8]) {
+    File::options().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}

@@ -1,0 +1,11 @@
+//! The vocabulary of the tests.
+
+pub mod agent;
+pub mod azure_fake;
+pub mod azurite;
+pub mod fuse_drive;
+pub mod images;
+pub mod parts;
+
+pub use agent::{Agent, Ended};
+pub use images::Workbench;

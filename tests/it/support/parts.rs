@@ -1,0 +1,64 @@
+//! Parts that a machine may lack. A test that needs one says that it was skipped; where everything must
+//! be there (`tests/run` says so), a missing part fails the test.
+
+use std::path::PathBuf;
+
+/// Set by `tests/run`: nothing may be skipped.
+const REQUIRE_ALL: &str = "DRIVE_AGENT_TESTS_REQUIRE_ALL";
+
+/// Where `tests/run` installed other programs.
+const TOOLS: &str = "DRIVE_AGENT_TESTS_TOOLS";
+
+/// `part`, or a word about its absence and `None`.
+pub fn part<T>(part: Option<T>, name: &str) -> Option<T> {
+    if part.is_none() {
+        assert!(
+            std::env::var_os(REQUIRE_ALL).is_none(),
+            "{name} is missing, and nothing may be skipped"
+        );
+        let thread = std::thread::current();
+        eprintln!(
+            "skipped {}: {name} is missing (tests/run installs it)",
+            thread.name().unwrap_or("a test")
+        );
+    }
+    part
+}
+
+fn tool(path: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os(TOOLS)?).join(path);
+    path.exists().then_some(path)
+}
+
+/// Azurite's blob service, a script for node.
+pub fn azurite() -> Option<PathBuf> {
+    part(tool("node_modules/azurite/dist/src/blob/main.js"), "Azurite")
+}
+
+/// AzCopy.
+pub fn azcopy() -> Option<PathBuf> {
+    part(
+        tool("node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"),
+        "AzCopy",
+    )
+}
+
+/// The right to mount, and to make loop devices.
+pub fn root_with_loop_devices() -> Option<()> {
+    let is_root = rustix::process::geteuid().is_root();
+    part(
+        (is_root && PathBuf::from("/dev/loop-control").exists()).then_some(()),
+        "root with loop devices",
+    )
+}
+
+/// The right to mount.
+pub fn root() -> Option<()> {
+    part(rustix::process::geteuid().is_root().then_some(()), "root")
+}
+
+/// The right to mount a FUSE file system.
+pub fn fuse() -> Option<()> {
+    let is_there = rustix::process::geteuid().is_root() && PathBuf::from("/dev/fuse").exists();
+    part(is_there.then_some(()), "root with FUSE")
+}
