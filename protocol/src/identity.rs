@@ -1,6 +1,6 @@
 //! Who a drive is: a set of facts, and when two sets mean the same drive.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Sha256Digest;
 
@@ -39,12 +39,69 @@ pub struct DriveIdentity {
     /// The disk identifier of its GPT, or the disk signature of its MBR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition_table_id: Option<String>,
-    /// SHA-256 over sectors sampled across the drive.
+    /// Sectors sampled across the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_sample: Option<Sha256Digest>,
+    pub content_sample: Option<ContentSample>,
     /// For an image, when its file was last written, in nanoseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_unix_nanoseconds: Option<i64>,
+}
+
+/// Digests of sectors sampled across a drive: the first eight bytes of the SHA-256 of each, or nothing
+/// where it could not be read. A sector that heals, or fails since, does not make another drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentSample(Vec<Option<[u8; 8]>>);
+
+/// How an unreadable place is written: as long as a digest.
+const UNREADABLE_PLACE: &str = "----------------";
+
+impl ContentSample {
+    /// A sample from the bytes at each place; `None` where they cannot be read.
+    pub fn of_places<'bytes>(places: impl IntoIterator<Item = Option<&'bytes [u8]>>) -> Self {
+        let mut sample = ContentSample(Vec::new());
+        places.into_iter().for_each(|place| sample.push(place));
+        sample
+    }
+
+    /// Adds a place.
+    pub fn push(&mut self, bytes: Option<&[u8]>) {
+        self.0.push(bytes.map(|bytes| {
+            let [a, b, c, d, e, f, g, h, ..] = Sha256Digest::of(bytes).0;
+            [a, b, c, d, e, f, g, h]
+        }));
+    }
+
+    /// Whether every place that could be read both times holds the same.
+    pub fn agrees_with(&self, other: &ContentSample) -> bool {
+        let differs = |(one, other): (&Option<[u8; 8]>, &Option<[u8; 8]>)| one.is_some() && other.is_some() && one != other;
+        self.0.len() == other.0.len() && !self.0.iter().zip(&other.0).any(differs)
+    }
+}
+
+impl Serialize for ContentSample {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = |place: &Option<[u8; 8]>| place.map_or_else(|| UNREADABLE_PLACE.to_owned(), hex::encode);
+        serializer.serialize_str(&self.0.iter().map(place).collect::<String>())
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentSample {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (places, []) = text.as_bytes().as_chunks::<16>() else {
+            return Err(serde::de::Error::custom("a content sample has 16 characters a place"));
+        };
+        let place = |place: &[u8; 16]| {
+            let mut digest = [0; 8];
+            match place == UNREADABLE_PLACE.as_bytes() {
+                true => Ok(None),
+                false => hex::decode_to_slice(place, &mut digest)
+                    .map(|()| Some(digest))
+                    .map_err(serde::de::Error::custom),
+            }
+        };
+        places.iter().map(place).collect::<Result<_, _>>().map(ContentSample)
+    }
 }
 
 /// Whether what is recorded of one drive holds for another.
@@ -70,7 +127,11 @@ impl DriveIdentity {
         if self.partition_table_id != now.partition_table_id {
             return Sameness::Different("its partition table is another");
         }
-        if self.content_sample != now.content_sample {
+        let agrees = match (&self.content_sample, &now.content_sample) {
+            (Some(recorded), Some(now)) => recorded.agrees_with(now),
+            (recorded, now) => recorded == now,
+        };
+        if !agrees {
             return Sameness::Different("its content is another");
         }
         if self.serial == now.serial && self.model == now.model {
@@ -99,7 +160,7 @@ mod tests {
             size: 1 << 30,
             sector_size: 512,
             partition_table_id: None,
-            content_sample: Some(Sha256Digest::of(b"content")),
+            content_sample: Some(ContentSample::of_places([Some(&b"first"[..]), Some(b"last")])),
             modified_unix_nanoseconds: None,
         }
     }
@@ -124,9 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sector_that_fails_or_heals_does_not_make_another_drive() {
+        let failing = ContentSample::of_places([Some(&b"first"[..]), None]);
+        let text = serde_json::to_string(&failing).unwrap();
+        assert_eq!(serde_json::from_str::<ContentSample>(&text).unwrap(), failing);
+        let now = DriveIdentity {
+            content_sample: Some(failing),
+            ..drive()
+        };
+        assert_eq!(drive().compare(&now), Sameness::Same);
+        assert_eq!(now.compare(&drive()), Sameness::Same);
+        assert!(serde_json::from_str::<ContentSample>("\"abc\"").is_err());
+    }
+
+    #[test]
     fn the_same_serial_with_other_content_is_another_drive() {
         let other = DriveIdentity {
-            content_sample: Some(Sha256Digest::of(b"other")),
+            content_sample: Some(ContentSample::of_places([Some(&b"first"[..]), Some(b"other")])),
             ..drive()
         };
         assert!(matches!(drive().compare(&other), Sameness::Different(_)));

@@ -11,7 +11,12 @@ fn peak_memory_of(run: Agent) -> u64 {
     let mut running = run.start();
     let path = format!("/proc/{}/status", running.id());
     let mut peak = 0;
+    let program = format!("/proc/{}/exe", running.id());
     while !running.has_ended() {
+        // Until it has become the program, it shows the memory of the test.
+        if !std::fs::read_link(&program).is_ok_and(|path| path.ends_with("agent-under-test")) {
+            continue;
+        }
         let status = std::fs::read_to_string(&path).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kibibytes = line
@@ -29,7 +34,7 @@ fn memory_stays_within_the_budget_for_a_drive_many_times_larger() {
     const BUDGET: u64 = 32 * MIB as u64;
     const SLACK: u64 = 64 * MIB as u64;
     let (fake, bench) = (AzureFake::start(), Workbench::new());
-    let drive = bench.profile("large", "1GiB", 0.1, "1MiB");
+    let drive = bench.profile("large", "512MiB", 0.1, "1MiB");
     let options = ["--memory", "32MiB", "--chunk-size", "1MiB"];
     let runs = [
         Agent::new(bench.path(), &[&"import", &drive, &"blob"]).with(&options),

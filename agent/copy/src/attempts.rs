@@ -37,8 +37,8 @@ pub(crate) struct Failed {
 }
 
 impl Attempts {
-    /// Tries `attempt` until it succeeds; gives the result and how many attempts it took.
-    /// `body_bytes` is how much one attempt moves.
+    /// Tries `attempt` until it succeeds; gives the result and how many attempts it took. Each attempt
+    /// is ended after the request timeout and the time that `body_bytes` may take.
     pub(crate) async fn run<T, F>(
         &self,
         operation: &'static str,
@@ -48,17 +48,28 @@ impl Attempts {
     where
         F: Future<Output = Result<T, BlobError>>,
     {
-        let timeout = self.request_timeout + Duration::from_secs(body_bytes / SLOWEST_BODY_BYTES_PER_SECOND);
+        let limit = self.request_timeout + Duration::from_secs(body_bytes / SLOWEST_BODY_BYTES_PER_SECOND);
+        self.run_self_timed(|| async {
+            let ended = tokio::time::timeout(limit, attempt()).await;
+            ended.unwrap_or_else(|_| {
+                let message = format!("no answer within {} s", limit.as_secs_f64().ceil());
+                Err(BlobError::new(BlobErrorKind::TimedOut, operation, "the blob", message))
+            })
+        })
+        .await
+    }
+
+    /// The same for attempts that notice silence themselves: a slow body is no silent one.
+    pub(crate) async fn run_self_timed<T, F>(&self, attempt: impl Fn() -> F) -> Result<(T, u32), Failed>
+    where
+        F: Future<Output = Result<T, BlobError>>,
+    {
         let mut first_failure = None;
         let mut is_ambiguous = false;
         for number in 1.. {
-            let error = match tokio::time::timeout(timeout, attempt()).await {
-                Ok(Ok(value)) => return Ok((value, number)),
-                Ok(Err(error)) => error,
-                Err(_) => {
-                    let message = format!("no answer within {} s", timeout.as_secs());
-                    BlobError::new(BlobErrorKind::TimedOut, operation, "the blob", message)
-                }
+            let error = match attempt().await {
+                Ok(value) => return Ok((value, number)),
+                Err(error) => error,
             };
             let since_first = first_failure.get_or_insert_with(Instant::now).elapsed();
             if error.kind == BlobErrorKind::Throttled {

@@ -531,7 +531,7 @@ pub(crate) async fn download(
     let mut offset = 0;
     while offset < facts.size_bytes {
         let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
-        let fetched = attempts.run("read", range.length, || async {
+        let fetched = attempts.run_self_timed(|| async {
             let mut piece = vec![0; range.length as usize];
             let fetch = Fetch {
                 blob,

@@ -33,15 +33,16 @@ impl Fetch<'_> {
 
     async fn fill_piece(&self, range: ByteRange, buffer: &mut [u8]) -> Result<bool, BlobError> {
         let error = |kind, message: String| BlobError::new(kind, "read", self.blob.address(), message);
-        let mut body = self.blob.read(range, self.version, self.checked).await?;
+        let silent = || {
+            error(
+                BlobErrorKind::TimedOut,
+                format!("no bytes came for {} s", self.silence_max.as_secs_f64()),
+            )
+        };
+        let begun = tokio::time::timeout(self.silence_max, self.blob.read(range, self.version, self.checked)).await;
+        let mut body = begun.map_err(|_| silent())??;
         let mut filled = 0;
         loop {
-            let silent = || {
-                error(
-                    BlobErrorKind::TimedOut,
-                    format!("no bytes came for {} s", self.silence_max.as_secs()),
-                )
-            };
             let next = tokio::time::timeout(self.silence_max, body.pieces.next())
                 .await
                 .map_err(|_| silent())?;

@@ -155,7 +155,11 @@ pub(crate) fn result(
     Ok(TransferResult {
         outcome,
         direction: header.direction,
-        drive: Some(drive),
+        // The samples are for the journal; nobody reads them here.
+        drive: Some(DriveIdentity {
+            content_sample: None,
+            ..drive
+        }),
         blob: header.blob.clone(),
         bytes_total: header.total_bytes,
         bytes_sent,

@@ -360,7 +360,7 @@ impl Comparer {
 
     async fn fetch(&self, blob: &dyn Blob, version: &str, range: ByteRange, buffer: &mut PooledBuffer) -> Result<(), CopyError> {
         let buffer = tokio::sync::Mutex::new(&mut buffer[..range.length as usize]);
-        let fetched = self.attempts.run("read", range.length, || async {
+        let fetched = self.attempts.run_self_timed(|| async {
             let fetch = Fetch {
                 blob,
                 version,

@@ -1,8 +1,6 @@
 //! The facts of an identity that cost reading: samples of the content, and the partition table.
 
-use protocol::digest::Sha256Digest;
-use protocol::identity::DriveIdentity;
-use sha2::{Digest, Sha256};
+use protocol::identity::{ContentSample, DriveIdentity};
 
 use crate::aligned::AlignedBuffer;
 use crate::contract::Drive;
@@ -25,29 +23,28 @@ pub fn identify(drive: &dyn Drive) -> Result<DriveIdentity, DriveError> {
     Ok(identity)
 }
 
-/// SHA-256 over places spread evenly from the first sector to the last.
-fn content_sample(drive: &dyn Drive) -> Result<Sha256Digest, DriveError> {
+/// Places spread evenly from the first sector to the last.
+fn content_sample(drive: &dyn Drive) -> Result<ContentSample, DriveError> {
     let mut buffer = AlignedBuffer::new(SAMPLE_BYTES as usize);
-    let mut hasher = Sha256::new();
+    let mut sample = ContentSample::of_places([]);
     let size = drive.size_bytes();
     let places = size.div_ceil(SAMPLE_BYTES);
     let samples = places.min(SAMPLES);
-    for sample in 0..samples {
+    for number in 0..samples {
         let place = if samples > 1 {
-            mul_div(places - 1, sample, samples - 1)
+            mul_div(places - 1, number, samples - 1)
         } else {
             0
         };
         let offset = place * SAMPLE_BYTES;
         let bytes = &mut buffer[..(size - offset).min(SAMPLE_BYTES) as usize];
-        hasher.update(offset.to_le_bytes());
         match drive.read_at(bytes, offset) {
-            Ok(()) => hasher.update(&*bytes),
-            Err(error) if error.is_unreadable() => hasher.update(b"unreadable"),
+            Ok(()) => sample.push(Some(bytes)),
+            Err(error) if error.is_unreadable() => sample.push(None),
             Err(error) => return Err(error),
         }
     }
-    Ok(Sha256Digest(hasher.finalize().into()))
+    Ok(sample)
 }
 
 fn mul_div(value: u64, factor: u64, divisor: u64) -> u64 {

@@ -119,6 +119,16 @@ impl ImageDrive {
         call(ReadWriteFlags::empty())
     }
 
+    /// The error of a file that ends at or before `position`, with where it ends now.
+    fn shrunk(&self, position: u64) -> DriveError {
+        let end = self.file.metadata().map_or(position, |metadata| metadata.len().min(position));
+        DriveError::Shrunk {
+            path: self.path.clone(),
+            end,
+            size: self.identity.size,
+        }
+    }
+
     fn error(&self, operation: &'static str, range: ByteRange, errno: Errno) -> DriveError {
         DriveError::from_io(operation, &self.path, range, errno)
     }
@@ -170,13 +180,7 @@ impl Drive for ImageDrive {
             let read =
                 self.with_dontcache(|flags| rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], position, flags));
             match read {
-                Ok(0) => {
-                    return Err(DriveError::Shrunk {
-                        path: self.path.clone(),
-                        end: position,
-                        size: self.identity.size,
-                    });
-                }
+                Ok(0) => return Err(self.shrunk(position)),
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(self.error("read", ByteRange::new(position, length), errno)),
@@ -196,15 +200,7 @@ impl Drive for ImageDrive {
             // Past the last data; also what a file that shrank says, so its size is looked at.
             Err(Errno::NXIO) => {
                 let now = self.file.metadata().map_or(0, |metadata| metadata.len());
-                return if now < size {
-                    Err(DriveError::Shrunk {
-                        path: self.path.clone(),
-                        end: now,
-                        size,
-                    })
-                } else {
-                    Ok(None)
-                };
+                return if now < size { Err(self.shrunk(offset)) } else { Ok(None) };
             }
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(rest)),
             Err(errno) => return Err(self.error("find the data of", rest, errno)),

@@ -1,8 +1,11 @@
 //! Running the program.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +16,6 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(180);
 /// A run of the program being put together. Results are JSON, unless asked otherwise.
 pub struct Agent {
     command: Command,
-    state_dir: PathBuf,
 }
 
 /// A run that has ended.
@@ -40,10 +42,7 @@ impl Agent {
             .env("XDG_STATE_HOME", &state_dir)
             .env("HOME", folder)
             .current_dir(folder);
-        Agent {
-            command,
-            state_dir: state_dir.join("drive-agent"),
-        }
+        Agent { command }
     }
 
     pub fn with(mut self, arguments: &[&str]) -> Self {
@@ -56,10 +55,6 @@ impl Agent {
         self
     }
 
-    pub fn state_dir(&self) -> &Path {
-        &self.state_dir
-    }
-
     /// Starts it.
     pub fn start(mut self) -> Running {
         self.command
@@ -67,9 +62,15 @@ impl Agent {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
-        let stdout = read_all(child.stdout.take().unwrap());
-        let stderr = read_all(child.stderr.take().unwrap());
-        Running { child, stdout, stderr }
+        let stdout_so_far = Arc::default();
+        let stdout = read_all(child.stdout.take().unwrap(), Arc::clone(&stdout_so_far));
+        let stderr = read_all(child.stderr.take().unwrap(), Arc::default());
+        Running {
+            child,
+            stdout,
+            stderr,
+            stdout_so_far,
+        }
     }
 
     /// Runs it to its end.
@@ -78,19 +79,24 @@ impl Agent {
     }
 }
 
-fn read_all(mut source: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+fn read_all(mut source: impl Read + Send + 'static, so_far: Arc<Mutex<Vec<u8>>>) -> JoinHandle<String> {
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        source.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let mut piece = [0; 4096];
+        loop {
+            match source.read(&mut piece).unwrap() {
+                0 => return String::from_utf8_lossy(&so_far.lock().unwrap()).into_owned(),
+                length => so_far.lock().unwrap().extend_from_slice(&piece[..length]),
+            }
+        }
     })
 }
 
 /// A run under way.
 pub struct Running {
     child: Child,
-    stdout: std::thread::JoinHandle<String>,
-    stderr: std::thread::JoinHandle<String>,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    stdout_so_far: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Running {
@@ -98,6 +104,12 @@ impl Running {
         let pid = rustix::process::Pid::from_child(&self.child);
         // It may have ended already, which the test will see.
         let _ = rustix::process::kill_process(pid, signal);
+    }
+
+    /// What standard output has so far, when it is a whole JSON document. A process that hangs in the
+    /// kernel keeps its files open long after it has said everything.
+    pub fn result_so_far(&self) -> Option<Value> {
+        serde_json::from_slice(&self.stdout_so_far.lock().unwrap()).ok()
     }
 
     pub fn id(&self) -> u32 {

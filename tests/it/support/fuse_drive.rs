@@ -23,6 +23,8 @@ pub struct Behaviour {
     pub bad: Vec<(u64, u64)>,
     /// A range any read of which never comes back.
     pub hangs: Option<(u64, u64)>,
+    /// The reads that hang: dropping them answers with an error.
+    pub hanging: Vec<ReplyData>,
     /// Every read fails.
     pub is_dead: bool,
 }
@@ -114,10 +116,9 @@ impl Filesystem for OneFile {
     ) {
         let end = (offset + u64::from(size)).min(self.bytes.len() as u64);
         let touches = |range: &(u64, u64)| range.0 < end && offset < range.1;
-        let behaviour = self.behaviour.lock().unwrap();
+        let mut behaviour = self.behaviour.lock().unwrap();
         if behaviour.hangs.as_ref().is_some_and(touches) {
-            // Never answered, until the file system is unmounted.
-            std::mem::forget(reply);
+            behaviour.hanging.push(reply);
         } else if behaviour.is_dead || behaviour.bad.iter().any(touches) {
             reply.error(Errno::EIO);
         } else {

@@ -141,7 +141,7 @@ impl FetchStage {
         let length = place.range.length;
         let buffer = tokio::sync::Mutex::new(&mut buffer[..length as usize]);
         let started = Instant::now();
-        let result = self.attempts.run("read", length, || async {
+        let result = self.attempts.run_self_timed(|| async {
             let fetch = Fetch {
                 blob: &*self.blob,
                 version: &self.version,
