@@ -61,9 +61,5 @@ fn start_logging(verbose: u8, uses_color: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::new(level);
     // A second start in one process (tests) is no reason to fail.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(uses_color)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(std::io::stderr).try_init();
 }

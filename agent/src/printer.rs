@@ -51,12 +51,7 @@ impl Printer {
         };
         // https://no-color.org: any value but an empty one.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Printer {
-            output: common.output,
-            shown,
-            uses_color: is_terminal && !no_color,
-            bar: Arc::default(),
-        }
+        Printer { output: common.output, shown, uses_color: is_terminal && !no_color, bar: Arc::default() }
     }
 
     pub(crate) fn shown(&self) -> Shown {
@@ -120,10 +115,7 @@ impl Printer {
             #[serde(flatten)]
             progress: &'progress Progress,
         }
-        self.json_line(&Line {
-            r#type: "progress",
-            progress,
-        });
+        self.json_line(&Line { r#type: "progress", progress });
     }
 
     fn json_line(&self, value: &impl Serialize) {
@@ -190,13 +182,7 @@ fn transfer_text(result: &TransferResult) -> String {
     }
     let mut text = format!("{verb} {}: {from} -> {to}\n", result.outcome.name());
     let (total, chunk) = (ByteSize(result.bytes_total), ByteSize(result.chunk_size));
-    text += &line(
-        "size",
-        format!(
-            "{total} ({} bytes) in {} chunks of {chunk}",
-            result.bytes_total, result.chunks
-        ),
-    );
+    text += &line("size", format!("{total} ({} bytes) in {} chunks of {chunk}", result.bytes_total, result.chunks));
     let mut parts = vec![format!("{} sent", ByteSize(result.bytes_sent))];
     for (bytes, name) in [
         (result.bytes_reused, "reused"),
@@ -212,10 +198,7 @@ fn transfer_text(result: &TransferResult) -> String {
     text += &transfer_proof(result);
     let seconds = result.elapsed_seconds;
     let rate = ByteSize((result.bytes_total as f64 / seconds.max(1e-3)) as u64);
-    text += &line(
-        "time",
-        format!("{seconds:.1} s, {rate}/s, limited by {}", name_of(&result.limited_by)),
-    );
+    text += &line("time", format!("{seconds:.1} s, {rate}/s, limited by {}", name_of(&result.limited_by)));
     for range in result.unreadable.iter().take(LISTED_RANGES_MAX) {
         text += &line("unreadable", format!("{} bytes at {}", range.length, range.offset));
     }
@@ -260,40 +243,18 @@ fn receipt_text(receipt: &Receipt) -> String {
             1 => "1 range".to_owned(),
             count => format!("{count} ranges"),
         };
-        let first = ranges
-            .ranges
-            .as_slice()
-            .first()
-            .map(|range| format!(", the first at {}", range.offset));
-        format!(
-            "{} ({} bytes) in {count}{}",
-            ByteSize(ranges.bytes),
-            ranges.bytes,
-            first.unwrap_or_default()
-        )
+        let first = ranges.ranges.as_slice().first().map(|range| format!(", the first at {}", range.offset));
+        format!("{} ({} bytes) in {count}{}", ByteSize(ranges.bytes), ranges.bytes, first.unwrap_or_default())
     };
     let drained = receipt.drained_at - receipt.requested_at;
-    let mut text = format!(
-        "receipt ({}, drained in {:.1} s)\n",
-        name_of(&receipt.reason),
-        drained.as_seconds_f64()
-    );
-    text += &line(
-        "before",
-        format!("{} landed before the request", class(&receipt.landed_before_request)),
-    );
+    let mut text = format!("receipt ({}, drained in {:.1} s)\n", name_of(&receipt.reason), drained.as_seconds_f64());
+    text += &line("before", format!("{} landed before the request", class(&receipt.landed_before_request)));
     text += &line("after", format!("{} landed after it", class(&receipt.landed_after_request)));
     text += &line("unknown", class(&receipt.outcome_unknown));
     text += &line("never sent", class(&receipt.never_sent));
     if let Some(residue) = &receipt.residue {
-        let lives = residue
-            .lives_days
-            .map(|days| format!("; kept {days} days"))
-            .unwrap_or_default();
-        text += &line(
-            "left behind",
-            format!("{} ({} bytes{lives})", residue.description, residue.bytes),
-        );
+        let lives = residue.lives_days.map(|days| format!("; kept {days} days")).unwrap_or_default();
+        text += &line("left behind", format!("{} ({} bytes{lives})", residue.description, residue.bytes));
     }
     text + &line("to go on", &receipt.resume)
 }

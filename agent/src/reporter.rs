@@ -36,12 +36,7 @@ impl Reporter {
                 Self::lines(counters, printer, beat)
             }
             Shown::FewJsonLines => Self::lines(counters, printer, QUIET_BEAT),
-            Shown::Nothing => Reporter {
-                task: None,
-                bar: None,
-                counters,
-                printer,
-            },
+            Shown::Nothing => Reporter { task: None, bar: None, counters, printer },
         }
     }
 
@@ -57,12 +52,7 @@ impl Reporter {
                 draw(&shown, &source.snapshot());
             }
         });
-        Reporter {
-            task: Some(task),
-            bar: Some(bar),
-            counters,
-            printer,
-        }
+        Reporter { task: Some(task), bar: Some(bar), counters, printer }
     }
 
     fn lines(counters: Arc<Counters>, printer: Printer, beat: Duration) -> Self {
@@ -76,12 +66,7 @@ impl Reporter {
                 output.progress_line(&source.snapshot());
             }
         });
-        Reporter {
-            task: Some(task),
-            bar: None,
-            counters,
-            printer,
-        }
+        Reporter { task: Some(task), bar: None, counters, printer }
     }
 
     /// Shows the last state once, and lets go of the terminal.
@@ -133,11 +118,9 @@ fn message(progress: &Progress) -> String {
             text += &format!(", {} left", HumanDuration(Duration::from_secs_f64(eta)));
         }
     }
-    for (bytes, name) in [
-        (progress.bytes_zero, "zero"),
-        (progress.bytes_reused, "reused"),
-        (progress.bytes_unreadable, "unreadable"),
-    ] {
+    for (bytes, name) in
+        [(progress.bytes_zero, "zero"), (progress.bytes_reused, "reused"), (progress.bytes_unreadable, "unreadable")]
+    {
         if bytes > 0 {
             text += &format!(", {} {name}", HumanBytes(bytes));
         }

@@ -22,16 +22,11 @@ pub(crate) struct ReachedBlob {
 pub(crate) fn reach_blob(text: &str, kind: BlobType) -> Result<ReachedBlob, CopyError> {
     let environment = Environment::from_process();
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
-    let address = environment
-        .resolve(BlobAddress::parse(text).map_err(usage)?)
-        .map_err(|error| denied(text, &error))?;
+    let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(|error| denied(text, &error))?;
     match address {
         BlobAddress::File(path) => {
             let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
-            Ok(ReachedBlob {
-                path: Some(blob.path().to_owned()),
-                blob: Arc::new(blob),
-            })
+            Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
         }
         BlobAddress::Azure(address) => {
             let account = AzureAccount::new(&address, &environment).map_err(|error| denied(text, &error))?;
@@ -39,10 +34,7 @@ pub(crate) fn reach_blob(text: &str, kind: BlobType) -> Result<ReachedBlob, Copy
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
             };
-            Ok(ReachedBlob {
-                blob: Arc::new(AzureBlob::new(account, address, kind)),
-                path: None,
-            })
+            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind)), path: None })
         }
         BlobAddress::AzureOfEnvironment { .. } => Err(denied(text, &CredentialError::NoAccount)),
     }
@@ -62,11 +54,7 @@ pub(crate) fn without_query(text: &str) -> &str {
 
 /// The state directory: asked for, or the user's.
 pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> {
-    let from = |variable: &str| {
-        std::env::var_os(variable)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_user = || from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
     let asked = effort.state_dir.clone().or_else(|| Some(of_user()?.join("drive-agent")));
     asked.ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
@@ -78,10 +66,7 @@ pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions
         memory: effort.memory,
         concurrency: effort.concurrency.0,
         rate: effort.rate,
-        retry: RetryPolicy {
-            budget: effort.retry_budget,
-            ..RetryPolicy::default()
-        },
+        retry: RetryPolicy { budget: effort.retry_budget, ..RetryPolicy::default() },
         request_timeout: effort.request_timeout,
         ..TransferOptions::new(state_dir(effort)?)
     })
@@ -107,17 +92,8 @@ pub(crate) fn transfer_options(transfer: &TransferArguments, secret: &str) -> Re
 /// The command that continues: this one, without its secret and without `--restart`.
 fn resume_command(secret: &str) -> String {
     let arguments = std::env::args().skip(1).filter(|argument| argument != "--restart");
-    let shown = arguments.map(|argument| {
-        quote(if argument == secret {
-            without_query(secret)
-        } else {
-            &argument
-        })
-    });
-    std::iter::once("drive-agent".to_owned())
-        .chain(shown)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let shown = arguments.map(|argument| quote(if argument == secret { without_query(secret) } else { &argument }));
+    std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// Quotes an argument for a shell where it needs that.
@@ -158,10 +134,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_never_shown() {
-        assert_eq!(
-            without_query("https://a.blob.core.windows.net/c/n?sig=SECRET"),
-            "https://a.blob.core.windows.net/c/n"
-        );
+        assert_eq!(without_query("https://a.blob.core.windows.net/c/n?sig=SECRET"), "https://a.blob.core.windows.net/c/n");
         assert_eq!(without_query("/store/what?.img"), "/store/what?.img");
     }
 }

@@ -99,11 +99,7 @@ mod tests {
     #[test]
     fn digest_of_zeros_is_the_digest_of_that_many_zeros() {
         for length in [0, 1, 512, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20] {
-            assert_eq!(
-                Sha256Digest::of_zeros(length),
-                Sha256Digest::of(&vec![0; length as usize]),
-                "{length}"
-            );
+            assert_eq!(Sha256Digest::of_zeros(length), Sha256Digest::of(&vec![0; length as usize]), "{length}");
         }
     }
 

@@ -95,9 +95,7 @@ impl<'de> Deserialize<'de> for ContentSample {
             let mut digest = [0; 8];
             match place == UNREADABLE_PLACE.as_bytes() {
                 true => Ok(None),
-                false => hex::decode_to_slice(place, &mut digest)
-                    .map(|()| Some(digest))
-                    .map_err(serde::de::Error::custom),
+                false => hex::decode_to_slice(place, &mut digest).map(|()| Some(digest)).map_err(serde::de::Error::custom),
             }
         };
         places.iter().map(place).collect::<Result<_, _>>().map(ContentSample)
@@ -134,11 +132,7 @@ impl DriveIdentity {
         if !agrees {
             return Sameness::Different("its content is another");
         }
-        if self.serial == now.serial && self.model == now.model {
-            Sameness::Same
-        } else {
-            Sameness::SameContentOtherName
-        }
+        if self.serial == now.serial && self.model == now.model { Sameness::Same } else { Sameness::SameContentOtherName }
     }
 
     /// A short name for messages: the serial where there is one, else the path.
@@ -167,21 +161,12 @@ mod tests {
 
     #[test]
     fn a_drive_in_another_bay_is_the_same_drive() {
-        assert_eq!(
-            drive().compare(&DriveIdentity {
-                path: "/dev/sdx".into(),
-                ..drive()
-            }),
-            Sameness::Same
-        );
+        assert_eq!(drive().compare(&DriveIdentity { path: "/dev/sdx".into(), ..drive() }), Sameness::Same);
     }
 
     #[test]
     fn a_bridge_that_changes_the_serial_does_not_stop_a_resume() {
-        assert_eq!(
-            drive().compare(&DriveIdentity { serial: None, ..drive() }),
-            Sameness::SameContentOtherName
-        );
+        assert_eq!(drive().compare(&DriveIdentity { serial: None, ..drive() }), Sameness::SameContentOtherName);
     }
 
     #[test]
@@ -189,10 +174,7 @@ mod tests {
         let failing = ContentSample::of_places([Some(&b"first"[..]), None]);
         let text = serde_json::to_string(&failing).unwrap();
         assert_eq!(serde_json::from_str::<ContentSample>(&text).unwrap(), failing);
-        let now = DriveIdentity {
-            content_sample: Some(failing),
-            ..drive()
-        };
+        let now = DriveIdentity { content_sample: Some(failing), ..drive() };
         assert_eq!(drive().compare(&now), Sameness::Same);
         assert_eq!(now.compare(&drive()), Sameness::Same);
         assert!(serde_json::from_str::<ContentSample>("\"abc\"").is_err());
@@ -200,21 +182,10 @@ mod tests {
 
     #[test]
     fn the_same_serial_with_other_content_is_another_drive() {
-        let other = DriveIdentity {
-            content_sample: Some(ContentSample::of_places([Some(&b"first"[..]), Some(b"other")])),
-            ..drive()
-        };
+        let other =
+            DriveIdentity { content_sample: Some(ContentSample::of_places([Some(&b"first"[..]), Some(b"other")])), ..drive() };
         assert!(matches!(drive().compare(&other), Sameness::Different(_)));
-        assert!(matches!(
-            drive().compare(&DriveIdentity { size: 1, ..drive() }),
-            Sameness::Different(_)
-        ));
-        assert!(matches!(
-            drive().compare(&DriveIdentity {
-                sector_size: 4096,
-                ..drive()
-            }),
-            Sameness::Different(_)
-        ));
+        assert!(matches!(drive().compare(&DriveIdentity { size: 1, ..drive() }), Sameness::Different(_)));
+        assert!(matches!(drive().compare(&DriveIdentity { sector_size: 4096, ..drive() }), Sameness::Different(_)));
     }
 }

@@ -56,10 +56,7 @@ impl FromStr for ByteSize {
         }
         let unit = unit.trim_start();
         let unit = if unit == "B" { "" } else { unit };
-        let (_, factor) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| SizeError::UnknownUnit(text.to_owned()))?;
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| SizeError::UnknownUnit(text.to_owned()))?;
         let too_large = || SizeError::TooLarge(text.to_owned());
         let number: u64 = digits.parse().map_err(|_| too_large())?;
         let bytes = number.checked_mul(*factor).ok_or_else(too_large)?;
@@ -121,10 +118,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000,
         _ => return Err(unknown()),
     };
-    number
-        .checked_mul(milliseconds_each)
-        .map(Duration::from_millis)
-        .ok_or_else(unknown)
+    number.checked_mul(milliseconds_each).map(Duration::from_millis).ok_or_else(unknown)
 }
 
 /// A run of bytes of a drive or a blob.
@@ -254,24 +248,15 @@ impl ChunkGeometry {
             return Err(GeometryError::OutOfBounds(ByteSize(chunk_size_bytes)));
         }
         if total_bytes.div_ceil(chunk_size_bytes) > CHUNKS_MAX {
-            return Err(GeometryError::TooManyChunks {
-                total_bytes,
-                chunk_size_bytes,
-            });
+            return Err(GeometryError::TooManyChunks { total_bytes, chunk_size_bytes });
         }
-        Ok(ChunkGeometry {
-            total_bytes,
-            chunk_size_bytes,
-        })
+        Ok(ChunkGeometry { total_bytes, chunk_size_bytes })
     }
 
     /// The same, for a drive whose sectors have `sector_size_bytes`.
     pub fn for_drive(total_bytes: u64, chunk_size_bytes: u64, sector_size_bytes: u64) -> Result<Self, GeometryError> {
         if !chunk_size_bytes.is_multiple_of(sector_size_bytes) {
-            return Err(GeometryError::NotAligned {
-                chunk_size_bytes,
-                sector_size_bytes,
-            });
+            return Err(GeometryError::NotAligned { chunk_size_bytes, sector_size_bytes });
         }
         Self::new(total_bytes, chunk_size_bytes)
     }
@@ -318,14 +303,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        for (text, bytes) in [
-            ("512", 512),
-            ("8MiB", 8 << 20),
-            ("200MB", 200_000_000),
-            ("1 TiB", 1 << 40),
-            ("4kB", 4000),
-            ("7B", 7),
-        ] {
+        for (text, bytes) in
+            [("512", 512), ("8MiB", 8 << 20), ("200MB", 200_000_000), ("1 TiB", 1 << 40), ("4kB", 4000), ("7B", 7)]
+        {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
     }
@@ -341,14 +321,9 @@ mod tests {
 
     #[test]
     fn spans_of_time_are_read_as_people_write_them() {
-        for (text, milliseconds) in [
-            ("500ms", 500),
-            ("30s", 30_000),
-            ("30", 30_000),
-            ("2m", 120_000),
-            ("1h", 3_600_000),
-            ("0s", 0),
-        ] {
+        for (text, milliseconds) in
+            [("500ms", 500), ("30s", 30_000), ("30", 30_000), ("2m", 120_000), ("1h", 3_600_000), ("0s", 0)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in ["", "-1s", "1d", "s", "1.5s", "99999999999999999999s"] {
@@ -368,14 +343,8 @@ mod tests {
 
     #[test]
     fn touching_ranges_become_one() {
-        let list: RangeList = [
-            ByteRange::new(8, 8),
-            ByteRange::new(0, 8),
-            ByteRange::new(4, 6),
-            ByteRange::new(32, 1),
-        ]
-        .into_iter()
-        .collect();
+        let list: RangeList =
+            [ByteRange::new(8, 8), ByteRange::new(0, 8), ByteRange::new(4, 6), ByteRange::new(32, 1)].into_iter().collect();
         assert_eq!(list.as_slice(), [ByteRange::new(0, 16), ByteRange::new(32, 1)]);
         assert_eq!(list.total_bytes(), 17);
     }

@@ -12,26 +12,15 @@ fn root() -> &'static Path {
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
-    let output = Command::new(env!("CARGO"))
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let packages = metadata["packages"].as_array().unwrap().iter();
     packages
         .map(|package| {
-            let normal = package["dependencies"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|dependency| dependency["kind"].is_null());
-            (
-                text(&package["name"]),
-                normal.map(|dependency| text(&dependency["name"])).collect(),
-            )
+            let normal = package["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"].is_null());
+            (text(&package["name"]), normal.map(|dependency| text(&dependency["name"])).collect())
         })
         .collect()
 }
@@ -48,16 +37,9 @@ fn crates_import_only_what_the_table_says() {
         ("tests", &["drive-agent"][..]),
     ]);
     let dependencies = dependencies();
-    assert_eq!(
-        dependencies.keys().map(String::as_str).collect::<Vec<_>>(),
-        table.keys().copied().collect::<Vec<_>>()
-    );
+    assert_eq!(dependencies.keys().map(String::as_str).collect::<Vec<_>>(), table.keys().copied().collect::<Vec<_>>());
     for (name, own) in &table {
-        let found: Vec<&str> = dependencies[*name]
-            .iter()
-            .map(String::as_str)
-            .filter(|other| table.contains_key(other))
-            .collect();
+        let found: Vec<&str> = dependencies[*name].iter().map(String::as_str).filter(|other| table.contains_key(other)).collect();
         assert_eq!(found, *own, "{name} imports other crates of ours than the table says");
     }
 }
@@ -66,33 +48,10 @@ fn crates_import_only_what_the_table_says() {
 fn crates_keep_away_from_what_is_not_theirs() {
     let dependencies = dependencies();
     for (name, forbidden) in [
-        (
-            "protocol",
-            &[
-                "tokio",
-                "axum",
-                "reqwest",
-                "rustix",
-                "crossbeam-channel",
-                "clap",
-                "indicatif",
-                "tracing",
-            ][..],
-        ),
+        ("protocol", &["tokio", "axum", "reqwest", "rustix", "crossbeam-channel", "clap", "indicatif", "tracing"][..]),
         ("drive", &["tokio", "reqwest", "clap", "indicatif"][..]),
         ("blob", &["crossbeam-channel", "clap", "indicatif"][..]),
-        (
-            "copy",
-            &[
-                "axum",
-                "reqwest",
-                "azure_core",
-                "azure_storage_blob",
-                "clap",
-                "indicatif",
-                "rustix",
-            ][..],
-        ),
+        ("copy", &["axum", "reqwest", "azure_core", "azure_storage_blob", "clap", "indicatif", "rustix"][..]),
     ] {
         for other in forbidden {
             assert!(!dependencies[name].contains(*other), "{name} must not import {other}");
@@ -104,39 +63,20 @@ fn crates_keep_away_from_what_is_not_theirs() {
 fn the_top_level_is_the_users() {
     let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
-    let top: BTreeSet<&str> = files
-        .lines()
-        .filter_map(|path| path.split('/').next())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    let allowed = BTreeSet::from([
-        "Cargo.lock",
-        "Cargo.toml",
-        "LICENSE",
-        "README.md",
-        "agent",
-        "protocol",
-        "sample-drives",
-        "tests",
-    ]);
+    let top: BTreeSet<&str> =
+        files.lines().filter_map(|path| path.split('/').next()).filter(|name| !name.starts_with('.')).collect();
+    let allowed =
+        BTreeSet::from(["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "agent", "protocol", "sample-drives", "tests"]);
     assert!(top.is_subset(&allowed), "{:?}", top.difference(&allowed));
 }
 
 #[test]
 fn unsafe_code_is_only_in_its_small_modules() {
-    let listed = Command::new("git")
-        .args(["ls-files", "*.rs"])
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let listed = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
     let with_unsafe = files.lines().filter(|path| {
         let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
-        text.lines()
-            .any(|line| line.contains("#![allow(unsafe_code)]") && !line.contains("contains"))
+        text.lines().any(|line| line.contains("#![allow(unsafe_code)]") && !line.contains("contains"))
     });
-    assert_eq!(
-        with_unsafe.collect::<Vec<_>>(),
-        ["agent/drive/src/aligned.rs", "agent/drive/src/ioctl.rs"]
-    );
+    assert_eq!(with_unsafe.collect::<Vec<_>>(), ["agent/drive/src/aligned.rs", "agent/drive/src/ioctl.rs"]);
 }

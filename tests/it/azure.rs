@@ -20,10 +20,7 @@ fn block_blobs_of_every_size_are_what_azcopy_reads() {
         let blob = azurite.blob(&format!("block-{size}"));
         let (copied, back) = (bench.file(&format!("copied-{size}")), bench.file(&format!("back-{size}")));
         let options = ["--chunk-size", "64KiB", "--stream-sha256"];
-        let imported = Agent::new(bench.path(), &[&"import", &image, &blob])
-            .with(&options)
-            .run()
-            .expect(0);
+        let imported = Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options).run().expect(0);
         assert_eq!(
             (&imported["root_sha256"], &imported["stream_sha256"]),
             (&root_of(&bytes, chunk).into(), &sha256_of(&bytes).into())
@@ -51,15 +48,7 @@ fn what_azcopy_uploads_is_exported_equal() {
     let image = bench.image("drive.img", &bytes);
     for (name, kind) in [("from-azcopy-block", "BlockBlob"), ("from-azcopy-page", "PageBlob")] {
         let blob = azurite.blob(name);
-        if azcopy(
-            bench.path(),
-            image.to_str().unwrap(),
-            &blob,
-            "LocalBlob",
-            &["--blob-type", kind],
-        )
-        .is_none()
-        {
+        if azcopy(bench.path(), image.to_str().unwrap(), &blob, "LocalBlob", &["--blob-type", kind]).is_none() {
             return;
         }
         let back = bench.file(&format!("{name}.img"));
@@ -67,10 +56,7 @@ fn what_azcopy_uploads_is_exported_equal() {
         let result = ended.expect(0);
         assert!(same_content(&image, &back), "{name}");
         assert!(ended.stderr.contains("only the transport can be checked"), "{}", ended.stderr);
-        assert_eq!(
-            (result["checked_against_manifest"].as_bool(), result["evidence"].as_str()),
-            (Some(false), Some("transport"))
-        );
+        assert_eq!((result["checked_against_manifest"].as_bool(), result["evidence"].as_str()), (Some(false), Some("transport")));
     }
 }
 
@@ -82,22 +68,12 @@ fn page_blobs_are_sparse_and_what_azcopy_reads() {
     // Zero runs inside chunks, chunks longer than one Put Page, every size a whole number of pages.
     let mut bytes = patterned("rzrzz", MIB);
     bytes[2 * MIB + 128 * KIB..2 * MIB + 512 * KIB].fill(0);
-    for (name, size, chunk) in [
-        ("page-a", bytes.len(), "5MiB"),
-        ("page-b", bytes.len() - 512, "64KiB"),
-        ("page-0", 0, "64KiB"),
-    ] {
+    for (name, size, chunk) in [("page-a", bytes.len(), "5MiB"), ("page-b", bytes.len() - 512, "64KiB"), ("page-0", 0, "64KiB")] {
         let image = bench.image("drive.img", &bytes[..size]);
-        let (blob, copied, back) = (
-            azurite.blob(name),
-            bench.file(&format!("{name}.copied")),
-            bench.file(&format!("{name}.back")),
-        );
+        let (blob, copied, back) =
+            (azurite.blob(name), bench.file(&format!("{name}.copied")), bench.file(&format!("{name}.back")));
         let options = ["--chunk-size", chunk, "--blob-type", "page", "--verify", "read-back"];
-        let imported = Agent::new(bench.path(), &[&"import", &image, &blob])
-            .with(&options)
-            .run()
-            .expect(0);
+        let imported = Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options).run().expect(0);
         assert_eq!(number(&imported, "bytes_total"), size as u64);
         if azcopy(bench.path(), &blob, copied.to_str().unwrap(), "BlobLocal", &[]).is_none() {
             return;
@@ -114,17 +90,8 @@ fn page_blobs_are_sparse_and_what_azcopy_reads() {
         .split("<PageRange>")
         .skip(1)
         .map(|range| {
-            let number = |tag: &str| {
-                range
-                    .split_once(&format!("<{tag}>"))
-                    .unwrap()
-                    .1
-                    .split('<')
-                    .next()
-                    .unwrap()
-                    .parse::<u64>()
-                    .unwrap()
-            };
+            let number =
+                |tag: &str| range.split_once(&format!("<{tag}>")).unwrap().1.split('<').next().unwrap().parse::<u64>().unwrap();
             number("End") + 1 - number("Start")
         })
         .sum();
@@ -138,10 +105,7 @@ fn an_odd_image_as_a_page_blob_comes_back_with_its_size() {
     };
     let image = bench.image("drive.img", &random_bytes(100_003, 1));
     let blob = azurite.blob("odd");
-    Agent::new(bench.path(), &[&"import", &image, &blob])
-        .with(&["--blob-type", "page"])
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &blob]).with(&["--blob-type", "page"]).run().expect(0);
     Agent::new(bench.path(), &[&"export", &blob, &"back"]).run().expect(0);
     assert!(same_content(&image, &bench.file("back")));
 }
@@ -157,12 +121,8 @@ fn every_credential_works_and_none_is_shown() {
     let signature = sas(time::Duration::hours(1));
     let runs = [
         run(&azurite.blob("by-sas")),
-        run(&plain("by-key"))
-            .env("AZURE_STORAGE_ACCOUNT", ACCOUNT)
-            .env("AZURE_STORAGE_KEY", KEY),
-        run(&plain("by-token"))
-            .env("AZURE_STORAGE_ACCOUNT", ACCOUNT)
-            .env("AZURE_STORAGE_SAS_TOKEN", &signature),
+        run(&plain("by-key")).env("AZURE_STORAGE_ACCOUNT", ACCOUNT).env("AZURE_STORAGE_KEY", KEY),
+        run(&plain("by-token")).env("AZURE_STORAGE_ACCOUNT", ACCOUNT).env("AZURE_STORAGE_SAS_TOKEN", &signature),
         run(&plain("by-string")).env("AZURE_STORAGE_CONNECTION_STRING", &azurite.connection_string()),
         run("az://drives/by az ü%20#?.img").env("AZURE_STORAGE_CONNECTION_STRING", &azurite.connection_string()),
     ];
@@ -178,11 +138,7 @@ fn every_credential_works_and_none_is_shown() {
         }
     }
     // The name that was taken as it stands is the one that a URL encodes.
-    let back = Agent::new(
-        bench.path(),
-        &[&"export", &azurite.blob("by%20az%20%C3%BC%2520%23%3F.img"), &"back"],
-    )
-    .run();
+    let back = Agent::new(bench.path(), &[&"export", &azurite.blob("by%20az%20%C3%BC%2520%23%3F.img"), &"back"]).run();
     back.expect(0);
     assert!(same_content(&image, &bench.file("back")));
     let nobody = Agent::new(bench.path(), &[&"import", &image, &plain("nobody")]).run();
@@ -197,21 +153,9 @@ fn refusals_of_the_store_end_at_once_with_its_code() {
     let image = bench.image("drive.img", &random_bytes(100 * KIB, 1));
     let signature = sas(time::Duration::hours(1));
     let cases = [
-        (
-            format!("{}/nosuch/blob?{signature}", azurite.endpoint()),
-            "404 ContainerNotFound",
-        ),
-        (
-            format!("{}/drives/blob?{}", azurite.endpoint(), sas(time::Duration::hours(-1))),
-            "403 AuthorizationFailure",
-        ),
-        (
-            format!(
-                "{}/drives/blob?{signature}",
-                azurite.endpoint().replace(ACCOUNT, "someoneelse")
-            ),
-            "404 ResourceNotFound",
-        ),
+        (format!("{}/nosuch/blob?{signature}", azurite.endpoint()), "404 ContainerNotFound"),
+        (format!("{}/drives/blob?{}", azurite.endpoint(), sas(time::Duration::hours(-1))), "403 AuthorizationFailure"),
+        (format!("{}/drives/blob?{signature}", azurite.endpoint().replace(ACCOUNT, "someoneelse")), "404 ResourceNotFound"),
     ];
     for (blob, code) in cases {
         let started = std::time::Instant::now();
@@ -221,13 +165,10 @@ fn refusals_of_the_store_end_at_once_with_its_code() {
         assert!(!ended.stderr.contains("sig=") && !ended.stdout.contains("sig="));
         assert!(started.elapsed() < Duration::from_secs(20), "it was tried again");
     }
-    let wrong_key = Agent::new(
-        bench.path(),
-        &[&"import", &image, &format!("{}/drives/blob", azurite.endpoint())],
-    )
-    .env("AZURE_STORAGE_ACCOUNT", ACCOUNT)
-    .env("AZURE_STORAGE_KEY", "d3Jvbmc=")
-    .run();
+    let wrong_key = Agent::new(bench.path(), &[&"import", &image, &format!("{}/drives/blob", azurite.endpoint())])
+        .env("AZURE_STORAGE_ACCOUNT", ACCOUNT)
+        .env("AZURE_STORAGE_KEY", "d3Jvbmc=")
+        .run();
     wrong_key.expect_error(7, &["403"]);
 }
 
@@ -247,10 +188,7 @@ fn repeated_and_zero_chunks_are_sent_once() {
     let bytes = patterned("zraazazrzz", 64 * KIB);
     let image = bench.image("drive.img", &bytes);
     let options = ["--chunk-size", "64KiB"];
-    let result = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")])
-        .with(&options)
-        .run()
-        .expect(0);
+    let result = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&options).run().expect(0);
     // Two random chunks, one repeated one, one of zeros.
     let (puts, _) = fake.puts();
     let manifest_pieces = 1;
@@ -267,19 +205,10 @@ fn a_second_import_over_a_blob_sends_only_what_changed() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     let image = bench.image("drive.img", &random_bytes(10 * 64 * KIB, 1));
     let options = ["--chunk-size", "64KiB"];
-    Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")])
-        .with(&options)
-        .run()
-        .expect(0);
-    Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")])
-        .with(&options)
-        .run()
-        .expect_error(3, &["exists already"]);
+    Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&options).run().expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&options).run().expect_error(3, &["exists already"]);
     crate::support::images::change_byte(&image, 65_536 * 3, false);
-    let again = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob"), &"--overwrite"])
-        .with(&options)
-        .run()
-        .expect(0);
+    let again = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob"), &"--overwrite"]).with(&options).run().expect(0);
     assert_eq!(number(&again, "bytes_sent"), 64 * KIB as u64);
     assert_eq!(number(&again, "bytes_reused"), 9 * 64 * KIB as u64);
     assert_eq!(fake.content("blob").unwrap(), std::fs::read(&image).unwrap());
@@ -291,16 +220,12 @@ fn a_server_without_crc64_gets_md5() {
     fake.set_knows_crc64(false);
     let bytes = random_bytes(6 * MIB, 1);
     let image = bench.image("drive.img", &bytes);
-    let imported = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
+    let imported =
+        Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     assert_eq!(imported["evidence"], "transport");
     assert_eq!((fake.bodies_with("crc64"), fake.bodies_with("md5")), (0, 97));
     // Without a manifest the ranges of an export are checked by MD5 too.
-    let other = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"])
-        .run()
-        .expect(0);
+    let other = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).run().expect(0);
     assert_eq!(other["evidence"], "transport");
     assert_eq!(std::fs::read(bench.file("back")).unwrap(), bytes);
 }
@@ -311,12 +236,5 @@ fn blocks_of_another_program_are_explained() {
     fake.add_foreign_block("blob", b"short-id");
     let image = bench.image("drive.img", &random_bytes(100 * KIB, 1));
     let ended = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).run();
-    ended.expect_error(
-        7,
-        &[
-            "InvalidBlobOrBlock",
-            "uncommitted blocks of another program",
-            "vanish after a week",
-        ],
-    );
+    ended.expect_error(7, &["InvalidBlobOrBlock", "uncommitted blocks of another program", "vanish after a week"]);
 }

@@ -29,16 +29,10 @@ fn an_empty_drive_is_an_empty_blob_and_said_aloud() {
 fn a_shrinking_drive_is_a_failed_drive() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(4096 * KIB, 1));
-    let run = Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"])
-        .start();
+    let run =
+        Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"]).start();
     std::thread::sleep(std::time::Duration::from_millis(700));
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&image)
-        .unwrap()
-        .set_len(1024 * KIB as u64 + 5)
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(1024 * KIB as u64 + 5).unwrap();
     let ended = run.wait();
     ended.expect_error(6, &["drive.img` ends at byte 1048581"]);
     crate::support::agent::check_receipt(&ended.expect(6));
@@ -81,22 +75,13 @@ fn a_target_that_is_too_small_is_refused_untouched() {
 fn stores_that_cannot_take_it() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(10 * KIB, 1));
-    Agent::new(bench.path(), &[&"import", &image, &"no/such/blob"])
-        .run()
-        .expect_error(7, &["no/such` does not exist"]);
+    Agent::new(bench.path(), &[&"import", &image, &"no/such/blob"]).run().expect_error(7, &["no/such` does not exist"]);
     bench.image("taken", b"precious");
-    Agent::new(bench.path(), &[&"import", &image, &"taken"])
-        .run()
-        .expect_error(3, &["taken` exists already", "--overwrite"]);
+    Agent::new(bench.path(), &[&"import", &image, &"taken"]).run().expect_error(3, &["taken` exists already", "--overwrite"]);
     assert_eq!(std::fs::read(bench.file("taken")).unwrap(), b"precious");
-    Agent::new(bench.path(), &[&"import", &image, &"taken"])
-        .with(&["--overwrite"])
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &"taken"]).with(&["--overwrite"]).run().expect(0);
     assert!(crate::support::images::same_content(&image, &bench.file("taken")));
-    Agent::new(bench.path(), &[&"export", &"missing", &"x.img"])
-        .run()
-        .expect_error(7, &["there is no such blob"]);
+    Agent::new(bench.path(), &[&"export", &"missing", &"x.img"]).run().expect_error(7, &["there is no such blob"]);
     assert!(!bench.file("x.img").exists() && !bench.file("x.img.partial").exists());
 }
 
@@ -105,9 +90,7 @@ fn words_that_are_not_understood_are_usage_errors() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(10 * KIB, 1));
     let run = |arguments: &[&str]| {
-        let ended = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
-            .with(arguments)
-            .run();
+        let ended = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(arguments).run();
         assert_eq!((ended.code, &*ended.stdout), (Some(2), ""), "{arguments:?}: {}", ended.stderr);
         ended.stderr
     };
@@ -128,9 +111,7 @@ fn words_that_are_not_understood_are_usage_errors() {
         let ended = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).run();
         ended.expect_error(2, &[words]);
     }
-    Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl"])
-        .run()
-        .expect_error(2, &["--drive"]);
+    Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl"]).run().expect_error(2, &["--drive"]);
 }
 
 #[test]
@@ -143,13 +124,7 @@ fn a_full_store_ends_the_transfer_and_a_resume_completes_it() {
     std::fs::create_dir(&small).unwrap();
     let mount = |options: &str| {
         let arguments = ["-t", "tmpfs", "-o", options, "none", small.to_str().unwrap()];
-        assert!(
-            std::process::Command::new("mount")
-                .args(arguments)
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(std::process::Command::new("mount").args(arguments).status().unwrap().success());
     };
     mount("size=2m");
     let image = bench.image("drive.img", &random_bytes(4096 * KIB, 1));

@@ -57,21 +57,14 @@ fn cancelled_at_many_points_the_receipt_is_what_the_store_holds() {
                 (result["outcome"].as_str(), result["receipt"]["reason"].as_str()),
                 (Some("cancelled"), Some("interrupted"))
             );
-            assert_eq!(
-                number(&result["receipt"]["outcome_unknown"], "bytes"),
-                0,
-                "a drained cancel leaves no doubt"
-            );
+            assert_eq!(number(&result["receipt"]["outcome_unknown"], "bytes"), 0, "a drained cancel leaves no doubt");
             check_against_store(&result, &bytes, &fake);
             landed_after += number(&result["receipt"]["landed_after_request"], "bytes");
         }
         fake.set_put_delay(Duration::ZERO);
         let resumed = import(&bench, &fake).run().expect(0);
         assert_eq!(fake.content("blob").unwrap(), bytes);
-        assert_eq!(
-            number(&resumed, "bytes_sent") + number(&resumed, "bytes_reused"),
-            bytes.len() as u64
-        );
+        assert_eq!(number(&resumed, "bytes_sent") + number(&resumed, "bytes_reused"), bytes.len() as u64);
     }
     assert!(landed_after > 0, "no cancel met a chunk in flight");
 }
@@ -106,18 +99,11 @@ fn a_second_signal_ends_it_and_the_store_is_asked() {
     let second = Instant::now();
     running.signal(Signal::INT);
     let ended = running.wait();
-    assert!(
-        second.elapsed() < Duration::from_secs(2),
-        "an abort took {:?}",
-        second.elapsed()
-    );
+    assert!(second.elapsed() < Duration::from_secs(2), "an abort took {:?}", second.elapsed());
     let result = ended.expect(130);
     assert_eq!(result["receipt"]["reason"], "second-signal");
     check_against_store(&result, &bytes, &fake);
-    assert!(
-        number(&result["receipt"]["outcome_unknown"], "bytes") >= CHUNK as u64,
-        "{result}"
-    );
+    assert!(number(&result["receipt"]["outcome_unknown"], "bytes") >= CHUNK as u64, "{result}");
     assert_eq!(number(&result["receipt"]["landed_before_request"], "bytes"), 5 * CHUNK as u64);
 }
 
@@ -150,10 +136,7 @@ fn a_block_whose_answer_is_lost_in_an_abort_is_found_at_the_store() {
     let result = running.wait().expect(130);
     check_against_store(&result, &bytes, &fake);
     let after = number(&result["receipt"]["landed_after_request"], "bytes");
-    assert!(
-        after >= 3 * CHUNK as u64,
-        "the store holds them, and the receipt must say so: {result}"
-    );
+    assert!(after >= 3 * CHUNK as u64, "the store holds them, and the receipt must say so: {result}");
 }
 
 #[test]
@@ -176,10 +159,8 @@ fn a_cancelled_import_into_a_directory_tells_what_its_file_holds() {
     let bench = Workbench::new();
     let bytes = random_bytes(48 * CHUNK, 1);
     bench.image("drive.img", &bytes);
-    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
-        .with(&OPTIONS)
-        .with(&["--rate", "4MiB/s"])
-        .start();
+    let running =
+        Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
     std::thread::sleep(Duration::from_millis(400));
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
@@ -192,32 +173,19 @@ fn a_cancelled_import_into_a_directory_tells_what_its_file_holds() {
         }
     }
     for (offset, length) in ranges(&result, "never_sent") {
-        assert!(
-            partial[offset as usize..(offset + length) as usize]
-                .iter()
-                .all(|byte| *byte == 0)
-        );
+        assert!(partial[offset as usize..(offset + length) as usize].iter().all(|byte| *byte == 0));
     }
     assert!(!bench.file("blob").exists() && !bench.file("blob.manifest.jsonl").exists());
-    assert!(
-        result["receipt"]["residue"]["description"]
-            .as_str()
-            .unwrap()
-            .contains("blob.partial")
-    );
+    assert!(result["receipt"]["residue"]["description"].as_str().unwrap().contains("blob.partial"));
 }
 
 #[test]
 fn a_cancelled_export_leaves_no_image_that_looks_complete() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(48 * CHUNK, 1));
-    Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
-        .with(&OPTIONS)
-        .run()
-        .expect(0);
-    let running = Agent::new(bench.path(), &[&"export", &"blob", &"back"])
-        .with(&["--memory", "256KiB", "--rate", "4MiB/s"])
-        .start();
+    Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).run().expect(0);
+    let running =
+        Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--memory", "256KiB", "--rate", "4MiB/s"]).start();
     std::thread::sleep(Duration::from_millis(400));
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
@@ -233,10 +201,8 @@ fn a_drive_that_hangs_in_a_read_does_not_hang_a_cancel() {
     let bench = Workbench::new();
     let drive = FuseDrive::mount(&bench.file("mount"), random_bytes(16 * CHUNK, 1));
     drive.behaviour.lock().unwrap().hangs = Some((10 * CHUNK as u64 + 5, 10 * CHUNK as u64 + 6));
-    let running = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"])
-        .with(&OPTIONS)
-        .with(&["--drain-timeout", "1s"])
-        .start();
+    let running =
+        Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&OPTIONS).with(&["--drain-timeout", "1s"]).start();
     std::thread::sleep(Duration::from_millis(1200));
     let asked = Instant::now();
     running.signal(Signal::INT);
@@ -245,19 +211,12 @@ fn a_drive_that_hangs_in_a_read_does_not_hang_a_cancel() {
         if let Some(result) = running.result_so_far() {
             break result;
         }
-        assert!(
-            asked.elapsed() < Duration::from_secs(4),
-            "no receipt after {:?}",
-            asked.elapsed()
-        );
+        assert!(asked.elapsed() < Duration::from_secs(4), "no receipt after {:?}", asked.elapsed());
         std::thread::sleep(Duration::from_millis(20));
     };
     check_receipt(&result);
-    assert_eq!(
-        number(&result["receipt"]["landed_before_request"], "bytes"),
-        10 * CHUNK as u64,
-        "{result}"
-    );
+    // What the other reader could read has landed; the place itself has not.
+    assert_eq!(ranges(&result, "never_sent"), [(10 * CHUNK as u64, CHUNK as u64)], "{result}");
     let mut behaviour = drive.behaviour.lock().unwrap();
     behaviour.hangs = None;
     behaviour.hanging.clear();
@@ -270,18 +229,13 @@ fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("a drive.img", &random_bytes(48 * CHUNK, 1));
     fake.set_put_delay(Duration::from_millis(40));
-    let run = Agent::new(bench.path(), &[&"import", &"a drive.img", &fake.blob("blob")])
-        .with(&OPTIONS)
-        .with(&["--restart"]);
+    let run = Agent::new(bench.path(), &[&"import", &"a drive.img", &fake.blob("blob")]).with(&OPTIONS).with(&["--restart"]);
     let running = run.start();
     std::thread::sleep(Duration::from_millis(200));
     running.signal(Signal::INT);
     let ended = running.wait();
     let resume = ended.expect(130)["receipt"]["resume"].as_str().unwrap().to_owned();
-    assert!(
-        resume.starts_with("drive-agent import 'a drive.img' http://127.0.0.1:"),
-        "{resume}"
-    );
+    assert!(resume.starts_with("drive-agent import 'a drive.img' http://127.0.0.1:"), "{resume}");
     assert!(!resume.contains("sig=") && !resume.contains("--restart"), "{resume}");
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
 }

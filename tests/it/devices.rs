@@ -19,9 +19,7 @@ impl LoopDevice {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        LoopDevice {
-            path: String::from_utf8(output.stdout).unwrap().trim().into(),
-        }
+        LoopDevice { path: String::from_utf8(output.stdout).unwrap().trim().into() }
     }
 
     fn word(&self) -> &str {
@@ -45,34 +43,22 @@ fn devices_of_both_sector_sizes_are_copied_both_ways() {
         let bytes = patterned("rzrar", 257 * 4 * KIB);
         let source = LoopDevice::attach(&bench.image("source.img", &bytes), sector_size);
         let options = ["--chunk-size", "64KiB", "--stream-sha256"];
-        let imported = Agent::new(bench.path(), &[&"import", &source.path, &"blob"])
-            .with(&options)
-            .run()
-            .expect(0);
+        let imported = Agent::new(bench.path(), &[&"import", &source.path, &"blob"]).with(&options).run().expect(0);
         assert_eq!(imported["drive"]["kind"], "loop");
         assert_eq!(imported["drive"]["sector_size"], sector_size);
         assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
-        assert_eq!(
-            std::fs::read(bench.file("source.img")).unwrap(),
-            bytes,
-            "the source was altered"
-        );
+        assert_eq!(std::fs::read(bench.file("source.img")).unwrap(), bytes, "the source was altered");
         let target = LoopDevice::attach(&bench.image("target.img", &vec![0xa5; bytes.len() + 8 * MIB]), sector_size);
         let exported = Agent::new(bench.path(), &[&"export", &"blob", &target.path])
             .with(&["--confirm", target.word(), "--verify", "read-back", "--stream-sha256"])
             .run()
             .expect(0);
         assert_eq!(exported["stream_sha256"], imported["stream_sha256"]);
-        Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &target.path])
-            .run()
-            .expect(0);
+        Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &target.path]).run().expect(0);
         drop(target);
         let written = std::fs::read(bench.file("target.img")).unwrap();
         assert_eq!(written[..bytes.len()], bytes);
-        assert!(
-            written[bytes.len()..].iter().all(|byte| *byte == 0),
-            "bytes of the last owner are left"
-        );
+        assert!(written[bytes.len()..].iter().all(|byte| *byte == 0), "bytes of the last owner are left");
     }
 }
 
@@ -85,10 +71,7 @@ fn an_odd_blob_ends_in_a_padded_sector() {
     let bytes = random_bytes(100_001, 1);
     bench.image("blob", &bytes);
     let target = LoopDevice::attach(&bench.image("target.img", &vec![0xa5; MIB]), 4096);
-    Agent::new(bench.path(), &[&"export", &"blob", &target.path])
-        .with(&["--confirm", target.word()])
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"export", &"blob", &target.path]).with(&["--confirm", target.word()]).run().expect(0);
     drop(target);
     let written = std::fs::read(bench.file("target.img")).unwrap();
     assert_eq!(written[..bytes.len()], bytes);
@@ -119,28 +102,12 @@ fn a_mounted_device_is_refused_with_its_holder() {
     let bench = Workbench::new();
     bench.image("blob", &random_bytes(64 * KIB, 1));
     let image = bench.image("fs.img", &vec![0; 16 * MIB]);
-    assert!(
-        Command::new("mke2fs")
-            .args(["-q", "-t", "ext4"])
-            .arg(&image)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
     let device = LoopDevice::attach(&image, 512);
     let folder = bench.file("mounted");
     std::fs::create_dir(&folder).unwrap();
-    assert!(
-        Command::new("mount")
-            .arg(&device.path)
-            .arg(&folder)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let exported = Agent::new(bench.path(), &[&"export", &"blob", &device.path])
-        .with(&["--confirm", device.word()])
-        .run();
+    assert!(Command::new("mount").arg(&device.path).arg(&folder).status().unwrap().success());
+    let exported = Agent::new(bench.path(), &[&"export", &"blob", &device.path]).with(&["--confirm", device.word()]).run();
     let imported = Agent::new(bench.path(), &[&"import", &device.path, &"new"]).run();
     assert!(Command::new("umount").arg(&folder).status().unwrap().success());
     exported.expect_error(3, &["is in use", "mounted"]);
@@ -155,9 +122,7 @@ fn a_device_that_is_too_small_is_refused() {
     let bench = Workbench::new();
     bench.image("blob", &random_bytes(2 * MIB, 1));
     let target = LoopDevice::attach(&bench.image("target.img", &vec![0; MIB]), 512);
-    let run = Agent::new(bench.path(), &[&"export", &"blob", &target.path])
-        .with(&["--confirm", target.word()])
-        .run();
+    let run = Agent::new(bench.path(), &[&"export", &"blob", &target.path]).with(&["--confirm", target.word()]).run();
     run.expect_error(3, &["has 1 MiB, and 2 MiB are to be written"]);
 }
 
@@ -169,7 +134,5 @@ fn a_loop_device_and_its_image_are_the_same_storage() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(MIB, 1));
     let device = LoopDevice::attach(&image, 512);
-    Agent::new(bench.path(), &[&"import", &device.path, &image, &"--overwrite"])
-        .run()
-        .expect_error(3, &["are the same storage"]);
+    Agent::new(bench.path(), &[&"import", &device.path, &image, &"--overwrite"]).run().expect_error(3, &["are the same storage"]);
 }

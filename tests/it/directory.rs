@@ -13,20 +13,14 @@ fn images_of_every_size_come_back_equal() {
         let image = bench.image("drive.img", &bytes);
         let (blob, back) = (bench.file(&format!("blob-{size}")), bench.file(&format!("back-{size}")));
         let options = ["--chunk-size", "64KiB", "--stream-sha256"];
-        let imported = Agent::new(bench.path(), &[&"import", &image, &blob])
-            .with(&options)
-            .run()
-            .expect(0);
+        let imported = Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options).run().expect(0);
         assert!(same_content(&image, &blob), "{size}");
         assert_eq!(imported["outcome"], "complete");
         assert_eq!(imported["root_sha256"], root_of(&bytes, chunk), "{size}");
         assert_eq!(imported["stream_sha256"], sha256_of(&bytes), "{size}");
         assert_eq!(imported["evidence"], "read");
         assert_eq!(number(&imported, "bytes_total"), size as u64);
-        let exported = Agent::new(bench.path(), &[&"export", &blob, &back])
-            .with(&["--stream-sha256"])
-            .run()
-            .expect(0);
+        let exported = Agent::new(bench.path(), &[&"export", &blob, &back]).with(&["--stream-sha256"]).run().expect(0);
         assert!(same_content(&image, &back), "{size}");
         assert_eq!(exported["root_sha256"], imported["root_sha256"]);
         assert_eq!(exported["stream_sha256"], imported["stream_sha256"]);
@@ -40,10 +34,7 @@ fn every_byte_is_counted_once() {
     let bytes = patterned("rzraazzrz", 64 * KIB);
     let image = bench.image("drive.img", &bytes);
     let blob = bench.file("blob");
-    let result = Agent::new(bench.path(), &[&"import", &image, &blob])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
+    let result = Agent::new(bench.path(), &[&"import", &image, &blob]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     assert_eq!(number(&result, "bytes_zero"), 4 * 64 * KIB as u64);
     assert_eq!(number(&result, "bytes_sent"), 5 * 64 * KIB as u64);
     assert_eq!(number(&result, "bytes_reused") + number(&result, "bytes_unreadable"), 0);
@@ -86,15 +77,7 @@ fn names_with_every_kind_of_character_work() {
     let bench = Workbench::new();
     let bytes = random_bytes(100 * KIB, 5);
     let image = bench.image("a drive % 50 ? # ü.img", &bytes);
-    for name in [
-        "plain",
-        "with space",
-        "ünïcödé-日本",
-        "per%20cent",
-        "what?",
-        "sharp#1",
-        "'quoted'",
-    ] {
+    for name in ["plain", "with space", "ünïcödé-日本", "per%20cent", "what?", "sharp#1", "'quoted'"] {
         let (blob, back) = (bench.file(name), bench.file(&format!("{name}.back")));
         let result = Agent::new(bench.path(), &[&"import", &image, &blob]).run().expect(0);
         assert_eq!(result["blob"], blob.to_str().unwrap());
@@ -111,10 +94,7 @@ fn a_simulated_drive_is_the_same_at_every_read() {
     let bench = Workbench::new();
     let profile = bench.profile("sim", "5MiB", 0.25, "64KiB");
     let first = Agent::new(bench.path(), &[&"import", &profile, &"one"]).run().expect(0);
-    let second = Agent::new(bench.path(), &[&"import", &profile, &"two"])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
+    let second = Agent::new(bench.path(), &[&"import", &profile, &"two"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     assert!(same_content(&bench.file("one"), &bench.file("two")));
     assert_eq!(first["drive"]["serial"], "SIM-sim");
     assert_eq!(number(&second, "bytes_zero"), 20 * 64 * KIB as u64);
@@ -124,20 +104,14 @@ fn a_simulated_drive_is_the_same_at_every_read() {
 fn an_existing_image_keeps_no_old_byte() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &patterned("rzzrz", 64 * KIB)[..5 * 64 * KIB - 100]);
-    Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     let target = bench.image("used.img", &vec![0xa5; MIB]);
     let result = Agent::new(bench.path(), &[&"export", &"blob", &target]).run().expect(0);
     let written = std::fs::read(&target).unwrap();
     let expected = std::fs::read(&image).unwrap();
     assert_eq!(written.len(), MIB);
     assert_eq!(written[..expected.len()], expected);
-    assert!(
-        written[expected.len()..].iter().all(|byte| *byte == 0),
-        "bytes of the last owner are left"
-    );
+    assert!(written[expected.len()..].iter().all(|byte| *byte == 0), "bytes of the last owner are left");
     assert!(number(&result, "bytes_cleared") > 0);
 }
 
@@ -149,10 +123,9 @@ fn the_manifest_goes_beside_the_blob_and_where_it_is_wanted() {
         Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--manifest", "copy.jsonl", "--chunk-size", "64KiB"]);
     assert_eq!(import.run().expect(0)["manifest"], "copy.jsonl");
     assert!(same_content(&bench.file("blob.manifest.jsonl"), &bench.file("copy.jsonl")));
-    let mut reader = protocol::manifest::ManifestReader::new(std::io::BufReader::new(
-        std::fs::File::open(bench.file("copy.jsonl")).unwrap(),
-    ))
-    .unwrap();
+    let mut reader =
+        protocol::manifest::ManifestReader::new(std::io::BufReader::new(std::fs::File::open(bench.file("copy.jsonl")).unwrap()))
+            .unwrap();
     let mut chunks = 0;
     while reader.next_chunk().unwrap().is_some() {
         chunks += 1;
@@ -160,33 +133,18 @@ fn the_manifest_goes_beside_the_blob_and_where_it_is_wanted() {
     assert_eq!((chunks, reader.footer().unwrap().bytes_total), (5, 300 * KIB as u64));
     // An export writes one too, where nothing else states what came.
     std::fs::remove_file(bench.file("blob.manifest.jsonl")).unwrap();
-    let exported = Agent::new(bench.path(), &[&"export", &"blob", &"back"])
-        .with(&["--manifest", "exported.jsonl"])
-        .run()
-        .expect(0);
-    assert_eq!(
-        (exported["evidence"].as_str(), exported["checked_against_manifest"].as_bool()),
-        (Some("read"), Some(false))
-    );
-    Agent::new(bench.path(), &[&"verify", &"exported.jsonl", &"--drive", &image])
-        .run()
-        .expect(0);
+    let exported =
+        Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--manifest", "exported.jsonl"]).run().expect(0);
+    assert_eq!((exported["evidence"].as_str(), exported["checked_against_manifest"].as_bool()), (Some("read"), Some(false)));
+    Agent::new(bench.path(), &[&"verify", &"exported.jsonl", &"--drive", &image]).run().expect(0);
 }
 
 #[test]
 fn verify_names_every_range_that_differs() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(10 * 64 * KIB, 1));
-    Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
-    let verify = || {
-        Agent::new(
-            bench.path(),
-            &[&"verify", &"blob.manifest.jsonl", &"--drive", &image, &"--blob", &"blob"],
-        )
-    };
+    Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
+    let verify = || Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &image, &"--blob", &"blob"]);
     assert_eq!(number(&verify().run().expect(0), "bytes_verified"), 2 * 10 * 64 * KIB as u64);
     for offset in [0, 65_536, 65_536 * 5 + 3] {
         crate::support::images::change_byte(&bench.file("blob"), offset, true);
@@ -195,12 +153,7 @@ fn verify_names_every_range_that_differs() {
     crate::support::images::append(&bench.file("blob"), b"more");
     let result = verify().run().expect(5);
     assert_eq!(result["outcome"], "mismatch");
-    let found: Vec<_> = result["differences"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found: Vec<_> = result["differences"].as_array().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
         [
@@ -216,15 +169,9 @@ fn verify_names_every_range_that_differs() {
 fn read_back_finds_what_the_target_does_not_hold() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(200 * KIB, 1));
-    let imported = Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&["--verify", "read-back"])
-        .run()
-        .expect(0);
+    let imported = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--verify", "read-back"]).run().expect(0);
     assert_eq!(imported["evidence"], "read-back");
-    let exported = Agent::new(bench.path(), &[&"export", &"blob", &"back"])
-        .with(&["--verify", "read-back"])
-        .run()
-        .expect(0);
+    let exported = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--verify", "read-back"]).run().expect(0);
     assert_eq!(exported["evidence"], "read-back");
 }
 
@@ -232,10 +179,7 @@ fn read_back_finds_what_the_target_does_not_hold() {
 fn an_export_of_a_changed_blob_is_a_mismatch() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(4 * 64 * KIB, 1));
-    Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&["--chunk-size", "64KiB"])
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     crate::support::images::change_byte(&bench.file("blob"), 65_536, false);
     let result = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).run().expect(5);
     assert_eq!(result["outcome"], "mismatch");
@@ -250,17 +194,7 @@ fn progress_is_one_json_object_a_line_and_results_stay_alone() {
     let profile = bench.profile("sim", "64MiB", 0.0, "64KiB");
     let run = Agent::bare(
         bench.path(),
-        &[
-            &"import",
-            &profile,
-            &"blob",
-            &"--progress",
-            &"json",
-            &"--output",
-            &"json",
-            &"--rate",
-            &"64MB/s",
-        ],
+        &[&"import", &profile, &"blob", &"--progress", &"json", &"--output", &"json", &"--rate", &"64MB/s"],
     );
     let ended = run.run();
     ended.expect(0);
@@ -271,9 +205,5 @@ fn progress_is_one_json_object_a_line_and_results_stay_alone() {
     assert_eq!(progress.last().unwrap()["bytes_done"], 64 * MIB);
     let quiet = Agent::bare(bench.path(), &[&"import", &profile, &"blob2", &"--progress", &"none"]).run();
     assert_eq!((quiet.code, &*quiet.stderr), (Some(0), ""));
-    assert!(
-        quiet.stdout.starts_with("import complete: ") && !quiet.stdout.contains('\u{1b}'),
-        "{}",
-        quiet.stdout
-    );
+    assert!(quiet.stdout.starts_with("import complete: ") && !quiet.stdout.contains('\u{1b}'), "{}", quiet.stdout);
 }

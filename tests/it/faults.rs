@@ -28,9 +28,7 @@ impl Scene {
     }
 
     fn export(&self, more: &[&str]) -> Ended {
-        Agent::new(self.bench.path(), &[&"export", &self.fake.blob("blob"), &"back"])
-            .with(more)
-            .run()
+        Agent::new(self.bench.path(), &[&"export", &self.fake.blob("blob"), &"back"]).with(more).run()
     }
 }
 
@@ -86,10 +84,7 @@ fn passing_faults_of_an_export_are_overcome() {
 fn a_slow_store_is_no_silent_one() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
-    scene.fake.fail(
-        On::Get,
-        [Fault::SlowBody(Duration::ZERO), Fault::SlowBody(Duration::from_millis(600))],
-    );
+    scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::SlowBody(Duration::from_millis(600))]);
     // Four pieces of 600 ms each take longer than the timeout; each by itself does not.
     let result = scene.export(&["--request-timeout", "1500ms"]).expect(0);
     assert_eq!(number(&result, "retries"), 0, "{result}");
@@ -99,16 +94,10 @@ fn a_slow_store_is_no_silent_one() {
 fn a_corrupted_range_is_found_without_a_manifest() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
-    scene.fake.fail(
-        On::Head,
-        [Fault::SlowBody(Duration::ZERO), Fault::Answer(404, "BlobNotFound")],
-    );
+    scene.fake.fail(On::Head, [Fault::SlowBody(Duration::ZERO), Fault::Answer(404, "BlobNotFound")]);
     scene.fake.fail(On::Get, [Fault::CorruptBody]);
     let result = scene.export(&[]).expect(0);
-    assert_eq!(
-        (result["checked_against_manifest"].as_bool(), number(&result, "retries")),
-        (Some(false), 1)
-    );
+    assert_eq!((result["checked_against_manifest"].as_bool(), number(&result, "retries")), (Some(false), 1));
     assert_eq!(std::fs::read(scene.bench.file("back")).unwrap(), scene.bytes);
 }
 
@@ -150,10 +139,7 @@ fn the_retry_budget_is_kept() {
         ended.expect_error(7, &["given up after"]);
         let took = started.elapsed();
         // The budget, and at most one attempt that began inside it; and the question what the store holds.
-        assert!(
-            took > Duration::from_secs(1) && took < Duration::from_secs(15),
-            "{fault:?} took {took:?}"
-        );
+        assert!(took > Duration::from_secs(1) && took < Duration::from_secs(15), "{fault:?} took {took:?}");
         check_receipt(&ended.expect(7));
     }
 }
@@ -169,10 +155,7 @@ fn a_store_that_asks_for_more_patience_than_there_is_ends_it() {
 fn a_blob_that_changes_while_it_is_exported_is_noticed() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
-    scene.fake.fail(
-        On::Get,
-        [Fault::SlowBody(Duration::ZERO), Fault::Answer(412, "ConditionNotMet")],
-    );
+    scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::Answer(412, "ConditionNotMet")]);
     let ended = scene.export(&[]);
     ended.expect_error(7, &["ConditionNotMet", "changed by somebody else"]);
     assert!(!scene.bench.file("back").exists());

@@ -19,9 +19,8 @@ fn peak_memory_of(run: Agent) -> u64 {
         }
         let status = std::fs::read_to_string(&path).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line
-            .and_then(|line| line.trim().strip_suffix(" kB"))
-            .and_then(|number| number.trim().parse::<u64>().ok());
+        let kibibytes =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.trim().parse::<u64>().ok());
         peak = peak.max(kibibytes.unwrap_or(0) * 1024);
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -40,18 +39,11 @@ fn memory_stays_within_the_budget_for_a_drive_many_times_larger() {
         Agent::new(bench.path(), &[&"import", &drive, &"blob"]).with(&options),
         Agent::new(bench.path(), &[&"import", &drive, &fake.blob("blob")]).with(&options),
         Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--memory", "32MiB", "--stream-sha256"]),
-        Agent::new(
-            bench.path(),
-            &[&"verify", &"blob.manifest.jsonl", &"--blob", &"blob", &"--memory", &"32MiB"],
-        ),
+        Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--blob", &"blob", &"--memory", &"32MiB"]),
     ];
     for (number, run) in runs.into_iter().enumerate() {
         let peak = peak_memory_of(run);
-        assert!(
-            peak > 0 && peak <= BUDGET + SLACK,
-            "run {number} took {} MiB",
-            peak / MIB as u64
-        );
+        assert!(peak > 0 && peak <= BUDGET + SLACK, "run {number} took {} MiB", peak / MIB as u64);
     }
 }
 

@@ -20,10 +20,7 @@ const OPTIONS: [&str; 4] = ["--chunk-size", "64KiB", "--memory", "256KiB"];
 fn journals(bench: &Workbench) -> Vec<std::path::PathBuf> {
     let folder = bench.file("state/drive-agent/journals");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .collect()
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")).collect()
 }
 
 /// Kills runs at many points until one ends by itself; gives its result and how many were killed.
@@ -49,21 +46,11 @@ fn kill_until_done(run: impl Fn() -> Agent, wait_milliseconds: impl Fn(u64) -> u
 fn killed_at_many_points_an_import_into_a_directory_goes_on() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
-    let run = || {
-        Agent::new(bench.path(), &[&"import", &image, &"blob"])
-            .with(&OPTIONS)
-            .with(&["--rate", "8MiB/s"])
-    };
+    let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).with(&["--rate", "8MiB/s"]);
     let looks_complete = || assert!(!bench.file("blob").exists(), "nothing looks complete");
     let (last, kills) = kill_until_done(run, |kill| 30 + 53 * kill % 300, looks_complete);
-    assert!(
-        kills >= 3 && number(&last, "bytes_reused") > 0,
-        "the kills came too late to mean anything: {last}"
-    );
-    assert_eq!(
-        number(&last, "bytes_reused") + number(&last, "bytes_sent"),
-        (CHUNK * CHUNKS) as u64
-    );
+    assert!(kills >= 3 && number(&last, "bytes_reused") > 0, "the kills came too late to mean anything: {last}");
+    assert_eq!(number(&last, "bytes_reused") + number(&last, "bytes_sent"), (CHUNK * CHUNKS) as u64);
     assert!(same_content(&image, &bench.file("blob")));
     assert!(journals(&bench).is_empty());
 }
@@ -80,11 +67,7 @@ fn kill_and_resume(between: impl Fn(&Workbench)) {
     assert_eq!(fake.content("blob").unwrap(), bytes);
     let manifest = std::fs::metadata(bench.file("drive.img")).unwrap().len() / CHUNK as u64 * 300 + 4096;
     let bound = bytes.len() as u64 + kills * MEMORY as u64 + manifest;
-    assert!(
-        fake.bytes_received() <= bound,
-        "{} > {bound} after {kills} kills",
-        fake.bytes_received()
-    );
+    assert!(fake.bytes_received() <= bound, "{} > {bound} after {kills} kills", fake.bytes_received());
 }
 
 #[test]
@@ -101,21 +84,10 @@ fn with_its_journal_deleted_an_import_asks_azure_what_it_holds() {
 fn killed_at_many_points_an_export_goes_on() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
-    Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&OPTIONS)
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
     let used = bench.image("used.img", &vec![0xa5; CHUNK * CHUNKS + 4096]);
     for target in [bench.file("new.img"), used] {
-        let options = [
-            "--memory",
-            "256KiB",
-            "--rate",
-            "8MiB/s",
-            "--stream-sha256",
-            "--verify",
-            "read-back",
-        ];
+        let options = ["--memory", "256KiB", "--rate", "8MiB/s", "--stream-sha256", "--verify", "read-back"];
         let run = || Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&options);
         let (last, kills) = kill_until_done(run, |kill| 50 + 61 * kill % 250, || ());
         assert!(kills >= 3 && number(&last, "bytes_reused") > 0, "{last}");
@@ -129,10 +101,7 @@ fn killed_at_many_points_an_export_goes_on() {
 
 /// An import that was killed in the middle; gives the arguments that go on.
 fn interrupted(bench: &Workbench, blob: &str) -> u64 {
-    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob])
-        .with(&OPTIONS)
-        .with(&["--rate", "4MiB/s"])
-        .start();
+    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
     std::thread::sleep(Duration::from_millis(500));
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
@@ -150,14 +119,10 @@ fn a_drive_with_other_content_is_refused() {
     // A byte that is in no sample, so that only reading again what had landed can find it.
     change_byte(&image, 5000, false);
     let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS);
-    run()
-        .run()
-        .expect_error(3, &["has changed since its transfer was begun: 0+65536", "--restart"]);
+    run().run().expect_error(3, &["has changed since its transfer was begun: 0+65536", "--restart"]);
     // Another drive altogether is found by its samples.
     bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 2));
-    run()
-        .run()
-        .expect_error(3, &["is not the drive that this transfer was begun with", "--restart"]);
+    run().run().expect_error(3, &["is not the drive that this transfer was begun with", "--restart"]);
     bench.image("drive.img", &random_bytes(CHUNK * CHUNKS + 512, 2));
     run().run().expect_error(3, &["its size is another"]);
     let restarted = run().with(&["--restart"]).run().expect(0);
@@ -175,9 +140,7 @@ fn the_same_content_under_another_name_goes_on() {
     std::thread::sleep(Duration::from_millis(500));
     running.signal(Signal::TERM);
     assert_eq!(running.wait().expect(130)["receipt"]["reason"], "terminated");
-    let text = std::fs::read_to_string(bench.file("drive.toml"))
-        .unwrap()
-        .replace("SIM-one", "A-BRIDGE-LIES");
+    let text = std::fs::read_to_string(bench.file("drive.toml")).unwrap().replace("SIM-one", "A-BRIDGE-LIES");
     bench.image("drive.toml", text.as_bytes());
     let ended = run().run();
     assert!(number(&ended.expect(0), "bytes_reused") > 0);
@@ -203,10 +166,7 @@ fn blocks_that_azure_threw_away_are_sent_again() {
     bench.image("drive.img", &bytes);
     interrupted(&bench, &fake.blob("blob"));
     fake.forget_blocks("blob");
-    let result = Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("blob")])
-        .with(&OPTIONS)
-        .run()
-        .expect(0);
+    let result = Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("blob")]).with(&OPTIONS).run().expect(0);
     assert_eq!(number(&result, "bytes_sent"), bytes.len() as u64);
     assert_eq!(fake.content("blob").unwrap(), bytes);
 }
@@ -242,10 +202,7 @@ fn a_journal_keeps_its_chunk_size() {
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     let landed = interrupted(&bench, "blob");
     let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]);
-    run()
-        .with(&["--chunk-size", "128KiB"])
-        .run()
-        .expect_error(2, &["begun with a chunk size of 64 KiB"]);
+    run().with(&["--chunk-size", "128KiB"]).run().expect_error(2, &["begun with a chunk size of 64 KiB"]);
     assert_eq!(number(&run().run().expect(0), "bytes_reused"), landed);
 }
 
@@ -253,14 +210,9 @@ fn a_journal_keeps_its_chunk_size() {
 fn two_transfers_of_one_blob_do_not_meet() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
-    let first = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
-        .with(&OPTIONS)
-        .with(&["--rate", "4MiB/s"])
-        .start();
+    let first = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
     std::thread::sleep(Duration::from_millis(300));
-    let second = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"])
-        .with(&OPTIONS)
-        .run();
+    let second = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).run();
     second.expect_error(3, &["another transfer", "is under way"]);
     first.wait().expect(0);
 }
@@ -269,10 +221,7 @@ fn two_transfers_of_one_blob_do_not_meet() {
 fn an_export_goes_on_only_with_the_same_drive_and_blob() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
-    Agent::new(bench.path(), &[&"import", &image, &"blob"])
-        .with(&OPTIONS)
-        .run()
-        .expect(0);
+    Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
     let target = bench.image("target.img", &vec![0xa5; CHUNK * CHUNKS]);
     let run = || Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--memory", "256KiB"]);
     let running = run().with(&["--rate", "4MiB/s"]).start();

@@ -22,9 +22,7 @@ fn stop_ends_the_transfer_with_the_place() {
     let Some((drive, _)) = drive(&bench, vec![(600_000, 600_001)]) else {
         return;
     };
-    let ended = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"])
-        .with(&["--chunk-size", "256KiB"])
-        .run();
+    let ended = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&["--chunk-size", "256KiB"]).run();
     ended.expect_error(6, &["cannot read", "Input/output error"]);
     let result = ended.expect(6);
     assert_eq!(result["outcome"], "drive-failed");
@@ -38,17 +36,13 @@ fn stop_ends_the_transfer_with_the_place() {
 fn skip_and_rescue_copy_the_rest_and_list_what_is_missing() {
     for (policy, grain) in [("skip", 64 * KIB as u64), ("rescue", 4 * KIB as u64)] {
         let bench = Workbench::new();
-        let Some((drive, mut bytes)) = drive(
-            &bench,
-            vec![(600_000, 600_001), (8 * CHUNK as u64 - 5000, 8 * CHUNK as u64 - 4500)],
-        ) else {
+        let Some((drive, mut bytes)) =
+            drive(&bench, vec![(600_000, 600_001), (8 * CHUNK as u64 - 5000, 8 * CHUNK as u64 - 4500)])
+        else {
             return;
         };
         let options = ["--chunk-size", "256KiB", "--on-unreadable", policy];
-        let result = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"])
-            .with(&options)
-            .run()
-            .expect(4);
+        let result = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&options).run().expect(4);
         assert_eq!(result["outcome"], "complete-with-unreadable");
         let mut missing = 0;
         for range in result["unreadable"].as_array().unwrap() {

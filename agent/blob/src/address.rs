@@ -16,12 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use url::{Host, Url};
 
 /// Everything but unreserved characters (RFC 3986) and the separator of virtual folders.
-const NAME_ENCODING: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'/');
+const NAME_ENCODING: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A parsed BLOB.
 #[derive(Clone, PartialEq, Eq)]
@@ -105,9 +100,7 @@ impl BlobAddress {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
 }
 
 fn file(path: PathBuf, text: &str) -> Result<BlobAddress, AddressError> {
@@ -169,13 +162,7 @@ impl AzureAddress {
         endpoint.set_query(None);
         endpoint.set_path(if form.starts_with("http:") { &account } else { "" });
         let sas = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
-        Ok(AzureAddress {
-            endpoint,
-            account,
-            container,
-            name,
-            sas,
-        })
+        Ok(AzureAddress { endpoint, account, container, name, sas })
     }
 
     /// The same account and container with another name.
@@ -187,12 +174,7 @@ impl AzureAddress {
     pub fn url(&self) -> Url {
         let mut url = self.endpoint.clone();
         let encode = |part: &str| utf8_percent_encode(part, NAME_ENCODING).to_string();
-        let path = format!(
-            "{}/{}/{}",
-            url.path().trim_end_matches('/'),
-            encode(&self.container),
-            encode(&self.name)
-        );
+        let path = format!("{}/{}/{}", url.path().trim_end_matches('/'), encode(&self.container), encode(&self.name));
         url.set_path(&path);
         url
     }
@@ -238,35 +220,20 @@ mod tests {
         for path in ["a b%20?#ü.img", "/store/50%/x", "./c:/d"] {
             assert_eq!(BlobAddress::parse(path).unwrap(), BlobAddress::File(path.into()));
         }
-        assert_eq!(
-            BlobAddress::parse("file:///a%20b/c%25").unwrap(),
-            BlobAddress::File("/a b/c%".into())
-        );
+        assert_eq!(BlobAddress::parse("file:///a%20b/c%25").unwrap(), BlobAddress::File("/a b/c%".into()));
         assert!(matches!(BlobAddress::parse("/store/"), Err(AddressError::Incomplete(..))));
     }
 
     #[test]
     fn azure_addresses_are_taken_apart_and_put_together() {
         let address = azure("https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img?sv=1&sig=a%2Bb");
-        assert_eq!(
-            (&*address.account, &*address.container, &*address.name),
-            ("acme", "c", "folder/a b#?%.img")
-        );
+        assert_eq!((&*address.account, &*address.container, &*address.name), ("acme", "c", "folder/a b#?%.img"));
         assert_eq!(address.sas.as_deref(), Some("sv=1&sig=a%2Bb"));
-        assert_eq!(
-            address.url().as_str(),
-            "https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img"
-        );
+        assert_eq!(address.url().as_str(), "https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img");
         assert_eq!(address.url_with_sas().query(), Some("sv=1&sig=a%2Bb"));
         let emulator = azure("http://127.0.0.1:10000/devstoreaccount1/c/n ü");
-        assert_eq!(
-            (&*emulator.account, &*emulator.container, &*emulator.name),
-            ("devstoreaccount1", "c", "n ü")
-        );
-        assert_eq!(
-            emulator.url().as_str(),
-            "http://127.0.0.1:10000/devstoreaccount1/c/n%20%C3%BC"
-        );
+        assert_eq!((&*emulator.account, &*emulator.container, &*emulator.name), ("devstoreaccount1", "c", "n ü"));
+        assert_eq!(emulator.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/c/n%20%C3%BC");
     }
 
     #[test]
@@ -278,10 +245,7 @@ mod tests {
         assert!(refused("https://u:p@acme.blob.core.windows.net/c/n").contains("user name"));
         assert!(refused("https://acme.blob.core.windows.net/c/../n").contains("cannot be used"));
         assert!(refused("az://container").contains("az://CONTAINER/NAME"));
-        for text in [
-            "https://acme.blob.core.windows.net/c?sig=SECRET",
-            "https://[bad/c/n?sig=SECRET",
-        ] {
+        for text in ["https://acme.blob.core.windows.net/c?sig=SECRET", "https://[bad/c/n?sig=SECRET"] {
             assert!(!refused(text).contains("SECRET"), "{text}");
         }
         assert!(!format!("{:?}", azure("https://a.blob.core.windows.net/c/n?sig=SECRET")).contains("SECRET"));

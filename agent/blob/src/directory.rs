@@ -38,9 +38,7 @@ pub struct DirectoryBlob {
 impl DirectoryBlob {
     /// The blob at `path`, made absolute so that its address means the same from everywhere.
     pub fn new(path: &Path) -> io::Result<Self> {
-        Ok(DirectoryBlob {
-            path: std::path::absolute(path)?,
-        })
+        Ok(DirectoryBlob { path: std::path::absolute(path)? })
     }
 
     /// The file of the blob.
@@ -62,16 +60,8 @@ impl DirectoryBlob {
         if folder.is_dir() {
             return Ok(folder.to_owned());
         }
-        let message = format!(
-            "the directory `{}` does not exist: create it, or correct the path",
-            folder.display()
-        );
-        Err(BlobError::new(
-            BlobErrorKind::ContainerNotFound,
-            "reach",
-            self.path.display().to_string(),
-            message,
-        ))
+        let message = format!("the directory `{}` does not exist: create it, or correct the path", folder.display());
+        Err(BlobError::new(BlobErrorKind::ContainerNotFound, "reach", self.path.display().to_string(), message))
     }
 }
 
@@ -112,18 +102,11 @@ impl Blob for DirectoryBlob {
     }
 
     fn limits(&self) -> ChunkLimits {
-        ChunkLimits {
-            chunks_max: CHUNKS_MAX,
-            chunk_bytes_max: 1 << 40,
-            chunk_bytes_multiple: 512,
-            blob_bytes_max: u64::MAX,
-        }
+        ChunkLimits { chunks_max: CHUNKS_MAX, chunk_bytes_max: 1 << 40, chunk_bytes_multiple: 512, blob_bytes_max: u64::MAX }
     }
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
-        Arc::new(DirectoryBlob {
-            path: with_suffix(&self.path, suffix),
-        })
+        Arc::new(DirectoryBlob { path: with_suffix(&self.path, suffix) })
     }
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
@@ -137,11 +120,7 @@ impl Blob for DirectoryBlob {
                 is_being_replaced: self.partial_path().exists(),
             })),
             Ok(metadata) => {
-                let what = if metadata.is_dir() {
-                    "it is a directory"
-                } else {
-                    "it is not a plain file"
-                };
+                let what = if metadata.is_dir() { "it is a directory" } else { "it is not a plain file" };
                 Err(BlobError::new(BlobErrorKind::Other, "use", self.address(), what))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -163,10 +142,7 @@ impl Blob for DirectoryBlob {
                     let mut bytes = vec![0; length as usize];
                     file.read_exact_at(&mut bytes, left.offset).map(|()| Bytes::from(bytes))
                 });
-                let piece = read
-                    .await
-                    .and_then(|result| result)
-                    .map_err(|error| error_at(&path, "read", &error));
+                let piece = read.await.and_then(|result| result).map_err(|error| error_at(&path, "read", &error));
                 let next = match &piece {
                     Ok(_) => ByteRange::new(left.offset + length, left.length - length),
                     Err(_) => ByteRange::new(left.end(), 0),
@@ -174,10 +150,7 @@ impl Blob for DirectoryBlob {
                 Some((piece, next))
             }
         });
-        Ok(RangeBody {
-            pieces: pieces.boxed(),
-            checksum: None,
-        })
+        Ok(RangeBody { pieces: pieces.boxed(), checksum: None })
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
@@ -192,9 +165,7 @@ impl Blob for DirectoryBlob {
             _ => Held::Nothing,
         };
         if held == Held::Nothing {
-            file.set_len(0)
-                .and_then(|()| file.set_len(request.total_bytes))
-                .map_err(|error| failed(&error))?;
+            file.set_len(0).and_then(|()| file.set_len(request.total_bytes)).map_err(|error| failed(&error))?;
             sync_directory(&partial).map_err(|error| failed(&error))?;
         }
         let upload = DirectoryUpload {
@@ -217,10 +188,7 @@ impl Blob for DirectoryBlob {
             std::fs::rename(&partial, &target)?;
             sync_directory(&target)
         };
-        blocking(work)
-            .await
-            .and_then(|result| result)
-            .map_err(|error| self.error("write", &error))
+        blocking(work).await.and_then(|result| result).map_err(|error| self.error("write", &error))
     }
 }
 
@@ -236,11 +204,7 @@ struct DirectoryUpload {
 fn write_all(file: &File, bytes: &[u8], offset: u64, dontcache_works: &AtomicBool) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
-        let flags = if dontcache_works.load(Ordering::Relaxed) {
-            DONTCACHE
-        } else {
-            ReadWriteFlags::empty()
-        };
+        let flags = if dontcache_works.load(Ordering::Relaxed) { DONTCACHE } else { ReadWriteFlags::empty() };
         match rustix::io::pwritev2(file, &[IoSlice::new(&bytes[done..])], offset + done as u64, flags) {
             Ok(count) => done += count,
             Err(Errno::INTR) => {}
@@ -256,21 +220,14 @@ fn write_all(file: &File, bytes: &[u8], offset: u64, dontcache_works: &AtomicBoo
 #[async_trait]
 impl Upload for DirectoryUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits {
-            content_named: false,
-            durable_when_acknowledged: false,
-            checks_arrival: false,
-            concurrency: 4,
-        }
+        UploadTraits { content_named: false, durable_when_acknowledged: false, checks_arrival: false, concurrency: 4 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
         let (file, works) = (self.file.clone(), self.dontcache_works.clone());
         let (bytes, offset) = (chunk.bytes.clone(), chunk.range.offset);
         let written = blocking(move || write_all(&file, &bytes, offset, &works)).await;
-        written
-            .and_then(|result| result)
-            .map_err(|error| error_at(&self.partial, "write", &error))
+        written.and_then(|result| result).map_err(|error| error_at(&self.partial, "write", &error))
     }
 
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
@@ -291,18 +248,13 @@ impl Upload for DirectoryUpload {
                 other => other.map_err(io::Error::from),
             }
         });
-        cleared
-            .await
-            .and_then(|result| result)
-            .map_err(|error| error_at(&self.partial, "clear a part of", &error))
+        cleared.await.and_then(|result| result).map_err(|error| error_at(&self.partial, "clear a part of", &error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
         let file = self.file.clone();
         let synced = blocking(move || file.sync_data()).await;
-        synced
-            .and_then(|result| result)
-            .map_err(|error| error_at(&self.partial, "sync", &error))
+        synced.and_then(|result| result).map_err(|error| error_at(&self.partial, "sync", &error))
     }
 
     async fn held(&self) -> Result<Held, BlobError> {
@@ -311,11 +263,7 @@ impl Upload for DirectoryUpload {
 
     async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
         let (file, partial, target) = (self.file.clone(), self.partial.clone(), self.path.clone());
-        let flags = if self.overwrite {
-            RenameFlags::empty()
-        } else {
-            RenameFlags::NOREPLACE
-        };
+        let flags = if self.overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let work = move || {
             file.sync_all()?;
             // Whoever reads it next, to verify it, shall read the disk.
@@ -328,18 +276,12 @@ impl Upload for DirectoryUpload {
             sync_directory(&target)
         };
         let committed = blocking(work).await;
-        committed
-            .and_then(|result| result)
-            .map_err(|error| error_at(&self.path, "finish", &error))
+        committed.and_then(|result| result).map_err(|error| error_at(&self.path, "finish", &error))
     }
 
     fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
         let bytes = std::fs::metadata(&self.partial).map_or(0, |metadata| metadata.blocks() * 512);
         let description = format!("the file `{}`, which a resume goes on with", self.partial.display());
-        Some(Residue {
-            description,
-            bytes,
-            lives_days: None,
-        })
+        Some(Residue { description, bytes, lives_days: None })
     }
 }

@@ -63,13 +63,7 @@ pub struct BlobError {
 impl BlobError {
     /// An error without the server's wish to wait.
     pub fn new(kind: BlobErrorKind, operation: &'static str, address: impl Into<String>, message: impl Into<String>) -> Self {
-        BlobError {
-            kind,
-            operation,
-            address: address.into(),
-            message: message.into(),
-            retry_after: None,
-        }
+        BlobError { kind, operation, address: address.into(), message: message.into(), retry_after: None }
     }
 
     /// Whether the same request may succeed later.

@@ -51,11 +51,7 @@ pub struct MemoryBlob {
 impl MemoryBlob {
     /// A blob of a new, empty store.
     pub fn new(name: &str) -> Self {
-        MemoryBlob {
-            name: name.to_owned(),
-            state: Arc::default(),
-            behaviour: Arc::default(),
-        }
+        MemoryBlob { name: name.to_owned(), state: Arc::default(), behaviour: Arc::default() }
     }
 
     /// The committed bytes, if the blob exists.
@@ -73,31 +69,15 @@ impl MemoryBlob {
     }
 
     fn held_now(&self) -> Held {
-        let blocks = self
-            .state()
-            .blocks
-            .iter()
-            .map(|(digest, bytes)| (*digest, bytes.len() as u64))
-            .collect::<HashMap<_, _>>();
-        if blocks.is_empty() {
-            Held::Nothing
-        } else {
-            Held::Blocks(blocks)
-        }
+        let blocks = self.state().blocks.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect::<HashMap<_, _>>();
+        if blocks.is_empty() { Held::Nothing } else { Held::Blocks(blocks) }
     }
 
     fn failure(&self) -> Option<BlobError> {
         let take = |left: u64| left.checked_sub(1);
-        self.behaviour
-            .failures_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
-            .ok()?;
+        self.behaviour.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
         let is_final = self.behaviour.failures_are_final.load(Ordering::SeqCst);
-        let kind = if is_final {
-            BlobErrorKind::Denied
-        } else {
-            BlobErrorKind::ServerFault
-        };
+        let kind = if is_final { BlobErrorKind::Denied } else { BlobErrorKind::ServerFault };
         Some(BlobError::new(kind, "send a chunk to", self.address(), "it was told to fail"))
     }
 }
@@ -109,19 +89,11 @@ impl Blob for MemoryBlob {
     }
 
     fn limits(&self) -> ChunkLimits {
-        ChunkLimits {
-            chunks_max: 50_000,
-            chunk_bytes_max: 1 << 30,
-            chunk_bytes_multiple: 1,
-            blob_bytes_max: 1 << 40,
-        }
+        ChunkLimits { chunks_max: 50_000, chunk_bytes_max: 1 << 30, chunk_bytes_multiple: 1, blob_bytes_max: 1 << 40 }
     }
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
-        Arc::new(MemoryBlob {
-            name: format!("{}{suffix}", self.name),
-            ..self.clone()
-        })
+        Arc::new(MemoryBlob { name: format!("{}{suffix}", self.name), ..self.clone() })
     }
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
@@ -136,24 +108,12 @@ impl Blob for MemoryBlob {
 
     async fn read(&self, range: ByteRange, _version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
         let missing = || BlobError::new(BlobErrorKind::NotFound, "read", self.address(), "it is not there");
-        let piece = self
-            .content()
-            .ok_or_else(missing)?
-            .slice(range.offset as usize..range.end() as usize);
-        Ok(RangeBody {
-            pieces: futures::stream::iter([Ok(piece)]).boxed(),
-            checksum: None,
-        })
+        let piece = self.content().ok_or_else(missing)?.slice(range.offset as usize..range.end() as usize);
+        Ok(RangeBody { pieces: futures::stream::iter([Ok(piece)]).boxed(), checksum: None })
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
-        Ok((
-            Arc::new(MemoryUpload {
-                blob: self.clone(),
-                transfer_id: request.transfer_id.clone(),
-            }),
-            self.held_now(),
-        ))
+        Ok((Arc::new(MemoryUpload { blob: self.clone(), transfer_id: request.transfer_id.clone() }), self.held_now()))
     }
 
     async fn put_file(&self, path: &Path) -> Result<(), BlobError> {
@@ -172,12 +132,7 @@ struct MemoryUpload {
 #[async_trait]
 impl Upload for MemoryUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits {
-            content_named: true,
-            durable_when_acknowledged: true,
-            checks_arrival: true,
-            concurrency: 4,
-        }
+        UploadTraits { content_named: true, durable_when_acknowledged: true, checks_arrival: true, concurrency: 4 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -188,10 +143,7 @@ impl Upload for MemoryUpload {
             return Err(error);
         }
         behaviour.puts_landed.fetch_add(1, Ordering::SeqCst);
-        self.blob
-            .state()
-            .blocks
-            .insert(chunk.digest, Bytes::copy_from_slice(&chunk.bytes));
+        self.blob.state().blocks.insert(chunk.digest, Bytes::copy_from_slice(&chunk.bytes));
         Ok(())
     }
 
@@ -214,18 +166,12 @@ impl Upload for MemoryUpload {
             let missing = || BlobError::new(BlobErrorKind::Other, "commit", self.blob.address(), "a block is missing");
             whole.extend_from_slice(state.blocks.get(digest).ok_or_else(missing)?);
         }
-        state
-            .blobs
-            .insert(self.blob.name.clone(), (whole.into(), self.transfer_id.clone()));
+        state.blobs.insert(self.blob.name.clone(), (whole.into(), self.transfer_id.clone()));
         state.blocks.clear();
         Ok(())
     }
 
     fn residue(&self, landed_bytes: u64) -> Option<Residue> {
-        Some(Residue {
-            description: "blocks in memory".into(),
-            bytes: landed_bytes,
-            lives_days: None,
-        })
+        Some(Residue { description: "blocks in memory".into(), bytes: landed_bytes, lives_days: None })
     }
 }

@@ -47,14 +47,8 @@ impl RetryPolicy {
         }
         let doublings = attempt.saturating_sub(1).min(16);
         let full = self.first_delay.saturating_mul(1 << doublings).min(self.delay_max);
-        let delay = full
-            .mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
-            .max(error.retry_after.unwrap_or_default());
-        if elapsed + delay > self.budget {
-            Retry::GiveUp
-        } else {
-            Retry::After(delay)
-        }
+        let delay = full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(error.retry_after.unwrap_or_default());
+        if elapsed + delay > self.budget { Retry::GiveUp } else { Retry::After(delay) }
     }
 }
 
@@ -73,12 +67,7 @@ mod tests {
 
     #[test]
     fn final_errors_are_never_retried() {
-        for kind in [
-            BlobErrorKind::Denied,
-            BlobErrorKind::NotFound,
-            BlobErrorKind::NoSpace,
-            BlobErrorKind::Other,
-        ] {
+        for kind in [BlobErrorKind::Denied, BlobErrorKind::NotFound, BlobErrorKind::NoSpace, BlobErrorKind::Other] {
             assert_eq!(decide(1, kind, 0), Retry::GiveUp);
         }
     }
@@ -92,28 +81,16 @@ mod tests {
 
     #[test]
     fn the_budget_is_never_exceeded() {
-        assert_eq!(
-            decide(9, BlobErrorKind::Transport, 104),
-            Retry::After(Duration::from_secs(16))
-        );
+        assert_eq!(decide(9, BlobErrorKind::Transport, 104), Retry::After(Duration::from_secs(16)));
         assert_eq!(decide(9, BlobErrorKind::Transport, 105), Retry::GiveUp);
     }
 
     #[test]
     fn the_servers_wish_counts() {
-        let throttled = BlobError {
-            retry_after: Some(Duration::from_secs(7)),
-            ..error(BlobErrorKind::Throttled)
-        };
+        let throttled = BlobError { retry_after: Some(Duration::from_secs(7)), ..error(BlobErrorKind::Throttled) };
         let policy = RetryPolicy::default();
-        assert_eq!(
-            policy.decide(1, &throttled, Duration::ZERO, 0.0),
-            Retry::After(Duration::from_secs(7))
-        );
-        let hours = BlobError {
-            retry_after: Some(Duration::from_secs(7200)),
-            ..throttled
-        };
+        assert_eq!(policy.decide(1, &throttled, Duration::ZERO, 0.0), Retry::After(Duration::from_secs(7)));
+        let hours = BlobError { retry_after: Some(Duration::from_secs(7200)), ..throttled };
         assert_eq!(policy.decide(1, &hours, Duration::ZERO, 0.0), Retry::GiveUp);
     }
 }

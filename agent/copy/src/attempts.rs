@@ -89,45 +89,27 @@ impl Attempts {
                 }
             }
         }
-        Err(Failed {
-            error: CopyError::Internal("the attempts"),
-            gave_up_for_stop: false,
-            is_ambiguous: true,
-        })
+        Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, is_ambiguous: true })
     }
 
     /// The same with less patience, for a store that nobody has reached yet.
     pub(crate) fn for_first_contact(&self) -> Self {
         let budget = self.policy.budget.min(crate::limits::FIRST_CONTACT_BUDGET);
-        Attempts {
-            policy: RetryPolicy { budget, ..self.policy },
-            ..self.clone()
-        }
+        Attempts { policy: RetryPolicy { budget, ..self.policy }, ..self.clone() }
     }
 }
 
 /// Whether the store may have done what it did not confirm.
 fn leaves_doubt(kind: BlobErrorKind) -> bool {
-    matches!(
-        kind,
-        BlobErrorKind::TimedOut | BlobErrorKind::Transport | BlobErrorKind::ServerFault
-    )
+    matches!(kind, BlobErrorKind::TimedOut | BlobErrorKind::Transport | BlobErrorKind::ServerFault)
 }
 
 fn failed(error: BlobError, attempts: u32, elapsed: Duration, is_ambiguous: bool, gave_up_for_stop: bool) -> Failed {
     let error = match attempts {
         1 => CopyError::Store(error),
-        attempts => CopyError::StoreGaveUp {
-            error,
-            attempts,
-            seconds: elapsed.as_secs_f64(),
-        },
+        attempts => CopyError::StoreGaveUp { error, attempts, seconds: elapsed.as_secs_f64() },
     };
-    Failed {
-        error,
-        gave_up_for_stop,
-        is_ambiguous,
-    }
+    Failed { error, gave_up_for_stop, is_ambiguous }
 }
 
 #[cfg(test)]
@@ -138,11 +120,7 @@ mod tests {
 
     fn attempts(budget: Duration) -> Attempts {
         Attempts {
-            policy: RetryPolicy {
-                first_delay: Duration::from_millis(1),
-                delay_max: Duration::from_millis(2),
-                budget,
-            },
+            policy: RetryPolicy { first_delay: Duration::from_millis(1), delay_max: Duration::from_millis(2), budget },
             request_timeout: Duration::from_millis(50),
             stop: Stop::new(),
             counters: Arc::default(),
@@ -161,13 +139,7 @@ mod tests {
         let result = patient.run("test", 0, || {
             tries.set(tries.get() + 1);
             let try_number = tries.get();
-            async move {
-                if try_number < 4 {
-                    Err(error(BlobErrorKind::ServerFault))
-                } else {
-                    Ok(try_number)
-                }
-            }
+            async move { if try_number < 4 { Err(error(BlobErrorKind::ServerFault)) } else { Ok(try_number) } }
         });
         assert_eq!(result.await.unwrap(), (4, 4));
         tries.set(0);
@@ -176,14 +148,7 @@ mod tests {
             tries.set(tries.get() + 1);
             async { Err::<(), _>(error(BlobErrorKind::Denied)) }
         });
-        assert!(matches!(
-            result.await.unwrap_err(),
-            Failed {
-                error: CopyError::Store(_),
-                is_ambiguous: false,
-                ..
-            }
-        ));
+        assert!(matches!(result.await.unwrap_err(), Failed { error: CopyError::Store(_), is_ambiguous: false, .. }));
         assert_eq!(tries.get(), 1);
     }
 
@@ -193,10 +158,7 @@ mod tests {
         let result = patient.run("test", 0, std::future::pending::<Result<(), BlobError>>);
         let failed = result.await.unwrap_err();
         assert!(failed.is_ambiguous && !failed.gave_up_for_stop);
-        assert!(
-            matches!(failed.error, CopyError::StoreGaveUp { attempts: 2..=4, .. }),
-            "{failed:?}"
-        );
+        assert!(matches!(failed.error, CopyError::StoreGaveUp { attempts: 2..=4, .. }), "{failed:?}");
     }
 
     #[tokio::test]
@@ -205,10 +167,7 @@ mod tests {
         patient.policy.first_delay = Duration::from_secs(30);
         patient.policy.delay_max = Duration::from_secs(30);
         patient.stop.request_stop(StopReason::Interrupted);
-        let failed = patient
-            .run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Throttled)) })
-            .await
-            .unwrap_err();
+        let failed = patient.run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Throttled)) }).await.unwrap_err();
         assert!(failed.gave_up_for_stop);
         assert_eq!(patient.run("test", 0, || async { Ok(1) }).await.unwrap(), (1, 1));
     }

@@ -50,11 +50,7 @@ pub(crate) struct HashedChunk {
 
 impl HashedChunk {
     pub(crate) fn content(&self) -> ChunkContent {
-        if self.bytes.is_some() {
-            ChunkContent::Data(self.digest)
-        } else {
-            ChunkContent::Zero
-        }
+        if self.bytes.is_some() { ChunkContent::Data(self.digest) } else { ChunkContent::Zero }
     }
 }
 
@@ -106,18 +102,7 @@ impl LandedChunk {
         unreadable: Vec<ByteRange>,
         held: Held,
     ) -> Self {
-        let record = ChunkRecord {
-            range: place.range,
-            content,
-            state,
-            attempts,
-            unreadable,
-        };
-        LandedChunk {
-            record,
-            index: place.index,
-            acknowledged_at: Instant::now(),
-            _held: held,
-        }
+        let record = ChunkRecord { range: place.range, content, state, attempts, unreadable };
+        LandedChunk { record, index: place.index, acknowledged_at: Instant::now(), _held: held }
     }
 }

@@ -85,10 +85,7 @@ impl CopyError {
             CopyError::Drive(error) if error.is_refusal() => Outcome::Refused,
             CopyError::Drive(DriveError::Profile { .. } | DriveError::NotADrive { .. }) => Outcome::Failed,
             CopyError::Drive(_) => Outcome::DriveFailed,
-            CopyError::Store(BlobError {
-                kind: BlobErrorKind::AlreadyExists,
-                ..
-            }) => Outcome::Refused,
+            CopyError::Store(BlobError { kind: BlobErrorKind::AlreadyExists, .. }) => Outcome::Refused,
             CopyError::Store(_) | CopyError::StoreGaveUp { .. } => Outcome::StoreFailed,
             CopyError::Mismatch(_) => Outcome::Mismatch,
             CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Internal(_) => Outcome::Failed,

@@ -94,12 +94,7 @@ impl Export {
         link: Link,
     ) -> Result<Self, CopyError> {
         let attempts = attempts(&options, &link);
-        let facts = attempts
-            .for_first_contact()
-            .run("look at", 0, || blob.head())
-            .await
-            .map_err(|failed| failed.error)?
-            .0;
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
         let facts = facts.ok_or_else(|| not_found(&*blob))?;
         if facts.is_incomplete {
             return Err(CopyError::Refused(format!(
@@ -208,9 +203,7 @@ impl Export {
             let _ = recorded.send(recorder.run(record_input));
         })?;
 
-        let fetching = self
-            .fetch_stage(pool)
-            .run(self.next_chunk(geometry), self.concurrency(), fetch_output);
+        let fetching = self.fetch_stage(pool).run(self.next_chunk(geometry), self.concurrency(), fetch_output);
         let draining = enforce_drain_timeout(&self.options, &self.link);
         let ending = async {
             fetching.await;
@@ -268,12 +261,7 @@ impl Export {
         Box::new(move |place| {
             let mut buffer = AlignedBuffer::new(place.range.length as usize);
             let length = place.range.length as usize;
-            let fetch = Fetch {
-                blob: &*blob,
-                version: &version,
-                checked: false,
-                silence_max,
-            };
+            let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max };
             let fetched = runtime.block_on(fetch.fill(place.range, &mut buffer[..length]));
             fetched.ok().map(|_| Bytes::from_owner(buffer).slice(..length))
         })
@@ -286,9 +274,7 @@ impl Export {
         output: Sender<CheckedChunk>,
     ) -> Result<(), CopyError> {
         let failure = self.failure.clone();
-        threads::spawn("hash", threads::hash_threads(), move |_| {
-            failure.check(write.run_check(&input, &output))
-        })?;
+        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(write.run_check(&input, &output)))?;
         Ok(())
     }
 
@@ -299,9 +285,7 @@ impl Export {
         output: mpsc::Sender<LandedChunk>,
     ) -> Result<(), CopyError> {
         let failure = self.failure.clone();
-        threads::spawn("write", self.drive.preferred_readers(), move |_| {
-            failure.check(write.run_write(&input, &output))
-        })?;
+        threads::spawn("write", self.drive.preferred_readers(), move |_| failure.check(write.run_write(&input, &output)))?;
         Ok(())
     }
 
@@ -322,20 +306,9 @@ impl Export {
         });
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
-        let workers = [
-            self.concurrency().now(),
-            threads::hash_threads(),
-            1,
-            self.drive.preferred_readers(),
-        ];
-        let mut result = finish::result(
-            Outcome::Complete,
-            &self.header,
-            self.identity.clone(),
-            &self.table,
-            &self.link,
-            workers,
-        )?;
+        let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
+        let mut result =
+            finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
         result.evidence = evidence;
         result.checked_against_manifest = Some(self.manifest.is_some());
         result.bytes_cleared = self.bytes_cleared;
@@ -347,10 +320,7 @@ impl Export {
                 result.manifest = manifest;
             }
             _ => {
-                result.outcome = error
-                    .as_ref()
-                    .map_or(Some(Outcome::Cancelled), CopyError::outcome)
-                    .unwrap_or(Outcome::Failed);
+                result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
                 let residue = |landed| residue(&self.identity, landed);
                 result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
             }
@@ -396,11 +366,7 @@ impl Export {
     /// came first.
     async fn clear_behind(&mut self) -> Result<bool, CopyError> {
         let size = self.drive.size_bytes();
-        let start = self
-            .header
-            .total_bytes
-            .next_multiple_of(self.drive.sector_size_bytes())
-            .min(size);
+        let start = self.header.total_bytes.next_multiple_of(self.drive.sector_size_bytes()).min(size);
         if self.drive.target_content() == TargetContent::KnownZero {
             return Ok(true);
         }
@@ -449,10 +415,7 @@ impl Export {
                 drive.read_at(&mut buffer[..range.length as usize], range.offset)?;
                 Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
             });
-            let piece = StreamPiece {
-                place: Place { index, range },
-                body: Body::Bytes(bytes.await?),
-            };
+            let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
             output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
         }
         drop(output);
@@ -465,11 +428,7 @@ fn count_recorded(table: &ChunkTable, link: &Link) -> Result<(), CopyError> {
     for entry in table.entries() {
         let (_, range, entry) = entry.map_err(|source| state_error("read the table of", Path::new("the transfer"), source))?;
         if let Some((_, state, _)) = entry.landed {
-            let state = if state == ChunkState::Sent {
-                ChunkState::Reused
-            } else {
-                state
-            };
+            let state = if state == ChunkState::Sent { ChunkState::Reused } else { state };
             link.counters.add_recorded(state, range.length, 0);
         }
     }
@@ -478,11 +437,7 @@ fn count_recorded(table: &ChunkTable, link: &Link) -> Result<(), CopyError> {
 
 fn residue(identity: &DriveIdentity, landed: u64) -> Option<Residue> {
     let description = format!("what was written to `{}`, which a resume goes on with", identity.path);
-    (landed > 0).then_some(Residue {
-        description,
-        bytes: landed,
-        lives_days: None,
-    })
+    (landed > 0).then_some(Residue { description, bytes: landed, lives_days: None })
 }
 
 /// Gets and checks the manifest beside the blob; `None` where there is none.
@@ -518,12 +473,7 @@ pub(crate) async fn download(
     folder: &Path,
 ) -> Result<Option<NamedTempFile>, CopyError> {
     const PIECE_BYTES: u64 = 4 << 20;
-    let Some(facts) = attempts
-        .run("look at", 0, || blob.head())
-        .await
-        .map_err(|failed| failed.error)?
-        .0
-    else {
+    let Some(facts) = attempts.run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0 else {
         return Ok(None);
     };
     let failed = |source| state_error("write", folder, source);
@@ -533,12 +483,7 @@ pub(crate) async fn download(
         let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
         let fetched = attempts.run_self_timed(|| async {
             let mut piece = vec![0; range.length as usize];
-            let fetch = Fetch {
-                blob,
-                version: &facts.version,
-                checked: false,
-                silence_max: options.request_timeout,
-            };
+            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
             fetch.fill(range, &mut piece).await.map(|_| piece)
         });
         let (piece, _) = fetched.await.map_err(|failed| failed.error)?;
@@ -557,12 +502,7 @@ fn plan_chunks(
     blob: &dyn Blob,
 ) -> Result<ChunkGeometry, CopyError> {
     let Some(manifest) = manifest else {
-        return chunk_size(
-            options.chunk_size,
-            facts.size_bytes,
-            drive.sector_size_bytes(),
-            &blob.limits(),
-        );
+        return chunk_size(options.chunk_size, facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
     };
     let stated = ByteSize(manifest.geometry.chunk_size_bytes());
     if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
@@ -570,11 +510,7 @@ fn plan_chunks(
             "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
         )));
     }
-    Ok(ChunkGeometry::for_drive(
-        facts.size_bytes,
-        stated.0,
-        drive.sector_size_bytes(),
-    )?)
+    Ok(ChunkGeometry::for_drive(facts.size_bytes, stated.0, drive.sector_size_bytes())?)
 }
 
 /// Refuses to go on with another drive, or with another version of the blob.

@@ -14,10 +14,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(stop: Stop) -> Self {
-        Failure {
-            stop,
-            first: Arc::default(),
-        }
+        Failure { stop, first: Arc::default() }
     }
 
     /// Reports a failure; the first one stays. The rest of the transfer drains.

@@ -33,42 +33,28 @@ impl Fetch<'_> {
 
     async fn fill_piece(&self, range: ByteRange, buffer: &mut [u8]) -> Result<bool, BlobError> {
         let error = |kind, message: String| BlobError::new(kind, "read", self.blob.address(), message);
-        let silent = || {
-            error(
-                BlobErrorKind::TimedOut,
-                format!("no bytes came for {} s", self.silence_max.as_secs_f64()),
-            )
-        };
+        let silent = || error(BlobErrorKind::TimedOut, format!("no bytes came for {} s", self.silence_max.as_secs_f64()));
         let begun = tokio::time::timeout(self.silence_max, self.blob.read(range, self.version, self.checked)).await;
         let mut body = begun.map_err(|_| silent())??;
         let mut filled = 0;
         loop {
-            let next = tokio::time::timeout(self.silence_max, body.pieces.next())
-                .await
-                .map_err(|_| silent())?;
+            let next = tokio::time::timeout(self.silence_max, body.pieces.next()).await.map_err(|_| silent())?;
             let Some(piece) = next else { break };
             let piece = piece?;
             let Some(target) = buffer.get_mut(filled..filled + piece.len()) else {
-                return Err(error(
-                    BlobErrorKind::Corrupted,
-                    format!("more than the {} bytes asked for came", range.length),
-                ));
+                return Err(error(BlobErrorKind::Corrupted, format!("more than the {} bytes asked for came", range.length)));
             };
             target.copy_from_slice(&piece);
             filled += piece.len();
         }
         if filled < buffer.len() {
             // The rest of a range that a server cut short comes with the next attempt.
-            return Err(error(
-                BlobErrorKind::Transport,
-                format!("{filled} of {} bytes came", range.length),
-            ));
+            return Err(error(BlobErrorKind::Transport, format!("{filled} of {} bytes came", range.length)));
         }
         match body.checksum {
-            Some(checksum) if !checksum.fits(buffer) => Err(error(
-                BlobErrorKind::Corrupted,
-                format!("{range} arrived with another checksum than it was sent with"),
-            )),
+            Some(checksum) if !checksum.fits(buffer) => {
+                Err(error(BlobErrorKind::Corrupted, format!("{range} arrived with another checksum than it was sent with")))
+            }
             checksum => Ok(checksum.is_some()),
         }
     }

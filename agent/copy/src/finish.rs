@@ -79,11 +79,7 @@ pub(crate) fn manifest_file(
         for (index, range) in table.geometry().chunks() {
             let Some(record) = table.record(index)? else { continue };
             footer.chunks += 1;
-            footer.bytes_zero += if record.content == ChunkContent::Zero {
-                range.length
-            } else {
-                0
-            };
+            footer.bytes_zero += if record.content == ChunkContent::Zero { range.length } else { 0 };
             put(Line::Chunk(record))?;
         }
         put(Line::End(footer))
@@ -95,10 +91,7 @@ pub(crate) fn manifest_file(
 
 /// Copies a manifest to where the user wants it, whole or not at all.
 pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
-    let folder = to
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let copy = || {
         let permissions = std::fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
@@ -106,9 +99,7 @@ pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
         file.as_file().sync_all()?;
         file.persist(to).map_err(|error| error.error)
     };
-    copy()
-        .map(|_| ())
-        .map_err(|source| state_error("write the manifest", to, source))
+    copy().map(|_| ()).map_err(|source| state_error("write the manifest", to, source))
 }
 
 /// The receipt: each byte in exactly one class.
@@ -156,10 +147,7 @@ pub(crate) fn result(
         outcome,
         direction: header.direction,
         // The samples are for the journal; nobody reads them here.
-        drive: Some(DriveIdentity {
-            content_sample: None,
-            ..drive
-        }),
+        drive: Some(DriveIdentity { content_sample: None, ..drive }),
         blob: header.blob.clone(),
         bytes_total: header.total_bytes,
         bytes_sent,

@@ -94,23 +94,13 @@ impl Import {
     ) -> Result<Self, CopyError> {
         let attempts = attempts(&options, &link);
         // What can be refused without touching anything is refused first.
-        let planned = chunk_size(
-            options.chunk_size,
-            drive.size_bytes(),
-            drive.sector_size_bytes(),
-            &blob.limits(),
-        )?;
+        let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
         let identity = with_drive(&drive, &options, &link, identify).await?;
         if identity.size == 0 {
             link.warn(format!("the drive `{}` is empty: the blob will have 0 bytes", identity.path));
         }
-        let facts = attempts
-            .for_first_contact()
-            .run("look at", 0, || blob.head())
-            .await
-            .map_err(|failed| failed.error)?
-            .0;
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
         let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
         let recovered = recover(&mut journal, &options, &link)?;
         if let Some(recovered) = &recovered {
@@ -171,9 +161,7 @@ impl Import {
             is_committed,
         };
         if touched {
-            import
-                .link
-                .inform("the image was written to since: what had landed is read again and compared".to_owned());
+            import.link.inform("the image was written to since: what had landed is read again and compared".to_owned());
         }
         import.link.counters.set_total(geometry.total_bytes());
         if !is_committed {
@@ -191,11 +179,7 @@ impl Import {
             overwrite: self.options.overwrite,
             resume,
         };
-        let begun = self
-            .attempts
-            .for_first_contact()
-            .run("begin", 0, || self.blob.begin_upload(&request))
-            .await;
+        let begun = self.attempts.for_first_contact().run("begin", 0, || self.blob.begin_upload(&request)).await;
         let ((upload, held), _) = begun.map_err(|failed| failed.error)?;
         self.concurrency = self.options.concurrency.unwrap_or(upload.traits().concurrency);
         let landed_before = self.table.with(|table| Ok(table.landed()))?;
@@ -211,23 +195,16 @@ impl Import {
         self.upload = Some(upload);
         let landed = self.table.with(|table| Ok(table.landed()))?;
         if landed < landed_before {
-            self.link.warn(format!(
-                "the store lost {} of the chunks that had landed: they are sent again",
-                landed_before - landed
-            ));
+            self.link
+                .warn(format!("the store lost {} of the chunks that had landed: they are sent again", landed_before - landed));
         }
         let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
         if !resume || landed < landed_before {
             // A journal never says more than the store holds.
             journal.begin(&self.header)?;
             let table = &self.table;
-            let records = table.with(|table| {
-                table
-                    .geometry()
-                    .chunks()
-                    .map(|(index, _)| table.record(index))
-                    .collect::<Result<Vec<_>, _>>()
-            })?;
+            let records = table
+                .with(|table| table.geometry().chunks().map(|(index, _)| table.record(index)).collect::<Result<Vec<_>, _>>())?;
             journal.append(records.into_iter().flatten().map(Line::Chunk))?;
         }
         Ok(())
@@ -257,11 +234,7 @@ impl Import {
             for entry in table.entries() {
                 let (index, range, entry) = entry?;
                 let Some((_, state, _)) = entry.landed else { continue };
-                let state = if state == ChunkState::Sent {
-                    ChunkState::Reused
-                } else {
-                    state
-                };
+                let state = if state == ChunkState::Sent { ChunkState::Reused } else { state };
                 let unreadable = table.unreadable_of(index).iter().map(|range| range.length).sum();
                 self.link.counters.add_recorded(state, range.length, unreadable);
             }
@@ -399,14 +372,8 @@ impl Import {
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
         let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
-        let mut result = finish::result(
-            Outcome::Complete,
-            &self.header,
-            self.identity.clone(),
-            &self.table,
-            &self.link,
-            workers,
-        )?;
+        let mut result =
+            finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
         result.evidence = evidence;
         result.error = error.as_ref().map(ToString::to_string);
         match done {
@@ -419,10 +386,7 @@ impl Import {
                 }
             }
             _ => {
-                result.outcome = error
-                    .as_ref()
-                    .map_or(Some(Outcome::Cancelled), CopyError::outcome)
-                    .unwrap_or(Outcome::Failed);
+                result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
                 let residue = |landed| self.upload.as_ref().and_then(|upload| upload.residue(landed));
                 result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
             }
@@ -437,10 +401,7 @@ impl Import {
             return Err(CopyError::Internal("the pipeline"));
         }
         if self.drive.was_modified()? {
-            self.link.warn(format!(
-                "`{}` was written to while it was read: the blob may hold a mixture",
-                self.identity.path
-            ));
+            self.link.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
         }
         let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
         let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
@@ -472,17 +433,9 @@ impl Import {
 
     /// Reads the whole blob again and compares it with what was read from the drive.
     async fn read_back(&self) -> Result<(), CopyError> {
-        let facts = self
-            .attempts
-            .run("look at", 0, || self.blob.head())
-            .await
-            .map_err(|failed| failed.error)?
-            .0;
+        let facts = self.attempts.run("look at", 0, || self.blob.head()).await.map_err(|failed| failed.error)?.0;
         let version = facts.map(|facts| facts.version).unwrap_or_default();
-        let side = Side::Blob {
-            blob: self.blob.clone(),
-            version,
-        };
+        let side = Side::Blob { blob: self.blob.clone(), version };
         let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
         match differences.first() {
             None => Ok(()),

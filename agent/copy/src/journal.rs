@@ -46,14 +46,10 @@ impl Journal {
         let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|source| state_error("open", &path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Journal {
-                path,
-                file,
-                buffer: Vec::new(),
-            }),
-            Err(TryLockError::WouldBlock) => Err(CopyError::Refused(format!(
-                "another transfer of `{what}` is under way: wait for it, or cancel it first"
-            ))),
+            Ok(()) => Ok(Journal { path, file, buffer: Vec::new() }),
+            Err(TryLockError::WouldBlock) => {
+                Err(CopyError::Refused(format!("another transfer of `{what}` is under way: wait for it, or cancel it first")))
+            }
             Err(TryLockError::Error(source)) => Err(state_error("lock", &path, source)),
         }
     }
@@ -64,10 +60,7 @@ impl Journal {
 
     /// Reads what an earlier run left, and cuts off a torn last line. `None` where there is nothing.
     pub(crate) fn recover(&mut self) -> Result<Option<Recovered>, CopyError> {
-        let unusable = |error| CopyError::Journal {
-            path: self.path.clone(),
-            error,
-        };
+        let unusable = |error| CopyError::Journal { path: self.path.clone(), error };
         let failed = |source| state_error("read", &self.path, source);
         self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
         let Some(mut replay) = JournalReplay::new(BufReader::new(&self.file)).map_err(unusable)? else {
@@ -87,11 +80,7 @@ impl Journal {
         drop(replay);
         self.file.set_len(end).map_err(failed)?;
         self.file.seek(SeekFrom::Start(end)).map_err(failed)?;
-        Ok(Some(Recovered {
-            header,
-            table,
-            commit_begun,
-        }))
+        Ok(Some(Recovered { header, table, commit_begun }))
     }
 
     /// Forgets everything and begins anew with this header.
@@ -122,9 +111,5 @@ impl Journal {
 }
 
 pub(crate) fn state_error(operation: &'static str, path: &Path, source: io::Error) -> CopyError {
-    CopyError::State {
-        operation,
-        path: path.to_owned(),
-        source,
-    }
+    CopyError::State { operation, path: path.to_owned(), source }
 }

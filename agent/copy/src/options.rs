@@ -106,11 +106,7 @@ pub struct Link {
 impl Link {
     /// A link whose notices go to `notify`.
     pub fn new(stop: Stop, notify: impl Fn(Notice) + Send + Sync + 'static) -> Self {
-        Link {
-            stop,
-            counters: Arc::default(),
-            notify: Arc::new(notify),
-        }
+        Link { stop, counters: Arc::default(), notify: Arc::new(notify) }
     }
 
     pub(crate) fn warn(&self, text: String) {

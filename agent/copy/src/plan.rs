@@ -32,19 +32,11 @@ pub(crate) fn chunk_size(
     // What was asked for is checked as it stands, before it is raised.
     ChunkGeometry::for_drive(0, wished, step)?;
     let needed = total_bytes.div_ceil(limits.chunks_max).next_multiple_of(step.max(MIB));
-    let size = if wished.saturating_mul(limits.chunks_max) >= total_bytes {
-        wished
-    } else {
-        needed
-    };
+    let size = if wished.saturating_mul(limits.chunks_max) >= total_bytes { wished } else { needed };
     if size > limits.chunk_bytes_max || total_bytes > limits.blob_bytes_max {
-        let most = limits
-            .blob_bytes_max
-            .min(limits.chunk_bytes_max.saturating_mul(limits.chunks_max));
+        let most = limits.blob_bytes_max.min(limits.chunk_bytes_max.saturating_mul(limits.chunks_max));
         let (drive, store) = (ByteSize(total_bytes), ByteSize(most));
-        return Err(CopyError::Refused(format!(
-            "the drive has {drive}, and a blob of this kind takes at most {store}"
-        )));
+        return Err(CopyError::Refused(format!("the drive has {drive}, and a blob of this kind takes at most {store}")));
     }
     Ok(ChunkGeometry::for_drive(total_bytes, size, step)?)
 }
@@ -82,12 +74,7 @@ pub(crate) struct ReadPlan {
 
 impl ReadPlan {
     pub(crate) fn new(geometry: ChunkGeometry, table: SharedTable, with_recorded: bool) -> Self {
-        ReadPlan {
-            geometry,
-            table,
-            next: 0,
-            with_recorded,
-        }
+        ReadPlan { geometry, table, next: 0, with_recorded }
     }
 
     /// The next chunk; `None` when there is none left.
@@ -141,10 +128,7 @@ mod tests {
         let geometry = |chunk| ChunkGeometry::new(1 << 44, chunk).unwrap();
         let plan = memory_plan(Some(ByteSize(64 * MIB)), geometry(8 * MIB)).unwrap();
         assert_eq!((plan.buffers, plan.batch_bytes), (8, 16 * MIB));
-        assert!(matches!(
-            memory_plan(Some(ByteSize(8 * MIB - 1)), geometry(8 * MIB)),
-            Err(CopyError::Usage(_))
-        ));
+        assert!(matches!(memory_plan(Some(ByteSize(8 * MIB - 1)), geometry(8 * MIB)), Err(CopyError::Usage(_))));
         assert_eq!(memory_plan(Some(ByteSize(8 * MIB)), geometry(8 * MIB)).unwrap().buffers, 1);
         assert_eq!(memory_plan(None, geometry(512 * MIB)).unwrap().buffers, 4);
         assert_eq!(memory_plan(None, ChunkGeometry::new(100, 512).unwrap()).unwrap().buffers, 1);

@@ -34,16 +34,8 @@ impl BufferPool {
     pub(crate) fn new(buffers: usize, buffer_bytes: usize) -> Self {
         let (free, taken_back) = bounded(buffers);
         let permits = Arc::new(Semaphore::new(buffers));
-        let shared = Shared {
-            buffer_bytes,
-            free,
-            taken_back,
-            permits,
-            allocated: AtomicUsize::new(0),
-        };
-        BufferPool {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { buffer_bytes, free, taken_back, permits, allocated: AtomicUsize::new(0) };
+        BufferPool { shared: Arc::new(shared) }
     }
 
     /// Waits for a buffer on a plain thread; `None` when a stop was asked for first.
@@ -76,11 +68,7 @@ impl BufferPool {
             self.shared.allocated.fetch_add(1, Ordering::Relaxed);
             AlignedBuffer::new(self.shared.buffer_bytes)
         });
-        PooledBuffer {
-            buffer: Some(buffer),
-            pool: self.clone(),
-            _permit: permit,
-        }
+        PooledBuffer { buffer: Some(buffer), pool: self.clone(), _permit: permit }
     }
 
     fn put_back(&self, buffer: AlignedBuffer) {

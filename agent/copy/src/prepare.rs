@@ -43,11 +43,7 @@ pub(crate) async fn with_drive<T: Send + 'static>(
         let _ = sender.send(work(&*owned));
     })?;
     let seconds = options.read_timeout.as_secs();
-    let timed_out = DriveError::TimedOut {
-        path,
-        range: ByteRange::new(0, size),
-        seconds,
-    };
+    let timed_out = DriveError::TimedOut { path, range: ByteRange::new(0, size), seconds };
     tokio::select! {
         biased;
         result = receiver => Ok(result.map_err(|_| CopyError::Internal("a thread at the drive"))??),

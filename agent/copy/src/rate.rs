@@ -13,10 +13,7 @@ pub(crate) struct RateLimit {
 
 impl RateLimit {
     pub(crate) fn new(rate: Option<ByteRate>) -> Self {
-        RateLimit {
-            rate,
-            next_free: Mutex::new(Instant::now()),
-        }
+        RateLimit { rate, next_free: Mutex::new(Instant::now()) }
     }
 
     /// Takes the right to move `bytes` and tells how long to wait until then. The first bytes go at
@@ -40,15 +37,9 @@ mod tests {
         let limit = RateLimit::new(Some(ByteRate { bytes_per_second: 1000 }));
         assert_eq!(limit.reserve(500), Duration::ZERO);
         let second = limit.reserve(1000);
-        assert!(
-            second > Duration::from_millis(400) && second <= Duration::from_millis(500),
-            "{second:?}"
-        );
+        assert!(second > Duration::from_millis(400) && second <= Duration::from_millis(500), "{second:?}");
         let third = limit.reserve(1);
-        assert!(
-            third > Duration::from_millis(1400) && third <= Duration::from_millis(1500),
-            "{third:?}"
-        );
+        assert!(third > Duration::from_millis(1400) && third <= Duration::from_millis(1500), "{third:?}");
         assert_eq!(RateLimit::new(None).reserve(u64::MAX), Duration::ZERO);
     }
 }

@@ -53,13 +53,7 @@ impl Stop {
             let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
             match &mut *request {
                 Some(earlier) => earlier.reason = earlier.reason.max(reason),
-                None => {
-                    *request = Some(StopRequest {
-                        reason,
-                        at: Instant::now(),
-                        requested_at: OffsetDateTime::now_utc(),
-                    })
-                }
+                None => *request = Some(StopRequest { reason, at: Instant::now(), requested_at: OffsetDateTime::now_utc() }),
             }
         }
         self.soft.cancel();
@@ -75,10 +69,7 @@ impl Stop {
         match (own, above) {
             (Some(own), Some(above)) => {
                 let first = if own.at <= above.at { own } else { above };
-                Some(StopRequest {
-                    reason: own.reason.max(above.reason),
-                    ..first
-                })
+                Some(StopRequest { reason: own.reason.max(above.reason), ..first })
             }
             (own, above) => own.or(above),
         }

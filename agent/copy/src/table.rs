@@ -44,12 +44,7 @@ impl ChunkTable {
     pub(crate) fn new(folder: &Path, geometry: ChunkGeometry) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         file.set_len(geometry.chunk_count() * SLOT_BYTES as u64)?;
-        Ok(ChunkTable {
-            file,
-            geometry,
-            unreadable: BTreeMap::new(),
-            landed: 0,
-        })
+        Ok(ChunkTable { file, geometry, unreadable: BTreeMap::new(), landed: 0 })
     }
 
     pub(crate) fn geometry(&self) -> ChunkGeometry {
@@ -70,11 +65,7 @@ impl ChunkTable {
         if self.get(index)?.landed.is_none() {
             self.landed += 1;
         }
-        let class = if after_request {
-            ByteClass::LandedAfterRequest
-        } else {
-            ByteClass::LandedBeforeRequest
-        };
+        let class = if after_request { ByteClass::LandedAfterRequest } else { ByteClass::LandedBeforeRequest };
         match record.unreadable.is_empty() {
             true => self.unreadable.remove(&index),
             false => self.unreadable.insert(index, record.unreadable.clone()),
@@ -85,13 +76,7 @@ impl ChunkTable {
 
     /// Notes that a chunk was sent and nobody knows whether it landed.
     pub(crate) fn set_unknown(&mut self, index: ChunkIndex) -> io::Result<()> {
-        self.write(
-            index,
-            &Entry {
-                class: ByteClass::OutcomeUnknown,
-                landed: None,
-            },
-        )
+        self.write(index, &Entry { class: ByteClass::OutcomeUnknown, landed: None })
     }
 
     /// Forgets that a chunk landed.
@@ -100,13 +85,7 @@ impl ChunkTable {
             self.landed -= 1;
         }
         self.unreadable.remove(&index);
-        self.write(
-            index,
-            &Entry {
-                class: ByteClass::NeverSent,
-                landed: None,
-            },
-        )
+        self.write(index, &Entry { class: ByteClass::NeverSent, landed: None })
     }
 
     pub(crate) fn get(&self, index: ChunkIndex) -> io::Result<Entry> {
@@ -131,13 +110,7 @@ impl ChunkTable {
             return Ok(None);
         };
         let unreadable = self.unreadable_of(index).to_vec();
-        Ok(Some(ChunkRecord {
-            range,
-            content,
-            state,
-            attempts,
-            unreadable,
-        }))
+        Ok(Some(ChunkRecord { range, content, state, attempts, unreadable }))
     }
 
     /// All chunks in drive order, read in large pieces.
@@ -170,9 +143,7 @@ pub(crate) struct SharedTable {
 
 impl SharedTable {
     pub(crate) fn new(table: ChunkTable) -> Self {
-        SharedTable {
-            table: Arc::new(Mutex::new(table)),
-        }
+        SharedTable { table: Arc::new(Mutex::new(table)) }
     }
 
     /// Runs `work` on the table; a failure of its file is a failure of the state directory.
@@ -224,15 +195,8 @@ fn decode(slot: &[u8; SLOT_BYTES]) -> Entry {
     };
     let mut digest = [0; 32];
     digest.copy_from_slice(&slot[4..]);
-    let content = if slot[3] == 1 {
-        ChunkContent::Data(Sha256Digest(digest))
-    } else {
-        ChunkContent::Zero
-    };
-    Entry {
-        class,
-        landed: Some((content, state, slot[2].into())),
-    }
+    let content = if slot[3] == 1 { ChunkContent::Data(Sha256Digest(digest)) } else { ChunkContent::Zero };
+    Entry { class, landed: Some((content, state, slot[2].into())) }
 }
 
 #[cfg(test)]
@@ -253,11 +217,7 @@ mod tests {
             },
             state: ChunkState::Sent,
             attempts: 2,
-            unreadable: if index == 7 {
-                vec![ByteRange::new(7 * 512, 10)]
-            } else {
-                vec![]
-            },
+            unreadable: if index == 7 { vec![ByteRange::new(7 * 512, 10)] } else { vec![] },
         };
         for index in (0..geometry.chunk_count()).filter(|index| index % 2 == 1) {
             table.set_landed(ChunkIndex(index), &record(index), index > 5000).unwrap();

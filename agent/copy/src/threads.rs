@@ -28,15 +28,11 @@ pub(crate) fn spawn(
 
 /// Hash threads that this machine serves.
 pub(crate) fn hash_threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(crate::limits::HASH_THREADS_MAX)
+    std::thread::available_parallelism().map_or(2, usize::from).min(crate::limits::HASH_THREADS_MAX)
 }
 
 /// Starts one thread that nobody waits for.
 pub(crate) fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), CopyError> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned
-        .map(|_| ())
-        .map_err(|_| CopyError::Internal("a thread could not be started"))
+    spawned.map(|_| ()).map_err(|_| CopyError::Internal("a thread could not be started"))
 }

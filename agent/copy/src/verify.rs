@@ -88,38 +88,21 @@ pub async fn verify(
         let recorded = &loaded.header.drive;
         if recorded.serial != drive.identity().serial {
             let (now, recorded) = (drive.identity().label(), recorded.label());
-            link.inform(format!(
-                "the manifest was made of the drive `{recorded}`; this one is `{now}`"
-            ));
+            link.inform(format!("the manifest was made of the drive `{recorded}`; this one is `{now}`"));
         }
         let size = drive.size_bytes();
         compared.push((Side::Drive(drive), size));
     }
     if let Some(blob) = &sides.blob {
-        let facts = attempts
-            .for_first_contact()
-            .run("look at", 0, || blob.head())
-            .await
-            .map_err(|failed| failed.error)?
-            .0;
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
         if facts.size_bytes > geometry.total_bytes() {
             let extra = ByteRange::new(geometry.total_bytes(), facts.size_bytes - geometry.total_bytes());
-            differences.push(Difference {
-                side: VerifiedSide::Blob,
-                range: extra,
-                reason: DifferenceReason::Extra,
-            });
+            differences.push(Difference { side: VerifiedSide::Blob, range: extra, reason: DifferenceReason::Extra });
         }
-        compared.push((
-            Side::Blob {
-                blob: blob.clone(),
-                version: facts.version,
-            },
-            facts.size_bytes,
-        ));
+        compared.push((Side::Blob { blob: blob.clone(), version: facts.version }, facts.size_bytes));
     }
     link.counters.set_total(geometry.total_bytes() * compared.len() as u64);
     let memory = memory_plan(options.memory, geometry)?;
@@ -133,10 +116,7 @@ pub async fn verify(
     link.counters.set_phase(Phase::Done);
     let was_stopped = link.stop.is_stopping();
     let (outcome, error) = match differences.first() {
-        _ if was_stopped => (
-            Outcome::Cancelled,
-            Some("the verification was cancelled before its end".to_owned()),
-        ),
+        _ if was_stopped => (Outcome::Cancelled, Some("the verification was cancelled before its end".to_owned())),
         None => (Outcome::Complete, None),
         Some(first) => (Outcome::Mismatch, Some(sentence(shown, &differences, first))),
     };
@@ -146,11 +126,7 @@ pub async fn verify(
         drive,
         blob: sides.blob.map(|blob| blob.address()),
         bytes_total: geometry.total_bytes(),
-        bytes_verified: if was_stopped {
-            link.counters.snapshot().bytes_done
-        } else {
-            bytes_verified
-        },
+        bytes_verified: if was_stopped { link.counters.snapshot().bytes_done } else { bytes_verified },
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
         differences,
@@ -167,9 +143,7 @@ pub async fn fetch_manifest(blob: &dyn Blob, options: &TransferOptions, link: &L
     let folder = &options.state_dir;
     std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
     let attempts = attempts(options, link).for_first_contact();
-    download(blob, options, &attempts, folder)
-        .await?
-        .ok_or_else(|| not_found(blob).into())
+    download(blob, options, &attempts, folder).await?.ok_or_else(|| not_found(blob).into())
 }
 
 fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> String {
@@ -202,10 +176,7 @@ pub(crate) struct LoadedManifest {
 
 /// Reads and checks a manifest; its records go into a table in `folder`.
 pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<LoadedManifest, CopyError> {
-    let unusable = |error| CopyError::Manifest {
-        place: shown.to_owned(),
-        error,
-    };
+    let unusable = |error| CopyError::Manifest { place: shown.to_owned(), error };
     let file = std::fs::File::open(path).map_err(|error| unusable(ManifestError::Io(error)))?;
     let mut reader = ManifestReader::new(std::io::BufReader::new(file)).map_err(unusable)?;
     let geometry = reader.geometry();
@@ -216,16 +187,8 @@ pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<L
         table.set_landed(ChunkIndex(index), &record, false).map_err(failed)?;
         index += 1;
     }
-    let root = reader
-        .footer()
-        .map(|footer| footer.root_sha256)
-        .ok_or_else(|| unusable(ManifestError::NoEnd))?;
-    Ok(LoadedManifest {
-        header: Box::new(reader.header().clone()),
-        geometry,
-        table: SharedTable::new(table),
-        root,
-    })
+    let root = reader.footer().map(|footer| footer.root_sha256).ok_or_else(|| unusable(ManifestError::NoEnd))?;
+    Ok(LoadedManifest { header: Box::new(reader.header().clone()), geometry, table: SharedTable::new(table), root })
 }
 
 /// Compares a whole side with what the table says.
@@ -323,13 +286,7 @@ impl Comparer {
 
     async fn compare(self: Arc<Self>, place: Place, expected: Option<ChunkContent>) -> Result<Option<Difference>, CopyError> {
         let range = place.range;
-        let differs = |range, reason| {
-            Some(Difference {
-                side: self.side.name(),
-                range,
-                reason,
-            })
-        };
+        let differs = |range, reason| Some(Difference { side: self.side.name(), range, reason });
         if range.end() > self.size {
             let start = self.size.max(range.offset);
             return Ok(differs(ByteRange::new(start, range.end() - start), DifferenceReason::Missing));
@@ -351,22 +308,13 @@ impl Comparer {
         self.link.counters.add_verified(range.length);
         let zero = || ChunkContent::Data(self.zeros.of(range.length));
         let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
-        Ok(if is_equal {
-            None
-        } else {
-            differs(range, DifferenceReason::Content)
-        })
+        Ok(if is_equal { None } else { differs(range, DifferenceReason::Content) })
     }
 
     async fn fetch(&self, blob: &dyn Blob, version: &str, range: ByteRange, buffer: &mut PooledBuffer) -> Result<(), CopyError> {
         let buffer = tokio::sync::Mutex::new(&mut buffer[..range.length as usize]);
         let fetched = self.attempts.run_self_timed(|| async {
-            let fetch = Fetch {
-                blob,
-                version,
-                checked: false,
-                silence_max: self.options.request_timeout,
-            };
+            let fetch = Fetch { blob, version, checked: false, silence_max: self.options.request_timeout };
             fetch.fill(range, &mut buffer.lock().await).await
         });
         fetched.await.map(|_| ()).map_err(|failed| failed.error)
@@ -391,16 +339,13 @@ impl Comparer {
 
     async fn hash(&self, buffer: PooledBuffer, range: ByteRange) -> Result<ChunkContent, CopyError> {
         let counters = self.link.counters.clone();
-        let hashed = tokio::task::spawn_blocking(move || {
-            let bytes = &buffer[..range.length as usize];
-            counters.hash_time.time(|| {
-                if is_zero(bytes) {
-                    ChunkContent::Zero
-                } else {
-                    ChunkContent::Data(Sha256Digest::of(bytes))
-                }
-            })
-        });
+        let hashed =
+            tokio::task::spawn_blocking(move || {
+                let bytes = &buffer[..range.length as usize];
+                counters
+                    .hash_time
+                    .time(|| if is_zero(bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(bytes)) })
+            });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }
 }

@@ -25,9 +25,7 @@ impl AlignedBuffer {
     pub fn new(length: usize) -> Self {
         assert!(length > 0, "a buffer has at least one byte");
         let layout = Layout::from_size_align(length.next_multiple_of(ALIGNMENT_BYTES), ALIGNMENT_BYTES);
-        let Ok(layout) = layout else {
-            panic!("a buffer of {length} bytes does not fit the address space")
-        };
+        let Ok(layout) = layout else { panic!("a buffer of {length} bytes does not fit the address space") };
         // SAFETY: the layout's size is not zero: `length` is at least 1 and was rounded up.
         let start = unsafe { alloc_zeroed(layout) };
         match NonNull::new(start) {

@@ -18,21 +18,12 @@ fn source_conforms(drive: &dyn Drive) {
     let size = drive.size_bytes();
     let whole = read(drive, 0, size as usize).unwrap();
     let middle = size / 2 / 512 * 512;
-    assert_eq!(
-        read(drive, middle, 512).unwrap(),
-        whole[middle as usize..middle as usize + 512]
-    );
-    assert!(
-        matches!(read(drive, size - 512, 1024), Err(DriveError::Shrunk { .. })),
-        "a short read is never data"
-    );
+    assert_eq!(read(drive, middle, 512).unwrap(), whole[middle as usize..middle as usize + 512]);
+    assert!(matches!(read(drive, size - 512, 1024), Err(DriveError::Shrunk { .. })), "a short read is never data");
     let mut position = 0;
     while let Some(data) = drive.next_data(position).unwrap() {
         assert!(data.offset >= position && data.length > 0 && data.end() <= size);
-        assert!(
-            crate::zero::is_zero(&whole[position as usize..data.offset as usize]),
-            "a hole reads as zeros"
-        );
+        assert!(crate::zero::is_zero(&whole[position as usize..data.offset as usize]), "a hole reads as zeros");
         position = data.end();
     }
     assert!(crate::zero::is_zero(&whole[position as usize..]), "a hole reads as zeros");
@@ -83,21 +74,9 @@ fn a_shrinking_image_is_noticed() {
     std::fs::write(&path, vec![1; 8192]).unwrap();
     let source = ImageDrive::open_source(&path).unwrap();
     assert!(!source.was_modified().unwrap());
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(4096)
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4096).unwrap();
     assert!(source.was_modified().unwrap());
-    assert!(matches!(
-        read(&source, 0, 8192),
-        Err(DriveError::Shrunk {
-            end: 4096,
-            size: 8192,
-            ..
-        })
-    ));
+    assert!(matches!(read(&source, 0, 8192), Err(DriveError::Shrunk { end: 4096, size: 8192, .. })));
     assert!(matches!(source.next_data(4096), Err(DriveError::Shrunk { .. })));
 }
 
@@ -105,11 +84,7 @@ fn a_shrinking_image_is_noticed() {
 fn a_simulated_drive_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("drive.toml");
-    std::fs::write(
-        &path,
-        "size = \"64KiB\"\nserial = \"S\"\nseed = 1\nzero_share = 0.5\nrun_size = \"4KiB\"",
-    )
-    .unwrap();
+    std::fs::write(&path, "size = \"64KiB\"\nserial = \"S\"\nseed = 1\nzero_share = 0.5\nrun_size = \"4KiB\"").unwrap();
     let drive = SimulatedDrive::open(&path).unwrap();
     source_conforms(&drive);
     assert!(matches!(drive.write_at(&[0; 512], 0), Err(DriveError::ReadOnly { .. })));

@@ -57,11 +57,7 @@ impl BlockDevice {
             content_sample: None,
             modified_unix_nanoseconds: None,
         };
-        Ok(BlockDevice {
-            path: path.to_owned(),
-            file,
-            identity,
-        })
+        Ok(BlockDevice { path: path.to_owned(), file, identity })
     }
 
     /// What an operator types to confirm writing to the device at `path`: its serial number, or the
@@ -72,11 +68,7 @@ impl BlockDevice {
         let sysfs = SysfsDevice::find(number);
         Ok(sysfs
             .map(|device| device.serial().unwrap_or_else(|| device.kernel_name()))
-            .unwrap_or_else(|| {
-                path.file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default()
-            }))
+            .unwrap_or_else(|| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()))
     }
 
     /// The file behind the loop device at `path`, if it is one.
@@ -99,30 +91,19 @@ impl BlockDevice {
 fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) -> Result<File, DriveError> {
     let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(access == Access::ReadWrite)
-        .custom_flags(flags.bits() as i32);
-    options
-        .open(path)
-        .map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::BUSY) => {
-                let holder = sysfs
-                    .and_then(SysfsDevice::holder)
-                    .unwrap_or_else(|| "another program holds it".to_owned());
-                DriveError::Refused(format!(
-                    "the drive `{}` is in use: {holder}; release it and repeat the command",
-                    path.display()
-                ))
-            }
-            Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => DriveError::ReadOnly {
-                path: path.to_owned(),
-                reason: "the kernel, or a switch on the drive, forbids writing",
-            },
-            Some(Errno::NOMEDIUM) => DriveError::NoMedium { path: path.to_owned() },
-            Some(Errno::NXIO | Errno::NODEV) => DriveError::Removed { path: path.to_owned() },
-            _ => open_error(path, error),
-        })
+    options.read(true).write(access == Access::ReadWrite).custom_flags(flags.bits() as i32);
+    options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::BUSY) => {
+            let holder = sysfs.and_then(SysfsDevice::holder).unwrap_or_else(|| "another program holds it".to_owned());
+            DriveError::Refused(format!("the drive `{}` is in use: {holder}; release it and repeat the command", path.display()))
+        }
+        Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => {
+            DriveError::ReadOnly { path: path.to_owned(), reason: "the kernel, or a switch on the drive, forbids writing" }
+        }
+        Some(Errno::NOMEDIUM) => DriveError::NoMedium { path: path.to_owned() },
+        Some(Errno::NXIO | Errno::NODEV) => DriveError::Removed { path: path.to_owned() },
+        _ => open_error(path, error),
+    })
 }
 
 impl Drive for BlockDevice {
@@ -135,11 +116,7 @@ impl Drive for BlockDevice {
         self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => {
                 let end = ioctl::device_size_bytes(&self.file).unwrap_or(0);
-                DriveError::Shrunk {
-                    path: self.path.clone(),
-                    end,
-                    size: self.identity.size,
-                }
+                DriveError::Shrunk { path: self.path.clone(), end, size: self.identity.size }
             }
             _ => self.error("read", range, &error),
         })
@@ -147,9 +124,7 @@ impl Drive for BlockDevice {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DriveError> {
         let range = ByteRange::new(offset, bytes.len() as u64);
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(|error| self.error("write", range, &error))
+        self.file.write_all_at(bytes, offset).map_err(|error| self.error("write", range, &error))
     }
 
     fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
@@ -164,8 +139,6 @@ impl Drive for BlockDevice {
     }
 
     fn sync(&self) -> Result<(), DriveError> {
-        self.file
-            .sync_data()
-            .map_err(|error| self.error("sync", ByteRange::new(0, self.identity.size), &error))
+        self.file.sync_data().map_err(|error| self.error("sync", ByteRange::new(0, self.identity.size), &error))
     }
 }

@@ -124,10 +124,7 @@ pub enum DriveError {
 impl DriveError {
     /// Whether a safety rule, and no fault, is the reason.
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            DriveError::Refused(_) | DriveError::TooSmall { .. } | DriveError::ReadOnly { .. }
-        )
+        matches!(self, DriveError::Refused(_) | DriveError::TooSmall { .. } | DriveError::ReadOnly { .. })
     }
 
     /// Whether smaller reads around the place may succeed.

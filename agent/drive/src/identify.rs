@@ -31,11 +31,7 @@ fn content_sample(drive: &dyn Drive) -> Result<ContentSample, DriveError> {
     let places = size.div_ceil(SAMPLE_BYTES);
     let samples = places.min(SAMPLES);
     for number in 0..samples {
-        let place = if samples > 1 {
-            mul_div(places - 1, number, samples - 1)
-        } else {
-            0
-        };
+        let place = if samples > 1 { mul_div(places - 1, number, samples - 1) } else { 0 };
         let offset = place * SAMPLE_BYTES;
         let bytes = &mut buffer[..(size - offset).min(SAMPLE_BYTES) as usize];
         match drive.read_at(bytes, offset) {
@@ -93,12 +89,8 @@ mod tests {
         bytes[440..444].copy_from_slice(&0x1234_abcd_u32.to_le_bytes());
         assert_eq!(parse_partition_table_id(&bytes, 512).unwrap(), "mbr:1234abcd");
         bytes[512..520].copy_from_slice(b"EFI PART");
-        bytes[568..584].copy_from_slice(&[
-            0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b,
-        ]);
-        assert_eq!(
-            parse_partition_table_id(&bytes, 512).unwrap(),
-            "gpt:c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
-        );
+        bytes[568..584]
+            .copy_from_slice(&[0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]);
+        assert_eq!(parse_partition_table_id(&bytes, 512).unwrap(), "gpt:c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
     }
 }

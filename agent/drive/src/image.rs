@@ -42,11 +42,7 @@ impl ImageDrive {
 
     /// Opens an existing image for writing; its size stays.
     pub fn open_target(path: &Path) -> Result<Self, DriveError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(|error| open_error(path, error))?;
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| open_error(path, error))?;
         Self::new(path, path, file, None, TargetContent::Unknown)
     }
 
@@ -54,18 +50,8 @@ impl ImageDrive {
     /// called `path.partial` until [`Drive::finish`].
     pub fn create_target(path: &Path, size_bytes: u64) -> Result<Self, DriveError> {
         let partial = partial_path(path);
-        let failed = |source| DriveError::Io {
-            operation: "create",
-            path: partial.clone(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(failed)?;
+        let failed = |source| DriveError::Io { operation: "create", path: partial.clone(), source };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial).map_err(failed)?;
         let content = match file.metadata().map_err(failed)?.len() {
             0 => TargetContent::KnownZero,
             _ => TargetContent::Unknown,
@@ -81,11 +67,8 @@ impl ImageDrive {
         rename_to: Option<PathBuf>,
         content: TargetContent,
     ) -> Result<Self, DriveError> {
-        let metadata = file.metadata().map_err(|source| DriveError::Io {
-            operation: "examine",
-            path: path.to_owned(),
-            source,
-        })?;
+        let metadata =
+            file.metadata().map_err(|source| DriveError::Io { operation: "examine", path: path.to_owned(), source })?;
         let identity = DriveIdentity {
             path: shown_path.display().to_string(),
             kind: DriveKind::Image,
@@ -98,14 +81,7 @@ impl ImageDrive {
             modified_unix_nanoseconds: Some(modified_unix_nanoseconds(&metadata)),
         };
         let path = path.to_owned();
-        Ok(ImageDrive {
-            path,
-            file,
-            identity,
-            rename_to,
-            content,
-            dontcache_works: AtomicBool::new(true),
-        })
+        Ok(ImageDrive { path, file, identity, rename_to, content, dontcache_works: AtomicBool::new(true) })
     }
 
     /// Runs `call` with RWF_DONTCACHE as long as the file system knows it.
@@ -122,11 +98,7 @@ impl ImageDrive {
     /// The error of a file that ends at or before `position`, with where it ends now.
     fn shrunk(&self, position: u64) -> DriveError {
         let end = self.file.metadata().map_or(position, |metadata| metadata.len().min(position));
-        DriveError::Shrunk {
-            path: self.path.clone(),
-            end,
-            size: self.identity.size,
-        }
+        DriveError::Shrunk { path: self.path.clone(), end, size: self.identity.size }
     }
 
     fn error(&self, operation: &'static str, range: ByteRange, errno: Errno) -> DriveError {
@@ -135,10 +107,7 @@ impl ImageDrive {
 }
 
 fn modified_unix_nanoseconds(metadata: &std::fs::Metadata) -> i64 {
-    metadata
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(metadata.mtime_nsec())
+    metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
 /// The name of an image that is not whole yet.
@@ -154,11 +123,7 @@ pub(crate) fn open_error(path: &Path, error: io::Error) -> DriveError {
     match error.kind() {
         io::ErrorKind::NotFound => DriveError::NotFound { path },
         io::ErrorKind::PermissionDenied => DriveError::Permission { path },
-        _ => DriveError::Io {
-            operation: "open",
-            path,
-            source: error,
-        },
+        _ => DriveError::Io { operation: "open", path, source: error },
     }
 }
 
@@ -241,44 +206,28 @@ impl Drive for ImageDrive {
     }
 
     fn sync(&self) -> Result<(), DriveError> {
-        self.file
-            .sync_data()
-            .map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::NOSPC | Errno::DQUOT) => DriveError::NoSpace { path: self.path.clone() },
-                _ => DriveError::Io {
-                    operation: "sync",
-                    path: self.path.clone(),
-                    source,
-                },
-            })
+        self.file.sync_data().map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOSPC | Errno::DQUOT) => DriveError::NoSpace { path: self.path.clone() },
+            _ => DriveError::Io { operation: "sync", path: self.path.clone(), source },
+        })
     }
 
     fn finish(&self) -> Result<(), DriveError> {
-        let failed = |source| DriveError::Io {
-            operation: "finish",
-            path: self.path.clone(),
-            source,
-        };
+        let failed = |source| DriveError::Io { operation: "finish", path: self.path.clone(), source };
         self.file.sync_all().map_err(failed)?;
         // Whoever reads it next, to verify it, shall read the disk.
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
         if let Some(target) = &self.rename_to {
             std::fs::rename(&self.path, target).map_err(failed)?;
-            let folder = target
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
+            let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         }
         Ok(())
     }
 
     fn was_modified(&self) -> Result<bool, DriveError> {
-        let metadata = self.file.metadata().map_err(|source| DriveError::Io {
-            operation: "examine",
-            path: self.path.clone(),
-            source,
-        })?;
+        let metadata =
+            self.file.metadata().map_err(|source| DriveError::Io { operation: "examine", path: self.path.clone(), source })?;
         Ok(metadata.len() != self.identity.size
             || Some(modified_unix_nanoseconds(&metadata)) != self.identity.modified_unix_nanoseconds)
     }

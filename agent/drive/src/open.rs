@@ -30,22 +30,13 @@ fn examine(path: &Path) -> Result<Place, DriveError> {
         other => other.map_err(|error| open_error(path, error))?,
     };
     let kind = metadata.file_type();
-    let not_a_drive = |what| {
-        Err(DriveError::NotADrive {
-            path: path.to_owned(),
-            what,
-        })
-    };
+    let not_a_drive = |what| Err(DriveError::NotADrive { path: path.to_owned(), what });
     if kind.is_block_device() {
         Ok(Place::Device)
     } else if kind.is_dir() {
         not_a_drive("a directory")
     } else if !kind.is_file() {
-        not_a_drive(if kind.is_char_device() {
-            "a character device"
-        } else {
-            "a pipe or socket"
-        })
+        not_a_drive(if kind.is_char_device() { "a character device" } else { "a pipe or socket" })
     } else if path.extension().is_some_and(|extension| extension == "toml") {
         Ok(Place::Profile)
     } else {
@@ -86,10 +77,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
     let drive: Arc<dyn Drive> = match examine(path)? {
         Place::Profile => {
             let reason = "a simulated drive is computed; export onto an image or a device";
-            return Err(DriveError::ReadOnly {
-                path: path.to_owned(),
-                reason,
-            });
+            return Err(DriveError::ReadOnly { path: path.to_owned(), reason });
         }
         Place::Device => {
             let device = BlockDevice::open(path, Access::ReadWrite)?;
@@ -100,10 +88,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
         Place::File => Arc::new(ImageDrive::open_target(path)?),
         Place::Nothing if path.starts_with("/dev") => return Err(DriveError::NotFound { path: path.to_owned() }),
         Place::Nothing => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !folder.is_dir() {
                 return Err(DriveError::NotFound { path: folder.to_owned() });
             }
@@ -116,15 +101,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
 
 fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), DriveError> {
     let size = drive.size_bytes();
-    if size < needed {
-        Err(DriveError::TooSmall {
-            path: path.to_owned(),
-            size,
-            needed,
-        })
-    } else {
-        Ok(())
-    }
+    if size < needed { Err(DriveError::TooSmall { path: path.to_owned(), size, needed }) } else { Ok(()) }
 }
 
 fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -> Result<(), DriveError> {
@@ -138,17 +115,14 @@ fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -
     );
     let given = match confirmation {
         Confirmation::Word(given) => Some((*given).to_owned()),
-        Confirmation::Ask(ask) => ask(&format!(
-            "Everything on {description} will be overwritten. Type {word} to go on: "
-        )),
+        Confirmation::Ask(ask) => ask(&format!("Everything on {description} will be overwritten. Type {word} to go on: ")),
         Confirmation::None => None,
     };
     match given {
         Some(given) if given.trim() == word => Ok(()),
-        Some(given) => Err(DriveError::Refused(format!(
-            "`{}` is not the drive {description}: nothing was written",
-            given.trim()
-        ))),
+        Some(given) => {
+            Err(DriveError::Refused(format!("`{}` is not the drive {description}: nothing was written", given.trim())))
+        }
         None => Err(DriveError::Refused(format!(
             "writing to {description} was not confirmed: repeat the command with `--confirm {word}`"
         ))),
@@ -160,14 +134,11 @@ fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -
 pub fn is_same_storage(first: &Path, second: &Path) -> bool {
     let names = |path: &Path| {
         let backing = BlockDevice::loop_backing_file(path);
-        [Some(path.to_owned()), Some(partial_path(path)), backing]
-            .into_iter()
-            .flatten()
-            .filter_map(|path| {
-                let metadata = std::fs::metadata(path).ok()?;
-                let device = metadata.file_type().is_block_device().then(|| metadata.rdev());
-                Some(device.map_or((metadata.dev(), metadata.ino()), |device| (device, 0)))
-            })
+        [Some(path.to_owned()), Some(partial_path(path)), backing].into_iter().flatten().filter_map(|path| {
+            let metadata = std::fs::metadata(path).ok()?;
+            let device = metadata.file_type().is_block_device().then(|| metadata.rdev());
+            Some(device.map_or((metadata.dev(), metadata.ino()), |device| (device, 0)))
+        })
     };
     let first: Vec<_> = names(first).collect();
     names(second).any(|name| first.contains(&name))
@@ -178,39 +149,21 @@ mod tests {
     use super::*;
 
     fn request(needed_bytes: u64) -> TargetRequest<'static> {
-        TargetRequest {
-            needed_bytes,
-            confirmation: Confirmation::None,
-        }
+        TargetRequest { needed_bytes, confirmation: Confirmation::None }
     }
 
     #[test]
     fn what_is_no_drive_is_said_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            open_source(folder.path()),
-            Err(DriveError::NotADrive { what: "a directory", .. })
-        ));
-        assert!(matches!(
-            open_source(Path::new("/dev/null")),
-            Err(DriveError::NotADrive {
-                what: "a character device",
-                ..
-            })
-        ));
-        assert!(matches!(
-            open_source(&folder.path().join("missing")),
-            Err(DriveError::NotFound { .. })
-        ));
+        assert!(matches!(open_source(folder.path()), Err(DriveError::NotADrive { what: "a directory", .. })));
+        assert!(matches!(open_source(Path::new("/dev/null")), Err(DriveError::NotADrive { what: "a character device", .. })));
+        assert!(matches!(open_source(&folder.path().join("missing")), Err(DriveError::NotFound { .. })));
     }
 
     #[test]
     fn a_file_is_never_made_where_a_device_was_meant() {
         let missing = Path::new("/dev/no-such-drive-here");
-        assert!(matches!(
-            open_target(missing, &request(512)),
-            Err(DriveError::NotFound { .. })
-        ));
+        assert!(matches!(open_target(missing, &request(512)), Err(DriveError::NotFound { .. })));
         assert!(!missing.exists());
     }
 
@@ -219,14 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small.img");
         std::fs::write(&path, [7; 512]).unwrap();
-        assert!(matches!(
-            open_target(&path, &request(513)),
-            Err(DriveError::TooSmall {
-                size: 512,
-                needed: 513,
-                ..
-            })
-        ));
+        assert!(matches!(open_target(&path, &request(513)), Err(DriveError::TooSmall { size: 512, needed: 513, .. })));
         assert_eq!(std::fs::read(&path).unwrap(), [7; 512]);
     }
 

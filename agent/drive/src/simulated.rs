@@ -64,10 +64,7 @@ fn byte_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
 impl Profile {
     /// Reads and checks a profile.
     pub fn load(path: &Path) -> Result<Self, DriveError> {
-        let unusable = |reason: String| DriveError::Profile {
-            path: path.to_owned(),
-            reason,
-        };
+        let unusable = |reason: String| DriveError::Profile { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
         let profile: Profile = toml::from_str(&text).map_err(|error| unusable(error.to_string().trim().replace('\n', " ")))?;
         profile.check().map_err(|reason| unusable(reason.to_owned()))?;
@@ -116,11 +113,7 @@ impl SimulatedDrive {
             content_sample: None,
             modified_unix_nanoseconds: None,
         };
-        SimulatedDrive {
-            path: path.to_owned(),
-            identity,
-            profile,
-        }
+        SimulatedDrive { path: path.to_owned(), identity, profile }
     }
 
     /// Whether a run is zero. The golden ratio spreads the zero runs evenly, so that even a small
@@ -168,11 +161,7 @@ impl Drive for SimulatedDrive {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
         if offset + buffer.len() as u64 > self.profile.size {
-            return Err(DriveError::Shrunk {
-                path: self.path.clone(),
-                end: self.profile.size,
-                size: self.profile.size,
-            });
+            return Err(DriveError::Shrunk { path: self.path.clone(), end: self.profile.size, size: self.profile.size });
         }
         let mut position = offset;
         let mut left = buffer;
@@ -206,10 +195,7 @@ impl Drive for SimulatedDrive {
 
 impl SimulatedDrive {
     fn read_only(&self) -> DriveError {
-        DriveError::ReadOnly {
-            path: self.path.clone(),
-            reason: "a simulated drive is computed",
-        }
+        DriveError::ReadOnly { path: self.path.clone(), reason: "a simulated drive is computed" }
     }
 }
 
@@ -226,14 +212,7 @@ mod tests {
         let drive = drive("size = \"1MiB\"\nserial = \"S\"\nseed = 5\nzero_share = 0.3\nrun_size = \"64KiB\"");
         let mut whole = vec![0; 1 << 20];
         drive.read_at(&mut whole, 0).unwrap();
-        for (offset, length) in [
-            (0, 512),
-            (1, 7),
-            (3, 100),
-            (65_530, 20),
-            (131_071, 70_000),
-            ((1 << 20) - 1, 1),
-        ] {
+        for (offset, length) in [(0, 512), (1, 7), (3, 100), (65_530, 20), (131_071, 70_000), ((1 << 20) - 1, 1)] {
             let mut piece = vec![0xff; length];
             drive.read_at(&mut piece, offset as u64).unwrap();
             assert_eq!(piece, whole[offset..offset + length], "{offset} {length}");

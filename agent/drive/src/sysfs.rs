@@ -19,11 +19,7 @@ impl SysfsDevice {
 
     /// The folder of the whole disk.
     fn disk_folder(&self) -> &Path {
-        if self.folder.join("partition").exists() {
-            self.folder.parent().unwrap_or(&self.folder)
-        } else {
-            &self.folder
-        }
+        if self.folder.join("partition").exists() { self.folder.parent().unwrap_or(&self.folder) } else { &self.folder }
     }
 
     fn disk_text(&self, file: &str) -> Option<String> {
@@ -35,13 +31,11 @@ impl SysfsDevice {
     /// The serial number that the drive reports: NVMe and virtio as text, SCSI and SATA in vital
     /// product data page 0x80.
     pub(crate) fn serial(&self) -> Option<String> {
-        self.disk_text("device/serial")
-            .or_else(|| self.disk_text("serial"))
-            .or_else(|| {
-                let page = fs::read(self.disk_folder().join("device/vpd_pg80")).ok()?;
-                let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
-                (!text.is_empty()).then_some(text)
-            })
+        self.disk_text("device/serial").or_else(|| self.disk_text("serial")).or_else(|| {
+            let page = fs::read(self.disk_folder().join("device/vpd_pg80")).ok()?;
+            let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
+            (!text.is_empty()).then_some(text)
+        })
     }
 
     /// The model that the drive reports.
@@ -56,10 +50,7 @@ impl SysfsDevice {
 
     /// The kernel's name, such as `sdb` or `loop3`.
     pub(crate) fn kernel_name(&self) -> String {
-        self.folder
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// Who uses the device or one of its partitions, as far as the kernel tells: a mount, swap, or a
@@ -68,9 +59,7 @@ impl SysfsDevice {
         let mut parts = vec![(self.folder.clone(), self.number)];
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if entry.path().join("partition").exists()
-                && let Some(number) = fs::read_to_string(entry.path().join("dev"))
-                    .ok()
-                    .and_then(|text| parse_number(&text))
+                && let Some(number) = fs::read_to_string(entry.path().join("dev")).ok().and_then(|text| parse_number(&text))
             {
                 parts.push((entry.path(), number));
             }

@@ -35,13 +35,7 @@ async fn export(
             None if may_ask => Confirmation::Ask(ask),
             None => Confirmation::None,
         };
-        drive::open_target(
-            &arguments.drive,
-            &TargetRequest {
-                needed_bytes,
-                confirmation,
-            },
-        )
+        drive::open_target(&arguments.drive, &TargetRequest { needed_bytes, confirmation })
     };
     copy::export(open, reached.blob, options, link).await
 }

@@ -35,15 +35,8 @@ async fn verify(arguments: &VerifyArguments, link: Link) -> Result<VerifyResult,
     let options = effort_options(&arguments.effort)?;
     let manifest = reach_blob(&arguments.manifest, BlobType::Block)?;
     let drive = arguments.drive.as_ref().map(|path| drive::open_source(path)).transpose()?;
-    let blob = arguments
-        .blob
-        .as_ref()
-        .map(|text| reach_blob(text, BlobType::Block))
-        .transpose()?;
-    let sides = Sides {
-        drive,
-        blob: blob.map(|reached| reached.blob),
-    };
+    let blob = arguments.blob.as_ref().map(|text| reach_blob(text, BlobType::Block)).transpose()?;
+    let sides = Sides { drive, blob: blob.map(|reached| reached.blob) };
     match manifest.path {
         Some(path) => copy::verify(&path, without_query(&arguments.manifest), sides, options, link).await,
         None => {

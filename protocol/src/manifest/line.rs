@@ -72,10 +72,8 @@ pub fn decode(line: &[u8]) -> Result<Line, LineError> {
     }
     let body_length = line.len().checked_sub(TRAILER_BYTES).ok_or(LineError::NoChecksum)?;
     let (body, trailer) = line.split_at(body_length);
-    let digits = trailer
-        .strip_prefix(CHECKSUM_PREFIX)
-        .and_then(|rest| rest.strip_suffix(CHECKSUM_SUFFIX))
-        .ok_or(LineError::NoChecksum)?;
+    let digits =
+        trailer.strip_prefix(CHECKSUM_PREFIX).and_then(|rest| rest.strip_suffix(CHECKSUM_SUFFIX)).ok_or(LineError::NoChecksum)?;
     if digits != checksum(body) {
         return Err(LineError::WrongChecksum);
     }

@@ -65,11 +65,7 @@ pub(super) enum RawLine<'buffer> {
 
 impl<R: BufRead> RawLines<R> {
     pub(super) fn new(source: R) -> Self {
-        RawLines {
-            source,
-            buffer: Vec::new(),
-            number: 0,
-        }
+        RawLines { source, buffer: Vec::new(), number: 0 }
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
@@ -192,9 +188,7 @@ impl<R: BufRead> ManifestReader<R> {
             ChunkContent::Zero => {
                 self.bytes_zero += record.range.length;
                 if record.range.length == self.geometry.chunk_size_bytes() {
-                    *self
-                        .zero_chunk_digest
-                        .get_or_insert_with(|| record.content.digest(record.range.length))
+                    *self.zero_chunk_digest.get_or_insert_with(|| record.content.digest(record.range.length))
                 } else {
                     record.content.digest(record.range.length)
                 }

@@ -71,12 +71,7 @@ impl<R: BufRead> JournalReplay<R> {
             Err(error) => return Err(ReplayError::Damaged { number: 1, error }),
         };
         let (header, geometry) = check_header(line)?;
-        Ok(Some(JournalReplay {
-            lines,
-            header,
-            geometry,
-            valid_bytes: length,
-        }))
+        Ok(Some(JournalReplay { lines, header, geometry, valid_bytes: length }))
     }
 
     /// The header.

@@ -44,18 +44,10 @@ fn records(geometry: ChunkGeometry, seed: u64) -> Vec<ChunkRecord> {
             let zero = bits.is_multiple_of(3);
             ChunkRecord {
                 range,
-                content: if zero {
-                    ChunkContent::Zero
-                } else {
-                    ChunkContent::Data(Sha256Digest::of(&bits.to_le_bytes()))
-                },
+                content: if zero { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(&bits.to_le_bytes())) },
                 state: if zero { ChunkState::Zero } else { ChunkState::Sent },
                 attempts: (bits % 4) as u32,
-                unreadable: if bits.is_multiple_of(5) {
-                    vec![ByteRange::new(range.offset, 1)]
-                } else {
-                    vec![]
-                },
+                unreadable: if bits.is_multiple_of(5) { vec![ByteRange::new(range.offset, 1)] } else { vec![] },
             }
         })
         .collect()
@@ -63,22 +55,12 @@ fn records(geometry: ChunkGeometry, seed: u64) -> Vec<ChunkRecord> {
 
 fn footer(geometry: ChunkGeometry, records: &[ChunkRecord]) -> Footer {
     let mut root = RootHasher::default();
-    records
-        .iter()
-        .for_each(|record| root.add(&record.content.digest(record.range.length)));
+    records.iter().for_each(|record| root.add(&record.content.digest(record.range.length)));
     Footer {
         chunks: records.len() as u64,
         bytes_total: geometry.total_bytes(),
-        bytes_zero: records
-            .iter()
-            .filter(|record| record.content == ChunkContent::Zero)
-            .map(|record| record.range.length)
-            .sum(),
-        bytes_unreadable: records
-            .iter()
-            .flat_map(|record| &record.unreadable)
-            .map(|range| range.length)
-            .sum(),
+        bytes_zero: records.iter().filter(|record| record.content == ChunkContent::Zero).map(|record| record.range.length).sum(),
+        bytes_unreadable: records.iter().flat_map(|record| &record.unreadable).map(|range| range.length).sum(),
         root_sha256: root.finish(),
         stream_sha256: None,
         evidence: Evidence::Transport,
@@ -190,33 +172,17 @@ fn edited_manifests_are_refused() {
     let (geometry, records, _, _) = sample(4096, 7);
     let head = || Line::Header(Box::new(header(4096, 512)));
     let all = |records: &[ChunkRecord], footer: Footer| {
-        write(
-            std::iter::once(head())
-                .chain(records.iter().cloned().map(Line::Chunk))
-                .chain([Line::End(footer)]),
-        )
+        write(std::iter::once(head()).chain(records.iter().cloned().map(Line::Chunk)).chain([Line::End(footer)]))
     };
     let mut swapped = records.clone();
     swapped.swap(1, 2);
-    assert!(matches!(
-        read_manifest(&all(&swapped, footer(geometry, &records))),
-        Err(ManifestError::OutOfOrder { number: 3 })
-    ));
+    assert!(matches!(read_manifest(&all(&swapped, footer(geometry, &records))), Err(ManifestError::OutOfOrder { number: 3 })));
     let mut edited = records.clone();
     edited[1].content = ChunkContent::Data(Sha256Digest::of(b"edited"));
-    let wrong_root = Footer {
-        bytes_zero: footer(geometry, &edited).bytes_zero,
-        ..footer(geometry, &records)
-    };
-    assert!(matches!(
-        read_manifest(&all(&edited, wrong_root)),
-        Err(ManifestError::WrongEnd("digests"))
-    ));
+    let wrong_root = Footer { bytes_zero: footer(geometry, &edited).bytes_zero, ..footer(geometry, &records) };
+    assert!(matches!(read_manifest(&all(&edited, wrong_root)), Err(ManifestError::WrongEnd("digests"))));
     let short = footer(geometry, &records[..3]);
-    assert!(matches!(
-        read_manifest(&all(&records[..3], short)),
-        Err(ManifestError::WrongEnd("chunk counts"))
-    ));
+    assert!(matches!(read_manifest(&all(&records[..3], short)), Err(ManifestError::WrongEnd("chunk counts"))));
     let mut trailing = all(&records, footer(geometry, &records));
     trailing.extend_from_slice(b"x\n");
     assert!(matches!(read_manifest(&trailing), Err(ManifestError::Trailing)));
@@ -236,8 +202,5 @@ fn a_damaged_line_in_the_middle_of_a_journal_is_an_error() {
     let (_, _, mut journal, _) = sample(4096, 7);
     let middle = journal.len() / 2;
     journal[middle] ^= 1;
-    assert!(matches!(
-        replay_journal(&journal),
-        Err(ReplayError::Damaged { .. } | ReplayError::Foreign { .. })
-    ));
+    assert!(matches!(replay_journal(&journal), Err(ReplayError::Damaged { .. } | ReplayError::Foreign { .. })));
 }

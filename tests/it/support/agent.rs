@@ -38,10 +38,7 @@ impl Agent {
         command.args(arguments.iter().map(|argument| argument.as_ref()));
         let state_dir = folder.join("state");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command
-            .env("XDG_STATE_HOME", &state_dir)
-            .env("HOME", folder)
-            .current_dir(folder);
+        command.env("XDG_STATE_HOME", &state_dir).env("HOME", folder).current_dir(folder);
         Agent { command }
     }
 
@@ -57,20 +54,12 @@ impl Agent {
 
     /// Starts it.
     pub fn start(mut self) -> Running {
-        self.command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let stdout_so_far = Arc::default();
         let stdout = read_all(child.stdout.take().unwrap(), Arc::clone(&stdout_so_far));
         let stderr = read_all(child.stderr.take().unwrap(), Arc::default());
-        Running {
-            child,
-            stdout,
-            stderr,
-            stdout_so_far,
-        }
+        Running { child, stdout, stderr, stdout_so_far }
     }
 
     /// Runs it to its end.
@@ -133,11 +122,7 @@ impl Running {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        Ended {
-            code: status.code(),
-            stdout: self.stdout.join().unwrap(),
-            stderr: self.stderr.join().unwrap(),
-        }
+        Ended { code: status.code(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
     }
 }
 
@@ -162,37 +147,22 @@ impl Ended {
 /// A number of a result.
 #[track_caller]
 pub fn number(result: &Value, name: &str) -> u64 {
-    result[name]
-        .as_u64()
-        .unwrap_or_else(|| panic!("`{name}` is no number in {result}"))
+    result[name].as_u64().unwrap_or_else(|| panic!("`{name}` is no number in {result}"))
 }
 
 /// The ranges of a class of a receipt.
 pub fn ranges(result: &Value, class: &str) -> Vec<(u64, u64)> {
-    let ranges = result["receipt"][class]["ranges"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no receipt in {result}"));
-    ranges
-        .iter()
-        .map(|range| (range["offset"].as_u64().unwrap(), range["length"].as_u64().unwrap()))
-        .collect()
+    let ranges = result["receipt"][class]["ranges"].as_array().unwrap_or_else(|| panic!("no receipt in {result}"));
+    ranges.iter().map(|range| (range["offset"].as_u64().unwrap(), range["length"].as_u64().unwrap())).collect()
 }
 
 /// Every byte is in exactly one class, and the counts are those of the ranges.
 #[track_caller]
 pub fn check_receipt(result: &Value) {
     let mut all: Vec<(u64, u64)> = Vec::new();
-    for class in [
-        "landed_before_request",
-        "landed_after_request",
-        "outcome_unknown",
-        "never_sent",
-    ] {
+    for class in ["landed_before_request", "landed_after_request", "outcome_unknown", "never_sent"] {
         let ranges = ranges(result, class);
-        assert_eq!(
-            ranges.iter().map(|range| range.1).sum::<u64>(),
-            result["receipt"][class]["bytes"].as_u64().unwrap()
-        );
+        assert_eq!(ranges.iter().map(|range| range.1).sum::<u64>(), result["receipt"][class]["bytes"].as_u64().unwrap());
         all.extend(ranges);
     }
     all.sort_unstable();

@@ -82,31 +82,19 @@ const CONTAINER: &str = "drives";
 impl AzureFake {
     /// Starts it with one empty container, `drives`.
     pub fn start() -> Self {
-        let store: Shared = Arc::new(Mutex::new(Store {
-            knows_crc64: true,
-            ..Store::default()
-        }));
+        let store: Shared = Arc::new(Mutex::new(Store { knows_crc64: true, ..Store::default() }));
         let (sender, receiver) = std::sync::mpsc::channel();
         let shared = store.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 sender.send(listener.local_addr().unwrap().port()).unwrap();
                 let limit = axum::extract::DefaultBodyLimit::disable();
-                axum::serve(listener, Router::new().fallback(answer).layer(limit).with_state(shared))
-                    .await
-                    .unwrap();
+                axum::serve(listener, Router::new().fallback(answer).layer(limit).with_state(shared)).await.unwrap();
             });
         });
-        AzureFake {
-            store,
-            port: receiver.recv().unwrap(),
-        }
+        AzureFake { store, port: receiver.recv().unwrap() }
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -175,10 +163,7 @@ impl AzureFake {
             return Vec::new();
         };
         let committed = blob.committed_blocks.iter().map(|(_, bytes)| bytes);
-        committed
-            .chain(blob.uncommitted.values())
-            .map(|bytes| Sha256Digest::of(bytes))
-            .collect()
+        committed.chain(blob.uncommitted.values()).map(|bytes| Sha256Digest::of(bytes)).collect()
     }
 
     /// Changes a byte of a committed blob behind everybody's back.
@@ -192,12 +177,7 @@ impl AzureFake {
 
     /// Puts an uncommitted block of another program into a blob.
     pub fn add_foreign_block(&self, name: &str, id: &[u8]) {
-        self.store()
-            .blobs
-            .entry(name.to_owned())
-            .or_default()
-            .uncommitted
-            .insert(id.to_vec(), Bytes::from_static(b"foreign"));
+        self.store().blobs.entry(name.to_owned()).or_default().uncommitted.insert(id.to_vec(), Bytes::from_static(b"foreign"));
     }
 
     /// Forgets the uncommitted blocks of a blob, as Azure does after a week.
@@ -209,26 +189,16 @@ impl AzureFake {
 }
 
 fn parameters(uri: &Uri) -> HashMap<String, String> {
-    let decode = |text: &str| {
-        percent_encoding::percent_decode_str(&text.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+    let decode = |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     pairs
-        .map(|pair| {
-            pair.split_once('=')
-                .map_or((decode(pair), String::new()), |(name, value)| (decode(name), decode(value)))
-        })
+        .map(|pair| pair.split_once('=').map_or((decode(pair), String::new()), |(name, value)| (decode(name), decode(value))))
         .collect()
 }
 
 fn refuse(status: u16, code: &str) -> Response {
     let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");
-    let builder = Response::builder()
-        .status(status)
-        .header("x-ms-error-code", code)
-        .header("content-type", "application/xml");
+    let builder = Response::builder().status(status).header("x-ms-error-code", code).header("content-type", "application/xml");
     builder.body(Body::from(body)).unwrap()
 }
 
@@ -239,15 +209,10 @@ fn broken() -> Body {
 async fn answer(State(store): State<Shared>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let parameters = parameters(&head.uri);
-    let path = percent_encoding::percent_decode_str(head.uri.path())
-        .decode_utf8_lossy()
-        .into_owned();
+    let path = percent_encoding::percent_decode_str(head.uri.path()).decode_utf8_lossy().into_owned();
     let mut parts = path.trim_start_matches('/').splitn(3, '/');
-    let (account, container, name) = (
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or("").to_owned(),
-    );
+    let (account, container, name) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or("").to_owned());
     let body = axum::body::to_bytes(body, usize::MAX).await;
     if account != "account" {
         return refuse(404, "ResourceNotFound");
@@ -277,10 +242,7 @@ async fn answer(State(store): State<Shared>, request: Request) -> Response {
             store.bytes_received += body.len() as u64;
         }
         let next = store.faults.get_mut(&on).and_then(VecDeque::pop_front);
-        (
-            next.or_else(|| store.always.get(&on).cloned()),
-            if on == On::PutBlock { store.put_delay } else { Duration::ZERO },
-        )
+        (next.or_else(|| store.always.get(&on).cloned()), if on == On::PutBlock { store.put_delay } else { Duration::ZERO })
     };
     tokio::time::sleep(delay).await;
     let mut body = body;
@@ -288,9 +250,7 @@ async fn answer(State(store): State<Shared>, request: Request) -> Response {
         Some(Fault::Answer(status, code)) => return refuse(*status, code),
         Some(Fault::Throttle(seconds)) => {
             let mut response = refuse(503, "ServerBusy");
-            response
-                .headers_mut()
-                .insert("retry-after", seconds.to_string().parse().unwrap());
+            response.headers_mut().insert("retry-after", seconds.to_string().parse().unwrap());
             return response;
         }
         Some(Fault::Reset) => return Response::new(broken()),
@@ -320,10 +280,7 @@ async fn spoil(response: Response, fault: Fault) -> Response {
             Body::from(bytes)
         }
         Fault::SlowBody(pause) => {
-            let pieces: Vec<Bytes> = bytes
-                .chunks(bytes.len().div_ceil(4).max(1))
-                .map(Bytes::copy_from_slice)
-                .collect();
+            let pieces: Vec<Bytes> = bytes.chunks(bytes.len().div_ceil(4).max(1)).map(Bytes::copy_from_slice).collect();
             Body::from_stream(futures::stream::unfold(pieces.into_iter(), move |mut pieces| async move {
                 tokio::time::sleep(pause).await;
                 pieces.next().map(|piece| (Ok::<_, std::io::Error>(piece), pieces))
@@ -398,11 +355,7 @@ fn put_block_list(store: &mut Store, name: &str, headers: &HeaderMap, body: &Byt
     }
     let mut blocks = Vec::new();
     for id in ids {
-        let committed = blob
-            .committed_blocks
-            .iter()
-            .find(|(other, _)| *other == id)
-            .map(|(_, bytes)| bytes.clone());
+        let committed = blob.committed_blocks.iter().find(|(other, _)| *other == id).map(|(_, bytes)| bytes.clone());
         match blob.uncommitted.get(&id).cloned().or(committed) {
             Some(bytes) => blocks.push((id, bytes)),
             None => return refuse(400, "InvalidBlockList"),
@@ -412,12 +365,8 @@ fn put_block_list(store: &mut Store, name: &str, headers: &HeaderMap, body: &Byt
     blob.committed_blocks = blocks;
     blob.uncommitted.clear();
     blob.version = version;
-    let own = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str().strip_prefix("x-ms-meta-")?, value)));
-    blob.metadata = own
-        .map(|(name, value)| (name.to_owned(), value.to_str().unwrap().to_owned()))
-        .collect();
+    let own = headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix("x-ms-meta-")?, value)));
+    blob.metadata = own.map(|(name, value)| (name.to_owned(), value.to_str().unwrap().to_owned())).collect();
     Response::builder().status(StatusCode::CREATED).body(Body::empty()).unwrap()
 }
 
@@ -426,21 +375,14 @@ fn get_block_list(store: &Store, name: &str) -> Response {
         return refuse(404, "BlobNotFound");
     };
     let block = |(id, bytes): (&Vec<u8>, &Bytes)| {
-        format!(
-            "<Block><Name>{}</Name><Size>{}</Size></Block>",
-            BASE64.encode(id),
-            bytes.len()
-        )
+        format!("<Block><Name>{}</Name><Size>{}</Size></Block>", BASE64.encode(id), bytes.len())
     };
     let committed: String = blob.committed_blocks.iter().map(|(id, bytes)| block((id, bytes))).collect();
     let uncommitted: String = blob.uncommitted.iter().map(block).collect();
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList><CommittedBlocks>{committed}</CommittedBlocks><UncommittedBlocks>{uncommitted}</UncommittedBlocks></BlockList>"
     );
-    Response::builder()
-        .header("content-type", "application/xml")
-        .body(Body::from(xml))
-        .unwrap()
+    Response::builder().header("content-type", "application/xml").body(Body::from(xml)).unwrap()
 }
 
 fn describe(store: &Store, name: &str, headers: &HeaderMap, with_body: bool) -> Response {
@@ -451,18 +393,14 @@ fn describe(store: &Store, name: &str, headers: &HeaderMap, with_body: bool) -> 
     if text(headers, "if-match").is_some_and(|wanted| wanted != version) {
         return refuse(412, "ConditionNotMet");
     }
-    let mut builder = Response::builder()
-        .header("etag", version)
-        .header("x-ms-blob-type", "BlockBlob");
+    let mut builder = Response::builder().header("etag", version).header("x-ms-blob-type", "BlockBlob");
     for (name, value) in &blob.metadata {
         builder = builder.header(format!("x-ms-meta-{name}"), value);
     }
     if !with_body {
         return builder.header("content-length", bytes.len()).body(Body::empty()).unwrap();
     }
-    let range = text(headers, "range")
-        .or_else(|| text(headers, "x-ms-range"))
-        .and_then(|range| range.strip_prefix("bytes="));
+    let range = text(headers, "range").or_else(|| text(headers, "x-ms-range")).and_then(|range| range.strip_prefix("bytes="));
     let Some((start, end)) = range.and_then(|range| range.split_once('-')) else {
         return builder.body(Body::from(bytes.clone())).unwrap();
     };
@@ -481,9 +419,5 @@ fn describe(store: &Store, name: &str, headers: &HeaderMap, with_body: bool) -> 
         builder = builder.header("content-md5", BASE64.encode(blob::checksum::md5(&piece)));
     }
     let content_range = format!("bytes {start}-{}/{}", end - 1, bytes.len());
-    builder
-        .status(StatusCode::PARTIAL_CONTENT)
-        .header("content-range", content_range)
-        .body(Body::from(piece))
-        .unwrap()
+    builder.status(StatusCode::PARTIAL_CONTENT).header("content-range", content_range).body(Body::from(piece)).unwrap()
 }

@@ -27,15 +27,7 @@ impl Azurite {
         let script = parts::azurite()?;
         let mut child = Command::new("node")
             .arg(script)
-            .args([
-                "--disableTelemetry",
-                "--silent",
-                "--inMemoryPersistence",
-                "--blobHost",
-                "127.0.0.1",
-                "--blobPort",
-                "0",
-            ])
+            .args(["--disableTelemetry", "--silent", "--inMemoryPersistence", "--blobHost", "127.0.0.1", "--blobPort", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -59,10 +51,7 @@ impl Azurite {
     }
 
     pub fn connection_string(&self) -> String {
-        format!(
-            "DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={};",
-            self.endpoint()
-        )
+        format!("DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={};", self.endpoint())
     }
 
     /// The address of a blob with a signature that lives an hour.
@@ -101,11 +90,7 @@ impl Drop for Azurite {
 
 /// A shared access signature for the whole account ("Create an account SAS" of the REST reference).
 pub fn sas(lives: Duration) -> String {
-    let expiry = (OffsetDateTime::now_utc() + lives)
-        .replace_nanosecond(0)
-        .unwrap()
-        .format(&Rfc3339)
-        .unwrap();
+    let expiry = (OffsetDateTime::now_utc() + lives).replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
     let version = "2022-11-02";
     let text = format!("{ACCOUNT}\nrwdlacup\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n\n");
     let base64 = base64::engine::general_purpose::STANDARD;
@@ -113,28 +98,14 @@ pub fn sas(lives: Duration) -> String {
     mac.update(text.as_bytes());
     let signature = base64.encode(mac.finalize().into_bytes());
     let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    format!(
-        "sv={version}&ss=b&srt=sco&sp=rwdlacup&se={}&spr=https,http&sig={}",
-        encode(&expiry),
-        encode(&signature)
-    )
+    format!("sv={version}&ss=b&srt=sco&sp=rwdlacup&se={}&spr=https,http&sig={}", encode(&expiry), encode(&signature))
 }
 
 /// Runs AzCopy; `None` where it is not installed.
 pub fn azcopy(folder: &Path, from: &str, to: &str, route: &str, more: &[&str]) -> Option<()> {
     let program = parts::azcopy()?;
     let output = Command::new(program)
-        .args([
-            "copy",
-            from,
-            to,
-            "--from-to",
-            route,
-            "--output-level",
-            "quiet",
-            "--log-level",
-            "NONE",
-        ])
+        .args(["copy", from, to, "--from-to", route, "--output-level", "quiet", "--log-level", "NONE"])
         .args(more)
         .env("AZCOPY_LOG_LOCATION", folder.join("azcopy-log"))
         .env("AZCOPY_JOB_PLAN_LOCATION", folder.join("azcopy-plan"))
@@ -142,10 +113,6 @@ pub fn azcopy(folder: &Path, from: &str, to: &str, route: &str, more: &[&str]) -
         .env("HOME", folder)
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "azcopy {from} {to}: {}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "azcopy {from} {to}: {}", String::from_utf8_lossy(&output.stdout));
     Some(())
 }

@@ -46,16 +46,9 @@ impl FuseDrive {
     pub fn mount(folder: &Path, bytes: Vec<u8>) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let behaviour = Arc::new(Mutex::new(Behaviour::default()));
-        let file_system = OneFile {
-            bytes: Arc::new(bytes),
-            behaviour: behaviour.clone(),
-        };
+        let file_system = OneFile { bytes: Arc::new(bytes), behaviour: behaviour.clone() };
         let session = fuser::spawn_mount(file_system, folder, &Config::default()).unwrap();
-        FuseDrive {
-            behaviour,
-            folder: folder.to_owned(),
-            _session: session,
-        }
+        FuseDrive { behaviour, folder: folder.to_owned(), _session: session }
     }
 
     pub fn path(&self) -> PathBuf {

@@ -17,9 +17,7 @@ pub struct Workbench {
 
 impl Workbench {
     pub fn new() -> Self {
-        Workbench {
-            folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap(),
-        }
+        Workbench { folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap() }
     }
 
     pub fn path(&self) -> &Path {

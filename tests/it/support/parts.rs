@@ -12,15 +12,9 @@ const TOOLS: &str = "DRIVE_AGENT_TESTS_TOOLS";
 /// `part`, or a word about its absence and `None`.
 pub fn part<T>(part: Option<T>, name: &str) -> Option<T> {
     if part.is_none() {
-        assert!(
-            std::env::var_os(REQUIRE_ALL).is_none(),
-            "{name} is missing, and nothing may be skipped"
-        );
+        assert!(std::env::var_os(REQUIRE_ALL).is_none(), "{name} is missing, and nothing may be skipped");
         let thread = std::thread::current();
-        eprintln!(
-            "skipped {}: {name} is missing (tests/run installs it)",
-            thread.name().unwrap_or("a test")
-        );
+        eprintln!("skipped {}: {name} is missing (tests/run installs it)", thread.name().unwrap_or("a test"));
     }
     part
 }
@@ -37,19 +31,13 @@ pub fn azurite() -> Option<PathBuf> {
 
 /// AzCopy.
 pub fn azcopy() -> Option<PathBuf> {
-    part(
-        tool("node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"),
-        "AzCopy",
-    )
+    part(tool("node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"), "AzCopy")
 }
 
 /// The right to mount, and to make loop devices.
 pub fn root_with_loop_devices() -> Option<()> {
     let is_root = rustix::process::geteuid().is_root();
-    part(
-        (is_root && PathBuf::from("/dev/loop-control").exists()).then_some(()),
-        "root with loop devices",
-    )
+    part((is_root && PathBuf::from("/dev/loop-control").exists()).then_some(()), "root with loop devices")
 }
 
 /// The right to mount.

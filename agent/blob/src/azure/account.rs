@@ -38,18 +38,10 @@ impl AzureAccount {
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
             Proof::Entra(credential) => {
                 let scopes = ["https://storage.azure.com/.default"];
-                (
-                    Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>),
-                    None,
-                )
+                (Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>), None)
             }
         };
-        Ok(Arc::new(AzureAccount {
-            transport,
-            authorization,
-            sas,
-            checksums: ChecksumChoice::default(),
-        }))
+        Ok(Arc::new(AzureAccount { transport, authorization, sas, checksums: ChecksumChoice::default() }))
     }
 
     /// A client for one blob.
@@ -63,14 +55,7 @@ impl AzureAccount {
             per_try_policies: self.authorization.iter().cloned().collect(),
             ..Default::default()
         };
-        BlobClient::new(
-            url,
-            None,
-            Some(BlobClientOptions {
-                client_options,
-                version: API_VERSION.to_owned(),
-            }),
-        )
+        BlobClient::new(url, None, Some(BlobClientOptions { client_options, version: API_VERSION.to_owned() }))
     }
 }
 

@@ -38,35 +38,21 @@ impl BlockUpload {
     /// of a blob that is about to be replaced.
     pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
         let client = blob.client()?.block_blob_client();
-        let upload = BlockUpload {
-            blob,
-            client,
-            request: request.clone(),
-        };
+        let upload = BlockUpload { blob, client, request: request.clone() };
         let held = upload.list_blocks(BlockListType::All).await?;
         Ok((Arc::new(upload), held))
     }
 
     async fn list_blocks(&self, which: BlockListType) -> Result<Held, BlobError> {
-        let listed = self
-            .client
-            .get_block_list(which, None)
-            .await
-            .map_err(|error| self.blob.error("list the blocks of", error));
+        let listed = self.client.get_block_list(which, None).await.map_err(|error| self.blob.error("list the blocks of", error));
         let list = match listed {
             Err(error) if error.kind == BlobErrorKind::NotFound => return Ok(Held::Nothing),
             Err(error) => return Err(error),
-            Ok(response) => response
-                .into_model()
-                .map_err(|error| self.blob.error("list the blocks of", error))?,
+            Ok(response) => response.into_model().map_err(|error| self.blob.error("list the blocks of", error))?,
         };
-        let all = [list.committed_blocks, list.uncommitted_blocks]
-            .into_iter()
-            .flatten()
-            .flatten();
-        let ours: HashMap<Sha256Digest, u64> = all
-            .filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?)))
-            .collect();
+        let all = [list.committed_blocks, list.uncommitted_blocks].into_iter().flatten().flatten();
+        let ours: HashMap<Sha256Digest, u64> =
+            all.filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?))).collect();
         Ok(if ours.is_empty() { Held::Nothing } else { Held::Blocks(ours) })
     }
 
@@ -77,10 +63,7 @@ impl BlockUpload {
             ..Default::default()
         };
         let (id, length) = (block_id(&chunk.digest), chunk.bytes.len() as u64);
-        let sent = self
-            .client
-            .stage_block(&id, length, chunk.bytes.clone().into(), Some(options))
-            .await;
+        let sent = self.client.stage_block(&id, length, chunk.bytes.clone().into(), Some(options)).await;
         sent.map(|_| ()).map_err(|error| self.blob.error("send a block of", error))
     }
 
@@ -94,12 +77,7 @@ impl BlockUpload {
 #[async_trait]
 impl Upload for BlockUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits {
-            content_named: true,
-            durable_when_acknowledged: true,
-            checks_arrival: true,
-            concurrency: 16,
-        }
+        UploadTraits { content_named: true, durable_when_acknowledged: true, checks_arrival: true, concurrency: 16 }
     }
 
     fn wants_md5(&self) -> bool {
@@ -137,20 +115,13 @@ impl Upload for BlockUpload {
             Ok(_) => Ok(()),
             // The one thing that makes this fail for good and still be done is our own earlier try.
             Err(error) if !error.is_passing() && self.is_committed().await => Ok(()),
-            Err(error) if error.kind == BlobErrorKind::Changed => Err(BlobError {
-                kind: BlobErrorKind::AlreadyExists,
-                ..error
-            }),
+            Err(error) if error.kind == BlobErrorKind::Changed => Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error }),
             Err(error) => Err(error),
         }
     }
 
     fn residue(&self, landed_bytes: u64) -> Option<Residue> {
         let description = "uncommitted blocks, which a resume goes on with".to_owned();
-        (landed_bytes > 0).then_some(Residue {
-            description,
-            bytes: landed_bytes,
-            lives_days: Some(UNCOMMITTED_LIVE_DAYS),
-        })
+        (landed_bytes > 0).then_some(Residue { description, bytes: landed_bytes, lives_days: Some(UNCOMMITTED_LIVE_DAYS) })
     }
 }

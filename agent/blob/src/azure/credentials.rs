@@ -76,12 +76,7 @@ impl Environment {
     pub fn from_process() -> Self {
         let variables = NAMES
             .iter()
-            .filter_map(|name| {
-                std::env::var(name)
-                    .ok()
-                    .filter(|value| !value.is_empty())
-                    .map(|value| (*name, value))
-            })
+            .filter_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (*name, value)))
             .collect();
         Environment { variables }
     }
@@ -98,21 +93,12 @@ impl Environment {
         let (endpoint, account) = match self.connection_string()? {
             Some(connection) => (connection.endpoint, connection.account),
             None => {
-                let account = self
-                    .get("AZURE_STORAGE_ACCOUNT")
-                    .ok_or(CredentialError::NoAccount)?
-                    .to_owned();
+                let account = self.get("AZURE_STORAGE_ACCOUNT").ok_or(CredentialError::NoAccount)?.to_owned();
                 let endpoint = Url::parse(&format!("https://{account}.blob.core.windows.net"));
                 (endpoint.map_err(|_| CredentialError::NoAccount)?, account)
             }
         };
-        Ok(BlobAddress::Azure(AzureAddress {
-            endpoint,
-            account,
-            container,
-            name,
-            sas: None,
-        }))
+        Ok(BlobAddress::Azure(AzureAddress { endpoint, account, container, name, sas: None }))
     }
 
     /// How to prove who we are to the account of `address`.
@@ -120,29 +106,18 @@ impl Environment {
         if let Some(sas) = &address.sas {
             return Ok(Proof::Sas(sas.clone()));
         }
-        if let Some(connection) = self
-            .connection_string()?
-            .filter(|connection| connection.account == address.account)
-        {
+        if let Some(connection) = self.connection_string()?.filter(|connection| connection.account == address.account) {
             if let Some(key) = connection.key {
-                return Ok(Proof::SharedKey {
-                    account: connection.account,
-                    key,
-                });
+                return Ok(Proof::SharedKey { account: connection.account, key });
             }
             if let Some(sas) = connection.sas {
                 return Ok(Proof::Sas(sas));
             }
         }
-        let account = self
-            .get("AZURE_STORAGE_ACCOUNT")
-            .filter(|account| *account == address.account);
+        let account = self.get("AZURE_STORAGE_ACCOUNT").filter(|account| *account == address.account);
         if let Some(account) = account {
             if let Some(key) = self.get("AZURE_STORAGE_KEY") {
-                return Ok(Proof::SharedKey {
-                    account: account.to_owned(),
-                    key: decode_key(key, "AZURE_STORAGE_KEY")?,
-                });
+                return Ok(Proof::SharedKey { account: account.to_owned(), key: decode_key(key, "AZURE_STORAGE_KEY")? });
             }
             if let Some(sas) = self.get("AZURE_STORAGE_SAS_TOKEN") {
                 return Ok(Proof::Sas(sas.trim_start_matches('?').to_owned()));
@@ -156,10 +131,7 @@ impl Environment {
 
     fn entra(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, CredentialError> {
         let refused = |error: azure_core::Error| CredentialError::Entra(error.to_string());
-        let client_options = ClientOptions {
-            transport: Some(transport.clone()),
-            ..Default::default()
-        };
+        let client_options = ClientOptions { transport: Some(transport.clone()), ..Default::default() };
         let (tenant, client) = (self.get("AZURE_TENANT_ID"), self.get("AZURE_CLIENT_ID"));
         if let (Some(tenant), Some(client), Some(secret)) = (tenant, client, self.get("AZURE_CLIENT_SECRET")) {
             let options = ClientSecretCredentialOptions { client_options };
@@ -184,9 +156,7 @@ impl Environment {
     }
 
     fn connection_string(&self) -> Result<Option<ConnectionString>, CredentialError> {
-        self.get("AZURE_STORAGE_CONNECTION_STRING")
-            .map(ConnectionString::parse)
-            .transpose()
+        self.get("AZURE_STORAGE_CONNECTION_STRING").map(ConnectionString::parse).transpose()
     }
 }
 
@@ -205,15 +175,10 @@ impl ConnectionString {
     fn parse(text: &str) -> Result<Self, CredentialError> {
         let mut parts = HashMap::new();
         for part in text.split(';').filter(|part| !part.trim().is_empty()) {
-            let (name, value) = part
-                .split_once('=')
-                .ok_or(CredentialError::ConnectionString("a part of it has no `=`"))?;
+            let (name, value) = part.split_once('=').ok_or(CredentialError::ConnectionString("a part of it has no `=`"))?;
             parts.insert(name.trim().to_lowercase(), value.trim().to_owned());
         }
-        if parts
-            .get("usedevelopmentstorage")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        {
+        if parts.get("usedevelopmentstorage").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Self::parse(EMULATOR);
         }
         let account_name = parts.get("accountname").cloned();
@@ -225,40 +190,22 @@ impl ConnectionString {
                 format!("{scheme}://{account}.blob.{suffix}")
             }
             (None, None) => {
-                return Err(CredentialError::ConnectionString(
-                    "it names neither AccountName nor BlobEndpoint",
-                ));
+                return Err(CredentialError::ConnectionString("it names neither AccountName nor BlobEndpoint"));
             }
         };
         let endpoint = Url::parse(&endpoint).map_err(|_| CredentialError::ConnectionString("its BlobEndpoint is no URL"))?;
         let account = match account_name {
             Some(account) => account,
-            None => endpoint
-                .host_str()
-                .and_then(|host| host.split('.').next())
-                .unwrap_or_default()
-                .to_owned(),
+            None => endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default().to_owned(),
         };
-        let key = parts
-            .get("accountkey")
-            .map(|key| decode_key(key, "AZURE_STORAGE_CONNECTION_STRING"))
-            .transpose()?;
-        let sas = parts
-            .get("sharedaccesssignature")
-            .map(|sas| sas.trim_start_matches('?').to_owned());
-        Ok(ConnectionString {
-            endpoint,
-            account,
-            key,
-            sas,
-        })
+        let key = parts.get("accountkey").map(|key| decode_key(key, "AZURE_STORAGE_CONNECTION_STRING")).transpose()?;
+        let sas = parts.get("sharedaccesssignature").map(|sas| sas.trim_start_matches('?').to_owned());
+        Ok(ConnectionString { endpoint, account, key, sas })
     }
 }
 
 fn decode_key(key: &str, origin: &'static str) -> Result<SecretBytes, CredentialError> {
-    let decoded = base64::engine::general_purpose::STANDARD
-        .decode(key)
-        .map_err(|_| CredentialError::Key(origin))?;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(key).map_err(|_| CredentialError::Key(origin))?;
     Ok(SecretBytes::new(decoded))
 }
 
@@ -267,9 +214,7 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&'static str, &str)]) -> Environment {
-        Environment {
-            variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
-        }
+        Environment { variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect() }
     }
 
     fn resolved(environment: &Environment, text: &str) -> Result<AzureAddress, CredentialError> {
@@ -287,32 +232,17 @@ mod tests {
     #[test]
     fn an_az_address_takes_its_account_from_the_environment() {
         let account = environment(&[("AZURE_STORAGE_ACCOUNT", "acme")]);
-        assert_eq!(
-            resolved(&account, "az://c/a b").unwrap().url().as_str(),
-            "https://acme.blob.core.windows.net/c/a%20b"
-        );
+        assert_eq!(resolved(&account, "az://c/a b").unwrap().url().as_str(), "https://acme.blob.core.windows.net/c/a%20b");
         let emulator = environment(&[("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")]);
-        assert_eq!(
-            resolved(&emulator, "az://c/n").unwrap().url().as_str(),
-            "http://127.0.0.1:10000/devstoreaccount1/c/n"
-        );
-        assert_eq!(
-            resolved(&environment(&[]), "az://c/n").unwrap_err(),
-            CredentialError::NoAccount
-        );
+        assert_eq!(resolved(&emulator, "az://c/n").unwrap().url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/c/n");
+        assert_eq!(resolved(&environment(&[]), "az://c/n").unwrap_err(), CredentialError::NoAccount);
     }
 
     #[test]
     fn the_nearest_credential_wins() {
         let key = environment(&[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_KEY", "a2V5")]);
-        assert!(matches!(
-            proof(&key, "https://acme.blob.core.windows.net/c/n"),
-            Ok(Proof::SharedKey { .. })
-        ));
-        assert!(matches!(
-            proof(&key, "https://acme.blob.core.windows.net/c/n?sig=x"),
-            Ok(Proof::Sas(_))
-        ));
+        assert!(matches!(proof(&key, "https://acme.blob.core.windows.net/c/n"), Ok(Proof::SharedKey { .. })));
+        assert!(matches!(proof(&key, "https://acme.blob.core.windows.net/c/n?sig=x"), Ok(Proof::Sas(_))));
         let sas = environment(&[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_SAS_TOKEN", "?sig=y")]);
         assert!(matches!(proof(&sas, "https://acme.blob.core.windows.net/c/n"), Ok(Proof::Sas(sas)) if sas == "sig=y"));
     }
@@ -326,16 +256,10 @@ mod tests {
     #[test]
     fn unusable_credentials_are_named_and_not_shown() {
         let key = environment(&[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_KEY", "S3CRET!")]);
-        let error = proof(&key, "https://acme.blob.core.windows.net/c/n")
-            .err()
-            .unwrap()
-            .to_string();
+        let error = proof(&key, "https://acme.blob.core.windows.net/c/n").err().unwrap().to_string();
         assert!(error.contains("AZURE_STORAGE_KEY") && !error.contains("S3CRET"));
         let connection = environment(&[("AZURE_STORAGE_CONNECTION_STRING", "S3CRET")]);
-        let error = connection
-            .resolve(BlobAddress::parse("az://c/n").unwrap())
-            .unwrap_err()
-            .to_string();
+        let error = connection.resolve(BlobAddress::parse("az://c/n").unwrap()).unwrap_err().to_string();
         assert!(error.contains("no `=`") && !error.contains("S3CRET"));
     }
 }

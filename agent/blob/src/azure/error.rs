@@ -11,23 +11,16 @@ use crate::error::{BlobError, BlobErrorKind};
 /// Names a failed request by what the caller can do.
 pub(super) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
     match error.kind() {
-        ErrorKind::HttpResponse {
-            status, raw_response, ..
-        } => {
+        ErrorKind::HttpResponse { status, raw_response, .. } => {
             let status = u16::from(*status);
             let headers = raw_response.as_ref().map(|response| response.headers());
-            let code = headers
-                .and_then(|headers| headers.get_optional_str(&ERROR_CODE))
-                .unwrap_or("");
+            let code = headers.and_then(|headers| headers.get_optional_str(&ERROR_CODE)).unwrap_or("");
             let retry_after = headers
                 .and_then(|headers| headers.get_optional_str(&RETRY_AFTER))
                 .and_then(|text| text.trim().parse().ok())
                 .map(Duration::from_secs);
             let kind = kind_of(status, code);
-            BlobError {
-                retry_after,
-                ..BlobError::new(kind, operation, address, message_of(kind, status, code))
-            }
+            BlobError { retry_after, ..BlobError::new(kind, operation, address, message_of(kind, status, code)) }
         }
         ErrorKind::Connection => {
             let message = format!("no connection to the server: {}", innermost(error));
@@ -41,12 +34,9 @@ pub(super) fn from_sdk(operation: &'static str, address: &str, error: &azure_cor
             let message = format!("no access token could be had from Entra ID: {}", innermost(error));
             BlobError::new(BlobErrorKind::Denied, operation, address, message)
         }
-        ErrorKind::DataConversion => BlobError::new(
-            BlobErrorKind::Other,
-            operation,
-            address,
-            "the server's answer was not understood",
-        ),
+        ErrorKind::DataConversion => {
+            BlobError::new(BlobErrorKind::Other, operation, address, "the server's answer was not understood")
+        }
         _ => BlobError::new(BlobErrorKind::Other, operation, address, "the request could not be made"),
     }
 }
@@ -59,11 +49,7 @@ fn innermost(error: &azure_core::Error) -> String {
         cause = inner;
     }
     let text = cause.to_string();
-    if text.contains("://") || text.contains("sig=") {
-        "no further detail".to_owned()
-    } else {
-        text
-    }
+    if text.contains("://") || text.contains("sig=") { "no further detail".to_owned() } else { text }
 }
 
 /// Azure's codes: "Status and error codes" and "Blob service error codes" of its REST reference.
@@ -115,16 +101,9 @@ mod tests {
         assert_eq!(kind_of(400, "Crc64Mismatch"), BlobErrorKind::Corrupted);
         assert_eq!(kind_of(400, "InvalidBlockList"), BlobErrorKind::Other);
         assert_eq!(kind_of(500, "FeatureNotSupported"), BlobErrorKind::Unsupported);
-        for (status, passing) in [
-            (500, true),
-            (503, true),
-            (429, true),
-            (408, true),
-            (400, false),
-            (403, false),
-            (404, false),
-            (409, false),
-        ] {
+        for (status, passing) in
+            [(500, true), (503, true), (429, true), (408, true), (400, false), (403, false), (404, false), (409, false)]
+        {
             assert_eq!(kind_of(status, "").is_passing(), passing, "{status}");
         }
     }

@@ -77,9 +77,7 @@ impl AzureBlob {
     }
 
     fn client(&self) -> Result<BlobClient, BlobError> {
-        self.account
-            .client(self.address.url_with_sas())
-            .map_err(|error| self.error("reach", error))
+        self.account.client(self.address.url_with_sas()).map_err(|error| self.error("reach", error))
     }
 
     fn error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
@@ -147,11 +145,7 @@ impl Blob for AzureBlob {
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
         let address = self.address.with_name(format!("{}{suffix}", self.address.name));
-        Arc::new(AzureBlob {
-            account: self.account.clone(),
-            address,
-            kind: BlobKind::Block,
-        })
+        Arc::new(AzureBlob { account: self.account.clone(), address, kind: BlobKind::Block })
     }
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
@@ -159,21 +153,13 @@ impl Blob for AzureBlob {
             Ok(properties) => properties,
             Err(error) => {
                 let error = self.error("look at", error);
-                return if error.kind == BlobErrorKind::NotFound {
-                    self.nothing_there(error).await
-                } else {
-                    Err(error)
-                };
+                return if error.kind == BlobErrorKind::NotFound { self.nothing_there(error).await } else { Err(error) };
             }
         };
         let odd = |error: azure_core::Error| self.error("understand the properties of", error);
         let metadata = properties.metadata().map_err(odd)?;
         let length = properties.content_length().map_err(odd)?.unwrap_or(0);
-        let version = properties
-            .etag()
-            .map_err(odd)?
-            .map(|etag| etag.to_string())
-            .unwrap_or_default();
+        let version = properties.etag().map_err(odd)?.map(|etag| etag.to_string()).unwrap_or_default();
         let is_page_blob = properties.blob_type().map_err(odd)? == Some(BlobType::PageBlob);
         let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());
         Ok(Some(BlobFacts {
@@ -182,19 +168,14 @@ impl Blob for AzureBlob {
                 .unwrap_or(length),
             version,
             transfer_id: metadata.get(metadata::TRANSFER).cloned(),
-            is_incomplete: metadata
-                .get(metadata::STATE)
-                .is_some_and(|state| state == metadata::INCOMPLETE),
+            is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
             is_being_replaced: false,
         }))
     }
 
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {
         let wants_md5 = self.account.checksums.wants_md5();
-        match self
-            .read_once(range, version, checked && !wants_md5, checked && wants_md5)
-            .await
-        {
+        match self.read_once(range, version, checked && !wants_md5, checked && wants_md5).await {
             Err(error) if checked && !wants_md5 && error.kind == BlobErrorKind::Unsupported => {
                 self.account.checksums.crc64_is_unknown.store(true, Ordering::Relaxed);
                 self.read_once(range, version, false, true).await
@@ -240,20 +221,13 @@ impl Blob for AzureBlob {
             ids.push(id);
         }
         let list = block_list(ids).map_err(|error| self.error("write", error))?;
-        client
-            .commit_block_list(list, None)
-            .await
-            .map_err(|error| self.error("write", error))?;
+        client.commit_block_list(list, None).await.map_err(|error| self.error("write", error))?;
         Ok(())
     }
 }
 
 fn block_list(ids: Vec<Vec<u8>>) -> azure_core::Result<RequestContent<BlockLookupList, azure_core::http::XmlFormat>> {
-    BlockLookupList {
-        latest: Some(ids),
-        ..Default::default()
-    }
-    .try_into()
+    BlockLookupList { latest: Some(ids), ..Default::default() }.try_into()
 }
 
 impl AzureBlob {
@@ -287,31 +261,18 @@ impl AzureBlob {
             range_get_content_md5: md5.then_some(true),
             ..Default::default()
         };
-        let response = self
-            .client()?
-            .download(Some(options))
-            .await
-            .map_err(|error| self.error("read", error))?;
+        let response = self.client()?.download(Some(options)).await.map_err(|error| self.error("read", error))?;
         let raw = |bytes: Option<Vec<u8>>| bytes.unwrap_or_default();
         let checksum = if crc64 {
-            raw(response.properties.content_crc64)
-                .try_into()
-                .ok()
-                .map(TransferChecksum::Crc64)
+            raw(response.properties.content_crc64).try_into().ok().map(TransferChecksum::Crc64)
         } else if md5 {
-            raw(response.properties.content_md5)
-                .try_into()
-                .ok()
-                .map(TransferChecksum::Md5)
+            raw(response.properties.content_md5).try_into().ok().map(TransferChecksum::Md5)
         } else {
             None
         };
         let address = self.address();
         let pieces = response.body.map_err(move |error| from_sdk("read", &address, &error));
-        Ok(RangeBody {
-            pieces: pieces.boxed(),
-            checksum,
-        })
+        Ok(RangeBody { pieces: pieces.boxed(), checksum })
     }
 
     fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {

@@ -65,12 +65,7 @@ impl PageUpload {
             }
             Some(facts) if !request.overwrite && !facts.is_incomplete => {
                 let message = "it exists already: choose another name, or repeat the command with `--overwrite`";
-                return Err(BlobError::new(
-                    BlobErrorKind::AlreadyExists,
-                    "create",
-                    upload.blob.address(),
-                    message,
-                ));
+                return Err(BlobError::new(BlobErrorKind::AlreadyExists, "create", upload.blob.address(), message));
             }
             existing => {
                 upload.create(existing.map(|facts| facts.version)).await?;
@@ -103,10 +98,7 @@ impl PageUpload {
             };
             let (body, length) = (bytes.clone(), bytes.len() as u64);
             async move {
-                let sent = self
-                    .pages
-                    .upload_pages(body.into(), length, HttpRange::new(offset, length), Some(options))
-                    .await;
+                let sent = self.pages.upload_pages(body.into(), length, HttpRange::new(offset, length), Some(options)).await;
                 sent.map(|_| ()).map_err(|error| self.blob.error("send pages of", error))
             }
         };
@@ -137,20 +129,11 @@ fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>>
 #[async_trait]
 impl Upload for PageUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits {
-            content_named: false,
-            durable_when_acknowledged: true,
-            checks_arrival: true,
-            concurrency: 16,
-        }
+        UploadTraits { content_named: false, durable_when_acknowledged: true, checks_arrival: true, concurrency: 16 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
-        let zero_run_bytes = if self.is_resumed.load(Ordering::Relaxed) {
-            usize::MAX
-        } else {
-            ZERO_RUN_BYTES
-        };
+        let zero_run_bytes = if self.is_resumed.load(Ordering::Relaxed) { usize::MAX } else { ZERO_RUN_BYTES };
         for run in data_runs(&chunk.bytes, zero_run_bytes) {
             let offset = chunk.range.offset + run.start as u64;
             let mut bytes = chunk.bytes.slice(run);
@@ -184,20 +167,13 @@ impl Upload for PageUpload {
     async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError> {
         let mut metadata = self.blob.metadata(&self.request);
         metadata.insert(metadata::ROOT.to_owned(), root.to_string());
-        let marked = self
-            .client
-            .set_metadata(&metadata, Some(BlobClientSetMetadataOptions::default()))
-            .await;
+        let marked = self.client.set_metadata(&metadata, Some(BlobClientSetMetadataOptions::default())).await;
         marked.map(|_| ()).map_err(|error| self.blob.error("commit", error))
     }
 
     fn residue(&self, landed_bytes: u64) -> Option<Residue> {
         let description = "the page blob itself, marked `incomplete` in its metadata, which a resume goes on with".to_owned();
-        Some(Residue {
-            description,
-            bytes: landed_bytes,
-            lives_days: None,
-        })
+        Some(Residue { description, bytes: landed_bytes, lives_days: None })
     }
 }
 
@@ -213,10 +189,7 @@ mod tests {
         bytes[0] = 1;
         bytes[(1 << 20) + 5] = 1;
         bytes[(9 << 20) - 1] = 1;
-        assert_eq!(
-            data_runs(&bytes, ZERO_RUN_BYTES),
-            [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]
-        );
+        assert_eq!(data_runs(&bytes, ZERO_RUN_BYTES), [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]);
         let full = vec![1; (4 << 20) + 512];
         assert_eq!(data_runs(&full, ZERO_RUN_BYTES), [0..4 << 20, 4 << 20..(4 << 20) + 512]);
     }

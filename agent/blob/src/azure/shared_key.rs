@@ -29,19 +29,9 @@ impl SharedKey {
     }
 
     fn string_to_sign(&self, request: &Request) -> String {
-        let header = |name: &'static str| {
-            request
-                .headers()
-                .get_optional_str(&HeaderName::from_static(name))
-                .unwrap_or("")
-        };
+        let header = |name: &'static str| request.headers().get_optional_str(&HeaderName::from_static(name)).unwrap_or("");
         // An empty body is signed as an empty text; the header itself is not always set yet.
-        let length = request
-            .body()
-            .len()
-            .filter(|length| *length > 0)
-            .map(|length| length.to_string())
-            .unwrap_or_default();
+        let length = request.body().len().filter(|length| *length > 0).map(|length| length.to_string()).unwrap_or_default();
         let mut text = request.method().as_str().to_owned();
         for value in [
             header("content-encoding"),
@@ -60,11 +50,7 @@ impl SharedKey {
             text.push_str(value);
         }
         text.push('\n');
-        let mut own: Vec<_> = request
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str().trim()))
-            .collect();
+        let mut own: Vec<_> = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_str().trim())).collect();
         own.retain(|(name, _)| name.starts_with("x-ms-"));
         own.sort_unstable();
         for (name, value) in own {

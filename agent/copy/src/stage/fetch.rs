@@ -119,12 +119,7 @@ impl FetchStage {
             Body::Bytes(buffer.freeze(place.range.length as usize))
         };
         // The channel is unbounded: buffers and slots bound what is in it.
-        let _ = output.send(FetchedChunk {
-            place,
-            body,
-            attempts,
-            slot,
-        });
+        let _ = output.send(FetchedChunk { place, body, attempts, slot });
         Ok(())
     }
 
@@ -142,12 +137,7 @@ impl FetchStage {
         let buffer = tokio::sync::Mutex::new(&mut buffer[..length as usize]);
         let started = Instant::now();
         let result = self.attempts.run_self_timed(|| async {
-            let fetch = Fetch {
-                blob: &*self.blob,
-                version: &self.version,
-                checked: self.checked,
-                silence_max: self.silence_max,
-            };
+            let fetch = Fetch { blob: &*self.blob, version: &self.version, checked: self.checked, silence_max: self.silence_max };
             fetch.fill(place.range, &mut buffer.lock().await).await
         });
         let result = result.await;

@@ -24,10 +24,7 @@ pub(crate) struct ZeroDigests {
 
 impl ZeroDigests {
     pub(crate) fn new(chunk_size_bytes: u64) -> Self {
-        ZeroDigests {
-            chunk_size_bytes,
-            whole: OnceLock::new(),
-        }
+        ZeroDigests { chunk_size_bytes, whole: OnceLock::new() }
     }
 
     pub(crate) fn of(&self, length: u64) -> Sha256Digest {
@@ -75,14 +72,9 @@ impl HashStage {
     }
 
     fn hash(&self, chunk: ReadChunk) -> Result<HashedChunk, CopyError> {
-        let ReadChunk {
-            place, body, unreadable, ..
-        } = chunk;
+        let ReadChunk { place, body, unreadable, .. } = chunk;
         if let Some(stream) = &self.stream {
-            let piece = StreamPiece {
-                place,
-                body: body.clone(),
-            };
+            let piece = StreamPiece { place, body: body.clone() };
             stream.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
         }
         let (bytes, digest, md5) = self.counters.hash_time.time(|| match body {
@@ -93,23 +85,13 @@ impl HashStage {
             }
             _ => (None, self.zeros.of(place.range.length), None),
         });
-        Ok(HashedChunk {
-            place,
-            bytes,
-            digest,
-            md5,
-            unreadable,
-        })
+        Ok(HashedChunk { place, bytes, digest, md5, unreadable })
     }
 }
 
 fn changed(chunk: &HashedChunk) -> CopyError {
     let place = chunk.place.range;
-    let what = if matches!(chunk.content(), ChunkContent::Zero) {
-        "zeros"
-    } else {
-        "other bytes"
-    };
+    let what = if matches!(chunk.content(), ChunkContent::Zero) { "zeros" } else { "other bytes" };
     CopyError::Refused(format!(
         "the drive has changed since its transfer was begun: {place} (offset+length in bytes) holds {what} now; nothing was lost: dock the right drive, or begin anew with `--restart`"
     ))

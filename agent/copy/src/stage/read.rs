@@ -64,12 +64,7 @@ impl ReadStage {
                 let Some((place, recorded)) = next else { return Ok(()) };
                 let chunk = if self.is_hole(place.range, &mut data)? {
                     buffer = Some(unused);
-                    ReadChunk {
-                        place,
-                        body: Body::Hole,
-                        recorded,
-                        unreadable: Vec::new(),
-                    }
+                    ReadChunk { place, body: Body::Hole, recorded, unreadable: Vec::new() }
                 } else {
                     if !self.wait_for_rate(place.range.length) {
                         return Ok(());
@@ -77,16 +72,8 @@ impl ReadStage {
                     let mut filled = unused;
                     let length = place.range.length as usize;
                     let bytes = &mut filled[..length];
-                    let unreadable = self
-                        .counters
-                        .read_time
-                        .time(|| self.read_chunk(watch, bytes, place.range.offset))?;
-                    ReadChunk {
-                        place,
-                        body: Body::Bytes(filled.freeze(length)),
-                        recorded,
-                        unreadable,
-                    }
+                    let unreadable = self.counters.read_time.time(|| self.read_chunk(watch, bytes, place.range.offset))?;
+                    ReadChunk { place, body: Body::Bytes(filled.freeze(length)), recorded, unreadable }
                 };
                 if output.send(chunk).is_err() {
                     return Ok(());

@@ -64,11 +64,7 @@ impl RecordStage {
             while bytes < self.batch_bytes && batch.len() < RECORDS_PER_BATCH_MAX {
                 match timeout_at(end, input.recv()).await {
                     Ok(Some(landed)) => {
-                        bytes += if landed.record.attempts > 0 {
-                            landed.record.range.length
-                        } else {
-                            0
-                        };
+                        bytes += if landed.record.attempts > 0 { landed.record.range.length } else { 0 };
                         batch.push(landed);
                     }
                     Ok(None) | Err(_) => break,
@@ -109,16 +105,15 @@ impl RecordStage {
         match &self.durability {
             Durability::WhenAcknowledged => Ok(()),
             Durability::DriveSync(drive) => Ok(drive.sync()?),
-            Durability::StoreSync(upload) => match self
-                .runtime
-                .block_on(async { timeout(self.sync_timeout, upload.sync()).await })
-            {
-                Ok(result) => Ok(result?),
-                Err(_) => {
-                    let message = format!("no answer within {} s", self.sync_timeout.as_secs());
-                    Err(BlobError::new(BlobErrorKind::TimedOut, "sync", "the store", message).into())
+            Durability::StoreSync(upload) => {
+                match self.runtime.block_on(async { timeout(self.sync_timeout, upload.sync()).await }) {
+                    Ok(result) => Ok(result?),
+                    Err(_) => {
+                        let message = format!("no answer within {} s", self.sync_timeout.as_secs());
+                        Err(BlobError::new(BlobErrorKind::TimedOut, "sync", "the store", message).into())
+                    }
                 }
-            },
+            }
         }
     }
 }

@@ -54,13 +54,7 @@ impl Concurrency {
     /// `asked` for good, or `liking` at most.
     pub(crate) fn new(asked: Option<usize>, liking: usize) -> Self {
         let max = asked.unwrap_or(liking).max(1);
-        Concurrency {
-            now: max,
-            max,
-            is_fixed: asked.is_some(),
-            throttled_seen: 0,
-            successes: 0,
-        }
+        Concurrency { now: max, max, is_fixed: asked.is_some(), throttled_seen: 0, successes: 0 }
     }
 
     pub(crate) fn now(&self) -> usize {
@@ -205,21 +199,9 @@ impl Loop {
         let content_named = self.stage.upload.traits().content_named;
         let content = chunk.content();
         let is_zero = content == ChunkContent::Zero;
-        let HashedChunk {
-            place,
-            bytes,
-            digest,
-            md5,
-            unreadable,
-        } = chunk;
+        let HashedChunk { place, bytes, digest, md5, unreadable } = chunk;
         let free = if is_zero { ChunkState::Zero } else { ChunkState::Reused };
-        let mut sent = Sent {
-            place,
-            content,
-            digest,
-            state: ChunkState::Sent,
-            unreadable,
-        };
+        let mut sent = Sent { place, content, digest, state: ChunkState::Sent, unreadable };
         if content_named && self.stage.held.contains(&digest) || is_zero && !content_named && !self.stage.resumed {
             sent.state = free;
             self.landed(sent, 0, None);
@@ -240,13 +222,7 @@ impl Loop {
         } else if is_zero {
             sent.state = ChunkState::Zero;
         }
-        let body = bytes.unwrap_or_else(|| {
-            if content_named {
-                self.zero_bytes(place.range.length)
-            } else {
-                Bytes::new()
-            }
-        });
+        let body = bytes.unwrap_or_else(|| if content_named { self.zero_bytes(place.range.length) } else { Bytes::new() });
         self.spawn(sent, body, md5);
         Ok(())
     }
@@ -264,34 +240,21 @@ impl Loop {
         let (upload, attempts) = (self.stage.upload.clone(), self.stage.attempts.clone());
         self.puts.spawn(async move {
             let range = sent.place.range;
-            let chunk = ChunkBody {
-                range,
-                digest: sent.digest,
-                bytes,
-                md5,
-            };
+            let chunk = ChunkBody { range, digest: sent.digest, bytes, md5 };
             let started = std::time::Instant::now();
             let result = if chunk.bytes.is_empty() {
                 attempts.run("clear a part of", 0, || upload.clear(range)).await
             } else {
-                attempts
-                    .run("send a chunk to", range.length, || upload.put_chunk(&chunk))
-                    .await
+                attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
             };
             attempts.counters.send_time.add(started.elapsed());
-            PutEnd {
-                sent,
-                bytes: Some(chunk.bytes),
-                result: result.map(|((), tries)| tries),
-            }
+            PutEnd { sent, bytes: Some(chunk.bytes), result: result.map(|((), tries)| tries) }
         });
     }
 
     fn ended(&mut self, end: PutEnd) -> Result<(), CopyError> {
         let PutEnd { sent, bytes, result } = end;
-        self.stage
-            .concurrency
-            .ended(self.stage.attempts.throttled.load(Ordering::Relaxed));
+        self.stage.concurrency.ended(self.stage.attempts.throttled.load(Ordering::Relaxed));
         let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
         match result {
             Ok(tries) => {
@@ -312,31 +275,15 @@ impl Loop {
     }
 
     fn landed(&mut self, sent: Sent, tries: u32, bytes: Option<Bytes>) {
-        let held = Held {
-            _bytes: bytes,
-            _slot: None,
-        };
+        let held = Held { _bytes: bytes, _slot: None };
         self.doubtful.remove(&sent.place.index);
-        self.outbox.push_back(LandedChunk::now(
-            sent.place,
-            sent.content,
-            sent.state,
-            tries,
-            sent.unreadable,
-            held,
-        ));
+        self.outbox.push_back(LandedChunk::now(sent.place, sent.content, sent.state, tries, sent.unreadable, held));
     }
 
     /// A chunk whose request did not succeed: in doubt, or certainly not there.
     fn doubt(&self, sent: &Sent, is_ambiguous: bool) -> Result<(), CopyError> {
         let index = sent.place.index;
-        self.stage.table.with(|table| {
-            if is_ambiguous {
-                table.set_unknown(index)
-            } else {
-                table.clear(index)
-            }
-        })
+        self.stage.table.with(|table| if is_ambiguous { table.set_unknown(index) } else { table.clear(index) })
     }
 
     /// Drops what is under way. Local writes cannot be dropped, so they get a moment to end.
@@ -361,11 +308,7 @@ impl Loop {
         if !unfinished || !self.stage.upload.traits().content_named {
             return;
         }
-        let patience = if self.stage.stop.is_aborting() {
-            ABORT_GRACE
-        } else {
-            INQUIRY_TIMEOUT
-        };
+        let patience = if self.stage.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let Ok(Ok(StoreHeld::Blocks(blocks))) = timeout(patience, self.stage.upload.held()).await else {
             return;
         };

@@ -49,12 +49,7 @@ impl WriteStage {
     }
 
     fn check(&self, chunk: FetchedChunk) -> Result<CheckedChunk, CopyError> {
-        let FetchedChunk {
-            place,
-            body,
-            attempts,
-            slot,
-        } = chunk;
+        let FetchedChunk { place, body, attempts, slot } = chunk;
         let fetched = match body {
             Body::Bytes(bytes) => Some(bytes),
             Body::Hole => None,
@@ -69,17 +64,9 @@ impl WriteStage {
         }
         if let Some(stream) = &self.stream {
             let body = bytes.clone().map_or(Body::Hole, Body::Bytes);
-            stream
-                .send(StreamPiece { place, body })
-                .map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+            stream.send(StreamPiece { place, body }).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
         }
-        Ok(CheckedChunk {
-            place,
-            bytes,
-            content,
-            attempts,
-            slot,
-        })
+        Ok(CheckedChunk { place, bytes, content, attempts, slot })
     }
 
     /// The bytes, none where they are zeros, and what they are.
@@ -117,13 +104,7 @@ impl WriteStage {
     }
 
     fn write(&self, chunk: CheckedChunk) -> Result<LandedChunk, CopyError> {
-        let CheckedChunk {
-            place,
-            bytes,
-            content,
-            attempts,
-            slot,
-        } = chunk;
+        let CheckedChunk { place, bytes, content, attempts, slot } = chunk;
         let state = match &bytes {
             Some(bytes) => {
                 self.write_bytes(bytes, place.range.offset)?;
@@ -136,10 +117,7 @@ impl WriteStage {
                 ChunkState::Zero
             }
         };
-        let held = Held {
-            _bytes: bytes,
-            _slot: Some(slot),
-        };
+        let held = Held { _bytes: bytes, _slot: Some(slot) };
         Ok(LandedChunk::now(place, content, state, attempts, Vec::new(), held))
     }
 
@@ -170,9 +148,7 @@ impl WriteStage {
 
     /// The length up to the next sector, where the drive goes on behind it.
     fn padded_length(&self, length: u64, offset: u64) -> u64 {
-        length
-            .next_multiple_of(self.drive.sector_size_bytes())
-            .min(self.drive.size_bytes() - offset)
+        length.next_multiple_of(self.drive.sector_size_bytes()).min(self.drive.size_bytes() - offset)
     }
 }
 
