@@ -339,13 +339,12 @@ impl Comparer {
 
     async fn hash(&self, buffer: PooledBuffer, range: ByteRange) -> Result<ChunkContent, CopyError> {
         let counters = self.link.counters.clone();
-        let hashed =
-            tokio::task::spawn_blocking(move || {
-                let bytes = &buffer[..range.length as usize];
-                counters
-                    .hash_time
-                    .time(|| if is_zero(bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(bytes)) })
-            });
+        let hashed = tokio::task::spawn_blocking(move || {
+            let bytes = &buffer[..range.length as usize];
+            counters
+                .hash_time
+                .time(|| if is_zero(bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(bytes)) })
+        });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }
 }

@@ -1,1 +1,0 @@
-//! Tests of the stages and operations against a store in memory.

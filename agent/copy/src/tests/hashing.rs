@@ -1,0 +1,66 @@
+//! Later stages drain: they never look at the token.
+
+use std::sync::Arc;
+
+use blob::memory::MemoryBlob;
+use blob::{Blob, UploadRequest};
+use bytes::Bytes;
+use crossbeam_channel::bounded;
+use protocol::digest::Sha256Digest;
+use protocol::manifest::ChunkContent;
+use protocol::units::{ByteRange, ChunkIndex};
+use tokio::sync::mpsc;
+
+use crate::chunk::{Body, Place, ReadChunk};
+use crate::error::CopyError;
+use crate::stage::hash::{HashStage, ZeroDigests};
+
+fn chunk(index: u64, body: Body, recorded: Option<ChunkContent>) -> ReadChunk {
+    let place = Place { index: ChunkIndex(index), range: ByteRange::new(index * 512, 512) };
+    ReadChunk { place, body, recorded, unreadable: Vec::new() }
+}
+
+async fn stage() -> HashStage {
+    let request = UploadRequest { transfer_id: "t".into(), total_bytes: 2048, overwrite: false, resume: false };
+    let (upload, _) = MemoryBlob::new("b").begin_upload(&request).await.unwrap();
+    HashStage { upload, zeros: ZeroDigests::new(512), counters: Arc::default(), stream: None }
+}
+
+#[tokio::test]
+async fn what_was_read_is_hashed_even_when_a_reader_was_given_up_on() {
+    let stage = stage().await;
+    let (input, received) = bounded(8);
+    let (abandon, abandoned) = bounded(0);
+    let (output, mut hashed) = mpsc::channel(8);
+    for (index, body) in
+        [Body::Bytes(Bytes::from(vec![7; 512])), Body::Hole, Body::Bytes(Bytes::from(vec![0; 512]))].into_iter().enumerate()
+    {
+        input.send(chunk(index as u64, body, None)).unwrap();
+    }
+    // The reader hangs and keeps its end of the channel.
+    drop(abandon);
+    std::thread::spawn(move || stage.run(&received, &abandoned, &output).unwrap()).join().unwrap();
+    let first = hashed.recv().await.unwrap();
+    assert_eq!(first.content(), ChunkContent::Data(Sha256Digest::of(&[7; 512])));
+    for _ in 0..2 {
+        let zeros = hashed.recv().await.unwrap();
+        assert_eq!((zeros.content(), zeros.digest, zeros.bytes), (ChunkContent::Zero, Sha256Digest::of(&[0; 512]), None));
+    }
+    assert!(hashed.recv().await.is_none());
+    drop(input);
+}
+
+#[tokio::test]
+async fn a_recorded_chunk_that_changed_ends_the_transfer() {
+    let stage = stage().await;
+    let (input, received) = bounded(8);
+    let (_abandon, abandoned) = bounded(0);
+    let (output, mut hashed) = mpsc::channel(8);
+    let recorded = Some(ChunkContent::Data(Sha256Digest::of(&[7; 512])));
+    input.send(chunk(0, Body::Bytes(Bytes::from(vec![7; 512])), recorded)).unwrap();
+    input.send(chunk(1, Body::Bytes(Bytes::from(vec![8; 512])), recorded)).unwrap();
+    drop(input);
+    let result = std::thread::spawn(move || stage.run(&received, &abandoned, &output)).join().unwrap();
+    assert!(matches!(result, Err(CopyError::Refused(text)) if text.contains("512+512")));
+    assert!(hashed.recv().await.is_none(), "what landed before is not sent again");
+}

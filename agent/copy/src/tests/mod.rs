@@ -1,0 +1,5 @@
+//! Tests of single stages, where the whole program would hide what is tested.
+
+mod hashing;
+mod reading;
+mod sending;

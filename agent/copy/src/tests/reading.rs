@@ -1,0 +1,117 @@
+//! The contract of cancel, at the stage that keeps it: the token is looked at between chunks, never
+//! inside one, and no new chunk is read after it fell.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::unbounded;
+use drive::{Drive, DriveError};
+use protocol::identity::{DriveIdentity, DriveKind};
+use protocol::stop::StopReason;
+use protocol::units::{ByteRange, ChunkGeometry};
+
+use crate::chunk::{Body, ReadChunk};
+use crate::options::OnUnreadable;
+use crate::plan::ReadPlan;
+use crate::pool::BufferPool;
+use crate::rate::RateLimit;
+use crate::stage::read::{ReadStage, ReadWatch};
+use crate::stop::Stop;
+use crate::table::{ChunkTable, SharedTable};
+
+const CHUNK_BYTES: u64 = 4096;
+const PIECE_BYTES: usize = 512;
+
+/// A drive that asks for a stop in the middle of its `stop_at`-th read.
+struct StoppingDrive {
+    identity: DriveIdentity,
+    stop: Stop,
+    stop_at: usize,
+    reads: AtomicUsize,
+}
+
+impl Drive for StoppingDrive {
+    fn identity(&self) -> &DriveIdentity {
+        &self.identity
+    }
+
+    fn preferred_read_bytes(&self) -> usize {
+        PIECE_BYTES
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
+        buffer.fill((offset / CHUNK_BYTES) as u8 + 1);
+        if self.reads.fetch_add(1, Ordering::SeqCst) + 1 == self.stop_at {
+            self.stop.request_stop(StopReason::Interrupted);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, _bytes: &[u8], _offset: u64) -> Result<(), DriveError> {
+        panic!("a source is never written")
+    }
+
+    fn zero_range(&self, _range: ByteRange) -> Result<(), DriveError> {
+        panic!("a source is never written")
+    }
+
+    fn sync(&self) -> Result<(), DriveError> {
+        panic!("a source is never synced")
+    }
+}
+
+fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
+    let stop = Stop::new();
+    let size = CHUNK_BYTES * chunks;
+    let identity = DriveIdentity {
+        path: "test".into(),
+        kind: DriveKind::Simulated,
+        serial: None,
+        model: None,
+        size,
+        sector_size: 512,
+        partition_table_id: None,
+        content_sample: None,
+        modified_unix_nanoseconds: None,
+    };
+    let drive = Arc::new(StoppingDrive { identity, stop: stop.clone(), stop_at, reads: AtomicUsize::new(0) });
+    let geometry = ChunkGeometry::new(size, CHUNK_BYTES).unwrap();
+    let table = SharedTable::new(ChunkTable::new(&std::env::temp_dir(), geometry).unwrap());
+    let stage = ReadStage {
+        drive: drive.clone(),
+        plan: Mutex::new(ReadPlan::new(geometry, table, false)),
+        pool: BufferPool::new(chunks as usize + 1, CHUNK_BYTES as usize),
+        rate: RateLimit::new(None),
+        on_unreadable: OnUnreadable::Stop,
+        stop,
+        counters: Arc::default(),
+    };
+    let (output, input) = unbounded();
+    stage.run(&ReadWatch::default(), &output).unwrap();
+    drop(output);
+    (input.iter().collect(), drive.reads.load(Ordering::SeqCst))
+}
+
+#[test]
+fn the_token_is_never_looked_at_inside_a_chunk() {
+    let pieces = CHUNK_BYTES as usize / PIECE_BYTES;
+    for stop_at in 1..=3 * pieces {
+        let (chunks, reads) = read_with_stop_at(stop_at, 10);
+        // The chunk in which the stop came was read to its end, and handed on whole.
+        assert_eq!(chunks.len(), stop_at.div_ceil(pieces), "stopped at read {stop_at}");
+        assert_eq!(reads, chunks.len() * pieces, "stopped at read {stop_at}");
+        for (index, chunk) in chunks.iter().enumerate() {
+            let Body::Bytes(bytes) = &chunk.body else { panic!("{chunk:?}") };
+            assert!(bytes.len() as u64 == CHUNK_BYTES && bytes.iter().all(|byte| *byte == index as u8 + 1));
+        }
+    }
+}
+
+#[test]
+fn no_chunk_is_read_when_the_stop_came_first() {
+    let (chunks, reads) = read_with_stop_at(usize::MAX, 3);
+    assert_eq!((chunks.len(), reads), (3, 24));
+    let stop = Stop::new();
+    stop.request_stop(StopReason::Terminated);
+    assert!(BufferPool::new(1, 512).take_blocking(&stop).is_none(), "not even a buffer is taken");
+}
