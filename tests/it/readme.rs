@@ -1,1 +1,97 @@
-//! Every command of the README is run.
+//! Every command of the README is run, in its order, and prints what the README says it prints.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::Workbench;
+use crate::support::azurite::Azurite;
+
+struct Step {
+    command: String,
+    expected: Vec<String>,
+}
+
+fn steps(readme: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ if !inside => {}
+            _ => match (line.strip_prefix("$ "), steps.last_mut()) {
+                (Some(command), _) => steps.push(Step { command: command.to_owned(), expected: Vec::new() }),
+                (None, Some(step)) => step.expected.push(line.to_owned()),
+                (None, None) => panic!("output before any command: {line}"),
+            },
+        }
+    }
+    steps
+}
+
+/// A line without what differs from run to run: numbers, times, and where the home directory is.
+fn essence(line: &str, home: &str) -> String {
+    let line = line.replace(home, "/home/you");
+    let mut text = String::new();
+    for letter in line.trim_end().chars() {
+        match letter {
+            '0'..='9' if text.ends_with('#') => {}
+            '0'..='9' => text.push('#'),
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
+/// Lines whose very words differ from run to run.
+fn is_steady(line: &str) -> bool {
+    let shifting = ["  time ", "  moved ", "  before ", "  after ", "  left behind", "receipt (", "ACCOUNT"];
+    !shifting.iter().any(|words| line.contains(words))
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let bench = Workbench::new();
+    let programs = bench.file("bin");
+    std::fs::create_dir(&programs).unwrap();
+    symlink(env!("CARGO_BIN_EXE_agent-under-test"), programs.join("drive-agent")).unwrap();
+    // `cargo run --release --` stands for the program here: it was built already.
+    let cargo = programs.join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 99\nshift 3\nexec drive-agent \"$@\"\n")
+        .unwrap();
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(root.join("sample-drives"), bench.file("sample-drives")).unwrap();
+    let azurite = Azurite::start();
+    let home = bench.path().to_str().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let steps = steps(&readme);
+    assert!(steps.len() >= 12, "the README lost its commands");
+    for step in steps {
+        if step.command == "tests/run" {
+            assert!(std::fs::metadata(root.join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
+            continue;
+        }
+        if step.command.contains("az://") && azurite.is_none() {
+            continue;
+        }
+        // /tmp of the README is the bench's folder here.
+        let command = step.command.replace("/tmp/", &format!("{home}/"));
+        let mut run = Command::new("sh");
+        run.args(["-c", &format!("({command}) 2>&1")]).current_dir(bench.path());
+        run.env("PATH", &path).env("HOME", home).env("XDG_STATE_HOME", bench.file("state")).env("NO_COLOR", "1");
+        if let Some(azurite) = &azurite {
+            run.env("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string());
+        }
+        let output = run.output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{command}: {printed}");
+        let lines: Vec<String> = printed.lines().map(|line| essence(line, home)).collect();
+        for expected in step.expected.iter().filter(|line| is_steady(line)) {
+            let expected = essence(&expected.replace("/tmp/", &format!("{home}/")), home);
+            assert!(lines.contains(&expected), "`{command}` did not print `{expected}` but:\n{printed}");
+        }
+    }
+}
