@@ -1,7 +1,7 @@
 //! Why a transfer could not be made or finished, and what outcome that is.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blob::{BlobError, BlobErrorKind};
 use drive::DriveError;
@@ -100,4 +100,9 @@ impl CopyError {
             _ => StopReason::Failed,
         }
     }
+}
+
+/// A failure of a file below the state directory.
+pub(crate) fn state_error(operation: &'static str, path: &Path, source: io::Error) -> CopyError {
+    CopyError::State { operation, path: path.to_owned(), source }
 }

@@ -16,19 +16,19 @@ use protocol::progress::Phase;
 use protocol::receipt::Residue;
 use protocol::result::{Direction, Evidence, TransferResult};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry, ChunkIndex};
-use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attempts::Attempts;
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, LandedChunk, Place};
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
-use crate::error::CopyError;
+use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::fetch::Fetch;
 use crate::finish;
-use crate::journal::{Journal, state_error};
+use crate::journal::Journal;
 use crate::limits::{BODILESS_CHUNKS_MAX, CLEAR_PIECE_BYTES, RESUME_PROBES};
+use crate::manifest::{LoadedManifest, manifest_beside, not_found};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
@@ -42,7 +42,7 @@ use crate::stage::stream::{self, StreamPiece};
 use crate::stage::write::{FetchAgain, WriteStage};
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{LoadedManifest, Side, compare, load_manifest, not_found};
+use crate::verify::{Side, compare};
 
 /// Requests at once where nobody chose.
 const CONCURRENCY: usize = 8;
@@ -104,7 +104,7 @@ impl Export {
         }
         let folder = options.state_dir.join("journals");
         std::fs::create_dir_all(&folder).map_err(|source| state_error("create", &folder, source))?;
-        let manifest = fetch_manifest(&blob, &facts, &options, &attempts, &folder).await?;
+        let manifest = manifest_beside(&blob, &facts, &options, &attempts, &folder).await?;
         if manifest.is_none() {
             link.warn("there is no manifest beside the blob: only the transport can be checked".to_owned());
         }
@@ -438,59 +438,6 @@ fn count_recorded(table: &ChunkTable, link: &Link) -> Result<(), CopyError> {
 fn residue(identity: &DriveIdentity, landed: u64) -> Option<Residue> {
     let description = format!("what was written to `{}`, which a resume goes on with", identity.path);
     (landed > 0).then_some(Residue { description, bytes: landed, lives_days: None })
-}
-
-/// Gets and checks the manifest beside the blob; `None` where there is none.
-async fn fetch_manifest(
-    blob: &Arc<dyn Blob>,
-    facts: &BlobFacts,
-    options: &TransferOptions,
-    attempts: &Attempts,
-    folder: &Path,
-) -> Result<Option<LoadedManifest>, CopyError> {
-    let beside = blob.sibling(MANIFEST_SUFFIX);
-    let Some(file) = download(&*beside, options, attempts, folder).await? else {
-        return Ok(None);
-    };
-    let manifest = load_manifest(file.path(), &beside.address(), folder)?;
-    let stated = manifest.header.total_bytes;
-    if stated != facts.size_bytes {
-        return Err(CopyError::Mismatch(format!(
-            "the manifest `{}` is of another blob: it states {stated} bytes, and `{}` has {}; remove the manifest if the blob was replaced on purpose",
-            beside.address(),
-            blob.address(),
-            facts.size_bytes
-        )));
-    }
-    Ok(Some(manifest))
-}
-
-/// Gets a small blob into a file; `None` where there is none.
-pub(crate) async fn download(
-    blob: &dyn Blob,
-    options: &TransferOptions,
-    attempts: &Attempts,
-    folder: &Path,
-) -> Result<Option<NamedTempFile>, CopyError> {
-    const PIECE_BYTES: u64 = 4 << 20;
-    let Some(facts) = attempts.run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0 else {
-        return Ok(None);
-    };
-    let failed = |source| state_error("write", folder, source);
-    let mut file = NamedTempFile::new_in(folder).map_err(failed)?;
-    let mut offset = 0;
-    while offset < facts.size_bytes {
-        let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
-        let fetched = attempts.run_self_timed(|| async {
-            let mut piece = vec![0; range.length as usize];
-            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
-            fetch.fill(range, &mut piece).await.map(|_| piece)
-        });
-        let (piece, _) = fetched.await.map_err(|failed| failed.error)?;
-        std::io::Write::write_all(&mut file, &piece).map_err(failed)?;
-        offset = range.end();
-    }
-    Ok(Some(file))
 }
 
 /// The chunks of an export: the manifest's where there is one.

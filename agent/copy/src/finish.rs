@@ -16,8 +16,7 @@ use protocol::units::{ByteRange, RangeList};
 use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
-use crate::error::CopyError;
-use crate::journal::state_error;
+use crate::error::{CopyError, state_error};
 use crate::options::{Link, TransferOptions};
 use crate::stage::hash::ZeroDigests;
 use crate::table::SharedTable;

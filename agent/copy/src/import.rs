@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::attempts::Attempts;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
-use crate::error::CopyError;
+use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
 use crate::journal::Journal;
@@ -125,8 +125,8 @@ impl Import {
                 let scheme = blob.limits().chunks_max.le(&50_000).then_some(blob::block_id::SCHEME);
                 let header = new_header(Direction::Import, identity.clone(), blob.address(), planned, scheme);
                 let folder = journal.path().parent().map_or_else(PathBuf::new, PathBuf::from);
-                let table = ChunkTable::new(&folder, planned)
-                    .map_err(|source| crate::journal::state_error("make a table in", &folder, source))?;
+                let table =
+                    ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
                 (header, table)
             }
         };

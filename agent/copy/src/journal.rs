@@ -4,14 +4,14 @@
 //! then progress is told. A record is never ahead of its data.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{Header, JournalReplay, Line, Replay, encode};
 use protocol::result::Direction;
 
-use crate::error::CopyError;
+use crate::error::{CopyError, state_error};
 use crate::limits::RECORDS_PER_BATCH_MAX;
 use crate::table::ChunkTable;
 
@@ -108,8 +108,4 @@ impl Journal {
     pub(crate) fn remove(self) -> Result<(), CopyError> {
         std::fs::remove_file(&self.path).map_err(|source| state_error("remove", &self.path, source))
     }
-}
-
-pub(crate) fn state_error(operation: &'static str, path: &Path, source: io::Error) -> CopyError {
-    CopyError::State { operation, path: path.to_owned(), source }
 }

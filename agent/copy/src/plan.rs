@@ -2,12 +2,12 @@
 
 use blob::ChunkLimits;
 use protocol::limits::{CHUNK_SIZE_DEFAULT_BYTES, MEMORY_DEFAULT_BYTES, MIB};
+use protocol::manifest::ChunkContent;
 use protocol::units::{ByteSize, ChunkGeometry, ChunkIndex};
 
 use crate::chunk::Place;
 use crate::error::CopyError;
 use crate::limits::{BATCH_DIVISOR, BUFFERS_MAX};
-use crate::stage::read::Planned;
 use crate::table::SharedTable;
 
 /// How many chunks in buffers there may be.
@@ -62,6 +62,9 @@ pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> R
         batch_bytes: buffers * chunk / BATCH_DIVISOR,
     })
 }
+
+/// One planned chunk, with what an earlier run recorded of it.
+pub(crate) type Planned = (Place, Option<ChunkContent>);
 
 /// The chunks that are still to be read, in drive order.
 pub(crate) struct ReadPlan {

@@ -16,8 +16,7 @@ use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
 use protocol::receipt::ByteClass;
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 
-use crate::error::CopyError;
-use crate::journal::state_error;
+use crate::error::{CopyError, state_error};
 
 /// One slot: class, content, state, attempts (saturating), digest.
 const SLOT_BYTES: usize = 36;

@@ -7,28 +7,26 @@ use blob::Blob;
 use drive::zero::is_zero;
 use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
-use protocol::manifest::{ChunkContent, ManifestError, ManifestReader};
+use protocol::manifest::ChunkContent;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult};
-use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
-use tempfile::NamedTempFile;
+use protocol::units::{ByteRange, ChunkGeometry};
 use tokio::task::JoinSet;
 
 use crate::attempts::Attempts;
 use crate::chunk::Place;
-use crate::error::CopyError;
-use crate::export::download;
+use crate::error::{CopyError, state_error};
 use crate::fetch::Fetch;
-use crate::journal::state_error;
 use crate::limits::WATCHDOG_BEAT;
+use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::prepare::attempts;
 use crate::rate::RateLimit;
 use crate::stage::hash::ZeroDigests;
-use crate::table::{ChunkTable, SharedTable};
+use crate::table::SharedTable;
 
 /// What a manifest is held against.
 #[derive(Clone)]
@@ -135,17 +133,6 @@ pub async fn verify(
     })
 }
 
-/// Gets a manifest that is a blob itself into a temporary file.
-///
-/// # Errors
-/// When there is none, or the store fails.
-pub async fn fetch_manifest(blob: &dyn Blob, options: &TransferOptions, link: &Link) -> Result<NamedTempFile, CopyError> {
-    let folder = &options.state_dir;
-    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
-    let attempts = attempts(options, link).for_first_contact();
-    download(blob, options, &attempts, folder).await?.ok_or_else(|| not_found(blob).into())
-}
-
 fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> String {
     let differs = |side| differences.iter().any(|difference| difference.side == side);
     let which = match (differs(VerifiedSide::Drive), differs(VerifiedSide::Blob)) {
@@ -159,36 +146,6 @@ fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> S
         count => format!("{count} ranges"),
     };
     format!("{which} from the manifest `{manifest}` in {count}, the first at {range} (offset+length in bytes)")
-}
-
-pub(crate) fn not_found(blob: &dyn Blob) -> blob::BlobError {
-    let message = "there is no such blob: correct its name, or import it first";
-    blob::BlobError::new(blob::BlobErrorKind::NotFound, "read", blob.address(), message)
-}
-
-/// A manifest that was read whole, with everything in it checked.
-pub(crate) struct LoadedManifest {
-    pub(crate) header: Box<protocol::manifest::Header>,
-    pub(crate) geometry: ChunkGeometry,
-    pub(crate) table: SharedTable,
-    pub(crate) root: Sha256Digest,
-}
-
-/// Reads and checks a manifest; its records go into a table in `folder`.
-pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<LoadedManifest, CopyError> {
-    let unusable = |error| CopyError::Manifest { place: shown.to_owned(), error };
-    let file = std::fs::File::open(path).map_err(|error| unusable(ManifestError::Io(error)))?;
-    let mut reader = ManifestReader::new(std::io::BufReader::new(file)).map_err(unusable)?;
-    let geometry = reader.geometry();
-    let failed = |source| state_error("make a table in", folder, source);
-    let mut table = ChunkTable::new(folder, geometry).map_err(failed)?;
-    let mut index = 0;
-    while let Some(record) = reader.next_chunk().map_err(unusable)? {
-        table.set_landed(ChunkIndex(index), &record, false).map_err(failed)?;
-        index += 1;
-    }
-    let root = reader.footer().map(|footer| footer.root_sha256).ok_or_else(|| unusable(ManifestError::NoEnd))?;
-    Ok(LoadedManifest { header: Box::new(reader.header().clone()), geometry, table: SharedTable::new(table), root })
 }
 
 /// Compares a whole side with what the table says.

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
-use protocol::manifest::ChunkContent;
 use protocol::units::ByteRange;
 
-use crate::chunk::{Body, Place, ReadChunk};
+use crate::chunk::{Body, ReadChunk};
 use crate::error::CopyError;
 use crate::limits::{RESCUE_TRIES, SKIP_PIECE_BYTES, TOKEN_BEAT};
 use crate::options::OnUnreadable;
@@ -169,6 +168,3 @@ impl ReadStage {
         result
     }
 }
-
-/// One planned chunk, with what an earlier run recorded of it.
-pub(crate) type Planned = (Place, Option<ChunkContent>);
