@@ -260,6 +260,10 @@ fn receipt_text(receipt: &Receipt) -> String {
 }
 
 fn verify_text(result: &VerifyResult) -> String {
+    if result.root_sha256.is_none() {
+        // Nothing was begun, and the message has said why.
+        return String::new();
+    }
     let mut text = format!("verify {}: {}\n", result.outcome.name(), result.manifest);
     if let Some(drive) = &result.drive {
         text += &line("drive", &drive.path);

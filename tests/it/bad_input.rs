@@ -115,6 +115,17 @@ fn words_that_are_not_understood_are_usage_errors() {
 }
 
 #[test]
+fn a_manifest_that_cannot_be_written_is_told_before_anything_moves() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(10 * KIB, 1));
+    for (place, words) in [("no/such/folder/m.jsonl", "cannot be written"), (".", "is a directory")] {
+        let run = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob", &"--manifest", &place]).run();
+        run.expect_error(2, &[words]);
+        assert!(!bench.file("blob").exists() && !bench.file("blob.partial").exists());
+    }
+}
+
+#[test]
 fn a_full_store_ends_the_transfer_and_a_resume_completes_it() {
     if parts::root().is_none() {
         return;

@@ -94,6 +94,7 @@ impl Export {
         link: Link,
     ) -> Result<Self, CopyError> {
         let attempts = attempts(&options, &link);
+        finish::require_manifest_place(&options)?;
         let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
         let facts = facts.ok_or_else(|| not_found(&*blob))?;
         if facts.is_incomplete {

@@ -88,9 +88,25 @@ pub(crate) fn manifest_file(
     Ok(file)
 }
 
+/// Refuses a `--manifest` that could not be written, before anything is moved.
+pub(crate) fn require_manifest_place(options: &TransferOptions) -> Result<(), CopyError> {
+    let Some(path) = &options.manifest else { return Ok(()) };
+    let folder = folder_of(path);
+    if path.is_dir() {
+        return Err(CopyError::Usage(format!("`--manifest {}` is a directory: name a file in it", path.display())));
+    }
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
+        CopyError::Usage(format!("`--manifest {}` cannot be written: {error}; nothing was begun", path.display()))
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Copies a manifest to where the user wants it, whole or not at all.
 pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(to);
     let copy = || {
         let permissions = std::fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;

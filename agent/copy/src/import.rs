@@ -94,6 +94,7 @@ impl Import {
     ) -> Result<Self, CopyError> {
         let attempts = attempts(&options, &link);
         // What can be refused without touching anything is refused first.
+        finish::require_manifest_place(&options)?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
         let identity = with_drive(&drive, &options, &link, identify).await?;

@@ -106,11 +106,6 @@ impl AzureFake {
         format!("http://127.0.0.1:{}/account/{CONTAINER}/{name}?sv=2022&sig=good", self.port)
     }
 
-    /// The same with any path and query.
-    pub fn address(&self, path_and_query: &str) -> String {
-        format!("http://127.0.0.1:{}/{path_and_query}", self.port)
-    }
-
     /// The next requests of this kind meet these faults, one each.
     pub fn fail(&self, on: On, faults: impl IntoIterator<Item = Fault>) {
         self.store().faults.entry(on).or_default().extend(faults);
@@ -164,15 +159,6 @@ impl AzureFake {
         };
         let committed = blob.committed_blocks.iter().map(|(_, bytes)| bytes);
         committed.chain(blob.uncommitted.values()).map(|bytes| Sha256Digest::of(bytes)).collect()
-    }
-
-    /// Changes a byte of a committed blob behind everybody's back.
-    pub fn corrupt(&self, name: &str, offset: usize) {
-        let mut store = self.store();
-        let blob = store.blobs.get_mut(name).unwrap();
-        let mut bytes = blob.committed.clone().unwrap().to_vec();
-        bytes[offset] ^= 1;
-        blob.committed = Some(bytes.into());
     }
 
     /// Puts an uncommitted block of another program into a blob.
