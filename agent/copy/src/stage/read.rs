@@ -71,7 +71,8 @@ impl ReadStage {
                     let mut filled = unused;
                     let length = place.range.length as usize;
                     let bytes = &mut filled[..length];
-                    let unreadable = self.counters.read_time.time(|| self.read_chunk(watch, bytes, place.range.offset))?;
+                    let unreadable =
+                        self.counters.read_time.time(|| self.read_chunk(watch, bytes, place.range.offset, &mut data))?;
                     ReadChunk { place, body: Body::Bytes(filled.freeze(length)), recorded, unreadable }
                 };
                 if output.send(chunk).is_err() {
@@ -107,11 +108,21 @@ impl ReadStage {
 
     /// Reads a chunk in the pieces that the drive likes, and around bad places as the policy says.
     /// Gives the parts that could not be read; they are zeros in `bytes`.
-    fn read_chunk(&self, watch: &ReadWatch, bytes: &mut [u8], offset: u64) -> Result<Vec<ByteRange>, DriveError> {
+    fn read_chunk(
+        &self,
+        watch: &ReadWatch,
+        bytes: &mut [u8],
+        offset: u64,
+        data: &mut ByteRange,
+    ) -> Result<Vec<ByteRange>, DriveError> {
         let mut unreadable = Vec::new();
         let piece_bytes = self.drive.preferred_read_bytes();
         for (number, piece) in bytes.chunks_mut(piece_bytes).enumerate() {
             let offset = offset + (number * piece_bytes) as u64;
+            if self.is_hole(ByteRange::new(offset, piece.len() as u64), data)? {
+                piece.fill(0);
+                continue;
+            }
             match self.read_piece(watch, piece, offset) {
                 Err(error) if error.is_unreadable() && self.on_unreadable != OnUnreadable::Stop => {
                     self.read_around(watch, piece, offset, &mut unreadable)?;
