@@ -2,6 +2,7 @@
 //! error. A reader that went away is no error: the work is done all the same.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
@@ -33,6 +34,7 @@ pub(crate) struct Printer {
     shown: Shown,
     uses_color: bool,
     bar: Arc<Mutex<Option<ProgressBar>>>,
+    is_asking: Arc<AtomicBool>,
 }
 
 /// Differing ranges that are listed as text; JSON has them all.
@@ -51,7 +53,22 @@ impl Printer {
         };
         // https://no-color.org: any value but an empty one.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Printer { output: common.output, shown, uses_color: is_terminal && !no_color, bar: Arc::default() }
+        Printer {
+            output: common.output,
+            shown,
+            uses_color: is_terminal && !no_color,
+            bar: Arc::default(),
+            is_asking: Arc::default(),
+        }
+    }
+
+    /// Whether a question waits for its answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.is_asking.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_asking(&self, is_asking: bool) {
+        self.is_asking.store(is_asking, Ordering::Relaxed);
     }
 
     pub(crate) fn shown(&self) -> Shown {
@@ -197,8 +214,8 @@ fn transfer_text(result: &TransferResult) -> String {
     text += &line("moved", parts.join(", "));
     text += &transfer_proof(result);
     let seconds = result.elapsed_seconds;
-    let rate = ByteSize((result.bytes_total as f64 / seconds.max(1e-3)) as u64);
-    text += &line("time", format!("{seconds:.1} s, {rate}/s, limited by {}", name_of(&result.limited_by)));
+    let rate = ByteSize((result.bytes_sent as f64 / seconds.max(1e-3)) as u64);
+    text += &line("time", format!("{seconds:.1} s, {rate}/s moved, limited by {}", name_of(&result.limited_by)));
     for range in result.unreadable.iter().take(LISTED_RANGES_MAX) {
         text += &line("unreadable", format!("{} bytes at {}", range.length, range.offset));
     }

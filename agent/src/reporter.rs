@@ -69,7 +69,7 @@ impl Reporter {
         Reporter { task: Some(task), bar: None, counters, printer }
     }
 
-    /// Shows the last state once, and lets go of the terminal.
+    /// Writes the last line, or takes the bar away, and lets go of the terminal.
     pub(crate) async fn end(self) {
         if let Some(task) = self.task {
             task.abort();
@@ -80,8 +80,8 @@ impl Reporter {
             }
         }
         if let Some(bar) = self.bar {
-            draw(&bar, &self.counters.snapshot());
-            bar.abandon();
+            // The result says all that the bar could.
+            bar.finish_and_clear();
             self.printer.detach();
         }
     }
@@ -96,7 +96,7 @@ fn style(uses_color: bool) -> ProgressStyle {
 }
 
 fn draw(bar: &ProgressBar, progress: &Progress) {
-    bar.set_length(progress.bytes_total);
+    bar.set_length(progress.bytes_total.max(1));
     bar.set_position(progress.bytes_done.min(progress.bytes_total));
     bar.set_prefix(match progress.phase {
         Phase::Preparing => "preparing",

@@ -9,6 +9,7 @@ use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
 use copy::{CopyError, TransferOptions, Verify};
+use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::cli::{BlobType, EffortArguments, TransferArguments, VerifyMode};
 
@@ -72,8 +73,8 @@ pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions
     })
 }
 
-/// Options of a transfer. `secret` is the operand that may carry one.
-pub(crate) fn transfer_options(transfer: &TransferArguments, secret: &str) -> Result<TransferOptions, CopyError> {
+/// Options of a transfer.
+pub(crate) fn transfer_options(transfer: &TransferArguments) -> Result<TransferOptions, CopyError> {
     Ok(TransferOptions {
         chunk_size: transfer.chunk_size,
         restart: transfer.restart,
@@ -84,15 +85,15 @@ pub(crate) fn transfer_options(transfer: &TransferArguments, secret: &str) -> Re
         stream_sha256: transfer.stream_sha256,
         drain_timeout: transfer.drain_timeout,
         manifest: transfer.manifest.clone(),
-        resume_command: resume_command(secret),
+        resume_command: resume_command(),
         ..effort_options(&transfer.effort)?
     })
 }
 
-/// The command that continues: this one, without its secret and without `--restart`.
-fn resume_command(secret: &str) -> String {
-    let arguments = std::env::args().skip(1).filter(|argument| argument != "--restart");
-    let shown = arguments.map(|argument| quote(if argument == secret { without_query(secret) } else { &argument }));
+/// The command that continues: this one, without its secrets and without `--restart`.
+pub(crate) fn resume_command() -> String {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| quote(without_query(&argument)));
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }
 
@@ -108,16 +109,17 @@ fn quote(argument: &str) -> String {
 
 /// Refuses a blob that is the drive itself.
 pub(crate) fn require_two_places(drive: &Path, blob: &ReachedBlob) -> Result<(), CopyError> {
-    match &blob.path {
-        Some(path) if drive::open::is_same_storage(drive, path) || std::path::absolute(drive).ok().as_ref() == Some(path) => {
-            Err(CopyError::Refused(format!(
-                "the drive `{}` and the blob `{}` are the same storage: give another name",
-                drive.display(),
-                path.display()
-            )))
-        }
-        _ => Ok(()),
+    let Some(path) = &blob.path else { return Ok(()) };
+    let manifest = PathBuf::from(blob.blob.sibling(MANIFEST_SUFFIX).address());
+    let is_same =
+        |other: &Path| drive::open::is_same_storage(drive, other) || std::path::absolute(drive).is_ok_and(|drive| drive == other);
+    if is_same(path) || is_same(&manifest) {
+        let (drive, path) = (drive.display(), path.display());
+        return Err(CopyError::Refused(format!(
+            "the drive `{drive}` and the blob `{path}` are the same storage: give another name"
+        )));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! First signal: cancel. Second: abort. Third: the end.
+//! First signal: cancel. Second: abort. Third: the end. While a question waits for its answer nothing was
+//! begun, and any signal is the end.
 
 use copy::Stop;
 use protocol::outcome::Outcome;
@@ -7,10 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::printer::Printer;
 
-/// Listens for SIGINT and SIGTERM from now on.
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on.
 pub(crate) fn listen(stop: Stop, printer: Printer) {
-    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = listeners else {
+    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = listeners else {
         printer.warn("signals cannot be received: a cancel will end the process at once");
         return;
     };
@@ -19,7 +20,11 @@ pub(crate) fn listen(stop: Stop, printer: Printer) {
             let reason = tokio::select! {
                 _ = interrupt.recv() => StopReason::Interrupted,
                 _ = terminate.recv() => StopReason::Terminated,
+                _ = hangup.recv() => StopReason::Terminated,
             };
+            if printer.is_asking() {
+                std::process::exit(Outcome::Cancelled.exit_code().into());
+            }
             match count {
                 1 => {
                     printer.inform("cancelling: what was read is still sent and recorded; once more to drop it");

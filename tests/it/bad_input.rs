@@ -118,11 +118,27 @@ fn words_that_are_not_understood_are_usage_errors() {
 fn a_manifest_that_cannot_be_written_is_told_before_anything_moves() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(10 * KIB, 1));
-    for (place, words) in [("no/such/folder/m.jsonl", "cannot be written"), (".", "is a directory")] {
+    let precious = bench.image("precious", b"not a manifest");
+    for (place, code, words) in [
+        ("no/such/folder/m.jsonl", 2, "cannot be written"),
+        (".", 3, "is no manifest"),
+        ("drive.img", 3, "is no manifest"),
+        ("precious", 3, "is no manifest"),
+        ("blob", 3, "is no manifest"),
+        ("/dev/null", 3, "is no manifest"),
+    ] {
         let run = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob", &"--manifest", &place]).run();
-        run.expect_error(2, &[words]);
+        run.expect_error(code, &[words]);
         assert!(!bench.file("blob").exists() && !bench.file("blob.partial").exists());
     }
+    assert_eq!(std::fs::read(precious).unwrap(), b"not a manifest");
+    // An older manifest may be replaced.
+    for blob in ["one", "two"] {
+        Agent::new(bench.path(), &[&"import", &"drive.img", &blob, &"--manifest", &"m.jsonl"]).run().expect(0);
+    }
+    Agent::new(bench.path(), &[&"import", &"one.manifest.jsonl", &"one", &"--overwrite"])
+        .run()
+        .expect_error(3, &["are the same storage"]);
 }
 
 #[test]

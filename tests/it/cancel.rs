@@ -239,3 +239,44 @@ fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
     assert!(!resume.contains("sig=") && !resume.contains("--restart"), "{resume}");
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
 }
+
+#[test]
+fn a_cancel_before_anything_was_begun_ends_at_once() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(CHUNK, 1));
+    fake.always_fail(On::Head, Some(Fault::Silence));
+    let running = import(&bench, &fake).start();
+    std::thread::sleep(Duration::from_millis(500));
+    let asked = Instant::now();
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    let result = ended.expect(130);
+    check_receipt(&result);
+    assert_eq!(number(&result["receipt"]["never_sent"], "bytes"), CHUNK as u64);
+    assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
+    // An export does not even know its size yet.
+    let running = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).start();
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    check_receipt(&ended.expect(130));
+    assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
+    assert!(asked.elapsed() < Duration::from_secs(3), "it took {:?}", asked.elapsed());
+}
+
+#[test]
+fn a_cancelled_read_back_is_no_evidence() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(64 * CHUNK, 1));
+    let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--verify", "read-back"]);
+    let running = run().with(&["--rate", "8MiB/s"]).start();
+    while !bench.file("blob").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(Signal::INT);
+    let result = running.wait().expect(130);
+    assert_eq!(result["evidence"], "read");
+    check_receipt(&result);
+    assert!(!bench.file("blob.manifest.jsonl").exists());
+    assert_eq!(run().run().expect(0)["evidence"], "read-back");
+}

@@ -71,7 +71,10 @@ fn an_odd_blob_ends_in_a_padded_sector() {
     let bytes = random_bytes(100_001, 1);
     bench.image("blob", &bytes);
     let target = LoopDevice::attach(&bench.image("target.img", &vec![0xa5; MIB]), 4096);
-    Agent::new(bench.path(), &[&"export", &"blob", &target.path]).with(&["--confirm", target.word()]).run().expect(0);
+    Agent::new(bench.path(), &[&"export", &"blob", &target.path])
+        .with(&["--confirm", target.word(), "--verify", "read-back"])
+        .run()
+        .expect(0);
     drop(target);
     let written = std::fs::read(bench.file("target.img")).unwrap();
     assert_eq!(written[..bytes.len()], bytes);
@@ -112,6 +115,20 @@ fn a_mounted_device_is_refused_with_its_holder() {
     assert!(Command::new("umount").arg(&folder).status().unwrap().success());
     exported.expect_error(3, &["is in use", "mounted"]);
     imported.expect_error(3, &["is in use", "mounted"]);
+}
+
+#[test]
+fn a_read_only_device_is_refused_before_anything_is_written() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    bench.image("blob", &random_bytes(64 * KIB, 1));
+    let target = LoopDevice::attach(&bench.image("target.img", &vec![0; MIB]), 512);
+    assert!(Command::new("blockdev").arg("--setro").arg(&target.path).status().unwrap().success());
+    let run = Agent::new(bench.path(), &[&"export", &"blob", &target.path]).with(&["--confirm", target.word()]).run();
+    assert!(Command::new("blockdev").arg("--setrw").arg(&target.path).status().unwrap().success());
+    run.expect_error(3, &["is read-only"]);
 }
 
 #[test]

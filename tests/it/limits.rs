@@ -57,3 +57,14 @@ fn a_rate_is_kept() {
     assert!(result["elapsed_seconds"].as_f64().unwrap() > 0.9, "{result}");
     assert_eq!(result["limited_by"], "rate");
 }
+
+#[test]
+fn more_requests_than_buffers_do_not_lock_each_other_out() {
+    let bench = Workbench::new();
+    let drive = bench.profile("drive", "16MiB", 0.2, "64KiB");
+    Agent::new(bench.path(), &[&"import", &drive, &"blob"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
+    let options = ["--stream-sha256", "--concurrency", "64", "--memory", "256KiB"];
+    let result = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&options).run().expect(0);
+    let bytes = std::fs::read(bench.file("back")).unwrap();
+    assert_eq!(result["stream_sha256"], crate::support::images::sha256_of(&bytes));
+}

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::agent::number;
-use crate::support::azure_fake::AzureFake;
+use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::images::{KIB, change_byte, random_bytes, same_content};
 use crate::support::{Agent, Workbench};
 
@@ -238,4 +238,66 @@ fn an_export_goes_on_only_with_the_same_drive_and_blob() {
     assert_eq!(std::fs::read(bench.file("blob.manifest.jsonl")).unwrap(), manifest);
     run().with(&["--restart"]).run().expect(0);
     assert!(same_content(&image, &target));
+}
+
+#[test]
+fn a_journal_never_speaks_of_a_file_that_was_just_made() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    interrupted(&bench, "blob");
+    // As a kill leaves it between making the file anew and forgetting the journal.
+    bench.image("blob.partial", b"");
+    let result = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
+    assert_eq!(number(&result, "bytes_reused"), 0);
+    assert!(same_content(&image, &bench.file("blob")));
+}
+
+#[test]
+fn a_copy_that_failed_its_verification_is_never_believed_again() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNK * 8, 1);
+    bench.image("drive.img", &bytes);
+    let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("blob")]).with(&OPTIONS);
+    fake.always_fail(On::Get, Some(Fault::CorruptBody));
+    run().with(&["--verify", "read-back"]).run().expect_error(5, &["holds other bytes than were sent", "--restart --overwrite"]);
+    fake.always_fail(On::Get, None);
+    run().run().expect_error(3, &["exists already"]);
+    let again = run().with(&["--restart", "--overwrite", "--verify", "read-back"]).run().expect(0);
+    assert_eq!(number(&again, "bytes_sent"), bytes.len() as u64, "blocks that may be wrong were used again");
+}
+
+#[test]
+fn an_export_over_another_unfinished_one_is_refused() {
+    let bench = Workbench::new();
+    for (name, seed) in [("one", 1), ("two", 2)] {
+        let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, seed));
+        Agent::new(bench.path(), &[&"import", &image, &name]).with(&OPTIONS).run().expect(0);
+    }
+    let export = |blob: &str| Agent::new(bench.path(), &[&"export", &blob, &"target.img"]).with(&["--memory", "256KiB"]);
+    let running = export("one").with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::INT);
+    running.wait().expect(130);
+    export("two").run().expect_error(3, &["was begun and not finished", "--restart"]);
+    export("one").run().expect(0);
+    assert!(same_content(&bench.file("one"), &bench.file("target.img")));
+}
+
+#[test]
+fn two_users_cannot_write_one_blob_or_image() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
+    let slow = ["--rate", "4MiB/s", "--memory", "256KiB"];
+    let other_user = |run: Agent| run.env("XDG_STATE_HOME", bench.file("other").to_str().unwrap());
+    let first = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(400));
+    other_user(Agent::new(bench.path(), &[&"import", &image, &"./blob"]))
+        .run()
+        .expect_error(3, &["another transfer is writing it"]);
+    first.wait().expect(0);
+    let first = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&slow).start();
+    std::thread::sleep(Duration::from_millis(400));
+    other_user(Agent::new(bench.path(), &[&"export", &"blob", &"back"])).run().expect_error(3, &["another export is writing"]);
+    first.wait().expect(0);
+    assert!(same_content(&image, &bench.file("back")));
 }

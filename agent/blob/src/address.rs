@@ -76,11 +76,21 @@ impl BlobAddress {
     /// Understands what was written on the command line. Messages never repeat a query.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
+            // A URL whose scheme was forgotten must not become a file named after its secret.
+            if let Some((before, _)) = text.split_once('?').filter(|(_, query)| query.contains("sig=")) {
+                return Err(AddressError::NotAUrl(
+                    before.to_owned(),
+                    "a SAS belongs to a URL: write https:// before it".to_owned(),
+                ));
+            }
             return file(PathBuf::from(text), text);
         };
         match scheme {
             "file" => {
                 let path = rest.strip_prefix("localhost").unwrap_or(rest);
+                if !path.starts_with('/') {
+                    return Err(AddressError::NotAUrl(text.to_owned(), "a file URL has no host: write file:///PATH".to_owned()));
+                }
                 let decoded = percent_decode_str(path).decode_utf8();
                 let decoded = decoded.map_err(|error| AddressError::NotAUrl(text.to_owned(), error.to_string()))?;
                 file(PathBuf::from(decoded.into_owned()), text)
@@ -245,7 +255,11 @@ mod tests {
         assert!(refused("https://u:p@acme.blob.core.windows.net/c/n").contains("user name"));
         assert!(refused("https://acme.blob.core.windows.net/c/../n").contains("cannot be used"));
         assert!(refused("az://container").contains("az://CONTAINER/NAME"));
-        for text in ["https://acme.blob.core.windows.net/c?sig=SECRET", "https://[bad/c/n?sig=SECRET"] {
+        for text in [
+            "https://acme.blob.core.windows.net/c?sig=SECRET",
+            "https://[bad/c/n?sig=SECRET",
+            "acme.blob.core.windows.net/c/n?sv=1&sig=SECRET",
+        ] {
             assert!(!refused(text).contains("SECRET"), "{text}");
         }
         assert!(!format!("{:?}", azure("https://a.blob.core.windows.net/c/n?sig=SECRET")).contains("SECRET"));

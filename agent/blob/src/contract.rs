@@ -122,7 +122,8 @@ pub trait Blob: Send + Sync {
     /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
 
-    /// Begins an upload, or goes on with one.
+    /// Begins an upload, or goes on with one. Where what the journal is about is gone and the store cannot
+    /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError>;
 
     /// Stores a whole local file under this name, atomically, replacing what was there.

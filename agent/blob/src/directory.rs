@@ -39,7 +39,10 @@ pub struct DirectoryBlob {
 impl DirectoryBlob {
     /// The blob at `path`, made absolute so that its address means the same from everywhere.
     pub fn new(path: &Path) -> io::Result<Self> {
-        Ok(DirectoryBlob { path: std::path::absolute(path)? })
+        let path = std::path::absolute(path)?;
+        // One file has one address, whatever links and dots lead to it.
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        Ok(DirectoryBlob { path: folder.zip(path.file_name()).map_or_else(|| path.clone(), |(folder, name)| folder.join(name)) })
     }
 
     /// The file of the blob.
@@ -92,6 +95,11 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
+/// Changes when the file is replaced or written to.
+fn version_of(metadata: &std::fs::Metadata) -> String {
+    format!("{}-{}.{:09}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
+}
+
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
@@ -115,7 +123,7 @@ impl Blob for DirectoryBlob {
         match std::fs::metadata(&self.path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(BlobFacts {
                 size_bytes: metadata.len(),
-                version: format!("{}-{}.{:09}", metadata.ino(), metadata.mtime(), metadata.mtime_nsec()),
+                version: version_of(&metadata),
                 transfer_id: None,
                 is_incomplete: false,
                 is_being_replaced: self.partial_path().exists(),
@@ -129,9 +137,14 @@ impl Blob for DirectoryBlob {
         }
     }
 
-    async fn read(&self, range: ByteRange, _version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+    async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
         let path = self.path.clone();
         let file = Arc::new(File::open(&path).map_err(|error| self.error("read", &error))?);
+        let metadata = file.metadata().map_err(|error| self.error("read", &error))?;
+        if version_of(&metadata) != version {
+            let message = "it was changed by somebody else meanwhile";
+            return Err(BlobError::new(BlobErrorKind::Changed, "read", self.address(), message));
+        }
         let pieces = futures::stream::unfold(range, move |left| {
             let (file, path) = (file.clone(), path.clone());
             async move {
@@ -158,15 +171,20 @@ impl Blob for DirectoryBlob {
         self.require_directory()?;
         let partial = self.partial_path();
         let failed = |error: &io::Error| error_at(&partial, "create", error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(!request.resume);
-        let file = options.open(&partial).map_err(|error| failed(&error))?;
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial);
+        let file = opened.map_err(|error| failed(&error))?;
+        if file.try_lock().is_err() {
+            let message = "another transfer is writing it: wait for it, or cancel it first";
+            return Err(BlobError::new(BlobErrorKind::AlreadyExists, "write", partial.display().to_string(), message));
+        }
+        // The file gets its length with the first sync, which no record precedes. So a file of that length
+        // is one that records may be about; one that was just made is not.
         let held = match file.metadata().map_err(|error| failed(&error))?.len() {
             length if request.resume && length == request.total_bytes && length > 0 => Held::Recorded,
             _ => Held::Nothing,
         };
         if held == Held::Nothing {
-            file.set_len(0).and_then(|()| file.set_len(request.total_bytes)).map_err(|error| failed(&error))?;
+            file.set_len(0).map_err(|error| failed(&error))?;
             sync_directory(&partial).map_err(|error| failed(&error))?;
         }
         let upload = DirectoryUpload {
@@ -174,6 +192,7 @@ impl Blob for DirectoryBlob {
             path: self.path.clone(),
             partial,
             overwrite: request.overwrite,
+            total_bytes: request.total_bytes,
             direct: open_direct(&self.partial_path()).map(Arc::new),
         };
         Ok((Arc::new(upload), held))
@@ -199,8 +218,14 @@ struct DirectoryUpload {
     path: PathBuf,
     partial: PathBuf,
     overwrite: bool,
+    total_bytes: u64,
     /// The same file past the page cache; `None` where the file system cannot.
     direct: Option<Arc<File>>,
+}
+
+/// The length of the whole, where the last bytes are zeros that were never written.
+fn give_length(file: &File, total_bytes: u64) -> io::Result<()> {
+    if file.metadata()?.len() == total_bytes { Ok(()) } else { file.set_len(total_bytes) }
 }
 
 fn open_direct(path: &Path) -> Option<File> {
@@ -257,8 +282,8 @@ impl Upload for DirectoryUpload {
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
-        let file = self.file.clone();
-        let synced = blocking(move || file.sync_data()).await;
+        let (file, total_bytes) = (self.file.clone(), self.total_bytes);
+        let synced = blocking(move || give_length(&file, total_bytes).and_then(|()| file.sync_data())).await;
         synced.and_then(|result| result).map_err(|error| error_at(&self.partial, "sync", &error))
     }
 
@@ -268,8 +293,10 @@ impl Upload for DirectoryUpload {
 
     async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
         let (file, partial, target) = (self.file.clone(), self.partial.clone(), self.path.clone());
+        let total_bytes = self.total_bytes;
         let flags = if self.overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let work = move || {
+            give_length(&file, total_bytes)?;
             file.sync_all()?;
             // Whoever reads it next, to verify it, shall read the disk.
             let _ = fadvise(&file, 0, None, Advice::DontNeed);

@@ -18,6 +18,8 @@ use crate::stop::Stop;
 /// How requests of one transfer are tried.
 #[derive(Clone)]
 pub(crate) struct Attempts {
+    /// The blob that they are about, for messages.
+    pub(crate) address: String,
     pub(crate) policy: RetryPolicy,
     pub(crate) request_timeout: Duration,
     pub(crate) stop: Stop,
@@ -34,6 +36,12 @@ pub(crate) struct Failed {
     pub(crate) gave_up_for_stop: bool,
     /// The store did not answer some attempt: what was sent may have landed.
     pub(crate) is_ambiguous: bool,
+}
+
+impl From<Failed> for CopyError {
+    fn from(failed: Failed) -> Self {
+        if failed.gave_up_for_stop { CopyError::Cancelled } else { failed.error }
+    }
 }
 
 impl Attempts {
@@ -53,7 +61,7 @@ impl Attempts {
             let ended = tokio::time::timeout(limit, attempt()).await;
             ended.unwrap_or_else(|_| {
                 let message = format!("no answer within {} s", limit.as_secs_f64().ceil());
-                Err(BlobError::new(BlobErrorKind::TimedOut, operation, "the blob", message))
+                Err(BlobError::new(BlobErrorKind::TimedOut, operation, self.address.as_str(), message))
             })
         })
         .await
@@ -120,6 +128,7 @@ mod tests {
 
     fn attempts(budget: Duration) -> Attempts {
         Attempts {
+            address: "blob".into(),
             policy: RetryPolicy { first_delay: Duration::from_millis(1), delay_max: Duration::from_millis(2), budget },
             request_timeout: Duration::from_millis(50),
             stop: Stop::new(),

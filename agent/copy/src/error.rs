@@ -30,6 +30,9 @@ pub enum CopyError {
         /// Over how long, in seconds.
         seconds: f64,
     },
+    /// A stop was asked for while waiting.
+    #[error("cancelled before its end")]
+    Cancelled,
     /// A rule forbids it; nothing was written.
     #[error("{0}")]
     Refused(String),
@@ -85,7 +88,10 @@ impl CopyError {
             CopyError::Drive(error) if error.is_refusal() => Outcome::Refused,
             CopyError::Drive(DriveError::Profile { .. } | DriveError::NotADrive { .. }) => Outcome::Failed,
             CopyError::Drive(_) => Outcome::DriveFailed,
-            CopyError::Store(BlobError { kind: BlobErrorKind::AlreadyExists, .. }) => Outcome::Refused,
+            CopyError::Cancelled => Outcome::Cancelled,
+            CopyError::Store(error) | CopyError::StoreGaveUp { error, .. } if error.kind == BlobErrorKind::AlreadyExists => {
+                Outcome::Refused
+            }
             CopyError::Store(_) | CopyError::StoreGaveUp { .. } => Outcome::StoreFailed,
             CopyError::Mismatch(_) => Outcome::Mismatch,
             CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Internal(_) => Outcome::Failed,

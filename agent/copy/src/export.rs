@@ -42,7 +42,7 @@ use crate::stage::stream::{self, StreamPiece};
 use crate::stage::write::{FetchAgain, WriteStage};
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{Side, compare};
+use crate::verify::{Side, compare, read_sectors};
 
 /// Requests at once where nobody chose.
 const CONCURRENCY: usize = 8;
@@ -58,7 +58,11 @@ pub async fn export(
     options: TransferOptions,
     link: Link,
 ) -> Result<TransferResult, CopyError> {
-    let mut export = Export::prepare(open_drive, blob, options, link).await?;
+    let stop = link.stop.clone();
+    let mut export = tokio::select! {
+        prepared = Export::prepare(open_drive, blob, options, link) => prepared?,
+        () = stop.stopping() => return Err(CopyError::Cancelled),
+    };
     export.run_pipeline().await?;
     export.finish().await
 }
@@ -93,9 +97,9 @@ impl Export {
         options: TransferOptions,
         link: Link,
     ) -> Result<Self, CopyError> {
-        let attempts = attempts(&options, &link);
-        finish::require_manifest_place(&options)?;
-        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
+        let attempts = attempts(&options, &link, blob.address());
+        finish::require_manifest_place(&options, &blob.address())?;
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
         let facts = facts.ok_or_else(|| not_found(&*blob))?;
         if facts.is_incomplete {
             return Err(CopyError::Refused(format!(
@@ -114,9 +118,10 @@ impl Export {
         let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
         memory_plan(options.memory, planned)?;
 
-        let what = format!("{} onto {}", blob.address(), identity.label());
+        // By the drive: two exports onto one drive must not forget each other.
+        let what = drive_key(&identity);
         let mut journal = Journal::open(&options.state_dir, Direction::Export, &what)?;
-        let recovered = recover(&mut journal, &options, &link)?.filter(|recovered| {
+        let recovered = recover(&mut journal, planned, &options, &link)?.filter(|recovered| {
             let is_lost = recovered.table.landed() > 0 && drive.target_content() == TargetContent::KnownZero;
             if is_lost {
                 link.warn("the image that was begun is gone: it is written from the start".to_owned());
@@ -125,7 +130,7 @@ impl Export {
         });
         let (header, table) = match recovered {
             Some(recovered) => {
-                require_same(&recovered.header, &identity, &facts, &journal)?;
+                require_same(&recovered.header, planned, &identity, (&blob.address(), &facts), &journal)?;
                 probe_landed(&drive, &recovered.table, &options, &link).await?;
                 (*recovered.header, recovered.table)
             }
@@ -214,9 +219,7 @@ impl Export {
             journal = ending => journal,
             () = draining => None,
         };
-        if let Some(end) = stream_end {
-            self.stream_sha256 = end.await.ok().flatten();
-        }
+        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
         Ok(())
     }
 
@@ -301,10 +304,7 @@ impl Export {
             true => Ok(None),
             false => self.complete(&mut evidence).await,
         };
-        let done = completed.unwrap_or_else(|error| {
-            self.failure.fail(error);
-            None
-        });
+        let done = finish::unless_failed(completed, &self.failure);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
         let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
@@ -339,10 +339,16 @@ impl Export {
             return Ok(None);
         }
         let (root, _) = finish::root(&self.table, &self.zeros, false)?;
-        with_drive(&self.drive, &self.options, &self.link, |drive| drive.finish()).await?;
+        if self.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
+            self.forget()?;
+            return Err(CopyError::Mismatch(format!(
+                "what is on the drive `{}` is not what the blob's manifest states: begin anew with `--restart`",
+                self.identity.path
+            )));
+        }
+        with_drive(&self.drive, &self.options, &self.link, |drive| drive.sync()).await?;
         if self.options.verify == Verify::ReadBack {
             self.read_back().await?;
-            *evidence = Evidence::ReadBack;
         }
         if self.options.stream_sha256 && self.stream_sha256.is_none() {
             self.stream_sha256 = self.stream_of_drive().await?;
@@ -350,6 +356,11 @@ impl Export {
         if self.link.stop.is_stopping() {
             return Ok(None);
         }
+        if self.options.verify == Verify::ReadBack {
+            *evidence = Evidence::ReadBack;
+        }
+        // Only now the drive has the name, and looks like what it is.
+        with_drive(&self.drive, &self.options, &self.link, |drive| drive.finish()).await?;
         let folder = self.options.state_dir.join("journals");
         if let Some(path) = &self.options.manifest {
             let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
@@ -385,18 +396,22 @@ impl Export {
     }
 
     /// Reads the whole drive again and compares it with what came from the blob.
-    async fn read_back(&self) -> Result<(), CopyError> {
+    async fn read_back(&mut self) -> Result<(), CopyError> {
         let side = Side::Drive(self.drive.clone());
         let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
-        match differences.first() {
-            None => Ok(()),
-            Some(first) => Err(CopyError::Mismatch(format!(
-                "the drive `{}` holds other bytes than were written to it, at {} places, the first at {} (offset+length in bytes): do not use this drive",
-                self.identity.path,
-                differences.len(),
-                first.range
-            ))),
-        }
+        let Some(first) = differences.first() else { return Ok(()) };
+        self.forget()?;
+        Err(CopyError::Mismatch(format!(
+            "the drive `{}` holds other bytes than were written to it, at {} places, the first at {} (offset+length in bytes): do not use this drive",
+            self.identity.path,
+            differences.len(),
+            first.range
+        )))
+    }
+
+    /// Removes the journal: nothing that was recorded may be believed again.
+    fn forget(&mut self) -> Result<(), CopyError> {
+        self.journal.take().map_or(Ok(()), Journal::remove)
     }
 
     /// The hash of the whole, from the drive: of an export that was gone on with, not all chunks passed
@@ -413,7 +428,7 @@ impl Export {
             }
             let bytes = with_drive(&self.drive, &self.options, &self.link, move |drive| {
                 let mut buffer = AlignedBuffer::new(range.length as usize);
-                drive.read_at(&mut buffer[..range.length as usize], range.offset)?;
+                read_sectors(drive, &mut buffer, range)?;
                 Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
             });
             let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
@@ -461,10 +476,30 @@ fn plan_chunks(
     Ok(ChunkGeometry::for_drive(facts.size_bytes, stated.0, drive.sector_size_bytes())?)
 }
 
-/// Refuses to go on with another drive, or with another version of the blob.
-fn require_same(header: &Header, now: &DriveIdentity, facts: &BlobFacts, journal: &Journal) -> Result<(), CopyError> {
+/// What names the drive of an export: its serial number, or where it is.
+fn drive_key(identity: &DriveIdentity) -> String {
+    let path = Path::new(&identity.path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = folder.canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name).display().to_string());
+    identity.serial.clone().or(place).unwrap_or_else(|| identity.path.clone())
+}
+
+/// Refuses to go on with another drive, another blob, or another version of it.
+fn require_same(
+    header: &Header,
+    planned: ChunkGeometry,
+    now: &DriveIdentity,
+    (address, facts): (&str, &BlobFacts),
+    journal: &Journal,
+) -> Result<(), CopyError> {
     let recorded = &header.drive;
     let journal = journal.path().display();
+    if header.blob != address {
+        return Err(CopyError::Refused(format!(
+            "an export of `{}` onto `{}` was begun and not finished: finish it, or begin anew with `--restart` (journal: `{journal}`)",
+            header.blob, now.path
+        )));
+    }
     if (recorded.size, recorded.sector_size, &recorded.serial) != (now.size, now.sector_size, &now.serial) {
         return Err(CopyError::Refused(format!(
             "`{}` is not the drive that this export was begun with (`{}`): dock the right drive, or begin anew with `--restart` (journal: `{journal}`)",
@@ -472,9 +507,9 @@ fn require_same(header: &Header, now: &DriveIdentity, facts: &BlobFacts, journal
             recorded.label()
         )));
     }
-    if header.blob_version.as_ref() != Some(&facts.version) {
+    if header.blob_version.as_ref() != Some(&facts.version) || header.chunk_size_bytes != planned.chunk_size_bytes() {
         return Err(CopyError::Refused(format!(
-            "the blob `{}` was changed since its export was begun: begin anew with `--restart` (journal: `{journal}`)",
+            "the blob `{}`, or its manifest, was changed since its export was begun: begin anew with `--restart` (journal: `{journal}`)",
             header.blob
         )));
     }
@@ -502,9 +537,8 @@ async fn probe_landed(
         let range = record.range;
         let digest = with_drive(drive, options, link, move |drive| {
             let mut buffer = AlignedBuffer::new(range.length as usize);
-            let bytes = &mut buffer[..range.length as usize];
-            drive.read_at(bytes, range.offset)?;
-            Ok(Sha256Digest::of(bytes))
+            read_sectors(drive, &mut buffer, range)?;
+            Ok(Sha256Digest::of(&buffer[..range.length as usize]))
         });
         if digest.await? != record.content.digest(range.length) {
             return Err(CopyError::Refused(format!(

@@ -1,13 +1,13 @@
 //! After the last chunk: root, manifest, receipt, result.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use protocol::digest::{RootHasher, Sha256Digest};
 use protocol::identity::DriveIdentity;
-use protocol::manifest::{ChunkContent, Footer, Header, Line, encode};
+use protocol::manifest::{ChunkContent, Footer, Header, Line, ManifestReader, encode};
 use protocol::outcome::Outcome;
 use protocol::receipt::{ByteClass, Receipt, Residue};
 use protocol::result::{Evidence, TransferResult};
@@ -17,9 +17,20 @@ use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
 use crate::error::{CopyError, state_error};
+use crate::failure::Failure;
 use crate::options::{Link, TransferOptions};
 use crate::stage::hash::ZeroDigests;
 use crate::table::SharedTable;
+
+/// What the last steps gave; a failure of theirs is reported, a cancel is none.
+pub(crate) fn unless_failed<T>(completed: Result<Option<T>, CopyError>, failure: &Failure) -> Option<T> {
+    completed.unwrap_or_else(|error| {
+        if !matches!(error, CopyError::Cancelled) {
+            failure.fail(error);
+        }
+        None
+    })
+}
 
 /// All digests in drive order and the root over them. The list is left empty where nobody needs it.
 pub(crate) fn root(
@@ -88,16 +99,26 @@ pub(crate) fn manifest_file(
     Ok(file)
 }
 
-/// Refuses a `--manifest` that could not be written, before anything is moved.
-pub(crate) fn require_manifest_place(options: &TransferOptions) -> Result<(), CopyError> {
+/// Refuses a `--manifest` that could not be written, or that would destroy something else than an older
+/// manifest, before anything is moved.
+pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> Result<(), CopyError> {
     let Some(path) = &options.manifest else { return Ok(()) };
-    let folder = folder_of(path);
-    if path.is_dir() {
-        return Err(CopyError::Usage(format!("`--manifest {}` is a directory: name a file in it", path.display())));
+    let shown = path.display();
+    let is_blob = std::path::absolute(path).is_ok_and(|path| path.as_os_str() == blob);
+    if is_blob || path.exists() && !is_manifest(path) {
+        return Err(CopyError::Refused(format!(
+            "`--manifest {shown}` would replace something that is no manifest: name another file; nothing was begun"
+        )));
     }
-    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
-        CopyError::Usage(format!("`--manifest {}` cannot be written: {error}; nothing was begun", path.display()))
-    })
+    tempfile::tempfile_in(folder_of(path))
+        .map(drop)
+        .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
+}
+
+/// Whether there is a plain file that begins as a manifest does.
+fn is_manifest(path: &Path) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file && File::open(path).is_ok_and(|file| ManifestReader::new(BufReader::new(file)).is_ok())
 }
 
 fn folder_of(path: &Path) -> &Path {

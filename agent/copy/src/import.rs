@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use blob::{Blob, BlobFacts, Held, Upload, UploadRequest};
+use blob::{Blob, BlobErrorKind, BlobFacts, Held, Upload, UploadRequest};
 use crossbeam_channel::bounded;
 use drive::identify::identify;
 use drive::{Drive, DriveError};
@@ -24,7 +24,7 @@ use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
 use crate::journal::Journal;
-use crate::limits::{BODILESS_CHUNKS_MAX, WATCHDOG_BEAT};
+use crate::limits::{BODILESS_CHUNKS_MAX, RECORDS_PER_BATCH_MAX, WATCHDOG_BEAT};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
@@ -50,7 +50,10 @@ pub async fn import(
     options: TransferOptions,
     link: Link,
 ) -> Result<TransferResult, CopyError> {
-    let mut import = Import::prepare(drive, blob, options, link).await?;
+    let mut import = tokio::select! {
+        prepared = Import::prepare(drive.clone(), blob.clone(), options.clone(), link.clone()) => prepared?,
+        () = link.stop.stopping() => return cancelled_early(&*drive, &*blob, &options, &link),
+    };
     if !import.is_committed {
         import.run_pipeline().await?;
     }
@@ -92,18 +95,18 @@ impl Import {
         options: TransferOptions,
         link: Link,
     ) -> Result<Self, CopyError> {
-        let attempts = attempts(&options, &link);
+        let attempts = attempts(&options, &link, blob.address());
         // What can be refused without touching anything is refused first.
-        finish::require_manifest_place(&options)?;
+        finish::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
         let identity = with_drive(&drive, &options, &link, identify).await?;
         if identity.size == 0 {
             link.warn(format!("the drive `{}` is empty: the blob will have 0 bytes", identity.path));
         }
-        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
         let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
-        let recovered = recover(&mut journal, &options, &link)?;
+        let recovered = recover(&mut journal, planned, &options, &link)?;
         if let Some(recovered) = &recovered {
             require_same_drive(&recovered.header.drive, &identity, &journal, &link)?;
         }
@@ -180,8 +183,17 @@ impl Import {
             overwrite: self.options.overwrite,
             resume,
         };
-        let begun = self.attempts.for_first_contact().run("begin", 0, || self.blob.begin_upload(&request)).await;
-        let ((upload, held), _) = begun.map_err(|failed| failed.error)?;
+        if !resume {
+            // Before the store is touched: an older journal must not speak of a new upload.
+            let header = self.header.clone();
+            self.journal_mut()?.begin(&header)?;
+        }
+        let (upload, held) = match self.begin_once(&request).await {
+            Err(CopyError::Store(error)) if resume && error.kind == BlobErrorKind::NotFound => {
+                self.begin_once(&UploadRequest { resume: false, ..request }).await?
+            }
+            other => other?,
+        };
         self.concurrency = self.options.concurrency.unwrap_or(upload.traits().concurrency);
         let landed_before = self.table.with(|table| Ok(table.landed()))?;
         match held {
@@ -199,16 +211,35 @@ impl Import {
             self.link
                 .warn(format!("the store lost {} of the chunks that had landed: they are sent again", landed_before - landed));
         }
-        let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
-        if !resume || landed < landed_before {
-            // A journal never says more than the store holds.
-            journal.begin(&self.header)?;
-            let table = &self.table;
-            let records = table
-                .with(|table| table.geometry().chunks().map(|(index, _)| table.record(index)).collect::<Result<Vec<_>, _>>())?;
-            journal.append(records.into_iter().flatten().map(Line::Chunk))?;
+        if landed < landed_before {
+            self.rewrite_journal()?;
         }
         Ok(())
+    }
+
+    async fn begin_once(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), CopyError> {
+        let begun = self.attempts.for_first_contact().run("begin", 0, || self.blob.begin_upload(request)).await;
+        Ok(begun.map_err(CopyError::from)?.0)
+    }
+
+    fn journal_mut(&mut self) -> Result<&mut Journal, CopyError> {
+        self.journal.as_mut().ok_or(CopyError::Internal("the journal"))
+    }
+
+    /// Makes the journal say what is left of what it said: never more than the store holds.
+    fn rewrite_journal(&mut self) -> Result<(), CopyError> {
+        let (header, table) = (self.header.clone(), self.table.clone());
+        let geometry = table.with(|table| Ok(table.geometry()))?;
+        let journal = self.journal_mut()?;
+        journal.begin(&header)?;
+        let mut batch = Vec::new();
+        for (index, _) in geometry.chunks() {
+            batch.extend(table.with(|table| table.record(index))?.map(Line::Chunk));
+            if batch.len() == RECORDS_PER_BATCH_MAX {
+                journal.append(std::mem::take(&mut batch))?;
+            }
+        }
+        journal.append(batch)
     }
 
     fn take_back(&self, is_held: impl Fn(Sha256Digest) -> bool) -> Result<(), CopyError> {
@@ -314,14 +345,16 @@ impl Import {
         let sending = sender.run(send_input, send_output);
         let watching = self.watch(&watches, readers, abandon);
         let draining = enforce_drain_timeout(&self.options, &self.link);
-        tokio::select! {
-            ((), ()) = futures::future::join(sending, watching) => {}
-            () = draining => {}
-        }
-        self.journal = wait_for_recorder(recorder_end, &self.link, &self.failure).await;
-        if let Some(end) = stream_end {
-            self.stream_sha256 = end.await.ok().flatten();
-        }
+        let ending = async {
+            futures::future::join(sending, watching).await;
+            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+        };
+        let journal = tokio::select! {
+            journal = ending => journal,
+            () = draining => None,
+        };
+        self.journal = journal;
+        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
         Ok(())
     }
 
@@ -364,12 +397,9 @@ impl Import {
         };
         let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
             true => Ok(None),
-            false => self.complete(&mut evidence).await.map(Some),
+            false => self.complete(&mut evidence).await,
         };
-        let done = completed.unwrap_or_else(|error| {
-            self.failure.fail(error);
-            None
-        });
+        let done = finish::unless_failed(completed, &self.failure);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
         let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
@@ -395,8 +425,9 @@ impl Import {
         Ok(result)
     }
 
-    /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is.
-    async fn complete(&mut self, evidence: &mut Evidence) -> Result<(Sha256Digest, String), CopyError> {
+    /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is, or
+    /// `None` when a stop came first.
+    async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, String)>, CopyError> {
         self.link.counters.set_phase(Phase::Committing);
         if !self.table.with(|table| Ok(table.is_complete()))? {
             return Err(CopyError::Internal("the pipeline"));
@@ -410,18 +441,22 @@ impl Import {
             let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
             journal.append([Line::Commit])?;
             let committed = self.attempts.run("commit", 0, || upload.commit(&list, &root)).await;
-            committed.map_err(|failed| failed.error)?;
+            committed?;
         }
         drop(list);
         if self.options.verify == Verify::ReadBack {
             self.read_back().await?;
+            if self.link.stop.is_stopping() {
+                return Ok(None);
+            }
             *evidence = Evidence::ReadBack;
         }
         let folder = self.options.state_dir.join("journals");
         let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
         let beside = self.blob.sibling(MANIFEST_SUFFIX);
-        let stored = self.attempts.run("write", 0, || beside.put_file(file.path())).await;
-        stored.map_err(|failed| failed.error)?;
+        let length = file.as_file().metadata().map_or(0, |metadata| metadata.len());
+        let stored = self.attempts.run("write", length, || beside.put_file(file.path())).await;
+        stored?;
         if let Some(path) = &self.options.manifest {
             finish::copy_manifest(file.path(), path)?;
         }
@@ -429,25 +464,53 @@ impl Import {
             journal.remove()?;
         }
         let manifest = self.options.manifest.as_ref().map(|path| path.display().to_string());
-        Ok((root, manifest.unwrap_or_else(|| beside.address())))
+        Ok(Some((root, manifest.unwrap_or_else(|| beside.address()))))
     }
 
     /// Reads the whole blob again and compares it with what was read from the drive.
-    async fn read_back(&self) -> Result<(), CopyError> {
-        let facts = self.attempts.run("look at", 0, || self.blob.head()).await.map_err(|failed| failed.error)?.0;
+    async fn read_back(&mut self) -> Result<(), CopyError> {
+        let facts = self.attempts.run("look at", 0, || self.blob.head()).await?.0;
         let version = facts.map(|facts| facts.version).unwrap_or_default();
         let side = Side::Blob { blob: self.blob.clone(), version };
         let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
-        match differences.first() {
-            None => Ok(()),
-            Some(first) => Err(CopyError::Mismatch(format!(
-                "the blob `{}` holds other bytes than were sent, at {} places, the first at {} (offset+length in bytes): import again with `--overwrite`",
-                self.blob.address(),
-                differences.len(),
-                first.range
-            ))),
+        let Some(first) = differences.first() else { return Ok(()) };
+        // Nothing that was recorded may be believed again.
+        if let Some(journal) = self.journal.take() {
+            journal.remove()?;
         }
+        Err(CopyError::Mismatch(format!(
+            "the blob `{}` holds other bytes than were sent, at {} places, the first at {} (offset+length in bytes): import again with `--restart --overwrite`",
+            self.blob.address(),
+            differences.len(),
+            first.range
+        )))
     }
+}
+
+/// The result of an import that was cancelled before it moved anything: what landed before is what the
+/// journal says.
+fn cancelled_early(
+    drive: &dyn Drive,
+    blob: &dyn Blob,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<TransferResult, CopyError> {
+    let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
+    let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
+    let recovered = if options.restart { None } else { journal.recover()? };
+    let identity = drive.identity().clone();
+    let (header, table) = match recovered {
+        Some(recovered) => (*recovered.header, recovered.table),
+        None => {
+            let folder = journal.path().parent().map_or_else(PathBuf::new, PathBuf::from);
+            let table = ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
+            (new_header(Direction::Import, identity.clone(), blob.address(), planned, None), table)
+        }
+    };
+    let table = SharedTable::new(table);
+    let mut result = finish::result(Outcome::Cancelled, &header, identity, &table, link, [1; 4])?;
+    result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
+    Ok(result)
 }
 
 /// Whether a blob that exists is what this very transfer committed.

@@ -49,7 +49,7 @@ pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<L
 pub async fn fetch_manifest(blob: &dyn Blob, options: &TransferOptions, link: &Link) -> Result<NamedTempFile, CopyError> {
     let folder = &options.state_dir;
     std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
-    let attempts = attempts(options, link).for_first_contact();
+    let attempts = attempts(options, link, blob.address()).for_first_contact();
     download(blob, options, &attempts, folder).await?.ok_or_else(|| not_found(blob).into())
 }
 
@@ -86,7 +86,7 @@ async fn download(
     folder: &Path,
 ) -> Result<Option<NamedTempFile>, CopyError> {
     const PIECE_BYTES: u64 = 4 << 20;
-    let Some(facts) = attempts.run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0 else {
+    let Some(facts) = attempts.run("look at", 0, || blob.head()).await?.0 else {
         return Ok(None);
     };
     let failed = |source| state_error("write", folder, source);
@@ -99,7 +99,7 @@ async fn download(
             let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
             fetch.fill(range, &mut piece).await.map(|_| piece)
         });
-        let (piece, _) = fetched.await.map_err(|failed| failed.error)?;
+        let (piece, _) = fetched.await?;
         std::io::Write::write_all(&mut file, &piece).map_err(failed)?;
         offset = range.end();
     }

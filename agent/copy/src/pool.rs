@@ -22,6 +22,7 @@ pub(crate) struct BufferPool {
 }
 
 struct Shared {
+    buffers_max: usize,
     buffer_bytes: usize,
     free: Sender<AlignedBuffer>,
     taken_back: Receiver<AlignedBuffer>,
@@ -34,7 +35,7 @@ impl BufferPool {
     pub(crate) fn new(buffers: usize, buffer_bytes: usize) -> Self {
         let (free, taken_back) = bounded(buffers);
         let permits = Arc::new(Semaphore::new(buffers));
-        let shared = Shared { buffer_bytes, free, taken_back, permits, allocated: AtomicUsize::new(0) };
+        let shared = Shared { buffers_max: buffers, buffer_bytes, free, taken_back, permits, allocated: AtomicUsize::new(0) };
         BufferPool { shared: Arc::new(shared) }
     }
 
@@ -64,11 +65,18 @@ impl BufferPool {
     }
 
     fn with_permit(&self, permit: OwnedSemaphorePermit) -> PooledBuffer {
-        let buffer = self.shared.taken_back.try_recv().unwrap_or_else(|_| {
-            self.shared.allocated.fetch_add(1, Ordering::Relaxed);
-            AlignedBuffer::new(self.shared.buffer_bytes)
+        let buffer = self.shared.taken_back.try_recv().ok().or_else(|| self.allocate()).unwrap_or_else(|| {
+            // All exist, and a permit is free: one is on its way back, in the hands of a waiting thread.
+            self.shared.taken_back.recv().unwrap_or_else(|_| AlignedBuffer::new(self.shared.buffer_bytes))
         });
         PooledBuffer { buffer: Some(buffer), pool: self.clone(), _permit: permit }
+    }
+
+    /// A new buffer, while there may be more of them.
+    fn allocate(&self) -> Option<AlignedBuffer> {
+        let one_more = |allocated| (allocated < self.shared.buffers_max).then_some(allocated + 1);
+        let counted = self.shared.allocated.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.ok().map(|_| AlignedBuffer::new(self.shared.buffer_bytes))
     }
 
     fn put_back(&self, buffer: AlignedBuffer) {

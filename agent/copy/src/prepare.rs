@@ -17,8 +17,9 @@ use crate::journal::{Journal, Recovered};
 use crate::options::{Link, TransferOptions};
 
 /// How requests of this transfer are tried.
-pub(crate) fn attempts(options: &TransferOptions, link: &Link) -> Attempts {
+pub(crate) fn attempts(options: &TransferOptions, link: &Link, address: String) -> Attempts {
     Attempts {
+        address,
         policy: options.retry,
         request_timeout: options.request_timeout,
         stop: link.stop.clone(),
@@ -47,7 +48,7 @@ pub(crate) async fn with_drive<T: Send + 'static>(
     tokio::select! {
         biased;
         result = receiver => Ok(result.map_err(|_| CopyError::Internal("a thread at the drive"))??),
-        () = link.stop.aborting() => Err(timed_out.into()),
+        () = link.stop.aborting() => Err(CopyError::Cancelled),
         () = tokio::time::sleep(options.read_timeout.max(Duration::from_secs(1))) => Err(timed_out.into()),
     }
 }
@@ -77,7 +78,12 @@ pub(crate) fn new_header(
 }
 
 /// What the journal has, unless it is to be forgotten.
-pub(crate) fn recover(journal: &mut Journal, options: &TransferOptions, link: &Link) -> Result<Option<Recovered>, CopyError> {
+pub(crate) fn recover(
+    journal: &mut Journal,
+    planned: ChunkGeometry,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<Option<Recovered>, CopyError> {
     if options.restart {
         return Ok(None);
     }
@@ -85,7 +91,10 @@ pub(crate) fn recover(journal: &mut Journal, options: &TransferOptions, link: &L
         return Ok(None);
     };
     let recorded = ByteSize(recovered.header.chunk_size_bytes);
-    if let Some(asked) = options.chunk_size.filter(|asked| *asked != recorded) {
+    if let Some(asked) = options
+        .chunk_size
+        .filter(|_| ByteSize(planned.chunk_size_bytes()) != recorded && planned.total_bytes() == recovered.header.total_bytes)
+    {
         return Err(CopyError::Usage(format!(
             "the transfer was begun with a chunk size of {recorded}, and {asked} is asked for now: leave out `--chunk-size` to go on, or begin anew with `--restart`"
         )));

@@ -74,7 +74,8 @@ pub async fn verify(
     options: TransferOptions,
     link: Link,
 ) -> Result<VerifyResult, CopyError> {
-    let attempts = attempts(&options, &link);
+    let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
+    let attempts = attempts(&options, &link, address);
     let folder = &options.state_dir;
     std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
     let loaded = load_manifest(path, shown, folder)?;
@@ -92,7 +93,13 @@ pub async fn verify(
         compared.push((Side::Drive(drive), size));
     }
     if let Some(blob) = &sides.blob {
-        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await.map_err(|failed| failed.error)?.0;
+        let patient = attempts.for_first_contact();
+        let looking = patient.run("look at", 0, || blob.head());
+        let facts = tokio::select! {
+            facts = looking => facts,
+            () = link.stop.stopping() => return Err(CopyError::Cancelled),
+        };
+        let facts = facts?.0;
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
@@ -245,11 +252,14 @@ impl Comparer {
         let range = place.range;
         let differs = |range, reason| Some(Difference { side: self.side.name(), range, reason });
         if range.end() > self.size {
-            let start = self.size.max(range.offset);
-            return Ok(differs(ByteRange::new(start, range.end() - start), DifferenceReason::Missing));
+            // A chunk that is cut cannot be compared: all of it counts as missing.
+            return Ok(differs(range, DifferenceReason::Missing));
         }
         let delay = self.rate.reserve(range.length);
-        tokio::time::sleep(delay).await;
+        tokio::select! {
+            () = self.link.stop.stopping() => return Ok(None),
+            () = tokio::time::sleep(delay) => {}
+        }
         let mut buffer = self.pool.take().await;
         let content = match &self.side {
             Side::Blob { blob, version } => {
@@ -274,7 +284,7 @@ impl Comparer {
             let fetch = Fetch { blob, version, checked: false, silence_max: self.options.request_timeout };
             fetch.fill(range, &mut buffer.lock().await).await
         });
-        fetched.await.map(|_| ()).map_err(|failed| failed.error)
+        fetched.await.map(|_| ()).map_err(CopyError::from)
     }
 
     /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us.
@@ -282,10 +292,7 @@ impl Comparer {
         let path = drive.identity().path.clone().into();
         let seconds = self.options.read_timeout.as_secs();
         let reading = tokio::task::spawn_blocking(move || {
-            let piece_bytes = drive.preferred_read_bytes();
-            for (number, piece) in buffer[..range.length as usize].chunks_mut(piece_bytes).enumerate() {
-                drive.read_at(piece, range.offset + (number * piece_bytes) as u64)?;
-            }
+            read_sectors(&*drive, &mut buffer, range)?;
             Ok(buffer)
         });
         match tokio::time::timeout(self.options.read_timeout.max(WATCHDOG_BEAT), reading).await {
@@ -304,4 +311,15 @@ impl Comparer {
         });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }
+}
+
+/// Reads a range into the start of `buffer`, up to the end of its last sector where the drive goes on
+/// behind it: direct reads are of whole sectors.
+pub(crate) fn read_sectors(drive: &dyn Drive, buffer: &mut [u8], range: ByteRange) -> Result<(), DriveError> {
+    let whole = range.length.next_multiple_of(drive.sector_size_bytes()).min(drive.size_bytes() - range.offset);
+    let piece_bytes = drive.preferred_read_bytes();
+    for (number, piece) in buffer[..whole as usize].chunks_mut(piece_bytes).enumerate() {
+        drive.read_at(piece, range.offset + (number * piece_bytes) as u64)?;
+    }
+    Ok(())
 }

@@ -52,6 +52,8 @@ fn an_image_conforms() {
     target.finish().unwrap();
     source_conforms(&ImageDrive::open_source(&path).unwrap());
     source_conforms(&target);
+    assert!(matches!(ImageDrive::open_target(&path), Err(DriveError::Refused(_))), "two writers would mix their blobs");
+    drop(target);
     target_conforms(&ImageDrive::open_target(&path).unwrap());
 }
 

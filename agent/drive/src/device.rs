@@ -89,6 +89,11 @@ impl BlockDevice {
 }
 
 fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) -> Result<File, DriveError> {
+    let read_only =
+        || DriveError::ReadOnly { path: path.to_owned(), reason: "the kernel, or a switch on the drive, forbids writing" };
+    if access == Access::ReadWrite && sysfs.is_some_and(SysfsDevice::is_read_only) {
+        return Err(read_only());
+    }
     let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::ReadWrite).custom_flags(flags.bits() as i32);
@@ -97,9 +102,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
             let holder = sysfs.and_then(SysfsDevice::holder).unwrap_or_else(|| "another program holds it".to_owned());
             DriveError::Refused(format!("the drive `{}` is in use: {holder}; release it and repeat the command", path.display()))
         }
-        Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => {
-            DriveError::ReadOnly { path: path.to_owned(), reason: "the kernel, or a switch on the drive, forbids writing" }
-        }
+        Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => read_only(),
         Some(Errno::NOMEDIUM) => DriveError::NoMedium { path: path.to_owned() },
         Some(Errno::NXIO | Errno::NODEV) => DriveError::Removed { path: path.to_owned() },
         _ => open_error(path, error),

@@ -43,6 +43,7 @@ impl ImageDrive {
     /// Opens an existing image for writing; its size stays.
     pub fn open_target(path: &Path) -> Result<Self, DriveError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| open_error(path, error))?;
+        lock(path, &file)?;
         Self::new(path, path, file, None, TargetContent::Unknown)
     }
 
@@ -52,12 +53,18 @@ impl ImageDrive {
         let partial = partial_path(path);
         let failed = |source| DriveError::Io { operation: "create", path: partial.clone(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial).map_err(failed)?;
+        lock(path, &file)?;
         let content = match file.metadata().map_err(failed)?.len() {
             0 => TargetContent::KnownZero,
             _ => TargetContent::Unknown,
         };
-        file.set_len(size_bytes).map_err(failed)?;
-        Self::new(path, &partial.clone(), file, Some(path.to_owned()), content)
+        // Only longer: it may be the beginning of another export, which the caller is about to find out.
+        if file.metadata().map_err(failed)?.len() < size_bytes {
+            file.set_len(size_bytes).map_err(failed)?;
+        }
+        let mut image = Self::new(path, &partial.clone(), file, Some(path.to_owned()), content)?;
+        image.identity.size = size_bytes;
+        Ok(image)
     }
 
     fn new(
@@ -104,6 +111,13 @@ impl ImageDrive {
     fn error(&self, operation: &'static str, range: ByteRange, errno: Errno) -> DriveError {
         DriveError::from_io(operation, &self.path, range, errno)
     }
+}
+
+/// Two writers of one image would mix their blobs.
+fn lock(path: &Path, file: &File) -> Result<(), DriveError> {
+    file.try_lock().map_err(|_| {
+        DriveError::Refused(format!("another export is writing `{}`: wait for it, or cancel it first", path.display()))
+    })
 }
 
 fn modified_unix_nanoseconds(metadata: &std::fs::Metadata) -> i64 {
@@ -214,6 +228,9 @@ impl Drive for ImageDrive {
 
     fn finish(&self) -> Result<(), DriveError> {
         let failed = |source| DriveError::Io { operation: "finish", path: self.path.clone(), source };
+        if self.rename_to.is_some() {
+            self.file.set_len(self.identity.size).map_err(failed)?;
+        }
         self.file.sync_all().map_err(failed)?;
         // Whoever reads it next, to verify it, shall read the disk.
         let _ = fadvise(&self.file, 0, None, Advice::DontNeed);

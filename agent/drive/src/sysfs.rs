@@ -38,6 +38,11 @@ impl SysfsDevice {
         })
     }
 
+    /// Whether the kernel, or a switch on the drive, forbids writing.
+    pub(crate) fn is_read_only(&self) -> bool {
+        fs::read_to_string(self.folder.join("ro")).is_ok_and(|text| text.trim() == "1")
+    }
+
     /// The model that the drive reports.
     pub(crate) fn model(&self) -> Option<String> {
         self.disk_text("device/model")

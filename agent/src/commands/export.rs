@@ -25,7 +25,7 @@ async fn export(
     link: Link,
     ask: &dyn Fn(&str) -> Option<String>,
 ) -> Result<TransferResult, CopyError> {
-    let options = transfer_options(&arguments.transfer, &arguments.blob)?;
+    let options = transfer_options(&arguments.transfer)?;
     let reached = reach_blob(&arguments.blob, BlobType::Block)?;
     require_two_places(&arguments.drive, &reached)?;
     let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
@@ -43,12 +43,15 @@ async fn export(
 impl Printer {
     /// Asks the person at the terminal; `None` where nobody answers.
     fn ask(&self, question: &str) -> Option<String> {
-        self.without_bar(|| {
+        self.set_asking(true);
+        let answer = self.without_bar(|| {
             let mut terminal = std::io::stderr().lock();
             terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).ok()?;
             let mut answer = String::new();
             std::io::stdin().lock().read_line(&mut answer).ok()?;
             Some(answer)
-        })
+        });
+        self.set_asking(false);
+        answer
     }
 }

@@ -24,7 +24,7 @@ async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResul
             Unreadable::Rescue => OnUnreadable::Rescue,
         },
         overwrite: arguments.overwrite,
-        ..transfer_options(&arguments.transfer, &arguments.blob)?
+        ..transfer_options(&arguments.transfer)?
     };
     let reached = reach_blob(&arguments.blob, arguments.blob_type)?;
     require_two_places(&arguments.drive, &reached)?;

@@ -6,11 +6,14 @@ pub(crate) mod verify;
 
 use copy::{CopyError, Link, Stop};
 use protocol::outcome::{EXIT_USAGE, Outcome};
+use protocol::receipt::Receipt;
 use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferResult};
+use protocol::stop::StopReason;
+use time::OffsetDateTime;
 
 use crate::printer::Printer;
 use crate::reporter::Reporter;
-use crate::signals;
+use crate::{settings, signals};
 
 /// Links a transfer with the terminal and the signals.
 fn link(printer: &Printer) -> (Link, Reporter) {
@@ -67,6 +70,10 @@ fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyErr
         retries: 0,
         unreadable: Vec::new(),
         error: Some(error.to_string()),
-        receipt: None,
+        // Cancelled before it was known what there is to move: an empty receipt.
+        receipt: (outcome == Outcome::Cancelled).then(|| {
+            let now = OffsetDateTime::now_utc();
+            Receipt::new(StopReason::Interrupted, now, now, settings::resume_command())
+        }),
     }
 }

@@ -16,7 +16,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::{AzureBlob, metadata};
-use crate::contract::{Blob, ChunkBody, ChunkLimits, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, Upload, UploadRequest, UploadTraits};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// The unit of a page blob (Put Page).
@@ -58,13 +58,20 @@ impl PageUpload {
             request: request.clone(),
             is_resumed: AtomicBool::new(false),
         };
+        let is_ours = |facts: &BlobFacts| facts.is_incomplete && facts.transfer_id.as_ref() == Some(&request.transfer_id);
         let held = match existing {
-            Some(facts) if request.resume && facts.is_incomplete && facts.transfer_id.as_ref() == Some(&request.transfer_id) => {
+            Some(facts) if request.resume && is_ours(&facts) => {
                 upload.is_resumed.store(true, Ordering::Relaxed);
                 Held::Recorded
             }
-            Some(facts) if !request.overwrite && !facts.is_incomplete => {
-                let message = "it exists already: choose another name, or repeat the command with `--overwrite`";
+            // Never made here: the answer to making it may be lost, and then the next try would take the
+            // empty blob for what the journal is about.
+            _ if request.resume => {
+                let message = "the page blob that was begun is gone";
+                return Err(BlobError::new(BlobErrorKind::NotFound, "go on with", upload.blob.address(), message));
+            }
+            Some(facts) if !request.overwrite && !is_ours(&facts) => {
+                let message = "it exists already, or was begun by another transfer: choose another name, or repeat the command with `--overwrite`";
                 return Err(BlobError::new(BlobErrorKind::AlreadyExists, "create", upload.blob.address(), message));
             }
             existing => {

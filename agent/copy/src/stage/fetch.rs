@@ -39,8 +39,10 @@ pub(crate) struct FetchStage {
 }
 
 enum Event {
-    /// All that a request needs is there.
-    Ready(Option<(Place, Option<ChunkContent>)>),
+    /// A buffer is there. Buffers come before chunks, so the earliest chunk under way always has one,
+    /// and whoever needs chunks in order never waits for one that cannot come.
+    Buffer(PooledBuffer),
+    Stop,
     Ended(Result<(), Failed>),
     Lost,
     Abort,
@@ -59,15 +61,18 @@ impl FetchStage {
         let stage = Arc::new(self);
         let mut requests: JoinSet<Result<(), Failed>> = JoinSet::new();
         let mut input_ended = false;
+        let mut waiting_since = Instant::now();
+        let mut spare = None;
         while !(input_ended && requests.is_empty()) {
-            let event = tokio::select! {
-                biased;
-                () = stage.stop.aborting() => Event::Abort,
-                () = stage.stop.stopping(), if !input_ended => Event::Ready(None),
-                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
-                () = std::future::ready(()), if !input_ended && requests.len() < concurrency.now() => match next() {
-                    Ok(place) => Event::Ready(place),
-                    Err(error) => { stage.failure.fail(error); Event::Ready(None) }
+            let has_room = !input_ended && requests.len() < concurrency.now();
+            let event = match spare.take().filter(|_| has_room) {
+                Some(buffer) => Event::Buffer(buffer),
+                None => tokio::select! {
+                    biased;
+                    () = stage.stop.aborting() => Event::Abort,
+                    () = stage.stop.stopping(), if !input_ended => Event::Stop,
+                    Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
+                    buffer = stage.pool.take(), if has_room => Event::Buffer(buffer),
                 },
             };
             match event {
@@ -75,16 +80,32 @@ impl FetchStage {
                     requests.shutdown().await;
                     return;
                 }
-                Event::Ready(None) => input_ended = true,
-                Event::Ready(Some((place, content))) => {
-                    let (stage, slots, output) = (stage.clone(), slots.clone(), output.clone());
-                    requests.spawn(async move { stage.fetch(place, content, slots, output).await });
+                Event::Stop => input_ended = true,
+                Event::Buffer(buffer) => {
+                    stage.attempts.counters.wait_time.add(waiting_since.elapsed());
+                    let planned = if stage.stop.is_stopping() { Ok(None) } else { next() };
+                    match planned {
+                        Ok(Some((place, content))) => {
+                            let is_zero = content == Some(ChunkContent::Zero);
+                            let (buffer, kept) = if is_zero { (None, Some(buffer)) } else { (Some(buffer), None) };
+                            spare = kept;
+                            let (stage, slots, output) = (stage.clone(), slots.clone(), output.clone());
+                            requests.spawn(async move { stage.fetch(place, buffer, slots, output).await });
+                        }
+                        Ok(None) => input_ended = true,
+                        Err(error) => {
+                            stage.failure.fail(error);
+                            input_ended = true;
+                        }
+                    }
+                    waiting_since = Instant::now();
                 }
                 Event::Ended(ended) => {
                     concurrency.ended(stage.attempts.throttled.load(Ordering::Relaxed));
                     if let Err(failed) = ended.or_else(|failed| if failed.gave_up_for_stop { Ok(()) } else { Err(failed) }) {
                         stage.failure.fail(failed.error);
                     }
+                    waiting_since = Instant::now();
                 }
                 Event::Lost => stage.failure.fail(CopyError::Internal("a request")),
             }
@@ -94,7 +115,7 @@ impl FetchStage {
     async fn fetch(
         &self,
         place: Place,
-        content: Option<ChunkContent>,
+        buffer: Option<PooledBuffer>,
         slots: Arc<Semaphore>,
         output: Sender<FetchedChunk>,
     ) -> Result<(), Failed> {
@@ -102,21 +123,18 @@ impl FetchStage {
             return Ok(());
         };
         let mut attempts = 0;
-        let body = if content == Some(ChunkContent::Zero) {
-            Body::Hole
-        } else {
-            let waited = Instant::now();
-            let Some(mut buffer) = self.unless_stopped(self.pool.take()).await else {
-                return Ok(());
-            };
-            self.attempts.counters.wait_time.add(waited.elapsed());
-            let delay = self.rate.reserve(place.range.length);
-            self.attempts.counters.rate_time.add(delay);
-            if self.unless_stopped(tokio::time::sleep(delay)).await.is_none() {
-                return Ok(());
+        let body = match buffer {
+            // The manifest says that it is zeros.
+            None => Body::Hole,
+            Some(mut buffer) => {
+                let delay = self.rate.reserve(place.range.length);
+                self.attempts.counters.rate_time.add(delay);
+                if self.unless_stopped(tokio::time::sleep(delay)).await.is_none() {
+                    return Ok(());
+                }
+                attempts = self.fill(place, &mut buffer).await?;
+                Body::Bytes(buffer.freeze(place.range.length as usize))
             }
-            attempts = self.fill(place, &mut buffer).await?;
-            Body::Bytes(buffer.freeze(place.range.length as usize))
         };
         // The channel is unbounded: buffers and slots bound what is in it.
         let _ = output.send(FetchedChunk { place, body, attempts, slot });

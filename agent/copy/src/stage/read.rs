@@ -61,7 +61,7 @@ impl ReadStage {
                 }
                 let next = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next()?;
                 let Some((place, recorded)) = next else { return Ok(()) };
-                let chunk = if self.is_hole(place.range, &mut data)? {
+                let chunk = if self.is_hole(watch, place.range, &mut data)? {
                     buffer = Some(unused);
                     ReadChunk { place, body: Body::Hole, recorded, unreadable: Vec::new() }
                 } else {
@@ -84,10 +84,13 @@ impl ReadStage {
     }
 
     /// Whether a range holds no data; `data` remembers the last run of data found.
-    fn is_hole(&self, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
+    fn is_hole(&self, watch: &ReadWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
         if data.end() <= range.offset {
             let end = ByteRange::new(u64::MAX, 0);
-            *data = self.drive.next_data(range.offset)?.unwrap_or(end);
+            watch.set(Some((Instant::now(), range)));
+            let found = self.drive.next_data(range.offset);
+            watch.set(None);
+            *data = found?.unwrap_or(end);
         }
         Ok(range.end() <= data.offset)
     }
@@ -119,7 +122,7 @@ impl ReadStage {
         let piece_bytes = self.drive.preferred_read_bytes();
         for (number, piece) in bytes.chunks_mut(piece_bytes).enumerate() {
             let offset = offset + (number * piece_bytes) as u64;
-            if self.is_hole(ByteRange::new(offset, piece.len() as u64), data)? {
+            if self.is_hole(watch, ByteRange::new(offset, piece.len() as u64), data)? {
                 piece.fill(0);
                 continue;
             }

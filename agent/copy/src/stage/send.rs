@@ -266,8 +266,10 @@ impl Loop {
                 Ok(())
             }
             Err(failed) => {
+                // A chunk that goes over in several parts may have landed in part.
+                let is_ambiguous = failed.is_ambiguous || !self.stage.upload.traits().content_named;
                 for sent in std::iter::once(sent).chain(waiting) {
-                    self.doubt(&sent, failed.is_ambiguous)?;
+                    self.doubt(&sent, is_ambiguous)?;
                 }
                 if failed.gave_up_for_stop { Ok(()) } else { Err(failed.error) }
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use protocol::digest::Sha256Digest;
 use protocol::units::ChunkGeometry;
 use sha2::{Digest, Sha256};
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::chunk::{Body, Place};
 use crate::error::CopyError;
+use crate::stop::Stop;
 use crate::threads;
 
 /// A chunk on its way to the whole-drive hash.
@@ -18,15 +19,18 @@ pub(crate) struct StreamPiece {
     pub(crate) body: Body,
 }
 
+/// Pieces on their way to the hash. Few, so that after a stop little is left to hash.
+const PIECES_WAITING_MAX: usize = 64;
+
 /// The two ends of a whole-drive hash under way.
 type Ends = (Option<Sender<StreamPiece>>, Option<oneshot::Receiver<Option<Sha256Digest>>>);
 
-/// Starts the hash where it is wanted. Its channel is bounded by the buffers that its pieces hold.
+/// Starts the hash where it is wanted.
 pub(crate) fn spawn(is_wanted: bool, geometry: ChunkGeometry) -> Result<Ends, CopyError> {
     if !is_wanted {
         return Ok((None, None));
     }
-    let (output, input) = unbounded();
+    let (output, input) = bounded(PIECES_WAITING_MAX);
     let (ended, end) = oneshot::channel();
     threads::spawn_once("whole-drive hash", move || {
         let _ = ended.send(run(&input, geometry));
@@ -59,5 +63,15 @@ fn update_zeros(hasher: &mut Sha256, zeros: &[u8], length: u64) {
         let step = left.min(zeros.len() as u64);
         hasher.update(&zeros[..step as usize]);
         left -= step;
+    }
+}
+
+/// The hash, when it ends before a stop is asked for.
+pub(crate) async fn result(end: Option<oneshot::Receiver<Option<Sha256Digest>>>, stop: &Stop) -> Option<Sha256Digest> {
+    let end = end?;
+    tokio::select! {
+        biased;
+        digest = end => digest.ok().flatten(),
+        () = stop.stopping() => None,
     }
 }

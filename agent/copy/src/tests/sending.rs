@@ -44,6 +44,7 @@ async fn scene() -> Scene {
     let stop = Stop::new();
     let failure = Failure::new(stop.clone());
     let attempts = Attempts {
+        address: "b".into(),
         policy: RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() },
         request_timeout: Duration::from_secs(5),
         stop: stop.clone(),
