@@ -93,7 +93,11 @@ fn a_second_signal_ends_it_and_the_store_is_asked() {
     fake.fail(On::PutBlock, std::iter::repeat_n(Fault::SlowBody(Duration::ZERO), 5));
     fake.always_fail(On::PutBlock, Some(Fault::Silence));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(700));
+    while fake.puts().1 < 5 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Until they are recorded.
+    std::thread::sleep(Duration::from_millis(600));
     running.signal(Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
     let second = Instant::now();

@@ -57,6 +57,9 @@ fn skip_and_rescue_copy_the_rest_and_list_what_is_missing() {
         assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes, "{policy}");
         let manifest = std::fs::read_to_string(bench.file("blob.manifest.jsonl")).unwrap();
         assert!(manifest.contains("\"unreadable\":[{"), "the manifest lists them");
+        // Whoever gets the copy learns of them too.
+        let exported = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).run().expect(4);
+        assert_eq!(exported["unreadable"], result["unreadable"]);
     }
 }
 

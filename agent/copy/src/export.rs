@@ -319,6 +319,12 @@ impl Export {
                 result.root_sha256 = Some(root);
                 result.stream_sha256 = self.stream_sha256;
                 result.manifest = manifest;
+                result.unreadable = self.filled()?;
+                if !result.unreadable.is_empty() {
+                    self.link
+                        .warn("the import could not read parts of the drive: these ranges are filling, and no data".to_owned());
+                    result.outcome = Outcome::CompleteWithUnreadable;
+                }
             }
             _ => {
                 result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
@@ -327,6 +333,12 @@ impl Export {
             }
         }
         Ok(result)
+    }
+
+    /// Ranges that the manifest says could not be read when the blob was made.
+    fn filled(&self) -> Result<Vec<ByteRange>, CopyError> {
+        let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
+        manifest.table.with(|table| Ok(table.unreadable().collect()))
     }
 
     /// The steps after the last chunk, each repeatable. `None` when a stop came first.
