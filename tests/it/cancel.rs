@@ -93,7 +93,8 @@ fn a_second_signal_ends_it_and_the_store_is_asked() {
     fake.fail(On::PutBlock, std::iter::repeat_n(Fault::SlowBody(Duration::ZERO), 5));
     fake.always_fail(On::PutBlock, Some(Fault::Silence));
     let running = import(&bench, &fake).start();
-    while fake.puts().1 < 5 {
+    let end = Instant::now() + Duration::from_secs(20);
+    while fake.puts().1 < 5 && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
     }
     // Until they are recorded.
@@ -274,7 +275,8 @@ fn a_cancelled_read_back_is_no_evidence() {
     bench.image("drive.img", &random_bytes(64 * CHUNK, 1));
     let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--verify", "read-back"]);
     let running = run().with(&["--rate", "8MiB/s"]).start();
-    while !bench.file("blob").exists() {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !bench.file("blob").exists() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
     }
     running.signal(Signal::INT);

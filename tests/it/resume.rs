@@ -113,7 +113,8 @@ fn interrupted(bench: &Workbench, blob: &str) -> u64 {
     // The header and some records.
     let lines =
         || journals(bench).iter().map(|path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count())).sum::<usize>();
-    while lines() < 4 {
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while lines() < 4 && std::time::Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
     }
     running.signal(Signal::INT);
