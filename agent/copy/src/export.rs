@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use drive::{AlignedBuffer, Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
-use protocol::manifest::{ChunkContent, ChunkState, Header, MANIFEST_SUFFIX};
+use protocol::manifest::{ChunkContent, Header, MANIFEST_SUFFIX};
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::receipt::Residue;
@@ -32,7 +32,7 @@ use crate::manifest::{LoadedManifest, manifest_beside, not_found};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
-use crate::prepare::{attempts, new_header, recover, with_drive};
+use crate::prepare::{attempts, count_recorded, new_header, recover, with_drive};
 use crate::rate::RateLimit;
 use crate::stage::fetch::FetchStage;
 use crate::stage::hash::ZeroDigests;
@@ -145,7 +145,7 @@ impl Export {
         };
         let geometry = table.geometry();
         link.counters.set_total(geometry.total_bytes());
-        count_recorded(&table, &link)?;
+        count_recorded(&table, &link).map_err(|source| state_error("read the table in", &folder, source))?;
         Ok(Export {
             failure: Failure::new(link.stop.clone()),
             memory: memory_plan(options.memory, geometry)?,
@@ -449,18 +449,6 @@ impl Export {
         drop(output);
         Ok(end.await.ok().flatten())
     }
-}
-
-/// What an earlier run wrote, this one need not: it counts as reused.
-fn count_recorded(table: &ChunkTable, link: &Link) -> Result<(), CopyError> {
-    for entry in table.entries() {
-        let (_, range, entry) = entry.map_err(|source| state_error("read the table of", Path::new("the transfer"), source))?;
-        if let Some((_, state, _)) = entry.landed {
-            let state = if state == ChunkState::Sent { ChunkState::Reused } else { state };
-            link.counters.add_recorded(state, range.length, 0);
-        }
-    }
-    Ok(())
 }
 
 fn residue(identity: &DriveIdentity, landed: u64) -> Option<Residue> {

@@ -11,7 +11,7 @@ use drive::identify::identify;
 use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
-use protocol::manifest::{ChunkState, Header, Line, MANIFEST_SUFFIX};
+use protocol::manifest::{Header, Line, MANIFEST_SUFFIX};
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Direction, Evidence, TransferResult};
@@ -28,7 +28,7 @@ use crate::limits::{BODILESS_CHUNKS_MAX, RECORDS_PER_BATCH_MAX, WATCHDOG_BEAT};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
-use crate::prepare::{attempts, new_header, recover, require_same_drive, with_drive};
+use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
 use crate::rate::RateLimit;
 use crate::stage::hash::{HashStage, ZeroDigests};
 use crate::stage::read::{ReadStage, ReadWatch};
@@ -171,7 +171,7 @@ impl Import {
         if !is_committed {
             import.begin_upload(resume).await?;
         }
-        import.count_recorded()?;
+        import.table.with(|table| count_recorded(table, &import.link))?;
         Ok(import)
     }
 
@@ -255,20 +255,6 @@ impl Import {
                 if lost {
                     table.clear(index)?;
                 }
-            }
-            Ok(())
-        })
-    }
-
-    /// What an earlier run sent, this one need not: it counts as reused.
-    fn count_recorded(&self) -> Result<(), CopyError> {
-        self.table.with(|table| {
-            for entry in table.entries() {
-                let (index, range, entry) = entry?;
-                let Some((_, state, _)) = entry.landed else { continue };
-                let state = if state == ChunkState::Sent { ChunkState::Reused } else { state };
-                let unreadable = table.unreadable_of(index).iter().map(|range| range.length).sum();
-                self.link.counters.add_recorded(state, range.length, unreadable);
             }
             Ok(())
         })

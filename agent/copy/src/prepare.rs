@@ -1,12 +1,13 @@
 //! Before anything moves: what an earlier run left, and whether it may be gone on with.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drive::{Drive, DriveError};
 use protocol::identity::{DriveIdentity, Sameness};
-use protocol::manifest::{DigestAlgorithm, FORMAT, Header, VERSION};
+use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, VERSION};
 use protocol::result::Direction;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 use time::OffsetDateTime;
@@ -15,6 +16,7 @@ use crate::attempts::Attempts;
 use crate::error::CopyError;
 use crate::journal::{Journal, Recovered};
 use crate::options::{Link, TransferOptions};
+use crate::table::ChunkTable;
 
 /// How requests of this transfer are tried.
 pub(crate) fn attempts(options: &TransferOptions, link: &Link, address: String) -> Attempts {
@@ -135,4 +137,16 @@ pub(crate) fn require_same_drive(
             journal.path().display()
         ))),
     }
+}
+
+/// What an earlier run moved, this one need not: it counts as reused.
+pub(crate) fn count_recorded(table: &ChunkTable, link: &Link) -> io::Result<()> {
+    for entry in table.entries() {
+        let (index, range, entry) = entry?;
+        let Some((_, state, _)) = entry.landed else { continue };
+        let state = if state == ChunkState::Sent { ChunkState::Reused } else { state };
+        let unreadable = table.unreadable_of(index).iter().map(|range| range.length).sum();
+        link.counters.add_recorded(state, range.length, unreadable);
+    }
+    Ok(())
 }
