@@ -152,17 +152,27 @@ pub(crate) struct EffortArguments {
     /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How long a failing request is repeated before the transfer is given up
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration, allow_negative_numbers = true)]
-    pub(crate) retry_budget: Duration,
+    /// How long a failing request is repeated before the transfer is given up [default: 2m, and 5s before the
+    /// store was reached for the first time]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
+    pub(crate) retry_budget: Option<Duration>,
     /// Longest silence of the store within one request
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
     pub(crate) request_timeout: Duration,
 }
 
 /// `--concurrency`: a number, or the store's liking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(pub(crate) Option<usize>);
+
+/// A duration that something may take: none at all is a mistake.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a time limit is longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
+}
 
 fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
     const MAX: usize = 1024;

@@ -199,11 +199,15 @@ fn transfer_text(result: &TransferResult) -> String {
     }
     let mut text = format!("{verb} {}: {from} -> {to}\n", result.outcome.name());
     let (total, chunk) = (ByteSize(result.bytes_total), ByteSize(result.chunk_size));
-    text += &line("size", format!("{total} ({} bytes) in {} chunks of {chunk}", result.bytes_total, result.chunks));
-    let mut parts = vec![format!("{} sent", ByteSize(result.bytes_sent))];
+    text += &line("size", format!("{total} ({} bytes) in {}", result.bytes_total, chunks_text(result.chunks, chunk)));
+    let moved = match result.direction {
+        Direction::Import => "sent",
+        Direction::Export => "written",
+    };
+    let mut parts = vec![format!("{} {moved}", ByteSize(result.bytes_sent))];
     for (bytes, name) in [
         (result.bytes_reused, "reused"),
-        (result.bytes_zero, "zero, never sent"),
+        (result.bytes_zero, "zero, never moved"),
         (result.bytes_unreadable, "unreadable"),
         (result.bytes_cleared, "cleared behind the blob"),
     ] {
@@ -228,6 +232,10 @@ fn transfer_text(result: &TransferResult) -> String {
     text
 }
 
+fn chunks_text(chunks: u64, size: ByteSize) -> String {
+    if chunks == 1 { "one chunk".to_owned() } else { format!("{chunks} chunks of {size}") }
+}
+
 fn transfer_proof(result: &TransferResult) -> String {
     let mut text = String::new();
     if let Some(root) = &result.root_sha256 {
@@ -249,7 +257,7 @@ fn transfer_proof(result: &TransferResult) -> String {
         );
     }
     if let Some(manifest) = &result.manifest {
-        text += &line("manifest", manifest);
+        text += &line(if result.outcome.is_complete() { "manifest" } else { "journal" }, manifest);
     }
     text
 }
@@ -265,7 +273,8 @@ fn receipt_text(receipt: &Receipt) -> String {
     };
     let drained = receipt.drained_at - receipt.requested_at;
     let mut text = format!("receipt ({}, drained in {:.1} s)\n", name_of(&receipt.reason), drained.as_seconds_f64());
-    text += &line("before", format!("{} landed before the request", class(&receipt.landed_before_request)));
+    let event = if receipt.reason.is_cancel() { "request" } else { "failure" };
+    text += &line("before", format!("{} landed before the {event}", class(&receipt.landed_before_request)));
     text += &line("after", format!("{} landed after it", class(&receipt.landed_after_request)));
     text += &line("unknown", class(&receipt.outcome_unknown));
     text += &line("never sent", class(&receipt.never_sent));
@@ -291,10 +300,10 @@ fn verify_text(result: &VerifyResult) -> String {
     text += &line(
         "verified",
         format!(
-            "{} ({} bytes) in chunks of the manifest's {}",
+            "{} ({} bytes); the manifest has {}",
             ByteSize(result.bytes_verified),
             result.bytes_verified,
-            result.chunks
+            if result.chunks == 1 { "one chunk".to_owned() } else { format!("{} chunks", result.chunks) }
         ),
     );
     for difference in result.differences.iter().take(LISTED_RANGES_MAX) {

@@ -125,5 +125,8 @@ fn message(progress: &Progress) -> String {
             text += &format!(", {} {name}", HumanBytes(bytes));
         }
     }
+    if progress.retries > 0 {
+        text += &format!(", {} repeated", progress.retries);
+    }
     text
 }

@@ -63,13 +63,15 @@ pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> 
 
 /// Options of anything that moves or reads bytes.
 pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions, CopyError> {
+    let defaults = TransferOptions::new(state_dir(effort)?);
     Ok(TransferOptions {
         memory: effort.memory,
         concurrency: effort.concurrency.0,
         rate: effort.rate,
-        retry: RetryPolicy { budget: effort.retry_budget, ..RetryPolicy::default() },
+        retry: RetryPolicy { budget: effort.retry_budget.unwrap_or(defaults.retry.budget), ..defaults.retry },
+        first_contact_budget: effort.retry_budget.unwrap_or(defaults.first_contact_budget),
         request_timeout: effort.request_timeout,
-        ..TransferOptions::new(state_dir(effort)?)
+        ..defaults
     })
 }
 
@@ -93,7 +95,11 @@ pub(crate) fn transfer_options(transfer: &TransferArguments) -> Result<TransferO
 /// The command that continues: this one, without its secrets and without `--restart`.
 pub(crate) fn resume_command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| quote(without_query(&argument)));
+    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| match without_query(&argument) {
+        shown if shown.len() == argument.len() => quote(shown),
+        // Whoever goes on has to put the signature there.
+        shown => quote(&format!("{shown}?SAS")),
+    });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }
 

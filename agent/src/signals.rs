@@ -1,12 +1,17 @@
 //! First signal: cancel. Second: abort. Third: the end. While a question waits for its answer nothing was
 //! begun, and any signal is the end.
 
+use std::time::{Duration, Instant};
+
 use copy::Stop;
 use protocol::outcome::Outcome;
 use protocol::stop::StopReason;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::printer::Printer;
+
+/// Signals this close to each other are one: `timeout` sends its signal to the process and to its group.
+const ONE_GESTURE: Duration = Duration::from_millis(150);
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
 pub(crate) fn listen(stop: Stop, printer: Printer) {
@@ -16,7 +21,9 @@ pub(crate) fn listen(stop: Stop, printer: Printer) {
         return;
     };
     tokio::spawn(async move {
-        for count in 1.. {
+        let mut count = 0;
+        let mut last: Option<Instant> = None;
+        loop {
             let reason = tokio::select! {
                 _ = interrupt.recv() => StopReason::Interrupted,
                 _ = terminate.recv() => StopReason::Terminated,
@@ -25,6 +32,11 @@ pub(crate) fn listen(stop: Stop, printer: Printer) {
             if printer.is_asking() {
                 std::process::exit(Outcome::Cancelled.exit_code().into());
             }
+            if last.is_some_and(|last| last.elapsed() < ONE_GESTURE) {
+                continue;
+            }
+            last = Some(Instant::now());
+            count += 1;
             match count {
                 1 => {
                     printer.inform("cancelling: what was read is still sent and recorded; once more to drop it");

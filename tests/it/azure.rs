@@ -111,6 +111,27 @@ fn an_odd_image_as_a_page_blob_comes_back_with_its_size() {
 }
 
 #[test]
+fn a_page_blob_of_our_own_is_begun_anew_without_overwrite() {
+    let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else {
+        return;
+    };
+    let image = bench.image("drive.img", &random_bytes(4 * MIB, 1));
+    let blob = azurite.blob("again");
+    let options = ["--blob-type", "page", "--chunk-size", "256KiB"];
+    let run = || Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options);
+    let running = run().with(&["--rate", "2MiB/s"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(900));
+    running.signal(rustix::process::Signal::INT);
+    running.wait().expect(130);
+    // Another state directory knows nothing of it: somebody else's.
+    run().with(&["--state-dir", "other"]).run().expect_error(3, &["begun by another transfer"]);
+    let restarted = run().with(&["--restart"]).run().expect(0);
+    assert_eq!(restarted["bytes_reused"], 0);
+    Agent::new(bench.path(), &[&"export", &blob, &"back"]).run().expect(0);
+    assert!(same_content(&image, &bench.file("back")));
+}
+
+#[test]
 fn every_credential_works_and_none_is_shown() {
     let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else {
         return;

@@ -240,9 +240,27 @@ fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
     running.signal(Signal::INT);
     let ended = running.wait();
     let resume = ended.expect(130)["receipt"]["resume"].as_str().unwrap().to_owned();
-    assert!(resume.starts_with("drive-agent import 'a drive.img' http://127.0.0.1:"), "{resume}");
+    assert!(resume.starts_with("drive-agent import 'a drive.img' 'http://127.0.0.1:"), "{resume}");
+    assert!(resume.contains("/blob?SAS'"), "whoever goes on is told where the signature goes: {resume}");
     assert!(!resume.contains("sig=") && !resume.contains("--restart"), "{resume}");
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
+}
+
+#[test]
+fn two_signals_of_one_gesture_are_one() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(48 * CHUNK, 1));
+    fake.set_put_delay(Duration::from_millis(300));
+    let running = import(&bench, &fake).start();
+    std::thread::sleep(Duration::from_millis(400));
+    // As timeout(1) does: to the process, and to its group.
+    running.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(5));
+    running.signal(Signal::TERM);
+    let result = running.wait().expect(130);
+    assert_eq!(result["receipt"]["reason"], "terminated", "a drain, and no abort: {result}");
+    let journal = result["manifest"].as_str().expect("the journal is named");
+    assert!(std::fs::read_to_string(journal).unwrap().starts_with('{'), "{journal}");
 }
 
 #[test]

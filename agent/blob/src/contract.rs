@@ -63,6 +63,8 @@ pub struct UploadRequest {
     pub overwrite: bool,
     /// Whether a journal of this very transfer exists, so that what it left may be gone on with.
     pub resume: bool,
+    /// A transfer whose unfinished blob may be replaced without `overwrite`: our own, begun anew.
+    pub replaces: Option<String>,
 }
 
 /// What the store holds of an upload.
@@ -84,10 +86,17 @@ pub struct UploadTraits {
     pub content_named: bool,
     /// An acknowledged chunk is durable; else it is after [`Upload::sync`].
     pub durable_when_acknowledged: bool,
-    /// The store checks a checksum of each body on arrival.
-    pub checks_arrival: bool,
     /// How many requests at once serve it well when nobody chose.
     pub concurrency: usize,
+}
+
+/// What a blob says about itself, where its store has a place for that.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitFacts<'facts> {
+    /// SHA-256 over the chunk digests in drive order.
+    pub root: &'facts Sha256Digest,
+    /// What the drive could not read, in drive order.
+    pub unreadable: &'facts [ByteRange],
 }
 
 /// One chunk to be stored.
@@ -111,6 +120,9 @@ pub trait Blob: Send + Sync {
 
     /// What the store can take.
     fn limits(&self) -> ChunkLimits;
+
+    /// Whether the store checks a checksum of each body on arrival.
+    fn checks_arrival(&self) -> bool;
 
     /// The blob beside this one whose name has `suffix` appended.
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob>;
@@ -158,8 +170,9 @@ pub trait Upload: Send + Sync {
     /// Asks the store what it holds now.
     async fn held(&self) -> Result<Held, BlobError>;
 
-    /// Makes the blob appear, whole, with these chunks in drive order.
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError>;
+    /// Makes the blob appear, whole, with these chunks in drive order. A second time after the first
+    /// succeeded changes nothing.
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError>;
 
     /// What stays at the store while the upload is not committed.
     fn residue(&self, landed_bytes: u64) -> Option<Residue>;

@@ -21,7 +21,9 @@ use protocol::units::ByteRange;
 use rustix::fs::{Advice, CWD, FallocateFlags, OFlags, RenameFlags, fadvise, fallocate, renameat_with};
 use rustix::io::Errno;
 
-use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+use crate::contract::{
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// Address, offset and length of a write past the page cache are multiples of this: it covers every
@@ -112,6 +114,10 @@ impl Blob for DirectoryBlob {
 
     fn limits(&self) -> ChunkLimits {
         ChunkLimits { chunks_max: CHUNKS_MAX, chunk_bytes_max: 1 << 40, chunk_bytes_multiple: 512, blob_bytes_max: u64::MAX }
+    }
+
+    fn checks_arrival(&self) -> bool {
+        false
     }
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
@@ -228,6 +234,12 @@ fn give_length(file: &File, total_bytes: u64) -> io::Result<()> {
     if file.metadata()?.len() == total_bytes { Ok(()) } else { file.set_len(total_bytes) }
 }
 
+/// Whether `path` leads to this very file.
+fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    Ok(std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))
+}
+
 fn open_direct(path: &Path) -> Option<File> {
     OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
 }
@@ -250,7 +262,7 @@ fn write_all(file: &File, direct: Option<&File>, bytes: &[u8], offset: u64) -> i
 #[async_trait]
 impl Upload for DirectoryUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: false, checks_arrival: false, concurrency: 4 }
+        UploadTraits { content_named: false, durable_when_acknowledged: false, concurrency: 4 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -291,11 +303,15 @@ impl Upload for DirectoryUpload {
         Ok(Held::Recorded)
     }
 
-    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<(), BlobError> {
         let (file, partial, target) = (self.file.clone(), self.partial.clone(), self.path.clone());
         let total_bytes = self.total_bytes;
         let flags = if self.overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let work = move || {
+            if is_file_at(&file, &target)? {
+                // An earlier try was given up on, and renamed it all the same.
+                return sync_directory(&target);
+            }
             give_length(&file, total_bytes)?;
             file.sync_all()?;
             // Whoever reads it next, to verify it, shall read the disk.

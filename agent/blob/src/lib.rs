@@ -36,5 +36,5 @@ pub mod memory;
 pub mod retry;
 
 pub use address::BlobAddress;
-pub use contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+pub use contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits};
 pub use error::{BlobError, BlobErrorKind};

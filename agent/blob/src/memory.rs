@@ -15,7 +15,9 @@ use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+use crate::contract::{
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 #[derive(Default)]
@@ -92,6 +94,10 @@ impl Blob for MemoryBlob {
         ChunkLimits { chunks_max: 50_000, chunk_bytes_max: 1 << 30, chunk_bytes_multiple: 1, blob_bytes_max: 1 << 40 }
     }
 
+    fn checks_arrival(&self) -> bool {
+        true
+    }
+
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
         Arc::new(MemoryBlob { name: format!("{}{suffix}", self.name), ..self.clone() })
     }
@@ -132,7 +138,7 @@ struct MemoryUpload {
 #[async_trait]
 impl Upload for MemoryUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: true, durable_when_acknowledged: true, checks_arrival: true, concurrency: 4 }
+        UploadTraits { content_named: true, durable_when_acknowledged: true, concurrency: 4 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -159,7 +165,7 @@ impl Upload for MemoryUpload {
         Ok(self.blob.held_now())
     }
 
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _root: &Sha256Digest) -> Result<(), BlobError> {
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<(), BlobError> {
         let mut state = self.blob.state();
         let mut whole = Vec::new();
         for (digest, _) in chunks {

@@ -47,8 +47,13 @@ impl RetryPolicy {
         }
         let doublings = attempt.saturating_sub(1).min(16);
         let full = self.first_delay.saturating_mul(1 << doublings).min(self.delay_max);
-        let delay = full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(error.retry_after.unwrap_or_default());
-        if elapsed + delay > self.budget { Retry::GiveUp } else { Retry::After(delay) }
+        let wished = error.retry_after.unwrap_or_default();
+        let left = self.budget.saturating_sub(elapsed);
+        if left.is_zero() || wished > left {
+            return Retry::GiveUp;
+        }
+        // The last try is at the very end of the budget: an outage that ends just before it is survived.
+        Retry::After(full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(wished).min(left))
     }
 }
 
@@ -82,7 +87,8 @@ mod tests {
     #[test]
     fn the_budget_is_never_exceeded() {
         assert_eq!(decide(9, BlobErrorKind::Transport, 104), Retry::After(Duration::from_secs(16)));
-        assert_eq!(decide(9, BlobErrorKind::Transport, 105), Retry::GiveUp);
+        assert_eq!(decide(9, BlobErrorKind::Transport, 110), Retry::After(Duration::from_secs(10)), "and never left unused");
+        assert_eq!(decide(9, BlobErrorKind::Transport, 120), Retry::GiveUp);
     }
 
     #[test]

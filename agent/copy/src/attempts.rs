@@ -3,17 +3,16 @@
 //! Waits give up at a stop, attempts do not: an attempt under way ends by itself or by its timeout.
 //! Whoever must drop it drops the future.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use blob::retry::{Retry, RetryPolicy};
 use blob::{BlobError, BlobErrorKind};
 
 use crate::error::CopyError;
-use crate::limits::SLOWEST_BODY_BYTES_PER_SECOND;
-use crate::progress::Counters;
-use crate::stop::Stop;
+use crate::limits::{OUTAGE_NOTICE_INTERVAL, SLOWEST_BODY_BYTES_PER_SECOND};
+use crate::options::Link;
 
 /// How requests of one transfer are tried.
 #[derive(Clone)]
@@ -22,10 +21,13 @@ pub(crate) struct Attempts {
     pub(crate) address: String,
     pub(crate) policy: RetryPolicy,
     pub(crate) request_timeout: Duration,
-    pub(crate) stop: Stop,
-    pub(crate) counters: Arc<Counters>,
+    /// The budget of requests to a store that nobody has reached yet.
+    pub(crate) first_contact_budget: Duration,
+    pub(crate) link: Link,
     /// How often the store asked for patience.
     pub(crate) throttled: Arc<AtomicU64>,
+    /// When the user was last told that requests are being repeated.
+    pub(crate) told_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// A request that did not succeed.
@@ -88,10 +90,11 @@ impl Attempts {
                 Retry::GiveUp => return Err(failed(error, number, since_first, is_ambiguous, false)),
                 Retry::After(delay) => {
                     tracing::debug!(%error, attempt = number, delay_milliseconds = delay.as_millis() as u64, "trying again");
-                    self.counters.add_retry();
+                    self.link.counters.add_retry();
+                    self.tell(&error, since_first);
                     tokio::select! {
                         biased;
-                        () = self.stop.stopping() => return Err(failed(error, number, since_first, is_ambiguous, true)),
+                        () = self.link.stop.stopping() => return Err(failed(error, number, since_first, is_ambiguous, true)),
                         () = tokio::time::sleep(delay) => {}
                     }
                 }
@@ -100,10 +103,20 @@ impl Attempts {
         Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, is_ambiguous: true })
     }
 
-    /// The same with less patience, for a store that nobody has reached yet.
+    /// The same with the patience for a store that nobody has reached yet.
     pub(crate) fn for_first_contact(&self) -> Self {
-        let budget = self.policy.budget.min(crate::limits::FIRST_CONTACT_BUDGET);
-        Attempts { policy: RetryPolicy { budget, ..self.policy }, ..self.clone() }
+        Attempts { policy: RetryPolicy { budget: self.first_contact_budget, ..self.policy }, ..self.clone() }
+    }
+
+    /// Tells the user about an outage, once in a while: many requests fail of the same.
+    fn tell(&self, error: &BlobError, since_first: Duration) {
+        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_some_and(|at| at.elapsed() < OUTAGE_NOTICE_INTERVAL) {
+            return;
+        }
+        *told_at = Some(Instant::now());
+        let left = self.policy.budget.saturating_sub(since_first).as_secs();
+        self.link.warn(format!("{error}; trying again for up to {left} s"));
     }
 }
 
@@ -123,6 +136,7 @@ fn failed(error: BlobError, attempts: u32, elapsed: Duration, is_ambiguous: bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stop::Stop;
     use protocol::stop::StopReason;
     use std::cell::Cell;
 
@@ -131,9 +145,10 @@ mod tests {
             address: "blob".into(),
             policy: RetryPolicy { first_delay: Duration::from_millis(1), delay_max: Duration::from_millis(2), budget },
             request_timeout: Duration::from_millis(50),
-            stop: Stop::new(),
-            counters: Arc::default(),
+            first_contact_budget: budget,
+            link: Link::new(Stop::new(), |_| ()),
             throttled: Arc::default(),
+            told_at: Arc::default(),
         }
     }
 
@@ -175,7 +190,7 @@ mod tests {
         let mut patient = attempts(Duration::from_secs(60));
         patient.policy.first_delay = Duration::from_secs(30);
         patient.policy.delay_max = Duration::from_secs(30);
-        patient.stop.request_stop(StopReason::Interrupted);
+        patient.link.stop.request_stop(StopReason::Interrupted);
         let failed = patient.run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Throttled)) }).await.unwrap_err();
         assert!(failed.gave_up_for_stop);
         assert_eq!(patient.run("test", 0, || async { Ok(1) }).await.unwrap(), (1, 1));

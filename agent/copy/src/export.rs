@@ -1,6 +1,6 @@
 //! `export`: a blob onto a drive.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,14 +20,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attempts::Attempts;
-use crate::chunk::{Body, CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::fetch::Fetch;
 use crate::finish;
 use crate::journal::Journal;
-use crate::limits::{BODILESS_CHUNKS_MAX, CLEAR_PIECE_BYTES, RESUME_PROBES};
+use crate::limits::{BODILESS_CHUNKS_MAX, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, RESUME_PROBES};
 use crate::manifest::{LoadedManifest, manifest_beside, not_found};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
@@ -38,11 +38,12 @@ use crate::stage::fetch::FetchStage;
 use crate::stage::hash::ZeroDigests;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::send::Concurrency;
-use crate::stage::stream::{self, StreamPiece};
+use crate::stage::stream;
 use crate::stage::write::{FetchAgain, WriteStage};
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{Side, compare, read_sectors};
+use crate::verify::{Side, compare, read_sectors, stream_of_drive};
+use crate::watch::{self, CallWatch};
 
 /// Requests at once where nobody chose.
 const CONCURRENCY: usize = 8;
@@ -84,6 +85,7 @@ struct Export {
     memory: MemoryPlan,
     /// Away with the recorder while the pipeline runs, and for good where that hangs.
     journal: Option<Journal>,
+    journal_path: PathBuf,
     is_resumed: bool,
     all_checked: Arc<AtomicBool>,
     stream_sha256: Option<Sha256Digest>,
@@ -152,6 +154,7 @@ impl Export {
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             is_resumed: table.landed() > 0,
             table: SharedTable::new(table),
+            journal_path: journal.path().to_owned(),
             journal: Some(journal),
             all_checked: Arc::new(AtomicBool::new(true)),
             stream_sha256: None,
@@ -191,12 +194,13 @@ impl Export {
             fetch_again: self.fetch_again(),
         });
         self.spawn_check(write.clone(), check_input, check_output)?;
-        self.spawn_write(write, write_input, write_output)?;
+        let (write_watches, sync_watch) = (watch::watches(self.drive.preferred_readers()), watch::watches(1));
+        self.spawn_write(write, write_watches.clone(), write_input, write_output)?;
 
         let recorder = RecordStage {
             journal,
             table: self.table.clone(),
-            durability: Durability::DriveSync(self.drive.clone()),
+            durability: Durability::DriveSync(self.drive.clone(), sync_watch[0].clone()),
             batch_bytes: self.memory.batch_bytes,
             sync_timeout: self.options.request_timeout,
             stop: self.link.stop.clone(),
@@ -215,9 +219,19 @@ impl Export {
             fetching.await;
             wait_for_recorder(recorder_end, &self.link, &self.failure).await
         };
+        let watching = async {
+            let (path, stop, failure) = (&self.identity.path, &self.link.stop, &self.failure);
+            tokio::select! {
+                () = watch::hanging(&write_watches, path, self.options.read_timeout, stop, failure) => {}
+                () = watch::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
+            }
+            // Reported; what else is in flight has the drain timeout to land.
+            std::future::pending::<()>().await;
+        };
         self.journal = tokio::select! {
             journal = ending => journal,
             () = draining => None,
+            () = watching => None,
         };
         self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
         Ok(())
@@ -285,11 +299,12 @@ impl Export {
     fn spawn_write(
         &self,
         write: Arc<WriteStage>,
+        watches: Arc<[Arc<CallWatch>]>,
         input: Receiver<CheckedChunk>,
         output: mpsc::Sender<LandedChunk>,
     ) -> Result<(), CopyError> {
         let failure = self.failure.clone();
-        threads::spawn("write", self.drive.preferred_readers(), move |_| failure.check(write.run_write(&input, &output)))?;
+        threads::spawn("write", watches.len(), move |number| failure.check(write.run_write(&watches[number], &input, &output)))?;
         Ok(())
     }
 
@@ -328,6 +343,7 @@ impl Export {
             }
             _ => {
                 result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
+                result.manifest = Some(self.journal_path.display().to_string());
                 let residue = |landed| residue(&self.identity, landed);
                 result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
             }
@@ -358,12 +374,13 @@ impl Export {
                 self.identity.path
             )));
         }
-        with_drive(&self.drive, &self.options, &self.link, |drive| drive.sync()).await?;
+        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.sync()).await?;
         if self.options.verify == Verify::ReadBack {
             self.read_back().await?;
         }
         if self.options.stream_sha256 && self.stream_sha256.is_none() {
-            self.stream_sha256 = self.stream_of_drive().await?;
+            let geometry = self.table.with(|table| Ok(table.geometry()))?;
+            self.stream_sha256 = stream_of_drive(&self.drive, geometry, &self.options, &self.link).await?;
         }
         if self.link.stop.is_stopping() {
             return Ok(None);
@@ -372,7 +389,7 @@ impl Export {
             *evidence = Evidence::ReadBack;
         }
         // Only now the drive has the name, and looks like what it is.
-        with_drive(&self.drive, &self.options, &self.link, |drive| drive.finish()).await?;
+        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
         let folder = self.options.state_dir.join("journals");
         if let Some(path) = &self.options.manifest {
             let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
@@ -400,7 +417,7 @@ impl Export {
                 return Ok(false);
             }
             let range = ByteRange::new(offset, CLEAR_PIECE_BYTES.min(size - offset));
-            with_drive(&self.drive, &self.options, &self.link, move |drive| drive.zero_range(range)).await?;
+            with_drive(&self.drive, self.options.read_timeout, &self.link, move |drive| drive.zero_range(range)).await?;
             offset = range.end();
             self.bytes_cleared = offset - start;
         }
@@ -424,30 +441,6 @@ impl Export {
     /// Removes the journal: nothing that was recorded may be believed again.
     fn forget(&mut self) -> Result<(), CopyError> {
         self.journal.take().map_or(Ok(()), Journal::remove)
-    }
-
-    /// The hash of the whole, from the drive: of an export that was gone on with, not all chunks passed
-    /// through this process.
-    async fn stream_of_drive(&self) -> Result<Option<Sha256Digest>, CopyError> {
-        let geometry = self.table.with(|table| Ok(table.geometry()))?;
-        let (output, end) = stream::spawn(true, geometry)?;
-        let (Some(output), Some(end)) = (output, end) else {
-            return Ok(None);
-        };
-        for (index, range) in geometry.chunks() {
-            if self.link.stop.is_stopping() {
-                return Ok(None);
-            }
-            let bytes = with_drive(&self.drive, &self.options, &self.link, move |drive| {
-                let mut buffer = AlignedBuffer::new(range.length as usize);
-                read_sectors(drive, &mut buffer, range)?;
-                Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
-            });
-            let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
-            output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
-        }
-        drop(output);
-        Ok(end.await.ok().flatten())
     }
 }
 
@@ -535,7 +528,7 @@ async fn probe_landed(
             continue;
         }
         let range = record.range;
-        let digest = with_drive(drive, options, link, move |drive| {
+        let digest = with_drive(drive, options.read_timeout, link, move |drive| {
             let mut buffer = AlignedBuffer::new(range.length as usize);
             read_sectors(drive, &mut buffer, range)?;
             Ok(Sha256Digest::of(&buffer[..range.length as usize]))

@@ -5,16 +5,17 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use blob::{Blob, BlobErrorKind, BlobFacts, Held, Upload, UploadRequest};
+use blob::{Blob, BlobErrorKind, BlobFacts, CommitFacts, Held, Upload, UploadRequest};
 use crossbeam_channel::bounded;
+use drive::Drive;
 use drive::identify::identify;
-use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::{Header, Line, MANIFEST_SUFFIX};
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Direction, Evidence, TransferResult};
+use protocol::units::ByteRange;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,20 +25,21 @@ use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
 use crate::journal::Journal;
-use crate::limits::{BODILESS_CHUNKS_MAX, RECORDS_PER_BATCH_MAX, WATCHDOG_BEAT};
+use crate::limits::{BODILESS_CHUNKS_MAX, RECORDS_PER_BATCH_MAX};
 use crate::options::{Link, TransferOptions, Verify};
 use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
 use crate::rate::RateLimit;
 use crate::stage::hash::{HashStage, ZeroDigests};
-use crate::stage::read::{ReadStage, ReadWatch};
+use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::send::{Concurrency, SendStage};
 use crate::stage::stream;
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{Side, compare};
+use crate::verify::{Side, compare, stream_of_drive};
+use crate::watch::{self, CallWatch};
 
 /// Copies a drive into a blob.
 ///
@@ -75,6 +77,7 @@ struct Import {
     memory: MemoryPlan,
     /// Away with the recorder while the pipeline runs, and for good where that hangs.
     journal: Option<Journal>,
+    journal_path: PathBuf,
     upload: Option<Arc<dyn Upload>>,
     held: HashSet<Sha256Digest>,
     /// The store goes on with what an earlier run left.
@@ -100,12 +103,13 @@ impl Import {
         finish::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
-        let identity = with_drive(&drive, &options, &link, identify).await?;
+        let identity = with_drive(&drive, options.read_timeout, &link, identify).await?;
         if identity.size == 0 {
             link.warn(format!("the drive `{}` is empty: the blob will have 0 bytes", identity.path));
         }
         let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
         let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
+        let replaces = options.restart.then(|| journal.transfer_id()).flatten();
         let recovered = recover(&mut journal, planned, &options, &link)?;
         if let Some(recovered) = &recovered {
             require_same_drive(&recovered.header.drive, &identity, &journal, &link)?;
@@ -148,6 +152,7 @@ impl Import {
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             readers: drive.preferred_readers(),
             table: SharedTable::new(table),
+            journal_path: journal.path().to_owned(),
             journal: Some(journal),
             upload: None,
             held: HashSet::new(),
@@ -169,19 +174,24 @@ impl Import {
         }
         import.link.counters.set_total(geometry.total_bytes());
         if !is_committed {
-            import.begin_upload(resume).await?;
+            import.begin_upload(resume, replaces).await?;
+        }
+        if import.with_recorded {
+            // What could not be read then may have healed: it is moved again, not compared.
+            import.table.with(ChunkTable::clear_unreadable)?;
         }
         import.table.with(|table| count_recorded(table, &import.link))?;
         Ok(import)
     }
 
     /// Begins the upload, and takes back what the journal says and the store does not hold.
-    async fn begin_upload(&mut self, resume: bool) -> Result<(), CopyError> {
+    async fn begin_upload(&mut self, resume: bool, replaces: Option<String>) -> Result<(), CopyError> {
         let request = UploadRequest {
             transfer_id: self.header.transfer_id.clone(),
             total_bytes: self.header.total_bytes,
             overwrite: self.options.overwrite,
             resume,
+            replaces,
         };
         if !resume {
             // Before the store is touched: an older journal must not speak of a new upload.
@@ -292,7 +302,7 @@ impl Import {
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),
         });
-        let watches: Arc<Vec<ReadWatch>> = Arc::new((0..self.readers).map(|_| ReadWatch::default()).collect());
+        let watches = watch::watches(self.readers);
         let (failure, reader_watches) = (self.failure.clone(), watches.clone());
         let readers = threads::spawn("read", self.readers, move |number| {
             failure.check(read.run(&reader_watches[number], &read_output));
@@ -344,43 +354,25 @@ impl Import {
         Ok(())
     }
 
-    /// Watches the readers until they have ended. One that hangs in the drive is given up on after the
-    /// read timeout, or when requests are dropped; dropping `abandon` lets the later stages end.
+    /// Waits until the readers have ended. One that hangs in the drive is given up on after the read
+    /// timeout, or when requests are dropped; dropping `abandon` lets the later stages end.
     async fn watch(
         &self,
-        watches: &[ReadWatch],
+        watches: &[Arc<CallWatch>],
         readers: Vec<oneshot::Receiver<()>>,
         abandon: crossbeam_channel::Sender<Infallible>,
     ) {
-        let all_ended = futures::future::join_all(readers);
-        tokio::pin!(all_ended);
-        let mut beat = tokio::time::interval(WATCHDOG_BEAT);
-        loop {
-            tokio::select! {
-                biased;
-                _ = &mut all_ended => return drop(abandon),
-                _ = beat.tick() => {}
-            }
-            let hanging = watches.iter().filter_map(ReadWatch::under_way).max();
-            if let Some((since, range)) = hanging {
-                if since > self.options.read_timeout {
-                    let (path, seconds) = (PathBuf::from(&self.identity.path), since.as_secs());
-                    self.failure.fail(DriveError::TimedOut { path, range, seconds }.into());
-                    return drop(abandon);
-                }
-                if self.link.stop.is_aborting() {
-                    return drop(abandon);
-                }
-            }
+        tokio::select! {
+            biased;
+            _ = futures::future::join_all(readers) => {}
+            () = watch::hanging(watches, &self.identity.path, self.options.read_timeout, &self.link.stop, &self.failure) => {}
         }
+        drop(abandon);
     }
 
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
     async fn finish(mut self) -> Result<TransferResult, CopyError> {
-        let mut evidence = match &self.upload {
-            Some(upload) if upload.traits().checks_arrival => Evidence::Transport,
-            _ => Evidence::Read,
-        };
+        let mut evidence = if self.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
         let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
             true => Ok(None),
             false => self.complete(&mut evidence).await,
@@ -404,6 +396,7 @@ impl Import {
             }
             _ => {
                 result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
+                result.manifest = Some(self.journal_path.display().to_string());
                 let residue = |landed| self.upload.as_ref().and_then(|upload| upload.residue(landed));
                 result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
             }
@@ -415,18 +408,28 @@ impl Import {
     /// `None` when a stop came first.
     async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, String)>, CopyError> {
         self.link.counters.set_phase(Phase::Committing);
-        if !self.table.with(|table| Ok(table.is_complete()))? {
+        let (geometry, is_complete) = self.table.with(|table| Ok((table.geometry(), table.is_complete())))?;
+        if !is_complete {
             return Err(CopyError::Internal("the pipeline"));
         }
         if self.drive.was_modified()? {
             self.link.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
         }
+        if self.options.stream_sha256 && self.stream_sha256.is_none() && !self.is_committed {
+            self.link
+                .warn("the SHA-256 of the whole is missing: a part that an earlier run read cannot be read any more".to_owned());
+        }
         let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
         let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
+        if self.is_committed && self.options.stream_sha256 {
+            self.stream_sha256 = stream_of_drive(&self.drive, geometry, &self.options, &self.link).await?;
+        }
         if let Some(upload) = &self.upload {
             let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
             journal.append([Line::Commit])?;
-            let committed = self.attempts.run("commit", 0, || upload.commit(&list, &root)).await;
+            let unreadable: Vec<ByteRange> = self.table.with(|table| Ok(table.unreadable().collect()))?;
+            let facts = CommitFacts { root: &root, unreadable: &unreadable };
+            let committed = self.attempts.run("commit", 0, || upload.commit(&list, &facts)).await;
             committed?;
         }
         drop(list);

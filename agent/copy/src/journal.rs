@@ -58,6 +58,13 @@ impl Journal {
         &self.path
     }
 
+    /// Which transfer the journal is of, where that can be read at all.
+    pub(crate) fn transfer_id(&mut self) -> Option<String> {
+        self.file.seek(SeekFrom::Start(0)).ok()?;
+        let replay = JournalReplay::new(BufReader::new(&self.file)).ok()??;
+        Some(replay.header().transfer_id.clone())
+    }
+
     /// Reads what an earlier run left, and cuts off a torn last line. `None` where there is nothing.
     pub(crate) fn recover(&mut self) -> Result<Option<Recovered>, CopyError> {
         let unusable = |error| CopyError::Journal { path: self.path.clone(), error };

@@ -59,6 +59,7 @@ mod stop;
 mod table;
 mod threads;
 mod verify;
+mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,9 @@ pub(crate) const RECORDS_PER_BATCH_MAX: usize = 4096;
 /// The longest that a landed chunk waits for its record while others arrive.
 pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often the user is told that requests are being repeated.
+pub(crate) const OUTAGE_NOTICE_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How often a waiting reader looks at its token.
 pub(crate) const TOKEN_BEAT: Duration = Duration::from_millis(10);
 
@@ -34,9 +37,9 @@ pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(700);
 /// How long the store is asked what it holds after a stop that was no abort.
 pub(crate) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests to a store nobody has reached yet are repeated this long: a wrong address should not take
-/// a whole budget to be told.
-pub(crate) const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
+/// Requests to a store nobody has reached yet are repeated this long where nobody chose a budget: a wrong
+/// address should not take all of it to be told.
+pub const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
 
 /// A request's body is expected to move at least at this rate, in bytes a second; the time for it is
 /// added to the request timeout.
@@ -53,7 +56,14 @@ pub(crate) const RESUME_PROBES: u64 = 16;
 
 /// Pieces in which the drive behind the blob's end is cleared. Between two of them the token is looked
 /// at.
-pub(crate) const CLEAR_PIECE_BYTES: u64 = 64 << 20;
+pub(crate) const CLEAR_PIECE_BYTES: u64 = 16 << 20;
+
+/// Pieces in which a chunk is written: each has the whole time limit for itself, so that a slow drive is
+/// not taken for a dead one.
+pub(crate) const WRITE_PIECE_BYTES: usize = 8 << 20;
+
+/// Longest sync of a drive: a disk that has much in its cache takes minutes.
+pub(crate) const DRIVE_SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Most hashing threads; beyond this memory bandwidth is spent.
 pub(crate) const HASH_THREADS_MAX: usize = 64;

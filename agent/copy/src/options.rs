@@ -8,6 +8,7 @@ use blob::retry::RetryPolicy;
 use protocol::progress::Notice;
 use protocol::units::{ByteRate, ByteSize};
 
+use crate::limits::FIRST_CONTACT_BUDGET;
 use crate::progress::Counters;
 use crate::stop::Stop;
 
@@ -61,6 +62,8 @@ pub struct TransferOptions {
     pub overwrite: bool,
     /// Patience with a store.
     pub retry: RetryPolicy,
+    /// The budget of requests to a store that was not reached yet, in place of that of `retry`.
+    pub first_contact_budget: Duration,
     /// Longest silence of a store within one request.
     pub request_timeout: Duration,
     /// Longest single read of a drive.
@@ -86,6 +89,7 @@ impl TransferOptions {
             manifest: None,
             overwrite: false,
             retry: RetryPolicy::default(),
+            first_contact_budget: FIRST_CONTACT_BUDGET,
             request_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             resume_command: String::new(),

@@ -24,17 +24,18 @@ pub(crate) fn attempts(options: &TransferOptions, link: &Link, address: String) 
         address,
         policy: options.retry,
         request_timeout: options.request_timeout,
-        stop: link.stop.clone(),
-        counters: link.counters.clone(),
+        first_contact_budget: options.first_contact_budget,
+        link: link.clone(),
         throttled: Arc::default(),
+        told_at: Arc::default(),
     }
 }
 
-/// Runs blocking work on a drive; a drive that hangs is an error after the read timeout, and its thread
+/// Runs blocking work on a drive; a drive that hangs is an error after `timeout`, and its thread
 /// is left behind. A stop ends the wait too.
 pub(crate) async fn with_drive<T: Send + 'static>(
     drive: &Arc<dyn Drive>,
-    options: &TransferOptions,
+    timeout: Duration,
     link: &Link,
     work: impl FnOnce(&dyn Drive) -> Result<T, DriveError> + Send + 'static,
 ) -> Result<T, CopyError> {
@@ -45,13 +46,13 @@ pub(crate) async fn with_drive<T: Send + 'static>(
     crate::threads::spawn_once("drive", move || {
         let _ = sender.send(work(&*owned));
     })?;
-    let seconds = options.read_timeout.as_secs();
+    let seconds = timeout.as_secs();
     let timed_out = DriveError::TimedOut { path, range: ByteRange::new(0, size), seconds };
     tokio::select! {
         biased;
         result = receiver => Ok(result.map_err(|_| CopyError::Internal("a thread at the drive"))??),
         () = link.stop.aborting() => Err(CopyError::Cancelled),
-        () = tokio::time::sleep(options.read_timeout.max(Duration::from_secs(1))) => Err(timed_out.into()),
+        () = tokio::time::sleep(timeout.max(Duration::from_secs(1))) => Err(timed_out.into()),
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn recover(
     if recovered.table.landed() > 0 {
         link.inform(format!(
             "going on with a transfer begun at {}: {} of {} chunks had landed",
-            recovered.header.created_at,
+            recovered.header.created_at.truncate_to_second(),
             recovered.table.landed(),
             recovered.table.geometry().chunk_count()
         ));

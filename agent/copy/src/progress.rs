@@ -87,6 +87,10 @@ impl Counters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn verified(&self) -> u64 {
+        self.verified.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn reset_verified(&self) {
         self.verified.store(0, Ordering::Relaxed);
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -129,7 +133,7 @@ impl Counters {
             retries: self.retries(),
             elapsed_seconds: self.elapsed_seconds(),
             bytes_per_second,
-            eta_seconds: (bytes_per_second > 0.0).then(|| left / bytes_per_second),
+            eta_seconds: (bytes_per_second > 0.0 && phase != Phase::Done).then(|| left / bytes_per_second),
         }
     }
 

@@ -87,6 +87,12 @@ impl ChunkTable {
         self.write(index, &Entry { class: ByteClass::NeverSent, landed: None })
     }
 
+    /// Forgets all chunks with unreadable parts.
+    pub(crate) fn clear_unreadable(&mut self) -> io::Result<()> {
+        let indices: Vec<ChunkIndex> = self.unreadable.keys().copied().collect();
+        indices.into_iter().try_for_each(|index| self.clear(index))
+    }
+
     pub(crate) fn get(&self, index: ChunkIndex) -> io::Result<Entry> {
         let mut slot = [0; SLOT_BYTES];
         self.file.read_exact_at(&mut slot, index.0 * SLOT_BYTES as u64)?;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
+use bytes::Bytes;
 use drive::zero::is_zero;
-use drive::{Drive, DriveError};
+use drive::{AlignedBuffer, Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::outcome::Outcome;
@@ -15,7 +16,7 @@ use protocol::units::{ByteRange, ChunkGeometry};
 use tokio::task::JoinSet;
 
 use crate::attempts::Attempts;
-use crate::chunk::Place;
+use crate::chunk::{Body, Place};
 use crate::error::{CopyError, state_error};
 use crate::fetch::Fetch;
 use crate::limits::WATCHDOG_BEAT;
@@ -23,9 +24,10 @@ use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::{BufferPool, PooledBuffer};
-use crate::prepare::attempts;
+use crate::prepare::{attempts, with_drive};
 use crate::rate::RateLimit;
 use crate::stage::hash::ZeroDigests;
+use crate::stage::stream::{self, StreamPiece};
 use crate::table::SharedTable;
 
 /// What a manifest is held against.
@@ -131,7 +133,7 @@ pub async fn verify(
         drive,
         blob: sides.blob.map(|blob| blob.address()),
         bytes_total: geometry.total_bytes(),
-        bytes_verified: if was_stopped { link.counters.snapshot().bytes_done } else { bytes_verified },
+        bytes_verified: if was_stopped { link.counters.verified() } else { bytes_verified },
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
         differences,
@@ -322,4 +324,31 @@ pub(crate) fn read_sectors(drive: &dyn Drive, buffer: &mut [u8], range: ByteRang
         drive.read_at(piece, range.offset + (number * piece_bytes) as u64)?;
     }
     Ok(())
+}
+
+/// The hash of the whole, from the drive itself: of a transfer that was gone on with, not all chunks
+/// passed through this process. `None` when a stop came first.
+pub(crate) async fn stream_of_drive(
+    drive: &Arc<dyn Drive>,
+    geometry: ChunkGeometry,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<Option<Sha256Digest>, CopyError> {
+    let (Some(output), Some(end)) = stream::spawn(true, geometry)? else {
+        return Ok(None);
+    };
+    for (index, range) in geometry.chunks() {
+        if link.stop.is_stopping() {
+            return Ok(None);
+        }
+        let bytes = with_drive(drive, options.read_timeout, link, move |drive| {
+            let mut buffer = AlignedBuffer::new(range.length as usize);
+            read_sectors(drive, &mut buffer, range)?;
+            Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
+        });
+        let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
+        output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+    }
+    drop(output);
+    Ok(end.await.ok().flatten())
 }

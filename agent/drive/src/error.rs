@@ -48,7 +48,9 @@ pub enum DriveError {
         path: PathBuf,
     },
     /// Bytes that cannot be read; the drive is still there.
-    #[error("the drive `{path}` cannot read {range} (offset+length in bytes): {source}")]
+    #[error(
+        "the drive `{path}` cannot read {range} (offset+length in bytes): {source}; `--on-unreadable rescue` copies all that can be read"
+    )]
     Unreadable {
         /// The drive.
         path: PathBuf,
@@ -76,7 +78,9 @@ pub enum DriveError {
         path: PathBuf,
     },
     /// A call did not come back.
-    #[error("the drive `{path}` did not answer a read of {range} (offset+length in bytes) within {seconds} s")]
+    #[error(
+        "the drive `{path}` did not answer within {seconds} s (at {range}, offset+length in bytes): check its cable and power, dock it again, and repeat the command"
+    )]
     TimedOut {
         /// The drive.
         path: PathBuf,

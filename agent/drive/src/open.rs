@@ -85,6 +85,12 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
             confirm(path, &device, &request.confirmation)?;
             Arc::new(device)
         }
+        Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !path.starts_with("/dev") => {
+            return Err(DriveError::Refused(format!(
+                "`{}` is no device but an image, which has no serial number to confirm: check the path, or leave out `--confirm`",
+                path.display()
+            )));
+        }
         Place::File => Arc::new(ImageDrive::open_target(path)?),
         Place::Nothing if path.starts_with("/dev") => return Err(DriveError::NotFound { path: path.to_owned() }),
         Place::Nothing => {

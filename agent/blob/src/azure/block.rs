@@ -11,9 +11,9 @@ use protocol::limits::{CHUNK_SIZE_MAX_BYTES, MIB};
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use super::{AzureBlob, block_list, metadata};
+use super::{AzureBlob, block_list};
 use crate::block_id::{block_id, content_of};
-use crate::contract::{Blob, ChunkBody, ChunkLimits, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{Blob, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.
@@ -77,7 +77,7 @@ impl BlockUpload {
 #[async_trait]
 impl Upload for BlockUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: true, durable_when_acknowledged: true, checks_arrival: true, concurrency: 16 }
+        UploadTraits { content_named: true, durable_when_acknowledged: true, concurrency: 16 }
     }
 
     fn wants_md5(&self) -> bool {
@@ -101,11 +101,10 @@ impl Upload for BlockUpload {
         self.list_blocks(BlockListType::All).await
     }
 
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError> {
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError> {
         let failed = |error| self.blob.error("commit", error);
         let list = block_list(chunks.iter().map(|(digest, _)| block_id(digest)).collect()).map_err(failed)?;
-        let mut metadata = self.blob.metadata(&self.request);
-        metadata.insert(metadata::ROOT.to_owned(), root.to_string());
+        let metadata = self.blob.final_metadata(&self.request, facts);
         let options = BlockBlobClientCommitBlockListOptions {
             metadata: Some(metadata),
             if_none_match: (!self.request.overwrite).then(|| "*".into()),

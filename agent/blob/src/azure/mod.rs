@@ -34,7 +34,7 @@ pub use credentials::{CredentialError, Environment};
 
 use crate::address::AzureAddress;
 use crate::checksum::{TransferChecksum, crc64, md5};
-use crate::contract::{Blob, BlobFacts, ChunkLimits, Held, RangeBody, Upload, UploadRequest};
+use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 use error::from_sdk;
 
@@ -60,6 +60,10 @@ mod metadata {
     pub(super) const STATE: &str = "driveagentstate";
     /// Value of [`STATE`].
     pub(super) const INCOMPLETE: &str = "incomplete";
+    /// What could not be read, as `offset+length` joined by commas.
+    pub(super) const UNREADABLE: &str = "unreadableranges";
+    /// Azure takes 8 KiB of metadata in all; the manifest has every range.
+    pub(super) const UNREADABLE_TEXT_BYTES_MAX: usize = 4 << 10;
 }
 
 /// One blob of an account.
@@ -141,6 +145,10 @@ impl Blob for AzureBlob {
             BlobKind::Block => block::LIMITS,
             BlobKind::Page => page::LIMITS,
         }
+    }
+
+    fn checks_arrival(&self) -> bool {
+        true
     }
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
@@ -281,4 +289,27 @@ impl AzureBlob {
             (metadata::BYTES.to_owned(), request.total_bytes.to_string()),
         ])
     }
+
+    /// The metadata of a blob that is whole.
+    fn final_metadata(&self, request: &UploadRequest, facts: &CommitFacts<'_>) -> HashMap<String, String> {
+        let mut metadata = self.metadata(request);
+        metadata.insert(metadata::ROOT.to_owned(), facts.root.to_string());
+        if !facts.unreadable.is_empty() {
+            metadata.insert(metadata::UNREADABLE.to_owned(), unreadable_text(facts.unreadable));
+        }
+        metadata
+    }
+}
+
+/// Ranges as `offset+length` joined by commas, as many as fit, and then how many more there are.
+fn unreadable_text(ranges: &[ByteRange]) -> String {
+    let mut text = String::new();
+    for (index, range) in ranges.iter().enumerate() {
+        let one = format!("{}{}+{}", if index > 0 { "," } else { "" }, range.offset, range.length);
+        if text.len() + one.len() > metadata::UNREADABLE_TEXT_BYTES_MAX {
+            return text + &format!(",and {} more", ranges.len() - index);
+        }
+        text += &one;
+    }
+    text
 }

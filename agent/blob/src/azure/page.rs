@@ -16,7 +16,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::{AzureBlob, metadata};
-use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// The unit of a page blob (Put Page).
@@ -58,7 +58,10 @@ impl PageUpload {
             request: request.clone(),
             is_resumed: AtomicBool::new(false),
         };
-        let is_ours = |facts: &BlobFacts| facts.is_incomplete && facts.transfer_id.as_ref() == Some(&request.transfer_id);
+        let is_of =
+            |facts: &BlobFacts, id: Option<&String>| facts.is_incomplete && id.is_some() && facts.transfer_id.as_ref() == id;
+        let is_ours = |facts: &BlobFacts| is_of(facts, Some(&request.transfer_id));
+        let is_left_by_us = |facts: &BlobFacts| is_ours(facts) || is_of(facts, request.replaces.as_ref());
         let held = match existing {
             Some(facts) if request.resume && is_ours(&facts) => {
                 upload.is_resumed.store(true, Ordering::Relaxed);
@@ -70,7 +73,7 @@ impl PageUpload {
                 let message = "the page blob that was begun is gone";
                 return Err(BlobError::new(BlobErrorKind::NotFound, "go on with", upload.blob.address(), message));
             }
-            Some(facts) if !request.overwrite && !is_ours(&facts) => {
+            Some(facts) if !request.overwrite && !is_left_by_us(&facts) => {
                 let message = "it exists already, or was begun by another transfer: choose another name, or repeat the command with `--overwrite`";
                 return Err(BlobError::new(BlobErrorKind::AlreadyExists, "create", upload.blob.address(), message));
             }
@@ -136,7 +139,7 @@ fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>>
 #[async_trait]
 impl Upload for PageUpload {
     fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: true, checks_arrival: true, concurrency: 16 }
+        UploadTraits { content_named: false, durable_when_acknowledged: true, concurrency: 16 }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -171,10 +174,20 @@ impl Upload for PageUpload {
         Ok(if ours { Held::Recorded } else { Held::Nothing })
     }
 
-    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], root: &Sha256Digest) -> Result<(), BlobError> {
-        let mut metadata = self.blob.metadata(&self.request);
-        metadata.insert(metadata::ROOT.to_owned(), root.to_string());
-        let marked = self.client.set_metadata(&metadata, Some(BlobClientSetMetadataOptions::default())).await;
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError> {
+        let lost = |message: &str| BlobError::new(BlobErrorKind::Changed, "commit", self.blob.address(), message);
+        let now = self.blob.head().await?.ok_or_else(|| lost("it was deleted while it was written"))?;
+        if now.transfer_id.as_ref() != Some(&self.request.transfer_id) {
+            return Err(lost("another transfer has replaced it while it was written"));
+        }
+        if !now.is_incomplete {
+            // An earlier try got through, and its answer was lost.
+            return Ok(());
+        }
+        let metadata = self.blob.final_metadata(&self.request, facts);
+        // Only this very version, with the pages that were acknowledged, becomes the blob.
+        let options = BlobClientSetMetadataOptions { if_match: Some(Etag::from(now.version)), ..Default::default() };
+        let marked = self.client.set_metadata(&metadata, Some(options)).await;
         marked.map(|_| ()).map_err(|error| self.blob.error("commit", error))
     }
 

@@ -82,7 +82,7 @@ impl FetchStage {
                 }
                 Event::Stop => input_ended = true,
                 Event::Buffer(buffer) => {
-                    stage.attempts.counters.wait_time.add(waiting_since.elapsed());
+                    stage.attempts.link.counters.wait_time.add(waiting_since.elapsed());
                     let planned = if stage.stop.is_stopping() { Ok(None) } else { next() };
                     match planned {
                         Ok(Some((place, content))) => {
@@ -128,7 +128,7 @@ impl FetchStage {
             None => Body::Hole,
             Some(mut buffer) => {
                 let delay = self.rate.reserve(place.range.length);
-                self.attempts.counters.rate_time.add(delay);
+                self.attempts.link.counters.rate_time.add(delay);
                 if self.unless_stopped(tokio::time::sleep(delay)).await.is_none() {
                     return Ok(());
                 }
@@ -159,7 +159,7 @@ impl FetchStage {
             fetch.fill(place.range, &mut buffer.lock().await).await
         });
         let result = result.await;
-        self.attempts.counters.read_time.add(started.elapsed());
+        self.attempts.link.counters.read_time.add(started.elapsed());
         let (was_checked, attempts) = result?;
         if !was_checked {
             self.all_checked.store(false, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //! chunks.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
@@ -17,6 +17,7 @@ use crate::pool::BufferPool;
 use crate::progress::Counters;
 use crate::rate::RateLimit;
 use crate::stop::Stop;
+use crate::watch::CallWatch;
 
 /// What all readers of a transfer share.
 pub(crate) struct ReadStage {
@@ -29,27 +30,9 @@ pub(crate) struct ReadStage {
     pub(crate) counters: Arc<Counters>,
 }
 
-/// What a reader is doing, for the watchdog: a read that hangs cannot say so itself.
-#[derive(Default)]
-pub(crate) struct ReadWatch {
-    under_way: Mutex<Option<(Instant, ByteRange)>>,
-}
-
-impl ReadWatch {
-    fn set(&self, state: Option<(Instant, ByteRange)>) {
-        *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = state;
-    }
-
-    /// The read under way and for how long it has been, where one is.
-    pub(crate) fn under_way(&self) -> Option<(Duration, ByteRange)> {
-        let state = *self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        state.map(|(since, range)| (since.elapsed(), range))
-    }
-}
-
 impl ReadStage {
     /// Reads chunk after chunk until the plan is done, a stop is asked for, or the drive fails.
-    pub(crate) fn run(&self, watch: &ReadWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
+    pub(crate) fn run(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         let mut data = ByteRange::new(0, 0);
         // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
         // needs chunks in order never waits for one that cannot come.
@@ -84,12 +67,10 @@ impl ReadStage {
     }
 
     /// Whether a range holds no data; `data` remembers the last run of data found.
-    fn is_hole(&self, watch: &ReadWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
+    fn is_hole(&self, watch: &CallWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
         if data.end() <= range.offset {
             let end = ByteRange::new(u64::MAX, 0);
-            watch.set(Some((Instant::now(), range)));
-            let found = self.drive.next_data(range.offset);
-            watch.set(None);
+            let found = watch.during(range, || self.drive.next_data(range.offset));
             *data = found?.unwrap_or(end);
         }
         Ok(range.end() <= data.offset)
@@ -113,7 +94,7 @@ impl ReadStage {
     /// Gives the parts that could not be read; they are zeros in `bytes`.
     fn read_chunk(
         &self,
-        watch: &ReadWatch,
+        watch: &CallWatch,
         bytes: &mut [u8],
         offset: u64,
         data: &mut ByteRange,
@@ -138,7 +119,7 @@ impl ReadStage {
 
     fn read_around(
         &self,
-        watch: &ReadWatch,
+        watch: &CallWatch,
         piece: &mut [u8],
         offset: u64,
         unreadable: &mut Vec<ByteRange>,
@@ -175,10 +156,8 @@ impl ReadStage {
         Ok(())
     }
 
-    fn read_piece(&self, watch: &ReadWatch, piece: &mut [u8], offset: u64) -> Result<(), DriveError> {
-        watch.set(Some((Instant::now(), ByteRange::new(offset, piece.len() as u64))));
-        let result = self.drive.read_at(piece, offset);
-        watch.set(None);
-        result
+    fn read_piece(&self, watch: &CallWatch, piece: &mut [u8], offset: u64) -> Result<(), DriveError> {
+        let range = ByteRange::new(offset, piece.len() as u64);
+        watch.during(range, || self.drive.read_at(piece, offset))
     }
 }

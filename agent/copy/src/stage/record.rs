@@ -6,6 +6,7 @@ use std::time::Duration;
 use blob::{BlobError, BlobErrorKind, Upload};
 use drive::Drive;
 use protocol::manifest::Line;
+use protocol::units::ByteRange;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,6 +19,7 @@ use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
 use crate::progress::Counters;
 use crate::stop::Stop;
 use crate::table::SharedTable;
+use crate::watch::CallWatch;
 
 /// When what was acknowledged is durable.
 pub(crate) enum Durability {
@@ -26,7 +28,7 @@ pub(crate) enum Durability {
     /// After a sync of the store.
     StoreSync(Arc<dyn Upload>),
     /// After a sync of the drive.
-    DriveSync(Arc<dyn Drive>),
+    DriveSync(Arc<dyn Drive>, Arc<CallWatch>),
 }
 
 /// The recording stage: one thread.
@@ -104,7 +106,7 @@ impl RecordStage {
     fn sync(&self) -> Result<(), CopyError> {
         match &self.durability {
             Durability::WhenAcknowledged => Ok(()),
-            Durability::DriveSync(drive) => Ok(drive.sync()?),
+            Durability::DriveSync(drive, watch) => Ok(watch.during(ByteRange::new(0, drive.size_bytes()), || drive.sync())?),
             Durability::StoreSync(upload) => {
                 match self.runtime.block_on(async { timeout(self.sync_timeout, upload.sync()).await }) {
                     Ok(result) => Ok(result?),

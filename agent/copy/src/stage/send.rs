@@ -247,7 +247,7 @@ impl Loop {
             } else {
                 attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
             };
-            attempts.counters.send_time.add(started.elapsed());
+            attempts.link.counters.send_time.add(started.elapsed());
             PutEnd { sent, bytes: Some(chunk.bytes), result: result.map(|((), tries)| tries) }
         });
     }

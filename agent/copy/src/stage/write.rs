@@ -9,15 +9,18 @@ use drive::zero::is_zero;
 use drive::{AlignedBuffer, Drive, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
+use protocol::units::ByteRange;
 use tokio::sync::mpsc;
 
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
 use crate::error::CopyError;
+use crate::limits::WRITE_PIECE_BYTES;
 use crate::progress::Counters;
 use crate::stage::hash::ZeroDigests;
 use crate::stage::stream::StreamPiece;
 use crate::stop::Stop;
 use crate::table::SharedTable;
+use crate::watch::CallWatch;
 
 /// What all checking and writing threads of an export share.
 pub(crate) struct WriteStage {
@@ -89,13 +92,18 @@ impl WriteStage {
     }
 
     /// Writes chunk after chunk until no more come. After an abort nothing new is written.
-    pub(crate) fn run_write(&self, input: &Receiver<CheckedChunk>, output: &mpsc::Sender<LandedChunk>) -> Result<(), CopyError> {
+    pub(crate) fn run_write(
+        &self,
+        watch: &CallWatch,
+        input: &Receiver<CheckedChunk>,
+        output: &mpsc::Sender<LandedChunk>,
+    ) -> Result<(), CopyError> {
         for chunk in input {
             if self.stop.is_aborting() {
                 break;
             }
             self.table.with(|table| table.set_unknown(chunk.place.index))?;
-            let landed = self.counters.write_time.time(|| self.write(chunk))?;
+            let landed = self.counters.write_time.time(|| self.write(watch, chunk))?;
             if output.blocking_send(landed).is_err() {
                 break;
             }
@@ -103,16 +111,16 @@ impl WriteStage {
         Ok(())
     }
 
-    fn write(&self, chunk: CheckedChunk) -> Result<LandedChunk, CopyError> {
+    fn write(&self, watch: &CallWatch, chunk: CheckedChunk) -> Result<LandedChunk, CopyError> {
         let CheckedChunk { place, bytes, content, attempts, slot } = chunk;
         let state = match &bytes {
             Some(bytes) => {
-                self.write_bytes(bytes, place.range.offset)?;
+                self.write_bytes(watch, bytes, place.range.offset)?;
                 ChunkState::Sent
             }
             None => {
                 if self.drive.target_content() == TargetContent::Unknown {
-                    self.zero(place.range)?;
+                    self.zero(watch, place.range)?;
                 }
                 ChunkState::Zero
             }
@@ -123,23 +131,32 @@ impl WriteStage {
 
     /// Writes whole sectors; the tail of a blob whose size is odd is padded with what the rest of the
     /// drive will be: zeros.
-    fn write_bytes(&self, bytes: &[u8], offset: u64) -> Result<(), CopyError> {
+    fn write_bytes(&self, watch: &CallWatch, bytes: &[u8], offset: u64) -> Result<(), CopyError> {
         let padded = self.padded_length(bytes.len() as u64, offset);
-        if padded == bytes.len() as u64 {
-            return Ok(self.drive.write_at(bytes, offset)?);
+        let is_odd = padded != bytes.len() as u64;
+        let whole = if is_odd { bytes.len() / self.sector() * self.sector() } else { bytes.len() };
+        for (number, piece) in bytes[..whole].chunks(WRITE_PIECE_BYTES).enumerate() {
+            let range = ByteRange::new(offset + (number * WRITE_PIECE_BYTES) as u64, piece.len() as u64);
+            watch.during(range, || self.drive.write_at(piece, range.offset))?;
         }
-        let whole = bytes.len() / self.sector() * self.sector();
-        if whole > 0 {
-            self.drive.write_at(&bytes[..whole], offset)?;
+        if is_odd {
+            let mut sector = AlignedBuffer::new(self.sector());
+            sector[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            let range = ByteRange::new(offset + whole as u64, self.sector() as u64);
+            watch.during(range, || self.drive.write_at(&sector[..self.sector()], range.offset))?;
         }
-        let mut sector = AlignedBuffer::new(self.sector());
-        sector[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-        Ok(self.drive.write_at(&sector[..self.sector()], offset + whole as u64)?)
+        Ok(())
     }
 
-    fn zero(&self, range: protocol::units::ByteRange) -> Result<(), CopyError> {
-        let length = self.padded_length(range.length, range.offset);
-        Ok(self.drive.zero_range(protocol::units::ByteRange::new(range.offset, length))?)
+    fn zero(&self, watch: &CallWatch, range: ByteRange) -> Result<(), CopyError> {
+        let end = range.offset + self.padded_length(range.length, range.offset);
+        let mut offset = range.offset;
+        while offset < end {
+            let piece = ByteRange::new(offset, (end - offset).min(WRITE_PIECE_BYTES as u64));
+            watch.during(piece, || self.drive.zero_range(piece))?;
+            offset = piece.end();
+        }
+        Ok(())
     }
 
     fn sector(&self) -> usize {

@@ -15,9 +15,10 @@ use crate::options::OnUnreadable;
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
-use crate::stage::read::{ReadStage, ReadWatch};
+use crate::stage::read::ReadStage;
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
+use crate::watch::CallWatch;
 
 const CHUNK_BYTES: u64 = 4096;
 const PIECE_BYTES: usize = 512;
@@ -87,7 +88,7 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         counters: Arc::default(),
     };
     let (output, input) = unbounded();
-    stage.run(&ReadWatch::default(), &output).unwrap();
+    stage.run(&CallWatch::default(), &output).unwrap();
     drop(output);
     (input.iter().collect(), drive.reads.load(Ordering::SeqCst))
 }

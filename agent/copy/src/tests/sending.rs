@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::attempts::Attempts;
 use crate::chunk::{HashedChunk, LandedChunk, Place};
 use crate::failure::Failure;
+use crate::options::Link;
 use crate::stage::send::{Concurrency, SendStage};
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
@@ -37,7 +38,8 @@ struct Scene {
 
 async fn scene() -> Scene {
     let blob = MemoryBlob::new("b");
-    let request = UploadRequest { transfer_id: "t".into(), total_bytes: 512 * CHUNKS, overwrite: false, resume: false };
+    let request =
+        UploadRequest { transfer_id: "t".into(), total_bytes: 512 * CHUNKS, overwrite: false, resume: false, replaces: None };
     let (upload, _) = blob.begin_upload(&request).await.unwrap();
     let geometry = ChunkGeometry::new(512 * CHUNKS, 512).unwrap();
     let table = SharedTable::new(ChunkTable::new(&std::env::temp_dir(), geometry).unwrap());
@@ -47,9 +49,10 @@ async fn scene() -> Scene {
         address: "b".into(),
         policy: RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() },
         request_timeout: Duration::from_secs(5),
-        stop: stop.clone(),
-        counters: Arc::default(),
+        first_contact_budget: Duration::ZERO,
+        link: Link::new(stop.clone(), |_| ()),
         throttled: Arc::default(),
+        told_at: Arc::default(),
     };
     let (input, received) = mpsc::channel(16);
     let (output, landed) = mpsc::channel(16);
