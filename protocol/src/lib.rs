@@ -12,6 +12,7 @@
 //! | [`stop`] | why a transfer was stopped, in order of severity |
 //! | [`outcome`] | how a transfer ended, and its exit code |
 //! | [`receipt`] | what a stopped transfer did and did not do, by byte range |
+//! | [`rescue`] | getting everything off a drive that fails: the map, ddrescue's mapfile, the order of reads |
 //! | [`result`] | the document that `import`, `export` and `verify` print |
 //! | [`progress`] | what the copy engine tells while it works |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
@@ -28,6 +29,7 @@ pub mod manifest;
 pub mod outcome;
 pub mod progress;
 pub mod receipt;
+pub mod rescue;
 pub mod result;
 pub mod stop;
 pub mod units;
