@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drive::Pace;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
 
 /// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
@@ -152,6 +153,9 @@ pub(crate) struct EffortArguments {
     /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// How fast the time of a simulated drive goes: 1 is real time, `max` waits for nothing [default: 1]
+    #[arg(long, value_name = "FACTOR|max", value_parser = parse_time_scale, allow_negative_numbers = true)]
+    pub(crate) time_scale: Option<Pace>,
     /// How long a failing request is repeated before the transfer is given up [default: 2m, and 5s before the
     /// store was reached for the first time]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
@@ -164,6 +168,16 @@ pub(crate) struct EffortArguments {
 /// `--concurrency`: a number, or the store's liking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(pub(crate) Option<usize>);
+
+fn parse_time_scale(text: &str) -> Result<Pace, String> {
+    match text {
+        "max" => Ok(Pace::Unlimited),
+        _ => match text.parse() {
+            Ok(factor) if factor > 0.0 && f64::is_finite(factor) => Ok(Pace::Scaled(factor)),
+            _ => Err(format!("`{text}` is neither `max` nor a number above 0")),
+        },
+    }
+}
 
 /// A duration that something may take: none at all is a mistake.
 fn parse_timeout(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@ use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
 use copy::{CopyError, TransferOptions, Verify};
+use drive::Pace;
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::cli::{BlobType, EffortArguments, TransferArguments, VerifyMode};
@@ -110,6 +111,17 @@ fn quote(argument: &str) -> String {
         argument.to_owned()
     } else {
         format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
+/// The time of a simulated drive, where the drive is one.
+pub(crate) fn pace(effort: &EffortArguments, drive: Option<&Path>) -> Result<Pace, CopyError> {
+    let is_simulated = drive.is_some_and(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    match effort.time_scale {
+        Some(_) if !is_simulated => Err(CopyError::Usage(
+            "`--time-scale` is for simulated drives (*.toml): real ones take the time that they take".to_owned(),
+        )),
+        scale => Ok(scale.unwrap_or(Pace::Scaled(1.0))),
     }
 }
 

@@ -107,18 +107,27 @@ impl FromStr for ByteRate {
 /// A sentence that says what is understood.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let trimmed = text.trim();
-    let digits_end = trimmed.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(trimmed.len());
-    let (digits, unit) = trimmed.split_at(digits_end);
-    let unknown = || format!("`{text}` is not a span of time: write a whole number and a unit, such as 500ms, 30s, 2m or 1h");
-    let number: u64 = digits.parse().map_err(|_| unknown())?;
-    let milliseconds_each = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
+    let unit_start = trimmed.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(trimmed.len());
+    let (digits, unit) = trimmed.split_at(unit_start);
+    let unknown = || format!("`{text}` is not a span of time: write a number and a unit, such as 0.1ms, 500ms, 30s, 2m or 1h");
+    let nanoseconds_each: u128 = match unit {
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "" | "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
         _ => return Err(unknown()),
     };
-    number.checked_mul(milliseconds_each).map(Duration::from_millis).ok_or_else(unknown)
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    if fraction.is_empty() || fraction.len() > 9 {
+        return Err(unknown());
+    }
+    let whole: u64 = whole.parse().map_err(|_| unknown())?;
+    let parts: u64 = fraction.parse().map_err(|_| unknown())?;
+    let nanoseconds =
+        u128::from(whole) * nanoseconds_each + u128::from(parts) * nanoseconds_each / 10_u128.pow(fraction.len() as u32);
+    u64::try_from(nanoseconds / 1_000_000_000).map_err(|_| unknown())?;
+    Ok(Duration::new((nanoseconds / 1_000_000_000) as u64, (nanoseconds % 1_000_000_000) as u32))
 }
 
 /// A run of bytes of a drive or a blob.

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::contract::Drive;
 use crate::error::DriveError;
 use crate::image::ImageDrive;
-use crate::simulated::SimulatedDrive;
+use crate::simulated::{Pace, SimulatedDrive};
 use protocol::units::ByteRange;
 
 fn read(drive: &dyn Drive, offset: u64, length: usize) -> Result<Vec<u8>, DriveError> {
@@ -87,7 +87,7 @@ fn a_simulated_drive_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("drive.toml");
     std::fs::write(&path, "size = \"64KiB\"\nserial = \"S\"\nseed = 1\nzero_share = 0.5\nrun_size = \"4KiB\"").unwrap();
-    let drive = SimulatedDrive::open(&path).unwrap();
+    let drive = SimulatedDrive::open(&path, Pace::Unlimited, |_| unreachable!()).unwrap();
     source_conforms(&drive);
     assert!(matches!(drive.write_at(&[0; 512], 0), Err(DriveError::ReadOnly { .. })));
     assert_eq!(Path::new(&drive.identity().path), path);

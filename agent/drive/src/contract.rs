@@ -84,6 +84,24 @@ pub trait Drive: Send + Sync {
     }
 }
 
+/// Fills `buffer` by as many calls of `read` as it takes: the kernel may give less than was asked for. The
+/// inner error is where the drive ended.
+pub(crate) fn read_whole(
+    buffer: &mut [u8],
+    offset: u64,
+    mut read: impl FnMut(&mut [u8], u64) -> Result<usize, DriveError>,
+) -> Result<Result<(), u64>, DriveError> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let position = offset + done as u64;
+        match read(&mut buffer[done..], position)? {
+            0 => return Ok(Err(position)),
+            count => done += count,
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Makes a range zero the plain way: by writing zeros.
 pub(crate) fn write_zeros(drive: &dyn Drive, range: ByteRange) -> Result<(), DriveError> {
     const PIECE_BYTES: u64 = 1 << 20;

@@ -34,10 +34,12 @@ pub enum DriveError {
     #[error("{0}")]
     Refused(String),
     /// A profile that cannot be used.
-    #[error("the drive profile `{path}` cannot be used: {reason}")]
+    #[error("the drive profile `{path}{}` cannot be used: {reason}", Line(*.line), path = .path.display())]
     Profile {
         /// The file.
         path: PathBuf,
+        /// The line, from 1, where there is one to blame.
+        line: Option<usize>,
         /// Why.
         reason: String,
     },
@@ -123,6 +125,15 @@ pub enum DriveError {
         /// What the kernel said.
         source: io::Error,
     },
+}
+
+/// A line number behind a file's name.
+struct Line(Option<usize>);
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(formatter, ":{line}"))
+    }
 }
 
 impl DriveError {

@@ -11,7 +11,7 @@ use protocol::units::ByteRange;
 use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, seek};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use crate::contract::{Drive, TargetContent};
+use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
 
 /// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it, and
@@ -151,21 +151,18 @@ impl Drive for ImageDrive {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
-        let mut done = 0;
-        while done < buffer.len() {
-            let position = offset + done as u64;
-            let rest = &mut buffer[done..];
+        let read = read_whole(buffer, offset, |rest, position| {
             let length = rest.len() as u64;
-            let read =
-                self.with_dontcache(|flags| rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], position, flags));
-            match read {
-                Ok(0) => return Err(self.shrunk(position)),
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("read", ByteRange::new(position, length), errno)),
+            loop {
+                let read =
+                    self.with_dontcache(|flags| rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], position, flags));
+                match read {
+                    Err(Errno::INTR) => {}
+                    read => return read.map_err(|errno| self.error("read", ByteRange::new(position, length), errno)),
+                }
             }
-        }
-        Ok(())
+        });
+        read?.map_err(|position| self.shrunk(position))
     }
 
     fn next_data(&self, offset: u64) -> Result<Option<ByteRange>, DriveError> {

@@ -7,7 +7,7 @@
 //! | [`mod@open`] | from a path to a drive: as a source, or as a target with its safety rules |
 //! | [`image`] | a plain file, byte for byte a drive |
 //! | [`device`] | a block device of the kernel, loop devices among them |
-//! | [`simulated`] | a drive that is computed from a profile |
+//! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
 //! | [`identify`] | content samples and the identity of a partition table |
 //! | [`aligned`] | memory that the kernel can read into directly; all `unsafe` but the ioctls' |
 //! | [`zero`] | is this all zeros? |
@@ -44,3 +44,4 @@ pub use aligned::AlignedBuffer;
 pub use contract::{Drive, TargetContent};
 pub use error::DriveError;
 pub use open::{Confirmation, TargetRequest, open_source, open_target};
+pub use simulated::Pace;

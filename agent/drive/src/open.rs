@@ -15,7 +15,7 @@ use crate::contract::Drive;
 use crate::device::{Access, BlockDevice};
 use crate::error::DriveError;
 use crate::image::{ImageDrive, open_error, partial_path};
-use crate::simulated::SimulatedDrive;
+use crate::simulated::{Pace, SimulatedDrive};
 
 enum Place {
     Profile,
@@ -44,10 +44,11 @@ fn examine(path: &Path) -> Result<Place, DriveError> {
     }
 }
 
-/// Opens a drive to read from. Nothing is written to it, and nothing is set on it.
-pub fn open_source(path: &Path) -> Result<Arc<dyn Drive>, DriveError> {
+/// Opens a drive to read from. Nothing is written to it, and nothing is set on it. `pace` is the time of a
+/// simulated one.
+pub fn open_source(path: &Path, pace: Pace) -> Result<Arc<dyn Drive>, DriveError> {
     Ok(match examine(path)? {
-        Place::Profile => Arc::new(SimulatedDrive::open(path)?),
+        Place::Profile => Arc::new(SimulatedDrive::open(path, pace, |base| open_source(base, pace))?),
         Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
         Place::File => Arc::new(ImageDrive::open_source(path)?),
         Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
@@ -70,15 +71,14 @@ pub struct TargetRequest<'ask> {
     pub needed_bytes: u64,
     /// How a device is confirmed.
     pub confirmation: Confirmation<'ask>,
+    /// The time of a simulated drive.
+    pub pace: Pace,
 }
 
 /// Opens a drive to write on, when every safety rule allows it; else nothing was touched.
 pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn Drive>, DriveError> {
     let drive: Arc<dyn Drive> = match examine(path)? {
-        Place::Profile => {
-            let reason = "a simulated drive is computed; export onto an image or a device";
-            return Err(DriveError::ReadOnly { path: path.to_owned(), reason });
-        }
+        Place::Profile => Arc::new(open_simulated_target(path, request)?),
         Place::Device => {
             let device = BlockDevice::open(path, Access::ReadWrite)?;
             require_size(path, &device, request.needed_bytes)?;
@@ -103,6 +103,23 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
     };
     require_size(path, &*drive, request.needed_bytes)?;
     Ok(drive)
+}
+
+/// A simulated drive is confirmed only where a word was given: nobody's data is on it. The real drive that
+/// it may name has rules of its own.
+fn open_simulated_target(path: &Path, request: &TargetRequest<'_>) -> Result<SimulatedDrive, DriveError> {
+    let drive = SimulatedDrive::open(path, request.pace, |base| open_target(base, request))?;
+    if !drive.is_writable() {
+        return Err(DriveError::ReadOnly { path: path.to_owned(), reason: "its profile has no `backing` to write to" });
+    }
+    match (&request.confirmation, &drive.identity().serial) {
+        (Confirmation::Word(word), Some(serial)) if word.trim() != serial => Err(DriveError::Refused(format!(
+            "`{}` is not the simulated drive `{}` (serial {serial}): nothing was written",
+            word.trim(),
+            path.display()
+        ))),
+        _ => Ok(drive),
+    }
 }
 
 fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), DriveError> {
@@ -155,15 +172,18 @@ mod tests {
     use super::*;
 
     fn request(needed_bytes: u64) -> TargetRequest<'static> {
-        TargetRequest { needed_bytes, confirmation: Confirmation::None }
+        TargetRequest { needed_bytes, confirmation: Confirmation::None, pace: Pace::Unlimited }
     }
 
     #[test]
     fn what_is_no_drive_is_said_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(open_source(folder.path()), Err(DriveError::NotADrive { what: "a directory", .. })));
-        assert!(matches!(open_source(Path::new("/dev/null")), Err(DriveError::NotADrive { what: "a character device", .. })));
-        assert!(matches!(open_source(&folder.path().join("missing")), Err(DriveError::NotFound { .. })));
+        assert!(matches!(open_source(folder.path(), Pace::Unlimited), Err(DriveError::NotADrive { what: "a directory", .. })));
+        assert!(matches!(
+            open_source(Path::new("/dev/null"), Pace::Unlimited),
+            Err(DriveError::NotADrive { what: "a character device", .. })
+        ));
+        assert!(matches!(open_source(&folder.path().join("missing"), Pace::Unlimited), Err(DriveError::NotFound { .. })));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use protocol::result::{Direction, TransferResult};
 use crate::cli::{BlobType, ExportArguments};
 use crate::commands::{conclude, link};
 use crate::printer::Printer;
-use crate::settings::{reach_blob, require_two_places, transfer_options, without_query};
+use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Writes a blob onto a drive.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
@@ -29,13 +29,14 @@ async fn export(
     let reached = reach_blob(&arguments.blob, BlobType::Block)?;
     require_two_places(&arguments.drive, &reached)?;
     let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let pace = pace(&arguments.transfer.effort, Some(&arguments.drive))?;
     let open = |needed_bytes| {
         let confirmation = match &arguments.confirm {
             Some(word) => Confirmation::Word(word),
             None if may_ask => Confirmation::Ask(ask),
             None => Confirmation::None,
         };
-        drive::open_target(&arguments.drive, &TargetRequest { needed_bytes, confirmation })
+        drive::open_target(&arguments.drive, &TargetRequest { needed_bytes, confirmation, pace })
     };
     copy::export(open, reached.blob, options, link).await
 }

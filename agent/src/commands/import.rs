@@ -6,7 +6,7 @@ use protocol::result::{Direction, TransferResult};
 use crate::cli::{ImportArguments, Unreadable};
 use crate::commands::{conclude, link};
 use crate::printer::Printer;
-use crate::settings::{reach_blob, require_two_places, transfer_options, without_query};
+use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Copies a drive into a blob.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
@@ -28,6 +28,7 @@ async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResul
     };
     let reached = reach_blob(&arguments.blob, arguments.blob_type)?;
     require_two_places(&arguments.drive, &reached)?;
-    let drive = drive::open_source(&arguments.drive)?;
+    let pace = pace(&arguments.transfer.effort, Some(&arguments.drive))?;
+    let drive = drive::open_source(&arguments.drive, pace)?;
     copy::import(drive, reached.blob, options, link).await
 }

@@ -7,7 +7,7 @@ use protocol::result::VerifyResult;
 use crate::cli::{BlobType, VerifyArguments};
 use crate::commands::link;
 use crate::printer::Printer;
-use crate::settings::{effort_options, reach_blob, without_query};
+use crate::settings::{effort_options, pace, reach_blob, without_query};
 
 /// Holds a manifest against a drive, a blob, or both.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
@@ -34,7 +34,8 @@ pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
 async fn verify(arguments: &VerifyArguments, link: Link) -> Result<VerifyResult, CopyError> {
     let options = effort_options(&arguments.effort)?;
     let manifest = reach_blob(&arguments.manifest, BlobType::Block)?;
-    let drive = arguments.drive.as_ref().map(|path| drive::open_source(path)).transpose()?;
+    let pace = pace(&arguments.effort, arguments.drive.as_deref())?;
+    let drive = arguments.drive.as_ref().map(|path| drive::open_source(path, pace)).transpose()?;
     let blob = arguments.blob.as_ref().map(|text| reach_blob(text, BlobType::Block)).transpose()?;
     let sides = Sides { drive, blob: blob.map(|reached| reached.blob) };
     match manifest.path {

@@ -20,13 +20,8 @@ pub enum ReadStatus {
 }
 
 impl ReadStatus {
-    pub(super) const ALL: [ReadStatus; 5] = [
-        ReadStatus::NonTried,
-        ReadStatus::NonTrimmed,
-        ReadStatus::NonScraped,
-        ReadStatus::Bad,
-        ReadStatus::Finished,
-    ];
+    pub(super) const ALL: [ReadStatus; 5] =
+        [ReadStatus::NonTried, ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad, ReadStatus::Finished];
 
     /// The character of a mapfile.
     pub(super) fn letter(self) -> char {

@@ -73,7 +73,7 @@ impl RescuePhase {
 
 /// The state of a rescue: a map, and where it stands in it.
 ///
-/// Whoever reads calls [`next`](Self::next), reads that range, and tells how it ended with
+/// Whoever reads calls [`next_read`](Self::next_read), reads that range, and tells how it ended with
 /// [`done`](Self::done), one read at a time: a failing drive gets worse with every head movement.
 #[derive(Debug, Clone)]
 pub struct RescuePlan {
@@ -128,7 +128,7 @@ impl RescuePlan {
 
     /// The range to be read next; `None` when nothing is left to try. Asking again without telling how it
     /// ended gives the same range.
-    pub fn next(&mut self) -> Option<ByteRange> {
+    pub fn next_read(&mut self) -> Option<ByteRange> {
         loop {
             let step = match self.phase {
                 RescuePhase::Copying(2) => self.next_backwards(),
@@ -146,7 +146,7 @@ impl RescuePlan {
         }
     }
 
-    /// Tells how the read of `range`, which [`next`](Self::next) gave, ended.
+    /// Tells how the read of `range`, which [`next_read`](Self::next_read) gave, ended.
     pub fn done(&mut self, range: ByteRange, outcome: ReadOutcome) {
         let is_sector = range.length <= self.rules.sector_bytes;
         match (outcome, self.phase) {

@@ -21,7 +21,7 @@ fn run(size: u64, bad: &[ByteRange], rules: RescueRules) -> (RescuePlan, u64) {
     let mut plan = RescuePlan::new(ReadMap::new(size, ReadStatus::NonTried), rules);
     let mut failed = 0;
     let mut steps = 0;
-    while let Some(range) = plan.next() {
+    while let Some(range) = plan.next_read() {
         assert!(range.length > 0 && range.end() <= size, "{range}");
         assert_eq!(range.offset / rules.chunk_bytes, (range.end() - 1) / rules.chunk_bytes, "a read crosses chunks");
         assert!(range.offset.is_multiple_of(SECTOR), "{range}");
@@ -52,7 +52,8 @@ fn only_bad_sectors_stay_bad() {
 
 #[test]
 fn skipping_leaves_the_failed_place_untouched() {
-    let (plan, failed) = run(1 << 20, &[ByteRange::new(300 << 10, 512)], RescueRules { read_bytes_max: 64 << 10, ..rules(0, false) });
+    let (plan, failed) =
+        run(1 << 20, &[ByteRange::new(300 << 10, 512)], RescueRules { read_bytes_max: 64 << 10, ..rules(0, false) });
     assert_eq!(plan.map().ranges(ReadStatus::NonTrimmed).as_slice(), [ByteRange::new(256 << 10, 64 << 10)]);
     assert_eq!(failed, 1);
 }
@@ -60,9 +61,9 @@ fn skipping_leaves_the_failed_place_untouched() {
 #[test]
 fn a_slow_place_is_left_for_later() {
     let mut plan = RescuePlan::new(ReadMap::new(64 << 20, ReadStatus::NonTried), rules(0, true));
-    let first = plan.next().unwrap();
+    let first = plan.next_read().unwrap();
     plan.done(first, ReadOutcome::Slow);
-    assert!(plan.next().unwrap().offset >= first.end() + (64 << 10));
+    assert!(plan.next_read().unwrap().offset >= first.end() + (64 << 10));
     assert_eq!(plan.map().bytes(ReadStatus::Finished), first.length);
 }
 
@@ -71,7 +72,7 @@ fn retries_come_from_both_sides() {
     let bad = [ByteRange::new(0, 1024)];
     let mut plan = RescuePlan::new(ReadMap::new(1024, ReadStatus::Bad), rules(2, true));
     let order: Vec<u64> = std::iter::from_fn(|| {
-        let range = plan.next()?;
+        let range = plan.next_read()?;
         plan.done(range, ReadOutcome::Failed);
         Some(range.offset)
     })

@@ -1,0 +1,272 @@
+//! What a profile (`*.toml`) says, read and checked whole before anything uses it.
+//!
+//! Two layers: `*Text` is what can be written, with the places where it was written; [`Profile`] is what it
+//! means. Unknown keys are refused, and every message names file and line.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::limits::MIB;
+use protocol::units::{ByteRange, ByteRate, ByteSize, parse_duration};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::content::{Content, ContentKind};
+use super::faults::{Fault, FaultText};
+use super::timing::{Published, Timing, TimingText};
+use crate::error::DriveError;
+
+/// A drive as a profile describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// A real drive or image whose content it has, in place of computed content.
+    pub(super) drive: Option<PathBuf>,
+    /// Size in bytes; that of `drive` where it is absent.
+    pub(super) size: Option<u64>,
+    pub(super) sector_size: u64,
+    pub(super) physical_sector_size: u64,
+    pub(super) serial: Option<String>,
+    pub(super) model: String,
+    pub(super) content: Content,
+    pub(super) overlays: Vec<Overlay>,
+    pub(super) backing: Option<Backing>,
+    pub(super) timing: Option<Timing>,
+    pub(super) published: Option<Published>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) note: Option<String>,
+}
+
+/// A real image that lies somewhere on the drive.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Overlay {
+    pub(super) offset: u64,
+    pub(super) image: PathBuf,
+}
+
+/// Where what is written goes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Backing {
+    /// Gone with the process.
+    Memory,
+    /// A sparse file with only what was written.
+    File(PathBuf),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileText {
+    drive: Option<PathBuf>,
+    #[serde(default, deserialize_with = "optional_size")]
+    size: Option<Spanned<u64>>,
+    sector_size: Option<Spanned<u64>>,
+    physical_sector_size: Option<Spanned<u64>>,
+    serial: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    content: ContentKind,
+    zero_share: Option<Spanned<f64>>,
+    #[serde(default, deserialize_with = "optional_size")]
+    run_size: Option<Spanned<u64>>,
+    #[serde(default, deserialize_with = "optional_size")]
+    block_size: Option<Spanned<u64>>,
+    #[serde(default)]
+    overlay: Vec<Spanned<OverlayText>>,
+    backing: Option<PathBuf>,
+    timing: Option<Spanned<TimingText>>,
+    published: Option<Published>,
+    #[serde(default)]
+    fault: Vec<Spanned<FaultText>>,
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OverlayText {
+    #[serde(deserialize_with = "size")]
+    offset: u64,
+    image: PathBuf,
+}
+
+/// A mistake in a profile: where, and what was expected.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) place: Option<Range<usize>>,
+    pub(super) expected: String,
+}
+
+impl Mistake {
+    pub(super) fn at(place: Range<usize>, expected: impl Into<String>) -> Self {
+        Mistake { place: Some(place), expected: expected.into() }
+    }
+}
+
+impl Profile {
+    /// Reads and checks a profile.
+    pub fn load(path: &Path) -> Result<Self, DriveError> {
+        let unusable = |line: Option<usize>, reason: String| DriveError::Profile { path: path.to_owned(), line, reason };
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(None, error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder).map_err(|mistake| {
+            let line = mistake.place.map(|place| 1 + text[..place.start.min(text.len())].matches('\n').count());
+            unusable(line, mistake.expected)
+        })
+    }
+
+    /// Understands a profile; paths in it are relative to `folder`.
+    pub(super) fn parse(text: &str, folder: &Path) -> Result<Self, Mistake> {
+        let read: ProfileText = toml::from_str(text)
+            .map_err(|error| Mistake { place: error.span(), expected: error.message().replace('\n', " ") })?;
+        let sector_size = sector_size(read.sector_size, 512)?;
+        let physical_sector_size = sector_size_of_kind(read.physical_sector_size, sector_size)?;
+        if read.size.is_none() && read.drive.is_none() {
+            return Err(Mistake { place: None, expected: "`size` is missing: how large is the drive?".to_owned() });
+        }
+        if let Some(size) = read.size.as_ref().filter(|size| !size.get_ref().is_multiple_of(sector_size)) {
+            return Err(Mistake::at(size.span(), format!("`size` is a whole number of sectors of {sector_size} bytes")));
+        }
+        if read.serial.is_none() && read.drive.is_none() {
+            return Err(Mistake { place: None, expected: "`serial` is missing: what does the drive call itself?".to_owned() });
+        }
+        let content = Content {
+            kind: read.content,
+            seed: read.seed,
+            zero_share: zero_share(read.zero_share)?,
+            run_bytes: whole_words(read.run_size, "run_size", 8 * MIB)?,
+            block_bytes: whole_words(read.block_size, "block_size", MIB)?,
+        };
+        let size = read.size.map(Spanned::into_inner);
+        let timing = read.timing.map(|timing| Timing::check(timing.span(), timing.into_inner())).transpose()?;
+        Ok(Profile {
+            drive: read.drive.map(|path| folder.join(path)),
+            faults: super::faults::check(read.fault, size, sector_size)?,
+            overlays: overlays(read.overlay, folder, size)?,
+            size,
+            sector_size,
+            physical_sector_size,
+            serial: read.serial,
+            model: read.model.unwrap_or_else(|| "Simulated drive".to_owned()),
+            content,
+            backing: read.backing.map(|path| match path.as_os_str() == "memory" {
+                true => Backing::Memory,
+                false => Backing::File(folder.join(path)),
+            }),
+            timing,
+            published: read.published,
+            note: read.note,
+        })
+    }
+}
+
+fn sector_size(asked: Option<Spanned<u64>>, default: u64) -> Result<u64, Mistake> {
+    match asked {
+        Some(size) if ![512, 4096].contains(size.get_ref()) => Err(Mistake::at(size.span(), "a sector size is 512 or 4096")),
+        asked => Ok(asked.map_or(default, Spanned::into_inner)),
+    }
+}
+
+fn sector_size_of_kind(asked: Option<Spanned<u64>>, logical: u64) -> Result<u64, Mistake> {
+    let place = asked.as_ref().map(Spanned::span);
+    let physical = sector_size(asked, logical)?;
+    match physical < logical {
+        true => Err(Mistake { place, expected: format!("a physical sector is no smaller than a logical one of {logical}") }),
+        false => Ok(physical),
+    }
+}
+
+fn zero_share(asked: Option<Spanned<f64>>) -> Result<f64, Mistake> {
+    match asked {
+        Some(share) if !(0.0..=1.0).contains(share.get_ref()) => {
+            Err(Mistake::at(share.span(), "`zero_share` is a number from 0 to 1"))
+        }
+        asked => Ok(asked.map_or(0.0, Spanned::into_inner)),
+    }
+}
+
+fn whole_words(asked: Option<Spanned<u64>>, name: &str, default: u64) -> Result<u64, Mistake> {
+    match asked {
+        Some(size) if *size.get_ref() == 0 || !size.get_ref().is_multiple_of(8) => {
+            Err(Mistake::at(size.span(), format!("`{name}` is a multiple of 8 bytes, and not 0")))
+        }
+        asked => Ok(asked.map_or(default, Spanned::into_inner)),
+    }
+}
+
+fn overlays(read: Vec<Spanned<OverlayText>>, folder: &Path, size: Option<u64>) -> Result<Vec<Overlay>, Mistake> {
+    let mut overlays: Vec<(ByteRange, Overlay)> = Vec::new();
+    for text in read {
+        let place = text.span();
+        let OverlayText { offset, image } = text.into_inner();
+        let image = folder.join(image);
+        let length = std::fs::metadata(&image)
+            .map_err(|error| Mistake::at(place.clone(), format!("the image `{}` cannot be read: {error}", image.display())))?
+            .len();
+        let range = ByteRange::new(offset, length);
+        if size.is_some_and(|size| offset.checked_add(length).is_none_or(|end| end > size)) {
+            return Err(Mistake::at(place, format!("the image `{}` lies on the drive, whole", image.display())));
+        }
+        if overlays.iter().any(|(other, _)| other.offset < range.end() && range.offset < other.end()) {
+            return Err(Mistake::at(place, format!("the image `{}` overlaps with no other", image.display())));
+        }
+        overlays.push((range, Overlay { offset, image }));
+    }
+    Ok(overlays.into_iter().map(|(_, overlay)| overlay).collect())
+}
+
+/// Understands a size: a number of bytes, or a text with a unit.
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Size;
+    impl serde::de::Visitor<'_> for Size {
+        type Value = u64;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("a size, such as 4096 or \"8TB\"")
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<u64, E> {
+            Ok(bytes)
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<u64, E> {
+            u64::try_from(bytes).map_err(|_| E::custom(format!("`{bytes}`: a size is not negative")))
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            text.parse().map(|ByteSize(bytes)| bytes).map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_any(Size)
+}
+
+/// A size with the place where it was written.
+fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<u64>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Size(#[serde(deserialize_with = "size")] u64);
+    let read = Spanned::<Size>::deserialize(deserializer)?;
+    let place = read.span();
+    Ok(Some(Spanned::new(place, read.into_inner().0)))
+}
+
+pub(super) fn optional_plain_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    size(deserializer).map(Some)
+}
+
+pub(super) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let rate: ByteRate = text.parse().map_err(serde::de::Error::custom)?;
+    Ok(rate.bytes_per_second as f64)
+}
+
+pub(super) fn optional_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    rate(deserializer).map(Some)
+}
+
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}

@@ -1,0 +1,199 @@
+//! What was written to a simulated drive: blocks laid over its content, in memory or in a sparse file.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::rescue::{ReadMap, ReadStatus};
+use protocol::units::ByteRange;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+/// The unit of what is kept: the block of common file systems, whose holes tell what was written.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Content of a place that nobody wrote to.
+pub(super) type Below<'drive> = &'drive dyn Fn(&mut [u8], u64) -> io::Result<()>;
+
+/// What was written.
+pub(super) struct Written {
+    kept: Mutex<Kept>,
+}
+
+enum Kept {
+    Memory {
+        blocks: BTreeMap<u64, Box<[u8]>>,
+        /// Zeroed runs cost nothing, however long they are.
+        zeroed: ReadMap,
+    },
+    File(File),
+}
+
+impl Written {
+    /// Nothing was written yet; it goes with the process.
+    pub(super) fn in_memory(size: u64) -> Self {
+        let kept = Kept::Memory { blocks: BTreeMap::new(), zeroed: ReadMap::new(size, ReadStatus::NonTried) };
+        Written { kept: Mutex::new(kept) }
+    }
+
+    /// What earlier runs wrote, in a sparse file. Its holes are what nobody wrote to.
+    pub(super) fn in_file(path: &Path, size: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        if file.metadata()?.len() == 0 {
+            file.set_len(size)?;
+            if size > 0 && seek(&file, SeekFrom::Data(0)).is_ok() {
+                return Err(io::Error::other("its file system cannot tell what was written: choose another place"));
+            }
+        }
+        if file.metadata()?.len() != size {
+            return Err(io::Error::other("it belongs to a drive of another size"));
+        }
+        Ok(Written { kept: Mutex::new(Kept::File(file)) })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is there now: what was written, else what is below.
+    pub(super) fn read(&self, bytes: &mut [u8], offset: u64, below: Below<'_>) -> io::Result<()> {
+        below(bytes, offset)?;
+        self.kept().lay_over(bytes, offset)
+    }
+
+    /// Writes, in whole blocks: the rest of a block becomes what it reads as.
+    pub(super) fn write(&self, bytes: &[u8], offset: u64, size: u64, below: Below<'_>) -> io::Result<()> {
+        let mut kept = self.kept();
+        let mut done = 0;
+        while done < bytes.len() {
+            let position = offset + done as u64;
+            let start = position / BLOCK_BYTES * BLOCK_BYTES;
+            let block_bytes = BLOCK_BYTES.min(size - start) as usize;
+            let from = (position - start) as usize;
+            let length = (block_bytes - from).min(bytes.len() - done);
+            let piece = &bytes[done..done + length];
+            if length == block_bytes {
+                kept.keep(start, piece)?;
+            } else {
+                let mut block = vec![0; block_bytes];
+                below(&mut block, start)?;
+                kept.lay_over(&mut block, start)?;
+                block[from..from + length].copy_from_slice(piece);
+                kept.keep(start, &block)?;
+            }
+            done += length;
+        }
+        Ok(())
+    }
+
+    /// Makes a long run of whole blocks zero without keeping them one by one; false where it cannot.
+    pub(super) fn zero_blocks(&self, range: ByteRange) -> bool {
+        let is_whole = range.offset.is_multiple_of(BLOCK_BYTES) && range.length.is_multiple_of(BLOCK_BYTES);
+        match &mut *self.kept() {
+            Kept::Memory { blocks, zeroed } if is_whole => {
+                let inside: Vec<u64> = blocks.range(range.offset..range.end()).map(|(start, _)| *start).collect();
+                for start in inside {
+                    blocks.remove(&start);
+                }
+                zeroed.set(range, ReadStatus::Finished);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match &*self.kept() {
+            Kept::Memory { .. } => Ok(()),
+            Kept::File(file) => file.sync_data(),
+        }
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, start: u64, block: &[u8]) -> io::Result<()> {
+        match self {
+            Kept::Memory { blocks, .. } => {
+                blocks.insert(start, block.into());
+                Ok(())
+            }
+            Kept::File(file) => file.write_all_at(block, start),
+        }
+    }
+
+    fn lay_over(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let range = ByteRange::new(offset, bytes.len() as u64);
+        match self {
+            Kept::Memory { blocks, zeroed } => {
+                for (run, status) in zeroed.runs_in(range) {
+                    if status == ReadStatus::Finished {
+                        bytes[(run.offset - offset) as usize..(run.end() - offset) as usize].fill(0);
+                    }
+                }
+                for (start, block) in blocks.range(offset.saturating_sub(BLOCK_BYTES - 1)..range.end()) {
+                    lay_piece(bytes, offset, block, *start);
+                }
+                Ok(())
+            }
+            Kept::File(file) => {
+                let mut position = offset;
+                while position < range.end() {
+                    let start = match seek(file, SeekFrom::Data(position)) {
+                        Ok(start) if start < range.end() => start,
+                        Ok(_) | Err(Errno::NXIO) => break,
+                        Err(errno) => return Err(errno.into()),
+                    };
+                    let end = seek(file, SeekFrom::Hole(start))?.min(range.end());
+                    file.read_exact_at(&mut bytes[(start - offset) as usize..(end - offset) as usize], start)?;
+                    position = end;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Copies the part of `piece`, which lies at `start`, that falls into `bytes`, which lie at `offset`.
+fn lay_piece(bytes: &mut [u8], offset: u64, piece: &[u8], start: u64) {
+    let from = start.max(offset);
+    let to = (start + piece.len() as u64).min(offset + bytes.len() as u64);
+    if from < to {
+        let source = &piece[(from - start) as usize..(to - start) as usize];
+        bytes[(from - offset) as usize..(to - offset) as usize].copy_from_slice(source);
+    }
+}
+
+/// The last writes of a drive whose cache lies: they read back well, and are lost with the drive.
+pub(super) struct VolatileCache {
+    bytes_max: u64,
+    writes: Mutex<VecDeque<(u64, Box<[u8]>)>>,
+}
+
+impl VolatileCache {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        VolatileCache { bytes_max, writes: Mutex::default() }
+    }
+
+    /// Takes a write, and gives those that do not fit any more: they reach the medium.
+    pub(super) fn write(&self, bytes: &[u8], offset: u64) -> Vec<(u64, Box<[u8]>)> {
+        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        writes.push_back((offset, bytes.into()));
+        let mut held: u64 = writes.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let mut out = Vec::new();
+        while held > self.bytes_max
+            && let Some(write) = writes.pop_front()
+        {
+            held -= write.1.len() as u64;
+            out.push(write);
+        }
+        out
+    }
+
+    pub(super) fn lay_over(&self, bytes: &mut [u8], offset: u64) {
+        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        writes.iter().for_each(|(start, piece)| lay_piece(bytes, offset, piece, *start));
+    }
+}
