@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
+use protocol::fill::Fill;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
 
 /// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
@@ -75,12 +76,38 @@ pub(crate) struct ImportArguments {
     /// Kind of the blob, where the store has kinds
     #[arg(long, value_enum, default_value_t = BlobType::Block)]
     pub(crate) blob_type: BlobType,
-    /// What to do where the drive cannot be read
-    #[arg(long, value_enum, default_value_t = Unreadable::Stop)]
-    pub(crate) on_unreadable: Unreadable,
+    #[command(flatten)]
+    pub(crate) rescue: RescueArguments,
     /// Replace a blob that exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// What to do about a drive that fails.
+#[derive(Debug, Args)]
+pub(crate) struct RescueArguments {
+    /// What to do where the drive cannot be read: end there; leave out pieces of 64 KiB; or get every sector that
+    /// can be got [default: stop, or rescue with one of the options below]
+    #[arg(long, value_enum)]
+    pub(crate) on_unreadable: Option<Unreadable>,
+    /// End the import when more than this cannot be read
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) max_unreadable: Option<ByteSize>,
+    /// How often bad sectors are tried again at the end [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) retry_passes: Option<u32>,
+    /// Leave places that read more slowly for later, such as 1MB/s [default: reads of more than 3 s]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
+    pub(crate) min_read_rate: Option<ByteRate>,
+    /// Keep the map of the drive in this file, in GNU ddrescue's format; what it says already is taken up
+    #[arg(long, value_name = "PATH")]
+    pub(crate) mapfile: Option<PathBuf>,
+    /// Take what the mapfile says was rescued from this image, and not from the drive
+    #[arg(long, value_name = "IMAGE", requires = "mapfile")]
+    pub(crate) rescued: Option<PathBuf>,
+    /// What stands where the drive could not be read: zeros, marker (a text), or a byte such as 0xff [default: zeros]
+    #[arg(long, value_name = "FILLING")]
+    pub(crate) fill: Option<Fill>,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +187,9 @@ pub(crate) struct EffortArguments {
     /// store was reached for the first time]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub(crate) retry_budget: Option<Duration>,
+    /// Longest single read or write of the drive; one that takes longer is given up on
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
+    pub(crate) read_timeout: Duration,
     /// Longest silence of the store within one request
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
     pub(crate) request_timeout: Duration,

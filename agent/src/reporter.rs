@@ -101,6 +101,7 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
     bar.set_prefix(match progress.phase {
         Phase::Preparing => "preparing",
         Phase::Copying => "copying",
+        Phase::Rescuing => "rescuing",
         Phase::Draining => "draining",
         Phase::Committing => "committing",
         Phase::Verifying => "verifying",

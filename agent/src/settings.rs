@@ -8,11 +8,11 @@ use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environmen
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
-use copy::{CopyError, TransferOptions, Verify};
+use copy::{CopyError, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::Pace;
 use protocol::manifest::MANIFEST_SUFFIX;
 
-use crate::cli::{BlobType, EffortArguments, TransferArguments, VerifyMode};
+use crate::cli::{BlobType, EffortArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode};
 
 /// A blob that can be reached, and the path it has where it is a file.
 pub(crate) struct ReachedBlob {
@@ -72,6 +72,7 @@ pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions
         retry: RetryPolicy { budget: effort.retry_budget.unwrap_or(defaults.retry.budget), ..defaults.retry },
         first_contact_budget: effort.retry_budget.unwrap_or(defaults.first_contact_budget),
         request_timeout: effort.request_timeout,
+        read_timeout: effort.read_timeout,
         ..defaults
     })
 }
@@ -91,6 +92,47 @@ pub(crate) fn transfer_options(transfer: &TransferArguments) -> Result<TransferO
         resume_command: resume_command(),
         ..effort_options(&transfer.effort)?
     })
+}
+
+/// What to do about a drive that fails.
+pub(crate) fn rescue_options(rescue: &RescueArguments, drive: &Path) -> Result<(OnUnreadable, RescueOptions), CopyError> {
+    let given = [
+        ("--max-unreadable", rescue.max_unreadable.is_some()),
+        ("--retry-passes", rescue.retry_passes.is_some()),
+        ("--min-read-rate", rescue.min_read_rate.is_some()),
+        ("--mapfile", rescue.mapfile.is_some()),
+        ("--fill", rescue.fill.is_some()),
+    ];
+    let wants_rescue = given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name);
+    let usage = |text: String| Err(CopyError::Usage(text));
+    let policy = match (rescue.on_unreadable, wants_rescue) {
+        (Some(Unreadable::Stop), Some(name)) => {
+            return usage(format!(
+                "`{name}` says how to go on at unreadable places, and `--on-unreadable stop` not to: drop one"
+            ));
+        }
+        (Some(Unreadable::Skip), _) if rescue.retry_passes.is_some() => {
+            return usage("`--retry-passes` is for `--on-unreadable rescue`: skipping tries nothing twice".to_owned());
+        }
+        (Some(Unreadable::Stop), None) | (None, None) => OnUnreadable::Stop,
+        (Some(Unreadable::Skip), _) => OnUnreadable::Skip,
+        (Some(Unreadable::Rescue), _) | (None, Some(_)) => OnUnreadable::Rescue,
+    };
+    let rescued = match &rescue.rescued {
+        Some(path) if drive::open::is_same_storage(path, drive) => {
+            return usage(format!("`--rescued {}` is the drive itself: name the image that ddrescue wrote", path.display()));
+        }
+        Some(path) => Some(drive::open_source(path, Pace::Unlimited)?),
+        None => None,
+    };
+    let options = RescueOptions {
+        max_unreadable: rescue.max_unreadable,
+        retry_passes: rescue.retry_passes.unwrap_or(1),
+        min_read_rate: rescue.min_read_rate,
+        mapfile: rescue.mapfile.clone(),
+        rescued,
+    };
+    Ok((policy, options))
 }
 
 /// The command that continues: this one, without its secrets and without `--restart`.

@@ -15,6 +15,7 @@
 //! | [`rescue`] | getting everything off a drive that fails: the map, ddrescue's mapfile, the order of reads |
 //! | [`result`] | the document that `import`, `export` and `verify` print |
 //! | [`progress`] | what the copy engine tells while it works |
+//! | [`fill`] | what stands where a drive could not be read |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
 //! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
@@ -23,6 +24,7 @@
 //! a transfer leaves that did not complete.
 
 pub mod digest;
+pub mod fill;
 pub mod identity;
 pub mod limits;
 pub mod manifest;

@@ -10,6 +10,8 @@ pub enum Phase {
     Preparing,
     /// Moving chunks.
     Copying,
+    /// The drive is failing: what can be read is read, in the order that wears it least.
+    Rescuing,
     /// Asked to stop; chunks in flight are landing.
     Draining,
     /// Making the blob appear, or syncing the drive.

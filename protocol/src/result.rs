@@ -107,6 +107,9 @@ pub struct TransferResult {
     /// Whether the blob was checked against a manifest of digests (export).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked_against_manifest: Option<bool>,
+    /// Reads that the drive refused (import).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_reads: u64,
     /// Where the manifest is: a path or an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,

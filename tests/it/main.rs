@@ -12,5 +12,6 @@ mod directory;
 mod faults;
 mod limits;
 mod readme;
+mod rescue;
 mod resume;
 mod unreadable;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use drive::{AlignedBuffer, Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
+use protocol::fill::Fill;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::{ChunkContent, Header, MANIFEST_SUFFIX};
 use protocol::outcome::Outcome;
@@ -42,7 +43,7 @@ use crate::stage::stream;
 use crate::stage::write::{FetchAgain, WriteStage};
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{Side, compare, read_sectors, stream_of_drive};
+use crate::verify::{Expected, Side, compare, read_sectors, stream_of_drive};
 use crate::watch::{self, CallWatch};
 
 /// Requests at once where nobody chose.
@@ -427,7 +428,9 @@ impl Export {
     /// Reads the whole drive again and compares it with what came from the blob.
     async fn read_back(&mut self) -> Result<(), CopyError> {
         let side = Side::Drive(self.drive.clone());
-        let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
+        // What was written is what is compared: this drive has no unreadable places to leave out.
+        let expected = Expected { table: &self.table, fill: Fill::default() };
+        let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
         let Some(first) = differences.first() else { return Ok(()) };
         self.forget()?;
         Err(CopyError::Mismatch(format!(

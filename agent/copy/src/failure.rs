@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use drive::DriveError;
+use protocol::units::ByteRange;
+
 use crate::error::CopyError;
 use crate::stop::Stop;
 
@@ -34,6 +37,14 @@ impl Failure {
 
     pub(crate) fn take(&self) -> Option<CopyError> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Where the drive hangs, where that is what failed.
+    pub(crate) fn hanging_range(&self) -> Option<ByteRange> {
+        match &*self.first.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(CopyError::Drive(DriveError::TimedOut { range, .. })) => Some(*range),
+            _ => None,
+        }
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -121,7 +121,7 @@ fn is_manifest(path: &Path) -> bool {
     is_file && File::open(path).is_ok_and(|file| ManifestReader::new(BufReader::new(file)).is_ok())
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -136,6 +136,18 @@ pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
         file.persist(to).map_err(|error| error.error)
     };
     copy().map(|_| ()).map_err(|source| state_error("write the manifest", to, source))
+}
+
+/// Writes a small file whole or not at all.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
+    let write = || {
+        let permissions = std::fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(path))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)
+    };
+    write().map(|_| ()).map_err(|source| state_error("write", path, source))
 }
 
 /// The receipt: each byte in exactly one class.
@@ -191,6 +203,7 @@ pub(crate) fn result(
         bytes_zero,
         bytes_unreadable,
         bytes_cleared: 0,
+        failed_reads: 0,
         chunk_size: header.chunk_size_bytes,
         chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
         root_sha256: None,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use blob::{Blob, BlobErrorKind, BlobFacts, CommitFacts, Held, Upload, UploadRequest};
@@ -31,6 +32,7 @@ use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
 use crate::pool::BufferPool;
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
 use crate::rate::RateLimit;
+use crate::rescue::Rescue;
 use crate::stage::hash::{HashStage, ZeroDigests};
 use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
@@ -38,7 +40,7 @@ use crate::stage::send::{Concurrency, SendStage};
 use crate::stage::stream;
 use crate::table::{ChunkTable, SharedTable};
 use crate::threads;
-use crate::verify::{Side, compare, stream_of_drive};
+use crate::verify::{Expected, Side, compare, stream_of_drive};
 use crate::watch::{self, CallWatch};
 
 /// Copies a drive into a blob.
@@ -78,6 +80,8 @@ struct Import {
     /// Away with the recorder while the pipeline runs, and for good where that hangs.
     journal: Option<Journal>,
     journal_path: PathBuf,
+    /// What is done about places that cannot be read.
+    rescue: Option<Arc<Rescue>>,
     upload: Option<Arc<dyn Upload>>,
     held: HashSet<Sha256Digest>,
     /// The store goes on with what an earlier run left.
@@ -131,7 +135,8 @@ impl Import {
             Some(recovered) => (*recovered.header, recovered.table),
             None => {
                 let scheme = blob.limits().chunks_max.le(&50_000).then_some(blob::block_id::SCHEME);
-                let header = new_header(Direction::Import, identity.clone(), blob.address(), planned, scheme);
+                let mut header = new_header(Direction::Import, identity.clone(), blob.address(), planned, scheme);
+                header.unreadable_fill = options.fill.unwrap_or_default();
                 let folder = journal.path().parent().map_or_else(PathBuf::new, PathBuf::from);
                 let table =
                     ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
@@ -139,6 +144,15 @@ impl Import {
             }
         };
         let geometry = table.geometry();
+        let fill = header.unreadable_fill;
+        if let Some(asked) = options.fill.filter(|asked| *asked != fill) {
+            return Err(CopyError::Usage(format!(
+                "the transfer was begun with `--fill {fill}`, and {asked} is asked for now: leave out `--fill` to go on, or begin anew with `--restart`"
+            )));
+        }
+        let journal_path = journal.path().to_owned();
+        let (policy, rescue) = (options.on_unreadable, options.rescue.clone());
+        let rescue = Rescue::open(policy, rescue, fill, geometry, &*drive, &journal_path, !resume)?;
         if options.chunk_size.is_some_and(|asked| asked.0 < geometry.chunk_size_bytes()) {
             let size = protocol::units::ByteSize(geometry.chunk_size_bytes());
             link.inform(format!(
@@ -152,7 +166,8 @@ impl Import {
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             readers: drive.preferred_readers(),
             table: SharedTable::new(table),
-            journal_path: journal.path().to_owned(),
+            journal_path,
+            rescue,
             journal: Some(journal),
             upload: None,
             held: HashSet::new(),
@@ -298,7 +313,10 @@ impl Import {
             plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
             pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
             rate: RateLimit::new(self.options.rate),
-            on_unreadable: self.options.on_unreadable,
+            geometry,
+            table: self.table.clone(),
+            rescue: self.rescue.clone(),
+            readers_left: AtomicUsize::new(self.readers),
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),
         });
@@ -378,12 +396,15 @@ impl Import {
             false => self.complete(&mut evidence).await,
         };
         let done = finish::unless_failed(completed, &self.failure);
+        let saved = self.save_rescue();
+        self.failure.check(saved);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
         let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
         let mut result =
             finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
         result.evidence = evidence;
+        result.failed_reads = self.rescue.as_ref().map_or(0, |rescue| rescue.failed_reads());
         result.error = error.as_ref().map(ToString::to_string);
         match done {
             Some((root, manifest)) if error.is_none() => {
@@ -402,6 +423,16 @@ impl Import {
             }
         }
         Ok(result)
+    }
+
+    /// Saves what is known of a failing drive, or removes it where nothing is left to do.
+    fn save_rescue(&self) -> Result<(), CopyError> {
+        let Some(rescue) = &self.rescue else { return Ok(()) };
+        if let Some(range) = self.failure.hanging_range() {
+            rescue.note_hang(range, &self.table)?;
+        }
+        rescue.save(&self.table)?;
+        if self.journal_path.exists() { Ok(()) } else { rescue.forget() }
     }
 
     /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is, or
@@ -461,7 +492,8 @@ impl Import {
         let facts = self.attempts.run("look at", 0, || self.blob.head()).await?.0;
         let version = facts.map(|facts| facts.version).unwrap_or_default();
         let side = Side::Blob { blob: self.blob.clone(), version };
-        let differences = compare(side, &self.table, &self.options, &self.attempts, &self.link, self.memory).await?;
+        let expected = Expected { table: &self.table, fill: self.header.unreadable_fill };
+        let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
         let Some(first) = differences.first() else { return Ok(()) };
         // Nothing that was recorded may be believed again.
         if let Some(journal) = self.journal.take() {

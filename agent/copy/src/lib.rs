@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! import   read ──▶ hash ──▶ send ──▶ record          threads │ threads │ tokio │ thread
+//!          └▶ rescue ┘                                one thread, where the drive fails
 //! export   fetch ──▶ check ──▶ write ──▶ record       tokio │ threads │ threads │ thread
 //! ```
 //!
@@ -32,6 +33,11 @@
 //! The first failure ends the transfer ([`CopyError`]); the rest drains as in a cancel, and the result
 //! carries a receipt. Failures of requests are tried again inside one budget (`attempts.rs`).
 //!
+//! # A drive that fails
+//! At the first unreadable place, or the first read that takes suspiciously long, the readers leave and one of
+//! them goes on alone (`stage/rescue.rs`) in the order that `protocol::rescue` decides. Good bytes of chunks
+//! that are not whole yet wait in a scratch file beside the journal (`rescue/`).
+//!
 //! # What is bounded
 //! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`table.rs`), so
 //! millions of chunks cost no memory.
@@ -54,6 +60,7 @@ mod pool;
 mod prepare;
 mod progress;
 mod rate;
+mod rescue;
 mod stage;
 mod stop;
 mod table;
@@ -68,7 +75,7 @@ pub use error::CopyError;
 pub use export::export;
 pub use import::import;
 pub use manifest::fetch_manifest;
-pub use options::{Link, OnUnreadable, TransferOptions, Verify};
+pub use options::{Link, OnUnreadable, RescueOptions, TransferOptions, Verify};
 pub use progress::Counters;
 pub use stop::{Stop, StopRequest};
 pub use verify::{Sides, verify};

@@ -45,11 +45,18 @@ pub const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
 /// added to the request timeout.
 pub(crate) const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
 
-/// Pieces in which `--on-unreadable skip` reads around a bad place.
-pub(crate) const SKIP_PIECE_BYTES: usize = 64 << 10;
+/// The smallest read while a failing drive is copied: ddrescue's cluster.
+pub(crate) const RESCUE_READ_BYTES_MIN: u64 = 64 << 10;
 
-/// How often `--on-unreadable rescue` tries a bad sector.
-pub(crate) const RESCUE_TRIES: u32 = 3;
+/// How often the map of a failing drive is saved: ddrescue's shortest interval.
+pub(crate) const RESCUE_SAVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After so many failed reads in a row a place that was good is read again: is the drive still there?
+pub(crate) const FAILURES_UNTIL_ASKED: usize = 8;
+
+/// A read that takes so long and succeeds was repeated inside the drive: it is failing. A healthy one
+/// answers a megabyte within a tenth of a second, a sleeping one is awake when the reading begins.
+pub(crate) const LATENCY_CLIFF: Duration = Duration::from_secs(3);
 
 /// Chunks that are read again before an export goes on, to see that the drive is still the one.
 pub(crate) const RESUME_PROBES: u64 = 16;

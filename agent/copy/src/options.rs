@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::retry::RetryPolicy;
+use drive::Drive;
+use protocol::fill::Fill;
 use protocol::progress::Notice;
 use protocol::units::{ByteRate, ByteSize};
 
@@ -17,10 +19,9 @@ use crate::stop::Stop;
 pub enum OnUnreadable {
     /// End the transfer.
     Stop,
-    /// Read around it in pieces of 64 KiB, once, and list what is missing.
+    /// Read around it in pieces of 64 KiB, and list what is missing.
     Skip,
-    /// Read around it sector by sector, forwards and backwards, several times, and list what is
-    /// missing.
+    /// Get every sector that can be read, and list what is missing.
     Rescue,
 }
 
@@ -31,6 +32,28 @@ pub enum Verify {
     None,
     /// The whole target is read again and hashed.
     ReadBack,
+}
+
+/// How an import goes about a drive that fails.
+#[derive(Clone, Default)]
+pub struct RescueOptions {
+    /// More than this unreadable ends the transfer.
+    pub max_unreadable: Option<ByteSize>,
+    /// How often bad sectors are tried again.
+    pub retry_passes: u32,
+    /// Places that read more slowly are left for later.
+    pub min_read_rate: Option<ByteRate>,
+    /// A map of the drive in ddrescue's format: read where it exists, and written.
+    pub mapfile: Option<PathBuf>,
+    /// What the map says was rescued is read from here, and not from the drive.
+    pub rescued: Option<Arc<dyn Drive>>,
+}
+
+impl std::fmt::Debug for RescueOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rescued = self.rescued.as_ref().map(|drive| &drive.identity().path);
+        formatter.debug_struct("RescueOptions").field("mapfile", &self.mapfile).field("rescued", &rescued).finish_non_exhaustive()
+    }
 }
 
 /// Options of a transfer. See the command line for what each means.
@@ -48,6 +71,10 @@ pub struct TransferOptions {
     pub restart: bool,
     /// What to do where the drive cannot be read.
     pub on_unreadable: OnUnreadable,
+    /// How far it goes to read a drive that fails.
+    pub rescue: RescueOptions,
+    /// What unreadable places are filled with; zeros, or what the transfer began with, where `None`.
+    pub fill: Option<Fill>,
     /// How far it is checked at its end.
     pub verify: Verify,
     /// Also compute the SHA-256 of the whole.
@@ -82,6 +109,8 @@ impl TransferOptions {
             state_dir,
             restart: false,
             on_unreadable: OnUnreadable::Stop,
+            rescue: RescueOptions::default(),
+            fill: None,
             verify: Verify::None,
             stream_sha256: false,
             rate: None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drive::{Drive, DriveError};
+use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, Sameness};
 use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, VERSION};
 use protocol::result::Direction;
@@ -75,6 +76,7 @@ pub(crate) fn new_header(
         total_bytes: geometry.total_bytes(),
         chunk_size_bytes: geometry.chunk_size_bytes(),
         digest: DigestAlgorithm::Sha256,
+        unreadable_fill: Fill::default(),
         block_id_scheme: block_id_scheme.map(str::to_owned),
         created_at: OffsetDateTime::now_utc(),
     }

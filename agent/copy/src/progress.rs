@@ -64,6 +64,14 @@ impl Counters {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
+    /// Changes the phase where it is `from` now.
+    pub(crate) fn set_phase_from(&self, from: Phase, to: Phase) {
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        if *phase == from {
+            *phase = to;
+        }
+    }
+
     pub(crate) fn set_total(&self, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
     }

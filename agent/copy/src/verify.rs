@@ -8,6 +8,7 @@ use bytes::Bytes;
 use drive::zero::is_zero;
 use drive::{AlignedBuffer, Drive, DriveError};
 use protocol::digest::Sha256Digest;
+use protocol::fill::Fill;
 use protocol::manifest::ChunkContent;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
@@ -52,6 +53,14 @@ impl Side {
             Side::Blob { .. } => options.concurrency.unwrap_or(8),
         }
     }
+}
+
+/// What a manifest says.
+#[derive(Clone, Copy)]
+pub(crate) struct Expected<'manifest> {
+    pub(crate) table: &'manifest SharedTable,
+    /// What stands where the drive could not be read.
+    pub(crate) fill: Fill,
 }
 
 /// What [`verify`] holds the manifest against; at least one of the two.
@@ -115,7 +124,8 @@ pub async fn verify(
     let memory = memory_plan(options.memory, geometry)?;
     let mut bytes_verified = 0;
     for (side, size) in compared {
-        let found = compare_up_to(side, size, &loaded.table, &options, &attempts, &link, memory).await?;
+        let expected = Expected { table: &loaded.table, fill: loaded.header.unreadable_fill };
+        let found = compare_up_to(side, size, expected, &options, &attempts, &link, memory).await?;
         bytes_verified += geometry.total_bytes() - found.iter().map(|difference| difference.range.length).sum::<u64>();
         differences.extend(found);
     }
@@ -160,28 +170,28 @@ fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> S
 /// Compares a whole side with what the table says.
 pub(crate) async fn compare(
     side: Side,
-    table: &SharedTable,
+    expected: Expected<'_>,
     options: &TransferOptions,
     attempts: &Attempts,
     link: &Link,
     memory: MemoryPlan,
 ) -> Result<Vec<Difference>, CopyError> {
     link.counters.reset_verified();
-    compare_up_to(side, u64::MAX, table, options, attempts, link, memory).await
+    compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await
 }
 
 /// The same for a side that ends at `size`: what lies behind is missing.
 async fn compare_up_to(
     side: Side,
     size: u64,
-    table: &SharedTable,
+    expected: Expected<'_>,
     options: &TransferOptions,
     attempts: &Attempts,
     link: &Link,
     memory: MemoryPlan,
 ) -> Result<Vec<Difference>, CopyError> {
     link.counters.set_phase(Phase::Verifying);
-    let geometry = table.with(|table| Ok(table.geometry()))?;
+    let geometry = expected.table.with(|table| Ok(table.geometry()))?;
     let comparer = Arc::new(Comparer {
         concurrency: side.concurrency(options).min(memory.buffers),
         zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
@@ -192,8 +202,9 @@ async fn compare_up_to(
         link: link.clone(),
         side,
         size,
+        fill: expected.fill,
     });
-    let mut found = comparer.clone().run(geometry, table).await?;
+    let mut found = comparer.clone().run(geometry, expected.table).await?;
     found.sort_by_key(|difference| difference.range);
     let mut merged: Vec<Difference> = Vec::new();
     for difference in found {
@@ -210,6 +221,7 @@ async fn compare_up_to(
 struct Comparer {
     side: Side,
     size: u64,
+    fill: Fill,
     concurrency: usize,
     zeros: ZeroDigests,
     pool: BufferPool,
@@ -230,8 +242,11 @@ impl Comparer {
                 match chunks.next().filter(|_| !self.link.stop.is_stopping()) {
                     None => ended = true,
                     Some((index, range)) => {
-                        let content = table.get(index)?.landed.map(|(content, ..)| content);
-                        under_way.spawn(self.clone().compare(Place { index, range }, content));
+                        let (content, unreadable) = table.with(|table| {
+                            let content = table.get(index)?.landed.map(|(content, ..)| content);
+                            Ok((content, table.unreadable_of(index).to_vec()))
+                        })?;
+                        under_way.spawn(self.clone().compare(Place { index, range }, content, unreadable));
                     }
                 }
             }
@@ -250,7 +265,12 @@ impl Comparer {
         }
     }
 
-    async fn compare(self: Arc<Self>, place: Place, expected: Option<ChunkContent>) -> Result<Option<Difference>, CopyError> {
+    async fn compare(
+        self: Arc<Self>,
+        place: Place,
+        expected: Option<ChunkContent>,
+        unreadable: Vec<ByteRange>,
+    ) -> Result<Option<Difference>, CopyError> {
         let range = place.range;
         let differs = |range, reason| Some(Difference { side: self.side.name(), range, reason });
         if range.end() > self.size {
@@ -268,7 +288,7 @@ impl Comparer {
                 self.fetch(&**blob, version, range, &mut buffer).await?;
                 self.hash(buffer, range).await?
             }
-            Side::Drive(drive) => match self.read(drive.clone(), buffer, range).await {
+            Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
                 Ok(buffer) => self.hash(buffer, range).await?,
                 Err(error) if error.is_unreadable() => return Ok(differs(range, DifferenceReason::Unreadable)),
                 Err(error) => return Err(error.into()),
@@ -289,12 +309,20 @@ impl Comparer {
         fetched.await.map(|_| ()).map_err(CopyError::from)
     }
 
-    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us.
-    async fn read(&self, drive: Arc<dyn Drive>, mut buffer: PooledBuffer, range: ByteRange) -> Result<PooledBuffer, DriveError> {
+    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. What the
+    /// manifest says could not be read is not asked for: its filling is what the digest is of.
+    async fn read(
+        &self,
+        drive: Arc<dyn Drive>,
+        mut buffer: PooledBuffer,
+        range: ByteRange,
+        unreadable: Vec<ByteRange>,
+    ) -> Result<PooledBuffer, DriveError> {
+        let fill = self.fill;
         let path = drive.identity().path.clone().into();
         let seconds = self.options.read_timeout.as_secs();
         let reading = tokio::task::spawn_blocking(move || {
-            read_sectors(&*drive, &mut buffer, range)?;
+            read_around(&*drive, &mut buffer, range, &unreadable, fill)?;
             Ok(buffer)
         });
         match tokio::time::timeout(self.options.read_timeout.max(WATCHDOG_BEAT), reading).await {
@@ -313,6 +341,26 @@ impl Comparer {
         });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }
+}
+
+/// Reads a range but for the parts that a manifest says are filling.
+fn read_around(
+    drive: &dyn Drive,
+    buffer: &mut [u8],
+    range: ByteRange,
+    unreadable: &[ByteRange],
+    fill: Fill,
+) -> Result<(), DriveError> {
+    let mut next = range.offset;
+    for bad in unreadable.iter().chain([&ByteRange::new(range.end(), 0)]) {
+        let good = ByteRange::new(next, bad.offset - next);
+        if good.length > 0 {
+            read_sectors(drive, &mut buffer[(next - range.offset) as usize..], good)?;
+        }
+        fill.fill(&mut buffer[(bad.offset - range.offset) as usize..(bad.end() - range.offset) as usize], bad.offset);
+        next = bad.end();
+    }
+    Ok(())
 }
 
 /// Reads a range into the start of `buffer`, up to the end of its last sector where the drive goes on

@@ -79,6 +79,21 @@ pub enum DriveError {
         /// The drive.
         path: PathBuf,
     },
+    /// The user's limit is reached.
+    #[error(
+        "the drive `{path}` has more than {} that cannot be read ({} by now): raise `--max-unreadable` to go on",
+        ByteSize(*.limit),
+        ByteSize(*.bytes),
+        path = .path.display()
+    )]
+    TooMuchUnreadable {
+        /// The drive.
+        path: PathBuf,
+        /// What cannot be read, in bytes.
+        bytes: u64,
+        /// What was allowed, in bytes.
+        limit: u64,
+    },
     /// A call did not come back.
     #[error(
         "the drive `{path}` did not answer within {seconds} s (at {range}, offset+length in bytes): check its cable and power, dock it again, and repeat the command"

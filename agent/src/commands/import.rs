@@ -1,12 +1,12 @@
 //! `drive-agent import DRIVE BLOB`
 
-use copy::{CopyError, Link, OnUnreadable, TransferOptions};
+use copy::{CopyError, Link, TransferOptions};
 use protocol::result::{Direction, TransferResult};
 
-use crate::cli::{ImportArguments, Unreadable};
+use crate::cli::ImportArguments;
 use crate::commands::{conclude, link};
 use crate::printer::Printer;
-use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
+use crate::settings::{pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
 
 /// Copies a drive into a blob.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
@@ -17,12 +17,11 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
 }
 
 async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResult, CopyError> {
+    let (on_unreadable, rescue) = rescue_options(&arguments.rescue, &arguments.drive)?;
     let options = TransferOptions {
-        on_unreadable: match arguments.on_unreadable {
-            Unreadable::Stop => OnUnreadable::Stop,
-            Unreadable::Skip => OnUnreadable::Skip,
-            Unreadable::Rescue => OnUnreadable::Rescue,
-        },
+        on_unreadable,
+        rescue,
+        fill: arguments.rescue.fill,
         overwrite: arguments.overwrite,
         ..transfer_options(&arguments.transfer)?
     };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::digest::Sha256Digest;
+use crate::fill::Fill;
 use crate::identity::DriveIdentity;
 use crate::result::{Direction, Evidence};
 use crate::units::ByteRange;
@@ -41,6 +42,9 @@ pub struct Header {
     pub chunk_size_bytes: u64,
     /// How chunks are hashed.
     pub digest: DigestAlgorithm,
+    /// What stands in the blob where the drive could not be read.
+    #[serde(default, skip_serializing_if = "Fill::is_zeros")]
+    pub unreadable_fill: Fill,
     /// How blocks are named at the store, where they have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_id_scheme: Option<String>,

@@ -31,6 +31,7 @@ fn header(total_bytes: u64, chunk_size_bytes: u64) -> Header {
         total_bytes,
         chunk_size_bytes,
         digest: DigestAlgorithm::Sha256,
+        unreadable_fill: crate::fill::Fill::default(),
         block_id_scheme: None,
         created_at: OffsetDateTime::UNIX_EPOCH,
     }

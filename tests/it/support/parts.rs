@@ -45,6 +45,11 @@ pub fn root() -> Option<()> {
     part(rustix::process::geteuid().is_root().then_some(()), "root")
 }
 
+/// GNU ddrescue.
+pub fn ddrescue() -> Option<()> {
+    part(PathBuf::from("/usr/bin/ddrescue").exists().then_some(()), "ddrescue")
+}
+
 /// The right to mount a FUSE file system.
 pub fn fuse() -> Option<()> {
     let is_there = rustix::process::geteuid().is_root() && PathBuf::from("/dev/fuse").exists();

@@ -1,22 +1,25 @@
 //! Drive → [`ReadChunk`]. The only stage of an import that looks at the token, and only between
 //! chunks.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
-use protocol::units::ByteRange;
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 
-use crate::chunk::{Body, ReadChunk};
+use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
-use crate::limits::{RESCUE_TRIES, SKIP_PIECE_BYTES, TOKEN_BEAT};
-use crate::options::OnUnreadable;
-use crate::plan::ReadPlan;
+use crate::limits::TOKEN_BEAT;
+use crate::plan::{Planned, ReadPlan};
 use crate::pool::BufferPool;
 use crate::progress::Counters;
 use crate::rate::RateLimit;
+use crate::rescue::Rescue;
+use crate::stage::rescue::is_slow;
 use crate::stop::Stop;
+use crate::table::SharedTable;
 use crate::watch::CallWatch;
 
 /// What all readers of a transfer share.
@@ -25,25 +28,36 @@ pub(crate) struct ReadStage {
     pub(crate) plan: Mutex<ReadPlan>,
     pub(crate) pool: BufferPool,
     pub(crate) rate: RateLimit,
-    pub(crate) on_unreadable: OnUnreadable,
+    pub(crate) geometry: ChunkGeometry,
+    pub(crate) table: SharedTable,
+    /// What to do where the drive cannot be read; `None` ends the transfer there.
+    pub(crate) rescue: Option<Arc<Rescue>>,
+    /// How many readers are on the fast path.
+    pub(crate) readers_left: AtomicUsize,
     pub(crate) stop: Stop,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl ReadStage {
-    /// Reads chunk after chunk until the plan is done, a stop is asked for, or the drive fails.
+    /// Reads chunk after chunk until the plan is done, a stop is asked for, or the drive fails. Where it
+    /// fails in places only, and the policy says so, the last reader to leave rescues what it can.
     pub(crate) fn run(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
+        let ended = self.run_fast(watch, output);
+        let rescued = self.rescue_if_last(watch, output);
+        ended.and(rescued)
+    }
+
+    fn run_fast(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         let mut data = ByteRange::new(0, 0);
         // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
         // needs chunks in order never waits for one that cannot come.
         while let Some(buffer) = self.counters.wait_time.time(|| self.pool.take_blocking(&self.stop)) {
             let mut buffer = Some(buffer);
             while let Some(unused) = buffer.take() {
-                if self.stop.is_stopping() {
+                if self.stop.is_stopping() || self.rescue.as_ref().is_some_and(|rescue| rescue.has_begun()) {
                     return Ok(());
                 }
-                let next = self.plan.lock().unwrap_or_else(PoisonError::into_inner).next()?;
-                let Some((place, recorded)) = next else { return Ok(()) };
+                let Some((place, recorded)) = self.next_planned()? else { return Ok(()) };
                 let chunk = if self.is_hole(watch, place.range, &mut data)? {
                     buffer = Some(unused);
                     ReadChunk { place, body: Body::Hole, recorded, unreadable: Vec::new() }
@@ -54,9 +68,11 @@ impl ReadStage {
                     let mut filled = unused;
                     let length = place.range.length as usize;
                     let bytes = &mut filled[..length];
-                    let unreadable =
-                        self.counters.read_time.time(|| self.read_chunk(watch, bytes, place.range.offset, &mut data))?;
-                    ReadChunk { place, body: Body::Bytes(filled.freeze(length)), recorded, unreadable }
+                    let read = self.counters.read_time.time(|| self.read_chunk(watch, place.range, bytes, &mut data));
+                    if read?.is_none() {
+                        return Ok(());
+                    }
+                    ReadChunk { place, body: Body::Bytes(filled.freeze(length)), recorded, unreadable: Vec::new() }
                 };
                 if output.send(chunk).is_err() {
                     return Ok(());
@@ -67,7 +83,7 @@ impl ReadStage {
     }
 
     /// Whether a range holds no data; `data` remembers the last run of data found.
-    fn is_hole(&self, watch: &CallWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
+    pub(crate) fn is_hole(&self, watch: &CallWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
         if data.end() <= range.offset {
             let end = ByteRange::new(u64::MAX, 0);
             let found = watch.during(range, || self.drive.next_data(range.offset));
@@ -77,7 +93,7 @@ impl ReadStage {
     }
 
     /// Waits until the bytes may be moved; false when a stop was asked for first.
-    fn wait_for_rate(&self, bytes: u64) -> bool {
+    pub(crate) fn wait_for_rate(&self, bytes: u64) -> bool {
         let until = Instant::now() + self.rate.reserve(bytes);
         self.counters.rate_time.time(|| {
             while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
@@ -90,74 +106,55 @@ impl ReadStage {
         })
     }
 
-    /// Reads a chunk in the pieces that the drive likes, and around bad places as the policy says.
-    /// Gives the parts that could not be read; they are zeros in `bytes`.
+    /// Reads a chunk in the pieces that the drive likes. `None` where it was left to the rescue.
     fn read_chunk(
         &self,
         watch: &CallWatch,
+        chunk: ByteRange,
         bytes: &mut [u8],
-        offset: u64,
         data: &mut ByteRange,
-    ) -> Result<Vec<ByteRange>, DriveError> {
-        let mut unreadable = Vec::new();
+    ) -> Result<Option<()>, CopyError> {
         let piece_bytes = self.drive.preferred_read_bytes();
-        for (number, piece) in bytes.chunks_mut(piece_bytes).enumerate() {
-            let offset = offset + (number * piece_bytes) as u64;
-            if self.is_hole(watch, ByteRange::new(offset, piece.len() as u64), data)? {
-                piece.fill(0);
-                continue;
-            }
-            match self.read_piece(watch, piece, offset) {
-                Err(error) if error.is_unreadable() && self.on_unreadable != OnUnreadable::Stop => {
-                    self.read_around(watch, piece, offset, &mut unreadable)?;
+        let mut start = 0;
+        while start < bytes.len() {
+            let end = bytes.len().min(start + piece_bytes);
+            let piece = ByteRange::new(chunk.offset + start as u64, (end - start) as u64);
+            if self.is_hole(watch, piece, data)? {
+                bytes[start..end].fill(0);
+            } else {
+                let started = Instant::now();
+                match (watch.during(piece, || self.drive.read_at(&mut bytes[start..end], piece.offset)), &self.rescue) {
+                    (Err(error), Some(rescue)) if error.is_unreadable() => {
+                        rescue.defer(chunk, bytes, piece)?;
+                        return Ok(None);
+                    }
+                    (read, _) => read?,
                 }
-                other => other?,
+                self.note_good_read(piece, started);
             }
+            start = end;
         }
-        Ok(unreadable)
+        Ok(Some(()))
     }
 
-    fn read_around(
-        &self,
-        watch: &CallWatch,
-        piece: &mut [u8],
-        offset: u64,
-        unreadable: &mut Vec<ByteRange>,
-    ) -> Result<(), DriveError> {
-        let sector = self.drive.sector_size_bytes() as usize;
-        let (step, tries) = match self.on_unreadable {
-            OnUnreadable::Rescue => (sector, RESCUE_TRIES),
-            _ => (SKIP_PIECE_BYTES.max(sector), 1),
-        };
-        let mut left: Vec<usize> = (0..piece.len()).step_by(step).collect();
-        for _ in 0..tries {
-            let mut bad = Vec::new();
-            for start in left {
-                let end = piece.len().min(start + step);
-                match self.read_piece(watch, &mut piece[start..end], offset + start as u64) {
-                    Err(error) if error.is_unreadable() => bad.push(start),
-                    other => other?,
-                }
-            }
-            // The next pass comes from the other side: some heads read a bad place only so.
-            bad.reverse();
-            left = bad;
+    /// A good read tells that the drive is there; one that took long, that it is in trouble.
+    fn note_good_read(&self, piece: ByteRange, started: Instant) {
+        let Some(rescue) = &self.rescue else { return };
+        rescue.set_last_good(piece.offset);
+        if is_slow(rescue, piece.length, started.elapsed()) {
+            rescue.begin();
         }
-        left.sort_unstable();
-        for start in left {
-            let end = piece.len().min(start + step);
-            piece[start..end].fill(0);
-            let range = ByteRange::new(offset + start as u64, (end - start) as u64);
-            match unreadable.last_mut() {
-                Some(last) if last.end() == range.offset => last.length += range.length,
-                _ => unreadable.push(range),
-            }
-        }
-        Ok(())
     }
 
-    fn read_piece(&self, watch: &CallWatch, piece: &mut [u8], offset: u64) -> Result<(), DriveError> {
-        let range = ByteRange::new(offset, piece.len() as u64);
-        watch.during(range, || self.drive.read_at(piece, offset))
+    /// The next chunk of the plan.
+    pub(crate) fn next_planned(&self) -> Result<Option<Planned>, CopyError> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    /// The chunk that a byte is in.
+    pub(crate) fn place_of(&self, offset: u64) -> Result<Place, CopyError> {
+        let index = ChunkIndex(offset / self.geometry.chunk_size_bytes());
+        let range = self.geometry.range(index).ok_or(CopyError::Internal("the plan"))?;
+        Ok(Place { index, range })
     }
 }

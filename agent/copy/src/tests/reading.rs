@@ -11,7 +11,6 @@ use protocol::stop::StopReason;
 use protocol::units::{ByteRange, ChunkGeometry};
 
 use crate::chunk::{Body, ReadChunk};
-use crate::options::OnUnreadable;
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
@@ -80,10 +79,13 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
     let table = SharedTable::new(ChunkTable::new(&std::env::temp_dir(), geometry).unwrap());
     let stage = ReadStage {
         drive: drive.clone(),
-        plan: Mutex::new(ReadPlan::new(geometry, table, false)),
+        plan: Mutex::new(ReadPlan::new(geometry, table.clone(), false)),
         pool: BufferPool::new(chunks as usize + 1, CHUNK_BYTES as usize),
         rate: RateLimit::new(None),
-        on_unreadable: OnUnreadable::Stop,
+        geometry,
+        table,
+        rescue: None,
+        readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),
     };

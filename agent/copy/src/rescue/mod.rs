@@ -1,0 +1,362 @@
+//! What is known of a drive that fails, and where the good bytes of unfinished chunks are.
+//!
+//! Three files remember it. Beside the journal: a map whose `+` means *in the scratch file*, and the scratch
+//! file itself. Where the user wants one (`--mapfile`): a map whose `+` means *in the blob*, so that
+//! ddrescue can go on from it.
+
+mod scratch;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use drive::Drive;
+use protocol::fill::Fill;
+use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, RescuePlan, RescueRules, mapfile};
+use protocol::units::{ByteRange, ChunkGeometry};
+
+use crate::error::{CopyError, state_error};
+use crate::finish::{folder_of, write_whole};
+use crate::limits::{RESCUE_READ_BYTES_MIN, RESCUE_SAVE_INTERVAL};
+use crate::options::{OnUnreadable, RescueOptions};
+use crate::table::SharedTable;
+use scratch::Scratch;
+
+/// The rescue of one import: begun at the first trouble, or where an earlier run left one.
+pub(crate) struct Rescue {
+    pub(crate) options: RescueOptions,
+    pub(crate) fill: Fill,
+    rules: RescueRules,
+    geometry: ChunkGeometry,
+    map_path: PathBuf,
+    begun: AtomicBool,
+    failed_reads: AtomicU64,
+    /// Begin of the last piece that was read well, for asking whether the drive is still there.
+    last_good: AtomicU64,
+    state: Mutex<State>,
+}
+
+/// No place was read well yet.
+const NOWHERE: u64 = u64::MAX;
+
+struct State {
+    /// What the user's map and an earlier run said; `+` only where the bytes are at hand.
+    known: ReadMap,
+    /// What is still to be rescued; everything that is not is `+`.
+    plan: RescuePlan,
+    scratch: Scratch,
+    /// `+` where the scratch file holds the bytes.
+    in_scratch: ReadMap,
+    /// The read under way.
+    under_way: Option<ByteRange>,
+    saved_at: Instant,
+    saved_phase: RescuePhase,
+}
+
+/// Names of the files beside a journal.
+fn beside(journal: &Path, extension: &str) -> PathBuf {
+    journal.with_extension(extension)
+}
+
+impl Rescue {
+    /// Takes up what an earlier run and the user's map know. `None` where the policy is to stop.
+    pub(crate) fn open(
+        policy: OnUnreadable,
+        options: RescueOptions,
+        fill: Fill,
+        geometry: ChunkGeometry,
+        drive: &dyn Drive,
+        journal: &Path,
+        is_new: bool,
+    ) -> Result<Option<Arc<Self>>, CopyError> {
+        let (map_path, mut scratch) = (beside(journal, "map"), Scratch::open(&beside(journal, "scratch"))?);
+        if is_new {
+            scratch.remove()?;
+            remove_if_there(&map_path)?;
+        }
+        if policy == OnUnreadable::Stop {
+            return Ok(None);
+        }
+        if let Some(path) = &options.mapfile {
+            require_writable(path)?;
+        }
+        let size = geometry.total_bytes();
+        let mut known = match &options.mapfile {
+            Some(path) => read_map(path, size)?.unwrap_or_else(|| ReadMap::new(size, ReadStatus::NonTried)),
+            None => ReadMap::new(size, ReadStatus::NonTried),
+        };
+        let is_failing = |map: &ReadMap| {
+            [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad].iter().any(|status| map.bytes(*status) > 0)
+        };
+        let mut begun = is_failing(&known) || options.rescued.is_some();
+        if options.rescued.is_none() {
+            // They were read by somebody, and are not at hand.
+            for range in known.ranges(ReadStatus::Finished).as_slice() {
+                known.set(*range, ReadStatus::NonTried);
+            }
+        }
+        let mut in_scratch = ReadMap::new(size, ReadStatus::NonTried);
+        if let Some(own) = read_map(&map_path, size)? {
+            begun = true;
+            for (range, status) in own.runs() {
+                match status {
+                    ReadStatus::NonTried => {}
+                    ReadStatus::Finished if scratch.exists() => in_scratch.set(range, ReadStatus::Finished),
+                    ReadStatus::Finished => {}
+                    // What the user's map knows better stays.
+                    _ if options.mapfile.is_some() => {}
+                    _ => known.set(range, status),
+                }
+            }
+        }
+        let rules = RescueRules {
+            sector_bytes: drive.sector_size_bytes(),
+            read_bytes_min: RESCUE_READ_BYTES_MIN.max(drive.sector_size_bytes()),
+            read_bytes_max: match policy {
+                OnUnreadable::Rescue => drive.preferred_read_bytes() as u64,
+                _ => RESCUE_READ_BYTES_MIN.max(drive.sector_size_bytes()),
+            },
+            chunk_bytes: geometry.chunk_size_bytes(),
+            scrapes: policy == OnUnreadable::Rescue,
+            retry_passes: options.retry_passes,
+        };
+        let plan = RescuePlan::new(ReadMap::new(size, ReadStatus::Finished), rules);
+        let saved_phase = plan.phase();
+        let state = State { known, plan, scratch, in_scratch, under_way: None, saved_at: Instant::now(), saved_phase };
+        Ok(Some(Arc::new(Rescue {
+            options,
+            fill,
+            rules,
+            geometry,
+            map_path,
+            begun: AtomicBool::new(begun),
+            failed_reads: AtomicU64::new(0),
+            last_good: AtomicU64::new(NOWHERE),
+            state: Mutex::new(state),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the drive is in trouble: it is read by one thread from now on.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The drive is in trouble.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the failed place is kept as failed, or read again in smaller pieces.
+    fn status_of_failed_piece(&self) -> ReadStatus {
+        if self.rules.scrapes { ReadStatus::NonTrimmed } else { ReadStatus::NonTried }
+    }
+
+    /// Takes a chunk that could not be read whole on the fast path. `good` bytes of it, from its beginning,
+    /// are in `bytes`; then comes `failed`.
+    pub(crate) fn defer(&self, chunk: ByteRange, bytes: &[u8], failed: ByteRange) -> Result<(), CopyError> {
+        let good = ByteRange::new(chunk.offset, failed.offset - chunk.offset);
+        self.keep(good, &bytes[..good.length as usize])?;
+        let mut state = self.state();
+        state.plan.note(chunk, ReadStatus::NonTried);
+        state.plan.note(good, ReadStatus::Finished);
+        state.plan.note(failed, self.status_of_failed_piece());
+        drop(state);
+        self.count_failed_read();
+        self.begin();
+        Ok(())
+    }
+
+    /// Makes a chunk that nobody has read in this run part of the rescue, as it is known.
+    pub(crate) fn add_chunk(&self, chunk: ByteRange) {
+        let mut state = self.state();
+        let State { known, plan, in_scratch, .. } = &mut *state;
+        for (range, status) in known.runs_in(chunk) {
+            // The user's image is read where its map says `+`; until then it is to be tried.
+            plan.note(range, if status == ReadStatus::Finished { ReadStatus::NonTried } else { status });
+        }
+        for (range, status) in in_scratch.runs_in(chunk) {
+            if status == ReadStatus::Finished {
+                plan.note(range, ReadStatus::Finished);
+            }
+        }
+    }
+
+    /// Parts of a chunk that the user's image holds.
+    pub(crate) fn in_image(&self, chunk: ByteRange) -> Vec<ByteRange> {
+        let state = self.state();
+        let found = state.known.runs_in(chunk).filter(|(_, status)| *status == ReadStatus::Finished);
+        found.map(|(range, _)| range).collect()
+    }
+
+    /// The next read, and where the rescue stands.
+    pub(crate) fn next_read(&self) -> Option<(ByteRange, RescuePhase)> {
+        let mut state = self.state();
+        let range = state.plan.next_read();
+        state.under_way = range;
+        Some((range?, state.plan.phase()))
+    }
+
+    /// Changes the plan.
+    pub(crate) fn with_plan<T>(&self, work: impl FnOnce(&mut RescuePlan) -> T) -> T {
+        let mut state = self.state();
+        state.under_way = None;
+        work(&mut state.plan)
+    }
+
+    /// The parts of a chunk by what is known of them.
+    pub(crate) fn runs_of(&self, chunk: ByteRange) -> Vec<(ByteRange, ReadStatus)> {
+        self.state().plan.map().runs_in(chunk).collect()
+    }
+
+    /// Whether all of a chunk was read.
+    pub(crate) fn is_whole(&self, chunk: ByteRange) -> bool {
+        let state = self.state();
+        let mut runs = state.plan.map().runs_in(chunk);
+        matches!((runs.next(), runs.next()), (Some((_, ReadStatus::Finished)), None))
+    }
+
+    /// Keeps good bytes of a chunk that is not finished.
+    pub(crate) fn keep(&self, range: ByteRange, bytes: &[u8]) -> Result<(), CopyError> {
+        if range.length == 0 {
+            return Ok(());
+        }
+        let mut state = self.state();
+        state.scratch.write(bytes, range.offset)?;
+        state.in_scratch.set(range, ReadStatus::Finished);
+        Ok(())
+    }
+
+    /// Reads kept bytes back.
+    pub(crate) fn kept(&self, bytes: &mut [u8], offset: u64) -> Result<(), CopyError> {
+        self.state().scratch.read(bytes, offset)
+    }
+
+    pub(crate) fn count_failed_read(&self) {
+        self.failed_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reads that the drive refused.
+    pub(crate) fn failed_reads(&self) -> u64 {
+        self.failed_reads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_good(&self, offset: u64) {
+        self.last_good.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_good(&self) -> Option<u64> {
+        Some(self.last_good.load(Ordering::Relaxed)).filter(|offset| *offset != NOWHERE)
+    }
+
+    /// Bytes that count as unreadable by now.
+    pub(crate) fn unreadable_bytes(&self) -> u64 {
+        let state = self.state();
+        let map = state.plan.map();
+        let untouched = if self.rules.scrapes { 0 } else { map.bytes(ReadStatus::NonTrimmed) };
+        map.bytes(ReadStatus::Bad) + untouched
+    }
+
+    /// A read of `range` hangs: whoever goes on tries everything else first.
+    pub(crate) fn note_hang(&self, range: ByteRange, table: &SharedTable) -> Result<(), CopyError> {
+        self.begin();
+        let mut state = self.state();
+        if state.under_way.take().is_none() {
+            // It hung on the fast path, before anything was planned.
+            for (index, chunk) in self.geometry.chunks() {
+                if table.get(index)?.landed.is_none() {
+                    state.plan.note(chunk, ReadStatus::NonTried);
+                }
+            }
+        }
+        state.plan.note(range, ReadStatus::NonTrimmed);
+        Ok(())
+    }
+
+    /// Saves the maps now and then, and when a phase ends.
+    pub(crate) fn save_sometimes(&self, table: &SharedTable) -> Result<(), CopyError> {
+        let is_due = {
+            let state = self.state();
+            state.saved_at.elapsed() >= RESCUE_SAVE_INTERVAL || state.saved_phase != state.plan.phase()
+        };
+        if is_due { self.save(table) } else { Ok(()) }
+    }
+
+    /// Makes the maps say what is known now. The bytes are durable before a map speaks of them.
+    pub(crate) fn save(&self, table: &SharedTable) -> Result<(), CopyError> {
+        let mut state = self.state();
+        let (phase, position) = (state.plan.phase(), state.plan.position());
+        if self.has_begun() {
+            state.scratch.sync()?;
+            let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
+            copy_failed(state.plan.map(), &mut own);
+            for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
+                own.set(*range, ReadStatus::Finished);
+            }
+            write_whole(&self.map_path, mapfile::write(&own, phase, position).as_bytes())?;
+        }
+        if let Some(path) = &self.options.mapfile {
+            let mut users = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
+            table.with(|table| {
+                for entry in table.entries() {
+                    let (index, range, entry) = entry?;
+                    if entry.landed.is_some() {
+                        users.set(range, ReadStatus::Finished);
+                        table.unreadable_of(index).iter().for_each(|bad| users.set(*bad, ReadStatus::Bad));
+                    }
+                }
+                Ok(())
+            })?;
+            copy_failed(state.plan.map(), &mut users);
+            let phase = if users.bytes(ReadStatus::NonTried) == 0 { phase } else { RescuePhase::Copying(1) };
+            write_whole(path, mapfile::write(&users, phase, position).as_bytes())?;
+        }
+        state.saved_at = Instant::now();
+        state.saved_phase = phase;
+        Ok(())
+    }
+
+    /// Removes what only a resume would need.
+    pub(crate) fn forget(&self) -> Result<(), CopyError> {
+        self.state().scratch.remove()?;
+        remove_if_there(&self.map_path)
+    }
+}
+
+/// A map that could not be written at the end is refused at the beginning.
+fn require_writable(path: &Path) -> Result<(), CopyError> {
+    tempfile::tempfile_in(folder_of(path)).map(drop).map_err(|error| {
+        CopyError::Usage(format!("`--mapfile {}` cannot be written: {error}; nothing was begun", path.display()))
+    })
+}
+
+/// Copies what failed, and nothing else.
+fn copy_failed(from: &ReadMap, to: &mut ReadMap) {
+    let failed = [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad];
+    for (range, status) in from.runs().filter(|(_, status)| failed.contains(status)) {
+        to.set(range, status);
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), CopyError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(state_error("remove", path, source)),
+        _ => Ok(()),
+    }
+}
+
+/// The map at `path`; `None` where there is none yet.
+fn read_map(path: &Path, size_bytes: u64) -> Result<Option<ReadMap>, CopyError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) if text.is_empty() => return Ok(None),
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(state_error("read", path, source)),
+    };
+    let unusable = |error| CopyError::Usage(format!("the mapfile `{}` cannot be used: {error}", path.display()));
+    mapfile::read(&text, size_bytes).map(Some).map_err(unusable)
+}

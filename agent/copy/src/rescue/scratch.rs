@@ -1,0 +1,62 @@
+//! Where good bytes of unfinished chunks wait: a sparse file beside the journal, each byte at its place on
+//! the drive. A failing drive is never asked twice for what it has given.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use protocol::units::ByteRange;
+
+use crate::error::{CopyError, state_error};
+
+/// The scratch file of one transfer; made when it is first needed.
+pub(super) struct Scratch {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Scratch {
+    /// The file at `path`, if an earlier run left one.
+    pub(super) fn open(path: &Path) -> Result<Self, CopyError> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(state_error("open", path, source)),
+        };
+        Ok(Scratch { path: path.to_owned(), file })
+    }
+
+    pub(super) fn exists(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], offset: u64) -> Result<(), CopyError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            empty => {
+                let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path);
+                empty.insert(made.map_err(|source| state_error("create", &self.path, source))?)
+            }
+        };
+        file.write_all_at(bytes, offset).map_err(|source| state_error("write", &self.path, source))
+    }
+
+    pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CopyError> {
+        let range = ByteRange::new(offset, bytes.len() as u64);
+        let file = self.file.as_ref().ok_or(CopyError::Internal("the scratch file"))?;
+        file.read_exact_at(bytes, range.offset).map_err(|source| state_error("read", &self.path, source))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), CopyError> {
+        let synced = self.file.as_ref().map_or(Ok(()), File::sync_data);
+        synced.map_err(|source| state_error("sync", &self.path, source))
+    }
+
+    pub(super) fn remove(&mut self) -> Result<(), CopyError> {
+        self.file = None;
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(state_error("remove", &self.path, source)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
+//! that become whole go on at once; what stays unreadable goes last, with its filling.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use drive::DriveError;
+use protocol::progress::Phase;
+use protocol::rescue::{ReadOutcome, ReadStatus, RescuePhase};
+use protocol::units::{ByteRange, ByteSize};
+
+use crate::chunk::{Body, Place, ReadChunk};
+use crate::error::CopyError;
+use crate::limits::{FAILURES_UNTIL_ASKED, LATENCY_CLIFF};
+use crate::pool::PooledBuffer;
+use crate::rescue::Rescue;
+use crate::stage::read::ReadStage;
+use crate::watch::CallWatch;
+
+/// The rescuing reader.
+pub(crate) struct RescueReader<'stage> {
+    stage: &'stage ReadStage,
+    rescue: &'stage Rescue,
+    watch: &'stage CallWatch,
+    output: &'stage Sender<ReadChunk>,
+    /// The chunk that is being put together.
+    assembly: Option<Assembly>,
+    /// Failed reads since the last good one, with what was known before: where the drive is gone, they
+    /// say nothing about its sectors.
+    failed_since_good: Vec<(ByteRange, ReadStatus)>,
+}
+
+struct Assembly {
+    place: Place,
+    buffer: PooledBuffer,
+    /// What is in the buffer and nowhere else.
+    fresh: Vec<ByteRange>,
+}
+
+/// Why the reader ends early.
+enum End {
+    /// A stop was asked for, or nobody takes chunks any more.
+    Stopped,
+    Failed(CopyError),
+}
+
+impl<E: Into<CopyError>> From<E> for End {
+    fn from(error: E) -> Self {
+        End::Failed(error.into())
+    }
+}
+
+impl<'stage> RescueReader<'stage> {
+    pub(crate) fn new(
+        stage: &'stage ReadStage,
+        rescue: &'stage Rescue,
+        watch: &'stage CallWatch,
+        output: &'stage Sender<ReadChunk>,
+    ) -> Self {
+        RescueReader { stage, rescue, watch, output, assembly: None, failed_since_good: Vec::new() }
+    }
+
+    /// Rescues what is left of the plan until nothing is left to try, a stop is asked for, or the drive is
+    /// gone.
+    pub(crate) fn run(mut self) -> Result<(), CopyError> {
+        self.stage.counters.set_phase_from(Phase::Copying, Phase::Rescuing);
+        let ended = self.rescue_all();
+        // Whatever the end: what was read is kept.
+        let kept = self.put_aside();
+        let saved = self.rescue.save(&self.stage.table);
+        match ended {
+            Err(End::Failed(error)) => Err(error),
+            _ => kept.and(saved),
+        }
+    }
+
+    fn rescue_all(&mut self) -> Result<(), End> {
+        self.take_over()?;
+        while let Some((range, phase)) = self.rescue.next_read() {
+            if self.stage.stop.is_stopping() {
+                return Err(End::Stopped);
+            }
+            self.step(range, phase)?;
+            self.rescue.save_sometimes(&self.stage.table)?;
+        }
+        self.put_aside()?;
+        self.give_up_on_the_rest()
+    }
+
+    /// Takes over every chunk that the fast path did not get to, and what the user's image has of them.
+    fn take_over(&mut self) -> Result<(), End> {
+        while let Some((place, _)) = self.stage.next_planned()? {
+            if self.stage.stop.is_stopping() {
+                return Err(End::Stopped);
+            }
+            self.rescue.add_chunk(place.range);
+            for range in self.rescue.in_image(place.range) {
+                self.read_image(range)?;
+            }
+        }
+        self.put_aside()?;
+        Ok(())
+    }
+
+    fn read_image(&mut self, range: ByteRange) -> Result<(), End> {
+        let Some(image) = self.rescue.options.rescued.clone() else { return Ok(()) };
+        let watch = self.watch;
+        let bytes = self.bytes_of(range)?;
+        watch.during(range, || image.read_at(bytes, range.offset))?;
+        self.rescue.with_plan(|plan| plan.note(range, ReadStatus::Finished));
+        self.took(range)
+    }
+
+    /// One read of the plan.
+    fn step(&mut self, range: ByteRange, phase: RescuePhase) -> Result<(), End> {
+        let started = Instant::now();
+        let (stage, watch) = (self.stage, self.watch);
+        if !stage.wait_for_rate(range.length) {
+            return Err(End::Stopped);
+        }
+        let may_be_hole = matches!(phase, RescuePhase::Copying(_));
+        let bytes = self.bytes_of(range)?;
+        let read = match may_be_hole && stage.is_hole(watch, range, &mut ByteRange::new(0, 0))? {
+            true => {
+                bytes.fill(0);
+                Ok(())
+            }
+            false => stage.counters.read_time.time(|| watch.during(range, || stage.drive.read_at(bytes, range.offset))),
+        };
+        match read {
+            Ok(()) => {
+                let outcome = if self.is_slow(range.length, started.elapsed()) { ReadOutcome::Slow } else { ReadOutcome::Read };
+                self.rescue.with_plan(|plan| plan.done(range, outcome));
+                self.rescue.set_last_good(range.offset);
+                self.failed_since_good.clear();
+                self.took(range)
+            }
+            Err(error) if error.is_unreadable() => self.failed(range),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_slow(&self, bytes: u64, took: Duration) -> bool {
+        is_slow(self.rescue, bytes, took)
+    }
+
+    fn failed(&mut self, range: ByteRange) -> Result<(), End> {
+        self.rescue.count_failed_read();
+        let before = self.rescue.with_plan(|plan| {
+            let before = plan.map().status_at(range.offset);
+            plan.done(range, ReadOutcome::Failed);
+            before
+        });
+        self.failed_since_good.push((range, before));
+        if self.failed_since_good.len() >= FAILURES_UNTIL_ASKED {
+            self.require_presence()?;
+            self.failed_since_good.clear();
+        }
+        let (unreadable, most) = (self.rescue.unreadable_bytes(), self.rescue.options.max_unreadable);
+        match most.filter(|most| unreadable > most.0) {
+            Some(limit) => {
+                let path = self.stage.drive.identity().path.clone().into();
+                Err(DriveError::TooMuchUnreadable { path, bytes: unreadable, limit: limit.0 }.into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads a place again that was good: a drive that is gone answers every read with an error.
+    fn require_presence(&mut self) -> Result<(), End> {
+        let Some(offset) = self.rescue.last_good() else { return Ok(()) };
+        let range = ByteRange::new(offset, self.stage.drive.sector_size_bytes());
+        let mut sector = drive::AlignedBuffer::new(range.length as usize);
+        let watch = self.watch;
+        if watch.during(range, || self.stage.drive.read_at(&mut sector[..range.length as usize], offset)).is_ok() {
+            return Ok(());
+        }
+        let undone = std::mem::take(&mut self.failed_since_good);
+        self.rescue.with_plan(|plan| undone.iter().for_each(|(range, before)| plan.note(*range, *before)));
+        Err(DriveError::Removed { path: self.stage.drive.identity().path.clone().into() }.into())
+    }
+
+    /// The place of `range` in the buffer of its chunk.
+    fn bytes_of(&mut self, range: ByteRange) -> Result<&mut [u8], End> {
+        let place = self.stage.place_of(range.offset)?;
+        if self.assembly.as_ref().is_none_or(|assembly| assembly.place != place) {
+            self.put_aside()?;
+            let wait = &self.stage.counters.wait_time;
+            let taken = wait.time(|| self.stage.pool.take_blocking(&self.stage.stop));
+            let buffer = taken.ok_or(End::Stopped)?;
+            self.assembly = Some(Assembly { place, buffer, fresh: Vec::new() });
+        }
+        let assembly = self.assembly.as_mut().ok_or(CopyError::Internal("the rescue"))?;
+        let start = (range.offset - place.range.offset) as usize;
+        Ok(&mut assembly.buffer[start..start + range.length as usize])
+    }
+
+    /// Notes that `range` is in the buffer; a chunk that is whole goes on.
+    fn took(&mut self, range: ByteRange) -> Result<(), End> {
+        let Some(assembly) = &mut self.assembly else { return Ok(()) };
+        match assembly.fresh.last_mut() {
+            Some(last) if last.end() == range.offset => last.length += range.length,
+            _ => assembly.fresh.push(range),
+        }
+        let chunk = assembly.place.range;
+        if self.rescue.is_whole(chunk)
+            && let Some(assembly) = self.assembly.take()
+        {
+            self.send(assembly, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is in the buffer, and lets go of it.
+    fn put_aside(&mut self) -> Result<(), CopyError> {
+        let Some(Assembly { place, buffer, fresh }) = self.assembly.take() else { return Ok(()) };
+        for range in fresh {
+            let start = (range.offset - place.range.offset) as usize;
+            self.rescue.keep(range, &buffer[start..start + range.length as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Completes a chunk from the scratch file, fills what is missing, and sends it on.
+    fn send(&mut self, assembly: Assembly, unreadable: Vec<ByteRange>) -> Result<(), End> {
+        let Assembly { place, mut buffer, fresh } = assembly;
+        let chunk = place.range;
+        let slice = |range: ByteRange| (range.offset - chunk.offset) as usize..(range.end() - chunk.offset) as usize;
+        let mut fresh = fresh;
+        fresh.sort_unstable();
+        let mut missing = Vec::new();
+        let mut next = chunk.offset;
+        for range in fresh.iter().chain([&ByteRange::new(chunk.end(), 0)]) {
+            if range.offset > next {
+                missing.push(ByteRange::new(next, range.offset - next));
+            }
+            next = next.max(range.end());
+        }
+        for (range, status) in missing.into_iter().flat_map(|range| self.parts_of(range)) {
+            match status {
+                ReadStatus::Finished => self.rescue.kept(&mut buffer[slice(range)], range.offset)?,
+                _ => self.rescue.fill.fill(&mut buffer[slice(range)], range.offset),
+            }
+        }
+        let recorded = self.stage.table.get(place.index)?.landed.map(|(content, ..)| content);
+        let body = Body::Bytes(buffer.freeze(chunk.length as usize));
+        self.output.send(ReadChunk { place, body, recorded, unreadable }).map_err(|_| End::Stopped)
+    }
+
+    fn parts_of(&self, range: ByteRange) -> Vec<(ByteRange, ReadStatus)> {
+        self.rescue.runs_of(range)
+    }
+
+    /// Nothing more can be read: chunks with unreadable parts go on with their filling.
+    fn give_up_on_the_rest(&mut self) -> Result<(), End> {
+        let mut next = Some(0);
+        while let Some(offset) = next {
+            let Some(bad) = self.rescue.with_plan(|plan| {
+                let map = plan.map();
+                let rest = ByteRange::new(offset, map.size_bytes().saturating_sub(offset));
+                map.runs_in(rest).find(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range)
+            }) else {
+                return Ok(());
+            };
+            let place = self.stage.place_of(bad.offset)?;
+            let buffer = self.stage.pool.take_blocking(&self.stage.stop).ok_or(End::Stopped)?;
+            let runs = self.rescue.runs_of(place.range).into_iter();
+            let unreadable = runs.filter(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range);
+            let unreadable = merge(unreadable);
+            self.send(Assembly { place, buffer, fresh: Vec::new() }, unreadable)?;
+            next = Some(place.range.end());
+        }
+        Ok(())
+    }
+}
+
+/// Whether a good read took so long that its neighbourhood is suspicious.
+pub(crate) fn is_slow(rescue: &Rescue, bytes: u64, took: Duration) -> bool {
+    match rescue.options.min_read_rate {
+        Some(rate) => (bytes as f64) < rate.bytes_per_second as f64 * took.as_secs_f64(),
+        None => took >= LATENCY_CLIFF,
+    }
+}
+
+/// Neighbours become one.
+fn merge(ranges: impl Iterator<Item = ByteRange>) -> Vec<ByteRange> {
+    let mut merged: Vec<ByteRange> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if last.end() == range.offset => last.length += range.length,
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+impl ReadStage {
+    /// The last reader to leave the fast path goes on alone where the drive is in trouble.
+    pub(crate) fn rescue_if_last(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
+        let is_last = self.readers_left.fetch_sub(1, Ordering::SeqCst) == 1;
+        match &self.rescue {
+            Some(rescue) if is_last && rescue.has_begun() && !self.stop.is_stopping() => {
+                tracing::debug!(after = %ByteSize(rescue.last_good().unwrap_or(0)), "the drive is in trouble: rescuing");
+                RescueReader::new(self, rescue, watch, output).run()
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Getting everything off a drive that fails, and working hand in hand with GNU ddrescue.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::agent::{check_receipt, number, ranges};
+use crate::support::fuse_drive::FuseDrive;
+use crate::support::images::{KIB, MIB, random_bytes};
+use crate::support::{Agent, Workbench, parts};
+
+/// A profile with these faults over content that `plain` has without them.
+fn profiles(bench: &Workbench, size: &str, faults: &[String]) {
+    let base = format!("size = \"{size}\"\nserial = \"BAD-1\"\nseed = 3\nzero_share = 0.2\nrun_size = \"256KiB\"\n");
+    bench.image("plain.toml", base.as_bytes());
+    bench.image("bad.toml", (base + &faults.concat()).as_bytes());
+}
+
+fn fault(kind: &str, offset: u64, length: u64, more: &str) -> String {
+    format!("[[fault]]\nkind = \"{kind}\"\noffset = {offset}\nlength = {length}\n{more}\n")
+}
+
+fn unreadable(offset: u64, length: u64) -> String {
+    fault("unreadable", offset, length, "")
+}
+
+/// The content that the drive would have were it well.
+fn plain(bench: &Workbench) -> Vec<u8> {
+    Agent::new(bench.path(), &[&"import", &"plain.toml", &"plain.img"]).run().expect(0);
+    std::fs::read(bench.file("plain.img")).unwrap()
+}
+
+fn import(bench: &Workbench, more: &[&str]) -> Agent {
+    Agent::new(bench.path(), &[&"import", &"bad.toml", &"blob"]).with(&["--chunk-size", "1MiB"]).with(more)
+}
+
+fn listed(result: &Value) -> Vec<(u64, u64)> {
+    let ranges = result["unreadable"].as_array().unwrap().iter();
+    ranges.map(|range| (range["offset"].as_u64().unwrap(), range["length"].as_u64().unwrap())).collect()
+}
+
+fn run(bench: &Workbench, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(bench.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {text}");
+    text
+}
+
+#[test]
+fn every_readable_sector_is_recovered_with_no_more_failed_reads_than_ddrescue() {
+    if parts::ddrescue().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let bad: Vec<(u64, u64)> = vec![
+        (0, 512),
+        (MIB as u64, 512),
+        (3_000_320, 4096),
+        (9 * MIB as u64 + 512, 700 * 512),
+        (20_000_256, 1 << 20),
+        (33_553_408, 512),
+    ];
+    profiles(&bench, "32MiB", &bad.iter().map(|(offset, length)| unreadable(*offset, *length)).collect::<Vec<_>>());
+    let mut bytes = plain(&bench);
+    let options = ["--on-unreadable", "rescue", "--retry-passes", "0", "--mapfile", "ours.map"];
+    let result = import(&bench, &options).run().expect(4);
+    assert_eq!(listed(&result), bad);
+    bad.iter().for_each(|(offset, length)| bytes[*offset as usize..(offset + length) as usize].fill(0));
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes, "a readable sector was lost");
+
+    let status = run(&bench, "ddrescuelog", &["-t", "ours.map"]);
+    assert!(status.contains("in      6 area(s)") && status.contains("current status: finished"), "{status}");
+    // The same drive as ddrescue meets it: an image and a map of what is bad.
+    run(&bench, "ddrescue", &["-q", "-H", "ours.map", "--log-reads=reads.log", "plain.img", "theirs.img", "theirs.map"]);
+    let log = std::fs::read_to_string(bench.file("reads.log")).unwrap();
+    let error_bytes = log.lines().filter(|line| line.starts_with("0x")).filter_map(|line| line.split_whitespace().nth(3));
+    let theirs = error_bytes.filter(|bytes| *bytes != "0").count() as u64;
+    assert!(
+        theirs > 0 && number(&result, "failed_reads") <= theirs,
+        "{} failed reads; ddrescue needs {theirs}",
+        result["failed_reads"]
+    );
+    run(&bench, "ddrescuelog", &["-p", "theirs.map", "ours.map"]);
+}
+
+#[test]
+fn a_manifest_of_a_bad_drive_verifies_against_that_drive() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[unreadable(2 * MIB as u64, 1024)]);
+    let mut bytes = plain(&bench);
+    let result = import(&bench, &["--fill", "marker"]).run().expect(4);
+    assert_eq!(listed(&result), [(2 * MIB as u64, 1024)]);
+    let filling: Vec<u8> = b"UNREADABLE-BYTES".iter().copied().cycle().take(1024).collect();
+    bytes[2 * MIB..2 * MIB + 1024].copy_from_slice(&filling);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes, "the filling is what was asked for");
+    Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &"bad.toml", &"--blob", &"blob"]).run().expect(0);
+    // Another place that cannot be read is a difference.
+    profiles(&bench, "8MiB", &[unreadable(2 * MIB as u64, 1024), unreadable(5 * MIB as u64, 512)]);
+    let verified = Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &"bad.toml"]).run().expect(5);
+    assert_eq!(verified["differences"][0]["reason"], "unreadable");
+}
+
+#[test]
+fn sectors_that_heal_are_got_by_retrying() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[fault("healing", 3 * MIB as u64, 512, "after_reads = 4")]);
+    let bytes = plain(&bench);
+    import(&bench, &["--retry-passes", "0"]).run().expect(4);
+    std::fs::remove_file(bench.file("blob")).unwrap();
+    import(&bench, &["--retry-passes", "3"]).run().expect(0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+}
+
+#[test]
+fn skipping_tries_nothing_twice() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[unreadable(3 * MIB as u64 + 66 * KIB as u64, 512)]);
+    let result = import(&bench, &["--on-unreadable", "skip", "--mapfile", "map"]).run().expect(4);
+    assert_eq!(listed(&result), [(3 * MIB as u64 + 64 * KIB as u64, 64 * KIB as u64)]);
+    assert_eq!(number(&result, "failed_reads"), 2, "once on the way, and once in its own 64 KiB");
+    // What was skipped is got later, by whoever takes up the map.
+    assert!(std::fs::read_to_string(bench.file("map")).unwrap().contains("0x00310000  0x00010000  *"));
+    let result = import(&bench, &["--on-unreadable", "rescue", "--mapfile", "map", "--overwrite"]).run().expect(4);
+    assert_eq!(listed(&result), [(3 * MIB as u64 + 66 * KIB as u64, 512)]);
+}
+
+#[test]
+fn a_limit_of_unreadable_bytes_is_kept_and_can_be_raised() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[unreadable(MIB as u64, 8192)]);
+    let run = |limit: &str| import(&bench, &["--max-unreadable", limit, "--mapfile", "map"]).run();
+    let ended = run("4KiB");
+    ended.expect_error(6, &["more than 4 KiB that cannot be read", "raise `--max-unreadable`"]);
+    let result = ended.expect(6);
+    check_receipt(&result);
+    assert_eq!(ranges(&result, "never_sent"), [(MIB as u64, MIB as u64)], "everything else landed before it was scraped");
+    let resumed = run("8KiB").expect(4);
+    assert_eq!(number(&resumed, "bytes_reused") + 1024 * 1024, number(&resumed, "bytes_total"), "{resumed}");
+}
+
+#[test]
+fn what_was_rescued_is_not_read_again_after_a_kill() {
+    let bench = Workbench::new();
+    // Slow enough at the end to be killed there.
+    profiles(&bench, "8MiB", &[unreadable(MIB as u64, 512), fault("slow", 7 * MIB as u64, 512, "delay = \"20s\"")]);
+    let mut running = import(&bench, &["--on-unreadable", "rescue"]).start();
+    let journals = bench.file("state/drive-agent/journals");
+    let map = || {
+        let files = std::fs::read_dir(&journals).ok()?;
+        files.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "map"))
+    };
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!running.has_ended());
+    running.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal(Signal::TERM);
+    check_receipt(&running.wait().expect(130));
+    assert!(map().is_some(), "the map is kept");
+    profiles(&bench, "8MiB", &[unreadable(MIB as u64, 512)]);
+    let mut bytes = plain(&bench);
+    let resumed = import(&bench, &["--on-unreadable", "rescue"]).run().expect(4);
+    assert!(number(&resumed, "bytes_reused") > 0);
+    bytes[MIB..MIB + 512].fill(0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+    assert!(map().is_none(), "nothing is left when all is done");
+}
+
+#[test]
+fn a_stuck_place_is_left_for_last_in_the_next_run() {
+    let bench = Workbench::new();
+    profiles(&bench, "16MiB", &[fault("stuck", 3 * MIB as u64, 512, "")]);
+    let run = || import(&bench, &["--on-unreadable", "rescue", "--read-timeout", "1s"]).run();
+    let first = run();
+    first.expect_error(6, &["did not answer within"]);
+    check_receipt(&first.expect(6));
+    let second = run().expect(6);
+    check_receipt(&second);
+    assert_eq!(ranges(&second, "never_sent"), [(3 * MIB as u64, MIB as u64)], "all but the stuck chunk landed");
+}
+
+#[test]
+fn a_slow_place_begins_a_rescue_and_loses_nothing() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[fault("slow", 2 * MIB as u64, 4096, "delay = \"400ms\"")]);
+    let bytes = plain(&bench);
+    let started = Instant::now();
+    let result = import(&bench, &["--min-read-rate", "3MiB/s", "--mapfile", "map"]).run().expect(0);
+    assert!(started.elapsed() >= Duration::from_millis(400));
+    assert!(result.get("failed_reads").is_none(), "{result}");
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+    assert!(std::fs::read_to_string(bench.file("map")).unwrap().contains("0x00000000  0x00800000  +"));
+}
+
+#[test]
+fn a_pulled_drive_is_not_taken_for_a_bad_one() {
+    let bench = Workbench::new();
+    profiles(
+        &bench,
+        "16MiB",
+        &["[[fault]]\nkind = \"removed\"\nafter_bytes = \"6MiB\"\n".to_owned(), unreadable(2 * MIB as u64, 512)],
+    );
+    let mut bytes = plain(&bench);
+    let mut landed = 0;
+    let mut codes = Vec::new();
+    for _ in 0..8 {
+        let ended = import(&bench, &["--on-unreadable", "rescue"]).run();
+        codes.push(ended.code);
+        if ended.code != Some(6) {
+            break;
+        }
+        ended.expect_error(6, &["is gone: dock it again"]);
+        let result = ended.expect(6);
+        check_receipt(&result);
+        assert!(listed(&result).is_empty(), "{result}");
+        let now = number(&result["receipt"]["landed_before_request"], "bytes");
+        assert!(now >= landed, "{now} after {landed}");
+        landed = now;
+    }
+    assert_eq!(codes.last(), Some(&Some(4)), "{codes:?}");
+    assert!(codes.len() > 2, "{codes:?}");
+    bytes[2 * MIB..2 * MIB + 512].fill(0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+}
+
+#[test]
+fn a_dead_drive_that_answers_with_errors_is_known_as_gone() {
+    if parts::fuse().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let bytes = random_bytes(8 * MIB, 1);
+    let drive = FuseDrive::mount(&bench.file("mount"), bytes.clone());
+    let run = || {
+        let run = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]);
+        run.with(&["--chunk-size", "256KiB", "--on-unreadable", "rescue", "--mapfile", "map"])
+    };
+    let running = run().with(&["--rate", "8MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(500));
+    drive.behaviour.lock().unwrap().is_dead = true;
+    let ended = running.wait();
+    ended.expect_error(6, &["is gone: dock it again"]);
+    check_receipt(&ended.expect(6));
+    let map = std::fs::read_to_string(bench.file("map")).unwrap();
+    assert!(!map.contains("  -\n"), "nothing is bad that was never asked: {map}");
+    drive.behaviour.lock().unwrap().is_dead = false;
+    assert!(number(&run().run().expect(0), "bytes_reused") > 0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+}
+
+/// All good ranges of `image` are those of `bytes`.
+fn agrees(image: &Path, bytes: &[u8], bad: &[(u64, u64)]) {
+    let mut expected = bytes.to_vec();
+    let mut found = std::fs::read(image).unwrap();
+    found.resize(bytes.len(), 0);
+    for (start, end) in bad {
+        expected[*start as usize..*end as usize].fill(0);
+        found[*start as usize..*end as usize].fill(0);
+    }
+    assert!(found == expected, "{} differs", image.display());
+}
+
+#[test]
+fn ddrescue_finishes_what_we_began_and_we_finish_what_it_began() {
+    if parts::fuse().is_none() || parts::ddrescue().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let bytes = random_bytes(12 * MIB, 1);
+    let bad = vec![(2_000_384, 2_000_896), (7 * MIB as u64, 7 * MIB as u64 + 65_536), (9_000_448, 9_004_544)];
+    let drive = FuseDrive::mount(&bench.file("mount"), bytes.clone());
+    drive.behaviour.lock().unwrap().bad = bad.clone();
+    let source = drive.path();
+    let run_import = |more: &[&str]| {
+        Agent::new(bench.path(), &[&"import", &source, &"blob"])
+            .with(&["--chunk-size", "1MiB", "--mapfile", "map"])
+            .with(more)
+            .run()
+    };
+    let expected: Vec<(u64, u64)> = bad.iter().map(|(start, end)| (*start, end - start)).collect();
+    let ddrescue = |more: &[&str], output: &str, map: &str| {
+        let mut arguments = vec!["-q", "-b", "512"];
+        arguments.extend(more);
+        arguments.extend([source.to_str().unwrap(), output, map]);
+        run(&bench, "ddrescue", &arguments);
+    };
+    // We begin, ddrescue goes on in our unfinished blob, and we finish with what it found.
+    run_import(&["--max-unreadable", "4KiB"]).expect(6);
+    ddrescue(&[], "blob.partial", "map");
+    agrees(&bench.file("blob.partial"), &bytes, &bad);
+    let finished = run_import(&["--rescued", "blob.partial"]).expect(4);
+    assert_eq!(listed(&finished), expected);
+    agrees(&bench.file("blob"), &bytes, &bad);
+    // ddrescue begins, and leaves its failed places untrimmed; we finish, and ask nothing twice.
+    std::fs::remove_file(bench.file("blob")).unwrap();
+    std::fs::remove_file(bench.file("map")).unwrap();
+    ddrescue(&["-n", "-N"], "theirs.img", "map");
+    assert!(std::fs::read_to_string(bench.file("map")).unwrap().contains('*'));
+    let finished = run_import(&["--rescued", "theirs.img", "--retry-passes", "0"]).expect(4);
+    assert_eq!(listed(&finished), expected);
+    assert_eq!(number(&finished, "failed_reads"), 1 + 128 + 8, "every bad sector once");
+    agrees(&bench.file("blob"), &bytes, &bad);
+    run(&bench, "ddrescuelog", &["-t", "map"]);
+}
+
+#[test]
+fn words_that_do_not_fit_together_are_usage_errors() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[]);
+    import(&bench, &["--on-unreadable", "stop", "--fill", "marker"]).run().expect_error(2, &["`--fill`", "drop one"]);
+    import(&bench, &["--on-unreadable", "skip", "--retry-passes", "2"]).run().expect_error(2, &["tries nothing twice"]);
+    import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is no filling"]);
+    import(&bench, &["--rescued", "x.img"]).run().expect_error(2, &["--mapfile"]);
+    import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than nothing"]);
+    import(&bench, &["--mapfile", "no/such/folder/map"]).run().expect_error(2, &["cannot be written", "nothing was begun"]);
+    bench.image("map", b"# Mapfile\n0x0 ? 1\n0x0 0x200 +\n0x400 0x200 -\n");
+    import(&bench, &["--mapfile", "map"]).run().expect_error(2, &["`map` cannot be used: line 4", "without gap or overlap"]);
+    assert!(std::fs::read_to_string(bench.file("map")).unwrap().starts_with("# Mapfile\n0x0 ? 1\n"), "it was left alone");
+    bench.image("plain.img", &[1; 512]);
+    Agent::new(bench.path(), &[&"import", &"plain.img", &"blob", &"--time-scale", &"5"])
+        .run()
+        .expect_error(2, &["simulated drives"]);
+}
