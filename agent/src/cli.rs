@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Hold a manifest against a drive, a blob, or both
     Verify(VerifyArguments),
+    /// What is attached, who it is, and whether it may be touched
+    Drives(DrivesArguments),
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +140,58 @@ pub(crate) struct VerifyArguments {
     pub(crate) blob: Option<String>,
     #[command(flatten)]
     pub(crate) effort: EffortArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct DrivesArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<DrivesCommand>,
+    /// Go on telling what is docked and what is taken away, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DrivesCommand {
+    /// Show an image as a block device, with its partitions
+    Attach(AttachArguments),
+    /// Take an image away from its block device
+    Detach {
+        /// The loop device
+        device: PathBuf,
+    },
+    /// Say what a profile of a simulated drive describes
+    Describe {
+        /// The profile (*.toml)
+        profile: PathBuf,
+        /// Measure its timing model, beside the published figures
+        #[arg(long)]
+        measure: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AttachArguments {
+    /// The image
+    pub(crate) image: PathBuf,
+    /// Logical sector size: 512 or 4096
+    #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = parse_sector_size)]
+    pub(crate) sector_size: u32,
+    /// Forbid writing to the image
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Stay until Ctrl-C, and detach at the end, whatever the end is
+    #[arg(long)]
+    pub(crate) hold: bool,
+}
+
+fn parse_sector_size(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err(format!("`{text}` is no sector size: it is 512 or 4096")),
+    }
 }
 
 /// Options of a transfer.

@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
             Command::Import(import) => commands::import::run(import, &printer).await,
             Command::Export(export) => commands::export::run(export, &printer).await,
             Command::Verify(verify) => commands::verify::run(verify, &printer).await,
+            Command::Drives(drives) => commands::drives::run(drives, &printer).await,
         }
     });
     // Threads that hang in a drive must not keep the process.

@@ -158,6 +158,23 @@ impl Printer {
         }
     }
 
+    /// Writes a document: as JSON, or as the text that `text` makes of it.
+    pub(crate) fn document(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        match self.output {
+            Output::Json => self.json(value),
+            Output::Text => write_output(&text()),
+        }
+    }
+
+    /// Writes one of many documents, as a line.
+    pub(crate) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        match (self.output, serde_json::to_string(value)) {
+            (Output::Json, Ok(json)) => write_output(&(json + "\n")),
+            (Output::Json, Err(error)) => self.error(&format!("the result cannot be written: {error}")),
+            (Output::Text, _) => write_output(&text()),
+        }
+    }
+
     fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
             Ok(text) => write_output(&(text + "\n")),
@@ -175,7 +192,23 @@ fn write_output(text: &str) {
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
-fn line(name: &str, value: impl std::fmt::Display) -> String {
+/// Rows in columns as wide as their widest cell; the last column is as long as it is.
+pub(crate) fn table(rows: Vec<Vec<String>>) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match column + 1 == row.len() {
+            true => cell.clone(),
+            false => format!("{cell:<width$}", width = widths[column]),
+        });
+        text += &(cells.collect::<Vec<_>>().join("  ") + "\n");
+    }
+    text
+}
+
+pub(crate) fn line(name: &str, value: impl std::fmt::Display) -> String {
     format!("  {name:<12} {value}\n")
 }
 

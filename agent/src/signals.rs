@@ -13,6 +13,20 @@ use crate::printer::Printer;
 /// Signals this close to each other are one: `timeout` sends its signal to the process and to its group.
 const ONE_GESTURE: Duration = Duration::from_millis(150);
 
+/// Returns at the first SIGINT, SIGTERM or SIGHUP; never where they cannot be received, so that they end the
+/// process as they always do.
+pub(crate) async fn first() {
+    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = listeners else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
 pub(crate) fn listen(stop: Stop, printer: Printer) {
     let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()));

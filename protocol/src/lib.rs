@@ -15,6 +15,7 @@
 //! | [`rescue`] | getting everything off a drive that fails: the map, ddrescue's mapfile, the order of reads |
 //! | [`result`] | the document that `import`, `export` and `verify` print |
 //! | [`progress`] | what the copy engine tells while it works |
+//! | [`drives`] | what is attached, who it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
@@ -24,6 +25,7 @@
 //! a transfer leaves that did not complete.
 
 pub mod digest;
+pub mod drives;
 pub mod fill;
 pub mod identity;
 pub mod limits;

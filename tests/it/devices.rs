@@ -1,37 +1,12 @@
 //! Block devices: loop devices stand for them.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::agent::{check_receipt, number};
+use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{KIB, MIB, patterned, random_bytes};
+use crate::support::loop_device::LoopDevice;
 use crate::support::{Agent, Workbench, parts};
-
-/// A loop device over an image; detached when dropped.
-struct LoopDevice {
-    path: PathBuf,
-}
-
-impl LoopDevice {
-    fn attach(image: &Path, sector_size: usize) -> Self {
-        let output = Command::new("losetup")
-            .args(["--find", "--show", "--sector-size", &sector_size.to_string()])
-            .arg(image)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        LoopDevice { path: String::from_utf8(output.stdout).unwrap().trim().into() }
-    }
-
-    fn word(&self) -> &str {
-        self.path.file_name().unwrap().to_str().unwrap()
-    }
-}
-
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.path).status();
-    }
-}
 
 #[test]
 fn devices_of_both_sector_sizes_are_copied_both_ways() {
@@ -152,4 +127,118 @@ fn a_loop_device_and_its_image_are_the_same_storage() {
     let image = bench.image("drive.img", &random_bytes(MIB, 1));
     let device = LoopDevice::attach(&image, 512);
     Agent::new(bench.path(), &[&"import", &device.path, &image, &"--overwrite"]).run().expect_error(3, &["are the same storage"]);
+}
+
+/// Where `needle` is found in `bytes`.
+fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes.windows(needle.len()).position(|window| window == needle)
+}
+
+#[test]
+fn a_used_target_keeps_no_byte_of_its_last_owner() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    for sector_size in [512, 4096] {
+        let bench = Workbench::new();
+        // Mostly zeros, with zero runs inside chunks too, and much room behind it.
+        let blob = patterned("zzrzzzaz", 64 * KIB);
+        bench.image("blob", &blob);
+        let secret = b"LAST OWNER";
+        let old: Vec<u8> = secret.iter().copied().cycle().take(4 * MIB).collect();
+        let target = LoopDevice::attach(&bench.image("target.img", &old), sector_size);
+        Agent::new(bench.path(), &[&"export", &"blob", &target.path])
+            .with(&["--confirm", target.word(), "--chunk-size", "64KiB"])
+            .run()
+            .expect(0);
+        drop(target);
+        let written = std::fs::read(bench.file("target.img")).unwrap();
+        assert_eq!(written[..blob.len()], blob);
+        assert_eq!(position(&written, secret), None, "a byte of the last owner is left");
+    }
+}
+
+#[test]
+fn a_drive_pulled_in_the_middle_goes_on_at_another_port() {
+    if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let bytes = random_bytes(4 * MIB, 1);
+    let drive = FuseDrive::mount(&bench.file("mount"), bytes.clone());
+    let import = |device: &LoopDevice| {
+        Agent::new(bench.path(), &[&"import", &device.path, &"blob"]).with(&["--chunk-size", "64KiB", "--memory", "256KiB"])
+    };
+    let first = LoopDevice::attach(&drive.path(), 512);
+    let running = import(&first).with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    drive.behaviour.lock().unwrap().is_dead = true;
+    let result = running.wait().expect(6);
+    check_receipt(&result);
+    let landed = number(&result["receipt"]["landed_before_request"], "bytes");
+    assert!(landed > 0);
+    drive.behaviour.lock().unwrap().is_dead = false;
+    let second = LoopDevice::attach(&drive.path(), 512);
+    assert_ne!(first.path, second.path);
+    drop(first);
+    let resumed = import(&second).run().expect(0);
+    assert!(number(&resumed, "bytes_reused") >= landed);
+    assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
+}
+
+#[test]
+fn a_target_that_dies_is_only_told_by_its_sync_and_nothing_lost_is_recorded() {
+    if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let bytes = random_bytes(4 * MIB, 1);
+    bench.image("blob", &bytes);
+    let drive = FuseDrive::mount(&bench.file("mount"), vec![0xa5; 4 * MIB]);
+    let device = LoopDevice::attach(&drive.path(), 512);
+    let export = || {
+        Agent::new(bench.path(), &[&"export", &"blob", &device.path]).with(&[
+            "--confirm",
+            device.word(),
+            "--chunk-size",
+            "64KiB",
+            "--memory",
+            "256KiB",
+        ])
+    };
+    let running = export().with(&["--rate", "4MiB/s"]).start();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    drive.behaviour.lock().unwrap().is_dead = true;
+    let result = running.wait().expect(6);
+    check_receipt(&result);
+    let content = drive.content();
+    for range in result["receipt"]["landed_before_request"]["ranges"].as_array().unwrap() {
+        let (offset, length) = (number(range, "offset") as usize, number(range, "length") as usize);
+        assert_eq!(content[offset..offset + length], bytes[offset..offset + length], "what is said to have landed is there");
+    }
+    drive.behaviour.lock().unwrap().is_dead = false;
+    let resumed = export().with(&["--verify", "read-back"]).run().expect(0);
+    assert!(number(&resumed, "bytes_reused") > 0);
+    assert_eq!(drive.content(), bytes);
+}
+
+#[test]
+fn bad_sectors_of_a_device_are_rescued_around() {
+    if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
+        return;
+    }
+    for sector_size in [512, 4096] {
+        let bench = Workbench::new();
+        let mut bytes = random_bytes(4 * MIB, 1);
+        let drive = FuseDrive::mount(&bench.file("mount"), bytes.clone());
+        let device = LoopDevice::attach(&drive.path(), sector_size);
+        let bad = (MIB as u64 + 8192, MIB as u64 + 8192 + sector_size as u64);
+        drive.behaviour.lock().unwrap().bad = vec![bad];
+        let options = ["--chunk-size", "256KiB", "--on-unreadable", "rescue"];
+        let result = Agent::new(bench.path(), &[&"import", &device.path, &"blob"]).with(&options).run().expect(4);
+        let unreadable = &result["unreadable"][0];
+        assert_eq!((number(unreadable, "offset"), number(unreadable, "length")), (bad.0, sector_size as u64), "{sector_size}");
+        bytes[bad.0 as usize..bad.1 as usize].fill(0);
+        assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
+    }
 }

@@ -9,6 +9,7 @@ mod bad_input;
 mod cancel;
 mod devices;
 mod directory;
+mod drives;
 mod faults;
 mod limits;
 mod readme;

@@ -1,19 +1,22 @@
 //! A block device of the kernel: a disk, a partition, a loop device.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use protocol::drives::Verdict;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::contract::Drive;
+use crate::discovery::sysfs::SysfsDevice;
+use crate::discovery::{self, Roots};
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl;
-use crate::sysfs::SysfsDevice;
+use crate::zeroing::{ZeroingDevice, ZeroingLadder};
 
 /// How a device is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +33,13 @@ pub struct BlockDevice {
     path: PathBuf,
     file: File,
     identity: DriveIdentity,
+    zeroing: ZeroingLadder,
 }
 
 impl BlockDevice {
     /// Opens the device at `path`.
     pub fn open(path: &Path, access: Access) -> Result<Self, DriveError> {
-        let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
-        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-        let sysfs = SysfsDevice::find(number);
+        let sysfs = SysfsDevice::of_node(&Roots::default(), path);
         let file = open_exclusively(path, access, sysfs.as_ref())?;
         let failed = |errno: Errno| DriveError::from_io("examine", path, ByteRange::new(0, 0), errno);
         let size = ioctl::device_size_bytes(&file).map_err(failed)?;
@@ -57,25 +59,30 @@ impl BlockDevice {
             content_sample: None,
             modified_unix_nanoseconds: None,
         };
-        Ok(BlockDevice { path: path.to_owned(), file, identity })
+        Ok(BlockDevice { path: path.to_owned(), file, identity, zeroing: ZeroingLadder::default() })
     }
 
     /// What an operator types to confirm writing to the device at `path`: its serial number, or the
     /// kernel's name where it has none.
-    pub fn confirmation_word(path: &Path) -> Result<String, DriveError> {
-        let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
-        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-        let sysfs = SysfsDevice::find(number);
-        Ok(sysfs
+    pub fn confirmation_word(path: &Path) -> String {
+        let sysfs = SysfsDevice::of_node(&Roots::default(), path);
+        sysfs
             .map(|device| device.serial().unwrap_or_else(|| device.kernel_name()))
-            .unwrap_or_else(|| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()))
+            .unwrap_or_else(|| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
     }
 
     /// The file behind the loop device at `path`, if it is one.
     pub fn loop_backing_file(path: &Path) -> Option<PathBuf> {
-        let metadata = std::fs::metadata(path).ok()?;
-        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
-        SysfsDevice::find(number)?.loop_backing_file()
+        SysfsDevice::of_node(&Roots::default(), path)?.loop_backing_file()
+    }
+
+    /// Whether the kernel did it, or has no way to.
+    fn did(&self, operation: &'static str, range: ByteRange, answer: rustix::io::Result<()>) -> Result<bool, DriveError> {
+        match answer {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => Ok(false),
+            Err(errno) => Err(self.error(operation, range, &errno.into())),
+        }
     }
 
     /// A device that vanished answers reads with EIO too; its size tells the two apart.
@@ -94,19 +101,64 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     if access == Access::ReadWrite && sysfs.is_some_and(SysfsDevice::is_read_only) {
         return Err(read_only());
     }
+    if access == Access::ReadWrite {
+        require_unused(path)?;
+    }
     let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::ReadWrite).custom_flags(flags.bits() as i32);
     options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => {
-            let holder = sysfs.and_then(SysfsDevice::holder).unwrap_or_else(|| "another program holds it".to_owned());
-            DriveError::Refused(format!("the drive `{}` is in use: {holder}; release it and repeat the command", path.display()))
+            let users = discovery::attached_at(path).map(|drive| drive.in_use_by).unwrap_or_default();
+            in_use(path, &users)
         }
         Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => read_only(),
         Some(Errno::NOMEDIUM) => DriveError::NoMedium { path: path.to_owned() },
         Some(Errno::NXIO | Errno::NODEV) => DriveError::Removed { path: path.to_owned() },
         _ => open_error(path, error),
     })
+}
+
+/// What the kernel's exclusive open cannot know: whether the machine runs from it, or uses it in a way that
+/// holds nothing.
+fn require_unused(path: &Path) -> Result<(), DriveError> {
+    let Some(drive) = discovery::attached_at(path) else { return Ok(()) };
+    match drive.verdict {
+        Verdict::Free => Ok(()),
+        Verdict::InUse => Err(in_use(path, &drive.in_use_by)),
+        Verdict::System => Err(DriveError::Refused(format!(
+            "`{}` is the system disk ({}): it is never written to",
+            path.display(),
+            drive.in_use_by.join("; ")
+        ))),
+    }
+}
+
+fn in_use(path: &Path, users: &[String]) -> DriveError {
+    let users = if users.is_empty() { "another program holds it".to_owned() } else { users.join("; ") };
+    DriveError::Refused(format!("the drive `{}` is in use: {users}; release it and repeat the command", path.display()))
+}
+
+impl ZeroingDevice for BlockDevice {
+    fn discard(&self, range: ByteRange) -> Result<bool, DriveError> {
+        self.did("discard", range, ioctl::discard(&self.file, range))
+    }
+
+    fn zero_out(&self, range: ByteRange) -> Result<bool, DriveError> {
+        self.did("zero", range, ioctl::zero_out(&self.file, range))
+    }
+
+    fn write_zeros(&self, range: ByteRange) -> Result<(), DriveError> {
+        crate::contract::write_zeros(self, range)
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), DriveError> {
+        self.read_at(buffer, offset)
+    }
+
+    fn sector_bytes(&self) -> u64 {
+        self.identity.sector_size
+    }
 }
 
 impl Drive for BlockDevice {
@@ -131,14 +183,7 @@ impl Drive for BlockDevice {
     }
 
     fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
-        if range.length == 0 {
-            return Ok(());
-        }
-        match ioctl::zero_out(&self.file, range) {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => crate::contract::write_zeros(self, range),
-            Err(errno) => Err(self.error("zero", range, &errno.into())),
-        }
+        self.zeroing.zero(self, range)
     }
 
     fn sync(&self) -> Result<(), DriveError> {

@@ -62,19 +62,23 @@ fn partition_table_id(drive: &dyn Drive) -> Result<Option<String>, DriveError> {
     }
 }
 
-fn parse_partition_table_id(bytes: &[u8], sector: usize) -> Option<String> {
-    let (first, second) = bytes.split_at(sector);
+pub(crate) fn parse_partition_table_id(bytes: &[u8], sector: usize) -> Option<String> {
+    let (first, second) = bytes.split_at_checked(sector)?;
     if second.starts_with(b"EFI PART") {
-        let guid: [u8; 16] = second.get(56..72)?.try_into().ok()?;
-        let [a, b, c, d, e, f, g, h, rest @ ..] = guid;
-        let first = u32::from_le_bytes([a, b, c, d]);
-        let (middle, last) = (u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h]));
-        let hex: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-        return Some(format!("gpt:{first:08x}-{middle:04x}-{last:04x}-{}-{}", &hex[..4], &hex[4..]));
+        return Some(format!("gpt:{}", guid_text(second.get(56..72)?.try_into().ok()?)));
     }
     let signature: [u8; 4] = first.get(440..444)?.try_into().ok()?;
     let has_table = first.get(510..512)? == [0x55, 0xaa];
     (has_table && signature != [0; 4]).then(|| format!("mbr:{:08x}", u32::from_le_bytes(signature)))
+}
+
+/// A GUID as it is written: its first three parts are little-endian numbers.
+pub(crate) fn guid_text(guid: [u8; 16]) -> String {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = guid;
+    let first = u32::from_le_bytes([a, b, c, d]);
+    let (middle, last) = (u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h]));
+    let hex: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{first:08x}-{middle:04x}-{last:04x}-{}-{}", &hex[..4], &hex[4..])
 }
 
 #[cfg(test)]

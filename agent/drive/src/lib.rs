@@ -8,9 +8,12 @@
 //! | [`image`] | a plain file, byte for byte a drive |
 //! | [`device`] | a block device of the kernel, loop devices among them |
 //! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
+//! | [`discovery`] | what is attached, who uses it, and when it comes and goes |
 //! | [`identify`] | content samples and the identity of a partition table |
+//! | [`loop_device`] | images that the kernel shows as block devices |
 //! | [`aligned`] | memory that the kernel can read into directly; all `unsafe` but the ioctls' |
 //! | [`zero`] | is this all zeros? |
+//! | `zeroing` | making a range of a device zero, the cheapest way that is certain |
 //!
 //! # How it fails
 //! Every operation returns a [`DriveError`], named by what the caller can do about it. A read is
@@ -28,14 +31,16 @@
 pub mod aligned;
 pub mod contract;
 pub mod device;
+pub mod discovery;
 pub mod error;
 pub mod identify;
 pub mod image;
 mod ioctl;
+pub mod loop_device;
 pub mod open;
 pub mod simulated;
-mod sysfs;
 pub mod zero;
+mod zeroing;
 
 #[cfg(test)]
 mod conformance;

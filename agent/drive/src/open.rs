@@ -128,7 +128,7 @@ fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), Drive
 }
 
 fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -> Result<(), DriveError> {
-    let word = BlockDevice::confirmation_word(path)?;
+    let word = BlockDevice::confirmation_word(path);
     let identity = device.identity();
     let description = format!(
         "`{}` ({}, {}, serial {word})",

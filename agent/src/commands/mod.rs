@@ -1,5 +1,6 @@
 //! One verb, one file. Each gives the exit code of the process.
 
+pub(crate) mod drives;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod verify;

@@ -1,6 +1,7 @@
 //! An image that fails on demand: a FUSE file system with one file.
 //!
-//! It serves `drive.img` from memory; ranges can be made unreadable, and reads can be made to hang.
+//! It serves `drive.img` from memory; ranges can be made unreadable, reads can be made slow or to hang, and all
+//! of it can die. Under a loop device it is a block device that fails.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    OpenFlags, ReplyAttr, ReplyData, ReplyEntry, ReplyOpen, Request,
+    OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
 const FILE: INodeNo = INodeNo(2);
@@ -25,18 +26,24 @@ pub struct Behaviour {
     pub hangs: Option<(u64, u64)>,
     /// The reads that hang: dropping them answers with an error.
     pub hanging: Vec<ReplyData>,
-    /// Every read fails.
+    /// A range any read of which takes so long.
+    pub slow: Option<((u64, u64), Duration)>,
+    /// Every read fails, every write says Ok and is lost, and only a sync tells.
     pub is_dead: bool,
+    /// Reads that touched a bad range.
+    pub failed_reads: u64,
 }
 
 struct OneFile {
-    bytes: Arc<Vec<u8>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+    size: u64,
     behaviour: Arc<Mutex<Behaviour>>,
 }
 
 /// The mounted drive; unmounted when dropped.
 pub struct FuseDrive {
     pub behaviour: Arc<Mutex<Behaviour>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
     folder: PathBuf,
     _session: BackgroundSession,
 }
@@ -46,9 +53,16 @@ impl FuseDrive {
     pub fn mount(folder: &Path, bytes: Vec<u8>) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let behaviour = Arc::new(Mutex::new(Behaviour::default()));
-        let file_system = OneFile { bytes: Arc::new(bytes), behaviour: behaviour.clone() };
+        let size = bytes.len() as u64;
+        let bytes = Arc::new(Mutex::new(bytes));
+        let file_system = OneFile { bytes: bytes.clone(), size, behaviour: behaviour.clone() };
         let session = fuser::spawn_mount(file_system, folder, &Config::default()).unwrap();
-        FuseDrive { behaviour, folder: folder.to_owned(), _session: session }
+        FuseDrive { behaviour, bytes, folder: folder.to_owned(), _session: session }
+    }
+
+    /// What is on it now.
+    pub fn content(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
     }
 
     pub fn path(&self) -> PathBuf {
@@ -59,7 +73,7 @@ impl FuseDrive {
 impl OneFile {
     fn attributes(&self, inode: INodeNo) -> FileAttr {
         let is_file = inode == FILE;
-        let size = if is_file { self.bytes.len() as u64 } else { 0 };
+        let size = if is_file { self.size } else { 0 };
         FileAttr {
             ino: inode,
             size,
@@ -69,7 +83,7 @@ impl OneFile {
             ctime: UNIX_EPOCH,
             crtime: UNIX_EPOCH,
             kind: if is_file { FileType::RegularFile } else { FileType::Directory },
-            perm: if is_file { 0o444 } else { 0o755 },
+            perm: if is_file { 0o644 } else { 0o755 },
             nlink: 1,
             uid: 0,
             gid: 0,
@@ -107,15 +121,46 @@ impl Filesystem for OneFile {
         _lock: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let end = (offset + u64::from(size)).min(self.bytes.len() as u64);
+        let end = (offset + u64::from(size)).min(self.size);
         let touches = |range: &(u64, u64)| range.0 < end && offset < range.1;
         let mut behaviour = self.behaviour.lock().unwrap();
         if behaviour.hangs.as_ref().is_some_and(touches) {
             behaviour.hanging.push(reply);
         } else if behaviour.is_dead || behaviour.bad.iter().any(touches) {
+            behaviour.failed_reads += 1;
             reply.error(Errno::EIO);
         } else {
-            reply.data(&self.bytes[offset as usize..end as usize]);
+            let delay = behaviour.slow.filter(|(range, _)| touches(range)).map(|(_, delay)| delay);
+            drop(behaviour);
+            std::thread::sleep(delay.unwrap_or_default());
+            reply.data(&self.bytes.lock().unwrap()[offset as usize..end as usize]);
+        }
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _inode: INodeNo,
+        _handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        if !self.behaviour.lock().unwrap().is_dead {
+            let mut bytes = self.bytes.lock().unwrap();
+            let end = (offset as usize + data.len()).min(bytes.len());
+            bytes[offset as usize..end].copy_from_slice(&data[..end - offset as usize]);
+        }
+        reply.written(data.len() as u32);
+    }
+
+    fn fsync(&self, _request: &Request, _inode: INodeNo, _handle: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        match self.behaviour.lock().unwrap().is_dead {
+            true => reply.error(Errno::EIO),
+            false => reply.ok(),
         }
     }
 }

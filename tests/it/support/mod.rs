@@ -5,6 +5,7 @@ pub mod azure_fake;
 pub mod azurite;
 pub mod fuse_drive;
 pub mod images;
+pub mod loop_device;
 pub mod parts;
 
 pub use agent::{Agent, Ended};

@@ -1,0 +1,148 @@
+//! What is attached: who each drive is, what is on it, who uses it, and whether it may be touched.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `sysfs` | what the kernel knows of a block device |
+//! | `uses` | who uses it: mounts in any namespace, swap, and devices built on it |
+//! | `layout` | partition tables and the marks of file systems |
+//! | `watch` | when something is docked or taken away |
+
+mod layout;
+pub(crate) mod sysfs;
+mod uses;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use protocol::drives::{AttachedDrive, Layout, Verdict};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+pub use watch::Watch;
+
+use sysfs::SysfsDevice;
+use uses::Uses;
+
+/// Where the kernel's file systems are: elsewhere only in tests.
+#[derive(Debug, Clone)]
+pub struct Roots {
+    pub(crate) sys: PathBuf,
+    pub(crate) proc: PathBuf,
+    pub(crate) dev: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Roots { sys: "/sys".into(), proc: "/proc".into(), dev: "/dev".into() }
+    }
+}
+
+/// Every drive that is attached, by the kernel's names.
+///
+/// # Errors
+/// When the kernel's list cannot be read. What cannot be found out of one drive is absent there.
+pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
+    let uses = Uses::find(roots);
+    let mut drives: Vec<AttachedDrive> =
+        sysfs::drives(roots)?.into_iter().filter_map(|device| describe(roots, &device, &uses)).collect();
+    drives.sort_by_key(|drive| natural_order(&drive.path));
+    Ok(drives)
+}
+
+/// The drive behind the device node at `path`, or behind its partition.
+pub fn attached_at(path: &Path) -> Option<AttachedDrive> {
+    let roots = Roots::default();
+    let device = SysfsDevice::of_node(&roots, path)?;
+    describe(&roots, &device, &Uses::find(&roots))
+}
+
+fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<AttachedDrive> {
+    let name = device.kernel_name();
+    let path = roots.dev.join(&name);
+    let size = device.size_bytes().filter(|size| *size > 0)?;
+    let sector_size = device.number_in("queue/logical_block_size").unwrap_or(512);
+    let (mut in_use_by, _) = uses.of(device);
+    // A free partition of the system disk is on the system disk.
+    let (_, is_system) = uses.of(&device.disk());
+    let node = open_node(&path);
+    if in_use_by.is_empty() && matches!(node, Node::Busy) {
+        in_use_by.push("a program, or a pool such as ZFS, that the kernel does not name".to_owned());
+    }
+    Some(AttachedDrive {
+        by_id: links_to(&roots.dev.join("disk/by-id"), &name),
+        by_path: links_to(&roots.dev.join("disk/by-path"), &name),
+        model: device.model(),
+        serial: device.serial(),
+        wwn: device.wwn(),
+        size,
+        sector_size,
+        physical_sector_size: device.number_in("queue/physical_block_size").unwrap_or(sector_size),
+        transport: device.transport(),
+        rotational: device.number_in("queue/rotational") == Some(1),
+        removable: device.number_in("removable") == Some(1),
+        read_only: device.is_read_only(),
+        backing_file: device.loop_backing_file().map(|path| path.display().to_string()),
+        layout: node.layout(&path, size, sector_size),
+        verdict: match (is_system, in_use_by.is_empty()) {
+            (true, _) => Verdict::System,
+            (false, true) => Verdict::Free,
+            (false, false) => Verdict::InUse,
+        },
+        in_use_by,
+        path: path.display().to_string(),
+    })
+}
+
+/// What opening a node exclusively told.
+enum Node {
+    Free(File),
+    Busy,
+    Closed,
+}
+
+fn open_node(path: &Path) -> Node {
+    let open = |flags: OFlags| OpenOptions::new().read(true).custom_flags((flags | OFlags::NONBLOCK).bits() as i32).open(path);
+    match open(OFlags::EXCL) {
+        Ok(file) => Node::Free(file),
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => Node::Busy,
+        Err(_) => Node::Closed,
+    }
+}
+
+impl Node {
+    fn layout(self, path: &Path, size: u64, sector_size: u64) -> Option<Layout> {
+        let file = match self {
+            Node::Free(file) => file,
+            // Reading is no harm to whoever holds it.
+            Node::Busy => File::open(path).ok()?,
+            Node::Closed => return None,
+        };
+        layout::read(&file, size, sector_size).ok()
+    }
+}
+
+/// Names in `folder` that lead to the device called `name`.
+fn links_to(folder: &Path, name: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| {
+            std::fs::read_link(entry.path()).is_ok_and(|target| target.file_name().is_some_and(|file| *file == *name))
+        })
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// `loop10` comes after `loop9`, and `sdaa` after `sdz`.
+fn natural_order(path: &str) -> (String, usize, String, u64) {
+    let name = path.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let number = path[name.len()..].parse().unwrap_or(0);
+    let stem: String = name.chars().take(name.rfind('/').map_or(0, |slash| slash + 3)).collect();
+    (stem, name.len(), name.to_owned(), number)
+}

@@ -1,0 +1,164 @@
+//! What sysfs knows of a block device.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use protocol::drives::Transport;
+
+use super::Roots;
+
+/// Sizes in sysfs are in units of 512 bytes, whatever the sector size.
+const SYSFS_UNIT_BYTES: u64 = 512;
+
+/// A block device as the kernel describes it under /sys.
+#[derive(Debug, Clone)]
+pub(crate) struct SysfsDevice {
+    /// The folder of the device itself, a partition's own one for a partition.
+    folder: PathBuf,
+}
+
+/// Every whole disk that somebody could dock: no partition, nothing that is built on other devices, nothing
+/// that lives in memory.
+pub(super) fn drives(roots: &Roots) -> io::Result<Vec<SysfsDevice>> {
+    let mut devices = Vec::new();
+    for entry in fs::read_dir(roots.sys.join("block"))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_built = ["dm-", "md", "bcache", "drbd", "zram", "ram", "nbd"].iter().any(|prefix| name.starts_with(prefix));
+        if !is_built && let Ok(folder) = fs::canonicalize(entry.path()) {
+            devices.push(SysfsDevice { folder });
+        }
+    }
+    Ok(devices)
+}
+
+impl SysfsDevice {
+    /// The device behind a node, or `None` where it is none or sysfs is not mounted.
+    pub(crate) fn of_node(roots: &Roots, path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+        let folder = fs::canonicalize(roots.sys.join(format!("dev/block/{}:{}", number.0, number.1))).ok()?;
+        Some(SysfsDevice { folder })
+    }
+
+    /// The whole disk that this is, or is a partition of.
+    pub(super) fn disk(&self) -> Self {
+        SysfsDevice { folder: self.disk_folder().to_owned() }
+    }
+
+    /// The folder of the whole disk.
+    fn disk_folder(&self) -> &Path {
+        if self.folder.join("partition").exists() { self.folder.parent().unwrap_or(&self.folder) } else { &self.folder }
+    }
+
+    fn disk_text(&self, file: &str) -> Option<String> {
+        let text = fs::read_to_string(self.disk_folder().join(file)).ok()?;
+        let text = text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\0');
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    pub(super) fn number_in(&self, file: &str) -> Option<u64> {
+        self.disk_text(file)?.parse().ok()
+    }
+
+    pub(super) fn size_bytes(&self) -> Option<u64> {
+        self.number_in("size").map(|units| units * SYSFS_UNIT_BYTES)
+    }
+
+    /// The serial number that the drive reports: NVMe and virtio as text, SCSI and SATA in vital
+    /// product data page 0x80, MMC in its card identification.
+    pub(crate) fn serial(&self) -> Option<String> {
+        self.disk_text("device/serial").or_else(|| self.disk_text("serial")).or_else(|| {
+            let page = fs::read(self.disk_folder().join("device/vpd_pg80")).ok()?;
+            let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
+            (!text.is_empty()).then_some(text)
+        })
+    }
+
+    /// The World Wide Name: `wwid` of SCSI, SATA and NVMe.
+    pub(super) fn wwn(&self) -> Option<String> {
+        self.disk_text("wwid").or_else(|| self.disk_text("device/wwid"))
+    }
+
+    /// Whether the kernel, or a switch on the drive, forbids writing.
+    pub(crate) fn is_read_only(&self) -> bool {
+        fs::read_to_string(self.folder.join("ro")).is_ok_and(|text| text.trim() == "1")
+    }
+
+    /// The model that the drive reports, with the vendor before it where that is no mere transport.
+    pub(crate) fn model(&self) -> Option<String> {
+        let model = self.disk_text("device/model").or_else(|| self.disk_text("device/name"))?;
+        match self.disk_text("device/vendor").filter(|vendor| vendor != "ATA" && !vendor.starts_with("0x")) {
+            Some(vendor) => Some(format!("{vendor} {model}")),
+            None => Some(model),
+        }
+    }
+
+    /// The file behind a loop device.
+    pub(crate) fn loop_backing_file(&self) -> Option<PathBuf> {
+        self.disk_text("loop/backing_file").map(PathBuf::from)
+    }
+
+    /// The kernel's name, such as `sdb` or `loop3`.
+    pub(crate) fn kernel_name(&self) -> String {
+        file_name(&self.folder)
+    }
+
+    /// How the drive is attached, from the buses that lead to it.
+    pub(super) fn transport(&self) -> Transport {
+        let folder = self.disk_folder();
+        let name = file_name(folder);
+        let way = folder.to_string_lossy();
+        let has = |part: &str| way.split('/').any(|step| step.starts_with(part));
+        if name.starts_with("loop") {
+            Transport::Loop
+        } else if name.starts_with("nvme") {
+            Transport::Nvme
+        } else if has("usb") {
+            Transport::Usb
+        } else if name.starts_with("vd") || has("virtio") {
+            Transport::Virtio
+        } else if name.starts_with("mmcblk") {
+            Transport::Mmc
+        } else if has("ata") {
+            Transport::Sata
+        } else if has("end_device-") || has("sas") {
+            Transport::Sas
+        } else {
+            Transport::Other
+        }
+    }
+
+    /// Counts up whenever another medium is in the same place.
+    pub(super) fn sequence(&self) -> u64 {
+        self.number_in("diskseq").unwrap_or(0)
+    }
+
+    /// The device and its partitions: each with its folder, name and number (`8:16`).
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let own = Part::of(&self.folder);
+        let inside = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        own.into_iter().chain(inside.filter(|path| path.join("partition").exists()).filter_map(|path| Part::of(&path))).collect()
+    }
+}
+
+/// A device, or a partition of one.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) folder: PathBuf,
+    pub(super) name: String,
+    pub(super) number: String,
+}
+
+impl Part {
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let number = fs::read_to_string(folder.join("dev")).ok()?.trim().to_owned();
+        Some(Part { folder: folder.to_owned(), name: file_name(folder), number })
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,118 @@
+//! Loop devices: an image that the kernel shows as a block device, with sectors of either size and its
+//! partitions.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::device::BlockDevice;
+use crate::discovery;
+use crate::error::DriveError;
+use crate::image::open_error;
+use crate::ioctl::{self, LoopConfig};
+
+/// How an image is attached.
+#[derive(Debug, Clone, Copy)]
+pub struct LoopOptions {
+    /// Logical sector size in bytes: 512 or 4096.
+    pub sector_size_bytes: u32,
+    /// Nothing is ever written to the image.
+    pub read_only: bool,
+    /// It is detached when [`AttachedLoop`] is dropped, or its process ends in whatever way.
+    pub detach_on_drop: bool,
+}
+
+/// An image that was attached.
+pub struct AttachedLoop {
+    /// The device node.
+    pub path: PathBuf,
+    /// Keeps a device that goes with its last user.
+    _device: File,
+}
+
+/// Another program may take the free device between asking and taking: then the next one is tried.
+const TRIES: u32 = 16;
+
+/// Attaches the image at `path` to a free loop device.
+///
+/// # Errors
+/// When it is no image of whole sectors, is attached already, or the kernel refuses.
+pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveError> {
+    let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a directory" } else { "no plain file" };
+        return Err(DriveError::NotADrive { path: path.to_owned(), what });
+    }
+    let opened = OpenOptions::new().read(true).write(!options.read_only).open(path);
+    let image = opened.map_err(|error| open_error(path, error))?;
+    let failed = |operation, source| DriveError::Io { operation, path: path.to_owned(), source };
+    let sector = u64::from(options.sector_size_bytes);
+    if metadata.len() == 0 || !metadata.len().is_multiple_of(sector) {
+        return Err(DriveError::Refused(format!(
+            "the image `{}` has {} bytes, which are no whole sectors of {sector}: its tail would be missing",
+            path.display(),
+            metadata.len()
+        )));
+    }
+    if let Some(other) = attached_as(&metadata) {
+        let (path, other) = (path.display(), other.display());
+        return Err(DriveError::Refused(format!("the image `{path}` is attached already, as `{other}`: use that, or detach it")));
+    }
+    let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control");
+    let control = control.map_err(|error| open_error(Path::new("/dev/loop-control"), error))?;
+    for _ in 0..TRIES {
+        let number = ioctl::free_loop_number(&control).map_err(|errno| failed("find a loop device for", errno.into()))?;
+        let node = PathBuf::from(format!("/dev/loop{number}"));
+        let opened =
+            OpenOptions::new().read(true).write(!options.read_only).custom_flags(OFlags::CLOEXEC.bits() as i32).open(&node);
+        let device = opened.map_err(|error| open_error(&node, error))?;
+        let mut flags = ioctl::LOOP_PARTSCAN;
+        flags |= if options.read_only { ioctl::LOOP_READ_ONLY } else { 0 };
+        flags |= if options.detach_on_drop { ioctl::LOOP_AUTOCLEAR } else { 0 };
+        let config = LoopConfig::new(image.as_raw_fd() as u32, options.sector_size_bytes, flags);
+        match ioctl::configure_loop(&device, config) {
+            Ok(()) => return Ok(AttachedLoop { path: node, _device: device }),
+            Err(Errno::BUSY) => {}
+            Err(errno) => return Err(failed("attach", errno.into())),
+        }
+    }
+    Err(failed("attach", Errno::BUSY.into()))
+}
+
+/// Detaches the loop device at `path`. Gives its image.
+///
+/// # Errors
+/// When it is no attached loop device, or somebody uses it.
+pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
+    let refused = |text: String| Err(DriveError::Refused(text));
+    if !path.exists() {
+        return Err(DriveError::NotFound { path: path.to_owned() });
+    }
+    let Some(image) = BlockDevice::loop_backing_file(path) else {
+        return refused(format!("`{}` is no loop device with an image: see `drive-agent drives`", path.display()));
+    };
+    let opened = OpenOptions::new().read(true).custom_flags((OFlags::EXCL | OFlags::CLOEXEC).bits() as i32).open(path);
+    let device = match opened {
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+            let users = discovery::attached_at(path).map(|drive| drive.in_use_by.join("; ")).unwrap_or_default();
+            return refused(format!("`{}` is in use: {users}; release it first", path.display()));
+        }
+        other => other.map_err(|error| open_error(path, error))?,
+    };
+    match ioctl::clear_loop(&device) {
+        Ok(()) => Ok(image),
+        Err(errno) => Err(DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() }),
+    }
+}
+
+/// The loop device that has this very file.
+fn attached_as(image: &std::fs::Metadata) -> Option<PathBuf> {
+    let drives = discovery::attached(&discovery::Roots::default()).unwrap_or_default();
+    let has_it =
+        |file: &String| std::fs::metadata(file).is_ok_and(|other| (other.dev(), other.ino()) == (image.dev(), image.ino()));
+    drives.into_iter().find(|drive| drive.backing_file.as_ref().is_some_and(has_it)).map(|drive| drive.path.into())
+}

@@ -1,0 +1,239 @@
+//! `drive-agent drives`: what is attached, and the small things one does with it.
+
+use std::path::Path;
+
+use copy::CopyError;
+use drive::discovery::{Roots, Watch, attached};
+use drive::loop_device::{self, LoopOptions};
+use drive::{DriveError, simulated};
+use protocol::drives::{AttachedDrive, DockEvent, Verdict};
+use protocol::outcome::{EXIT_USAGE, Outcome};
+use protocol::units::ByteSize;
+use serde::Serialize;
+
+use crate::cli::{AttachArguments, DrivesArguments, DrivesCommand};
+use crate::printer::{Printer, line, table};
+
+/// Lists, watches, attaches, detaches or describes.
+pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
+    let done = match &arguments.command {
+        None if arguments.watch => watch(printer).await,
+        None => list(printer),
+        Some(DrivesCommand::Attach(attach)) => attach_image(attach, printer).await,
+        Some(DrivesCommand::Detach { device }) => detach_image(device, printer),
+        Some(DrivesCommand::Describe { profile, measure }) => describe(profile, *measure, printer),
+    };
+    match done {
+        Ok(()) => Outcome::Complete.exit_code(),
+        Err(error) => {
+            printer.error(&error.to_string());
+            error.outcome().map_or(EXIT_USAGE, Outcome::exit_code)
+        }
+    }
+}
+
+fn list(printer: &Printer) -> Result<(), CopyError> {
+    let drives = attached(&Roots::default()).map_err(no_list)?;
+    printer.document(&drives, || drives_text(&drives));
+    Ok(())
+}
+
+fn no_list(source: std::io::Error) -> CopyError {
+    DriveError::Io { operation: "list", path: "/sys/block".into(), source }.into()
+}
+
+/// One line of `drives --watch --output json`.
+#[derive(Serialize)]
+struct DockLine<'drive> {
+    event: DockEvent,
+    drive: &'drive AttachedDrive,
+}
+
+async fn watch(printer: &Printer) -> Result<(), CopyError> {
+    let (mut watch, present) = Watch::start(Roots::default()).map_err(no_list)?;
+    let tell = |event: DockEvent, drive: &AttachedDrive| {
+        printer.line(&DockLine { event, drive }, || format!("{:<9} {}\n", event_name(event), drive_line(drive)));
+    };
+    present.iter().for_each(|drive| tell(DockEvent::Present, drive));
+    let (sender, mut events) = tokio::sync::mpsc::channel(16);
+    // A thread that nobody waits for: it sleeps in the kernel.
+    std::thread::spawn(move || {
+        loop {
+            let looked = watch.wait();
+            let failed = looked.is_err();
+            if sender.blocking_send(looked).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let mut interrupted = std::pin::pin!(crate::signals::first());
+    loop {
+        tokio::select! {
+            () = &mut interrupted => return Ok(()),
+            looked = events.recv() => match looked {
+                Some(Ok(events)) => events.iter().for_each(|(event, drive)| tell(*event, drive)),
+                Some(Err(error)) => return Err(no_list(error)),
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+fn event_name(event: DockEvent) -> &'static str {
+    match event {
+        DockEvent::Present => "present",
+        DockEvent::Docked => "docked",
+        DockEvent::Undocked => "undocked",
+        DockEvent::Changed => "changed",
+    }
+}
+
+/// One drive on one line.
+fn drive_line(drive: &AttachedDrive) -> String {
+    [drive.path.clone(), ByteSize(drive.size).to_string(), name(drive), serial(drive), verdict(drive)].join("  ")
+}
+
+fn name(drive: &AttachedDrive) -> String {
+    let image = drive.backing_file.as_ref().map(|file| format!("image {file}"));
+    image.or_else(|| drive.model.clone()).unwrap_or_else(|| "unknown model".to_owned())
+}
+
+fn serial(drive: &AttachedDrive) -> String {
+    drive.serial.clone().unwrap_or_else(|| "-".to_owned())
+}
+
+fn verdict(drive: &AttachedDrive) -> String {
+    match drive.verdict {
+        Verdict::Free => "free".to_owned(),
+        Verdict::System => format!("system ({})", drive.in_use_by.join("; ")),
+        Verdict::InUse => format!("in use: {}", drive.in_use_by.join("; ")),
+    }
+}
+
+fn content(drive: &AttachedDrive) -> String {
+    let Some(layout) = &drive.layout else { return "?".to_owned() };
+    if let Some(content) = &layout.content {
+        return content.clone();
+    }
+    let Some(kind) = layout.partition_table.as_ref().and_then(|id| id.split(':').next()) else { return "-".to_owned() };
+    let parts: Vec<&str> = layout.partitions.iter().map(|partition| partition.content.as_deref().unwrap_or("?")).collect();
+    if parts.is_empty() { kind.to_owned() } else { format!("{kind}: {}", parts.join(", ")) }
+}
+
+fn drives_text(drives: &[AttachedDrive]) -> String {
+    if drives.is_empty() {
+        return "no drive is attached\n".to_owned();
+    }
+    let head = ["DRIVE", "SIZE", "SECTOR", "BUS", "KIND", "MODEL", "SERIAL", "CONTENT", "VERDICT"].map(str::to_owned).to_vec();
+    let rows = drives.iter().map(|drive| {
+        let mut kind = vec![if drive.rotational { "disk" } else { "flash" }];
+        kind.extend(drive.removable.then_some("removable"));
+        kind.extend(drive.read_only.then_some("read-only"));
+        let sector = match drive.sector_size == drive.physical_sector_size {
+            true => drive.sector_size.to_string(),
+            false => format!("{}/{}", drive.sector_size, drive.physical_sector_size),
+        };
+        vec![
+            drive.path.clone(),
+            ByteSize(drive.size).to_string(),
+            sector,
+            drive.transport.name().to_owned(),
+            kind.join(" "),
+            name(drive),
+            serial(drive),
+            content(drive),
+            verdict(drive),
+        ]
+    });
+    table(std::iter::once(head).chain(rows).collect())
+}
+
+/// What `drives attach` and `drives detach` print.
+#[derive(Serialize)]
+struct LoopResult {
+    device: String,
+    image: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<String>,
+}
+
+async fn attach_image(arguments: &AttachArguments, printer: &Printer) -> Result<(), CopyError> {
+    let options =
+        LoopOptions { sector_size_bytes: arguments.sector_size, read_only: arguments.read_only, detach_on_drop: arguments.hold };
+    let held = loop_device::attach(&arguments.image, options)?;
+    let device = held.path.display().to_string();
+    let drive = drive::discovery::attached_at(&held.path);
+    let layout = drive.and_then(|drive| drive.layout);
+    let numbers = layout.into_iter().flat_map(|layout| layout.partitions).map(|partition| partition.number);
+    let names: Vec<String> = numbers.map(|number| format!("{device}p{number}")).collect();
+    let (partitions, unseen): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| Path::new(name).exists());
+    if !unseen.is_empty() {
+        printer.warn("it has partitions, and the kernel shows no devices for them: see `drive-agent drives --output json`");
+    }
+    let result = LoopResult { partitions, image: arguments.image.display().to_string(), device };
+    printer.document(&result, || {
+        std::iter::once(&result.device).chain(&result.partitions).map(|name| format!("{name}\n")).collect()
+    });
+    if arguments.hold {
+        printer.inform("attached until this command ends: press Ctrl-C to detach");
+        crate::signals::first().await;
+    }
+    drop(held);
+    Ok(())
+}
+
+fn detach_image(device: &Path, printer: &Printer) -> Result<(), CopyError> {
+    let image = loop_device::detach(device)?;
+    let result = LoopResult { device: device.display().to_string(), image: image.display().to_string(), partitions: Vec::new() };
+    printer.document(&result, || format!("{} is detached from {}\n", result.image, result.device));
+    Ok(())
+}
+
+fn describe(profile: &Path, measure: bool, printer: &Printer) -> Result<(), CopyError> {
+    let description = simulated::describe(profile, measure)?;
+    printer.document(&description, || {
+        let mut text = format!("{}: {}\n", description.profile, description.model);
+        if let Some(serial) = &description.serial {
+            text += &line("serial", serial);
+        }
+        if let Some(size) = description.size {
+            text += &line("size", format!("{} ({size} bytes)", ByteSize(size)));
+        }
+        text += &line("sectors", format!("{} logical, {} physical", description.sector_size, description.physical_sector_size));
+        text += &line(
+            "time",
+            match (description.is_timed, description.is_rotational) {
+                (false, _) => "as fast as this machine computes it",
+                (true, true) => "as a disk with heads and platters",
+                (true, false) => "as flash memory",
+            },
+        );
+        if description.faults > 0 {
+            text += &line("faults", description.faults);
+        }
+        for (name, said) in [("figures", &description.source), ("note", &description.note)] {
+            if let Some(said) = said {
+                text += &line(name, said);
+            }
+        }
+        if !description.measured.is_empty() {
+            text += &measured_text(&description.measured);
+        }
+        text
+    });
+    Ok(())
+}
+
+fn measured_text(measured: &[simulated::Measured]) -> String {
+    let head = ["FIGURE", "PUBLISHED", "MODEL", "DIFFERENCE"].map(str::to_owned).to_vec();
+    let rows = measured.iter().map(|one| {
+        let number = |value: f64| format!("{value:.2} {}", one.unit);
+        vec![
+            one.figure.to_owned(),
+            one.published.map_or_else(|| "-".to_owned(), number),
+            number(one.model),
+            one.difference_percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:+.1} %")),
+        ]
+    });
+    table(std::iter::once(head).chain(rows).collect())
+}

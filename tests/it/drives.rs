@@ -1,0 +1,169 @@
+//! `drives`: what is attached, attaching images, and profiles described.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::images::{MIB, random_bytes};
+use crate::support::loop_device::LoopDevice;
+use crate::support::{Agent, Workbench, parts};
+
+/// The entry of a device in the list.
+fn listed(bench: &Workbench, path: &str) -> Option<Value> {
+    let list = Agent::new(bench.path(), &[&"drives"]).run().expect(0);
+    list.as_array().unwrap().iter().find(|drive| drive["path"] == path).cloned()
+}
+
+/// A master boot record with one partition from sector 2048 on.
+fn with_partition(mut bytes: Vec<u8>, sector_size: usize) -> Vec<u8> {
+    let sectors = (bytes.len() / sector_size - 2048) as u32;
+    bytes[440..444].copy_from_slice(&0x1234_abcd_u32.to_le_bytes());
+    bytes[446..462].fill(0);
+    bytes[450] = 0x83;
+    bytes[454..458].copy_from_slice(&2048_u32.to_le_bytes());
+    bytes[458..462].copy_from_slice(&sectors.to_le_bytes());
+    bytes[462..510].fill(0);
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes
+}
+
+#[test]
+fn images_are_attached_listed_and_detached() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    for sector_size in ["512", "4096"] {
+        let bench = Workbench::new();
+        let sector: usize = sector_size.parse().unwrap();
+        bench.image("disk.img", &with_partition(vec![0; 16 * MIB], sector));
+        let attach = || Agent::new(bench.path(), &[&"drives", &"attach", &"disk.img", &"--sector-size", &sector_size]).run();
+        let attached = attach().expect(0);
+        let device = attached["device"].as_str().unwrap().to_owned();
+        attach().expect_error(3, &["is attached already", &device]);
+        let drive = listed(&bench, &device).unwrap();
+        assert_eq!((drive["sector_size"].as_u64(), drive["transport"].as_str()), (Some(sector as u64), Some("loop")));
+        assert_eq!((drive["verdict"].as_str(), drive["size"].as_u64()), (Some("free"), Some(16 * MIB as u64)));
+        assert!(drive["backing_file"].as_str().unwrap().ends_with("disk.img"));
+        assert_eq!(drive["layout"]["partition_table"], "mbr:1234abcd");
+        let partition = &drive["layout"]["partitions"][0];
+        assert_eq!((partition["offset"].as_u64(), partition["kind"].as_str()), (Some(2048 * sector as u64), Some("0x83")));
+        // While it is mounted or open it stays.
+        let holder = std::fs::OpenOptions::new().read(true).open(&device).unwrap();
+        drop(holder);
+        Agent::new(bench.path(), &[&"drives", &"detach", &device]).run().expect(0);
+        assert!(listed(&bench, &device).is_none());
+        Agent::new(bench.path(), &[&"drives", &"detach", &device]).run().expect_error(3, &["no loop device with an image"]);
+    }
+}
+
+#[test]
+fn a_held_image_goes_with_its_command_even_when_that_is_killed() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    for signal in [Signal::INT, Signal::KILL] {
+        let bench = Workbench::new();
+        bench.image("disk.img", &vec![0; MIB]);
+        let running = Agent::new(bench.path(), &[&"drives", &"attach", &"disk.img", &"--hold", &"--read-only"]).start();
+        let end = Instant::now() + Duration::from_secs(20);
+        let device = loop {
+            assert!(Instant::now() < end, "nothing was attached");
+            match running.result_so_far() {
+                Some(result) => break result["device"].as_str().unwrap().to_owned(),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert_eq!(listed(&bench, &device).unwrap()["read_only"], true);
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.code, if signal == Signal::INT { Some(0) } else { None });
+        while listed(&bench, &device).is_some() {
+            assert!(Instant::now() < end, "it is attached still");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_attached_is_said() {
+    let bench = Workbench::new();
+    bench.image("odd.img", &[0; 5000]);
+    let attach = |more: &[&str]| Agent::new(bench.path(), &[&"drives", &"attach"]).with(more).run();
+    attach(&["missing.img"]).expect_error(6, &["there is no drive or image"]);
+    attach(&["odd.img"]).expect_error(3, &["no whole sectors of 512", "its tail would be missing"]);
+    attach(&["odd.img", "--sector-size", "520"]).expect_error(2, &["512 or 4096"]);
+    attach(&["."]).expect_error(1, &["not a drive"]);
+}
+
+#[test]
+fn docking_is_told_as_it_happens() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    bench.image("disk.img", &vec![0; MIB]);
+    let running = Agent::new(bench.path(), &[&"drives", &"--watch"]).start();
+    std::thread::sleep(Duration::from_millis(700));
+    let device = LoopDevice::attach(&bench.file("disk.img"), 512);
+    std::thread::sleep(Duration::from_millis(1500));
+    let path = device.path.to_str().unwrap().to_owned();
+    drop(device);
+    std::thread::sleep(Duration::from_millis(1500));
+    running.signal(Signal::INT);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let lines: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<&str> =
+        lines.iter().filter(|line| line["drive"]["path"] == path.as_str()).map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!((events.first(), events.last()), (Some(&"docked"), Some(&"undocked")), "{events:?}");
+}
+
+#[test]
+fn the_system_disk_is_known_and_never_written() {
+    let Some(()) = parts::root_with_loop_devices() else { return };
+    let bench = Workbench::new();
+    bench.image("blob", &random_bytes(4096, 1));
+    let list = Agent::new(bench.path(), &[&"drives"]).run().expect(0);
+    for drive in list.as_array().unwrap().iter().filter(|drive| drive["verdict"] == "system") {
+        let path = drive["path"].as_str().unwrap();
+        if !std::path::Path::new(path).exists() {
+            continue;
+        }
+        let run = Agent::new(bench.path(), &[&"export", &"blob", &path]).with(&["--confirm", "anything"]).run();
+        run.expect_error(3, &["system disk"]);
+    }
+}
+
+#[test]
+fn a_mounted_drive_is_in_use_by_its_mount() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let image = bench.image("fs.img", &vec![0; 16 * MIB]);
+    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
+    let device = LoopDevice::attach(&image, 512);
+    let path = device.path.to_str().unwrap();
+    assert_eq!(listed(&bench, path).unwrap()["layout"]["content"], "ext4");
+    let folder = bench.file("a mount");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(Command::new("mount").arg(path).arg(&folder).status().unwrap().success());
+    let drive = listed(&bench, path);
+    let detached = Agent::new(bench.path(), &[&"drives", &"detach", &path]).run();
+    assert!(Command::new("umount").arg(&folder).status().unwrap().success());
+    let drive = drive.unwrap();
+    assert_eq!(drive["verdict"], "in-use");
+    let users = drive["in_use_by"][0].as_str().unwrap();
+    assert!(users.contains("is mounted on `") && users.contains("/a mount`"), "{users}");
+    detached.expect_error(3, &["is in use", "/a mount`"]);
+}
+
+#[test]
+fn the_list_is_a_table_for_people() {
+    let bench = Workbench::new();
+    let ended = Agent::bare(bench.path(), &[&"drives"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.starts_with("DRIVE ") || ended.stdout == "no drive is attached\n", "{}", ended.stdout);
+}
