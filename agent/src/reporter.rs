@@ -104,6 +104,7 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
         Phase::Rescuing => "rescuing",
         Phase::Draining => "draining",
         Phase::Committing => "committing",
+        Phase::Clearing => "clearing behind the blob",
         Phase::Verifying => "verifying",
         Phase::Done => "done",
     });

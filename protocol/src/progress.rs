@@ -16,6 +16,8 @@ pub enum Phase {
     Draining,
     /// Making the blob appear, or syncing the drive.
     Committing,
+    /// Making the drive behind the blob's end zero.
+    Clearing,
     /// Reading the target again.
     Verifying,
     /// Nothing more will happen.
@@ -27,9 +29,10 @@ pub enum Phase {
 pub struct Progress {
     /// What is being done.
     pub phase: Phase,
-    /// Size of the whole, in bytes.
+    /// Size of the whole, in bytes; while clearing or verifying, of what is cleared or verified.
     pub bytes_total: u64,
-    /// Recorded so far: the sum of the four below, and what an earlier run recorded.
+    /// Recorded so far: the sum of the four below, and what an earlier run recorded. While clearing or
+    /// verifying, what was cleared or verified.
     pub bytes_done: u64,
     /// Of those, bytes whose bodies went over in this run.
     pub bytes_sent: u64,

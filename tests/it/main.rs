@@ -12,6 +12,7 @@ mod directory;
 mod drives;
 mod faults;
 mod limits;
+mod profiles;
 mod readme;
 mod rescue;
 mod resume;

@@ -367,6 +367,7 @@ impl Export {
         if !self.clear_behind().await? {
             return Ok(None);
         }
+        self.link.counters.set_phase(Phase::Committing);
         let (root, _) = finish::root(&self.table, &self.zeros, false)?;
         if self.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
             self.forget()?;
@@ -412,15 +413,19 @@ impl Export {
         if self.drive.target_content() == TargetContent::KnownZero {
             return Ok(true);
         }
+        self.link.counters.begin_part(Phase::Clearing, size - start);
         let mut offset = start;
         while offset < size {
             if self.link.stop.is_stopping() {
                 return Ok(false);
             }
-            let range = ByteRange::new(offset, CLEAR_PIECE_BYTES.min(size - offset));
+            // Every piece but the first is aligned to the largest blocks that drives erase at once.
+            let end = (offset / CLEAR_PIECE_BYTES + 1) * CLEAR_PIECE_BYTES;
+            let range = ByteRange::new(offset, end.min(size) - offset);
             with_drive(&self.drive, self.options.read_timeout, &self.link, move |drive| drive.zero_range(range)).await?;
             offset = range.end();
             self.bytes_cleared = offset - start;
+            self.link.counters.add_to_part(range.length);
         }
         Ok(true)
     }

@@ -270,6 +270,9 @@ impl Import {
     fn take_back(&self, is_held: impl Fn(Sha256Digest) -> bool) -> Result<(), CopyError> {
         let zeros = &self.zeros;
         self.table.with(|table| {
+            if table.landed() == 0 {
+                return Ok(());
+            }
             for (index, range) in table.geometry().chunks() {
                 let lost = table.get(index)?.landed.is_some_and(|(content, ..)| {
                     !is_held(match content {

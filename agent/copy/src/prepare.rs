@@ -144,6 +144,9 @@ pub(crate) fn require_same_drive(
 
 /// What an earlier run moved, this one need not: it counts as reused.
 pub(crate) fn count_recorded(table: &ChunkTable, link: &Link) -> io::Result<()> {
+    if table.landed() == 0 {
+        return Ok(());
+    }
     for entry in table.entries() {
         let (index, range, entry) = entry?;
         let Some((_, state, _)) = entry.landed else { continue };

@@ -20,7 +20,9 @@ pub struct Counters {
     reused: AtomicU64,
     zero: AtomicU64,
     unreadable: AtomicU64,
-    verified: AtomicU64,
+    /// Of the part after the copying: clearing, or verifying.
+    part: AtomicU64,
+    part_total: AtomicU64,
     retries: AtomicU64,
     recent: Mutex<VecDeque<(Instant, u64)>>,
     pub(crate) read_time: StageClock,
@@ -45,7 +47,8 @@ impl Default for Counters {
             reused: AtomicU64::new(0),
             zero: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
-            verified: AtomicU64::new(0),
+            part: AtomicU64::new(0),
+            part_total: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             recent: Mutex::default(),
             read_time: StageClock::default(),
@@ -87,21 +90,26 @@ impl Counters {
         self.unreadable.fetch_add(unreadable_bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_verified(&self, bytes: u64) {
-        self.verified.fetch_add(bytes, Ordering::Relaxed);
+    /// Begins a part after the copying, of so many bytes.
+    pub(crate) fn begin_part(&self, phase: Phase, total_bytes: u64) {
+        self.part.store(0, Ordering::Relaxed);
+        self.part_total.store(total_bytes, Ordering::Relaxed);
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.set_phase(phase);
+    }
+
+    /// Counts bytes that were cleared or verified.
+    pub(crate) fn add_to_part(&self, bytes: u64) {
+        self.part.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn add_retry(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn verified(&self) -> u64 {
-        self.verified.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn reset_verified(&self) {
-        self.verified.store(0, Ordering::Relaxed);
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Bytes cleared or verified in this part.
+    pub(crate) fn part_bytes(&self) -> u64 {
+        self.part.load(Ordering::Relaxed)
     }
 
     pub(crate) fn retries(&self) -> u64 {
@@ -123,11 +131,10 @@ impl Counters {
     pub fn snapshot(&self) -> Progress {
         let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         let [bytes_sent, bytes_reused, bytes_zero, bytes_unreadable] = self.classes();
-        let bytes_done = match phase {
-            Phase::Verifying => self.verified.load(Ordering::Relaxed),
-            _ => bytes_sent + bytes_reused + bytes_zero + bytes_unreadable,
+        let (bytes_done, bytes_total) = match phase {
+            Phase::Clearing | Phase::Verifying => (self.part_bytes(), self.part_total.load(Ordering::Relaxed)),
+            _ => (bytes_sent + bytes_reused + bytes_zero + bytes_unreadable, self.total.load(Ordering::Relaxed)),
         };
-        let bytes_total = self.total.load(Ordering::Relaxed);
         let bytes_per_second = self.rate(bytes_done);
         let left = bytes_total.saturating_sub(bytes_done) as f64;
         Progress {

@@ -120,7 +120,7 @@ pub async fn verify(
         }
         compared.push((Side::Blob { blob: blob.clone(), version: facts.version }, facts.size_bytes));
     }
-    link.counters.set_total(geometry.total_bytes() * compared.len() as u64);
+    link.counters.begin_part(Phase::Verifying, geometry.total_bytes() * compared.len() as u64);
     let memory = memory_plan(options.memory, geometry)?;
     let mut bytes_verified = 0;
     for (side, size) in compared {
@@ -143,7 +143,7 @@ pub async fn verify(
         drive,
         blob: sides.blob.map(|blob| blob.address()),
         bytes_total: geometry.total_bytes(),
-        bytes_verified: if was_stopped { link.counters.verified() } else { bytes_verified },
+        bytes_verified: if was_stopped { link.counters.part_bytes() } else { bytes_verified },
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
         differences,
@@ -176,7 +176,8 @@ pub(crate) async fn compare(
     link: &Link,
     memory: MemoryPlan,
 ) -> Result<Vec<Difference>, CopyError> {
-    link.counters.reset_verified();
+    let total = expected.table.with(|table| Ok(table.geometry().total_bytes()))?;
+    link.counters.begin_part(Phase::Verifying, total);
     compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await
 }
 
@@ -190,7 +191,6 @@ async fn compare_up_to(
     link: &Link,
     memory: MemoryPlan,
 ) -> Result<Vec<Difference>, CopyError> {
-    link.counters.set_phase(Phase::Verifying);
     let geometry = expected.table.with(|table| Ok(table.geometry()))?;
     let comparer = Arc::new(Comparer {
         concurrency: side.concurrency(options).min(memory.buffers),
@@ -294,7 +294,7 @@ impl Comparer {
                 Err(error) => return Err(error.into()),
             },
         };
-        self.link.counters.add_verified(range.length);
+        self.link.counters.add_to_part(range.length);
         let zero = || ChunkContent::Data(self.zeros.of(range.length));
         let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
         Ok(if is_equal { None } else { differs(range, DifferenceReason::Content) })

@@ -105,6 +105,9 @@ pub(crate) fn read_whole(
 /// Makes a range zero the plain way: by writing zeros.
 pub(crate) fn write_zeros(drive: &dyn Drive, range: ByteRange) -> Result<(), DriveError> {
     const PIECE_BYTES: u64 = 1 << 20;
+    if range.length == 0 {
+        return Ok(());
+    }
     let zeros = AlignedBuffer::new(PIECE_BYTES as usize);
     let mut offset = range.offset;
     while offset < range.end() {

@@ -45,6 +45,12 @@ pub fn root() -> Option<()> {
     part(rustix::process::geteuid().is_root().then_some(()), "root")
 }
 
+/// What makes partition tables and file systems.
+pub fn image_tools() -> Option<()> {
+    let has = |name: &str| ["/usr/sbin", "/sbin", "/usr/bin"].iter().any(|folder| PathBuf::from(folder).join(name).exists());
+    part(["sfdisk", "mke2fs", "mkfs.vfat"].into_iter().all(has).then_some(()), "sfdisk, mke2fs or mkfs.vfat")
+}
+
 /// GNU ddrescue.
 pub fn ddrescue() -> Option<()> {
     part(PathBuf::from("/usr/bin/ddrescue").exists().then_some(()), "ddrescue")

@@ -1,5 +1,6 @@
 //! What a simulated drive holds where nothing was written: computed from a seed, the same at every read.
 
+use protocol::units::ByteRange;
 use serde::Deserialize;
 
 /// Kinds of computed content.
@@ -28,6 +29,8 @@ pub(super) struct Content {
     pub(super) run_bytes: u64,
     /// The block that [`ContentKind::Repeated`] repeats.
     pub(super) block_bytes: u64,
+    /// Zero runs are told as holes.
+    pub(super) reports_holes: bool,
 }
 
 /// Eight letters each, so that a word of text is a word of memory.
@@ -51,6 +54,16 @@ const WORDS: [&[u8; 8]; 16] = [
 ];
 
 impl Content {
+    /// The first run of data at or after `offset` and before `end`, as far as it reaches.
+    pub(super) fn next_data(&self, offset: u64, end: u64) -> Option<ByteRange> {
+        let is_zero = |run: &u64| self.kind == ContentKind::Zeros || self.run_is_zero(*run);
+        let last = end.div_ceil(self.run_bytes);
+        let first = (offset / self.run_bytes..last).find(|run| !is_zero(run))?;
+        let behind = (first..last).find(is_zero).unwrap_or(last);
+        let start = (first * self.run_bytes).max(offset);
+        Some(ByteRange::new(start, (behind * self.run_bytes).min(end) - start))
+    }
+
     /// Fills `bytes` with what lies at `offset`.
     pub(super) fn fill(&self, bytes: &mut [u8], offset: u64) {
         let mut position = offset;

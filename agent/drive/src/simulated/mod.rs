@@ -286,6 +286,15 @@ impl Drive for SimulatedDrive {
         .map_err(|position| DriveError::Shrunk { path: self.path.clone(), end: position.min(size), size })
     }
 
+    fn next_data(&self, offset: u64) -> Result<Option<ByteRange>, DriveError> {
+        let size = self.identity.size;
+        let is_plain = self.base.is_none() && self.written.is_none() && self.overlays.is_empty() && size == self.real_size;
+        if !(self.content.reports_holes && is_plain) {
+            return Ok((offset < size).then(|| ByteRange::new(offset, size - offset)));
+        }
+        Ok(self.content.next_data(offset, size))
+    }
+
     fn target_content(&self) -> TargetContent {
         TargetContent::Unknown
     }
@@ -308,11 +317,14 @@ impl Drive for SimulatedDrive {
     }
 
     fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
-        let is_plain = self.volatile.is_none() && range.end() <= self.real_size;
-        if is_plain && self.written.as_ref().is_some_and(|written| written.zero_blocks(range)) {
-            return self.meet(range, false).map(|_| ());
+        let blocks = writes::whole_blocks(range);
+        let is_plain = self.volatile.is_none() && range.end() <= self.real_size && blocks.length > 0;
+        if !(is_plain && self.written.as_ref().is_some_and(|written| written.zero_blocks(blocks))) {
+            return crate::contract::write_zeros(self, range);
         }
-        crate::contract::write_zeros(self, range)
+        self.meet(blocks, false)?;
+        crate::contract::write_zeros(self, ByteRange::new(range.offset, blocks.offset - range.offset))?;
+        crate::contract::write_zeros(self, ByteRange::new(blocks.end(), range.end() - blocks.end()))
     }
 
     fn sync(&self) -> Result<(), DriveError> {

@@ -70,6 +70,8 @@ struct ProfileText {
     zero_share: Option<Spanned<f64>>,
     #[serde(default, deserialize_with = "optional_size")]
     run_size: Option<Spanned<u64>>,
+    #[serde(default)]
+    reports_holes: bool,
     #[serde(default, deserialize_with = "optional_size")]
     block_size: Option<Spanned<u64>>,
     #[serde(default)]
@@ -136,6 +138,7 @@ impl Profile {
             zero_share: zero_share(read.zero_share)?,
             run_bytes: whole_words(read.run_size, "run_size", 8 * MIB)?,
             block_bytes: whole_words(read.block_size, "block_size", MIB)?,
+            reports_holes: read.reports_holes,
         };
         let size = read.size.map(Spanned::into_inner);
         let timing = read.timing.map(|timing| Timing::check(timing.span(), timing.into_inner())).transpose()?;

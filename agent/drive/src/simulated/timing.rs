@@ -92,7 +92,7 @@ pub(super) struct Disk {
 }
 
 fn zones() -> u32 {
-    32
+    64
 }
 
 /// `[timing.disk.shingled]`
@@ -276,9 +276,14 @@ impl Model {
         let end = match self.timing.medium.clone() {
             Medium::Disk(disk) => self.disk_access(&disk, ready.max(self.written_at), range, waiting).max(ready + bus),
             Medium::Flash(flash) => {
-                let latency = if range.offset == self.head { 0.0 } else { flash.read_latency.as_secs_f64() };
                 let transfer = range.length as f64 / flash.read_rate.min(self.timing.interface_rate);
-                (ready + latency).max(self.head_at) + transfer
+                let begins = match (range.offset == self.head, self.timing.queue_depth) {
+                    // The drive knows what comes next; where commands can queue, the next one is there already.
+                    (true, 1) => ready,
+                    (true, _) => ready - self.timing.command_overhead_seconds,
+                    (false, _) => ready + flash.read_latency.as_secs_f64(),
+                };
+                begins.max(self.head_at) + transfer
             }
         };
         self.moved(range, end)

@@ -89,11 +89,10 @@ impl Written {
         Ok(())
     }
 
-    /// Makes a long run of whole blocks zero without keeping them one by one; false where it cannot.
+    /// Makes [`whole_blocks`] zero without keeping them one by one; false where it cannot.
     pub(super) fn zero_blocks(&self, range: ByteRange) -> bool {
-        let is_whole = range.offset.is_multiple_of(BLOCK_BYTES) && range.length.is_multiple_of(BLOCK_BYTES);
         match &mut *self.kept() {
-            Kept::Memory { blocks, zeroed } if is_whole => {
+            Kept::Memory { blocks, zeroed } => {
                 let inside: Vec<u64> = blocks.range(range.offset..range.end()).map(|(start, _)| *start).collect();
                 for start in inside {
                     blocks.remove(&start);
@@ -101,7 +100,7 @@ impl Written {
                 zeroed.set(range, ReadStatus::Finished);
                 true
             }
-            _ => false,
+            Kept::File(_) => false,
         }
     }
 
@@ -156,6 +155,13 @@ impl Kept {
     }
 }
 
+/// The whole blocks inside a range; empty where there is none.
+pub(super) fn whole_blocks(range: ByteRange) -> ByteRange {
+    let start = range.offset.next_multiple_of(BLOCK_BYTES);
+    let end = range.end() / BLOCK_BYTES * BLOCK_BYTES;
+    ByteRange::new(start, end.saturating_sub(start))
+}
+
 /// Copies the part of `piece`, which lies at `start`, that falls into `bytes`, which lie at `offset`.
 fn lay_piece(bytes: &mut [u8], offset: u64, piece: &[u8], start: u64) {
     let from = start.max(offset);
@@ -166,10 +172,20 @@ fn lay_piece(bytes: &mut [u8], offset: u64, piece: &[u8], start: u64) {
     }
 }
 
+/// What a volatile cache loses at once.
+const CACHE_LINE_BYTES: usize = 4096;
+
+#[derive(Default)]
+struct Held {
+    /// The oldest first, each with its offset.
+    writes: VecDeque<(u64, Box<[u8]>)>,
+    bytes: u64,
+}
+
 /// The last writes of a drive whose cache lies: they read back well, and are lost with the drive.
 pub(super) struct VolatileCache {
     bytes_max: u64,
-    writes: Mutex<VecDeque<(u64, Box<[u8]>)>>,
+    writes: Mutex<Held>,
 }
 
 impl VolatileCache {
@@ -179,21 +195,23 @@ impl VolatileCache {
 
     /// Takes a write, and gives those that do not fit any more: they reach the medium.
     pub(super) fn write(&self, bytes: &[u8], offset: u64) -> Vec<(u64, Box<[u8]>)> {
-        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.push_back((offset, bytes.into()));
-        let mut held: u64 = writes.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let mut held = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, piece) in bytes.chunks(CACHE_LINE_BYTES).enumerate() {
+            held.writes.push_back((offset + (index * CACHE_LINE_BYTES) as u64, piece.into()));
+        }
+        held.bytes += bytes.len() as u64;
         let mut out = Vec::new();
-        while held > self.bytes_max
-            && let Some(write) = writes.pop_front()
+        while held.bytes > self.bytes_max
+            && let Some(write) = held.writes.pop_front()
         {
-            held -= write.1.len() as u64;
+            held.bytes -= write.1.len() as u64;
             out.push(write);
         }
         out
     }
 
     pub(super) fn lay_over(&self, bytes: &mut [u8], offset: u64) {
-        let writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
-        writes.iter().for_each(|(start, piece)| lay_piece(bytes, offset, piece, *start));
+        let held = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        held.writes.iter().for_each(|(start, piece)| lay_piece(bytes, offset, piece, *start));
     }
 }
