@@ -50,7 +50,7 @@ impl FromStr for Fill {
             "marker" => Ok(Fill::Marker),
             _ => text
                 .strip_prefix("0x")
-                .filter(|digits| digits.len() == 2)
+                .filter(|digits| digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
                 .and_then(|digits| u8::from_str_radix(digits, 16).ok())
                 .map(Fill::Byte)
                 .ok_or_else(|| format!("`{text}` is no filling: write `zeros`, `marker`, or one byte such as 0xff")),
