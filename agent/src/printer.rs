@@ -249,6 +249,9 @@ fn transfer_text(result: &TransferResult) -> String {
         }
     }
     text += &line("moved", parts.join(", "));
+    if result.failed_reads > 0 {
+        text += &line("drive", format!("{} reads failed", result.failed_reads));
+    }
     text += &transfer_proof(result);
     let seconds = result.elapsed_seconds;
     let rate = ByteSize((result.bytes_sent as f64 / seconds.max(1e-3)) as u64);

@@ -242,3 +242,28 @@ fn bad_sectors_of_a_device_are_rescued_around() {
         assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
     }
 }
+
+#[test]
+fn a_device_that_answers_late_is_rescued_and_loses_nothing() {
+    if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let mut bytes = random_bytes(4 * MIB, 1);
+    let drive = FuseDrive::mount(&bench.file("mount"), bytes.clone());
+    let device = LoopDevice::attach(&drive.path(), 512);
+    {
+        let mut behaviour = drive.behaviour.lock().unwrap();
+        behaviour.slow = Some(((MIB as u64, MIB as u64 + 4096), std::time::Duration::from_millis(700)));
+        behaviour.bad = vec![(3 * MIB as u64, 3 * MIB as u64 + 1024)];
+        behaviour.failed_reads = 0;
+    }
+    let options = ["--chunk-size", "256KiB", "--min-read-rate", "200kB/s", "--mapfile", "map"];
+    let result = Agent::new(bench.path(), &[&"import", &device.path, &"blob"]).with(&options).run().expect(4);
+    bytes[3 * MIB..3 * MIB + 1024].fill(0);
+    assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
+    // The loop driver may cut a read of ours in two, and never makes more of them.
+    let met = drive.behaviour.lock().unwrap().failed_reads;
+    let counted = number(&result, "failed_reads");
+    assert!(counted >= 4 && met >= counted && met <= 2 * counted, "{counted} counted, {met} met");
+}
