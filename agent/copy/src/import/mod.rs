@@ -1,47 +1,33 @@
 //! `import`: a drive into a blob.
 
-use std::collections::HashSet;
-use std::convert::Infallible;
-use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+mod complete;
+mod pipeline;
 
-use blob::{Blob, BlobErrorKind, BlobFacts, CommitFacts, Held, Upload, UploadRequest};
-use crossbeam_channel::bounded;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use blob::{Blob, BlobErrorKind, BlobFacts, Held, Upload, UploadRequest};
 use drive::Drive;
 use drive::identify::identify;
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
-use protocol::manifest::{Header, Line, MANIFEST_SUFFIX};
+use protocol::manifest::{Header, Line};
 use protocol::outcome::Outcome;
-use protocol::progress::Phase;
-use protocol::result::{Direction, Evidence, TransferResult};
-use protocol::units::ByteRange;
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use protocol::result::{Direction, TransferResult};
 
 use crate::attempts::Attempts;
-use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
 use crate::journal::Journal;
-use crate::limits::{BODILESS_CHUNKS_MAX, RECORDS_PER_BATCH_MAX};
-use crate::options::{Link, TransferOptions, Verify};
-use crate::plan::{MemoryPlan, ReadPlan, chunk_size, memory_plan};
-use crate::pool::BufferPool;
+use crate::limits::RECORDS_PER_BATCH_MAX;
+use crate::options::{Link, TransferOptions};
+use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
-use crate::rate::RateLimit;
 use crate::rescue::Rescue;
-use crate::stage::hash::{HashStage, ZeroDigests};
-use crate::stage::read::ReadStage;
-use crate::stage::record::{Durability, RecordStage};
-use crate::stage::send::{Concurrency, SendStage};
-use crate::stage::stream;
+use crate::stage::hash::ZeroDigests;
 use crate::table::{ChunkTable, SharedTable};
-use crate::threads;
-use crate::verify::{Expected, Side, compare, stream_of_drive};
-use crate::watch::{self, CallWatch};
 
 /// Copies a drive into a blob.
 ///
@@ -286,228 +272,6 @@ impl Import {
             }
             Ok(())
         })
-    }
-
-    /// Joins the stages, and returns when the last of them has ended.
-    async fn run_pipeline(&mut self) -> Result<(), CopyError> {
-        let upload = self.upload.clone().ok_or(CopyError::Internal("the upload"))?;
-        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
-        self.link.counters.set_phase(Phase::Copying);
-        let geometry = self.table.with(|table| Ok(table.geometry()))?;
-        let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
-        let (abandon, abandoned) = bounded::<Infallible>(0);
-        let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
-        let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
-
-        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry)?;
-        let hash = Arc::new(HashStage {
-            upload: upload.clone(),
-            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            counters: self.link.counters.clone(),
-            stream: stream_output,
-        });
-        let failure = self.failure.clone();
-        threads::spawn("hash", threads::hash_threads(), move |_| {
-            failure.check(hash.run(&hash_input, &abandoned, &hash_output));
-        })?;
-
-        let read = Arc::new(ReadStage {
-            drive: self.drive.clone(),
-            plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
-            pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
-            rate: RateLimit::new(self.options.rate),
-            geometry,
-            table: self.table.clone(),
-            rescue: self.rescue.clone(),
-            readers_left: AtomicUsize::new(self.readers),
-            stop: self.link.stop.clone(),
-            counters: self.link.counters.clone(),
-        });
-        let watches = watch::watches(self.readers);
-        let (failure, reader_watches) = (self.failure.clone(), watches.clone());
-        let readers = threads::spawn("read", self.readers, move |number| {
-            failure.check(read.run(&reader_watches[number], &read_output));
-        })?;
-
-        let recorder = RecordStage {
-            journal,
-            table: self.table.clone(),
-            durability: if upload.traits().durable_when_acknowledged {
-                Durability::WhenAcknowledged
-            } else {
-                Durability::StoreSync(upload.clone())
-            },
-            batch_bytes: self.memory.batch_bytes,
-            sync_timeout: self.options.request_timeout,
-            stop: self.link.stop.clone(),
-            failure: self.failure.clone(),
-            counters: self.link.counters.clone(),
-            runtime: Handle::current(),
-        };
-        let (recorded, recorder_end) = oneshot::channel();
-        threads::spawn_once("record", move || {
-            let _ = recorded.send(recorder.run(record_input));
-        })?;
-
-        let sender = SendStage {
-            upload: upload.clone(),
-            attempts: self.attempts.clone(),
-            stop: self.link.stop.clone(),
-            failure: self.failure.clone(),
-            table: self.table.clone(),
-            held: std::mem::take(&mut self.held),
-            resumed: self.resumed,
-            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency),
-        };
-        let sending = sender.run(send_input, send_output);
-        let watching = self.watch(&watches, readers, abandon);
-        let draining = enforce_drain_timeout(&self.options, &self.link);
-        let ending = async {
-            futures::future::join(sending, watching).await;
-            wait_for_recorder(recorder_end, &self.link, &self.failure).await
-        };
-        let journal = tokio::select! {
-            journal = ending => journal,
-            () = draining => None,
-        };
-        self.journal = journal;
-        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
-        Ok(())
-    }
-
-    /// Waits until the readers have ended. One that hangs in the drive is given up on after the read
-    /// timeout, or when requests are dropped; dropping `abandon` lets the later stages end.
-    async fn watch(
-        &self,
-        watches: &[Arc<CallWatch>],
-        readers: Vec<oneshot::Receiver<()>>,
-        abandon: crossbeam_channel::Sender<Infallible>,
-    ) {
-        tokio::select! {
-            biased;
-            _ = futures::future::join_all(readers) => {}
-            () = watch::hanging(watches, &self.identity.path, self.options.read_timeout, &self.link.stop, &self.failure) => {}
-        }
-        drop(abandon);
-    }
-
-    /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
-    async fn finish(mut self) -> Result<TransferResult, CopyError> {
-        let mut evidence = if self.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
-        let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
-            true => Ok(None),
-            false => self.complete(&mut evidence).await,
-        };
-        let done = finish::unless_failed(completed, &self.failure);
-        let saved = self.save_rescue();
-        self.failure.check(saved);
-        self.link.counters.set_phase(Phase::Done);
-        let error = self.failure.take();
-        let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
-        let mut result =
-            finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
-        result.evidence = evidence;
-        result.failed_reads = self.rescue.as_ref().map_or(0, |rescue| rescue.failed_reads());
-        result.error = error.as_ref().map(ToString::to_string);
-        match done {
-            Some((root, manifest)) if error.is_none() => {
-                result.root_sha256 = Some(root);
-                result.stream_sha256 = self.stream_sha256;
-                result.manifest = Some(manifest);
-                if !result.unreadable.is_empty() {
-                    result.outcome = Outcome::CompleteWithUnreadable;
-                }
-            }
-            _ => {
-                result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
-                result.manifest = Some(self.journal_path.display().to_string());
-                let residue = |landed| self.upload.as_ref().and_then(|upload| upload.residue(landed));
-                result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
-            }
-        }
-        Ok(result)
-    }
-
-    /// Saves what is known of a failing drive, or removes it where nothing is left to do.
-    fn save_rescue(&self) -> Result<(), CopyError> {
-        let Some(rescue) = &self.rescue else { return Ok(()) };
-        if let Some(range) = self.failure.hanging_range() {
-            rescue.note_hang(range, &self.table)?;
-        }
-        rescue.save(&self.table)?;
-        if self.journal_path.exists() { Ok(()) } else { rescue.forget() }
-    }
-
-    /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is, or
-    /// `None` when a stop came first.
-    async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, String)>, CopyError> {
-        self.link.counters.set_phase(Phase::Committing);
-        let (geometry, is_complete) = self.table.with(|table| Ok((table.geometry(), table.is_complete())))?;
-        if !is_complete {
-            return Err(CopyError::Internal("the pipeline"));
-        }
-        if self.drive.was_modified()? {
-            self.link.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
-        }
-        if self.options.stream_sha256 && self.stream_sha256.is_none() && !self.is_committed {
-            self.link
-                .warn("the SHA-256 of the whole is missing: a part that an earlier run read cannot be read any more".to_owned());
-        }
-        let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
-        let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
-        if self.is_committed && self.options.stream_sha256 {
-            self.stream_sha256 = stream_of_drive(&self.drive, geometry, &self.options, &self.link).await?;
-        }
-        if let Some(upload) = &self.upload {
-            let journal = self.journal.as_mut().ok_or(CopyError::Internal("the journal"))?;
-            journal.append([Line::Commit])?;
-            let unreadable: Vec<ByteRange> = self.table.with(|table| Ok(table.unreadable().collect()))?;
-            let facts = CommitFacts { root: &root, unreadable: &unreadable };
-            let committed = self.attempts.run("commit", 0, || upload.commit(&list, &facts)).await;
-            committed?;
-        }
-        drop(list);
-        if self.options.verify == Verify::ReadBack {
-            self.read_back().await?;
-            if self.link.stop.is_stopping() {
-                return Ok(None);
-            }
-            *evidence = Evidence::ReadBack;
-        }
-        let folder = self.options.state_dir.join("journals");
-        let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
-        let beside = self.blob.sibling(MANIFEST_SUFFIX);
-        let length = file.as_file().metadata().map_or(0, |metadata| metadata.len());
-        let stored = self.attempts.run("write", length, || beside.put_file(file.path())).await;
-        stored?;
-        if let Some(path) = &self.options.manifest {
-            finish::copy_manifest(file.path(), path)?;
-        }
-        if let Some(journal) = self.journal.take() {
-            journal.remove()?;
-        }
-        let manifest = self.options.manifest.as_ref().map(|path| path.display().to_string());
-        Ok(Some((root, manifest.unwrap_or_else(|| beside.address()))))
-    }
-
-    /// Reads the whole blob again and compares it with what was read from the drive.
-    async fn read_back(&mut self) -> Result<(), CopyError> {
-        let facts = self.attempts.run("look at", 0, || self.blob.head()).await?.0;
-        let version = facts.map(|facts| facts.version).unwrap_or_default();
-        let side = Side::Blob { blob: self.blob.clone(), version };
-        let expected = Expected { table: &self.table, fill: self.header.unreadable_fill };
-        let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
-        let Some(first) = differences.first() else { return Ok(()) };
-        // Nothing that was recorded may be believed again.
-        if let Some(journal) = self.journal.take() {
-            journal.remove()?;
-        }
-        Err(CopyError::Mismatch(format!(
-            "the blob `{}` holds other bytes than were sent, at {} places, the first at {} (offset+length in bytes): import again with `--restart --overwrite`",
-            self.blob.address(),
-            differences.len(),
-            first.range
-        )))
     }
 }
 

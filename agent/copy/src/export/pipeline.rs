@@ -1,0 +1,172 @@
+//! The pipeline of an export: fetch, check, write, record.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use drive::AlignedBuffer;
+use protocol::manifest::ChunkContent;
+use protocol::progress::Phase;
+use protocol::units::ChunkGeometry;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Export;
+use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::error::CopyError;
+use crate::fetch::Fetch;
+use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
+use crate::plan::ReadPlan;
+use crate::pool::BufferPool;
+use crate::rate::RateLimit;
+use crate::stage::fetch::FetchStage;
+use crate::stage::hash::ZeroDigests;
+use crate::stage::record::{Durability, RecordStage};
+use crate::stage::send::Concurrency;
+use crate::stage::stream;
+use crate::stage::write::{FetchAgain, WriteStage};
+use crate::threads;
+use crate::watch::{self, CallWatch};
+
+/// Requests at once where nobody chose.
+const CONCURRENCY: usize = 8;
+
+impl Export {
+    /// Joins the stages, and returns when the last of them has ended.
+    pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
+        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
+        let geometry = self.table.with(|table| Ok(table.geometry()))?;
+        self.link.counters.set_phase(Phase::Copying);
+        // Buffers and slots bound what is in these.
+        let (fetch_output, check_input) = unbounded();
+        let (check_output, write_input) = unbounded();
+        let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+        let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
+
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry)?;
+        let write = Arc::new(WriteStage {
+            drive: self.drive.clone(),
+            expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            table: self.table.clone(),
+            counters: self.link.counters.clone(),
+            stop: self.link.stop.clone(),
+            stream: stream_output,
+            fetch_again: self.fetch_again(),
+        });
+        self.spawn_check(write.clone(), check_input, check_output)?;
+        let (write_watches, sync_watch) = (watch::watches(self.drive.preferred_readers()), watch::watches(1));
+        self.spawn_write(write, write_watches.clone(), write_input, write_output)?;
+
+        let recorder = RecordStage {
+            journal,
+            table: self.table.clone(),
+            durability: Durability::DriveSync(self.drive.clone(), sync_watch[0].clone()),
+            batch_bytes: self.memory.batch_bytes,
+            sync_timeout: self.options.request_timeout,
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            counters: self.link.counters.clone(),
+            runtime: Handle::current(),
+        };
+        let (recorded, recorder_end) = oneshot::channel();
+        threads::spawn_once("record", move || {
+            let _ = recorded.send(recorder.run(record_input));
+        })?;
+
+        let fetching = self.fetch_stage(pool).run(self.next_chunk(geometry), self.concurrency(), fetch_output);
+        let draining = enforce_drain_timeout(&self.options, &self.link);
+        let ending = async {
+            fetching.await;
+            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+        };
+        let watching = async {
+            let (path, stop, failure) = (&self.identity.path, &self.link.stop, &self.failure);
+            tokio::select! {
+                () = watch::hanging(&write_watches, path, self.options.read_timeout, stop, failure) => {}
+                () = watch::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
+            }
+            // Reported; what else is in flight has the drain timeout to land.
+            std::future::pending::<()>().await;
+        };
+        self.journal = tokio::select! {
+            journal = ending => journal,
+            () = draining => None,
+            () = watching => None,
+        };
+        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
+        Ok(())
+    }
+
+    pub(super) fn concurrency(&self) -> Concurrency {
+        Concurrency::new(self.options.concurrency, CONCURRENCY.min(self.memory.buffers))
+    }
+
+    fn fetch_stage(&self, pool: BufferPool) -> FetchStage {
+        FetchStage {
+            blob: self.blob.clone(),
+            version: self.facts.version.clone(),
+            checked: self.manifest.is_none(),
+            attempts: self.attempts.clone(),
+            pool,
+            rate: RateLimit::new(self.options.rate),
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            silence_max: self.options.request_timeout,
+            all_checked: self.all_checked.clone(),
+        }
+    }
+
+    /// The chunks that are still to be fetched, with what the manifest says they are.
+    fn next_chunk(
+        &self,
+        geometry: ChunkGeometry,
+    ) -> impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError> + use<> {
+        let mut plan = ReadPlan::new(geometry, self.table.clone(), false);
+        let expected = self.manifest.as_ref().map(|manifest| manifest.table.clone());
+        move || {
+            let Some((place, _)) = plan.next()? else { return Ok(None) };
+            let content = match &expected {
+                Some(expected) => expected.get(place.index)?.landed.map(|(content, ..)| content),
+                None => None,
+            };
+            Ok(Some((place, content)))
+        }
+    }
+
+    fn fetch_again(&self) -> FetchAgain {
+        let (blob, version, silence_max) = (self.blob.clone(), self.facts.version.clone(), self.options.request_timeout);
+        let runtime = Handle::current();
+        Box::new(move |place| {
+            let mut buffer = AlignedBuffer::new(place.range.length as usize);
+            let length = place.range.length as usize;
+            let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max };
+            let fetched = runtime.block_on(fetch.fill(place.range, &mut buffer[..length]));
+            fetched.ok().map(|_| Bytes::from_owner(buffer).slice(..length))
+        })
+    }
+
+    fn spawn_check(
+        &self,
+        write: Arc<WriteStage>,
+        input: Receiver<FetchedChunk>,
+        output: Sender<CheckedChunk>,
+    ) -> Result<(), CopyError> {
+        let failure = self.failure.clone();
+        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(write.run_check(&input, &output)))?;
+        Ok(())
+    }
+
+    fn spawn_write(
+        &self,
+        write: Arc<WriteStage>,
+        watches: Arc<[Arc<CallWatch>]>,
+        input: Receiver<CheckedChunk>,
+        output: mpsc::Sender<LandedChunk>,
+    ) -> Result<(), CopyError> {
+        let failure = self.failure.clone();
+        threads::spawn("write", watches.len(), move |number| failure.check(write.run_write(&watches[number], &input, &output)))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! The pipeline of an import: read, hash, send, record.
+
+use std::convert::Infallible;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::bounded;
+use protocol::progress::Phase;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Import;
+use crate::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::error::CopyError;
+use crate::limits::BODILESS_CHUNKS_MAX;
+use crate::plan::ReadPlan;
+use crate::pool::BufferPool;
+use crate::rate::RateLimit;
+use crate::stage::hash::{HashStage, ZeroDigests};
+use crate::stage::read::ReadStage;
+use crate::stage::record::{Durability, RecordStage};
+use crate::stage::send::{Concurrency, SendStage};
+use crate::stage::stream;
+use crate::threads;
+use crate::watch::{self, CallWatch};
+
+impl Import {
+    /// Joins the stages, and returns when the last of them has ended.
+    pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
+        let upload = self.upload.clone().ok_or(CopyError::Internal("the upload"))?;
+        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
+        self.link.counters.set_phase(Phase::Copying);
+        let geometry = self.table.with(|table| Ok(table.geometry()))?;
+        let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
+        let (abandon, abandoned) = bounded::<Infallible>(0);
+        let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+        let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
+
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry)?;
+        let hash = Arc::new(HashStage {
+            upload: upload.clone(),
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            counters: self.link.counters.clone(),
+            stream: stream_output,
+        });
+        let failure = self.failure.clone();
+        threads::spawn("hash", threads::hash_threads(), move |_| {
+            failure.check(hash.run(&hash_input, &abandoned, &hash_output));
+        })?;
+
+        let read = Arc::new(ReadStage {
+            drive: self.drive.clone(),
+            plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
+            pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
+            rate: RateLimit::new(self.options.rate),
+            geometry,
+            table: self.table.clone(),
+            rescue: self.rescue.clone(),
+            readers_left: AtomicUsize::new(self.readers),
+            stop: self.link.stop.clone(),
+            counters: self.link.counters.clone(),
+        });
+        let watches = watch::watches(self.readers);
+        let (failure, reader_watches) = (self.failure.clone(), watches.clone());
+        let readers = threads::spawn("read", self.readers, move |number| {
+            failure.check(read.run(&reader_watches[number], &read_output));
+        })?;
+
+        let recorder = RecordStage {
+            journal,
+            table: self.table.clone(),
+            durability: if upload.traits().durable_when_acknowledged {
+                Durability::WhenAcknowledged
+            } else {
+                Durability::StoreSync(upload.clone())
+            },
+            batch_bytes: self.memory.batch_bytes,
+            sync_timeout: self.options.request_timeout,
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            counters: self.link.counters.clone(),
+            runtime: Handle::current(),
+        };
+        let (recorded, recorder_end) = oneshot::channel();
+        threads::spawn_once("record", move || {
+            let _ = recorded.send(recorder.run(record_input));
+        })?;
+
+        let sender = SendStage {
+            upload: upload.clone(),
+            attempts: self.attempts.clone(),
+            stop: self.link.stop.clone(),
+            failure: self.failure.clone(),
+            table: self.table.clone(),
+            held: std::mem::take(&mut self.held),
+            resumed: self.resumed,
+            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency),
+        };
+        let sending = sender.run(send_input, send_output);
+        let watching = self.watch(&watches, readers, abandon);
+        let draining = enforce_drain_timeout(&self.options, &self.link);
+        let ending = async {
+            futures::future::join(sending, watching).await;
+            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+        };
+        let journal = tokio::select! {
+            journal = ending => journal,
+            () = draining => None,
+        };
+        self.journal = journal;
+        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
+        Ok(())
+    }
+
+    /// Waits until the readers have ended. One that hangs in the drive is given up on after the read
+    /// timeout, or when requests are dropped; dropping `abandon` lets the later stages end.
+    async fn watch(
+        &self,
+        watches: &[Arc<CallWatch>],
+        readers: Vec<oneshot::Receiver<()>>,
+        abandon: crossbeam_channel::Sender<Infallible>,
+    ) {
+        tokio::select! {
+            biased;
+            _ = futures::future::join_all(readers) => {}
+            () = watch::hanging(watches, &self.identity.path, self.options.read_timeout, &self.link.stop, &self.failure) => {}
+        }
+        drop(abandon);
+    }
+}
