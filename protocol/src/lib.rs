@@ -17,6 +17,7 @@
 //! | [`progress`] | what the copy engine tells while it works |
 //! | [`drives`] | what is attached, who it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |
+//! | [`job`] | what the customer asked for: its states, and the one function that moves it |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
 //! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
@@ -28,6 +29,7 @@ pub mod digest;
 pub mod drives;
 pub mod fill;
 pub mod identity;
+pub mod job;
 pub mod limits;
 pub mod manifest;
 pub mod outcome;

@@ -1,0 +1,37 @@
+//! The job: what the customer asked for, and how it moves.
+//!
+//! [`decide`] is the only thing that moves a job. It is pure: the job as it stands, what happened, and the
+//! time go in; the job as it is then, and what is to be done about it, come out. Who stores the one and does
+//! the other is the service's business.
+//!
+//! ```text
+//!                      ship                  all drives in             first drive starts
+//!   (put) ──▶ Creating ────▶ Shipping ───────────────────▶ Received ───────────────────▶ Transferring
+//!                │              │                             │                               │
+//!                │              │ 30 silent days              │ nothing to copy               │ all drives done,
+//!                │              │                             ▼                               ▼ skipped or drained
+//!                │ cancel       │                          Packaging ◀────────────────────────┘
+//!                │              │                             │ all shipped back
+//!                ▼              ▼                             ▼
+//!            Completed       Closed              Completed (no error, or cancelled) or Closed (some error)
+//! ```
+//! A cancelled job always ends `Completed`. After 90 days Completed and Closed jobs are removed, Creating ones
+//! after 14 days without a change.
+//!
+//! A drive goes `Specified → Received → Transferring → Completed | CompletedMoreInfo → ShippedBack`. One that does
+//! not come in time is `NeverReceived`, and `Received` when it comes after all.
+
+mod decide;
+mod edit;
+mod refusal;
+mod state;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+pub use decide::{CopyEnd, Decision, Effect, Event, decide};
+pub use edit::{Field, may_edit};
+pub use refusal::Refusal;
+pub use state::{DriveState, Job, JobDrive, JobKind, JobState};
+pub use timers::{CREATING_KEPT, FINISHED_KEPT, NEVER_RECEIVED_AFTER, SILENT_SHIPPING_CLOSED_AFTER, Timer, next_timer};

@@ -1,0 +1,168 @@
+//! What a job is.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Which way the data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum JobKind {
+    /// From drives into blobs.
+    Import,
+    /// From blobs onto drives.
+    Export,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum JobState {
+    /// The customer is putting it together.
+    Creating,
+    /// The drives are on their way.
+    Shipping,
+    /// All drives are in, and wait for bays.
+    Received,
+    /// Drives are being copied.
+    Transferring,
+    /// All drives are done, and are being sent back.
+    Packaging,
+    /// It is over, without an error or cancelled.
+    Completed,
+    /// It is over, with some error.
+    Closed,
+}
+
+impl JobState {
+    /// Every state, in order.
+    pub const ALL: [JobState; 7] = [
+        JobState::Creating,
+        JobState::Shipping,
+        JobState::Received,
+        JobState::Transferring,
+        JobState::Packaging,
+        JobState::Completed,
+        JobState::Closed,
+    ];
+
+    /// Whether nothing happens to it any more but its removal.
+    pub const fn is_final(self) -> bool {
+        matches!(self, JobState::Completed | JobState::Closed)
+    }
+}
+
+/// Where a drive of a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DriveState {
+    /// The customer named it.
+    Specified,
+    /// It is in.
+    Received,
+    /// It did not come in time.
+    NeverReceived,
+    /// It is being copied.
+    Transferring,
+    /// All of it was copied.
+    Completed,
+    /// It was copied with errors, in part, or not at all.
+    CompletedMoreInfo,
+    /// It left the datacenter.
+    ShippedBack,
+}
+
+impl DriveState {
+    /// Every state.
+    pub const ALL: [DriveState; 7] = [
+        DriveState::Specified,
+        DriveState::Received,
+        DriveState::NeverReceived,
+        DriveState::Transferring,
+        DriveState::Completed,
+        DriveState::CompletedMoreInfo,
+        DriveState::ShippedBack,
+    ];
+
+    /// Whether nothing more happens to it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, DriveState::NeverReceived | DriveState::ShippedBack)
+    }
+}
+
+/// A drive of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobDrive {
+    /// Its serial number.
+    pub id: String,
+    /// Where it stands.
+    pub state: DriveState,
+    /// Whether it did not come, or could not be copied whole.
+    pub had_error: bool,
+}
+
+impl JobDrive {
+    pub(super) fn new(id: String, state: DriveState) -> Self {
+        JobDrive { id, state, had_error: false }
+    }
+}
+
+/// A job, as far as its movements depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Which way the data goes.
+    pub kind: JobKind,
+    /// Where it stands.
+    pub state: JobState,
+    /// Whether the customer wants it cancelled. Never taken back.
+    pub cancel_requested: bool,
+    /// Whether it was closed because nobody said where its drives are.
+    pub went_silent: bool,
+    /// Whether it is known where the drives go in the end.
+    pub has_return_address: bool,
+    /// Whether it is known how the drives come.
+    pub has_delivery_package: bool,
+    /// Its drives. Those of an export are known when they come.
+    pub drives: Vec<JobDrive>,
+    /// How many drives an export waits for.
+    pub expected_drives: usize,
+    /// When the customer last changed it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub changed_at: OffsetDateTime,
+    /// When it came into its state.
+    #[serde(with = "time::serde::rfc3339")]
+    pub entered_at: OffsetDateTime,
+    /// When something was last heard of it while it was on its way: a change, a drive that came.
+    #[serde(with = "time::serde::rfc3339")]
+    pub heard_of_at: OffsetDateTime,
+}
+
+impl Job {
+    /// A job that was just put.
+    pub fn new(kind: JobKind, drive_ids: impl IntoIterator<Item = String>, now: OffsetDateTime) -> Self {
+        let drives = drive_ids.into_iter().map(|id| JobDrive::new(id, DriveState::Specified)).collect();
+        Job {
+            kind,
+            state: JobState::Creating,
+            cancel_requested: false,
+            went_silent: false,
+            has_return_address: false,
+            has_delivery_package: false,
+            drives,
+            expected_drives: 1,
+            changed_at: now,
+            entered_at: now,
+            heard_of_at: now,
+        }
+    }
+
+    /// The drive with this serial number.
+    pub fn drive(&self, id: &str) -> Option<&JobDrive> {
+        self.drives.iter().find(|drive| drive.id == id)
+    }
+
+    /// Whether anything went wrong: a job that ends so is Closed, unless it was cancelled.
+    pub fn had_error(&self) -> bool {
+        self.went_silent || self.drives.iter().any(|drive| drive.had_error)
+    }
+
+    pub(super) fn any_drive(&self, states: &[DriveState]) -> bool {
+        self.drives.iter().any(|drive| states.contains(&drive.state))
+    }
+}
