@@ -1,6 +1,7 @@
 //! The only file that writes to the terminal: results to standard output, everything else to standard
 //! error. A reader that went away is no error: the work is done all the same.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,7 +122,7 @@ impl Printer {
             self.json_line(&serde_json::json!({ "type": level, "message": text }));
             return;
         }
-        let line = format!("drive-agent: {level}: {text}\n");
+        let line = format!("drive-agent: {level}: {}\n", visible(text));
         self.without_bar(|| write_error(&line));
     }
 
@@ -146,7 +147,7 @@ impl Printer {
     pub(crate) fn transfer(&self, result: &TransferResult) {
         match self.output {
             Output::Json => self.json(result),
-            Output::Text => write_output(&transfer_text(result)),
+            Output::Text => write_output(&visible(&transfer_text(result))),
         }
     }
 
@@ -154,7 +155,7 @@ impl Printer {
     pub(crate) fn verification(&self, result: &VerifyResult) {
         match self.output {
             Output::Json => self.json(result),
-            Output::Text => write_output(&verify_text(result)),
+            Output::Text => write_output(&visible(&verify_text(result))),
         }
     }
 
@@ -162,7 +163,7 @@ impl Printer {
     pub(crate) fn document(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match self.output {
             Output::Json => self.json(value),
-            Output::Text => write_output(&text()),
+            Output::Text => write_output(&visible(&text())),
         }
     }
 
@@ -171,7 +172,7 @@ impl Printer {
         match (self.output, serde_json::to_string(value)) {
             (Output::Json, Ok(json)) => write_output(&(json + "\n")),
             (Output::Json, Err(error)) => self.error(&format!("the result cannot be written: {error}")),
-            (Output::Text, _) => write_output(&text()),
+            (Output::Text, _) => write_output(&visible(&text())),
         }
     }
 
@@ -181,6 +182,15 @@ impl Printer {
             Err(error) => self.error(&format!("the result cannot be written: {error}")),
         }
     }
+}
+
+/// The text without what a terminal would obey: names of files, and of drives, are anybody's.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |letter: char| letter.is_control() && letter != '\n';
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().map(|letter| if is_hidden(letter) { letter.escape_default().to_string() } else { letter.to_string() }).collect()
 }
 
 fn write_error(text: &str) {

@@ -171,3 +171,24 @@ fn a_full_store_ends_the_transfer_and_a_resume_completes_it() {
     let resumed = resumed.expect(0);
     assert!(is_same && resumed["bytes_reused"].as_u64().unwrap() >= landed, "{resumed}");
 }
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let bench = Workbench::new();
+    let ended = Agent::bare(bench.path(), &[&"import", &"missing\u{1b}[2J", &"blob"]).run();
+    ended.expect_error(6, &["missing\\u{1b}[2J"]);
+    bench.image("drive.toml", b"size = 4096\nserial = \"S\\u001b]0;owned\"\nmodel = \"M\\u0007\"\n");
+    let described = Agent::bare(bench.path(), &[&"drives", &"describe", &"drive.toml"]).run();
+    assert!(described.stdout.contains("S\\u{1b}]0;owned") && described.stdout.contains("M\\u{7}"), "{}", described.stdout);
+}
+
+#[test]
+fn a_refusal_leaves_nothing_behind() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &[1; 4096]);
+    bench.image("blob", &[2; 4096]);
+    Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).run().expect(3);
+    let left: Vec<_> = std::fs::read_dir(bench.file("state/drive-agent/journals")).into_iter().flatten().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!bench.file("blob.partial").exists());
+}

@@ -22,6 +22,15 @@ pub(crate) struct Journal {
     buffer: Vec<u8>,
 }
 
+impl Drop for Journal {
+    /// A transfer that was refused leaves no empty journal behind.
+    fn drop(&mut self) {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// What a journal said when it was opened.
 pub(crate) struct Recovered {
     pub(crate) header: Box<Header>,

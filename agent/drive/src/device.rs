@@ -62,13 +62,12 @@ impl BlockDevice {
         Ok(BlockDevice { path: path.to_owned(), file, identity, zeroing: ZeroingLadder::default() })
     }
 
-    /// What an operator types to confirm writing to the device at `path`: its serial number, or the
-    /// kernel's name where it has none.
-    pub fn confirmation_word(path: &Path) -> String {
+    /// What an operator types to confirm writing to the device at `path`: the kernel's name, where it has no
+    /// serial number.
+    pub fn name_of(path: &Path) -> String {
         let sysfs = SysfsDevice::of_node(&Roots::default(), path);
-        sysfs
-            .map(|device| device.serial().unwrap_or_else(|| device.kernel_name()))
-            .unwrap_or_else(|| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+        let file_name = || path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        sysfs.map_or_else(file_name, |device| device.kernel_name())
     }
 
     /// The file behind the loop device at `path`, if it is one.

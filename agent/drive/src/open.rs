@@ -128,10 +128,13 @@ fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), Drive
 }
 
 fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -> Result<(), DriveError> {
-    let word = BlockDevice::confirmation_word(path);
     let identity = device.identity();
+    let (word, serial) = match &identity.serial {
+        Some(serial) => (serial.clone(), format!("serial {serial}")),
+        None => (BlockDevice::name_of(path), "without a serial number".to_owned()),
+    };
     let description = format!(
-        "`{}` ({}, {}, serial {word})",
+        "`{}` ({}, {}, {serial})",
         path.display(),
         identity.model.as_deref().unwrap_or("unknown model"),
         protocol::units::ByteSize(identity.size),

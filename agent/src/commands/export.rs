@@ -8,7 +8,7 @@ use protocol::result::{Direction, TransferResult};
 
 use crate::cli::{BlobType, ExportArguments};
 use crate::commands::{conclude, link};
-use crate::printer::Printer;
+use crate::printer::{Printer, visible};
 use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Writes a blob onto a drive.
@@ -47,7 +47,7 @@ impl Printer {
         self.set_asking(true);
         let answer = self.without_bar(|| {
             let mut terminal = std::io::stderr().lock();
-            terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).ok()?;
+            terminal.write_all(visible(question).as_bytes()).and_then(|()| terminal.flush()).ok()?;
             let mut answer = String::new();
             std::io::stdin().lock().read_line(&mut answer).ok()?;
             Some(answer)
