@@ -5,6 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`arm`] | the REST API on the wire: bodies, what they may hold, errors |
 //! | [`units`] | bytes, ranges, rates, and the cutting of a drive into chunks |
 //! | [`digest`] | SHA-256 of a chunk, and the root over all of them |
 //! | [`manifest`] | the one format of manifests and journals: lines, records, replay |
@@ -25,6 +26,7 @@
 //! lists all chunks of a transfer; the *journal* is a manifest being written; the *receipt* is what
 //! a transfer leaves that did not complete.
 
+pub mod arm;
 pub mod digest;
 pub mod drives;
 pub mod fill;

@@ -1,0 +1,23 @@
+//! The REST API on the wire: the bodies of Microsoft.ImportExport, what they may hold, and its errors.
+//!
+//! Readers are tolerant where the real service is (unknown fields, `"state": ""`, both spellings of
+//! `blobListBlobPath`), writers leave absent what is not known: no field is ever `null`. What is wrong with a body
+//! is told with the path of the field, all of it at once.
+
+mod body;
+mod error;
+mod filter;
+mod job;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyError, read_body};
+pub use error::{ErrorBody, ErrorDetail, ErrorResponse};
+pub use filter::{Filter, FilterError};
+pub use job::{
+    Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, JobDetails, JobResponse, LogLevel, Package, PutJob,
+    ReturnShipping, UpdateJob, UpdateProperties,
+};
+pub use validate::{FieldProblem, is_job_name, validate_put, validate_update};

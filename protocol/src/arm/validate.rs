@@ -1,0 +1,249 @@
+//! What a body may hold. All that is wrong is told at once, each with the path of its field.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::job::{Address, BlobList, DeliveryPackage, DriveStatus, Export, JobDetails, PutJob, ReturnShipping, UpdateJob};
+use crate::job::{JobKind, JobState};
+
+/// One thing that is wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// The path of the field, such as `properties.driveList[0].driveId`.
+    pub target: String,
+    /// What was expected.
+    pub message: String,
+}
+
+/// Drives of one job: what fits into a parcel (the published limit).
+const DRIVES_MAX: usize = 10;
+
+/// Length of a text that nothing else limits, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Length of a drive's serial number: longer than any that a drive reports.
+const DRIVE_ID_BYTES_MAX: usize = 128;
+
+/// Tags of a job, and the lengths of their names and values (Azure Resource Manager's limits).
+const TAGS_MAX: usize = 50;
+const TAG_NAME_BYTES_MAX: usize = 512;
+const TAG_VALUE_BYTES_MAX: usize = 256;
+
+/// An export's list of blobs in the request (the published limit); longer ones go into a blob.
+const BLOB_LIST_BYTES_MAX: usize = 32 << 10;
+
+/// Whether a job may have this name: 2 to 64 letters, digits, hyphens and underscores, the first a letter or digit.
+pub fn is_job_name(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    (2..=64).contains(&name.len())
+        && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+        && name.chars().all(is_letter)
+}
+
+/// What is wrong with the body of a PUT.
+pub fn validate_put(job: &PutJob) -> Vec<FieldProblem> {
+    let mut check = Check::default();
+    check.required("location", job.location.as_deref());
+    check.tags(job.tags.as_ref());
+    match &job.properties {
+        Some(details) => check.details(details),
+        None => check.problem("properties", "a job has `properties`"),
+    }
+    check.problems
+}
+
+/// What is wrong with the body of a PATCH.
+pub fn validate_update(update: &UpdateJob) -> Vec<FieldProblem> {
+    let mut check = Check::default();
+    check.tags(update.tags.as_ref());
+    let Some(properties) = &update.properties else { return check.problems };
+    if properties.cancel_requested == Some(false) {
+        check.problem("properties.cancelRequested", "a cancel is never taken back: leave it out, or send `true`");
+    }
+    if properties.state.is_some_and(|state| state != JobState::Shipping) {
+        check.problem("properties.state", "a customer moves a job to `Shipping` only");
+    }
+    check.address("properties.returnAddress", properties.return_address.as_ref());
+    check.return_shipping(properties.return_shipping.as_ref());
+    check.delivery(properties.delivery_package.as_ref());
+    if let Some(drives) = &properties.drive_list {
+        check.drives(drives);
+    }
+    check.problems
+}
+
+#[derive(Default)]
+struct Check {
+    problems: Vec<FieldProblem>,
+}
+
+impl Check {
+    fn problem(&mut self, target: &str, message: impl Into<String>) {
+        self.problems.push(FieldProblem { target: target.to_owned(), message: message.into() });
+    }
+
+    fn length(&mut self, target: &str, text: &str, bytes_max: usize) {
+        if text.len() > bytes_max {
+            self.problem(target, format!("it has {} bytes, and may have {bytes_max}", text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            self.problem(target, "it has control characters");
+        }
+    }
+
+    fn optional(&mut self, target: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.length(target, text, TEXT_BYTES_MAX);
+        }
+    }
+
+    fn required(&mut self, target: &str, text: Option<&str>) {
+        match text.filter(|text| !text.trim().is_empty()) {
+            Some(text) => self.length(target, text, TEXT_BYTES_MAX),
+            None => self.problem(target, "it is required"),
+        }
+    }
+
+    fn tags(&mut self, tags: Option<&BTreeMap<String, String>>) {
+        let Some(tags) = tags else { return };
+        if tags.len() > TAGS_MAX {
+            self.problem("tags", format!("there are {} tags, and there may be {TAGS_MAX}", tags.len()));
+        }
+        for (name, value) in tags {
+            if name.len() > TAG_NAME_BYTES_MAX || value.len() > TAG_VALUE_BYTES_MAX {
+                let shown: String = name.chars().take(32).collect();
+                let most = format!("a tag has at most {TAG_NAME_BYTES_MAX} bytes of name and {TAG_VALUE_BYTES_MAX} of value");
+                self.problem(&format!("tags.{shown}"), most);
+            }
+        }
+    }
+
+    fn details(&mut self, details: &JobDetails) {
+        self.required("properties.storageAccountId", details.storage_account_id.as_deref());
+        if details.state.is_some_and(|state| state != JobState::Creating) {
+            self.problem("properties.state", "a job begins in `Creating`: ship it with a PATCH");
+        }
+        if details.cancel_requested == Some(true) {
+            self.problem("properties.cancelRequested", "a job is cancelled with a PATCH");
+        }
+        self.address("properties.returnAddress", details.return_address.as_ref());
+        self.return_shipping(details.return_shipping.as_ref());
+        self.delivery(details.delivery_package.as_ref());
+        self.optional("properties.diagnosticsPath", details.diagnostics_path.as_deref());
+        match details.job_type {
+            None => self.problem("properties.jobType", "it is required: `Import` or `Export`"),
+            Some(JobKind::Import) => {
+                if details.export.is_some() {
+                    self.problem("properties.export", "an import has none");
+                }
+                match details.drive_list.as_deref() {
+                    None | Some([]) => self.problem("properties.driveList", "an import has at least one drive"),
+                    Some(drives) => self.drives(drives),
+                }
+            }
+            Some(JobKind::Export) => {
+                if details.drive_list.as_ref().is_some_and(|drives| !drives.is_empty()) {
+                    self.problem("properties.driveList", "the drives of an export are known when they come");
+                }
+                match &details.export {
+                    None => self.problem("properties.export", "an export says which blobs it takes"),
+                    Some(export) => self.export(export),
+                }
+            }
+        }
+    }
+
+    fn address(&mut self, target: &str, address: Option<&Address>) {
+        let Some(address) = address else { return };
+        let required = [
+            ("recipientName", &address.recipient_name),
+            ("streetAddress1", &address.street_address1),
+            ("city", &address.city),
+            ("postalCode", &address.postal_code),
+            ("countryOrRegion", &address.country_or_region),
+            ("phone", &address.phone),
+        ];
+        for (name, text) in required {
+            self.required(&format!("{target}.{name}"), Some(text));
+        }
+        self.required(&format!("{target}.email"), address.email.as_deref());
+        self.optional(&format!("{target}.streetAddress2"), Some(&address.street_address2));
+        self.optional(&format!("{target}.stateOrProvince"), Some(&address.state_or_province));
+    }
+
+    fn return_shipping(&mut self, shipping: Option<&ReturnShipping>) {
+        let Some(shipping) = shipping else { return };
+        self.required("properties.returnShipping.carrierName", Some(&shipping.carrier_name));
+        self.required("properties.returnShipping.carrierAccountNumber", Some(&shipping.carrier_account_number));
+    }
+
+    fn delivery(&mut self, package: Option<&DeliveryPackage>) {
+        let Some(package) = package else { return };
+        self.required("properties.deliveryPackage.carrierName", Some(&package.carrier_name));
+        self.required("properties.deliveryPackage.trackingNumber", Some(&package.tracking_number));
+        self.optional("properties.deliveryPackage.shipDate", package.ship_date.as_deref());
+        if package.drive_count.is_some_and(|count| !(1..=DRIVES_MAX as i64).contains(&count)) {
+            self.problem("properties.deliveryPackage.driveCount", format!("a job has 1 to {DRIVES_MAX} drives"));
+        }
+    }
+
+    fn drives(&mut self, drives: &[DriveStatus]) {
+        if drives.len() > DRIVES_MAX {
+            self.problem("properties.driveList", format!("there are {} drives, and there may be {DRIVES_MAX}", drives.len()));
+            return;
+        }
+        let mut seen = HashSet::new();
+        for (index, drive) in drives.iter().enumerate() {
+            let at = |name: &str| format!("properties.driveList[{index}].{name}");
+            match drive.drive_id.as_deref().filter(|id| !id.trim().is_empty()) {
+                None => self.problem(&at("driveId"), "it is required: the drive's serial number"),
+                Some(id) => {
+                    self.length(&at("driveId"), id, DRIVE_ID_BYTES_MAX);
+                    if !seen.insert(id) {
+                        self.problem(&at("driveId"), format!("the drive `{id}` is there twice"));
+                    }
+                }
+            }
+            if drive.bit_locker_key.as_deref().is_some_and(|key| !is_recovery_password(key)) {
+                self.problem(&at("bitLockerKey"), "a key is eight groups of six digits, joined by hyphens");
+            }
+            for (name, text) in [
+                ("manifestFile", &drive.manifest_file),
+                ("manifestHash", &drive.manifest_hash),
+                ("driveHeaderHash", &drive.drive_header_hash),
+            ] {
+                self.optional(&at(name), text.as_deref());
+            }
+        }
+    }
+
+    fn export(&mut self, export: &Export) {
+        let empty = BlobList::default();
+        let list = export.blob_list.as_ref().unwrap_or(&empty);
+        let (paths, prefixes) = (&list.blob_path, &list.blob_path_prefix);
+        if paths.is_empty() && prefixes.is_empty() && export.blob_list_blob_path.is_none() {
+            self.problem("properties.export", "an export says which blobs it takes: `blobList` or `blobListBlobPath`");
+        }
+        if paths.iter().chain(prefixes).map(String::len).sum::<usize>() > BLOB_LIST_BYTES_MAX {
+            let most = format!(
+                "the list is longer than {BLOB_LIST_BYTES_MAX} bytes: put it into a blob, and name that in `blobListBlobPath`"
+            );
+            self.problem("properties.export.blobList", most);
+        }
+        for (name, texts) in [("blobPath", paths), ("blobPathPrefix", prefixes)] {
+            for (index, text) in texts.iter().enumerate() {
+                let target = format!("properties.export.blobList.{name}[{index}]");
+                self.length(&target, text, TEXT_BYTES_MAX);
+                if !text.starts_with('/') {
+                    self.problem(&target, "it begins with `/`, then comes the container");
+                }
+            }
+        }
+        self.optional("properties.export.blobListBlobPath", export.blob_list_blob_path.as_deref());
+    }
+}
+
+/// BitLocker's numerical password: eight groups of six digits.
+fn is_recovery_password(key: &str) -> bool {
+    let groups: Vec<&str> = key.split('-').collect();
+    groups.len() == 8 && groups.iter().all(|group| group.len() == 6 && group.bytes().all(|digit| digit.is_ascii_digit()))
+}
