@@ -32,7 +32,7 @@ fn crates_import_only_what_the_table_says() {
         ("drive", &["protocol"][..]),
         ("blob", &["protocol"][..]),
         ("copy", &["blob", "drive", "protocol"][..]),
-        ("service", &[][..]),
+        ("service", &["protocol"][..]),
         ("drive-agent", &["blob", "copy", "drive", "protocol"][..]),
         ("tests", &["drive-agent"][..]),
     ]);

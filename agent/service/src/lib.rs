@@ -1,7 +1,25 @@
 //! The job service: what customers and staff see.
 //!
-//! This crate is the control plane: it will hold the job store, the scheduler, the REST API and the
-//! portal, and never sees a drive or a byte. It meets the data plane in one file of the program, where a
-//! transfer is started, stopped and asked how far it is; the words of both are in `protocol`.
+//! This crate is the control plane: it never sees a drive or a byte. It meets the data plane in one file of
+//! the program, where a transfer is started, stopped and asked how far it is; the words of both, and every rule
+//! about jobs, are in `protocol`.
 //!
-//! It is empty but for this page until the job service is built.
+//! # What is here
+//! | module | what it holds |
+//! |---|---|
+//! | [`store`] | jobs in an embedded SQLite database: a decision and its effects in one transaction |
+//! | [`vault`] | the key that seals the customers' keys |
+//!
+//! # What is durable
+//! What was answered. A change is one transaction: the job is read, [`protocol::job::decide`] decides, and the job,
+//! its effects and the audit entry are written; the database syncs before it says yes. Effects wait in a table
+//! until they were done, and may be done twice.
+//!
+//! # What is forgotten
+//! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
+//! overwritten, and the log is emptied.
+//!
+//! The REST API, the scheduler and the bays are not built yet.
+
+pub mod store;
+pub mod vault;

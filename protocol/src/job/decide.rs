@@ -1,5 +1,6 @@
 //! The transition function: nothing else moves a job.
 
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::edit::{Field, may_edit};
@@ -48,7 +49,7 @@ pub enum CopyEnd {
 }
 
 /// What is to be done after a decision. Done at least once: each can be repeated without harm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// The copy of this drive is to stop: its token falls.
     StopCopy(String),

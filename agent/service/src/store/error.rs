@@ -1,0 +1,40 @@
+//! Why a request to the store was not done.
+
+use protocol::job::Refusal;
+
+use crate::vault::VaultError;
+
+/// A failure of the store, or a refusal.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such job.
+    #[error("there is no job `{0}`")]
+    NotFound(String),
+    /// It was changed since it was read.
+    #[error("the job was changed meanwhile: read it again")]
+    Changed,
+    /// The table of jobs does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A field that is written once is to be written again.
+    #[error("`{0}` cannot be changed after the job was created")]
+    WrittenOnce(&'static str),
+    /// A sealed key.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What is stored cannot be understood.
+    #[error("the database holds something that this program cannot understand: {0}")]
+    Damaged(String),
+    /// The database.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The database's layout.
+    #[error("the database cannot be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        StoreError::Damaged(error.to_string())
+    }
+}

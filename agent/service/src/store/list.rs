@@ -1,0 +1,58 @@
+//! Lists of jobs, a page at a time.
+
+use protocol::arm::Filter;
+use sqlx::QueryBuilder;
+
+use super::Store;
+use super::error::StoreError;
+use super::row::{JOB_COLUMNS, StoredJob, job_of};
+
+/// Whose jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The subscription; all, where `None`.
+    pub subscription: Option<String>,
+    /// The resource group; all, where `None`.
+    pub resource_group: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The jobs, the oldest first.
+    pub jobs: Vec<StoredJob>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<i64>,
+}
+
+impl Store {
+    /// The jobs in `scope` that pass `filter`, at most `top` of them, behind the place `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
+        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id > "));
+        query.push_bind(after.unwrap_or(0));
+        let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
+        let clauses = [
+            ("subscription", scope.subscription.clone()),
+            ("resource_group", scope.resource_group.clone()),
+            ("kind", filter.kind.map(serde_json::to_value).transpose()?.and_then(word)),
+            ("state", filter.state.map(serde_json::to_value).transpose()?.and_then(word)),
+            ("tracking_number", filter.tracking_number.clone()),
+        ];
+        for (column, value) in clauses {
+            if let Some(value) = value {
+                query.push(format!(" AND {column} = ")).push_bind(value);
+            }
+        }
+        // One more than asked for tells whether there is a next page.
+        query.push(" ORDER BY id LIMIT ").push_bind(i64::from(top) + 1);
+        let rows = query.build().fetch_all(&self.pool).await?;
+        let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
+        let has_more = jobs.len() > top as usize;
+        jobs.truncate(top as usize);
+        let next = jobs.last().filter(|_| has_more).map(|job| job.id);
+        Ok(Page { jobs, next })
+    }
+}

@@ -1,0 +1,96 @@
+//! Jobs in an embedded SQLite database.
+//!
+//! Write-ahead log, full sync, secure delete. One writer at a time: every change takes the write lock when it
+//! begins, so that a decision is always about the job as it stands.
+
+mod error;
+mod job;
+mod list;
+mod remove;
+mod row;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
+use time::OffsetDateTime;
+
+use crate::vault::Vault;
+
+pub use error::StoreError;
+pub use job::{Change, Put};
+pub use list::{Page, Scope};
+pub use row::{JobKey, StoredEffect, StoredJob};
+
+/// How long a change waits for another one to end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Readers at once.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// The database of a job service.
+#[derive(Clone)]
+pub struct Store {
+    pool: SqlitePool,
+    vault: Arc<Vault>,
+}
+
+impl Store {
+    /// Opens the database in the file at `path`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or is of a newer program.
+    pub async fn open(path: &Path, vault: Vault) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        migrations().run(&pool).await?;
+        Ok(Store { pool, vault: Arc::new(vault) })
+    }
+
+    /// Closes the database; whatever was answered is in it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a change, with the write lock.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// The database's layout, as it came to be. What was published is never changed: a newer layout is a new file.
+fn migrations() -> Migrator {
+    let sql = SqlStr::from_static(include_str!("../../migrations/0001_jobs.sql"));
+    Migrator::with_migrations(vec![Migration::new(1, "jobs".into(), MigrationType::Simple, sql, false)])
+}
+
+/// Writes down who did what.
+async fn audit(
+    transaction: &mut Transaction<'_, Sqlite>,
+    now: OffsetDateTime,
+    actor: &str,
+    action: &str,
+    job_uid: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO audit (at, actor, action, job_uid) VALUES (?, ?, ?, ?)")
+        .bind(now.unix_timestamp())
+        .bind(actor)
+        .bind(action)
+        .bind(job_uid)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}

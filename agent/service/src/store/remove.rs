@@ -1,0 +1,22 @@
+//! Forgetting a job: no byte of it stays in the database or its log.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::Store;
+use super::error::StoreError;
+use super::row::StoredJob;
+
+/// Removes a job and its keys. `secure_delete` overwrites them with zeros.
+pub(super) async fn remove(transaction: &mut Transaction<'_, Sqlite>, job: &StoredJob) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM job WHERE id = ?").bind(job.id).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+impl Store {
+    /// Moves the write-ahead log into the database and empties it: it has older versions of pages. Where a
+    /// reader is in the way it is emptied with the next removal, or when the database is closed.
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! A job as it is stored.
+
+use std::collections::BTreeMap;
+
+use protocol::arm::JobDetails;
+use protocol::job::{Effect, Job};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use time::OffsetDateTime;
+
+use super::error::StoreError;
+
+/// The name of a job, as a path has it. Upper and lower case are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobKey {
+    /// The subscription.
+    pub subscription: String,
+    /// The resource group.
+    pub resource_group: String,
+    /// The job.
+    pub name: String,
+}
+
+impl JobKey {
+    /// The job's path in the REST API.
+    pub fn path(&self) -> String {
+        let JobKey { subscription, resource_group, name } = self;
+        format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ImportExport/jobs/{name}")
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredJob {
+    pub(super) id: i64,
+    /// A random name for folders and logs.
+    pub uid: String,
+    /// Its name, as it was first written.
+    pub key: JobKey,
+    /// Counts up with every change.
+    pub version: i64,
+    /// When it was put.
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    pub modified_at: OffsetDateTime,
+    /// The datacenter.
+    pub location: String,
+    /// The customer's own words.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// What moves it.
+    pub machine: Job,
+    /// What the customer and the service wrote, without keys.
+    pub details: JobDetails,
+}
+
+/// Something that is still to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEffect {
+    /// Its number: [`Store::effect_done`](super::Store::effect_done) takes it.
+    pub id: i64,
+    /// The random name of its job, which may be gone.
+    pub job_uid: String,
+    /// What is to be done.
+    pub effect: Effect,
+}
+
+pub(super) fn seconds(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp()
+}
+
+fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
+    OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()))
+}
+
+/// All columns of a job, in the order that [`job_of`] knows.
+pub(super) const JOB_COLUMNS: &str =
+    "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
+
+pub(super) fn job_of(row: &SqliteRow) -> Result<StoredJob, StoreError> {
+    let tags: Option<String> = row.try_get("tags")?;
+    Ok(StoredJob {
+        id: row.try_get("id")?,
+        uid: row.try_get("uid")?,
+        key: JobKey {
+            subscription: row.try_get("subscription")?,
+            resource_group: row.try_get("resource_group")?,
+            name: row.try_get("name")?,
+        },
+        version: row.try_get("version")?,
+        created_at: time_of(row.try_get("created_at")?)?,
+        modified_at: time_of(row.try_get("modified_at")?)?,
+        location: row.try_get("location")?,
+        tags: tags.map(|text| serde_json::from_str(&text)).transpose()?,
+        machine: serde_json::from_str(row.try_get("machine")?)?,
+        details: serde_json::from_str(row.try_get("details")?)?,
+    })
+}

@@ -1,0 +1,223 @@
+use std::path::Path;
+
+use protocol::arm::{Filter, PutJob, read_body};
+use protocol::job::{Event, Field, JobState};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use super::*;
+
+struct Scene {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+fn start() -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
+}
+
+async fn open(folder: &Path) -> Store {
+    Store::open(&folder.join("jobs.db"), Vault::open(&folder.join("vault.key")).unwrap()).await.unwrap()
+}
+
+async fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    Scene { folder, store }
+}
+
+fn key(name: &str) -> JobKey {
+    JobKey { subscription: "SUB-1".into(), resource_group: "group".into(), name: name.into() }
+}
+
+fn body() -> PutJob {
+    let text = json!({ "location": "west", "tags": { "owner": "TAG-VALUE-77" }, "properties": {
+        "storageAccountId": "/storageAccounts/acme", "jobType": "Import",
+        "returnAddress": { "recipientName": "RECIPIENT-77", "streetAddress1": "STREET-77", "city": "C", "postalCode": "1",
+            "countryOrRegion": "X", "phone": "PHONE-77", "email": "mail-77@example.com" },
+        "deliveryPackage": { "carrierName": "C", "trackingNumber": "TRACKING-77" },
+        "driveList": [{ "driveId": "SERIAL-77", "bitLockerKey": "111111-222222-333333-444444-555555-666666-777777-888888" }] } });
+    read_body(text.to_string().as_bytes()).unwrap()
+}
+
+fn change(action: &'static str) -> Change<'static> {
+    Change { actor: "customer", action, version: None, now: start() }
+}
+
+/// Whether a text is in any file of the database.
+fn is_in_files(folder: &Path, text: &str) -> bool {
+    let files =
+        std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("jobs.db"));
+    files.into_iter().any(|file| {
+        let bytes = std::fs::read(file.path()).unwrap();
+        bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+    })
+}
+
+#[tokio::test]
+async fn a_job_is_what_was_put_also_after_a_restart() {
+    let scene = scene().await;
+    let put = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    assert!(put.is_new);
+    let other_case = JobKey { subscription: "sub-1".into(), resource_group: "GROUP".into(), name: "JOB-1".into() };
+    assert_eq!(scene.store.get(&other_case).await.unwrap(), put.job);
+    assert!(put.job.details.drive_list.as_ref().unwrap()[0].bit_locker_key.is_none());
+    let keys = vec![("SERIAL-77".to_owned(), "111111-222222-333333-444444-555555-666666-777777-888888".to_owned())];
+    assert_eq!(scene.store.keys(&key("job-1")).await.unwrap(), keys);
+    assert!(!is_in_files(scene.folder.path(), "111111-222222"), "keys are sealed");
+    // As if killed: nothing is closed.
+    let again = open(scene.folder.path()).await;
+    assert_eq!(again.get(&key("job-1")).await.unwrap(), put.job);
+    assert!(matches!(again.get(&key("job-2")).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_second_put_changes_what_may_be_changed() {
+    let scene = scene().await;
+    let first = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job;
+    let mut second = body();
+    second.location = Some("east".into());
+    let put = scene.store.put(&key("job-1"), &second, &change("create")).await.unwrap();
+    assert!(!put.is_new && put.job.version == first.version + 1 && put.job.location == "east" && put.job.uid == first.uid);
+    second.properties.as_mut().unwrap().storage_account_id = Some("/other".into());
+    let refused = scene.store.put(&key("job-1"), &second, &change("create")).await;
+    assert!(matches!(refused, Err(StoreError::WrittenOnce("properties.storageAccountId"))));
+    scene.store.change(&key("job-1"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    assert!(matches!(scene.store.put(&key("job-1"), &body(), &change("create")).await, Err(StoreError::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_change_is_whole_or_not_at_all() {
+    let scene = scene().await;
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let before = scene.store.get(&key("job-1")).await.unwrap();
+    let edit = |job: &mut StoredJob| {
+        job.location = "nowhere".into();
+        vec![Event::Ship, Event::Delete]
+    };
+    let refused = scene.store.change(&key("job-1"), &change("mix"), edit).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))));
+    assert_eq!(scene.store.get(&key("job-1")).await.unwrap(), before);
+    let stale = Change { version: Some(before.version + 1), ..change("ship") };
+    assert!(matches!(scene.store.change(&key("job-1"), &stale, |_| vec![Event::Ship]).await, Err(StoreError::Changed)));
+    let right = Change { version: Some(before.version), ..change("ship") };
+    let shipped = scene.store.change(&key("job-1"), &right, |_| vec![Event::Ship]).await.unwrap();
+    assert_eq!((shipped.machine.state, shipped.version), (JobState::Shipping, before.version + 1));
+    let same = scene.store.change(&key("job-1"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    assert_eq!(same.version, shipped.version, "what changes nothing has no new version");
+}
+
+#[tokio::test]
+async fn effects_wait_until_they_were_done() {
+    let scene = scene().await;
+    let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
+    let serial = || "SERIAL-77".to_owned();
+    let events = [Event::Ship, Event::CheckIn(serial()), Event::CopyStarted(serial()), Event::Cancel];
+    scene.store.change(&key("job-1"), &change("all"), |_| events.to_vec()).await.unwrap();
+    let effects = open(scene.folder.path()).await.effects().await.unwrap();
+    assert_eq!((effects.len(), effects[0].job_uid.as_str()), (1, uid.as_str()));
+    assert_eq!(effects[0].effect, protocol::job::Effect::StopCopy(serial()));
+    scene.store.effect_done(effects[0].id).await.unwrap();
+    assert_eq!(scene.store.effects().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_removed_job_leaves_no_byte_behind() {
+    let scene = scene().await;
+    // Many, and changed often, so that pages are split, moved and freed.
+    for number in 0..60 {
+        let name = format!("NAME-77-{number}");
+        scene.store.put(&key(&name), &body(), &change("create")).await.unwrap();
+        for _ in 0..3 {
+            let edit = |job: &mut StoredJob| {
+                job.details.diagnostics_path = Some("PATH-77".repeat(200));
+                vec![Event::Change(vec![Field::LogLevel])]
+            };
+            scene.store.change(&key(&name), &change("change"), edit).await.unwrap();
+        }
+    }
+    let personal =
+        ["NAME-77", "RECIPIENT-77", "STREET-77", "PHONE-77", "mail-77", "TRACKING-77", "SERIAL-77", "TAG-VALUE-77", "PATH-77"];
+    assert!(personal.iter().all(|text| is_in_files(scene.folder.path(), text)), "the test sees what is there");
+    for number in 0..60 {
+        scene.store.change(&key(&format!("NAME-77-{number}")), &change("delete"), |_| vec![Event::Delete]).await.unwrap();
+    }
+    for text in personal {
+        assert!(!is_in_files(scene.folder.path(), text), "`{text}` is still in the database");
+    }
+    assert!(matches!(scene.store.get(&key("NAME-77-0")).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn time_removes_what_nobody_wants() {
+    let scene = scene().await;
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    assert_eq!(scene.store.due(start() + Duration::days(13)).await.unwrap(), []);
+    let later = start() + Duration::days(14);
+    assert_eq!(scene.store.due(later).await.unwrap(), [key("job-1")]);
+    let tick = Change { actor: "clock", now: later, ..change("tick") };
+    scene.store.change(&key("job-1"), &tick, |_| vec![Event::Tick]).await.unwrap();
+    assert!(matches!(scene.store.get(&key("job-1")).await, Err(StoreError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn lists_are_cut_into_pages_and_filtered() {
+    let scene = scene().await;
+    for number in 0..7 {
+        scene.store.put(&key(&format!("job-{number}")), &body(), &change("create")).await.unwrap();
+    }
+    let elsewhere = JobKey { subscription: "SUB-2".into(), ..key("other") };
+    scene.store.put(&elsewhere, &body(), &change("create")).await.unwrap();
+    scene.store.change(&key("job-3"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    let scope = |subscription: &str| Scope { subscription: Some(subscription.into()), resource_group: Some("group".into()) };
+    let mut names = Vec::new();
+    let mut after = None;
+    loop {
+        let page = scene.store.list(&scope("sub-1"), &Filter::default(), 3, after).await.unwrap();
+        assert!(page.jobs.len() <= 3);
+        names.extend(page.jobs.into_iter().map(|job| job.key.name));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(names, (0..7).map(|number| format!("job-{number}")).collect::<Vec<_>>(), "and nobody else's");
+    let filtered = scene.store.list(&scope("SUB-1"), &"state eq 'Shipping'".parse().unwrap(), 100, None).await.unwrap();
+    assert_eq!(filtered.jobs.into_iter().map(|job| job.key.name).collect::<Vec<_>>(), ["job-3"]);
+    let tracked: Filter = "trackingnumber eq 'TRACKING-77' and type eq 'Export'".parse().unwrap();
+    assert_eq!(scene.store.list(&scope("SUB-1"), &tracked, 100, None).await.unwrap().jobs, []);
+}
+
+#[tokio::test]
+async fn the_audit_log_cannot_be_changed() {
+    let scene = scene().await;
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    for statement in ["UPDATE audit SET actor = 'somebody'", "DELETE FROM audit"] {
+        let error = sqlx::query(statement).execute(&scene.store.pool).await.unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn changes_at_once_are_made_one_after_another() {
+    let scene = scene().await;
+    let first = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.version;
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let store = scene.store.clone();
+            tokio::spawn(async move {
+                let edit = |job: &mut StoredJob| {
+                    let tags = job.tags.get_or_insert_default();
+                    tags.insert(format!("t{number}"), "x".into());
+                    vec![Event::Change(vec![Field::Tags])]
+                };
+                store.change(&key("job-1"), &change("tag"), edit).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let job = scene.store.get(&key("job-1")).await.unwrap();
+    assert_eq!((job.version, job.tags.unwrap().len()), (first + 20, 21), "no change was lost");
+}

@@ -1,0 +1,124 @@
+//! The key that seals the customers' keys: AES-256-GCM, the key in a file of its own with mode 0600.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+
+/// A vault that cannot be used, or something in it that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The file of the key.
+    #[error("the key file `{path}` cannot be used: {source}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Others may read it.
+    #[error("the key file `{path}` may be read by others: take the right away with `chmod 600`", path = .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no key.
+    #[error("the key file `{path}` does not hold 64 hexadecimal digits", path = .path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was sealed is damaged, or was sealed with another key.
+    #[error("a sealed key cannot be opened: it is damaged, or was sealed with another key file")]
+    Sealed,
+}
+
+/// Seals and opens.
+pub struct Vault {
+    key: RandomizedNonceKey,
+}
+
+const KEY_BYTES: usize = 32;
+
+impl Vault {
+    /// Takes the key from a file; makes one where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or others may read it.
+    pub fn open(path: &Path) -> Result<Self, VaultError> {
+        let failed = |source| VaultError::File { path: path.to_owned(), source };
+        let mut bytes = [0; KEY_BYTES];
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(mut file) => {
+                aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(io::Error::other("no random numbers")))?;
+                let written = writeln!(file, "{}", hex::encode(bytes)).and_then(|()| file.sync_all());
+                written.map_err(failed)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
+                if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+                    return Err(VaultError::Open { path: path.to_owned() });
+                }
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(failed)?;
+                hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
+        Ok(Vault { key })
+    }
+
+    /// Seals a secret for one place: what was sealed for another cannot be opened there.
+    pub(crate) fn seal(&self, secret: &str, place: &str) -> Result<Vec<u8>, VaultError> {
+        let mut bytes = secret.as_bytes().to_vec();
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Ok(bytes)
+    }
+
+    /// Opens what was sealed for that place.
+    pub(crate) fn open_sealed(&self, sealed: &[u8], place: &str) -> Result<String, VaultError> {
+        let (bytes, nonce) = sealed.split_last_chunk::<NONCE_LEN>().ok_or(VaultError::Sealed)?;
+        let mut bytes = bytes.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self.key.open_in_place(nonce, Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
+        String::from_utf8(plain.to_vec()).map_err(|_| VaultError::Sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_in_its_place_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.key");
+        let vault = Vault::open(&path).unwrap();
+        let sealed = vault.seal("238810-662376", "job/A").unwrap();
+        assert!(!sealed.windows(6).any(|window| window == b"238810"));
+        assert_ne!(vault.seal("238810-662376", "job/A").unwrap(), sealed, "two sealings tell nothing about each other");
+        let again = Vault::open(&path).unwrap();
+        assert_eq!(again.open_sealed(&sealed, "job/A").unwrap(), "238810-662376");
+        assert!(again.open_sealed(&sealed, "job/B").is_err());
+        assert!(again.open_sealed(&sealed[1..], "job/A").is_err() && again.open_sealed(b"short", "job/A").is_err());
+        let other = Vault::open(&folder.path().join("other.key")).unwrap();
+        assert!(matches!(other.open_sealed(&sealed, "job/A"), Err(VaultError::Sealed)));
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.key");
+        Vault::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(Vault::open(&path), Err(VaultError::Open { .. })));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&path, "no key").unwrap();
+        assert!(matches!(Vault::open(&path), Err(VaultError::NoKey { .. })));
+    }
+}
