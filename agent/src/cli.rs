@@ -92,8 +92,8 @@ pub(crate) struct RescueArguments {
     /// can be got [default: stop, or rescue with one of the options below]
     #[arg(long, value_enum)]
     pub(crate) on_unreadable: Option<Unreadable>,
-    /// End the import when more than this cannot be read
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    /// End the import when more than this cannot be read, after all retries
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_limit)]
     pub(crate) max_unreadable: Option<ByteSize>,
     /// How often bad sectors are tried again at the end [default: 1]
     #[arg(long, value_name = "N")]
@@ -101,7 +101,8 @@ pub(crate) struct RescueArguments {
     /// Leave places that read more slowly for later, such as 1MB/s [default: reads of more than 3 s]
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) min_read_rate: Option<ByteRate>,
-    /// Keep the map of the drive in this file, in GNU ddrescue's format; what it says already is taken up
+    /// Keep the map of the drive in this file, in GNU ddrescue's format. Of a map that exists, failed places are
+    /// left for last, and rescued ones are read again unless `--rescued` has them; it is kept as PATH.bak
     #[arg(long, value_name = "PATH")]
     pub(crate) mapfile: Option<PathBuf>,
     /// Take what the mapfile says was rescued from this image, and not from the drive
@@ -261,6 +262,11 @@ fn parse_time_scale(text: &str) -> Result<Pace, String> {
             _ => Err(format!("`{text}` is neither `max` nor a number above 0")),
         },
     }
+}
+
+/// A size that may be nothing.
+fn parse_limit(text: &str) -> Result<ByteSize, String> {
+    if text == "0" { Ok(ByteSize(0)) } else { text.parse().map_err(|error: protocol::units::SizeError| error.to_string()) }
 }
 
 /// A duration that something may take: none at all is a mistake.

@@ -262,6 +262,10 @@ fn transfer_text(result: &TransferResult) -> String {
     if result.failed_reads > 0 {
         text += &line("drive", format!("{} reads failed", result.failed_reads));
     }
+    if result.bytes_from_image > 0 {
+        text +=
+            &line("image", format!("{} taken from an image of the drive, not from the drive", ByteSize(result.bytes_from_image)));
+    }
     text += &transfer_proof(result);
     let seconds = result.elapsed_seconds;
     let rate = ByteSize((result.bytes_sent as f64 / seconds.max(1e-3)) as u64);
@@ -352,6 +356,9 @@ fn verify_text(result: &VerifyResult) -> String {
             if result.chunks == 1 { "one chunk".to_owned() } else { format!("{} chunks", result.chunks) }
         ),
     );
+    for range in result.unreadable.iter().take(LISTED_RANGES_MAX) {
+        text += &line("unreadable", format!("drive: {} bytes at {}, as when the manifest was made", range.length, range.offset));
+    }
     for difference in result.differences.iter().take(LISTED_RANGES_MAX) {
         text += &line(
             "differs",

@@ -122,7 +122,10 @@ pub(crate) fn rescue_options(rescue: &RescueArguments, drive: &Path) -> Result<(
         Some(path) if drive::open::is_same_storage(path, drive) => {
             return usage(format!("`--rescued {}` is the drive itself: name the image that ddrescue wrote", path.display()));
         }
-        Some(path) => Some(drive::open_source(path, Pace::Unlimited)?),
+        Some(path) => {
+            let opened = drive::open_source(path, Pace::Unlimited);
+            Some(opened.map_err(|error| CopyError::Usage(format!("`--rescued {}`: {error}", path.display())))?)
+        }
         None => None,
     };
     let options = RescueOptions {
@@ -158,7 +161,7 @@ fn quote(argument: &str) -> String {
 
 /// The time of a simulated drive, where the drive is one.
 pub(crate) fn pace(effort: &EffortArguments, drive: Option<&Path>) -> Result<Pace, CopyError> {
-    let is_simulated = drive.is_some_and(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    let is_simulated = drive.is_some_and(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")));
     match effort.time_scale {
         Some(_) if !is_simulated => Err(CopyError::Usage(
             "`--time-scale` is for simulated drives (*.toml): real ones take the time that they take".to_owned(),

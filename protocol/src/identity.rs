@@ -71,6 +71,13 @@ impl ContentSample {
         }));
     }
 
+    /// Whether place number `index` could be read and holds something else than `bytes`.
+    pub fn differs_at(&self, index: usize, bytes: &[u8]) -> bool {
+        let mut other = ContentSample(Vec::new());
+        other.push(Some(bytes));
+        matches!((self.0.get(index), other.0.first()), (Some(Some(own)), Some(Some(other))) if own != other)
+    }
+
     /// Whether every place that could be read both times holds the same.
     pub fn agrees_with(&self, other: &ContentSample) -> bool {
         let differs = |(one, other): (&Option<[u8; 8]>, &Option<[u8; 8]>)| one.is_some() && other.is_some() && one != other;

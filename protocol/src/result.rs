@@ -110,6 +110,9 @@ pub struct TransferResult {
     /// Reads that the drive refused (import).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failed_reads: u64,
+    /// Bytes taken from an image of the drive, and not from the drive (import with `--rescued`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_from_image: u64,
     /// Where the manifest is: a path or an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
@@ -195,6 +198,9 @@ pub struct VerifyResult {
     pub root_sha256: Option<Sha256Digest>,
     /// Every range that differs, ascending, the drive's first.
     pub differences: Vec<Difference>,
+    /// What the drive could not read when the manifest was made, and cannot read now: nothing is said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<ByteRange>,
     /// Time from start to end.
     pub elapsed_seconds: f64,
     /// One sentence, where something differs or failed.

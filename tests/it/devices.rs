@@ -267,3 +267,29 @@ fn a_device_that_answers_late_is_rescued_and_loses_nothing() {
     let counted = number(&result, "failed_reads");
     assert!(counted >= 4 && met >= counted && met <= 2 * counted, "{counted} counted, {met} met");
 }
+
+#[test]
+fn an_image_that_is_attached_is_written_by_nobody_else() {
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    bench.image("blob", &random_bytes(64 * KIB, 1));
+    let image = bench.image("fs.img", &vec![0; 16 * MIB]);
+    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
+    let device = LoopDevice::attach(&image, 512);
+    let run = |arguments: &[&str]| Agent::new(bench.path(), &[]).with(arguments).run();
+    run(&["export", "blob", "fs.img"]).expect_error(3, &["is attached as", "detach it first"]);
+    run(&["import", "fs.img", "free"]).expect(0);
+    let folder = bench.file("mounted");
+    std::fs::create_dir(&folder).unwrap();
+    assert!(Command::new("mount").arg(&device.path).arg(&folder).status().unwrap().success());
+    let exported = run(&["export", "blob", "fs.img"]);
+    let imported = run(&["import", "fs.img", "new"]);
+    assert!(Command::new("umount").arg(&folder).status().unwrap().success());
+    exported.expect_error(3, &["is in use", "is mounted on"]);
+    imported.expect_error(3, &["is in use", "is mounted on"]);
+    drop(device);
+    // A blob of a store is no drive, whatever its name is.
+    run(&["export", "blob", "free"]).expect_error(3, &["is a blob: its manifest is beside it"]);
+}

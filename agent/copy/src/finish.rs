@@ -7,7 +7,7 @@ use std::path::Path;
 
 use protocol::digest::{RootHasher, Sha256Digest};
 use protocol::identity::DriveIdentity;
-use protocol::manifest::{ChunkContent, Footer, Header, Line, ManifestReader, encode};
+use protocol::manifest::{ChunkContent, Footer, Header, Line, MANIFEST_SUFFIX, ManifestReader, encode};
 use protocol::outcome::Outcome;
 use protocol::receipt::{ByteClass, Receipt, Residue};
 use protocol::result::{Evidence, TransferResult};
@@ -104,8 +104,7 @@ pub(crate) fn manifest_file(
 pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> Result<(), CopyError> {
     let Some(path) = &options.manifest else { return Ok(()) };
     let shown = path.display();
-    let is_blob = std::path::absolute(path).is_ok_and(|path| path.as_os_str() == blob);
-    if is_blob || path.exists() && !is_manifest(path) {
+    if is_part_of_blob(path, blob) || path.exists() && !is_manifest(path) {
         return Err(CopyError::Refused(format!(
             "`--manifest {shown}` would replace something that is no manifest: name another file; nothing was begun"
         )));
@@ -113,6 +112,15 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
     tempfile::tempfile_in(folder_of(path))
         .map(drop)
         .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
+}
+
+/// Whether a path is that of a blob in a directory store, of its unfinished file, or of its manifest.
+pub(crate) fn is_part_of_blob(path: &Path, blob: &str) -> bool {
+    let suffixes = ["", ".partial", MANIFEST_SUFFIX, &format!("{MANIFEST_SUFFIX}.partial")];
+    let place = |path: &Path| Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
+    let Some(own) = place(path) else { return false };
+    Path::new(blob).is_absolute()
+        && suffixes.iter().any(|suffix| place(Path::new(&format!("{blob}{suffix}"))).as_ref() == Some(&own))
 }
 
 /// Whether there is a plain file that begins as a manifest does.
@@ -140,6 +148,9 @@ pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
 
 /// Writes a small file whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
+    // Through a symbolic link, not over it.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     let write = || {
         let permissions = std::fs::Permissions::from_mode(0o666);
         let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(path))?;
@@ -204,6 +215,7 @@ pub(crate) fn result(
         bytes_unreadable,
         bytes_cleared: 0,
         failed_reads: 0,
+        bytes_from_image: 0,
         chunk_size: header.chunk_size_bytes,
         chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
         root_sha256: None,

@@ -48,6 +48,12 @@ pub(crate) const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
 /// The smallest read while a failing drive is copied: ddrescue's cluster.
 pub(crate) const RESCUE_READ_BYTES_MIN: u64 = 64 << 10;
 
+/// Longest mapfile that is read: two million blocks of 32 characters.
+pub(crate) const MAPFILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads that may hang in one rescue; each leaves a thread behind.
+pub(crate) const HANGING_READS_MAX: u32 = 16;
+
 /// How often the map of a failing drive is saved: ddrescue's shortest interval.
 pub(crate) const RESCUE_SAVE_INTERVAL: Duration = Duration::from_secs(30);
 

@@ -12,6 +12,7 @@ use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, VERSION};
 use protocol::result::Direction;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::attempts::Attempts;
 use crate::error::CopyError;
@@ -106,9 +107,10 @@ pub(crate) fn recover(
     }
     tracing::debug!(journal = %journal.path().display(), "going on with a journal");
     if recovered.table.landed() > 0 {
+        let at = recovered.header.created_at.truncate_to_second().format(&Rfc3339).unwrap_or_default();
         link.inform(format!(
             "going on with a transfer begun at {}: {} of {} chunks had landed",
-            recovered.header.created_at.truncate_to_second(),
+            at,
             recovered.table.landed(),
             recovered.table.geometry().chunk_count()
         ));

@@ -123,18 +123,23 @@ pub async fn verify(
     link.counters.begin_part(Phase::Verifying, geometry.total_bytes() * compared.len() as u64);
     let memory = memory_plan(options.memory, geometry)?;
     let mut bytes_verified = 0;
+    let mut unreadable = Vec::new();
     for (side, size) in compared {
         let expected = Expected { table: &loaded.table, fill: loaded.header.unreadable_fill };
         let found = compare_up_to(side, size, expected, &options, &attempts, &link, memory).await?;
-        bytes_verified += geometry.total_bytes() - found.iter().map(|difference| difference.range.length).sum::<u64>();
+        let Found { differences: found, unreadable: unread } = found;
+        let lost = found.iter().map(|difference| difference.range).chain(unread.iter().copied());
+        bytes_verified += geometry.total_bytes() - lost.map(|range| range.length).sum::<u64>();
         differences.extend(found);
+        unreadable.extend(unread);
     }
     differences.sort_by_key(|difference| (difference.side, difference.range));
     link.counters.set_phase(Phase::Done);
     let was_stopped = link.stop.is_stopping();
     let (outcome, error) = match differences.first() {
         _ if was_stopped => (Outcome::Cancelled, Some("the verification was cancelled before its end".to_owned())),
-        None => (Outcome::Complete, None),
+        None if unreadable.is_empty() => (Outcome::Complete, None),
+        None => (Outcome::CompleteWithUnreadable, None),
         Some(first) => (Outcome::Mismatch, Some(sentence(shown, &differences, first))),
     };
     Ok(VerifyResult {
@@ -147,6 +152,7 @@ pub async fn verify(
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
         differences,
+        unreadable,
         elapsed_seconds: link.counters.elapsed_seconds(),
         error,
     })
@@ -178,7 +184,7 @@ pub(crate) async fn compare(
 ) -> Result<Vec<Difference>, CopyError> {
     let total = expected.table.with(|table| Ok(table.geometry().total_bytes()))?;
     link.counters.begin_part(Phase::Verifying, total);
-    compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await
+    Ok(compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await?.differences)
 }
 
 /// The same for a side that ends at `size`: what lies behind is missing.
@@ -190,7 +196,7 @@ async fn compare_up_to(
     attempts: &Attempts,
     link: &Link,
     memory: MemoryPlan,
-) -> Result<Vec<Difference>, CopyError> {
+) -> Result<Found, CopyError> {
     let geometry = expected.table.with(|table| Ok(table.geometry()))?;
     let comparer = Arc::new(Comparer {
         concurrency: side.concurrency(options).min(memory.buffers),
@@ -205,9 +211,10 @@ async fn compare_up_to(
         fill: expected.fill,
     });
     let mut found = comparer.clone().run(geometry, expected.table).await?;
-    found.sort_by_key(|difference| difference.range);
+    found.differences.sort_by_key(|difference| difference.range);
+    found.unreadable.sort_unstable();
     let mut merged: Vec<Difference> = Vec::new();
-    for difference in found {
+    for difference in found.differences {
         match merged.last_mut() {
             Some(last) if last.range.end() == difference.range.offset && last.reason == difference.reason => {
                 last.range.length += difference.range.length;
@@ -215,7 +222,21 @@ async fn compare_up_to(
             _ => merged.push(difference),
         }
     }
-    Ok(merged)
+    Ok(Found { differences: merged, unreadable: found.unreadable })
+}
+
+/// What a comparison found.
+#[derive(Default)]
+struct Found {
+    differences: Vec<Difference>,
+    /// What the drive could not read then and cannot read now.
+    unreadable: Vec<ByteRange>,
+}
+
+impl Found {
+    fn one(difference: Difference) -> Self {
+        Found { differences: vec![difference], unreadable: Vec::new() }
+    }
 }
 
 struct Comparer {
@@ -232,10 +253,10 @@ struct Comparer {
 }
 
 impl Comparer {
-    async fn run(self: Arc<Self>, geometry: ChunkGeometry, table: &SharedTable) -> Result<Vec<Difference>, CopyError> {
+    async fn run(self: Arc<Self>, geometry: ChunkGeometry, table: &SharedTable) -> Result<Found, CopyError> {
         let mut chunks = geometry.chunks();
         let mut under_way = JoinSet::new();
-        let mut found = Vec::new();
+        let mut found = Found::default();
         let mut ended = false;
         loop {
             while !ended && under_way.len() < self.concurrency {
@@ -258,7 +279,11 @@ impl Comparer {
                 }
                 compared = under_way.join_next() => match compared {
                     None => return Ok(found),
-                    Some(Ok(difference)) => found.extend(difference?),
+                    Some(Ok(one)) => {
+                        let one = one?;
+                        found.differences.extend(one.differences);
+                        found.unreadable.extend(one.unreadable);
+                    }
                     Some(Err(_)) => return Err(CopyError::Internal("a comparison")),
                 },
             }
@@ -270,34 +295,39 @@ impl Comparer {
         place: Place,
         expected: Option<ChunkContent>,
         unreadable: Vec<ByteRange>,
-    ) -> Result<Option<Difference>, CopyError> {
+    ) -> Result<Found, CopyError> {
         let range = place.range;
-        let differs = |range, reason| Some(Difference { side: self.side.name(), range, reason });
+        let differs = |range, reason| Found::one(Difference { side: self.side.name(), range, reason });
         if range.end() > self.size {
             // A chunk that is cut cannot be compared: all of it counts as missing.
             return Ok(differs(range, DifferenceReason::Missing));
         }
         let delay = self.rate.reserve(range.length);
         tokio::select! {
-            () = self.link.stop.stopping() => return Ok(None),
+            () = self.link.stop.stopping() => return Ok(Found::default()),
             () = tokio::time::sleep(delay) => {}
         }
         let mut buffer = self.pool.take().await;
+        let mut left_out = Vec::new();
         let content = match &self.side {
             Side::Blob { blob, version } => {
                 self.fetch(&**blob, version, range, &mut buffer).await?;
                 self.hash(buffer, range).await?
             }
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
-                Ok(buffer) => self.hash(buffer, range).await?,
+                Ok((buffer, unread)) => {
+                    left_out = unread;
+                    self.hash(buffer, range).await?
+                }
                 Err(error) if error.is_unreadable() => return Ok(differs(range, DifferenceReason::Unreadable)),
                 Err(error) => return Err(error.into()),
             },
         };
-        self.link.counters.add_to_part(range.length);
+        self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
         let zero = || ChunkContent::Data(self.zeros.of(range.length));
         let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
-        Ok(if is_equal { None } else { differs(range, DifferenceReason::Content) })
+        let equal = Found { differences: Vec::new(), unreadable: left_out };
+        Ok(if is_equal { equal } else { differs(range, DifferenceReason::Content) })
     }
 
     async fn fetch(&self, blob: &dyn Blob, version: &str, range: ByteRange, buffer: &mut PooledBuffer) -> Result<(), CopyError> {
@@ -309,21 +339,26 @@ impl Comparer {
         fetched.await.map(|_| ()).map_err(CopyError::from)
     }
 
-    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. What the
-    /// manifest says could not be read is not asked for: its filling is what the digest is of.
+    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. Where the
+    /// chunk cannot be read whole, what the manifest says could not be read then is left out, and given back: its
+    /// filling is what the digest is of.
     async fn read(
         &self,
         drive: Arc<dyn Drive>,
         mut buffer: PooledBuffer,
         range: ByteRange,
         unreadable: Vec<ByteRange>,
-    ) -> Result<PooledBuffer, DriveError> {
+    ) -> Result<(PooledBuffer, Vec<ByteRange>), DriveError> {
         let fill = self.fill;
         let path = drive.identity().path.clone().into();
         let seconds = self.options.read_timeout.as_secs();
-        let reading = tokio::task::spawn_blocking(move || {
-            read_around(&*drive, &mut buffer, range, &unreadable, fill)?;
-            Ok(buffer)
+        let reading = tokio::task::spawn_blocking(move || match read_sectors(&*drive, &mut buffer, range) {
+            Ok(()) => Ok((buffer, Vec::new())),
+            Err(error) if error.is_unreadable() && are_sectors(&unreadable, drive.sector_size_bytes()) => {
+                read_around(&*drive, &mut buffer, range, &unreadable, fill)?;
+                Ok((buffer, unreadable))
+            }
+            Err(error) => Err(error),
         });
         match tokio::time::timeout(self.options.read_timeout.max(WATCHDOG_BEAT), reading).await {
             Ok(Ok(result)) => result,
@@ -341,6 +376,12 @@ impl Comparer {
         });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }
+}
+
+/// Whether ranges can be left out by a drive with such sectors.
+fn are_sectors(ranges: &[ByteRange], sector_bytes: u64) -> bool {
+    !ranges.is_empty()
+        && ranges.iter().all(|range| range.offset.is_multiple_of(sector_bytes) && range.length.is_multiple_of(sector_bytes))
 }
 
 /// Reads a range but for the parts that a manifest says are filling.

@@ -94,6 +94,10 @@ impl BlockDevice {
     }
 }
 
+/// How often a device that nobody seems to use is asked for once more.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+
 fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) -> Result<File, DriveError> {
     let read_only =
         || DriveError::ReadOnly { path: path.to_owned(), reason: "the kernel, or a switch on the drive, forbids writing" };
@@ -106,7 +110,17 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::ReadWrite).custom_flags(flags.bits() as i32);
-    options.open(path).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+    let mut opened = options.open(path);
+    // Somebody who lists drives holds each for a moment: only who stays uses it.
+    for _ in 0..BUSY_TRIES {
+        let is_busy = opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error()));
+        if !is_busy || discovery::attached_at(path).is_some_and(|drive| !drive.in_use_by.is_empty()) {
+            break;
+        }
+        std::thread::sleep(BUSY_PAUSE);
+        opened = options.open(path);
+    }
+    opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => {
             let users = discovery::attached_at(path).map(|drive| drive.in_use_by).unwrap_or_default();
             in_use(path, &users)

@@ -81,9 +81,7 @@ pub enum DriveError {
     },
     /// The user's limit is reached.
     #[error(
-        "the drive `{path}` has more than {} that cannot be read ({} by now): raise `--max-unreadable` to go on",
-        ByteSize(*.limit),
-        ByteSize(*.bytes),
+        "the drive `{path}` has {bytes} bytes that cannot be read, and `--max-unreadable` allows {limit}: raise it to go on",
         path = .path.display()
     )]
     TooMuchUnreadable {

@@ -1,6 +1,7 @@
 //! The facts of an identity that cost reading: samples of the content, and the partition table.
 
 use protocol::identity::{ContentSample, DriveIdentity};
+use protocol::units::ByteRange;
 
 use crate::aligned::AlignedBuffer;
 use crate::contract::Drive;
@@ -23,18 +24,24 @@ pub fn identify(drive: &dyn Drive) -> Result<DriveIdentity, DriveError> {
     Ok(identity)
 }
 
-/// Places spread evenly from the first sector to the last.
+/// Where the content is sampled: places spread evenly from the first sector to the last.
+pub fn sampled_places(size: u64) -> impl Iterator<Item = ByteRange> {
+    let places = size.div_ceil(SAMPLE_BYTES);
+    let samples = places.min(SAMPLES);
+    (0..samples).map(move |number| {
+        let place = if samples > 1 { mul_div(places - 1, number, samples - 1) } else { 0 };
+        let offset = place * SAMPLE_BYTES;
+        ByteRange::new(offset, (size - offset).min(SAMPLE_BYTES))
+    })
+}
+
+/// Reads the sampled places.
 fn content_sample(drive: &dyn Drive) -> Result<ContentSample, DriveError> {
     let mut buffer = AlignedBuffer::new(SAMPLE_BYTES as usize);
     let mut sample = ContentSample::of_places([]);
-    let size = drive.size_bytes();
-    let places = size.div_ceil(SAMPLE_BYTES);
-    let samples = places.min(SAMPLES);
-    for number in 0..samples {
-        let place = if samples > 1 { mul_div(places - 1, number, samples - 1) } else { 0 };
-        let offset = place * SAMPLE_BYTES;
-        let bytes = &mut buffer[..(size - offset).min(SAMPLE_BYTES) as usize];
-        match drive.read_at(bytes, offset) {
+    for place in sampled_places(drive.size_bytes()) {
+        let bytes = &mut buffer[..place.length as usize];
+        match drive.read_at(bytes, place.offset) {
             Ok(()) => sample.push(Some(bytes)),
             Err(error) if error.is_unreadable() => sample.push(None),
             Err(error) => return Err(error),

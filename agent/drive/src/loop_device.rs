@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -44,8 +44,8 @@ const TRIES: u32 = 16;
 pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveError> {
     let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a directory" } else { "no plain file" };
-        return Err(DriveError::NotADrive { path: path.to_owned(), what });
+        let what = if metadata.is_dir() { "a directory" } else { "a device or pipe" };
+        return Err(DriveError::Refused(format!("`{}` is {what}: only an image, a plain file, can be attached", path.display())));
     }
     let opened = OpenOptions::new().read(true).write(!options.read_only).open(path);
     let image = opened.map_err(|error| open_error(path, error))?;
@@ -58,8 +58,8 @@ pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveEr
             metadata.len()
         )));
     }
-    if let Some(other) = attached_as(&metadata) {
-        let (path, other) = (path.display(), other.display());
+    if let Some(other) = discovery::attached_image(path) {
+        let (path, other) = (path.display(), other.path);
         return Err(DriveError::Refused(format!("the image `{path}` is attached already, as `{other}`: use that, or detach it")));
     }
     let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control");
@@ -104,15 +104,15 @@ pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
         other => other.map_err(|error| open_error(path, error))?,
     };
     match ioctl::clear_loop(&device) {
-        Ok(()) => Ok(image),
+        Ok(()) => {
+            drop(device);
+            match BlockDevice::loop_backing_file(path) {
+                None => Ok(image),
+                Some(_) => {
+                    refused(format!("`{}` is held open by another program: it is detached when that ends", path.display()))
+                }
+            }
+        }
         Err(errno) => Err(DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() }),
     }
-}
-
-/// The loop device that has this very file.
-fn attached_as(image: &std::fs::Metadata) -> Option<PathBuf> {
-    let drives = discovery::attached(&discovery::Roots::default()).unwrap_or_default();
-    let has_it =
-        |file: &String| std::fs::metadata(file).is_ok_and(|other| (other.dev(), other.ino()) == (image.dev(), image.ino()));
-    drives.into_iter().find(|drive| drive.backing_file.as_ref().is_some_and(has_it)).map(|drive| drive.path.into())
 }

@@ -11,8 +11,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use protocol::manifest::MANIFEST_SUFFIX;
+
 use crate::contract::Drive;
 use crate::device::{Access, BlockDevice};
+use crate::discovery;
 use crate::error::DriveError;
 use crate::image::{ImageDrive, open_error, partial_path};
 use crate::simulated::{Pace, SimulatedDrive};
@@ -37,7 +40,7 @@ fn examine(path: &Path) -> Result<Place, DriveError> {
         not_a_drive("a directory")
     } else if !kind.is_file() {
         not_a_drive(if kind.is_char_device() { "a character device" } else { "a pipe or socket" })
-    } else if path.extension().is_some_and(|extension| extension == "toml") {
+    } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
         Ok(Place::Profile)
     } else {
         Ok(Place::File)
@@ -50,7 +53,10 @@ pub fn open_source(path: &Path, pace: Pace) -> Result<Arc<dyn Drive>, DriveError
     Ok(match examine(path)? {
         Place::Profile => Arc::new(SimulatedDrive::open(path, pace, |base| open_source(base, pace))?),
         Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
-        Place::File => Arc::new(ImageDrive::open_source(path)?),
+        Place::File => {
+            require_unused_image(path, false)?;
+            Arc::new(ImageDrive::open_source(path)?)
+        }
         Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
     })
 }
@@ -91,7 +97,11 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
                 path.display()
             )));
         }
-        Place::File => Arc::new(ImageDrive::open_target(path)?),
+        Place::File => {
+            require_unused_image(path, true)?;
+            require_no_blob(path)?;
+            Arc::new(ImageDrive::open_target(path)?)
+        }
         Place::Nothing if path.starts_with("/dev") => return Err(DriveError::NotFound { path: path.to_owned() }),
         Place::Nothing => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -103,6 +113,39 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
     };
     require_size(path, &*drive, request.needed_bytes)?;
     Ok(drive)
+}
+
+/// An image that the kernel shows as a block device belongs to whoever uses that; to write to it beside the
+/// device is a mistake even while nobody does.
+fn require_unused_image(path: &Path, for_writing: bool) -> Result<(), DriveError> {
+    let Some(device) = discovery::attached_image(path) else { return Ok(()) };
+    let (image, device_path) = (path.display(), &device.path);
+    if !device.in_use_by.is_empty() {
+        let users = device.in_use_by.join("; ");
+        return Err(DriveError::Refused(format!(
+            "the image `{image}` is in use: it is attached as `{device_path}`, and {users}; release it and repeat the command"
+        )));
+    }
+    match for_writing {
+        true => Err(DriveError::Refused(format!(
+            "the image `{image}` is attached as `{device_path}`: export onto that, or detach it first (`drive-agent drives detach {device_path}`)"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// A file with a manifest beside it is a blob of a store, and no drive.
+fn require_no_blob(path: &Path) -> Result<(), DriveError> {
+    let mut manifest = path.as_os_str().to_owned();
+    manifest.push(MANIFEST_SUFFIX);
+    match Path::new(&manifest).exists() {
+        true => Err(DriveError::Refused(format!(
+            "`{}` is a blob: its manifest is beside it (`{}`); choose another name, or remove both",
+            path.display(),
+            Path::new(&manifest).display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// A simulated drive is confirmed only where a word was given: nobody's data is on it. The real drive that

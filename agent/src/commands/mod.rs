@@ -59,6 +59,7 @@ fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyErr
         bytes_unreadable: 0,
         bytes_cleared: 0,
         failed_reads: 0,
+        bytes_from_image: 0,
         chunk_size: 0,
         chunks: 0,
         root_sha256: None,

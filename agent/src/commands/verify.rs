@@ -58,6 +58,7 @@ fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -
         chunks: 0,
         root_sha256: None,
         differences: Vec::new(),
+        unreadable: Vec::new(),
         elapsed_seconds: 0.0,
         error: Some(error.to_string()),
     }

@@ -51,7 +51,10 @@ impl FromStr for Filter {
 }
 
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), ()> {
-    if slot.is_some() { Err(()) } else { Ok(*slot = Some(value)) }
+    match slot.replace(value) {
+        Some(_) => Err(()),
+        None => Ok(()),
+    }
 }
 
 /// A value by its name in JSON.

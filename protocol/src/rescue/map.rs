@@ -95,6 +95,18 @@ impl ReadMap {
         }
     }
 
+    /// The same in whole sectors: one that is known in parts is as little known as its least known part.
+    pub fn in_sectors(&self, sector_bytes: u64) -> Self {
+        let mut map = ReadMap::new(self.size_bytes, ReadStatus::Finished);
+        for status in [ReadStatus::Bad, ReadStatus::NonScraped, ReadStatus::NonTrimmed, ReadStatus::NonTried] {
+            for range in self.ranges(status).as_slice() {
+                let start = range.offset / sector_bytes * sector_bytes;
+                map.set(ByteRange::new(start, range.end().next_multiple_of(sector_bytes) - start), status);
+            }
+        }
+        map
+    }
+
     /// All runs, ascending.
     pub fn runs(&self) -> impl Iterator<Item = (ByteRange, ReadStatus)> {
         self.runs_in(ByteRange::new(0, self.size_bytes))

@@ -68,6 +68,19 @@ fn a_slow_place_is_left_for_later() {
 }
 
 #[test]
+fn sectors_known_in_parts_are_as_little_known_as_their_least_known_part() {
+    let mut map = ReadMap::new(16_384, ReadStatus::NonTried);
+    map.set(ByteRange::new(0, 512), ReadStatus::Finished);
+    map.set(ByteRange::new(4096, 8192), ReadStatus::Finished);
+    map.set(ByteRange::new(8192 + 512, 512), ReadStatus::Bad);
+    let sectors = map.in_sectors(4096);
+    let expected =
+        [(0, ReadStatus::NonTried), (4096, ReadStatus::Finished), (8192, ReadStatus::Bad), (12_288, ReadStatus::NonTried)];
+    let found: Vec<_> = sectors.runs().map(|(range, status)| (range.offset, status)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn retries_come_from_both_sides() {
     let bad = [ByteRange::new(0, 1024)];
     let mut plan = RescuePlan::new(ReadMap::new(1024, ReadStatus::Bad), rules(2, true));

@@ -32,7 +32,10 @@ impl Import {
         let mut result =
             finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
         result.evidence = evidence;
-        result.failed_reads = self.rescue.as_ref().map_or(0, |rescue| rescue.failed_reads());
+        if let Some(rescue) = &self.rescue {
+            result.failed_reads = rescue.failed_reads();
+            result.bytes_from_image = rescue.bytes_from_image();
+        }
         result.error = error.as_ref().map(ToString::to_string);
         match done {
             Some((root, manifest)) if error.is_none() => {
@@ -46,7 +49,17 @@ impl Import {
             _ => {
                 result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
                 result.manifest = Some(self.journal_path.display().to_string());
-                let residue = |landed| self.upload.as_ref().and_then(|upload| upload.residue(landed));
+                if let Some(rescue) = self.rescue.as_ref().filter(|_| result.unreadable.is_empty()) {
+                    result.unreadable = rescue.bad_ranges().as_slice().to_vec();
+                }
+                let scratch = self.rescue.as_ref().and_then(|rescue| rescue.scratch_path());
+                let residue = |landed| {
+                    let mut residue = self.upload.as_ref().and_then(|upload| upload.residue(landed))?;
+                    if let Some(scratch) = scratch {
+                        residue.description += &format!(", and what was rescued of unfinished chunks in `{}`", scratch.display());
+                    }
+                    Some(residue)
+                };
                 result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
             }
         }

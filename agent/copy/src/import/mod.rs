@@ -15,6 +15,7 @@ use protocol::identity::DriveIdentity;
 use protocol::manifest::{Header, Line};
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
+use protocol::units::ByteSize;
 
 use crate::attempts::Attempts;
 use crate::error::{CopyError, state_error};
@@ -25,7 +26,7 @@ use crate::limits::RECORDS_PER_BATCH_MAX;
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
-use crate::rescue::Rescue;
+use crate::rescue::{Rescue, RescueScene};
 use crate::stage::hash::ZeroDigests;
 use crate::table::{ChunkTable, SharedTable};
 
@@ -137,10 +138,19 @@ impl Import {
             )));
         }
         let journal_path = journal.path().to_owned();
-        let (policy, rescue) = (options.on_unreadable, options.rescue.clone());
-        let rescue = Rescue::open(policy, rescue, fill, geometry, &*drive, &journal_path, !resume)?;
+        let rescue = Rescue::open(RescueScene {
+            policy: options.on_unreadable,
+            options: options.rescue.clone(),
+            fill,
+            geometry,
+            drive: &*drive,
+            identity: &identity,
+            blob_address: &blob.address(),
+            journal: &journal_path,
+            is_new: !resume,
+        })?;
         if options.chunk_size.is_some_and(|asked| asked.0 < geometry.chunk_size_bytes()) {
-            let size = protocol::units::ByteSize(geometry.chunk_size_bytes());
+            let size = ByteSize(geometry.chunk_size_bytes());
             link.inform(format!(
                 "the chunk size is raised to {size}, since the store takes at most {} blocks",
                 blob.limits().chunks_max
@@ -182,7 +192,24 @@ impl Import {
             import.table.with(ChunkTable::clear_unreadable)?;
         }
         import.table.with(|table| count_recorded(table, &import.link))?;
+        import.begin_rescue()?;
         Ok(import)
+    }
+
+    /// From here on the user's map says what is in this blob, and nothing else.
+    fn begin_rescue(&self) -> Result<(), CopyError> {
+        let Some(rescue) = &self.rescue else { return Ok(()) };
+        let in_vain = rescue.bytes_claimed_in_vain(&self.table)?;
+        if in_vain > 0 {
+            self.link.warn(format!(
+                "the mapfile calls {} rescued that are not in this blob: they are read from the drive again, unless `--rescued` names their image (the map as it was: `.bak`)",
+                ByteSize(in_vain)
+            ));
+        }
+        if self.options.rescue.rescued.is_some() {
+            self.link.inform("what the mapfile calls rescued is taken from the image, and not read from the drive".to_owned());
+        }
+        rescue.save(&self.table)
     }
 
     /// Begins the upload, and takes back what the journal says and the store does not hold.

@@ -56,6 +56,7 @@ impl Import {
             geometry,
             table: self.table.clone(),
             rescue: self.rescue.clone(),
+            read_timeout: self.options.read_timeout,
             readers_left: AtomicUsize::new(self.readers),
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),

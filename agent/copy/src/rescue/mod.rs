@@ -5,7 +5,10 @@
 //! ddrescue can go on from it.
 
 mod scratch;
+mod users_map;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,12 +16,13 @@ use std::time::Instant;
 
 use drive::Drive;
 use protocol::fill::Fill;
+use protocol::identity::DriveIdentity;
 use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, RescuePlan, RescueRules, mapfile};
-use protocol::units::{ByteRange, ChunkGeometry};
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex, RangeList};
 
 use crate::error::{CopyError, state_error};
-use crate::finish::{folder_of, write_whole};
-use crate::limits::{RESCUE_READ_BYTES_MIN, RESCUE_SAVE_INTERVAL};
+use crate::finish::write_whole;
+use crate::limits::{MAPFILE_BYTES_MAX, RESCUE_READ_BYTES_MIN, RESCUE_SAVE_INTERVAL};
 use crate::options::{OnUnreadable, RescueOptions};
 use crate::table::SharedTable;
 use scratch::Scratch;
@@ -30,8 +34,13 @@ pub(crate) struct Rescue {
     rules: RescueRules,
     geometry: ChunkGeometry,
     map_path: PathBuf,
+    /// Keeps other transfers away from the user's map.
+    _map_lock: Option<File>,
+    /// What the user's map called rescued.
+    claimed: RangeList,
     begun: AtomicBool,
     failed_reads: AtomicU64,
+    bytes_from_image: AtomicU64,
     /// Begin of the last piece that was read well, for asking whether the drive is still there.
     last_good: AtomicU64,
     state: Mutex<State>,
@@ -59,43 +68,36 @@ fn beside(journal: &Path, extension: &str) -> PathBuf {
     journal.with_extension(extension)
 }
 
+/// What a rescue is about.
+pub(crate) struct RescueScene<'scene> {
+    pub(crate) policy: OnUnreadable,
+    pub(crate) options: RescueOptions,
+    pub(crate) fill: Fill,
+    pub(crate) geometry: ChunkGeometry,
+    pub(crate) drive: &'scene dyn Drive,
+    pub(crate) identity: &'scene DriveIdentity,
+    pub(crate) blob_address: &'scene str,
+    pub(crate) journal: &'scene Path,
+    /// Nothing of an earlier run is to be taken up.
+    pub(crate) is_new: bool,
+}
+
 impl Rescue {
     /// Takes up what an earlier run and the user's map know. `None` where the policy is to stop.
-    pub(crate) fn open(
-        policy: OnUnreadable,
-        options: RescueOptions,
-        fill: Fill,
-        geometry: ChunkGeometry,
-        drive: &dyn Drive,
-        journal: &Path,
-        is_new: bool,
-    ) -> Result<Option<Arc<Self>>, CopyError> {
-        let (map_path, mut scratch) = (beside(journal, "map"), Scratch::open(&beside(journal, "scratch"))?);
-        if is_new {
+    pub(crate) fn open(scene: RescueScene<'_>) -> Result<Option<Arc<Self>>, CopyError> {
+        let RescueScene { policy, options, fill, geometry, drive, .. } = &scene;
+        let (map_path, mut scratch) = (beside(scene.journal, "map"), Scratch::open(&beside(scene.journal, "scratch"))?);
+        if scene.is_new {
             scratch.remove()?;
             remove_if_there(&map_path)?;
         }
-        if policy == OnUnreadable::Stop {
+        if *policy == OnUnreadable::Stop {
             return Ok(None);
         }
-        if let Some(path) = &options.mapfile {
-            require_writable(path)?;
-        }
         let size = geometry.total_bytes();
-        let mut known = match &options.mapfile {
-            Some(path) => read_map(path, size)?.unwrap_or_else(|| ReadMap::new(size, ReadStatus::NonTried)),
-            None => ReadMap::new(size, ReadStatus::NonTried),
-        };
-        let is_failing = |map: &ReadMap| {
-            [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad].iter().any(|status| map.bytes(*status) > 0)
-        };
+        let users = users_map::take_up(&scene)?;
+        let mut known = users.known;
         let mut begun = is_failing(&known) || options.rescued.is_some();
-        if options.rescued.is_none() {
-            // They were read by somebody, and are not at hand.
-            for range in known.ranges(ReadStatus::Finished).as_slice() {
-                known.set(*range, ReadStatus::NonTried);
-            }
-        }
         let mut in_scratch = ReadMap::new(size, ReadStatus::NonTried);
         if let Some(own) = read_map(&map_path, size)? {
             begun = true;
@@ -110,31 +112,55 @@ impl Rescue {
                 }
             }
         }
+        let sector_bytes = drive.sector_size_bytes();
         let rules = RescueRules {
-            sector_bytes: drive.sector_size_bytes(),
-            read_bytes_min: RESCUE_READ_BYTES_MIN.max(drive.sector_size_bytes()),
+            sector_bytes,
+            read_bytes_min: RESCUE_READ_BYTES_MIN.max(sector_bytes),
             read_bytes_max: match policy {
                 OnUnreadable::Rescue => drive.preferred_read_bytes() as u64,
-                _ => RESCUE_READ_BYTES_MIN.max(drive.sector_size_bytes()),
+                _ => RESCUE_READ_BYTES_MIN.max(sector_bytes),
             },
             chunk_bytes: geometry.chunk_size_bytes(),
-            scrapes: policy == OnUnreadable::Rescue,
+            scrapes: *policy == OnUnreadable::Rescue,
             retry_passes: options.retry_passes,
         };
         let plan = RescuePlan::new(ReadMap::new(size, ReadStatus::Finished), rules);
         let saved_phase = plan.phase();
+        // A map may come from where sectors are smaller.
+        let (known, in_scratch) = (known.in_sectors(sector_bytes), in_scratch.in_sectors(sector_bytes));
         let state = State { known, plan, scratch, in_scratch, under_way: None, saved_at: Instant::now(), saved_phase };
         Ok(Some(Arc::new(Rescue {
-            options,
-            fill,
+            options: options.clone(),
+            fill: *fill,
             rules,
-            geometry,
+            geometry: *geometry,
             map_path,
+            _map_lock: users.lock,
+            claimed: users.claimed,
             begun: AtomicBool::new(begun),
             failed_reads: AtomicU64::new(0),
+            bytes_from_image: AtomicU64::new(0),
             last_good: AtomicU64::new(NOWHERE),
             state: Mutex::new(state),
         })))
+    }
+
+    /// Bytes that the user's map calls rescued and that are neither in the blob nor at hand: they are read from
+    /// the drive once more.
+    pub(crate) fn bytes_claimed_in_vain(&self, table: &SharedTable) -> Result<u64, CopyError> {
+        if self.options.rescued.is_some() {
+            return Ok(0);
+        }
+        let mut bytes = 0;
+        for range in self.claimed.as_slice() {
+            for (index, chunk) in chunks_of(self.geometry, *range) {
+                if table.get(index)?.landed.is_none() {
+                    let (start, end) = (chunk.offset.max(range.offset), chunk.end().min(range.end()));
+                    bytes += end - start;
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -240,6 +266,26 @@ impl Rescue {
         self.failed_reads.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_from_image(&self, bytes: u64) {
+        self.bytes_from_image.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that came from the user's image.
+    pub(crate) fn bytes_from_image(&self) -> u64 {
+        self.bytes_from_image.load(Ordering::Relaxed)
+    }
+
+    /// The bad sectors that are known by now.
+    pub(crate) fn bad_ranges(&self) -> RangeList {
+        self.state().plan.map().ranges(ReadStatus::Bad)
+    }
+
+    /// The scratch file, where there is one.
+    pub(crate) fn scratch_path(&self) -> Option<PathBuf> {
+        let state = self.state();
+        state.scratch.exists().then(|| state.scratch.path().to_owned())
+    }
+
     /// Reads that the drive refused.
     pub(crate) fn failed_reads(&self) -> u64 {
         self.failed_reads.load(Ordering::Relaxed)
@@ -273,7 +319,8 @@ impl Rescue {
                 }
             }
         }
-        state.plan.note(range, ReadStatus::NonTrimmed);
+        let is_sector = range.length <= self.rules.sector_bytes;
+        state.plan.note(range, if is_sector { ReadStatus::Bad } else { ReadStatus::NonTrimmed });
         Ok(())
     }
 
@@ -327,11 +374,16 @@ impl Rescue {
     }
 }
 
-/// A map that could not be written at the end is refused at the beginning.
-fn require_writable(path: &Path) -> Result<(), CopyError> {
-    tempfile::tempfile_in(folder_of(path)).map(drop).map_err(|error| {
-        CopyError::Usage(format!("`--mapfile {}` cannot be written: {error}; nothing was begun", path.display()))
-    })
+/// Whether a map knows of trouble.
+fn is_failing(map: &ReadMap) -> bool {
+    [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad].iter().any(|status| map.bytes(*status) > 0)
+}
+
+/// The chunks that a range touches.
+fn chunks_of(geometry: ChunkGeometry, range: ByteRange) -> impl Iterator<Item = (ChunkIndex, ByteRange)> {
+    let first = range.offset / geometry.chunk_size_bytes();
+    let last = range.end().div_ceil(geometry.chunk_size_bytes());
+    (first..last).filter_map(move |index| Some((ChunkIndex(index), geometry.range(ChunkIndex(index))?)))
 }
 
 /// Copies what failed, and nothing else.
@@ -351,12 +403,21 @@ fn remove_if_there(path: &Path) -> Result<(), CopyError> {
 
 /// The map at `path`; `None` where there is none yet.
 fn read_map(path: &Path, size_bytes: u64) -> Result<Option<ReadMap>, CopyError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) if text.is_empty() => return Ok(None),
-        Ok(text) => text,
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(state_error("read", path, source)),
     };
-    let unusable = |error| CopyError::Usage(format!("the mapfile `{}` cannot be used: {error}", path.display()));
-    mapfile::read(&text, size_bytes).map(Some).map_err(unusable)
+    let unusable = |why: String| CopyError::Usage(format!("the mapfile `{}` cannot be used: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let read = file.take(MAPFILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|source| state_error("read", path, source))?;
+    if bytes.len() as u64 > MAPFILE_BYTES_MAX {
+        return Err(unusable(format!("it is longer than {} bytes", MAPFILE_BYTES_MAX)));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is no text".to_owned()))?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    mapfile::read(&text, size_bytes).map(Some).map_err(|error| unusable(error.to_string()))
 }

@@ -26,6 +26,10 @@ impl Scratch {
         Ok(Scratch { path: path.to_owned(), file })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn exists(&self) -> bool {
         self.file.is_some()
     }

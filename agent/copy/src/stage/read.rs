@@ -3,7 +3,7 @@
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
@@ -32,6 +32,8 @@ pub(crate) struct ReadStage {
     pub(crate) table: SharedTable,
     /// What to do where the drive cannot be read; `None` ends the transfer there.
     pub(crate) rescue: Option<Arc<Rescue>>,
+    /// Longest single read of a rescue.
+    pub(crate) read_timeout: Duration,
     /// How many readers are on the fast path.
     pub(crate) readers_left: AtomicUsize,
     pub(crate) stop: Stop,

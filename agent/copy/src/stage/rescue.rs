@@ -1,18 +1,19 @@
 //! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
 //! that become whole go on at once; what stays unreadable goes last, with its filling.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-use drive::DriveError;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use drive::{AlignedBuffer, Drive, DriveError};
 use protocol::progress::Phase;
 use protocol::rescue::{ReadOutcome, ReadStatus, RescuePhase};
 use protocol::units::{ByteRange, ByteSize};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
-use crate::limits::{FAILURES_UNTIL_ASKED, LATENCY_CLIFF};
+use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF, WATCHDOG_BEAT};
 use crate::pool::PooledBuffer;
 use crate::rescue::Rescue;
 use crate::stage::read::ReadStage;
@@ -29,6 +30,8 @@ pub(crate) struct RescueReader<'stage> {
     /// Failed reads since the last good one, with what was known before: where the drive is gone, they
     /// say nothing about its sectors.
     failed_since_good: Vec<(ByteRange, ReadStatus)>,
+    worker: ReadWorker,
+    hanging_reads: u32,
 }
 
 struct Assembly {
@@ -58,7 +61,16 @@ impl<'stage> RescueReader<'stage> {
         watch: &'stage CallWatch,
         output: &'stage Sender<ReadChunk>,
     ) -> Self {
-        RescueReader { stage, rescue, watch, output, assembly: None, failed_since_good: Vec::new() }
+        RescueReader {
+            stage,
+            rescue,
+            watch,
+            output,
+            assembly: None,
+            failed_since_good: Vec::new(),
+            worker: ReadWorker::default(),
+            hanging_reads: 0,
+        }
     }
 
     /// Rescues what is left of the plan until nothing is left to try, a stop is asked for, or the drive is
@@ -85,6 +97,7 @@ impl<'stage> RescueReader<'stage> {
             self.rescue.save_sometimes(&self.stage.table)?;
         }
         self.put_aside()?;
+        self.require_limit()?;
         self.give_up_on_the_rest()
     }
 
@@ -106,8 +119,11 @@ impl<'stage> RescueReader<'stage> {
     fn read_image(&mut self, range: ByteRange) -> Result<(), End> {
         let Some(image) = self.rescue.options.rescued.clone() else { return Ok(()) };
         let watch = self.watch;
-        let bytes = self.bytes_of(range)?;
-        watch.during(range, || image.read_at(bytes, range.offset))?;
+        for piece in pieces(range, self.stage.geometry.chunk_size_bytes()) {
+            let bytes = self.bytes_of(piece)?;
+            watch.during(piece, || image.read_at(bytes, piece.offset))?;
+        }
+        self.rescue.count_from_image(range.length);
         self.rescue.with_plan(|plan| plan.note(range, ReadStatus::Finished));
         self.took(range)
     }
@@ -126,7 +142,21 @@ impl<'stage> RescueReader<'stage> {
                 bytes.fill(0);
                 Ok(())
             }
-            false => stage.counters.read_time.time(|| watch.during(range, || stage.drive.read_at(bytes, range.offset))),
+            false => {
+                let started = Instant::now();
+                let read = self.worker.read(&stage.drive, range, stage);
+                stage.counters.read_time.add(started.elapsed());
+                match read {
+                    Ok(Some(filled)) => {
+                        self.bytes_of(range)?.copy_from_slice(&filled[..range.length as usize]);
+                        self.worker.give_back(filled);
+                        Ok(())
+                    }
+                    Ok(None) if stage.stop.is_aborting() => return Err(End::Stopped),
+                    Ok(None) => return self.hung(range),
+                    Err(error) => Err(error),
+                }
+            }
         };
         match read {
             Ok(()) => {
@@ -157,6 +187,25 @@ impl<'stage> RescueReader<'stage> {
             self.require_presence()?;
             self.failed_since_good.clear();
         }
+        // Sectors that are tried again may still be read.
+        if self.rescue.options.retry_passes > 0 { Ok(()) } else { self.require_limit() }
+    }
+
+    /// A read that did not come back: its thread is left behind, and the place is as bad as any other. Unless the
+    /// drive answers nothing any more.
+    fn hung(&mut self, range: ByteRange) -> Result<(), End> {
+        self.hanging_reads += 1;
+        let seconds = self.stage.read_timeout.as_secs();
+        let path = self.stage.drive.identity().path.clone();
+        if self.hanging_reads > HANGING_READS_MAX {
+            return Err(DriveError::TimedOut { path: path.into(), range, seconds }.into());
+        }
+        self.failed(range)?;
+        self.require_presence()
+    }
+
+    /// More than the user's limit ends it.
+    fn require_limit(&self) -> Result<(), End> {
         let (unreadable, most) = (self.rescue.unreadable_bytes(), self.rescue.options.max_unreadable);
         match most.filter(|most| unreadable > most.0) {
             Some(limit) => {
@@ -171,10 +220,13 @@ impl<'stage> RescueReader<'stage> {
     fn require_presence(&mut self) -> Result<(), End> {
         let Some(offset) = self.rescue.last_good() else { return Ok(()) };
         let range = ByteRange::new(offset, self.stage.drive.sector_size_bytes());
-        let mut sector = drive::AlignedBuffer::new(range.length as usize);
-        let watch = self.watch;
-        if watch.during(range, || self.stage.drive.read_at(&mut sector[..range.length as usize], offset)).is_ok() {
-            return Ok(());
+        match self.worker.read(&self.stage.drive, range, self.stage) {
+            Ok(Some(filled)) => {
+                self.worker.give_back(filled);
+                return Ok(());
+            }
+            Ok(None) if self.stage.stop.is_aborting() => return Err(End::Stopped),
+            _ => {}
         }
         let undone = std::mem::take(&mut self.failed_since_good);
         self.rescue.with_plan(|plan| undone.iter().for_each(|(range, before)| plan.note(*range, *before)));
@@ -273,6 +325,83 @@ impl<'stage> RescueReader<'stage> {
         }
         Ok(())
     }
+}
+
+/// A range cut at multiples of `step_bytes`.
+fn pieces(range: ByteRange, step_bytes: u64) -> impl Iterator<Item = ByteRange> {
+    let mut next = range.offset;
+    std::iter::from_fn(move || {
+        let end = (next / step_bytes + 1).saturating_mul(step_bytes).min(range.end());
+        let piece = ByteRange::new(next, end.checked_sub(next).filter(|length| *length > 0)?);
+        next = end;
+        Some(piece)
+    })
+}
+
+/// A thread that reads, one range at a time. When a read hangs it is left behind, and the next one has a new
+/// thread: a rescue goes on where the drive still answers.
+#[derive(Default)]
+struct ReadWorker {
+    running: Option<RunningWorker>,
+    spare: Option<AlignedBuffer>,
+}
+
+struct RunningWorker {
+    requests: Sender<(ByteRange, AlignedBuffer)>,
+    answers: Receiver<(AlignedBuffer, Result<(), DriveError>)>,
+}
+
+impl ReadWorker {
+    /// Reads `range`. `None` where it did not come back in time, or requests are being dropped.
+    fn read(&mut self, drive: &Arc<dyn Drive>, range: ByteRange, stage: &ReadStage) -> Result<Option<AlignedBuffer>, DriveError> {
+        let length = range.length as usize;
+        let buffer = self.spare.take().filter(|buffer| buffer.len() >= length).unwrap_or_else(|| AlignedBuffer::new(length));
+        let Some(running) = self.running.take().or_else(|| start(drive)) else {
+            let source = std::io::Error::other("a thread could not be started");
+            return Err(DriveError::Io { operation: "read", path: drive.identity().path.clone().into(), source });
+        };
+        if running.requests.send((range, buffer)).is_err() {
+            return Ok(None);
+        }
+        let end = Instant::now() + stage.read_timeout;
+        loop {
+            match running.answers.recv_timeout(WATCHDOG_BEAT) {
+                Ok((buffer, result)) => {
+                    self.running = Some(running);
+                    return match result {
+                        Ok(()) => Ok(Some(buffer)),
+                        Err(error) => {
+                            self.spare = Some(buffer);
+                            Err(error)
+                        }
+                    };
+                }
+                Err(RecvTimeoutError::Timeout) if Instant::now() < end && !stage.stop.is_aborting() => {}
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// The buffer is used again.
+    fn give_back(&mut self, buffer: AlignedBuffer) {
+        self.spare = Some(buffer);
+    }
+}
+
+fn start(drive: &Arc<dyn Drive>) -> Option<RunningWorker> {
+    let (requests, asked) = bounded::<(ByteRange, AlignedBuffer)>(1);
+    let (answered, answers) = bounded(1);
+    let drive = drive.clone();
+    let work = move || {
+        for (range, mut buffer) in asked {
+            let result = drive.read_at(&mut buffer[..range.length as usize], range.offset);
+            if answered.send((buffer, result)).is_err() {
+                return;
+            }
+        }
+    };
+    crate::threads::spawn_once("rescue read", work).ok()?;
+    Some(RunningWorker { requests, answers })
 }
 
 /// Whether a good read took so long that its neighbourhood is suspicious.

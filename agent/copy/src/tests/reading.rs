@@ -85,6 +85,7 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         geometry,
         table,
         rescue: None,
+        read_timeout: std::time::Duration::from_secs(60),
         readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),

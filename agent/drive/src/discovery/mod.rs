@@ -16,8 +16,9 @@ mod watch;
 mod tests;
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protocol::drives::{AttachedDrive, Layout, Verdict};
 use rustix::fs::OFlags;
@@ -54,6 +55,16 @@ pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
     Ok(drives)
 }
 
+/// The loop device that has this very file, and who uses it.
+pub fn attached_image(path: &Path) -> Option<AttachedDrive> {
+    let own = std::fs::metadata(path).ok()?;
+    let is_own = |file: PathBuf| std::fs::metadata(file).is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino()));
+    let roots = Roots::default();
+    let devices = sysfs::drives(&roots).unwrap_or_default();
+    let device = devices.into_iter().find(|device| device.loop_backing_file().is_some_and(is_own))?;
+    describe(&roots, &device, &Uses::find(&roots))
+}
+
 /// The drive behind the device node at `path`, or behind its partition.
 pub fn attached_at(path: &Path) -> Option<AttachedDrive> {
     let roots = Roots::default();
@@ -69,7 +80,7 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
     let (mut in_use_by, _) = uses.of(device);
     // A free partition of the system disk is on the system disk.
     let (_, is_system) = uses.of(&device.disk());
-    let node = open_node(&path);
+    let node = probe(&path, in_use_by.is_empty());
     if in_use_by.is_empty() && matches!(node, Node::Busy) {
         in_use_by.push("a program, or a pool such as ZFS, that the kernel does not name".to_owned());
     }
@@ -100,29 +111,35 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
 
 /// What opening a node exclusively told.
 enum Node {
-    Free(File),
+    Free,
     Busy,
     Closed,
 }
 
-fn open_node(path: &Path) -> Node {
-    let open = |flags: OFlags| OpenOptions::new().read(true).custom_flags((flags | OFlags::NONBLOCK).bits() as i32).open(path);
-    match open(OFlags::EXCL) {
-        Ok(file) => Node::Free(file),
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => Node::Busy,
-        Err(_) => Node::Closed,
+/// Others who look at the same moment hold it too, for a moment: who is busy stays so.
+const BUSY_LOOKS: u32 = 6;
+const BUSY_PAUSE: Duration = Duration::from_millis(15);
+
+/// Asks the kernel whether anybody holds the node.
+fn probe(path: &Path, seems_free: bool) -> Node {
+    let flags = OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    for look in 1.. {
+        match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+            Ok(_) => return Node::Free,
+            Err(error) if error.raw_os_error() != Some(Errno::BUSY.raw_os_error()) => return Node::Closed,
+            Err(_) if !seems_free || look == BUSY_LOOKS => return Node::Busy,
+            // Not in step with somebody who does the same.
+            Err(_) => std::thread::sleep(BUSY_PAUSE + Duration::from_millis(u64::from(std::process::id() % 13))),
+        }
     }
+    Node::Busy
 }
 
 impl Node {
     fn layout(self, path: &Path, size: u64, sector_size: u64) -> Option<Layout> {
-        let file = match self {
-            Node::Free(file) => file,
-            // Reading is no harm to whoever holds it.
-            Node::Busy => File::open(path).ok()?,
-            Node::Closed => return None,
-        };
-        layout::read(&file, size, sector_size).ok()
+        // Reading is no harm to whoever holds it.
+        let file = if matches!(self, Node::Closed) { None } else { File::open(path).ok() };
+        layout::read(&file?, size, sector_size).ok()
     }
 }
 

@@ -1,0 +1,113 @@
+//! The map that the user keeps, and the image that belongs to it: checked before anything is begun, for they may
+//! be all that is left of a week's work on a dying drive.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use drive::AlignedBuffer;
+use drive::identify::sampled_places;
+use protocol::digest::Sha256Digest;
+use protocol::rescue::{ReadMap, ReadStatus};
+use protocol::units::RangeList;
+
+use super::{RescueScene, read_map};
+use crate::error::{CopyError, state_error};
+use crate::finish::{folder_of, is_part_of_blob};
+
+/// What the user's map says.
+pub(super) struct UsersMap {
+    /// What is known; `+` only where the user's image has the bytes.
+    pub(super) known: ReadMap,
+    /// What it called rescued.
+    pub(super) claimed: RangeList,
+    /// Held while the transfer runs.
+    pub(super) lock: Option<File>,
+}
+
+/// Reads and checks the map and the image.
+pub(super) fn take_up(scene: &RescueScene<'_>) -> Result<UsersMap, CopyError> {
+    let size = scene.geometry.total_bytes();
+    let nothing = || ReadMap::new(size, ReadStatus::NonTried);
+    let Some(path) = &scene.options.mapfile else {
+        return Ok(UsersMap { known: nothing(), claimed: RangeList::default(), lock: None });
+    };
+    require_place(path, scene.blob_address)?;
+    let lock = Some(lock(path, scene.journal)?);
+    let Some(map) = read_map(path, size)? else {
+        return Ok(UsersMap { known: nothing(), claimed: RangeList::default(), lock });
+    };
+    // As ddrescue does: what was there before the first change of ours can be had again.
+    let mut backup = path.as_os_str().to_owned();
+    backup.push(".bak");
+    std::fs::copy(path, &backup).map_err(|source| state_error("keep a copy of", path, source))?;
+    let claimed = map.ranges(ReadStatus::Finished);
+    let mut known = map;
+    match scene.options.rescued {
+        Some(_) => require_image(scene, &known)?,
+        None => claimed.as_slice().iter().for_each(|range| known.set(*range, ReadStatus::NonTried)),
+    }
+    Ok(UsersMap { known, claimed, lock })
+}
+
+/// A map is a plain file of its own, and can be written.
+fn require_place(path: &Path, blob_address: &str) -> Result<(), CopyError> {
+    let refused = |why: &str| Err(CopyError::Usage(format!("`--mapfile {}` {why}; nothing was begun", path.display())));
+    if is_part_of_blob(path, blob_address) {
+        return refused("is the blob, or belongs to it: name another file");
+    }
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return refused("is no plain file: name another one");
+    }
+    match tempfile::tempfile_in(folder_of(path)) {
+        Ok(_) => Ok(()),
+        Err(error) => refused(&format!("cannot be written: {error}")),
+    }
+}
+
+/// Two transfers with one map would write each other's knowledge into it. The lock is beside the journals: the
+/// map itself is replaced whenever it is saved.
+fn lock(path: &Path, journal: &Path) -> Result<File, CopyError> {
+    let place = std::fs::canonicalize(folder_of(path)).unwrap_or_default().join(path.file_name().unwrap_or_default());
+    let name = &Sha256Digest::of(place.as_os_str().as_encoded_bytes()).to_string()[..24];
+    let lock_path: PathBuf = folder_of(journal).join(format!("mapfile-{name}.lock"));
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
+    let file = opened.map_err(|source| state_error("open", &lock_path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(CopyError::Refused(format!("another transfer is writing the mapfile `{}`: name another one", path.display())))
+        }
+        Err(TryLockError::Error(source)) => Err(state_error("lock", &lock_path, source)),
+    }
+}
+
+/// The image is long enough for its map, and agrees with the drive wherever the drive can be read.
+fn require_image(scene: &RescueScene<'_>, map: &ReadMap) -> Result<(), CopyError> {
+    let Some(image) = &scene.options.rescued else { return Ok(()) };
+    let shown = &image.identity().path;
+    let end = map.ranges(ReadStatus::Finished).as_slice().last().map_or(0, |range| range.end());
+    if image.size_bytes() < end {
+        return Err(CopyError::Usage(format!(
+            "the image `{shown}` has {} bytes, and its map calls bytes up to {end} rescued: it is another one, or was cut; nothing was begun",
+            image.size_bytes()
+        )));
+    }
+    let Some(sample) = &scene.identity.content_sample else { return Ok(()) };
+    let sector = scene.drive.sector_size_bytes().max(image.sector_size_bytes());
+    for (index, place) in sampled_places(scene.drive.size_bytes()).enumerate() {
+        let is_rescued = map.runs_in(place).all(|(_, status)| status == ReadStatus::Finished);
+        if !is_rescued {
+            continue;
+        }
+        let mut buffer = AlignedBuffer::new(place.length.next_multiple_of(sector) as usize);
+        let bytes = &mut buffer[..place.length as usize];
+        image.read_at(bytes, place.offset)?;
+        if sample.differs_at(index, bytes) {
+            return Err(CopyError::Refused(format!(
+                "the image `{shown}` is not of the drive `{}`: they differ at {place} (offset+length in bytes); nothing was begun",
+                scene.identity.path
+            )));
+        }
+    }
+    Ok(())
+}
