@@ -41,6 +41,16 @@ CREATE TABLE effect (
     what    TEXT NOT NULL
 ) STRICT;
 
+-- Who may ask: digests of bearer tokens.
+CREATE TABLE token (
+    digest        TEXT PRIMARY KEY,
+    name          TEXT NOT NULL UNIQUE,
+    role          TEXT NOT NULL CHECK (role IN ('customer', 'operator')),
+    -- A JSON list, for customers.
+    subscriptions TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+
 -- Who did what, for good. Nothing in it outlives its job but the job's random name.
 CREATE TABLE audit (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -7,6 +7,7 @@
 //! # What is here
 //! | module | what it holds |
 //! |---|---|
+//! | [`api`] | the REST API of Microsoft.ImportExport |
 //! | [`store`] | jobs in an embedded SQLite database: a decision and its effects in one transaction |
 //! | [`vault`] | the key that seals the customers' keys |
 //!
@@ -19,7 +20,8 @@
 //! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
 //! overwritten, and the log is emptied.
 //!
-//! The REST API, the scheduler and the bays are not built yet.
+//! The scheduler, the bays and the command `serve` are not built yet: nothing serves this.
 
+pub mod api;
 pub mod store;
 pub mod vault;

@@ -8,6 +8,7 @@ mod job;
 mod list;
 mod remove;
 mod row;
+mod token;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use error::StoreError;
 pub use job::{Change, Put};
 pub use list::{Page, Scope};
 pub use row::{JobKey, StoredEffect, StoredJob};
+pub use token::{Actor, Role};
 
 /// How long a change waits for another one to end.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,92 @@
+//! Answers: documents, and errors with their body.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use protocol::arm::{BodyError, ErrorResponse, FieldProblem, FilterError};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// An error as the customer gets it.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: u16,
+    code: &'static str,
+    message: String,
+    target: Option<String>,
+    problems: Vec<FieldProblem>,
+}
+
+impl ApiError {
+    pub(super) fn new(status: u16, code: &'static str, message: String) -> Self {
+        ApiError { status, code, message, target: None, problems: Vec::new() }
+    }
+
+    pub(super) fn at(status: u16, code: &'static str, message: String, target: &str) -> Self {
+        ApiError { target: Some(target.to_owned()), ..Self::new(status, code, message) }
+    }
+
+    /// Everything that is wrong with a body. `None` where nothing is.
+    pub(super) fn of_problems(problems: Vec<FieldProblem>) -> Result<(), Self> {
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(ApiError { problems, ..Self::new(400, "InvalidField", String::new()) }),
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let body = ErrorResponse::of_problems(&self.problems)
+            .unwrap_or_else(|| ErrorResponse::new(self.code, self.message, self.target.as_deref()));
+        document(self.status, &body).unwrap_or_else(|_| Response::new(Body::empty()))
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
+            StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
+            StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
+            StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
+            // What failed inside is for the log, not for a customer.
+            StoreError::Vault(_) | StoreError::Damaged(_) | StoreError::Database(_) | StoreError::Migration(_) => {
+                tracing::error!(error = message, "the store failed");
+                ApiError::new(503, "ServiceUnavailable", "the job service cannot reach its jobs: try again in a while".to_owned())
+            }
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        match error {
+            BodyError::NoJson(_) => ApiError::new(400, code, message),
+            BodyError::WrongField { target, .. } => ApiError::at(400, code, message, &target),
+        }
+    }
+}
+
+impl From<FilterError> for ApiError {
+    fn from(error: FilterError) -> Self {
+        ApiError::at(400, "InvalidFilter", error.to_string(), "$filter")
+    }
+}
+
+/// A JSON document, never cached.
+pub(super) fn document(status: u16, value: &impl Serialize) -> Result<Response, ApiError> {
+    let failed = |error: String| ApiError::new(500, "InternalError", error);
+    let bytes = serde_json::to_vec(value).map_err(|error| failed(error.to_string()))?;
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = StatusCode::from_u16(status).map_err(|error| failed(error.to_string()))?;
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if let Ok(id) = HeaderValue::from_str(&format!("{:032x}", rand::random::<u128>())) {
+        headers.insert("x-ms-request-id", id);
+    }
+    Ok(response)
+}

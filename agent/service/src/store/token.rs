@@ -1,0 +1,95 @@
+//! Who may ask: bearer tokens, stored as their digest.
+
+use protocol::digest::Sha256Digest;
+use sqlx::Row;
+use time::OffsetDateTime;
+
+use super::error::StoreError;
+use super::{Store, audit};
+
+/// What a token's bearer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A customer, with the subscriptions that are theirs.
+    Customer(Vec<String>),
+    /// Staff: every subscription, and the operators' own doors.
+    Operator,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The token's name, for the audit log.
+    pub name: String,
+    /// What they are.
+    pub role: Role,
+}
+
+impl Actor {
+    /// Whether they may see and change the jobs of a subscription.
+    pub fn may_use(&self, subscription: &str) -> bool {
+        match &self.role {
+            Role::Operator => true,
+            Role::Customer(own) => own.iter().any(|other| other.eq_ignore_ascii_case(subscription)),
+        }
+    }
+}
+
+/// What tokens begin with, so that they are found where they should not be.
+const PREFIX: &str = "dat_";
+
+impl Store {
+    /// Makes a token and gives it, for the only time.
+    ///
+    /// # Errors
+    /// When the name is taken, or the database fails.
+    pub async fn create_token(&self, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<String, StoreError> {
+        let secret = format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let (role, subscriptions) = match &actor.role {
+            Role::Operator => ("operator", String::new()),
+            Role::Customer(own) => ("customer", serde_json::to_string(own)?),
+        };
+        let mut transaction = self.begin().await?;
+        sqlx::query("INSERT INTO token (digest, name, role, subscriptions, created_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(Sha256Digest::of(secret.as_bytes()).to_string())
+            .bind(&actor.name)
+            .bind(role)
+            .bind(subscriptions)
+            .bind(now.unix_timestamp())
+            .execute(&mut *transaction)
+            .await?;
+        audit(&mut transaction, now, by, "made a token", None).await?;
+        transaction.commit().await?;
+        Ok(secret)
+    }
+
+    /// Takes a token back. False where there is none of that name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
+        audit(&mut transaction, now, by, "took a token back", None).await?;
+        transaction.commit().await?;
+        Ok(gone.rows_affected() > 0)
+    }
+
+    /// Who bears a token.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
+        let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = ?")
+            .bind(Sha256Digest::of(token.as_bytes()).to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let role: String = row.try_get("role")?;
+        let role = match role.as_str() {
+            "operator" => Role::Operator,
+            _ => Role::Customer(serde_json::from_str(row.try_get("subscriptions")?)?),
+        };
+        Ok(Some(Actor { name: row.try_get("name")?, role }))
+    }
+}
