@@ -417,3 +417,17 @@ fn limits_are_judged_after_the_retries() {
     let failed = import(&bench, &["--max-unreadable", "0", "--overwrite"]).run().expect(6);
     assert_eq!(listed(&failed), [(3 * MIB as u64, 1024)], "what was bad is said");
 }
+
+#[test]
+fn the_hash_of_the_whole_does_not_wait_for_chunks_that_come_last() {
+    let bench = Workbench::new();
+    profiles(&bench, "32MiB", &[unreadable(MIB as u64, 512), unreadable(9 * MIB as u64, 1024)]);
+    let mut bytes = plain(&bench);
+    for memory in ["1MiB", "2MiB", "8MiB"] {
+        let options = ["--on-unreadable", "rescue", "--stream-sha256", "--memory", memory, "--overwrite"];
+        let result = import(&bench, &options).run().expect(4);
+        bytes[MIB..MIB + 512].fill(0);
+        bytes[9 * MIB..9 * MIB + 1024].fill(0);
+        assert_eq!(result["stream_sha256"], crate::support::images::sha256_of(&bytes), "{memory}");
+    }
+}

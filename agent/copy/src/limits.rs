@@ -75,6 +75,9 @@ pub(crate) const CLEAR_PIECE_BYTES: u64 = 16 << 20;
 /// not taken for a dead one.
 pub(crate) const WRITE_PIECE_BYTES: usize = 8 << 20;
 
+/// Longest sampling of a drive, which is many reads: a slow place must not keep an import from beginning.
+pub(crate) const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Longest sync of a drive: a disk that has much in its cache takes minutes.
 pub(crate) const DRIVE_SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 

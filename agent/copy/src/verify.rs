@@ -415,6 +415,38 @@ pub(crate) fn read_sectors(drive: &dyn Drive, buffer: &mut [u8], range: ByteRang
     Ok(())
 }
 
+/// The hash of the whole, from the blob: of an import whose chunks did not come in order. `None` when a stop came
+/// first.
+pub(crate) async fn stream_of_blob(
+    blob: &dyn Blob,
+    geometry: ChunkGeometry,
+    attempts: &Attempts,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<Option<Sha256Digest>, CopyError> {
+    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
+        return Ok(None);
+    };
+    let facts = attempts.run("look at", 0, || blob.head()).await?.0.ok_or_else(|| not_found(blob))?;
+    for (index, range) in geometry.chunks() {
+        if link.stop.is_stopping() {
+            return Ok(None);
+        }
+        let buffer = tokio::sync::Mutex::new(AlignedBuffer::new(range.length as usize));
+        let fetched = attempts.run_self_timed(|| async {
+            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
+            fetch.fill(range, &mut buffer.lock().await[..range.length as usize]).await
+        });
+        fetched.await?;
+        let body = Body::Bytes(Bytes::from_owner(buffer.into_inner()).slice(..range.length as usize));
+        let output = output.clone();
+        let sent = tokio::task::spawn_blocking(move || output.send(StreamPiece { place: Place { index, range }, body })).await;
+        sent.ok().and_then(Result::ok).ok_or(CopyError::Internal("the whole-drive hash"))?;
+    }
+    drop(output);
+    Ok(end.await.ok().flatten())
+}
+
 /// The hash of the whole, from the drive itself: of a transfer that was gone on with, not all chunks
 /// passed through this process. `None` when a stop came first.
 pub(crate) async fn stream_of_drive(
@@ -423,7 +455,7 @@ pub(crate) async fn stream_of_drive(
     options: &TransferOptions,
     link: &Link,
 ) -> Result<Option<Sha256Digest>, CopyError> {
-    let (Some(output), Some(end)) = stream::spawn(true, geometry)? else {
+    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
         return Ok(None);
     };
     for (index, range) in geometry.chunks() {

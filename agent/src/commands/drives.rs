@@ -178,7 +178,12 @@ async fn attach_image(arguments: &AttachArguments, printer: &Printer) -> Result<
         printer.inform("attached until this command ends: press Ctrl-C to detach");
         crate::signals::first().await;
     }
+    let path = held.path.clone();
     drop(held);
+    if arguments.hold && drive::discovery::attached_image(&arguments.image).is_some() {
+        let users = drive::discovery::attached_at(&path).map(|drive| drive.in_use_by.join("; ")).unwrap_or_default();
+        printer.warn(&format!("`{}` stays attached until it is released: {users}", path.display()));
+    }
     Ok(())
 }
 

@@ -44,7 +44,7 @@ impl Export {
         let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
 
-        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry)?;
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry, || false)?;
         let write = Arc::new(WriteStage {
             drive: self.drive.clone(),
             expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),

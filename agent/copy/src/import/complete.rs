@@ -13,7 +13,7 @@ use crate::error::CopyError;
 use crate::finish;
 use crate::options::Verify;
 use crate::threads;
-use crate::verify::{Expected, Side, compare, stream_of_drive};
+use crate::verify::{Expected, Side, compare, stream_of_blob, stream_of_drive};
 
 impl Import {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
@@ -87,7 +87,8 @@ impl Import {
         if self.drive.was_modified()? {
             self.link.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
         }
-        if self.options.stream_sha256 && self.stream_sha256.is_none() && !self.is_committed {
+        let is_rescued = self.rescue.as_ref().is_some_and(|rescue| rescue.has_begun());
+        if self.options.stream_sha256 && self.stream_sha256.is_none() && !self.is_committed && !is_rescued {
             self.link
                 .warn("the SHA-256 of the whole is missing: a part that an earlier run read cannot be read any more".to_owned());
         }
@@ -105,6 +106,14 @@ impl Import {
             committed?;
         }
         drop(list);
+        if is_rescued && self.options.stream_sha256 {
+            // The chunks did not pass in their order: the blob is asked.
+            let (attempts, options) = (&self.attempts, &self.options);
+            self.stream_sha256 = stream_of_blob(&*self.blob, geometry, attempts, options, &self.link).await?;
+            if self.link.stop.is_stopping() {
+                return Ok(None);
+            }
+        }
         if self.options.verify == Verify::ReadBack {
             self.read_back().await?;
             if self.link.stop.is_stopping() {

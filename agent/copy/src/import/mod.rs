@@ -22,7 +22,7 @@ use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
 use crate::journal::Journal;
-use crate::limits::RECORDS_PER_BATCH_MAX;
+use crate::limits::{IDENTIFY_TIMEOUT, RECORDS_PER_BATCH_MAX};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
@@ -94,7 +94,7 @@ impl Import {
         finish::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
-        let identity = with_drive(&drive, options.read_timeout, &link, identify).await?;
+        let identity = with_drive(&drive, options.read_timeout.max(IDENTIFY_TIMEOUT), &link, identify).await?;
         if identity.size == 0 {
             link.warn(format!("the drive `{}` is empty: the blob will have 0 bytes", identity.path));
         }

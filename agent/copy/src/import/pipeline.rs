@@ -25,6 +25,12 @@ use crate::threads;
 use crate::watch::{self, CallWatch};
 
 impl Import {
+    /// Whether chunks come in another order than that of the drive.
+    fn is_out_of_order(&self) -> impl Fn() -> bool + Send + use<> {
+        let rescue = self.rescue.clone();
+        move || rescue.as_ref().is_some_and(|rescue| rescue.has_begun())
+    }
+
     /// Joins the stages, and returns when the last of them has ended.
     pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
         let upload = self.upload.clone().ok_or(CopyError::Internal("the upload"))?;
@@ -36,7 +42,7 @@ impl Import {
         let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
         let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
 
-        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry)?;
+        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry, self.is_out_of_order())?;
         let hash = Arc::new(HashStage {
             upload: upload.clone(),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
