@@ -67,6 +67,7 @@ mod table;
 mod threads;
 mod verify;
 mod watch;
+mod whole_hash;
 
 #[cfg(test)]
 mod tests;

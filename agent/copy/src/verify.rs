@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
-use bytes::Bytes;
 use drive::zero::is_zero;
-use drive::{AlignedBuffer, Drive, DriveError};
+use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
 use protocol::manifest::ChunkContent;
@@ -17,7 +16,7 @@ use protocol::units::{ByteRange, ChunkGeometry};
 use tokio::task::JoinSet;
 
 use crate::attempts::Attempts;
-use crate::chunk::{Body, Place};
+use crate::chunk::Place;
 use crate::error::{CopyError, state_error};
 use crate::fetch::Fetch;
 use crate::limits::WATCHDOG_BEAT;
@@ -25,10 +24,9 @@ use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::{BufferPool, PooledBuffer};
-use crate::prepare::{attempts, with_drive};
+use crate::prepare::attempts;
 use crate::rate::RateLimit;
 use crate::stage::hash::ZeroDigests;
-use crate::stage::stream::{self, StreamPiece};
 use crate::table::SharedTable;
 
 /// What a manifest is held against.
@@ -413,63 +411,4 @@ pub(crate) fn read_sectors(drive: &dyn Drive, buffer: &mut [u8], range: ByteRang
         drive.read_at(piece, range.offset + (number * piece_bytes) as u64)?;
     }
     Ok(())
-}
-
-/// The hash of the whole, from the blob: of an import whose chunks did not come in order. `None` when a stop came
-/// first.
-pub(crate) async fn stream_of_blob(
-    blob: &dyn Blob,
-    geometry: ChunkGeometry,
-    attempts: &Attempts,
-    options: &TransferOptions,
-    link: &Link,
-) -> Result<Option<Sha256Digest>, CopyError> {
-    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
-        return Ok(None);
-    };
-    let facts = attempts.run("look at", 0, || blob.head()).await?.0.ok_or_else(|| not_found(blob))?;
-    for (index, range) in geometry.chunks() {
-        if link.stop.is_stopping() {
-            return Ok(None);
-        }
-        let buffer = tokio::sync::Mutex::new(AlignedBuffer::new(range.length as usize));
-        let fetched = attempts.run_self_timed(|| async {
-            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
-            fetch.fill(range, &mut buffer.lock().await[..range.length as usize]).await
-        });
-        fetched.await?;
-        let body = Body::Bytes(Bytes::from_owner(buffer.into_inner()).slice(..range.length as usize));
-        let output = output.clone();
-        let sent = tokio::task::spawn_blocking(move || output.send(StreamPiece { place: Place { index, range }, body })).await;
-        sent.ok().and_then(Result::ok).ok_or(CopyError::Internal("the whole-drive hash"))?;
-    }
-    drop(output);
-    Ok(end.await.ok().flatten())
-}
-
-/// The hash of the whole, from the drive itself: of a transfer that was gone on with, not all chunks
-/// passed through this process. `None` when a stop came first.
-pub(crate) async fn stream_of_drive(
-    drive: &Arc<dyn Drive>,
-    geometry: ChunkGeometry,
-    options: &TransferOptions,
-    link: &Link,
-) -> Result<Option<Sha256Digest>, CopyError> {
-    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
-        return Ok(None);
-    };
-    for (index, range) in geometry.chunks() {
-        if link.stop.is_stopping() {
-            return Ok(None);
-        }
-        let bytes = with_drive(drive, options.read_timeout, link, move |drive| {
-            let mut buffer = AlignedBuffer::new(range.length as usize);
-            read_sectors(drive, &mut buffer, range)?;
-            Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
-        });
-        let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
-        output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
-    }
-    drop(output);
-    Ok(end.await.ok().flatten())
 }

@@ -21,7 +21,8 @@ use crate::limits::{CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT};
 use crate::options::Verify;
 use crate::prepare::with_drive;
 use crate::threads;
-use crate::verify::{Expected, Side, compare, stream_of_drive};
+use crate::verify::{Expected, Side, compare};
+use crate::whole_hash::stream_of_drive;
 
 impl Export {
     /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was

@@ -13,7 +13,8 @@ use crate::error::CopyError;
 use crate::finish;
 use crate::options::Verify;
 use crate::threads;
-use crate::verify::{Expected, Side, compare, stream_of_blob, stream_of_drive};
+use crate::verify::{Expected, Side, compare};
+use crate::whole_hash::{stream_of_blob, stream_of_drive};
 
 impl Import {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.

@@ -1,0 +1,79 @@
+//! The plain SHA-256 of the whole from what is there: where the chunks did not all pass through this process in
+//! their order.
+
+use std::sync::Arc;
+
+use blob::Blob;
+use bytes::Bytes;
+use drive::{AlignedBuffer, Drive};
+use protocol::digest::Sha256Digest;
+use protocol::units::ChunkGeometry;
+
+use crate::attempts::Attempts;
+use crate::chunk::{Body, Place};
+use crate::error::CopyError;
+use crate::fetch::Fetch;
+use crate::manifest::not_found;
+use crate::options::{Link, TransferOptions};
+use crate::prepare::with_drive;
+use crate::stage::stream::{self, StreamPiece};
+use crate::verify::read_sectors;
+
+/// The hash of the whole, from the blob: of an import whose chunks did not come in order. `None` when a stop came
+/// first.
+pub(crate) async fn stream_of_blob(
+    blob: &dyn Blob,
+    geometry: ChunkGeometry,
+    attempts: &Attempts,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<Option<Sha256Digest>, CopyError> {
+    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
+        return Ok(None);
+    };
+    let facts = attempts.run("look at", 0, || blob.head()).await?.0.ok_or_else(|| not_found(blob))?;
+    for (index, range) in geometry.chunks() {
+        if link.stop.is_stopping() {
+            return Ok(None);
+        }
+        let buffer = tokio::sync::Mutex::new(AlignedBuffer::new(range.length as usize));
+        let fetched = attempts.run_self_timed(|| async {
+            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
+            fetch.fill(range, &mut buffer.lock().await[..range.length as usize]).await
+        });
+        fetched.await?;
+        let body = Body::Bytes(Bytes::from_owner(buffer.into_inner()).slice(..range.length as usize));
+        let output = output.clone();
+        let sent = tokio::task::spawn_blocking(move || output.send(StreamPiece { place: Place { index, range }, body })).await;
+        sent.ok().and_then(Result::ok).ok_or(CopyError::Internal("the whole-drive hash"))?;
+    }
+    drop(output);
+    Ok(end.await.ok().flatten())
+}
+
+/// The hash of the whole, from the drive itself: of a transfer that was gone on with, not all chunks
+/// passed through this process. `None` when a stop came first.
+pub(crate) async fn stream_of_drive(
+    drive: &Arc<dyn Drive>,
+    geometry: ChunkGeometry,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<Option<Sha256Digest>, CopyError> {
+    let (Some(output), Some(end)) = stream::spawn(true, geometry, || false)? else {
+        return Ok(None);
+    };
+    for (index, range) in geometry.chunks() {
+        if link.stop.is_stopping() {
+            return Ok(None);
+        }
+        let bytes = with_drive(drive, options.read_timeout, link, move |drive| {
+            let mut buffer = AlignedBuffer::new(range.length as usize);
+            read_sectors(drive, &mut buffer, range)?;
+            Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
+        });
+        let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
+        output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+    }
+    drop(output);
+    Ok(end.await.ok().flatten())
+}
