@@ -6,6 +6,7 @@
 
 mod scratch;
 mod users_map;
+mod worker;
 
 use std::fs::File;
 use std::io::Read;
@@ -26,6 +27,7 @@ use crate::limits::{MAPFILE_BYTES_MAX, RESCUE_READ_BYTES_MIN, RESCUE_SAVE_INTERV
 use crate::options::{OnUnreadable, RescueOptions};
 use crate::table::SharedTable;
 use scratch::Scratch;
+pub(crate) use worker::ReadWorker;
 
 /// The rescue of one import: begun at the first trouble, or where an earlier run left one.
 pub(crate) struct Rescue {

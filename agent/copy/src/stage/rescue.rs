@@ -1,21 +1,20 @@
 //! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
 //! that become whole go on at once; what stays unreadable goes last, with its filling.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use drive::{AlignedBuffer, Drive, DriveError};
+use crossbeam_channel::Sender;
+use drive::DriveError;
 use protocol::progress::Phase;
 use protocol::rescue::{ReadOutcome, ReadStatus, RescuePhase};
 use protocol::units::{ByteRange, ByteSize};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
-use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF, WATCHDOG_BEAT};
+use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF};
 use crate::pool::PooledBuffer;
-use crate::rescue::Rescue;
+use crate::rescue::{ReadWorker, Rescue};
 use crate::stage::read::ReadStage;
 use crate::watch::CallWatch;
 
@@ -144,7 +143,7 @@ impl<'stage> RescueReader<'stage> {
             }
             false => {
                 let started = Instant::now();
-                let read = self.worker.read(&stage.drive, range, stage);
+                let read = self.worker.read(&stage.drive, range, stage.read_timeout, &stage.stop);
                 stage.counters.read_time.add(started.elapsed());
                 match read {
                     Ok(Some(filled)) => {
@@ -220,7 +219,7 @@ impl<'stage> RescueReader<'stage> {
     fn require_presence(&mut self) -> Result<(), End> {
         let Some(offset) = self.rescue.last_good() else { return Ok(()) };
         let range = ByteRange::new(offset, self.stage.drive.sector_size_bytes());
-        match self.worker.read(&self.stage.drive, range, self.stage) {
+        match self.worker.read(&self.stage.drive, range, self.stage.read_timeout, &self.stage.stop) {
             Ok(Some(filled)) => {
                 self.worker.give_back(filled);
                 return Ok(());
@@ -336,72 +335,6 @@ fn pieces(range: ByteRange, step_bytes: u64) -> impl Iterator<Item = ByteRange> 
         next = end;
         Some(piece)
     })
-}
-
-/// A thread that reads, one range at a time. When a read hangs it is left behind, and the next one has a new
-/// thread: a rescue goes on where the drive still answers.
-#[derive(Default)]
-struct ReadWorker {
-    running: Option<RunningWorker>,
-    spare: Option<AlignedBuffer>,
-}
-
-struct RunningWorker {
-    requests: Sender<(ByteRange, AlignedBuffer)>,
-    answers: Receiver<(AlignedBuffer, Result<(), DriveError>)>,
-}
-
-impl ReadWorker {
-    /// Reads `range`. `None` where it did not come back in time, or requests are being dropped.
-    fn read(&mut self, drive: &Arc<dyn Drive>, range: ByteRange, stage: &ReadStage) -> Result<Option<AlignedBuffer>, DriveError> {
-        let length = range.length as usize;
-        let buffer = self.spare.take().filter(|buffer| buffer.len() >= length).unwrap_or_else(|| AlignedBuffer::new(length));
-        let Some(running) = self.running.take().or_else(|| start(drive)) else {
-            let source = std::io::Error::other("a thread could not be started");
-            return Err(DriveError::Io { operation: "read", path: drive.identity().path.clone().into(), source });
-        };
-        if running.requests.send((range, buffer)).is_err() {
-            return Ok(None);
-        }
-        let end = Instant::now() + stage.read_timeout;
-        loop {
-            match running.answers.recv_timeout(WATCHDOG_BEAT) {
-                Ok((buffer, result)) => {
-                    self.running = Some(running);
-                    return match result {
-                        Ok(()) => Ok(Some(buffer)),
-                        Err(error) => {
-                            self.spare = Some(buffer);
-                            Err(error)
-                        }
-                    };
-                }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < end && !stage.stop.is_aborting() => {}
-                Err(_) => return Ok(None),
-            }
-        }
-    }
-
-    /// The buffer is used again.
-    fn give_back(&mut self, buffer: AlignedBuffer) {
-        self.spare = Some(buffer);
-    }
-}
-
-fn start(drive: &Arc<dyn Drive>) -> Option<RunningWorker> {
-    let (requests, asked) = bounded::<(ByteRange, AlignedBuffer)>(1);
-    let (answered, answers) = bounded(1);
-    let drive = drive.clone();
-    let work = move || {
-        for (range, mut buffer) in asked {
-            let result = drive.read_at(&mut buffer[..range.length as usize], range.offset);
-            if answered.send((buffer, result)).is_err() {
-                return;
-            }
-        }
-    };
-    crate::threads::spawn_once("rescue read", work).ok()?;
-    Some(RunningWorker { requests, answers })
 }
 
 /// Whether a good read took so long that its neighbourhood is suspicious.
