@@ -213,8 +213,10 @@ fn describe(profile: &Path, measure: bool, printer: &Printer) -> Result<(), Copy
                 (true, false) => "as flash memory",
             },
         );
-        if description.faults > 0 {
-            text += &line("faults", description.faults);
+        text += &line("content", &description.content);
+        text += &line("writing", if description.is_writable { "allowed" } else { "refused: it has no `backing`" });
+        for fault in &description.faults {
+            text += &line("fault", fault);
         }
         for (name, said) in [("figures", &description.source), ("note", &description.note)] {
             if let Some(said) = said {

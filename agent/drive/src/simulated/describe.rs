@@ -31,8 +31,13 @@ pub struct Description {
     pub is_timed: bool,
     /// Whether it has heads to move.
     pub is_rotational: bool,
-    /// How many things are wrong with it.
-    pub faults: usize,
+    /// What it holds.
+    pub content: String,
+    /// Whether it can be written to.
+    pub is_writable: bool,
+    /// What is wrong with it; places as offset+length in bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     /// Where its figures are from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -77,18 +82,34 @@ pub fn describe(path: &Path, measure: bool) -> Result<Description, DriveError> {
     };
     Ok(Description {
         profile: path.display().to_string(),
-        model: profile.model,
-        serial: profile.serial,
+        model: profile.model.clone(),
+        serial: profile.serial.clone(),
         size: profile.size,
         sector_size: profile.sector_size,
         physical_sector_size: profile.physical_sector_size,
         is_timed: profile.timing.is_some(),
         is_rotational: profile.timing.as_ref().is_some_and(Timing::is_rotational),
-        faults: profile.faults.len(),
+        content: content(&profile),
+        is_writable: profile.backing.is_some() || profile.drive.is_some(),
+        faults: profile.faults.iter().map(ToString::to_string).collect(),
         source: profile.published.and_then(|published| published.source),
         note: profile.note,
         measured,
     })
+}
+
+fn content(profile: &Profile) -> String {
+    let mut text = match &profile.drive {
+        Some(drive) => format!("that of `{}`", drive.display()),
+        None => format!("{:?}", profile.content.kind).to_lowercase(),
+    };
+    if profile.drive.is_none() && profile.content.zero_share > 0.0 {
+        text += &format!(", {} % of it zeros", (profile.content.zero_share * 100.0).round());
+    }
+    for overlay in &profile.overlays {
+        text += &format!(", `{}` at {}", overlay.image.display(), overlay.offset);
+    }
+    text
 }
 
 fn measured(profile: &Profile, timing: &Timing, size: u64) -> Vec<Measured> {

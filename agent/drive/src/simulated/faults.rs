@@ -1,6 +1,7 @@
 //! What is wrong with a drive: a plan that a test or a demonstration lays over its content.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -83,6 +84,27 @@ impl Fault {
             Fault::Unreadable(range) | Fault::Stuck(range) | Fault::ShortRead(range) | Fault::Rotten(range) => Some(*range),
             Fault::Healing { range, .. } | Fault::Slow { range, .. } => Some(*range),
             _ => None,
+        }
+    }
+}
+
+/// As `drives describe` shows it.
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreadable(range) => write!(formatter, "unreadable: {range}"),
+            Fault::Healing { range, after_reads } => {
+                write!(formatter, "unreadable until it was tried {after_reads} times: {range}")
+            }
+            Fault::Slow { range, delay } => write!(formatter, "{} ms slower: {range}", delay.as_millis()),
+            Fault::Stuck(range) => write!(formatter, "hangs: {range}"),
+            Fault::ShortRead(range) => write!(formatter, "answers with half of what was asked for: {range}"),
+            Fault::Rotten(range) => write!(formatter, "flipped bits: {range}"),
+            Fault::RemovedAfterBytes(bytes) => write!(formatter, "gone after {bytes} bytes"),
+            Fault::RemovedAfter(after) => write!(formatter, "gone after {} s", after.as_secs_f64()),
+            Fault::LyingCache { loses } => write!(formatter, "a sync means nothing: the last {loses} bytes are lost"),
+            Fault::WrongCapacity { size } => write!(formatter, "claims {size} bytes"),
+            Fault::ChangingSerial { serials, .. } => write!(formatter, "another serial each time: {}", serials.join(", ")),
         }
     }
 }
