@@ -129,7 +129,9 @@ impl DriveIdentity {
         if self.sector_size != now.sector_size {
             return Sameness::Different("its sector size is another");
         }
-        if self.partition_table_id != now.partition_table_id {
+        // A table that cannot be read says nothing; one that is new shows in the first place of the sample.
+        let tables = (&self.partition_table_id, &now.partition_table_id);
+        if matches!(tables, (Some(recorded), Some(now)) if recorded != now) {
             return Sameness::Different("its partition table is another");
         }
         let agrees = match (&self.content_sample, &now.content_sample) {
@@ -185,6 +187,14 @@ mod tests {
         assert_eq!(drive().compare(&now), Sameness::Same);
         assert_eq!(now.compare(&drive()), Sameness::Same);
         assert!(serde_json::from_str::<ContentSample>("\"abc\"").is_err());
+    }
+
+    #[test]
+    fn a_partition_table_that_cannot_be_read_does_not_make_another_drive() {
+        let with = |id: Option<&str>| DriveIdentity { partition_table_id: id.map(str::to_owned), ..drive() };
+        assert_eq!(with(Some("gpt:1")).compare(&with(None)), Sameness::Same);
+        assert_eq!(with(None).compare(&with(Some("gpt:1"))), Sameness::Same);
+        assert!(matches!(with(Some("gpt:1")).compare(&with(Some("gpt:2"))), Sameness::Different(_)));
     }
 
     #[test]

@@ -431,3 +431,46 @@ fn the_hash_of_the_whole_does_not_wait_for_chunks_that_come_last() {
         assert_eq!(result["stream_sha256"], crate::support::images::sha256_of(&bytes), "{memory}");
     }
 }
+
+#[test]
+fn an_image_that_is_the_unfinished_blob_is_never_begun_anew() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[unreadable(6 * MIB as u64, 512)]);
+    let bytes = plain(&bench);
+    bench.image("blob.partial", &bytes);
+    bench.image("map", &mapfile(4 * MIB as u64, 8 * MIB as u64));
+    let with = |more: &[&str]| import(&bench, &["--mapfile", "map", "--rescued", "blob.partial"]).with(more).run();
+    with(&[]).expect_error(3, &["is the unfinished file of the blob", "rename the image", "nothing was begun"]);
+    with(&["--restart"]).expect_error(3, &["is the unfinished file of the blob"]);
+    assert!(std::fs::read(bench.file("blob.partial")).unwrap() == bytes, "the only copy is as it was");
+}
+
+#[test]
+fn what_the_image_has_is_remembered_through_a_cancel() {
+    let bench = Workbench::new();
+    let bad = |more: Vec<String>| profiles(&bench, "16MiB", &[vec![unreadable(15 * MIB as u64, 512)], more].concat());
+    bad(vec![]);
+    let mut bytes = plain(&bench);
+    let map = b"# Mapfile. Created by GNU ddrescue\n0x0 ? 1\n0x0 0x600000 +\n0x600000 0x200 -\n0x600200 0x9ffe00 ?\n";
+    bench.image("map", map);
+    let options = ["--mapfile", "map", "--rescued", "plain.img"];
+    let running = import(&bench, &options).with(&["--rate", "6MiB/s"]).start();
+    std::thread::sleep(Duration::from_millis(700));
+    running.signal(Signal::INT);
+    check_receipt(&running.wait().expect(130));
+    assert!(
+        std::fs::read_to_string(bench.file("map")).unwrap().contains("0x00600000  0x00000200  -"),
+        "what failed is still known"
+    );
+    // The drive has got worse: what the image has is all that is left of it.
+    bad(vec![unreadable(MIB as u64, 4 * MIB as u64)]);
+    let resumed = import(&bench, &options).run().expect(4);
+    assert_eq!(listed(&resumed), [(15 * MIB as u64, 512)]);
+    bytes[15 * MIB..15 * MIB + 512].fill(0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+    assert_eq!(std::fs::read(bench.file("map.bak")).unwrap(), map, "the map as it came is kept");
+    // Now the map says what is in the blob: with that image it would say something untrue.
+    import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "map.bak"]);
+    let left: Vec<_> = std::fs::read_dir(bench.file("state/drive-agent/journals")).unwrap().flatten().collect();
+    assert!(left.iter().all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")), "{left:?}");
+}

@@ -71,6 +71,12 @@ pub(crate) const RESUME_PROBES: u64 = 16;
 /// at.
 pub(crate) const CLEAR_PIECE_BYTES: u64 = 16 << 20;
 
+/// How long a whole chunk may take to read on top of the time limit of one read: a drive that gives less than
+/// a megabyte a second is failing.
+pub(crate) fn slowest_read(bytes: u64) -> Duration {
+    Duration::from_secs(bytes >> 20)
+}
+
 /// Pieces in which a chunk is written: each has the whole time limit for itself, so that a slow drive is
 /// not taken for a dead one.
 pub(crate) const WRITE_PIECE_BYTES: usize = 8 << 20;

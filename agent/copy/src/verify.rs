@@ -19,7 +19,7 @@ use crate::attempts::Attempts;
 use crate::chunk::Place;
 use crate::error::{CopyError, state_error};
 use crate::fetch::Fetch;
-use crate::limits::WATCHDOG_BEAT;
+use crate::limits::{WATCHDOG_BEAT, slowest_read};
 use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
@@ -358,7 +358,8 @@ impl Comparer {
             }
             Err(error) => Err(error),
         });
-        match tokio::time::timeout(self.options.read_timeout.max(WATCHDOG_BEAT), reading).await {
+        let limit = self.options.read_timeout.max(WATCHDOG_BEAT) + slowest_read(range.length);
+        match tokio::time::timeout(limit, reading).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(DriveError::TimedOut { path, range, seconds }),
         }

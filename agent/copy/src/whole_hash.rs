@@ -13,6 +13,7 @@ use crate::attempts::Attempts;
 use crate::chunk::{Body, Place};
 use crate::error::CopyError;
 use crate::fetch::Fetch;
+use crate::limits::slowest_read;
 use crate::manifest::not_found;
 use crate::options::{Link, TransferOptions};
 use crate::prepare::with_drive;
@@ -66,7 +67,7 @@ pub(crate) async fn stream_of_drive(
         if link.stop.is_stopping() {
             return Ok(None);
         }
-        let bytes = with_drive(drive, options.read_timeout, link, move |drive| {
+        let bytes = with_drive(drive, options.read_timeout + slowest_read(range.length), link, move |drive| {
             let mut buffer = AlignedBuffer::new(range.length as usize);
             read_sectors(drive, &mut buffer, range)?;
             Ok(Bytes::from_owner(buffer).slice(..range.length as usize))

@@ -79,7 +79,8 @@ impl BlockDevice {
     fn did(&self, operation: &'static str, range: ByteRange, answer: rustix::io::Result<()>) -> Result<bool, DriveError> {
         match answer {
             Ok(()) => Ok(true),
-            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL) => Ok(false),
+            // USB bridges refuse what they do not know as a remote error.
+            Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::REMOTEIO) => Ok(false),
             Err(errno) => Err(self.error(operation, range, &errno.into())),
         }
     }
@@ -154,7 +155,11 @@ fn in_use(path: &Path, users: &[String]) -> DriveError {
 
 impl ZeroingDevice for BlockDevice {
     fn discard(&self, range: ByteRange) -> Result<bool, DriveError> {
-        self.did("discard", range, ioctl::discard(&self.file, range))
+        match self.did("discard", range, ioctl::discard(&self.file, range)) {
+            Err(DriveError::Removed { path }) => Err(DriveError::Removed { path }),
+            // Whatever it was: there are other ways to make zeros, and they will tell.
+            answer => Ok(answer.unwrap_or(false)),
+        }
     }
 
     fn zero_out(&self, range: ByteRange) -> Result<bool, DriveError> {

@@ -201,6 +201,20 @@ pub struct DriveStatus {
     pub bytes_succeeded: Option<i64>,
 }
 
+impl DriveStatus {
+    /// What a customer may write of a drive.
+    pub fn of_customer(&self) -> Self {
+        DriveStatus {
+            drive_id: self.drive_id.clone(),
+            bit_locker_key: self.bit_locker_key.clone(),
+            manifest_file: self.manifest_file.clone(),
+            manifest_hash: self.manifest_hash.clone(),
+            drive_header_hash: self.drive_header_hash.clone(),
+            ..DriveStatus::default()
+        }
+    }
+}
+
 /// What an export takes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -65,8 +65,10 @@ pub fn validate_update(update: &UpdateJob) -> Vec<FieldProblem> {
     check.address("properties.returnAddress", properties.return_address.as_ref());
     check.return_shipping(properties.return_shipping.as_ref());
     check.delivery(properties.delivery_package.as_ref());
-    if let Some(drives) = &properties.drive_list {
-        check.drives(drives);
+    match properties.drive_list.as_deref() {
+        Some([]) => check.problem("properties.driveList", "a job has at least one drive"),
+        Some(drives) => check.drives(drives),
+        None => {}
     }
     check.problems
 }

@@ -290,6 +290,9 @@ impl Next {
     }
 
     fn give_up_on_missing_drives(&mut self) {
+        if self.job.kind == JobKind::Export && !self.job.drives.is_empty() {
+            self.job.expected_drives = self.job.drives.len();
+        }
         for drive in self.job.drives.iter_mut().filter(|drive| drive.state == DriveState::Specified) {
             drive.state = DriveState::NeverReceived;
             drive.had_error = true;

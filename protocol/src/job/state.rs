@@ -162,6 +162,14 @@ impl Job {
         self.went_silent || self.drives.iter().any(|drive| drive.had_error)
     }
 
+    /// Whether some drives came or may come, and others have not.
+    pub(super) fn misses_drives(&self) -> bool {
+        match self.kind {
+            JobKind::Import => self.any_drive(&[DriveState::Specified]),
+            JobKind::Export => !self.drives.is_empty() && self.drives.len() < self.expected_drives,
+        }
+    }
+
     pub(super) fn any_drive(&self, states: &[DriveState]) -> bool {
         self.drives.iter().any(|drive| states.contains(&drive.state))
     }

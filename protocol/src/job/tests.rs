@@ -191,6 +191,13 @@ fn time_does_what_the_table_says() {
     let late = decide(&missing.job, check_in("B"), start() + Duration::days(15)).unwrap().job;
     assert!(!late.had_error(), "a drive that came after all is none that is missing");
 
+    let mut export = run(JobKind::Export, &[], &[fields(), Event::Ship]);
+    export.expected_drives = 3;
+    export = decide(&export, check_in("X"), start()).unwrap().job;
+    assert_eq!(export.state, JobState::Shipping, "two more are to come");
+    let missing = after(&export, 14);
+    assert_eq!((missing.job.state, missing.effects), (JobState::Received, vec![Effect::AlertOperators]));
+
     let silent = after(&job_in(JobState::Shipping), 30);
     assert_eq!(silent.job.state, JobState::Closed);
     let cancelled = run(JobKind::Import, &["A"], &[fields(), Event::Ship, Event::Cancel]);

@@ -2,7 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::state::{DriveState, Job, JobState};
+use super::state::{Job, JobState};
 
 /// A job in Creating is deleted after so long without a change.
 pub const CREATING_KEPT: Duration = Duration::days(14);
@@ -37,7 +37,7 @@ pub fn next_timer(job: &Job) -> Option<(OffsetDateTime, Timer)> {
         JobState::Shipping => {
             let missing = (after(job.entered_at, NEVER_RECEIVED_AFTER)?, Timer::DrivesMissing);
             let silent = (after(job.heard_of_at, SILENT_SHIPPING_CLOSED_AFTER)?, Timer::ShippingSilent);
-            match job.any_drive(&[DriveState::Specified]) && missing.0 <= silent.0 {
+            match job.misses_drives() && missing.0 <= silent.0 {
                 true => Some(missing),
                 false => Some(silent),
             }

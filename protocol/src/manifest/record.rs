@@ -145,6 +145,14 @@ impl TryFrom<ChunkRecordText> for ChunkRecord {
         if text.length == 0 || text.offset.checked_add(text.length).is_none() {
             return Err("a chunk has at least one byte and ends below 2^64");
         }
+        let mut next = text.offset;
+        for bad in &text.unreadable {
+            let end = bad.offset.checked_add(bad.length).filter(|end| *end <= text.offset + text.length);
+            match end.filter(|_| bad.offset >= next && bad.length > 0) {
+                Some(end) => next = end,
+                None => return Err("unreadable ranges ascend, do not overlap, and lie in their chunk"),
+            }
+        }
         Ok(ChunkRecord {
             range: ByteRange::new(text.offset, text.length),
             content,

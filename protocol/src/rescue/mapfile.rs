@@ -15,6 +15,9 @@ use std::fmt::Write;
 use super::{ReadMap, ReadStatus, RescuePhase};
 use crate::units::ByteRange;
 
+/// How maps of ours begin.
+pub const HEADING: &str = "# Mapfile. Created by drive-agent";
+
 /// A mapfile that cannot be used: where, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {expected}")]
@@ -29,7 +32,7 @@ pub struct MapfileError {
 pub fn write(map: &ReadMap, phase: RescuePhase, position: u64) -> String {
     let (letter, pass) = phase.letter_and_pass();
     let mut text = format!(
-        "# Mapfile. Created by drive-agent\n# current_pos  current_status  current_pass\n{position:#010x}     {letter}               {pass}\n#      pos        size  status\n"
+        "{HEADING}\n# current_pos  current_status  current_pass\n{position:#010x}     {letter}               {pass}\n#      pos        size  status\n"
     );
     for (range, status) in map.runs() {
         // Writing to a string cannot fail.

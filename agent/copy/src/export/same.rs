@@ -12,7 +12,7 @@ use protocol::units::{ChunkGeometry, ChunkIndex};
 
 use crate::error::{CopyError, state_error};
 use crate::journal::Journal;
-use crate::limits::RESUME_PROBES;
+use crate::limits::{RESUME_PROBES, slowest_read};
 use crate::options::{Link, TransferOptions};
 use crate::prepare::with_drive;
 use crate::table::ChunkTable;
@@ -77,7 +77,7 @@ pub(super) async fn probe_landed(
             continue;
         }
         let range = record.range;
-        let digest = with_drive(drive, options.read_timeout, link, move |drive| {
+        let digest = with_drive(drive, options.read_timeout + slowest_read(range.length), link, move |drive| {
             let mut buffer = AlignedBuffer::new(range.length as usize);
             read_sectors(drive, &mut buffer, range)?;
             Ok(Sha256Digest::of(&buffer[..range.length as usize]))

@@ -12,6 +12,7 @@ use super::Import;
 use crate::error::CopyError;
 use crate::finish;
 use crate::options::Verify;
+use crate::rescue::forget_beside;
 use crate::threads;
 use crate::verify::{Expected, Side, compare};
 use crate::whole_hash::{stream_of_blob, stream_of_drive};
@@ -69,12 +70,22 @@ impl Import {
 
     /// Saves what is known of a failing drive, or removes it where nothing is left to do.
     fn save_rescue(&self) -> Result<(), CopyError> {
+        let is_over = !self.journal_path.exists();
+        if is_over {
+            forget_beside(&self.journal_path)?;
+        }
         let Some(rescue) = &self.rescue else { return Ok(()) };
-        if let Some(range) = self.failure.hanging_range() {
+        // A read of a chunk; what else may hang says nothing about a place.
+        let of_chunk = |range: &ByteRange| range.length <= self.header.chunk_size_bytes;
+        if let Some(range) = self.failure.hanging_range().filter(of_chunk) {
             rescue.note_hang(range, &self.table)?;
         }
-        rescue.save(&self.table)?;
-        if self.journal_path.exists() { Ok(()) } else { rescue.forget() }
+        match rescue.save(&self.table) {
+            // The blob is whole, whatever becomes of its map.
+            Err(error) if is_over => self.link.warn(error.to_string()),
+            other => other?,
+        }
+        if is_over { rescue.forget() } else { Ok(()) }
     }
 
     /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is, or

@@ -4,7 +4,7 @@ mod complete;
 mod pipeline;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::{Blob, BlobErrorKind, BlobFacts, Held, Upload, UploadRequest};
@@ -118,6 +118,7 @@ impl Import {
             .as_ref()
             .is_some_and(|recovered| recovered.header.drive.modified_unix_nanoseconds != identity.modified_unix_nanoseconds);
         let resume = recovered.is_some();
+        require_image_stays(&options, &blob.address(), resume, planned.total_bytes())?;
         let (header, table) = match recovered {
             Some(recovered) => (*recovered.header, recovered.table),
             None => {
@@ -189,7 +190,12 @@ impl Import {
         }
         if import.with_recorded {
             // What could not be read then may have healed: it is moved again, not compared.
+            let had_unreadable = import.table.with(|table| Ok(table.unreadable().next().is_some()))?;
             import.table.with(ChunkTable::clear_unreadable)?;
+            if had_unreadable && !import.is_committed {
+                // What is about to be written over must not be believed after a crash.
+                import.rewrite_journal()?;
+            }
         }
         import.table.with(|table| count_recorded(table, &import.link))?;
         import.begin_rescue()?;
@@ -326,6 +332,21 @@ fn cancelled_early(
     let mut result = finish::result(Outcome::Cancelled, &header, identity, &table, link, [1; 4])?;
     result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
     Ok(result)
+}
+
+/// Refuses an image that is the store's own unfinished file, where that would be begun anew: it may be the only
+/// copy of what somebody rescued.
+fn require_image_stays(options: &TransferOptions, blob: &str, resume: bool, total_bytes: u64) -> Result<(), CopyError> {
+    let Some(image) = &options.rescue.rescued else { return Ok(()) };
+    let partial = PathBuf::from(format!("{blob}.partial"));
+    let is_gone_on_with = resume && image.size_bytes() == total_bytes;
+    match !is_gone_on_with && drive::open::is_same_storage(&partial, Path::new(&image.identity().path)) {
+        true => Err(CopyError::Refused(format!(
+            "`--rescued {}` is the unfinished file of the blob, and this import would begin that anew: rename the image, and name it by its new name; nothing was begun",
+            image.identity().path
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Whether a blob that exists is what this very transfer committed.

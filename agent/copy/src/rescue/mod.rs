@@ -36,6 +36,8 @@ pub(crate) struct Rescue {
     rules: RescueRules,
     geometry: ChunkGeometry,
     map_path: PathBuf,
+    /// Which bytes the user's image has: the user's map will not say it any more.
+    image_path: PathBuf,
     /// Keeps other transfers away from the user's map.
     _map_lock: Option<File>,
     /// What the user's map called rescued.
@@ -52,8 +54,12 @@ pub(crate) struct Rescue {
 const NOWHERE: u64 = u64::MAX;
 
 struct State {
-    /// What the user's map and an earlier run said; `+` only where the bytes are at hand.
+    /// What the user's map and an earlier run said of places that failed.
     known: ReadMap,
+    /// `+` where the plan knows better than that.
+    taken_over: ReadMap,
+    /// `+` where the user's image has the bytes.
+    in_image: ReadMap,
     /// What is still to be rescued; everything that is not is `+`.
     plan: RescuePlan,
     scratch: Scratch,
@@ -88,16 +94,17 @@ impl Rescue {
     /// Takes up what an earlier run and the user's map know. `None` where the policy is to stop.
     pub(crate) fn open(scene: RescueScene<'_>) -> Result<Option<Arc<Self>>, CopyError> {
         let RescueScene { policy, options, fill, geometry, drive, .. } = &scene;
-        let (map_path, mut scratch) = (beside(scene.journal, "map"), Scratch::open(&beside(scene.journal, "scratch"))?);
-        if scene.is_new {
-            scratch.remove()?;
-            remove_if_there(&map_path)?;
-        }
-        if *policy == OnUnreadable::Stop {
-            return Ok(None);
-        }
+        let map_path = beside(scene.journal, "map");
         let size = geometry.total_bytes();
-        let users = users_map::take_up(&scene)?;
+        let users = match policy {
+            OnUnreadable::Stop => None,
+            _ => Some(users_map::take_up(&scene)?),
+        };
+        if scene.is_new {
+            forget_beside(scene.journal)?;
+        }
+        let Some(users) = users else { return Ok(None) };
+        let scratch = Scratch::open(&beside(scene.journal, "scratch"))?;
         let mut known = users.known;
         let mut begun = is_failing(&known) || options.rescued.is_some();
         let mut in_scratch = ReadMap::new(size, ReadStatus::NonTried);
@@ -109,7 +116,7 @@ impl Rescue {
                     ReadStatus::Finished if scratch.exists() => in_scratch.set(range, ReadStatus::Finished),
                     ReadStatus::Finished => {}
                     // What the user's map knows better stays.
-                    _ if options.mapfile.is_some() => {}
+                    _ if users.had_map => {}
                     _ => known.set(range, status),
                 }
             }
@@ -130,13 +137,17 @@ impl Rescue {
         let saved_phase = plan.phase();
         // A map may come from where sectors are smaller.
         let (known, in_scratch) = (known.in_sectors(sector_bytes), in_scratch.in_sectors(sector_bytes));
-        let state = State { known, plan, scratch, in_scratch, under_way: None, saved_at: Instant::now(), saved_phase };
+        let taken_over = ReadMap::new(size, ReadStatus::NonTried);
+        let in_image = users.in_image.in_sectors(sector_bytes);
+        let saved_at = Instant::now();
+        let state = State { known, taken_over, in_image, plan, scratch, in_scratch, under_way: None, saved_at, saved_phase };
         Ok(Some(Arc::new(Rescue {
             options: options.clone(),
             fill: *fill,
             rules,
             geometry: *geometry,
             map_path,
+            image_path: beside(scene.journal, "image"),
             _map_lock: users.lock,
             claimed: users.claimed,
             begun: AtomicBool::new(begun),
@@ -190,6 +201,7 @@ impl Rescue {
         let good = ByteRange::new(chunk.offset, failed.offset - chunk.offset);
         self.keep(good, &bytes[..good.length as usize])?;
         let mut state = self.state();
+        state.taken_over.set(chunk, ReadStatus::Finished);
         state.plan.note(chunk, ReadStatus::NonTried);
         state.plan.note(good, ReadStatus::Finished);
         state.plan.note(failed, self.status_of_failed_piece());
@@ -202,10 +214,10 @@ impl Rescue {
     /// Makes a chunk that nobody has read in this run part of the rescue, as it is known.
     pub(crate) fn add_chunk(&self, chunk: ByteRange) {
         let mut state = self.state();
-        let State { known, plan, in_scratch, .. } = &mut *state;
+        let State { known, plan, in_scratch, taken_over, .. } = &mut *state;
+        taken_over.set(chunk, ReadStatus::Finished);
         for (range, status) in known.runs_in(chunk) {
-            // The user's image is read where its map says `+`; until then it is to be tried.
-            plan.note(range, if status == ReadStatus::Finished { ReadStatus::NonTried } else { status });
+            plan.note(range, status);
         }
         for (range, status) in in_scratch.runs_in(chunk) {
             if status == ReadStatus::Finished {
@@ -217,7 +229,7 @@ impl Rescue {
     /// Parts of a chunk that the user's image holds.
     pub(crate) fn in_image(&self, chunk: ByteRange) -> Vec<ByteRange> {
         let state = self.state();
-        let found = state.known.runs_in(chunk).filter(|(_, status)| *status == ReadStatus::Finished);
+        let found = state.in_image.runs_in(chunk).filter(|(_, status)| *status == ReadStatus::Finished);
         found.map(|(range, _)| range).collect()
     }
 
@@ -305,8 +317,8 @@ impl Rescue {
     pub(crate) fn unreadable_bytes(&self) -> u64 {
         let state = self.state();
         let map = state.plan.map();
-        let untouched = if self.rules.scrapes { 0 } else { map.bytes(ReadStatus::NonTrimmed) };
-        map.bytes(ReadStatus::Bad) + untouched
+        let untouched = map.bytes(ReadStatus::NonTrimmed) + map.bytes(ReadStatus::NonScraped);
+        map.bytes(ReadStatus::Bad) + if self.rules.scrapes { 0 } else { untouched }
     }
 
     /// A read of `range` hangs: whoever goes on tries everything else first.
@@ -317,7 +329,9 @@ impl Rescue {
             // It hung on the fast path, before anything was planned.
             for (index, chunk) in self.geometry.chunks() {
                 if table.get(index)?.landed.is_none() {
-                    state.plan.note(chunk, ReadStatus::NonTried);
+                    state.taken_over.set(chunk, ReadStatus::Finished);
+                    let known: Vec<_> = state.known.runs_in(chunk).collect();
+                    known.into_iter().for_each(|(part, status)| state.plan.note(part, status));
                 }
             }
         }
@@ -342,11 +356,14 @@ impl Rescue {
         if self.has_begun() {
             state.scratch.sync()?;
             let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
-            copy_failed(state.plan.map(), &mut own);
+            state.copy_failed(&mut own);
             for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
                 own.set(*range, ReadStatus::Finished);
             }
             write_whole(&self.map_path, mapfile::write(&own, phase, position).as_bytes())?;
+            if state.in_image.bytes(ReadStatus::Finished) > 0 {
+                write_whole(&self.image_path, mapfile::write(&state.in_image, phase, position).as_bytes())?;
+            }
         }
         if let Some(path) = &self.options.mapfile {
             let mut users = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
@@ -360,7 +377,7 @@ impl Rescue {
                 }
                 Ok(())
             })?;
-            copy_failed(state.plan.map(), &mut users);
+            state.copy_failed(&mut users);
             let phase = if users.bytes(ReadStatus::NonTried) == 0 { phase } else { RescuePhase::Copying(1) };
             write_whole(path, mapfile::write(&users, phase, position).as_bytes())?;
         }
@@ -372,7 +389,31 @@ impl Rescue {
     /// Removes what only a resume would need.
     pub(crate) fn forget(&self) -> Result<(), CopyError> {
         self.state().scratch.remove()?;
+        remove_if_there(&self.image_path)?;
         remove_if_there(&self.map_path)
+    }
+}
+
+/// Removes what a rescue left beside a journal.
+pub(crate) fn forget_beside(journal: &Path) -> Result<(), CopyError> {
+    ["map", "image", "scratch"].iter().try_for_each(|extension| remove_if_there(&beside(journal, extension)))
+}
+
+impl State {
+    /// Copies what failed, and nothing else: what the plan knows, and elsewhere what was known before.
+    fn copy_failed(&self, to: &mut ReadMap) {
+        let is_failed = |status: &ReadStatus| ![ReadStatus::NonTried, ReadStatus::Finished].contains(status);
+        for (range, status) in self.plan.map().runs().filter(|(_, status)| is_failed(status)) {
+            to.set(range, status);
+        }
+        for (range, status) in self.known.runs().filter(|(_, status)| is_failed(status)) {
+            for (part, taken) in self.taken_over.runs_in(range) {
+                // What has landed meanwhile is no failure any more.
+                if taken != ReadStatus::Finished && to.runs_in(part).all(|(_, now)| now == ReadStatus::NonTried) {
+                    to.set(part, status);
+                }
+            }
+        }
     }
 }
 
@@ -386,14 +427,6 @@ fn chunks_of(geometry: ChunkGeometry, range: ByteRange) -> impl Iterator<Item = 
     let first = range.offset / geometry.chunk_size_bytes();
     let last = range.end().div_ceil(geometry.chunk_size_bytes());
     (first..last).filter_map(move |index| Some((ChunkIndex(index), geometry.range(ChunkIndex(index))?)))
-}
-
-/// Copies what failed, and nothing else.
-fn copy_failed(from: &ReadMap, to: &mut ReadMap) {
-    let failed = [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad];
-    for (range, status) in from.runs().filter(|(_, status)| failed.contains(status)) {
-        to.set(range, status);
-    }
 }
 
 fn remove_if_there(path: &Path) -> Result<(), CopyError> {

@@ -4,20 +4,24 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
-use drive::AlignedBuffer;
 use drive::identify::sampled_places;
+use drive::{AlignedBuffer, Drive};
 use protocol::digest::Sha256Digest;
 use protocol::rescue::{ReadMap, ReadStatus};
 use protocol::units::RangeList;
 
-use super::{RescueScene, read_map};
+use super::{RescueScene, beside, read_map};
 use crate::error::{CopyError, state_error};
 use crate::finish::{folder_of, is_part_of_blob};
 
 /// What the user's map says.
 pub(super) struct UsersMap {
-    /// What is known; `+` only where the user's image has the bytes.
+    /// What is known of places that failed; everything else was not tried.
     pub(super) known: ReadMap,
+    /// `+` where the user's image has the bytes.
+    pub(super) in_image: ReadMap,
+    /// Whether there was a map.
+    pub(super) had_map: bool,
     /// What it called rescued.
     pub(super) claimed: RangeList,
     /// Held while the transfer runs.
@@ -29,24 +33,58 @@ pub(super) fn take_up(scene: &RescueScene<'_>) -> Result<UsersMap, CopyError> {
     let size = scene.geometry.total_bytes();
     let nothing = || ReadMap::new(size, ReadStatus::NonTried);
     let Some(path) = &scene.options.mapfile else {
-        return Ok(UsersMap { known: nothing(), claimed: RangeList::default(), lock: None });
+        return Ok(UsersMap { known: nothing(), in_image: nothing(), had_map: false, claimed: RangeList::default(), lock: None });
     };
     require_place(path, scene.blob_address)?;
     let lock = Some(lock(path, scene.journal)?);
     let Some(map) = read_map(path, size)? else {
-        return Ok(UsersMap { known: nothing(), claimed: RangeList::default(), lock });
+        return Ok(UsersMap { known: nothing(), in_image: nothing(), had_map: false, claimed: RangeList::default(), lock });
     };
-    // As ddrescue does: what was there before the first change of ours can be had again.
-    let mut backup = path.as_os_str().to_owned();
-    backup.push(".bak");
-    std::fs::copy(path, &backup).map_err(|source| state_error("keep a copy of", path, source))?;
     let claimed = map.ranges(ReadStatus::Finished);
     let mut known = map;
-    match scene.options.rescued {
-        Some(_) => require_image(scene, &known)?,
-        None => claimed.as_slice().iter().for_each(|range| known.set(*range, ReadStatus::NonTried)),
+    claimed.as_slice().iter().for_each(|range| known.set(*range, ReadStatus::NonTried));
+    let in_image = match &scene.options.rescued {
+        Some(image) => in_image(scene, &**image, path, &claimed)?,
+        None => nothing(),
+    };
+    // What was there before the first change of ours can be had again.
+    let mut backup = path.as_os_str().to_owned();
+    backup.push(".bak");
+    if scene.is_new || !Path::new(&backup).exists() {
+        std::fs::copy(path, &backup).map_err(|source| state_error("keep a copy of", path, source))?;
     }
-    Ok(UsersMap { known, claimed, lock })
+    Ok(UsersMap { known, in_image, had_map: true, claimed, lock })
+}
+
+/// Which bytes the image has: what an earlier run of this transfer wrote down, else what the map calls rescued.
+fn in_image(scene: &RescueScene<'_>, image: &dyn Drive, map_path: &Path, claimed: &RangeList) -> Result<ReadMap, CopyError> {
+    let size = scene.geometry.total_bytes();
+    let remembered = if scene.is_new { None } else { read_map(&beside(scene.journal, "image"), size)? };
+    let map = match remembered {
+        Some(map) => map,
+        None => {
+            // A map of ours says what is in the blob; only of the blob's own file it says what is in the image.
+            let partial = PathBuf::from(format!("{}.partial", scene.blob_address));
+            let is_own_file = drive::open::is_same_storage(&partial, Path::new(&image.identity().path));
+            if !is_own_file && is_written_by_us(map_path) {
+                return Err(CopyError::Refused(format!(
+                    "the mapfile `{}` was written by drive-agent: its `+` are in a blob, and not in the image `{}`; name the map that came with the image (perhaps `{}.bak`); nothing was begun",
+                    map_path.display(),
+                    image.identity().path,
+                    map_path.display()
+                )));
+            }
+            let mut map = ReadMap::new(size, ReadStatus::NonTried);
+            claimed.as_slice().iter().for_each(|range| map.set(*range, ReadStatus::Finished));
+            map
+        }
+    };
+    require_image(scene, image, &map)?;
+    Ok(map)
+}
+
+fn is_written_by_us(map_path: &Path) -> bool {
+    std::fs::read_to_string(map_path).is_ok_and(|text| text.starts_with(protocol::rescue::mapfile::HEADING))
 }
 
 /// A map is a plain file of its own, and can be written.
@@ -82,8 +120,7 @@ fn lock(path: &Path, journal: &Path) -> Result<File, CopyError> {
 }
 
 /// The image is long enough for its map, and agrees with the drive wherever the drive can be read.
-fn require_image(scene: &RescueScene<'_>, map: &ReadMap) -> Result<(), CopyError> {
-    let Some(image) = &scene.options.rescued else { return Ok(()) };
+fn require_image(scene: &RescueScene<'_>, image: &dyn Drive, map: &ReadMap) -> Result<(), CopyError> {
     let shown = &image.identity().path;
     let end = map.ranges(ReadStatus::Finished).as_slice().last().map_or(0, |range| range.end());
     if image.size_bytes() < end {

@@ -1,7 +1,7 @@
 //! Drive → [`ReadChunk`]. The only stage of an import that looks at the token, and only between
 //! chunks.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,9 @@ impl ReadStage {
     /// fails in places only, and the policy says so, the last reader to leave rescues what it can.
     pub(crate) fn run(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         let ended = self.run_fast(watch, output);
-        let rescued = self.rescue_if_last(watch, output);
-        ended.and(rescued)
+        let is_last = self.readers_left.fetch_sub(1, Ordering::SeqCst) == 1;
+        ended?;
+        if is_last { self.rescue_rest(watch, output) } else { Ok(()) }
     }
 
     fn run_fast(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {

@@ -1,7 +1,6 @@
 //! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
 //! that become whole go on at once; what stays unreadable goes last, with its filling.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
@@ -129,13 +128,13 @@ impl<'stage> RescueReader<'stage> {
 
     /// One read of the plan.
     fn step(&mut self, range: ByteRange, phase: RescuePhase) -> Result<(), End> {
-        let started = Instant::now();
         let (stage, watch) = (self.stage, self.watch);
         if !stage.wait_for_rate(range.length) {
             return Err(End::Stopped);
         }
         let may_be_hole = matches!(phase, RescuePhase::Copying(_));
         let bytes = self.bytes_of(range)?;
+        let mut took = Duration::ZERO;
         let read = match may_be_hole && stage.is_hole(watch, range, &mut ByteRange::new(0, 0))? {
             true => {
                 bytes.fill(0);
@@ -144,7 +143,8 @@ impl<'stage> RescueReader<'stage> {
             false => {
                 let started = Instant::now();
                 let read = self.worker.read(&stage.drive, range, stage.read_timeout, &stage.stop);
-                stage.counters.read_time.add(started.elapsed());
+                took = started.elapsed();
+                stage.counters.read_time.add(took);
                 match read {
                     Ok(Some(filled)) => {
                         self.bytes_of(range)?.copy_from_slice(&filled[..range.length as usize]);
@@ -159,7 +159,7 @@ impl<'stage> RescueReader<'stage> {
         };
         match read {
             Ok(()) => {
-                let outcome = if self.is_slow(range.length, started.elapsed()) { ReadOutcome::Slow } else { ReadOutcome::Read };
+                let outcome = if self.is_slow(range.length, took) { ReadOutcome::Slow } else { ReadOutcome::Read };
                 self.rescue.with_plan(|plan| plan.done(range, outcome));
                 self.rescue.set_last_good(range.offset);
                 self.failed_since_good.clear();
@@ -359,10 +359,9 @@ fn merge(ranges: impl Iterator<Item = ByteRange>) -> Vec<ByteRange> {
 
 impl ReadStage {
     /// The last reader to leave the fast path goes on alone where the drive is in trouble.
-    pub(crate) fn rescue_if_last(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
-        let is_last = self.readers_left.fetch_sub(1, Ordering::SeqCst) == 1;
+    pub(crate) fn rescue_rest(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         match &self.rescue {
-            Some(rescue) if is_last && rescue.has_begun() && !self.stop.is_stopping() => {
+            Some(rescue) if rescue.has_begun() && !self.stop.is_stopping() => {
                 tracing::debug!(after = %ByteSize(rescue.last_good().unwrap_or(0)), "the drive is in trouble: rescuing");
                 RescueReader::new(self, rescue, watch, output).run()
             }

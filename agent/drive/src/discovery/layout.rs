@@ -74,7 +74,9 @@ fn gpt_partitions(file: &File, head: &[u8], size: u64, sector: u64) -> io::Resul
     for (index, entry) in table.chunks_exact(entry_bytes as usize).enumerate() {
         let kind: [u8; 16] = number(entry, 0).unwrap_or_default();
         let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
-        let place = first.checked_mul(sector).zip(last.checked_sub(first).and_then(|sectors| (sectors + 1).checked_mul(sector)));
+        let place = first
+            .checked_mul(sector)
+            .zip(last.checked_sub(first).and_then(|sectors| sectors.checked_add(1)?.checked_mul(sector)));
         let Some((offset, length)) = place.filter(|(offset, length)| offset.checked_add(*length).is_some_and(|end| end <= size))
         else {
             continue;

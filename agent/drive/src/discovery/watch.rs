@@ -2,7 +2,7 @@
 //! changed. A look now and then finds what came without a message (in a container there are none).
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::drives::{AttachedDrive, DockEvent};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -81,16 +81,18 @@ impl Watch {
     /// Until a burst of messages has ended, or the interval has.
     fn sleep(&self) {
         let Some(socket) = &self.socket else { return std::thread::sleep(LOOK_INTERVAL) };
-        let mut patience = LOOK_INTERVAL;
+        let end = Instant::now() + LOOK_INTERVAL;
+        let mut quiet = LOOK_INTERVAL;
         let mut message = [0; 8192];
         loop {
+            let patience = quiet.min(end.saturating_duration_since(Instant::now()));
             let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
             let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout));
             if !ready.is_ok_and(|count| count > 0) || recv(socket, &mut message, RecvFlags::DONTWAIT).is_err() {
                 return;
             }
             if is_about_block_devices(&message) {
-                patience = BURST_QUIET;
+                quiet = BURST_QUIET;
             }
         }
     }

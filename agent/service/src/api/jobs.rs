@@ -87,7 +87,10 @@ fn apply(job: &mut StoredJob, body: UpdateJob) -> Vec<Event> {
         let ids = drives.iter().filter_map(|drive| drive.drive_id.clone());
         job.machine.drives = Job::new(JobKind::Import, ids, job.modified_at).drives;
     }
-    set(&mut details.drive_list, properties.drive_list, Field::DriveList, &mut fields);
+    // The drives of an export are known when they come.
+    let drives = properties.drive_list.filter(|_| job.machine.kind == JobKind::Import);
+    let drives = drives.map(|drives| drives.iter().map(protocol::arm::DriveStatus::of_customer).collect());
+    set(&mut details.drive_list, drives, Field::DriveList, &mut fields);
     let mut events = Vec::new();
     if !fields.is_empty() {
         events.push(Event::Change(fields));

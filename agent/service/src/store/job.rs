@@ -90,10 +90,11 @@ impl Store {
         }
         audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
         let is_removed = effects.contains(&Effect::Remove);
-        queue(&mut transaction, &job.uid, &effects).await?;
         if is_removed {
             super::remove::remove(&mut transaction, &job).await?;
-        } else if job != before {
+        }
+        queue(&mut transaction, &job.uid, &effects).await?;
+        if !is_removed && job != before {
             job.modified_at = change.now;
             let drives = drives_of(&job.details);
             if drives != keys_before {
@@ -272,12 +273,11 @@ async fn queue(transaction: &mut Transaction<'_, Sqlite>, job_uid: &str, effects
 }
 
 fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
-    let details = body.properties.clone().unwrap_or_default();
+    let details = as_written_by_customer(body, None);
     let kind = details.job_type.unwrap_or(JobKind::Import);
     let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
     let mut machine = Job::new(kind, ids, now);
-    machine.has_return_address = details.return_address.is_some();
-    machine.has_delivery_package = details.delivery_package.is_some();
+    take_from(&mut machine, &details);
     StoredJob {
         id: 0,
         uid: format!("{:032x}", rand::random::<u128>()),
@@ -292,9 +292,33 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
     }
 }
 
+/// What decisions depend on of what the customer wrote.
+fn take_from(machine: &mut Job, details: &JobDetails) {
+    machine.has_return_address = details.return_address.is_some();
+    machine.has_delivery_package = details.delivery_package.is_some();
+    let count = details.delivery_package.as_ref().and_then(|package| package.drive_count);
+    machine.expected_drives = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+}
+
+/// The details that a PUT has, with what only the service writes as it was.
+fn as_written_by_customer(body: &PutJob, before: Option<&JobDetails>) -> JobDetails {
+    let nothing = JobDetails::default();
+    let own = before.unwrap_or(&nothing);
+    let mut details = body.properties.clone().unwrap_or_default();
+    details.state = None;
+    details.cancel_requested = None;
+    details.provisioning_state = None;
+    details.shipping_information = None;
+    details.return_package = own.return_package.clone();
+    details.percent_complete = own.percent_complete;
+    details.incomplete_blob_list_uri = own.incomplete_blob_list_uri.clone();
+    details.drive_list = details.drive_list.map(|drives| drives.iter().map(DriveStatus::of_customer).collect());
+    details
+}
+
 /// A PUT of a job that exists: everything but what is written once.
 fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<StoredJob, StoreError> {
-    let details = body.properties.clone().unwrap_or_default();
+    let details = as_written_by_customer(body, Some(&job.details));
     let before = (&job.details.storage_account_id, &job.details.job_type);
     if before.0 != &details.storage_account_id {
         return Err(StoreError::WrittenOnce("properties.storageAccountId"));
@@ -311,6 +335,7 @@ fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<S
     job.machine = decide(&job.machine, Event::Change(fields), now)?.job;
     let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
     job.machine.drives = Job::new(job.machine.kind, ids, now).drives;
+    take_from(&mut job.machine, &details);
     job.details = details;
     job.location = body.location.clone().unwrap_or(job.location);
     job.tags = body.tags.clone().or(job.tags.take()).map(BTreeMap::from_iter);

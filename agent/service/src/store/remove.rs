@@ -8,6 +8,8 @@ use super::row::StoredJob;
 
 /// Removes a job and its keys. `secure_delete` overwrites them with zeros.
 pub(super) async fn remove(transaction: &mut Transaction<'_, Sqlite>, job: &StoredJob) -> Result<(), StoreError> {
+    // What was still to be done names drives; what removes the job is queued after this.
+    sqlx::query("DELETE FROM effect WHERE job_uid = ?").bind(&job.uid).execute(&mut **transaction).await?;
     sqlx::query("DELETE FROM job WHERE id = ?").bind(job.id).execute(&mut **transaction).await?;
     Ok(())
 }
