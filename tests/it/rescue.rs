@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::agent::{check_receipt, number, ranges};
+use crate::support::azure_fake::AzureFake;
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{KIB, MIB, random_bytes};
 use crate::support::{Agent, Workbench, parts};
@@ -473,4 +474,17 @@ fn what_the_image_has_is_remembered_through_a_cancel() {
     import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "map.bak"]);
     let left: Vec<_> = std::fs::read_dir(bench.file("state/drive-agent/journals")).unwrap().flatten().collect();
     assert!(left.iter().all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")), "{left:?}");
+}
+
+#[test]
+fn a_blob_in_azure_says_what_it_lacks() {
+    let (bench, fake) = (Workbench::new(), AzureFake::start());
+    profiles(&bench, "8MiB", &[unreadable(MIB as u64, 512), unreadable(3 * MIB as u64, 4096)]);
+    let mut bytes = plain(&bench);
+    let run = Agent::new(bench.path(), &[&"import", &"bad.toml", &fake.blob("blob"), &"--chunk-size", &"1MiB"]);
+    run.with(&["--on-unreadable", "rescue"]).run().expect(4);
+    bytes[MIB..MIB + 512].fill(0);
+    bytes[3 * MIB..3 * MIB + 4096].fill(0);
+    assert!(fake.content("blob").unwrap() == bytes);
+    assert_eq!(fake.metadata("blob", "unreadableranges").as_deref(), Some("1048576+512,3145728+4096"));
 }

@@ -151,6 +151,11 @@ impl AzureFake {
         self.store().blobs.get(name).and_then(|blob| blob.committed.clone())
     }
 
+    /// What a committed blob says about itself.
+    pub fn metadata(&self, name: &str, key: &str) -> Option<String> {
+        self.store().blobs.get(name).and_then(|blob| blob.metadata.get(key).cloned())
+    }
+
     /// The digests of all blocks that are held for a blob, committed or not.
     pub fn held(&self, name: &str) -> Vec<Sha256Digest> {
         let store = self.store();
