@@ -311,6 +311,27 @@ async fn an_export_is_created_and_knows_its_drives_when_they_come() {
     assert_eq!(got["properties"]["state"], "Received");
 }
 
+#[tokio::test]
+async fn a_customer_writes_what_is_the_customers() {
+    let scene = scene().await;
+    let mut body = import();
+    body["properties"]["percentComplete"] = json!(99);
+    body["properties"]["driveList"][0]["bytesSucceeded"] = json!(5);
+    body["properties"]["returnPackage"] = json!({ "carrierName": "C", "trackingNumber": "T", "driveCount": 1, "shipDate": "x" });
+    let created = scene.call("PUT", &job("job-1"), body).await.expect(201).to_string();
+    assert!(
+        !created.contains("percentComplete") && !created.contains("bytesSucceeded") && !created.contains("returnPackage"),
+        "{created}"
+    );
+    let empty = json!({ "properties": { "driveList": [] } });
+    scene.call("PATCH", &job("job-1"), empty).await.refused(400, "InvalidField", Some("properties.driveList"));
+    // What a second PUT leaves out is gone, also for shipping.
+    let mut without = import();
+    without["properties"].as_object_mut().unwrap().remove("returnAddress");
+    scene.call("PUT", &job("job-1"), without).await.expect(200);
+    scene.call("PATCH", &job("job-1"), shipping()).await.refused(400, "ShippingInformationMissing", None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
