@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::agent::{check_receipt, number};
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{KIB, MIB, patterned, random_bytes};
-use crate::support::loop_device::LoopDevice;
+use crate::support::loop_device::{LoopDevice, Mounted, ext4_image};
 use crate::support::{Agent, Workbench, parts};
 
 #[test]
@@ -79,15 +79,11 @@ fn a_mounted_device_is_refused_with_its_holder() {
     }
     let bench = Workbench::new();
     bench.image("blob", &random_bytes(64 * KIB, 1));
-    let image = bench.image("fs.img", &vec![0; 16 * MIB]);
-    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
-    let device = LoopDevice::attach(&image, 512);
-    let folder = bench.file("mounted");
-    std::fs::create_dir(&folder).unwrap();
-    assert!(Command::new("mount").arg(&device.path).arg(&folder).status().unwrap().success());
+    let device = LoopDevice::attach(&ext4_image(&bench, "fs.img"), 512);
+    let mounted = Mounted::at(bench.file("mounted"), &device.path);
     let exported = Agent::new(bench.path(), &[&"export", &"blob", &device.path]).with(&["--confirm", device.word()]).run();
     let imported = Agent::new(bench.path(), &[&"import", &device.path, &"new"]).run();
-    assert!(Command::new("umount").arg(&folder).status().unwrap().success());
+    drop(mounted);
     exported.expect_error(3, &["is in use", "mounted"]);
     imported.expect_error(3, &["is in use", "mounted"]);
 }
@@ -275,18 +271,14 @@ fn an_image_that_is_attached_is_written_by_nobody_else() {
     }
     let bench = Workbench::new();
     bench.image("blob", &random_bytes(64 * KIB, 1));
-    let image = bench.image("fs.img", &vec![0; 16 * MIB]);
-    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
-    let device = LoopDevice::attach(&image, 512);
+    let device = LoopDevice::attach(&ext4_image(&bench, "fs.img"), 512);
     let run = |arguments: &[&str]| Agent::new(bench.path(), &[]).with(arguments).run();
     run(&["export", "blob", "fs.img"]).expect_error(3, &["is attached as", "detach it first"]);
     run(&["import", "fs.img", "free"]).expect(0);
-    let folder = bench.file("mounted");
-    std::fs::create_dir(&folder).unwrap();
-    assert!(Command::new("mount").arg(&device.path).arg(&folder).status().unwrap().success());
+    let mounted = Mounted::at(bench.file("mounted"), &device.path);
     let exported = run(&["export", "blob", "fs.img"]);
     let imported = run(&["import", "fs.img", "new"]);
-    assert!(Command::new("umount").arg(&folder).status().unwrap().success());
+    drop(mounted);
     exported.expect_error(3, &["is in use", "is mounted on"]);
     imported.expect_error(3, &["is in use", "is mounted on"]);
     drop(device);

@@ -1,13 +1,12 @@
 //! `drives`: what is attached, attaching images, and profiles described.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::images::{MIB, random_bytes};
-use crate::support::loop_device::LoopDevice;
+use crate::support::loop_device::{LoopDevice, Mounted, ext4_image};
 use crate::support::{Agent, Workbench, parts};
 
 /// The entry of a device in the list.
@@ -144,17 +143,13 @@ fn a_mounted_drive_is_in_use_by_its_mount() {
         return;
     }
     let bench = Workbench::new();
-    let image = bench.image("fs.img", &vec![0; 16 * MIB]);
-    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
-    let device = LoopDevice::attach(&image, 512);
+    let device = LoopDevice::attach(&ext4_image(&bench, "fs.img"), 512);
     let path = device.path.to_str().unwrap();
     assert_eq!(listed(&bench, path).unwrap()["layout"]["content"], "ext4");
-    let folder = bench.file("a mount");
-    std::fs::create_dir(&folder).unwrap();
-    assert!(Command::new("mount").arg(path).arg(&folder).status().unwrap().success());
+    let mounted = Mounted::at(bench.file("a mount"), &device.path);
     let drive = listed(&bench, path);
     let detached = Agent::new(bench.path(), &[&"drives", &"detach", &path]).run();
-    assert!(Command::new("umount").arg(&folder).status().unwrap().success());
+    drop(mounted);
     let drive = drive.unwrap();
     assert_eq!(drive["verdict"], "in-use");
     let users = drive["in_use_by"][0].as_str().unwrap();

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::images::{MIB, Workbench};
+
 /// A loop device over an image; detached when dropped.
 pub struct LoopDevice {
     pub path: PathBuf,
@@ -22,6 +24,32 @@ impl LoopDevice {
     /// What confirms that it may be written.
     pub fn word(&self) -> &str {
         self.path.file_name().unwrap().to_str().unwrap()
+    }
+}
+
+/// An image of 16 MiB with an ext4 file system.
+pub fn ext4_image(bench: &Workbench, name: &str) -> PathBuf {
+    let image = bench.image(name, &vec![0; 16 * MIB]);
+    assert!(Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image).status().unwrap().success());
+    image
+}
+
+/// A mounted file system; unmounted when dropped, so before the device that was attached for it.
+pub struct Mounted {
+    folder: PathBuf,
+}
+
+impl Mounted {
+    pub fn at(folder: PathBuf, device: &Path) -> Self {
+        std::fs::create_dir(&folder).unwrap();
+        assert!(Command::new("mount").arg(device).arg(&folder).status().unwrap().success());
+        Mounted { folder }
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.folder).status();
     }
 }
 

@@ -9,7 +9,7 @@ use protocol::manifest::ChunkContent;
 use protocol::progress::Phase;
 use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Export;
 use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
@@ -70,10 +70,7 @@ impl Export {
             counters: self.link.counters.clone(),
             runtime: Handle::current(),
         };
-        let (recorded, recorder_end) = oneshot::channel();
-        threads::spawn_once("record", move || {
-            let _ = recorded.send(recorder.run(record_input));
-        })?;
+        let recorder_end = recorder.start(record_input)?;
 
         let fetching = self.fetch_stage(pool).run(self.next_chunk(geometry), self.concurrency(), fetch_output);
         let draining = enforce_drain_timeout(&self.options, &self.link);

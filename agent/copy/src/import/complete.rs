@@ -70,9 +70,12 @@ impl Import {
 
     /// Saves what is known of a failing drive, or removes it where nothing is left to do.
     fn save_rescue(&self) -> Result<(), CopyError> {
-        let is_over = !self.journal_path.exists();
-        if is_over {
-            forget_beside(&self.journal_path)?;
+        if !self.journal_path.exists() {
+            // The blob is whole, whatever becomes of its map.
+            if let Some(Err(error)) = self.rescue.as_ref().map(|rescue| rescue.save_users(&self.table)) {
+                self.link.warn(error.to_string());
+            }
+            return forget_beside(&self.journal_path);
         }
         let Some(rescue) = &self.rescue else { return Ok(()) };
         // A read of a chunk; what else may hang says nothing about a place.
@@ -80,12 +83,7 @@ impl Import {
         if let Some(range) = self.failure.hanging_range().filter(of_chunk) {
             rescue.note_hang(range, &self.table)?;
         }
-        match rescue.save(&self.table) {
-            // The blob is whole, whatever becomes of its map.
-            Err(error) if is_over => self.link.warn(error.to_string()),
-            other => other?,
-        }
-        if is_over { rescue.forget() } else { Ok(()) }
+        rescue.save(&self.table)
     }
 
     /// The steps after the last chunk, each repeatable. Gives the root and where the manifest is, or

@@ -88,10 +88,7 @@ impl Import {
             counters: self.link.counters.clone(),
             runtime: Handle::current(),
         };
-        let (recorded, recorder_end) = oneshot::channel();
-        threads::spawn_once("record", move || {
-            let _ = recorded.send(recorder.run(record_input));
-        })?;
+        let recorder_end = recorder.start(record_input)?;
 
         let sender = SendStage {
             upload: upload.clone(),

@@ -351,46 +351,51 @@ impl Rescue {
 
     /// Makes the maps say what is known now. The bytes are durable before a map speaks of them.
     pub(crate) fn save(&self, table: &SharedTable) -> Result<(), CopyError> {
-        let mut state = self.state();
-        let (phase, position) = (state.plan.phase(), state.plan.position());
         if self.has_begun() {
-            state.scratch.sync()?;
-            let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
-            state.copy_failed(&mut own);
-            for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
-                own.set(*range, ReadStatus::Finished);
-            }
-            write_whole(&self.map_path, mapfile::write(&own, phase, position).as_bytes())?;
-            if state.in_image.bytes(ReadStatus::Finished) > 0 {
-                write_whole(&self.image_path, mapfile::write(&state.in_image, phase, position).as_bytes())?;
-            }
+            self.save_own()?;
         }
-        if let Some(path) = &self.options.mapfile {
-            let mut users = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
-            table.with(|table| {
-                for entry in table.entries() {
-                    let (index, range, entry) = entry?;
-                    if entry.landed.is_some() {
-                        users.set(range, ReadStatus::Finished);
-                        table.unreadable_of(index).iter().for_each(|bad| users.set(*bad, ReadStatus::Bad));
-                    }
-                }
-                Ok(())
-            })?;
-            state.copy_failed(&mut users);
-            let phase = if users.bytes(ReadStatus::NonTried) == 0 { phase } else { RescuePhase::Copying(1) };
-            write_whole(path, mapfile::write(&users, phase, position).as_bytes())?;
-        }
+        self.save_users(table)?;
+        let mut state = self.state();
         state.saved_at = Instant::now();
-        state.saved_phase = phase;
+        state.saved_phase = state.plan.phase();
         Ok(())
     }
 
-    /// Removes what only a resume would need.
-    pub(crate) fn forget(&self) -> Result<(), CopyError> {
-        self.state().scratch.remove()?;
-        remove_if_there(&self.image_path)?;
-        remove_if_there(&self.map_path)
+    /// Saves what only a resume needs.
+    fn save_own(&self) -> Result<(), CopyError> {
+        let state = self.state();
+        let (phase, position) = (state.plan.phase(), state.plan.position());
+        state.scratch.sync()?;
+        let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
+        state.copy_failed(&mut own);
+        for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
+            own.set(*range, ReadStatus::Finished);
+        }
+        write_whole(&self.map_path, mapfile::write(&own, phase, position).as_bytes())?;
+        if state.in_image.bytes(ReadStatus::Finished) > 0 {
+            write_whole(&self.image_path, mapfile::write(&state.in_image, phase, position).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Saves the user's map, where one is wanted.
+    pub(crate) fn save_users(&self, table: &SharedTable) -> Result<(), CopyError> {
+        let Some(path) = &self.options.mapfile else { return Ok(()) };
+        let state = self.state();
+        let mut users = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
+        table.with(|table| {
+            for entry in table.entries() {
+                let (index, range, entry) = entry?;
+                if entry.landed.is_some() {
+                    users.set(range, ReadStatus::Finished);
+                    table.unreadable_of(index).iter().for_each(|bad| users.set(*bad, ReadStatus::Bad));
+                }
+            }
+            Ok(())
+        })?;
+        state.copy_failed(&mut users);
+        let phase = if users.bytes(ReadStatus::NonTried) == 0 { state.plan.phase() } else { RescuePhase::Copying(1) };
+        write_whole(path, mapfile::write(&users, phase, state.plan.position()).as_bytes())
     }
 }
 

@@ -55,12 +55,4 @@ impl Scratch {
         let synced = self.file.as_ref().map_or(Ok(()), File::sync_data);
         synced.map_err(|source| state_error("sync", &self.path, source))
     }
-
-    pub(super) fn remove(&mut self) -> Result<(), CopyError> {
-        self.file = None;
-        match std::fs::remove_file(&self.path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(state_error("remove", &self.path, source)),
-            _ => Ok(()),
-        }
-    }
 }

@@ -8,7 +8,7 @@ use drive::Drive;
 use protocol::manifest::Line;
 use protocol::units::ByteRange;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::chunk::LandedChunk;
@@ -19,6 +19,7 @@ use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
 use crate::progress::Counters;
 use crate::stop::Stop;
 use crate::table::SharedTable;
+use crate::threads;
 use crate::watch::CallWatch;
 
 /// When what was acknowledged is durable.
@@ -45,8 +46,17 @@ pub(crate) struct RecordStage {
 }
 
 impl RecordStage {
+    /// Starts the stage on a thread of its own; the journal comes back when it has ended.
+    pub(crate) fn start(self, input: mpsc::Receiver<LandedChunk>) -> Result<oneshot::Receiver<Journal>, CopyError> {
+        let (recorded, end) = oneshot::channel();
+        threads::spawn_once("record", move || {
+            let _ = recorded.send(self.run(input));
+        })?;
+        Ok(end)
+    }
+
     /// Records until no more chunks come, or recording fails; gives the journal back.
-    pub(crate) fn run(mut self, mut input: mpsc::Receiver<LandedChunk>) -> Journal {
+    fn run(mut self, mut input: mpsc::Receiver<LandedChunk>) -> Journal {
         while let Some(batch) = self.collect(&mut input) {
             if let Err(error) = self.record(batch) {
                 self.failure.fail(error);

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use drive::DriveError;
 use protocol::progress::Phase;
 use protocol::rescue::{ReadOutcome, ReadStatus, RescuePhase};
-use protocol::units::{ByteRange, ByteSize};
+use protocol::units::{ByteRange, ByteSize, RangeList};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
@@ -159,7 +159,7 @@ impl<'stage> RescueReader<'stage> {
         };
         match read {
             Ok(()) => {
-                let outcome = if self.is_slow(range.length, took) { ReadOutcome::Slow } else { ReadOutcome::Read };
+                let outcome = if is_slow(self.rescue, range.length, took) { ReadOutcome::Slow } else { ReadOutcome::Read };
                 self.rescue.with_plan(|plan| plan.done(range, outcome));
                 self.rescue.set_last_good(range.offset);
                 self.failed_since_good.clear();
@@ -168,10 +168,6 @@ impl<'stage> RescueReader<'stage> {
             Err(error) if error.is_unreadable() => self.failed(range),
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn is_slow(&self, bytes: u64, took: Duration) -> bool {
-        is_slow(self.rescue, bytes, took)
     }
 
     fn failed(&mut self, range: ByteRange) -> Result<(), End> {
@@ -275,10 +271,9 @@ impl<'stage> RescueReader<'stage> {
 
     /// Completes a chunk from the scratch file, fills what is missing, and sends it on.
     fn send(&mut self, assembly: Assembly, unreadable: Vec<ByteRange>) -> Result<(), End> {
-        let Assembly { place, mut buffer, fresh } = assembly;
+        let Assembly { place, mut buffer, mut fresh } = assembly;
         let chunk = place.range;
         let slice = |range: ByteRange| (range.offset - chunk.offset) as usize..(range.end() - chunk.offset) as usize;
-        let mut fresh = fresh;
         fresh.sort_unstable();
         let mut missing = Vec::new();
         let mut next = chunk.offset;
@@ -288,7 +283,7 @@ impl<'stage> RescueReader<'stage> {
             }
             next = next.max(range.end());
         }
-        for (range, status) in missing.into_iter().flat_map(|range| self.parts_of(range)) {
+        for (range, status) in missing.into_iter().flat_map(|range| self.rescue.runs_of(range)) {
             match status {
                 ReadStatus::Finished => self.rescue.kept(&mut buffer[slice(range)], range.offset)?,
                 _ => self.rescue.fill.fill(&mut buffer[slice(range)], range.offset),
@@ -297,10 +292,6 @@ impl<'stage> RescueReader<'stage> {
         let recorded = self.stage.table.get(place.index)?.landed.map(|(content, ..)| content);
         let body = Body::Bytes(buffer.freeze(chunk.length as usize));
         self.output.send(ReadChunk { place, body, recorded, unreadable }).map_err(|_| End::Stopped)
-    }
-
-    fn parts_of(&self, range: ByteRange) -> Vec<(ByteRange, ReadStatus)> {
-        self.rescue.runs_of(range)
     }
 
     /// Nothing more can be read: chunks with unreadable parts go on with their filling.
@@ -317,9 +308,9 @@ impl<'stage> RescueReader<'stage> {
             let place = self.stage.place_of(bad.offset)?;
             let buffer = self.stage.pool.take_blocking(&self.stage.stop).ok_or(End::Stopped)?;
             let runs = self.rescue.runs_of(place.range).into_iter();
-            let unreadable = runs.filter(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range);
-            let unreadable = merge(unreadable);
-            self.send(Assembly { place, buffer, fresh: Vec::new() }, unreadable)?;
+            let unreadable: RangeList =
+                runs.filter(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range).collect();
+            self.send(Assembly { place, buffer, fresh: Vec::new() }, unreadable.as_slice().to_vec())?;
             next = Some(place.range.end());
         }
         Ok(())
@@ -343,18 +334,6 @@ pub(crate) fn is_slow(rescue: &Rescue, bytes: u64, took: Duration) -> bool {
         Some(rate) => (bytes as f64) < rate.bytes_per_second as f64 * took.as_secs_f64(),
         None => took >= LATENCY_CLIFF,
     }
-}
-
-/// Neighbours become one.
-fn merge(ranges: impl Iterator<Item = ByteRange>) -> Vec<ByteRange> {
-    let mut merged: Vec<ByteRange> = Vec::new();
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if last.end() == range.offset => last.length += range.length,
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 impl ReadStage {
