@@ -16,9 +16,11 @@
 //! | [`rescue`] | getting everything off a drive that fails: the map, ddrescue's mapfile, the order of reads |
 //! | [`result`] | the document that `import`, `export` and `verify` print |
 //! | [`progress`] | what the copy engine tells while it works |
+//! | [`copy_log`] | copy logs in the published XML |
 //! | [`drives`] | what is attached, who it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
+//! | [`station`] | what a station shows of itself: bays, and what needs a person |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
 //! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
@@ -27,6 +29,7 @@
 //! a transfer leaves that did not complete.
 
 pub mod arm;
+pub mod copy_log;
 pub mod digest;
 pub mod drives;
 pub mod fill;
@@ -39,5 +42,6 @@ pub mod progress;
 pub mod receipt;
 pub mod rescue;
 pub mod result;
+pub mod station;
 pub mod stop;
 pub mod units;

@@ -42,6 +42,20 @@ impl Outcome {
         }
     }
 
+    /// What it means, in words that tell nothing about where.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Outcome::Complete => "every byte landed and is accounted for",
+            Outcome::Failed => "something failed that is neither the drive nor blob storage",
+            Outcome::Refused => "a safety rule forbids it",
+            Outcome::CompleteWithUnreadable => "all that could be read landed",
+            Outcome::Mismatch => "verification found a difference",
+            Outcome::DriveFailed => "the drive failed, or went away",
+            Outcome::StoreFailed => "blob storage refused, or stayed unreachable",
+            Outcome::Cancelled => "it was cancelled",
+        }
+    }
+
     /// Whether the target holds everything that it will ever hold.
     pub const fn is_complete(self) -> bool {
         matches!(self, Outcome::Complete | Outcome::CompleteWithUnreadable)

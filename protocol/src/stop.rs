@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
+    /// Somebody paused the drive.
+    Paused,
     /// The customer cancelled the job.
     JobCancelled,
     /// The agent is shutting down (SIGTERM).

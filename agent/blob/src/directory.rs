@@ -33,6 +33,9 @@ const DIRECT_ALIGNMENT_BYTES: usize = 4096;
 /// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
 const READ_PIECE_BYTES: u64 = 1 << 20;
 
+/// What the name of a file ends with until it is whole.
+pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
+
 /// A file in a directory store.
 pub struct DirectoryBlob {
     path: PathBuf,
@@ -53,7 +56,7 @@ impl DirectoryBlob {
     }
 
     fn partial_path(&self) -> PathBuf {
-        with_suffix(&self.path, ".partial")
+        with_suffix(&self.path, PARTIAL_SUFFIX)
     }
 
     fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {

@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`contract`] | the traits [`Blob`] and [`Upload`], and what each operation promises |
+//! | [`account`] | the containers of an account, and what is in them |
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
@@ -25,6 +26,7 @@
 //! Keys, tokens and signatures live in types that do not print them; addresses are shown without
 //! their query.
 
+pub mod account;
 pub mod address;
 pub mod azure;
 pub mod block_id;
@@ -35,6 +37,7 @@ pub mod error;
 pub mod memory;
 pub mod retry;
 
+pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits};
 pub use error::{BlobError, BlobErrorKind};

@@ -12,6 +12,7 @@ use protocol::units::{ByteRate, ByteSize};
 
 use crate::limits::FIRST_CONTACT_BUDGET;
 use crate::progress::Counters;
+use crate::station::StationBudget;
 use crate::stop::Stop;
 
 /// What to do where the drive cannot be read.
@@ -95,6 +96,11 @@ pub struct TransferOptions {
     pub request_timeout: Duration,
     /// Longest single read of a drive.
     pub read_timeout: Duration,
+    /// What this transfer shares with others of its station.
+    pub station: Option<Arc<StationBudget>>,
+    /// Whether the journal stays when the transfer is complete: its caller removes it when it has noted the result,
+    /// and a repetition until then finds everything done.
+    pub keep_journal: bool,
     /// The command that continues, for the receipt.
     pub resume_command: String,
 }
@@ -121,6 +127,8 @@ impl TransferOptions {
             first_contact_budget: FIRST_CONTACT_BUDGET,
             request_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
+            station: None,
+            keep_journal: false,
             resume_command: String::new(),
         }
     }

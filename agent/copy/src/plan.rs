@@ -41,11 +41,20 @@ pub(crate) fn chunk_size(
     Ok(ChunkGeometry::for_drive(total_bytes, size, step)?)
 }
 
+/// The least memory with which a transfer of `total_bytes` is not slowed down: a few of its chunks, in bytes.
+pub fn least_memory_bytes(asked: Option<ByteSize>, total_bytes: u64, limits: &ChunkLimits) -> u64 {
+    let ByteSize(wished) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
+    CHUNKS_LEAST * wished.max(total_bytes.div_ceil(limits.chunks_max).next_multiple_of(MIB))
+}
+
+/// Chunks in buffers that keep every stage busy.
+const CHUNKS_LEAST: u64 = 4;
+
 /// The buffers for a transfer: as many as the budget pays for and the drive needs.
 pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> Result<MemoryPlan, CopyError> {
     let chunk = geometry.chunk_size_bytes();
     // The default grows with chunks that had to be raised; a budget that was asked for is kept.
-    let ByteSize(budget) = asked.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES.max(4 * chunk)));
+    let ByteSize(budget) = asked.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES.max(CHUNKS_LEAST * chunk)));
     // Buffers are aligned, so a small chunk costs a whole unit.
     let buffer_bytes = chunk.next_multiple_of(drive::aligned::ALIGNMENT_BYTES as u64);
     let buffers = (budget / buffer_bytes).min(BUFFERS_MAX);

@@ -200,7 +200,7 @@ async fn compare_up_to(
         concurrency: side.concurrency(options).min(memory.buffers),
         zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
         pool: BufferPool::new(memory.buffers, memory.buffer_bytes),
-        rate: RateLimit::new(options.rate),
+        rate: RateLimit::new(options.rate, options.station.clone()),
         attempts: attempts.clone(),
         options: options.clone(),
         link: link.clone(),

@@ -1,18 +1,19 @@
 //! The body of every error answer.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::validate::FieldProblem;
 
 /// `{"error": {…}}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorResponse {
     /// The error.
     pub error: ErrorBody,
 }
 
 /// One error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// For programs.
     pub code: String,
@@ -27,7 +28,7 @@ pub struct ErrorBody {
 }
 
 /// One of several things that are wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorDetail {
     /// For programs.
     pub code: String,

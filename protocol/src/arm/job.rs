@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::job::{DriveState, JobKind, JobState};
 
 /// Body of Jobs_Create (PUT).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PutJob {
     /// The datacenter.
@@ -22,7 +24,7 @@ pub struct PutJob {
 }
 
 /// `properties` of a job. What the customer may not write is ignored in requests.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct JobDetails {
     /// Whose blobs: its last segment names the account.
@@ -82,7 +84,7 @@ pub struct JobDetails {
 }
 
 /// An address, of the customer or of a datacenter.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Address {
     /// Whose it is.
@@ -110,7 +112,7 @@ pub struct Address {
 }
 
 /// The customer's account with a carrier.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReturnShipping {
     /// The carrier.
@@ -120,7 +122,7 @@ pub struct ReturnShipping {
 }
 
 /// How drives come. The date is anything that a customer writes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeliveryPackage {
     /// The carrier.
@@ -136,7 +138,7 @@ pub struct DeliveryPackage {
 }
 
 /// How drives went back.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Package {
     /// The carrier.
@@ -150,7 +152,7 @@ pub struct Package {
 }
 
 /// How much is logged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum LogLevel {
     /// What went wrong.
     #[default]
@@ -160,7 +162,7 @@ pub enum LogLevel {
 }
 
 /// A drive of a job.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DriveStatus {
     /// Its serial number, without spaces.
@@ -216,7 +218,7 @@ impl DriveStatus {
 }
 
 /// What an export takes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Export {
     /// Blobs by name.
@@ -228,7 +230,7 @@ pub struct Export {
 }
 
 /// Blobs by name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlobList {
     /// `/container/name`.
@@ -240,7 +242,7 @@ pub struct BlobList {
 }
 
 /// With what keys are kept secret.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EncryptionKey {
     /// `MicrosoftManaged` or `CustomerManaged`.
@@ -255,7 +257,7 @@ pub struct EncryptionKey {
 }
 
 /// Body of Jobs_Update (PATCH).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UpdateJob {
     /// The customer's own words.
@@ -267,7 +269,7 @@ pub struct UpdateJob {
 }
 
 /// What a customer may change.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UpdateProperties {
     /// `true` cancels.
@@ -297,7 +299,7 @@ pub struct UpdateProperties {
 }
 
 /// A job as it is answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobResponse {
     /// Its path.
     pub id: String,
@@ -313,6 +315,33 @@ pub struct JobResponse {
     pub tags: Option<BTreeMap<String, String>>,
     /// Everything else.
     pub properties: JobDetails,
+    /// Which identity the job acts with: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// When it came to be, and was changed.
+    #[serde(default, rename = "systemData", skip_serializing_if = "Option::is_none")]
+    pub system_data: Option<SystemData>,
+}
+
+/// Which identity a job acts with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Identity {
+    /// `None`
+    pub r#type: String,
+}
+
+/// When a job came to be, and was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemData {
+    /// When it was put first.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String)]
+    pub created_at: OffsetDateTime,
+    /// When it was changed last.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String)]
+    pub last_modified_at: OffsetDateTime,
 }
 
 /// The published examples send `"state": ""` where they mean nothing.

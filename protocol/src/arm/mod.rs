@@ -17,7 +17,7 @@ pub use body::{BodyError, read_body};
 pub use error::{ErrorBody, ErrorDetail, ErrorResponse};
 pub use filter::{Filter, FilterError};
 pub use job::{
-    Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, JobDetails, JobResponse, LogLevel, Package, PutJob,
-    ReturnShipping, UpdateJob, UpdateProperties,
+    Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, Identity, JobDetails, JobResponse, LogLevel, Package,
+    PutJob, ReturnShipping, SystemData, UpdateJob, UpdateProperties,
 };
-pub use validate::{FieldProblem, is_job_name, validate_put, validate_update};
+pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, validate_put, validate_update};

@@ -200,7 +200,13 @@ impl Check {
                 None => self.problem(&at("driveId"), "it is required: the drive's serial number"),
                 Some(id) => {
                     self.length(&at("driveId"), id, DRIVE_ID_BYTES_MAX);
-                    if !seen.insert(id) {
+                    if !is_drive_id(id) {
+                        self.problem(
+                            &at("driveId"),
+                            "a serial number has letters, digits and `-_.+:=` only, and does not begin with a dot",
+                        );
+                    }
+                    if !seen.insert(id.to_ascii_lowercase()) {
                         self.problem(&at("driveId"), format!("the drive `{id}` is there twice"));
                     }
                 }
@@ -242,6 +248,23 @@ impl Check {
         }
         self.optional("properties.export.blobListBlobPath", export.blob_list_blob_path.as_deref());
     }
+}
+
+/// What a drive is called that says that its serial number is `serial`: without spaces, and with `_` for what names do
+/// not have. `None` where nothing is left.
+pub fn drive_id_of(serial: &str) -> Option<String> {
+    let id: String = serial.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect();
+    let id: String = id.chars().map(|letter| if is_of_drive_id(letter) { letter } else { '_' }).collect();
+    (!id.is_empty()).then(|| if id.starts_with('.') { format!("_{id}") } else { id })
+}
+
+/// Whether a drive may have this name: it becomes the name of a blob, and of a log.
+pub fn is_drive_id(id: &str) -> bool {
+    !id.starts_with('.') && id.chars().all(is_of_drive_id)
+}
+
+fn is_of_drive_id(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-_.+:=".contains(letter)
 }
 
 /// BitLocker's numerical password: eight groups of six digits.

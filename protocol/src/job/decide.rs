@@ -55,6 +55,8 @@ pub enum Effect {
     StopCopy(String),
     /// The receipts of the job are to be published.
     PublishReceipts,
+    /// A drive is done: write its copy logs, and forget its journal.
+    PublishLogs(String),
     /// People should look at it: drives are missing.
     AlertOperators,
     /// The job, and everything that is known of it, is to be removed.
@@ -235,6 +237,7 @@ impl Next {
         let drive = self.drive(id, &[DriveState::Transferring], "done")?;
         drive.state = if end == CopyEnd::Complete { DriveState::Completed } else { DriveState::CompletedMoreInfo };
         drive.had_error = matches!(end, CopyEnd::WithErrors | CopyEnd::Failed);
+        self.effects.push(Effect::PublishLogs(id.to_owned()));
         Ok(())
     }
 

@@ -21,6 +21,7 @@
 //! A drive goes `Specified → Received → Transferring → Completed | CompletedMoreInfo → ShippedBack`. One that does
 //! not come in time is `NeverReceived`, and `Received` when it comes after all.
 
+mod copy;
 mod decide;
 mod edit;
 mod refusal;
@@ -30,6 +31,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, HoldCause, LogAddresses, after_copy, percent, retry_at};
 pub use decide::{CopyEnd, Decision, Effect, Event, decide};
 pub use edit::{Field, may_edit};
 pub use refusal::Refusal;

@@ -158,7 +158,10 @@ fn a_cancel_stops_what_is_copied_and_begins_nothing_more() {
     assert_eq!((again.job, again.effects), (decision.job.clone(), vec![]), "a second cancel changes nothing");
     // Whatever its end, it is no error of a cancelled job.
     let drained = decide(&decision.job, ended("A", CopyEnd::Failed), start()).unwrap();
-    assert_eq!((drained.job.state, drained.effects), (JobState::Packaging, vec![Effect::PublishReceipts]));
+    assert_eq!(
+        (drained.job.state, drained.effects),
+        (JobState::Packaging, vec![Effect::PublishLogs("A".into()), Effect::PublishReceipts])
+    );
     let over = decide(&drained.job, Event::ShippedBack, start()).unwrap().job;
     assert_eq!(over.state, JobState::Completed);
     assert_eq!(decide(&over, Event::Cancel, start()).unwrap().job, over, "a second cancel changes nothing, wherever it stands");

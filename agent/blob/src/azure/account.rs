@@ -6,7 +6,9 @@ use std::time::Duration;
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{ClientOptions, RetryOptions, Transport};
-use azure_storage_blob::{BlobClient, BlobClientOptions};
+use azure_storage_blob::{
+    BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions, BlobServiceClient, BlobServiceClientOptions,
+};
 use url::Url;
 
 use super::ChecksumChoice;
@@ -45,17 +47,39 @@ impl AzureAccount {
     }
 
     /// A client for one blob.
-    pub(super) fn client(&self, mut url: Url) -> azure_core::Result<BlobClient> {
+    pub(super) fn client(&self, url: Url) -> azure_core::Result<BlobClient> {
+        let options = BlobClientOptions { client_options: self.client_options(), version: API_VERSION.to_owned() };
+        BlobClient::new(self.signed(url), None, Some(options))
+    }
+
+    /// A client for the container of an address.
+    pub(crate) fn container(&self, address: &AzureAddress) -> azure_core::Result<BlobContainerClient> {
+        let mut url = address.endpoint.clone();
+        url.set_path(&format!("{}/{}", url.path().trim_end_matches('/'), address.container));
+        let options = BlobContainerClientOptions { client_options: self.client_options(), version: API_VERSION.to_owned() };
+        BlobContainerClient::new(self.signed(url), None, Some(options))
+    }
+
+    /// A client for the whole account of an address.
+    pub(crate) fn service(&self, address: &AzureAddress) -> azure_core::Result<BlobServiceClient> {
+        let options = BlobServiceClientOptions { client_options: self.client_options(), version: API_VERSION.to_owned() };
+        BlobServiceClient::new(self.signed(address.endpoint.clone()), None, Some(options))
+    }
+
+    fn signed(&self, mut url: Url) -> Url {
         if let Some(sas) = &self.sas {
             url.set_query(Some(sas));
         }
-        let client_options = ClientOptions {
+        url
+    }
+
+    fn client_options(&self) -> ClientOptions {
+        ClientOptions {
             retry: RetryOptions::none(),
             transport: Some(self.transport.clone()),
             per_try_policies: self.authorization.iter().cloned().collect(),
             ..Default::default()
-        };
-        BlobClient::new(url, None, Some(BlobClientOptions { client_options, version: API_VERSION.to_owned() }))
+        }
     }
 }
 

@@ -81,6 +81,27 @@ impl Environment {
         Environment { variables }
     }
 
+    /// Takes the same variables from a text of `NAME=value` lines, such as an environment file of systemd. Empty lines
+    /// and lines that begin with `#` count as absent.
+    ///
+    /// # Errors
+    /// With the number of the first line that is none of these; never with its text.
+    pub fn from_text(text: &str) -> Result<Self, usize> {
+        let mut variables = HashMap::new();
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, value) = line.split_once('=').ok_or(index + 1)?;
+            let name = NAMES.iter().find(|known| **known == name.trim()).ok_or(index + 1)?;
+            let value = value.trim().trim_matches('"');
+            if !value.is_empty() {
+                variables.insert(*name, value.to_owned());
+            }
+        }
+        Ok(Environment { variables })
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }

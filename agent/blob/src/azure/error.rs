@@ -9,7 +9,7 @@ use azure_core::http::headers::{ERROR_CODE, RETRY_AFTER};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// Names a failed request by what the caller can do.
-pub(super) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
+pub(crate) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
     match error.kind() {
         ErrorKind::HttpResponse { status, raw_response, .. } => {
             let status = u16::from(*status);

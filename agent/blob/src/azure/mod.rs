@@ -36,7 +36,7 @@ use crate::address::AzureAddress;
 use crate::checksum::{TransferChecksum, crc64, md5};
 use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
-use error::from_sdk;
+pub(crate) use error::from_sdk;
 
 /// Which kind of blob an import makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -113,7 +113,7 @@ impl Export {
             let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
             finish::copy_manifest(file.path(), path)?;
         }
-        if let Some(journal) = self.journal.take() {
+        if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
             journal.remove()?;
         }
         let written = self.options.manifest.as_ref().map(|path| path.display().to_string());

@@ -140,7 +140,7 @@ impl Import {
         if let Some(path) = &self.options.manifest {
             finish::copy_manifest(file.path(), path)?;
         }
-        if let Some(journal) = self.journal.take() {
+        if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
             journal.remove()?;
         }
         let manifest = self.options.manifest.as_ref().map(|path| path.display().to_string());

@@ -47,6 +47,7 @@ impl Import {
             upload: upload.clone(),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             counters: self.link.counters.clone(),
+            station: self.options.station.clone(),
             stream: stream_output,
         });
         let failure = self.failure.clone();
@@ -58,7 +59,7 @@ impl Import {
             drive: self.drive.clone(),
             plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
             pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
-            rate: RateLimit::new(self.options.rate),
+            rate: RateLimit::new(self.options.rate, self.options.station.clone()),
             geometry,
             table: self.table.clone(),
             rescue: self.rescue.clone(),

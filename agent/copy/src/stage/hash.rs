@@ -15,6 +15,7 @@ use crate::chunk::{Body, HashedChunk, ReadChunk};
 use crate::error::CopyError;
 use crate::progress::Counters;
 use crate::stage::stream::StreamPiece;
+use crate::station::{StationBudget, hashing};
 
 /// Digests of zero chunks: the whole ones share one, which is computed when it is first needed.
 pub(crate) struct ZeroDigests {
@@ -41,6 +42,7 @@ pub(crate) struct HashStage {
     pub(crate) upload: Arc<dyn Upload>,
     pub(crate) zeros: ZeroDigests,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) station: Option<Arc<StationBudget>>,
     /// Where chunks go whose whole-drive hash is wanted too.
     pub(crate) stream: Option<Sender<StreamPiece>>,
 }
@@ -81,14 +83,15 @@ impl HashStage {
             let piece = StreamPiece { place, body: body.clone() };
             stream.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
         }
-        let (bytes, digest, md5) = self.counters.hash_time.time(|| match body {
+        let work = || match body {
             Body::Bytes(bytes) if !is_zero(&bytes) => {
                 let digest = Sha256Digest::of(&bytes);
                 let md5 = self.upload.wants_md5().then(|| blob::checksum::md5(&bytes));
                 (Some(bytes), digest, md5)
             }
             _ => (None, self.zeros.of(place.range.length), None),
-        });
+        };
+        let (bytes, digest, md5) = hashing(self.station.as_deref(), || self.counters.hash_time.time(work));
         Ok(HashedChunk { place, bytes, digest, md5, unreadable })
     }
 }

@@ -18,6 +18,7 @@ use crate::limits::WRITE_PIECE_BYTES;
 use crate::progress::Counters;
 use crate::stage::hash::ZeroDigests;
 use crate::stage::stream::StreamPiece;
+use crate::station::{StationBudget, hashing};
 use crate::stop::Stop;
 use crate::table::SharedTable;
 use crate::watch::CallWatch;
@@ -31,6 +32,7 @@ pub(crate) struct WriteStage {
     pub(crate) table: SharedTable,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: Stop,
+    pub(crate) station: Option<Arc<StationBudget>>,
     pub(crate) stream: Option<Sender<StreamPiece>>,
     /// Fetches a chunk once more: a digest that does not fit may be the network's fault.
     pub(crate) fetch_again: FetchAgain,
@@ -74,13 +76,14 @@ impl WriteStage {
 
     /// The bytes, none where they are zeros, and what they are.
     fn hash(&self, bytes: Option<Bytes>) -> (Option<Bytes>, ChunkContent) {
-        self.counters.hash_time.time(|| match bytes {
+        let work = || match bytes {
             Some(bytes) if !is_zero(&bytes) => {
                 let digest = Sha256Digest::of(&bytes);
                 (Some(bytes), ChunkContent::Data(digest))
             }
             _ => (None, ChunkContent::Zero),
-        })
+        };
+        hashing(self.station.as_deref(), || self.counters.hash_time.time(work))
     }
 
     fn is_expected(&self, place: Place, content: &ChunkContent) -> Result<bool, CopyError> {

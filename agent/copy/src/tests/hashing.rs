@@ -23,7 +23,7 @@ fn chunk(index: u64, body: Body, recorded: Option<ChunkContent>) -> ReadChunk {
 async fn stage() -> HashStage {
     let request = UploadRequest { transfer_id: "t".into(), total_bytes: 2048, overwrite: false, resume: false, replaces: None };
     let (upload, _) = MemoryBlob::new("b").begin_upload(&request).await.unwrap();
-    HashStage { upload, zeros: ZeroDigests::new(512), counters: Arc::default(), stream: None }
+    HashStage { upload, zeros: ZeroDigests::new(512), counters: Arc::default(), station: None, stream: None }
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         drive: drive.clone(),
         plan: Mutex::new(ReadPlan::new(geometry, table.clone(), false)),
         pool: BufferPool::new(chunks as usize + 1, CHUNK_BYTES as usize),
-        rate: RateLimit::new(None),
+        rate: RateLimit::new(None, None),
         geometry,
         table,
         rescue: None,

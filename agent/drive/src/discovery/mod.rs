@@ -5,8 +5,10 @@
 //! | `sysfs` | what the kernel knows of a block device |
 //! | `uses` | who uses it: mounts in any namespace, swap, and devices built on it |
 //! | `layout` | partition tables and the marks of file systems |
+//! | `dock` | who is in one dock, without touching the drive |
 //! | `watch` | when something is docked or taken away |
 
+mod dock;
 mod layout;
 pub(crate) mod sysfs;
 mod uses;
@@ -24,6 +26,7 @@ use protocol::drives::{AttachedDrive, Layout, Verdict};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+pub use dock::{DockBell, Docked, docked_at};
 pub use watch::Watch;
 
 use sysfs::SysfsDevice;

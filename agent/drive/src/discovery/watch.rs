@@ -46,7 +46,7 @@ impl Watch {
     /// # Errors
     /// When the kernel's list of drives cannot be read.
     pub fn wait(&mut self) -> std::io::Result<Vec<(DockEvent, AttachedDrive)>> {
-        self.sleep();
+        wait_for_burst(self.socket.as_ref(), LOOK_INTERVAL);
         let now = self.look()?;
         let mut events = Vec::new();
         for (drive, sequence) in &self.known {
@@ -77,23 +77,23 @@ impl Watch {
             .map(|(number, drive)| (drive, number))
             .collect())
     }
+}
 
-    /// Until a burst of messages has ended, or the interval has.
-    fn sleep(&self) {
-        let Some(socket) = &self.socket else { return std::thread::sleep(LOOK_INTERVAL) };
-        let end = Instant::now() + LOOK_INTERVAL;
-        let mut quiet = LOOK_INTERVAL;
-        let mut message = [0; 8192];
-        loop {
-            let patience = quiet.min(end.saturating_duration_since(Instant::now()));
-            let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
-            let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout));
-            if !ready.is_ok_and(|count| count > 0) || recv(socket, &mut message, RecvFlags::DONTWAIT).is_err() {
-                return;
-            }
-            if is_about_block_devices(&message) {
-                quiet = BURST_QUIET;
-            }
+/// Until a burst of messages has ended, or after `longest`.
+pub(super) fn wait_for_burst(socket: Option<&OwnedFd>, longest: Duration) {
+    let Some(socket) = socket else { return std::thread::sleep(longest) };
+    let end = Instant::now() + longest;
+    let mut quiet = longest;
+    let mut message = [0; 8192];
+    loop {
+        let patience = quiet.min(end.saturating_duration_since(Instant::now()));
+        let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
+        let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout));
+        if !ready.is_ok_and(|count| count > 0) || recv(socket, &mut message, RecvFlags::DONTWAIT).is_err() {
+            return;
+        }
+        if is_about_block_devices(&message) {
+            quiet = BURST_QUIET;
         }
     }
 }
@@ -103,7 +103,7 @@ fn is_about_block_devices(message: &[u8]) -> bool {
     message.split(|byte| *byte == 0).any(|field| field == b"SUBSYSTEM=block")
 }
 
-fn listen() -> rustix::io::Result<OwnedFd> {
+pub(super) fn listen() -> rustix::io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
     bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;

@@ -1,0 +1,100 @@
+//! An account of Azure, or of an emulator.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_storage_blob::models::{BlobContainerClientListBlobsOptions, BlobServiceClientListContainersOptions};
+use futures::TryStreamExt;
+
+use super::{Account, BlobItem};
+use crate::address::AzureAddress;
+use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, from_sdk};
+use crate::contract::Blob;
+use crate::error::{BlobError, BlobErrorKind};
+
+pub(super) struct AzureContainers {
+    account: Arc<AzureAccount>,
+    address: AzureAddress,
+}
+
+impl AzureContainers {
+    pub(super) fn new(address: AzureAddress, environment: &Environment) -> Result<Self, CredentialError> {
+        Ok(AzureContainers { account: AzureAccount::new(&address, environment)?, address })
+    }
+
+    fn at(&self, container: &str, name: &str) -> Result<AzureAddress, BlobError> {
+        let is_part = |part: &str| !matches!(part, "" | "." | "..");
+        match is_part(container) && !container.contains('/') && name.split('/').all(is_part) {
+            true => Ok(AzureAddress { container: container.to_owned(), name: name.to_owned(), ..self.address.clone() }),
+            false => {
+                let message = "a container is one name, and a blob's name has no empty part, no `.` and no `..`";
+                Err(BlobError::new(BlobErrorKind::Other, "name", format!("{container}/{name}"), message))
+            }
+        }
+    }
+
+    fn error(&self, operation: &'static str, error: &azure_core::Error) -> BlobError {
+        from_sdk(operation, &self.address(), error)
+    }
+}
+
+#[async_trait]
+impl Account for AzureContainers {
+    fn address(&self) -> String {
+        self.address.endpoint.to_string().trim_end_matches('/').to_owned()
+    }
+
+    fn blob(&self, container: &str, name: &str) -> Result<Arc<dyn Blob>, BlobError> {
+        Ok(Arc::new(AzureBlob::new(self.account.clone(), self.at(container, name)?, BlobKind::Block)))
+    }
+
+    async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError> {
+        let address = self.at(container, name)?;
+        let client = self.account.container(&address).map_err(|error| self.error("reach", &error))?;
+        match client.create(None).await {
+            Ok(_) => Ok(()),
+            Err(error) => match self.error("make a container in", &error) {
+                // It is there; or it may be, and only its making is not ours to do.
+                error if error.kind == BlobErrorKind::Denied || error.message.contains("ContainerAlreadyExists") => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
+        let client = self.account.service(&self.address).map_err(|error| self.error("reach", &error))?;
+        let options = BlobServiceClientListContainersOptions {
+            prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+            ..Default::default()
+        };
+        let mut pages = client.list_containers(Some(options)).map_err(|error| self.error("list", &error))?;
+        let mut names = Vec::new();
+        while let Some(item) = pages.try_next().await.map_err(|error| self.error("list", &error))? {
+            names.extend(item.name);
+        }
+        Ok(names)
+    }
+
+    async fn blobs(&self, container: &str, prefix: &str) -> Result<Vec<BlobItem>, BlobError> {
+        let address = self.at(container, container)?;
+        let client = self.account.container(&address).map_err(|error| self.error("reach", &error))?;
+        let options =
+            BlobContainerClientListBlobsOptions { prefix: (!prefix.is_empty()).then(|| prefix.to_owned()), ..Default::default() };
+        let mut pages = client.list_blobs(Some(options)).map_err(|error| self.error("list", &error))?;
+        let mut items = Vec::new();
+        loop {
+            let item = match pages.try_next().await {
+                Ok(Some(item)) => item,
+                Ok(None) => return Ok(items),
+                Err(error) => match self.error("list", &error) {
+                    error if error.kind == BlobErrorKind::ContainerNotFound => return Ok(Vec::new()),
+                    error => return Err(error),
+                },
+            };
+            let size_bytes = item.properties.and_then(|properties| properties.content_length).unwrap_or(0);
+            if let Some(name) = item.name {
+                items.push(BlobItem { container: container.to_owned(), name, size_bytes });
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! One place where a drive can be docked: who is there now, found out without touching the drive.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::Duration;
+
+use super::sysfs::SysfsDevice;
+use super::{Roots, watch};
+use crate::contract::Drive;
+use crate::simulated::{Pace, SimulatedDrive};
+
+/// A drive in a dock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docked {
+    /// What the drive says its serial number is. Images and loop devices have the name of their file, without what
+    /// follows the last dot.
+    pub serial: Option<String>,
+    /// What it says its model is.
+    pub model: Option<String>,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Another number means another drive, or the same one docked again.
+    pub sequence: u64,
+}
+
+/// Who is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
+/// nobody is, or nothing that could be a drive.
+pub fn docked_at(path: &Path) -> Option<Docked> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if metadata.file_type().is_block_device() {
+        let device = SysfsDevice::of_node(&Roots::default(), path)?;
+        let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
+        let serial = device.serial().or_else(|| device.loop_backing_file().as_deref().and_then(stem));
+        return Some(Docked { serial, model: device.model(), size_bytes, sequence: device.sequence() });
+    }
+    if !metadata.is_file() {
+        return None;
+    }
+    let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    if is_profile {
+        // Reading a profile touches no drive but one that it may name.
+        let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| crate::open_source(base, Pace::Unlimited)).ok()?;
+        let identity = drive.identity();
+        let (serial, model) = (identity.serial.clone().or_else(|| stem(path)), identity.model.clone());
+        return Some(Docked { serial, model, size_bytes: identity.size, sequence: metadata.ino() });
+    }
+    Some(Docked { serial: stem(path), model: None, size_bytes: metadata.len(), sequence: metadata.ino() })
+}
+
+fn stem(path: &Path) -> Option<String> {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
+}
+
+/// Rings when the kernel tells of block devices that come or go.
+pub struct DockBell {
+    socket: Option<OwnedFd>,
+}
+
+impl DockBell {
+    /// Listens from now on; without the right to (in a container) it only waits.
+    pub fn listen() -> Self {
+        DockBell { socket: watch::listen().ok() }
+    }
+
+    /// Returns when a burst of messages has ended, or after `longest`.
+    pub fn wait(&self, longest: Duration) {
+        watch::wait_for_burst(self.socket.as_ref(), longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_a_dock_is_called_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("WD-42.img");
+        assert_eq!(docked_at(&path), None);
+        std::fs::write(&path, [0; 1024]).unwrap();
+        let docked = docked_at(&path).unwrap();
+        assert_eq!((docked.serial.as_deref(), docked.size_bytes), (Some("WD-42"), 1024));
+        assert_eq!(docked_at(folder.path()), None, "a directory is no drive");
+        let profile = folder.path().join("a.toml");
+        std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S 1\"\nmodel = \"M\"\n").unwrap();
+        let docked = docked_at(&profile).unwrap();
+        assert_eq!((docked.serial.as_deref(), docked.model.as_deref(), docked.size_bytes), (Some("S 1"), Some("M"), 1 << 20));
+    }
+}
