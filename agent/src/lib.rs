@@ -16,24 +16,30 @@
 //! understood. The first signal cancels, the second aborts, the third ends the process (`signals`).
 
 mod cli;
+mod client;
 mod commands;
 mod printer;
 mod reporter;
 mod settings;
 mod signals;
+mod station;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Arguments, Command};
+use crate::cli::{Arguments, Command, LogFormat};
 use crate::printer::Printer;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let printer = Printer::new(&arguments.common);
-    start_logging(arguments.common.verbose, printer.uses_color());
+    let service_log = match &arguments.command {
+        Command::Serve(serve) => Some(serve.log),
+        _ => None,
+    };
+    start_logging(arguments.common.verbose, service_log, printer.uses_color());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -47,6 +53,10 @@ pub fn main() -> ExitCode {
             Command::Export(export) => commands::export::run(export, &printer).await,
             Command::Verify(verify) => commands::verify::run(verify, &printer).await,
             Command::Drives(drives) => commands::drives::run(drives, &printer).await,
+            Command::Serve(serve) => commands::serve::run(serve, &printer).await,
+            Command::Jobs(jobs) => commands::jobs::run(jobs, &printer).await,
+            Command::Bays(bays) => commands::bays::run(bays, &printer).await,
+            Command::Tokens(tokens) => commands::tokens::run(tokens, &printer).await,
         }
     });
     // Threads that hang in a drive must not keep the process.
@@ -54,13 +64,19 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(verbose: u8, uses_color: bool) {
+/// Logs to standard error: a service always, everything else when it is asked to.
+fn start_logging(verbose: u8, service: Option<LogFormat>, uses_color: bool) {
     let level = match verbose {
-        0 => return,
+        0 if service.is_none() => return,
+        0 => "warn,service=info,drive_agent=info,sqlx=error",
         1 => "info,drive=debug,blob=debug,copy=debug,drive_agent=debug",
         _ => "debug,hyper_util=info,reqwest=info",
     };
     let filter = tracing_subscriber::EnvFilter::new(level);
     // A second start in one process (tests) is no reason to fail.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(std::io::stderr);
+    let _ = match service {
+        Some(LogFormat::Json) => log.json().try_init(),
+        _ => log.try_init(),
+    };
 }

@@ -56,10 +56,19 @@ pub(crate) fn without_query(text: &str) -> &str {
 
 /// The state directory: asked for, or the user's.
 pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> {
-    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let of_user = || from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
-    let asked = effort.state_dir.clone().or_else(|| Some(of_user()?.join("drive-agent")));
+    let asked = effort.state_dir.clone().or_else(user_state_dir);
     asked.ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
+}
+
+/// The state directory of a job service: asked for, or the user's; `None` where nobody knows it.
+pub(crate) fn service_state_dir(asked: Option<&Path>) -> Option<PathBuf> {
+    asked.map(PathBuf::from).or_else(user_state_dir)
+}
+
+fn user_state_dir() -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")))?;
+    Some(base.join("drive-agent"))
 }
 
 /// Options of anything that moves or reads bytes.

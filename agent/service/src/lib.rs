@@ -23,5 +23,18 @@
 //! The scheduler, the bays and the command `serve` are not built yet: nothing serves this.
 
 pub mod api;
+pub mod entra;
+pub mod server;
+pub mod station;
 pub mod store;
 pub mod vault;
+
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+/// From now on everything is counted by `recorder`.
+///
+/// # Errors
+/// When something counts already.
+pub fn install_metrics(recorder: PrometheusRecorder) -> Result<(), String> {
+    metrics::set_global_recorder(recorder).map_err(|error| error.to_string())
+}

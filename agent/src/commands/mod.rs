@@ -1,8 +1,12 @@
 //! One verb, one file. Each gives the exit code of the process.
 
+pub(crate) mod bays;
 pub(crate) mod drives;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod jobs;
+pub(crate) mod serve;
+pub(crate) mod tokens;
 pub(crate) mod verify;
 
 use copy::{CopyError, Link, Stop};
@@ -46,7 +50,7 @@ fn conclude(result: Result<TransferResult, CopyError>, direction: Direction, blo
 }
 
 /// The result of a transfer that could not be begun: nothing was moved.
-fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
+pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
     TransferResult {
         outcome,
         direction,

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use protocol::arm::{BodyError, ErrorResponse, FieldProblem, FilterError};
 use serde::Serialize;
 
@@ -38,7 +38,13 @@ impl ApiError {
     pub(super) fn into_response(self) -> Response {
         let body = ErrorResponse::of_problems(&self.problems)
             .unwrap_or_else(|| ErrorResponse::new(self.code, self.message, self.target.as_deref()));
-        document(self.status, &body).unwrap_or_else(|_| Response::new(Body::empty()))
+        let mut response = document(self.status, &body).unwrap_or_else(|_| Response::new(Body::empty()));
+        match self.status {
+            401 => drop(response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"))),
+            429 | 503 => drop(response.headers_mut().insert("retry-after", HeaderValue::from_static("1"))),
+            _ => {}
+        }
+        response
     }
 }
 
@@ -49,6 +55,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
             StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
             StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
+            StoreError::NameTaken(_) => ApiError::new(409, "NameTaken", message),
             StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
             // What failed inside is for the log, not for a customer.
             StoreError::Vault(_) | StoreError::Damaged(_) | StoreError::Database(_) | StoreError::Migration(_) => {
@@ -72,6 +79,12 @@ impl From<BodyError> for ApiError {
 impl From<FilterError> for ApiError {
     fn from(error: FilterError) -> Self {
         ApiError::at(400, "InvalidFilter", error.to_string(), "$filter")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        ApiError::into_response(self)
     }
 }
 

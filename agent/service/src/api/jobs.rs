@@ -3,16 +3,15 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use protocol::arm::{
-    EncryptionKey, Filter, JobDetails, JobResponse, PutJob, UpdateJob, UpdateProperties, is_job_name, read_body, validate_put,
-    validate_update,
-};
+use protocol::arm::{Filter, PutJob, UpdateJob, UpdateProperties, is_job_name, read_body, validate_put, validate_update};
 use protocol::job::{Event, Field, Job, JobKind, JobState};
 use serde_json::json;
 
 use super::answer::{ApiError, document};
 use super::places::is_location;
+use super::response::response;
 use super::{Api, Call, bytes_of};
+use crate::station::receipts;
 use crate::store::{Change, JobKey, Scope, StoredJob};
 
 /// Jobs of one page, where nobody says how many (the published limit).
@@ -29,13 +28,14 @@ pub(super) async fn put(api: &Api, call: &Call, body: Body, key: &JobKey) -> Res
     }
     let body: PutJob = read_body(&bytes_of(body).await?)?;
     ApiError::of_problems(validate_put(&body))?;
-    require_reachable(api, &body)?;
+    require_reachable(api, &body, &key.subscription)?;
     let put = api.store.put(key, &body, &change(api, call, "put a job")?).await?;
+    api.station.wake();
     answer(api, if put.is_new { 201 } else { 200 }, &put.job)
 }
 
 /// The location and the account must be ones of this station.
-fn require_reachable(api: &Api, body: &PutJob) -> Result<(), ApiError> {
+fn require_reachable(api: &Api, body: &PutJob, subscription: &str) -> Result<(), ApiError> {
     let location = body.location.as_deref().unwrap_or_default();
     if !api.locations.iter().any(|known| is_location(known, location)) {
         let names: Vec<&str> = api.locations.iter().map(|location| location.name.as_str()).collect();
@@ -44,8 +44,9 @@ fn require_reachable(api: &Api, body: &PutJob) -> Result<(), ApiError> {
     }
     let id = body.properties.as_ref().and_then(|details| details.storage_account_id.as_deref()).unwrap_or_default();
     let account = id.rsplit('/').next().unwrap_or_default();
-    if !api.accounts.iter().any(|known| known.eq_ignore_ascii_case(account)) {
-        let message = format!("this station cannot reach a storage account `{account}`");
+    if !api.accounts.iter().any(|known| known.may_be_used(account, subscription)) {
+        // Whether it exists is nobody's business who may not use it.
+        let message = format!("this station cannot reach a storage account `{account}` for this subscription");
         return Err(ApiError::at(400, "StorageAccountNotFound", message, "properties.storageAccountId"));
     }
     Ok(())
@@ -59,6 +60,7 @@ pub(super) async fn update(api: &Api, call: &Call, body: Body, key: &JobKey) -> 
         _ => "changed a job",
     };
     let job = api.store.change(key, &change(api, call, action)?, |job| apply(job, body)).await?;
+    api.station.wake();
     answer(api, 200, &job)
 }
 
@@ -113,10 +115,16 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>, field: Field, fields: &mut Vec
 
 pub(super) async fn delete(api: &Api, call: &Call, key: &JobKey) -> Result<Response, ApiError> {
     api.store.change(key, &change(api, call, "deleted a job")?, |_| vec![Event::Delete]).await?;
+    api.station.wake();
     let mut response = document(200, &())?;
     *response.body_mut() = Body::empty();
     response.headers_mut().remove("content-type");
     Ok(response)
+}
+
+/// What moved of every drive.
+pub(super) async fn receipts_of(api: &Api, key: &JobKey) -> Result<Response, ApiError> {
+    document(200, &receipts(&api.store.get(key).await?))
 }
 
 pub(super) async fn keys(api: &Api, call: &Call, key: &JobKey) -> Result<Response, ApiError> {
@@ -130,7 +138,7 @@ pub(super) async fn keys(api: &Api, call: &Call, key: &JobKey) -> Result<Respons
 pub(super) async fn list(
     api: &Api,
     call: &Call,
-    subscription: String,
+    subscription: Option<String>,
     resource_group: Option<String>,
 ) -> Result<Response, ApiError> {
     let top = match call.parameter("$top").map(str::parse::<u32>) {
@@ -150,7 +158,7 @@ pub(super) async fn list(
             return Err(ApiError::at(400, "InvalidSkipToken", "`$skiptoken` comes from a `nextLink`".to_owned(), "$skiptoken"));
         }
     };
-    let page = api.store.list(&Scope { subscription: Some(subscription), resource_group }, &filter, top, after).await?;
+    let page = api.store.list(&Scope { subscription, resource_group }, &filter, top, after).await?;
     let summary = |job: &StoredJob| {
         let mut job = response(api, job);
         // A list has summaries, as the real service's has.
@@ -161,7 +169,9 @@ pub(super) async fn list(
     let mut body = json!({ "value": page.jobs.iter().map(summary).collect::<Vec<_>>() });
     if let Some(next) = page.next {
         let mut link = form_urlencoded::Serializer::new(String::new());
-        link.append_pair("api-version", call.parameter("api-version").unwrap_or_default());
+        if let Some(version) = call.parameter("api-version") {
+            link.append_pair("api-version", version);
+        }
         link.append_pair("$top", &top.to_string()).append_pair("$skiptoken", &next.to_string());
         if !filter_text.is_empty() {
             link.append_pair("$filter", filter_text);
@@ -172,7 +182,7 @@ pub(super) async fn list(
 }
 
 fn change<'call>(api: &Api, call: &'call Call, action: &'static str) -> Result<Change<'call>, ApiError> {
-    Ok(Change { actor: &call.actor.name, action, version: if_match(&call.headers)?, now: (api.clock)() })
+    Ok(Change { actor: &call.actor.name, action, version: if_match(&call.headers)?, now: api.station.now() })
 }
 
 /// The version that `If-Match` names; any, where it is absent or `*`.
@@ -193,40 +203,4 @@ fn answer(api: &Api, status: u16, job: &StoredJob) -> Result<Response, ApiError>
         answer.headers_mut().insert("etag", tag);
     }
     Ok(answer)
-}
-
-/// A job as it is answered: what was written, where it stands, and what the service knows.
-fn response(api: &Api, job: &StoredJob) -> JobResponse {
-    let location = api.locations.iter().find(|location| is_location(location, &job.location));
-    let mut details = JobDetails {
-        state: Some(job.machine.state),
-        cancel_requested: Some(job.machine.cancel_requested),
-        provisioning_state: Some("Succeeded".to_owned()),
-        shipping_information: location.map(|location| location.address.clone()),
-        ..job.details.clone()
-    };
-    details.log_level.get_or_insert_default();
-    details.backup_drive_manifest.get_or_insert(false);
-    let managed = || EncryptionKey { kek_type: Some("MicrosoftManaged".to_owned()), ..EncryptionKey::default() };
-    details.encryption_key.get_or_insert_with(managed);
-    for machine in &job.machine.drives {
-        let drives = details.drive_list.get_or_insert_default();
-        match drives.iter_mut().find(|drive| drive.drive_id.as_ref() == Some(&machine.id)) {
-            Some(drive) => drive.state = Some(machine.state),
-            // The drives of an export are known when they come.
-            None => drives.push(protocol::arm::DriveStatus {
-                drive_id: Some(machine.id.clone()),
-                state: Some(machine.state),
-                ..Default::default()
-            }),
-        }
-    }
-    JobResponse {
-        id: job.key.path(),
-        name: job.key.name.clone(),
-        r#type: "Microsoft.ImportExport/jobs".to_owned(),
-        location: Some(location.map_or_else(|| job.location.clone(), |location| location.name.clone())),
-        tags: job.tags.clone(),
-        properties: details,
-    }
 }

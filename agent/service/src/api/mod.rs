@@ -1,29 +1,47 @@
-//! The REST API of Microsoft.ImportExport.
+//! What the service answers over HTTP.
 //!
-//! One handler: who asks (`store::token`), what is asked for (`route`, which knows paths as the real service does,
-//! in any case), which version of the API, may they, and then what to do (`jobs`, `places`). Every answer that is no
-//! success has the body of `protocol::arm::ErrorResponse`.
+//! | path | file | for |
+//! |---|---|---|
+//! | `/subscriptions/…`, `/providers/…` | `jobs`, `places` | customers: the REST API of Microsoft.ImportExport, and receipts and events of ours |
+//! | `/operator/v1/…` | `operator` | staff |
+//! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json` | `health`, `openapi` | machines |
+//!
+//! The published API has one handler: who asks (`access`), what is asked for (`route`, which knows paths as the real
+//! service does, in any case), which version of the API, may they, and then what to do. Every answer that is no success
+//! has the body of `protocol::arm::ErrorResponse`.
 
+mod access;
 mod answer;
+mod events;
+mod health;
 mod jobs;
+mod openapi;
+mod operator;
 mod places;
+mod response;
 mod route;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use time::OffsetDateTime;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 
+use crate::station::Station;
 use crate::store::{Actor, Store};
+pub use access::{Access, Peer};
 use answer::ApiError;
+pub use operator::{Dock, NewToken, OneDrive};
 pub use places::Location;
 use route::{Route, parse};
 
@@ -33,21 +51,79 @@ pub const API_VERSIONS: [&str; 3] = ["2016-11-01", "2020-08-01", "2021-01-01"];
 /// Longest body of a request: a job of ten drives with long lists is a tenth of it.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
+/// How long a body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A storage account that this station can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReachableAccount {
+    /// Its name: the last segment of `storageAccountId`.
+    pub name: String,
+    /// The subscriptions whose jobs may use it; all, where it is empty.
+    pub subscriptions: Vec<String>,
+}
+
+impl ReachableAccount {
+    fn may_be_used(&self, name: &str, subscription: &str) -> bool {
+        let is_open =
+            self.subscriptions.is_empty() || self.subscriptions.iter().any(|own| own.eq_ignore_ascii_case(subscription));
+        self.name.eq_ignore_ascii_case(name) && is_open
+    }
+}
+
 /// What the API needs.
 pub struct Api {
     /// The jobs.
     pub store: Store,
+    /// The bays.
+    pub station: Station,
+    /// Who may ask, and how often.
+    pub access: Access,
     /// The datacenters.
     pub locations: Vec<Location>,
-    /// Names of storage accounts that this station can reach: the last segment of `storageAccountId`.
-    pub accounts: Vec<String>,
-    /// What time it is.
-    pub clock: Box<dyn Fn() -> OffsetDateTime + Send + Sync>,
+    /// The storage accounts.
+    pub accounts: Vec<ReachableAccount>,
+    /// Where links lead to, such as `https://jobs.example.com`; to where the request went, where `None`.
+    pub public_url: Option<String>,
+    /// `http` or `https`: what is spoken here.
+    pub scheme: &'static str,
+    /// Falls when the service stops: streams end then.
+    pub closing: CancellationToken,
+    /// What is counted.
+    pub metrics: PrometheusHandle,
 }
 
 /// The API as a service of HTTP.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new().fallback(handle).with_state(api)
+    Router::new()
+        .nest("/operator/v1", operator::router())
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
+        .fallback(handle)
+        .method_not_allowed_fallback(async || {
+            ApiError::new(405, "MethodNotAllowed", "this path takes other methods: see `/openapi.json`".to_owned())
+        })
+        .layer(from_fn(count))
+        .with_state(api)
+}
+
+async fn count(request: Request, next: Next) -> Response {
+    let started = std::time::Instant::now();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_str().to_owned();
+    metrics::counter!("drive_agent_http_requests_total", "method" => method, "status" => status).increment(1);
+    metrics::histogram!("drive_agent_http_request_seconds", "method" => method).record(started.elapsed().as_secs_f64());
+    response
 }
 
 /// A request that was understood.
@@ -58,6 +134,7 @@ struct Call {
     /// `https://host`, for links.
     base: String,
     path: String,
+    method: Method,
 }
 
 impl Call {
@@ -67,28 +144,16 @@ impl Call {
 }
 
 async fn bytes_of(body: Body) -> Result<Vec<u8>, ApiError> {
-    match to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(_) => Err(ApiError::new(413, "RequestTooLarge", format!("the body is longer than {BODY_BYTES_MAX} bytes"))),
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_BYTES_MAX)).await {
+        Err(_) => Err(ApiError::new(408, "RequestTimeout", "the body did not come in time".to_owned())),
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(_)) => Err(ApiError::new(413, "RequestTooLarge", format!("the body is longer than {BODY_BYTES_MAX} bytes"))),
     }
 }
 
-async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
-    match answer_to(&api, request).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn answer_to(api: &Api, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let actor = authenticate(api, &parts.headers).await?;
-    let route = parse(&parts.method, parts.uri.path())?;
-    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let scheme = parts.headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).unwrap_or("http");
-    let (base, path) = (format!("{scheme}://{host}"), parts.uri.path().to_owned());
-    let call = Call { actor, query, headers: parts.headers, base, path };
+async fn handle(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
+    let (call, body) = access::call_of(&api, request).await?;
+    let route = parse(&call.method, &call.path)?;
     require_version(call.parameter("api-version"))?;
     if let Some(subscription) = route.subscription().filter(|subscription| !call.actor.may_use(subscription)) {
         let message = format!("`{}` may not use the subscription `{subscription}`", call.actor.name);
@@ -96,24 +161,21 @@ async fn answer_to(api: &Api, request: Request) -> Result<Response, ApiError> {
     }
     match route {
         Route::Operations => places::operations(),
-        Route::Locations => places::list(api),
-        Route::Location(name) => places::get(api, &name),
-        Route::List { subscription, resource_group } => jobs::list(api, &call, subscription, resource_group).await,
-        Route::GetJob(key) => jobs::get(api, &key).await,
-        Route::PutJob(key) => jobs::put(api, &call, body, &key).await,
-        Route::UpdateJob(key) => jobs::update(api, &call, body, &key).await,
-        Route::DeleteJob(key) => jobs::delete(api, &call, &key).await,
-        Route::ListKeys(key) => jobs::keys(api, &call, &key).await,
+        Route::Locations => places::list(&api),
+        Route::Location(name) => places::get(&api, &name),
+        Route::List { subscription, resource_group } => jobs::list(&api, &call, Some(subscription), resource_group).await,
+        Route::GetJob(key) => jobs::get(&api, &key).await,
+        Route::PutJob(key) => jobs::put(&api, &call, body, &key).await,
+        Route::UpdateJob(key) => jobs::update(&api, &call, body, &key).await,
+        Route::DeleteJob(key) => jobs::delete(&api, &call, &key).await,
+        Route::ListKeys(key) => jobs::keys(&api, &call, &key).await,
+        Route::Receipts(key) => jobs::receipts_of(&api, &key).await,
+        Route::Events(key) => {
+            // A job that is not there is an error, and no stream.
+            api.store.get(&key).await?;
+            Ok(events::job(&api, key))
+        }
     }
-}
-
-async fn authenticate(api: &Api, headers: &HeaderMap) -> Result<Actor, ApiError> {
-    let failed = |message: &str| ApiError::new(401, "AuthenticationFailed", message.to_owned());
-    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, token) = token.ok_or_else(|| failed("send a token: `Authorization: Bearer TOKEN`"))?;
-    let actor = api.store.actor_of(token.trim()).await?;
-    actor.ok_or_else(|| failed("the token is unknown, or was taken back"))
 }
 
 fn require_version(version: Option<&str>) -> Result<(), ApiError> {

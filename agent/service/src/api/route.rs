@@ -19,6 +19,8 @@ pub(super) enum Route {
     UpdateJob(JobKey),
     DeleteJob(JobKey),
     ListKeys(JobKey),
+    Receipts(JobKey),
+    Events(JobKey),
 }
 
 impl Route {
@@ -27,9 +29,13 @@ impl Route {
         match self {
             Route::Operations | Route::Locations | Route::Location(_) => None,
             Route::List { subscription, .. } => Some(subscription),
-            Route::GetJob(key) | Route::PutJob(key) | Route::UpdateJob(key) | Route::DeleteJob(key) | Route::ListKeys(key) => {
-                Some(&key.subscription)
-            }
+            Route::GetJob(key)
+            | Route::PutJob(key)
+            | Route::UpdateJob(key)
+            | Route::DeleteJob(key)
+            | Route::ListKeys(key)
+            | Route::Receipts(key)
+            | Route::Events(key) => Some(&key.subscription),
         }
     }
 }
@@ -77,6 +83,8 @@ pub(super) fn parse(method: &Method, path: &str) -> Result<Route, ApiError> {
                 [] => only(Method::GET, Route::List { subscription, resource_group: Some(resource_group) }),
                 [name] => of_job(method, path, key(name)),
                 [name, action] if is(action, "listBitLockerKeys") => only(Method::POST, Route::ListKeys(key(name))),
+                [name, word] if is(word, "receipts") => only(Method::GET, Route::Receipts(key(name))),
+                [name, word] if is(word, "events") => only(Method::GET, Route::Events(key(name))),
                 _ => Err(nothing()),
             }
         }

@@ -1,12 +1,18 @@
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::http::{Method, Request, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use protocol::arm::Address;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tower::ServiceExt;
 
 use super::*;
+use crate::station::Clock;
+use crate::station::fake::FakeWorker;
+use crate::station::worker::BayContent;
 use crate::store::{Role, Store};
 use crate::vault::Vault;
 
@@ -35,11 +41,21 @@ async fn scene() -> Scene {
     let now = Arc::new(AtomicI64::new(start.unix_timestamp()));
     let clock = now.clone();
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
+    let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
+    let worker = Arc::new(FakeWorker::default());
+    let bay = BayContent { name: "bay-1".into(), drive: None, docked_at: None, fault: None };
+    worker.bays.lock().unwrap().push(bay);
+    let station = Station::new(store.clone(), worker.clone(), clock, "imports".into());
     let api = Api {
         store: store.clone(),
+        station: station.clone(),
+        access: Access::new(NonZeroU32::MAX, None),
         locations: vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }],
-        accounts: vec!["acme".into()],
-        clock: Box::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap()),
+        accounts: vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }],
+        public_url: None,
+        scheme: "http",
+        closing: CancellationToken::new(),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
     };
     Scene { _folder: folder, router: router(Arc::new(api)), store, customer, other, operator, now }
 }

@@ -16,6 +16,9 @@ pub enum StoreError {
     /// The table of jobs does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The name of a token is taken.
+    #[error("there is a token `{0}` already: choose another name, or take that one back")]
+    NameTaken(String),
     /// A field that is written once is to be written again.
     #[error("`{0}` cannot be changed after the job was created")]
     WrittenOnce(&'static str),

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, JobKey, StoredEffect, StoredJob, job_of, seconds};
-use super::{Store, audit};
+use super::{Store, write_audit};
 
 /// What a PUT did.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +49,9 @@ impl Store {
         let drives = job.details.drive_list.take().unwrap_or_default();
         job.details.drive_list = Some(drives.iter().map(without_key).collect());
         self.write(&mut transaction, &mut job, is_new).await?;
+        super::copies::write(&mut transaction, &job, None).await?;
         self.seal_keys(&mut transaction, &job, &drives).await?;
-        audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
     }
@@ -62,6 +63,17 @@ impl Store {
     pub async fn get(&self, key: &JobKey) -> Result<StoredJob, StoreError> {
         let mut transaction = self.pool.begin().await?;
         read(&mut transaction, key).await?.ok_or_else(|| StoreError::NotFound(key.name.clone()))
+    }
+
+    /// Reads the job of that random name, where it is still there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn by_uid(&self, uid: &str) -> Result<Option<StoredJob>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE uid = ?");
+        let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(uid).fetch_optional(&mut *transaction).await?;
+        with_copies(&mut transaction, row.as_ref().map(job_of).transpose()?).await
     }
 
     /// Changes a job: `edit` may write its documents and gives the events; each is decided in turn, and all of
@@ -88,7 +100,7 @@ impl Store {
             job.machine = next;
             effects.extend(more);
         }
-        audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
         let is_removed = effects.contains(&Effect::Remove);
         if is_removed {
             super::remove::remove(&mut transaction, &job).await?;
@@ -102,6 +114,7 @@ impl Store {
                 self.seal_keys(&mut transaction, &job, &drives).await?;
             }
             self.write(&mut transaction, &mut job, false).await?;
+            super::copies::write(&mut transaction, &job, Some(&before)).await?;
         }
         transaction.commit().await?;
         if is_removed {
@@ -258,7 +271,14 @@ fn require_version(job: Option<&StoredJob>, wanted: Option<i64>) -> Result<(), S
 pub(super) async fn read(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey) -> Result<Option<StoredJob>, StoreError> {
     let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE subscription = ? AND resource_group = ? AND name = ?");
     let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&key.subscription).bind(&key.resource_group).bind(&key.name);
-    query.fetch_optional(&mut **transaction).await?.as_ref().map(job_of).transpose()
+    let row = query.fetch_optional(&mut **transaction).await?;
+    with_copies(transaction, row.as_ref().map(job_of).transpose()?).await
+}
+
+async fn with_copies(transaction: &mut Transaction<'_, Sqlite>, job: Option<StoredJob>) -> Result<Option<StoredJob>, StoreError> {
+    let Some(mut job) = job else { return Ok(None) };
+    job.copies = super::copies::read(transaction, job.id).await?;
+    Ok(Some(job))
 }
 
 async fn queue(transaction: &mut Transaction<'_, Sqlite>, job_uid: &str, effects: &[Effect]) -> Result<(), StoreError> {
@@ -289,6 +309,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
         tags: body.tags.clone(),
         machine,
         details,
+        copies: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Write-ahead log, full sync, secure delete. One writer at a time: every change takes the write lock when it
 //! begins, so that a decision is always about the job as it stands.
 
+mod audit;
+mod copies;
 mod error;
 mod job;
 mod list;
@@ -75,12 +77,17 @@ impl Store {
 
 /// The database's layout, as it came to be. What was published is never changed: a newer layout is a new file.
 fn migrations() -> Migrator {
-    let sql = SqlStr::from_static(include_str!("../../migrations/0001_jobs.sql"));
-    Migrator::with_migrations(vec![Migration::new(1, "jobs".into(), MigrationType::Simple, sql, false)])
+    let migration = |version, name: &'static str, sql| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "jobs", include_str!("../../migrations/0001_jobs.sql")),
+        migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
+    ])
 }
 
 /// Writes down who did what.
-async fn audit(
+async fn write_audit(
     transaction: &mut Transaction<'_, Sqlite>,
     now: OffsetDateTime,
     actor: &str,

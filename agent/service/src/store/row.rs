@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::JobDetails;
-use protocol::job::{Effect, Job};
+use protocol::job::{CopyRecord, Effect, Job};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
@@ -51,6 +51,8 @@ pub struct StoredJob {
     pub machine: Job,
     /// What the customer and the service wrote, without keys.
     pub details: JobDetails,
+    /// The copies of its drives, by drive. Lists leave them out.
+    pub copies: BTreeMap<String, CopyRecord>,
 }
 
 /// Something that is still to be done.
@@ -93,5 +95,6 @@ pub(super) fn job_of(row: &SqliteRow) -> Result<StoredJob, StoreError> {
         tags: tags.map(|text| serde_json::from_str(&text)).transpose()?,
         machine: serde_json::from_str(row.try_get("machine")?)?,
         details: serde_json::from_str(row.try_get("details")?)?,
+        copies: BTreeMap::new(),
     })
 }

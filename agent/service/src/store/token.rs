@@ -2,10 +2,11 @@
 
 use protocol::digest::Sha256Digest;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 
 use super::error::StoreError;
-use super::{Store, audit};
+use super::{Store, write_audit};
 
 /// What a token's bearer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +58,12 @@ impl Store {
             .bind(subscriptions)
             .bind(now.unix_timestamp())
             .execute(&mut *transaction)
-            .await?;
-        audit(&mut transaction, now, by, "made a token", None).await?;
+            .await
+            .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+                true => StoreError::NameTaken(actor.name.clone()),
+                false => error.into(),
+            })?;
+        write_audit(&mut transaction, now, by, "made a token", None).await?;
         transaction.commit().await?;
         Ok(secret)
     }
@@ -70,9 +75,18 @@ impl Store {
     pub async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
-        audit(&mut transaction, now, by, "took a token back", None).await?;
+        write_audit(&mut transaction, now, by, "took a token back", None).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)
+    }
+
+    /// Who has a token, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tokens(&self) -> Result<Vec<Actor>, StoreError> {
+        let rows = sqlx::query("SELECT name, role, subscriptions FROM token ORDER BY name").fetch_all(&self.pool).await?;
+        rows.iter().map(actor_of_row).collect()
     }
 
     /// Who bears a token.
@@ -84,12 +98,15 @@ impl Store {
             .bind(Sha256Digest::of(token.as_bytes()).to_string())
             .fetch_optional(&self.pool)
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let role: String = row.try_get("role")?;
-        let role = match role.as_str() {
-            "operator" => Role::Operator,
-            _ => Role::Customer(serde_json::from_str(row.try_get("subscriptions")?)?),
-        };
-        Ok(Some(Actor { name: row.try_get("name")?, role }))
+        row.as_ref().map(actor_of_row).transpose()
     }
+}
+
+fn actor_of_row(row: &SqliteRow) -> Result<Actor, StoreError> {
+    let role: String = row.try_get("role")?;
+    let role = match role.as_str() {
+        "operator" => Role::Operator,
+        _ => Role::Customer(serde_json::from_str(row.try_get("subscriptions")?)?),
+    };
+    Ok(Actor { name: row.try_get("name")?, role })
 }

@@ -1,5 +1,7 @@
 //! The command line, as it is written. No defaults that need the machine, no logic.
 
+mod service;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
 use protocol::fill::Fill;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
+use serde::Deserialize;
+
+pub(crate) use service::{
+    BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
+    LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
+};
 
 /// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
 /// exact receipt, and a restart moves only what is missing.
@@ -65,6 +73,14 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// What is attached, who it is, and whether it may be touched
     Drives(DrivesArguments),
+    /// Run the job service: REST API, bays and scheduler in one process
+    Serve(ServeArguments),
+    /// Create, ship, watch, cancel and delete jobs; and what staff do with them
+    Jobs(JobsArguments),
+    /// The bays of a station, and what is docked
+    Bays(BaysArguments),
+    /// Who may ask a job service
+    Tokens(TokensArguments),
 }
 
 #[derive(Debug, Args)]
@@ -254,7 +270,7 @@ pub(crate) struct EffortArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(pub(crate) Option<usize>);
 
-fn parse_time_scale(text: &str) -> Result<Pace, String> {
+pub(crate) fn parse_time_scale(text: &str) -> Result<Pace, String> {
     match text {
         "max" => Ok(Pace::Unlimited),
         _ => match text.parse() {
@@ -295,14 +311,16 @@ pub(crate) enum BlobType {
     Page,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Unreadable {
     Stop,
     Skip,
     Rescue,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum VerifyMode {
     None,
     ReadBack,

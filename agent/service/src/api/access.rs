@@ -1,0 +1,93 @@
+//! Who asks, and how often they may.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, request};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::answer::ApiError;
+use super::{Api, Call};
+use crate::entra::Entra;
+use crate::store::Actor;
+
+/// Attempts without a good token from one address, a second.
+const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// A burst of them.
+const STRANGERS_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Who may ask, and how often.
+pub struct Access {
+    requests: DefaultKeyedRateLimiter<String>,
+    strangers: DefaultKeyedRateLimiter<IpAddr>,
+    entra: Option<Arc<Entra>>,
+}
+
+impl Access {
+    /// So many requests a second of each bearer, and twice as many in a burst. With `entra`, its tokens are good too.
+    pub fn new(requests_per_second: NonZeroU32, entra: Option<Arc<Entra>>) -> Self {
+        let quota = Quota::per_second(requests_per_second).allow_burst(requests_per_second.saturating_mul(TWO));
+        let strangers = Quota::per_second(STRANGERS_PER_SECOND).allow_burst(STRANGERS_BURST);
+        Access { requests: RateLimiter::keyed(quota), strangers: RateLimiter::keyed(strangers), entra }
+    }
+
+    /// Forgets who did not ask for a while.
+    pub fn forget_idle(&self) {
+        self.requests.retain_recent();
+        self.strangers.retain_recent();
+    }
+}
+
+const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+fn too_many() -> ApiError {
+    ApiError::new(429, "TooManyRequests", "too many requests: wait a second, and ask less often".to_owned())
+}
+
+/// Who asks.
+///
+/// # Errors
+/// 401 without a good token, 429 where there were too many requests.
+pub(super) async fn authenticate(api: &Api, parts: &request::Parts) -> Result<Actor, ApiError> {
+    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let failed = |message: &str| match api.access.strangers.check_key(&peer) {
+        Ok(()) => ApiError::new(401, "AuthenticationFailed", message.to_owned()),
+        Err(_) => too_many(),
+    };
+    let Some(token) = bearer(&parts.headers) else { return Err(failed("send a token: `Authorization: Bearer TOKEN`")) };
+    let known = match api.store.actor_of(token).await? {
+        Some(actor) => Some(actor),
+        None => match &api.access.entra {
+            Some(entra) => entra.actor_of(token).await,
+            None => None,
+        },
+    };
+    let actor = known.ok_or_else(|| failed("the token is unknown, or was taken back, or has expired"))?;
+    api.access.requests.check_key(&actor.name).map_err(|_| too_many())?;
+    Ok(actor)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// A request of somebody who is known.
+pub(super) async fn call_of(api: &Api, request: Request) -> Result<(Call, Body), ApiError> {
+    let (parts, body) = request.into_parts();
+    let actor = authenticate(api, &parts).await?;
+    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let host = parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let base = api.public_url.clone().unwrap_or_else(|| format!("{}://{host}", api.scheme));
+    let path = parts.uri.path().to_owned();
+    Ok((Call { actor, query, headers: parts.headers, base, path, method: parts.method }, body))
+}

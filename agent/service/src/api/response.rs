@@ -1,0 +1,75 @@
+//! A job as it is answered: what was written, where it stands, and what the station knows.
+
+use protocol::arm::{DriveStatus, EncryptionKey, Identity, JobDetails, JobResponse, SystemData};
+use protocol::job::{DriveState, JobState, percent};
+
+use super::Api;
+use super::places::is_location;
+use crate::store::StoredJob;
+
+/// The answer to whoever may see the job.
+pub(super) fn response(api: &Api, job: &StoredJob) -> JobResponse {
+    let location = api.locations.iter().find(|location| is_location(location, &job.location));
+    let mut details = JobDetails {
+        state: Some(job.machine.state),
+        cancel_requested: Some(job.machine.cancel_requested),
+        provisioning_state: Some("Succeeded".to_owned()),
+        shipping_information: location.map(|location| location.address.clone()),
+        ..job.details.clone()
+    };
+    details.log_level.get_or_insert_default();
+    details.backup_drive_manifest.get_or_insert(false);
+    let managed = || EncryptionKey { kek_type: Some("MicrosoftManaged".to_owned()), ..EncryptionKey::default() };
+    details.encryption_key.get_or_insert_with(managed);
+    let mut done = Vec::new();
+    for machine in &job.machine.drives {
+        let drives = details.drive_list.get_or_insert_default();
+        if !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(&machine.id)) {
+            // The drives of an export are known when they come.
+            drives.push(DriveStatus { drive_id: Some(machine.id.clone()), ..DriveStatus::default() });
+        }
+        if let Some(drive) = drives.iter_mut().find(|drive| drive.drive_id.as_ref() == Some(&machine.id)) {
+            drive.state = Some(machine.state);
+            tell_copy(api, job, drive);
+            if machine.state != DriveState::NeverReceived {
+                done.push(drive.percent_complete.unwrap_or(0));
+            }
+        }
+    }
+    let has_begun = !matches!(job.machine.state, JobState::Creating | JobState::Shipping | JobState::Received);
+    if has_begun && !done.is_empty() && !job.copies.is_empty() {
+        details.percent_complete = Some(done.iter().sum::<i64>() / done.len() as i64);
+    }
+    JobResponse {
+        id: job.key.path(),
+        name: job.key.name.clone(),
+        r#type: "Microsoft.ImportExport/jobs".to_owned(),
+        location: Some(location.map_or_else(|| job.location.clone(), |location| location.name.clone())),
+        tags: job.tags.clone(),
+        properties: details,
+        identity: Some(Identity { r#type: "None".to_owned() }),
+        system_data: Some(SystemData { created_at: job.created_at, last_modified_at: job.modified_at }),
+    }
+}
+
+/// How the copy of a drive goes; nothing before its first run.
+fn tell_copy(api: &Api, job: &StoredJob, drive: &mut DriveStatus) {
+    let Some((id, record)) = drive.drive_id.as_ref().and_then(|id| Some((id, job.copies.get(id)?))) else { return };
+    if record.runs == 0 {
+        return;
+    }
+    let running = api.station.progress(&job.uid, id);
+    drive.copy_status = Some(record.status(running.is_some()));
+    let bytes = match &running {
+        Some(progress) => Some(progress.bytes_sent + progress.bytes_reused + progress.bytes_zero),
+        None => record.bytes_landed(),
+    };
+    drive.bytes_succeeded = bytes.and_then(|bytes| i64::try_from(bytes).ok());
+    drive.percent_complete = match &running {
+        Some(progress) => Some(percent(progress.bytes_done, progress.bytes_total, false)),
+        None => record.percent(),
+    };
+    drive.error_log_uri = record.logs.error.clone();
+    drive.verbose_log_uri = record.logs.verbose.clone();
+    drive.manifest_uri = record.logs.manifest.clone();
+}

@@ -1,0 +1,177 @@
+//! The beginning and the end of a copy.
+
+use std::time::Instant;
+
+use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, after_copy, retry_at};
+use protocol::result::{Direction, TransferResult};
+use protocol::stop::StopReason;
+use tokio::sync::oneshot;
+
+use super::worker::CopyOrder;
+use super::{CopyKey, Running, SERVICE, Station};
+use crate::store::{Change, StoreError, StoredJob};
+
+impl Station {
+    /// Notes that a copy begins, and begins it: in this order, so that one that was begun is always known.
+    pub(super) async fn begin_copy(&self, job: &StoredJob, drive_id: &str, bay: &str) -> Result<(), StoreError> {
+        let Some(order) = self.order(job, drive_id, bay) else {
+            tracing::warn!(job = %job.uid, bay, "the drive has no blob to be copied to or from");
+            return Ok(());
+        };
+        let now = self.now();
+        let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
+        let noted = self.inner.store.change(&job.key, &change, |job| {
+            let record = job.copies.entry(drive_id.to_owned()).or_default();
+            record.bay = Some(bay.to_owned());
+            record.blob = Some(order.blob.clone());
+            record.runs += 1;
+            record.started_at.get_or_insert(now);
+            record.hold = None;
+            match job.machine.drive(drive_id).map(|drive| drive.state) {
+                // It was interrupted, and goes on.
+                Some(DriveState::Transferring) => Vec::new(),
+                _ => vec![Event::CopyStarted(drive_id.to_owned())],
+            }
+        });
+        match noted.await {
+            // A cancel came between the look and the change: the effect that it left does the rest.
+            Ok(job) if job.machine.cancel_requested => {}
+            Ok(job) => self.start(&job, order),
+            // Somebody was faster.
+            Err(StoreError::Refused(_) | StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Starts a copy, and waits for its end beside the rounds.
+    pub(super) fn start(&self, job: &StoredJob, order: CopyOrder) {
+        let key = CopyKey { job_uid: order.job_uid.clone(), drive_id: order.drive_id.clone() };
+        let (ended, end) = oneshot::channel();
+        let blob = format!("{}/{}", order.blob.container, order.blob.name);
+        tracing::info!(job = %order.job_uid, bay = %order.bay, "a copy begins");
+        let started = Instant::now();
+        {
+            let mut running = self.running();
+            let copy = self.inner.worker.start(order.clone(), ended);
+            let (bay, direction) = (order.bay.clone(), order.direction);
+            running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction });
+        }
+        let station = self.clone();
+        tokio::spawn(async move {
+            let result = end.await.ok();
+            station.end_copy(&order, result, started).await;
+            station.running().remove(&key);
+            station.wake();
+        });
+    }
+
+    /// Notes how a copy ended; tried until it is noted, since nothing else knows it.
+    async fn end_copy(&self, order: &CopyOrder, result: Option<TransferResult>, started: Instant) {
+        let Some(result) = result else {
+            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a word");
+            return;
+        };
+        count(order, &result, started);
+        while let Err(error) = self.note_end(order, &result).await {
+            tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be noted; trying again");
+            tokio::time::sleep(super::BEAT).await;
+        }
+    }
+
+    async fn note_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
+        let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
+        let now = self.now();
+        let reason = result.receipt.as_ref().map(|receipt| receipt.reason);
+        let change = Change { actor: SERVICE, action: "a copy ended", version: None, now };
+        let drive_id = &order.drive_id;
+        let noted = self.inner.store.change(&job.key, &change, |job| {
+            let cancelled = job.machine.cancel_requested;
+            let record = job.copies.entry(drive_id.clone()).or_default();
+            let after = after_copy(result.outcome, reason, cancelled);
+            note(record, order, result, after, now);
+            match after {
+                AfterCopy::End(end) => vec![Event::CopyEnded(drive_id.clone(), end)],
+                AfterCopy::Hold(_) | AfterCopy::GoOn => Vec::new(),
+            }
+        });
+        match noted.await {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(StoreError::Refused(refusal)) => {
+                tracing::warn!(job = %order.job_uid, %refusal, "the end of a copy came to a job that does not copy");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A cancelled job's drive that was being copied: stops it, or accounts for what an interrupted run left.
+    pub(super) async fn stop_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
+        if job.machine.drive(drive_id).is_none_or(|drive| drive.state != DriveState::Transferring) {
+            return Ok(());
+        }
+        let key = CopyKey { job_uid: job.uid.clone(), drive_id: drive_id.to_owned() };
+        if let Some(running) = self.running().get(&key) {
+            running.copy.stop(StopReason::JobCancelled);
+            return Ok(());
+        }
+        let record = job.copies.get(drive_id);
+        let has_receipt = record
+            .is_some_and(|record| record.hold.is_some() && record.result.as_ref().is_some_and(|result| result.receipt.is_some()));
+        let docked = self.inner.worker.bays().into_iter().find(|bay| {
+            let docked = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
+            bay.fault.is_none() && docked.is_some_and(|id| id.eq_ignore_ascii_case(drive_id))
+        });
+        match docked.filter(|_| !has_receipt).and_then(|bay| self.order(job, drive_id, &bay.name)) {
+            Some(order) => self.start(job, CopyOrder { account_only: true, ..order }),
+            None => self.end_without_copy(job, drive_id).await?,
+        }
+        Ok(())
+    }
+
+    /// Ends a drive whose copy does not run; what its last run said is its receipt.
+    async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
+        let now = self.now();
+        let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
+        let ended = self.inner.store.change(&job.key, &change, |job| {
+            let record = job.copies.entry(drive_id.to_owned()).or_default();
+            record.hold = None;
+            record.ended_at = Some(now);
+            vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)]
+        });
+        match ended.await {
+            Ok(_) | Err(StoreError::NotFound(_) | StoreError::Refused(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: time::OffsetDateTime) {
+    record.ended_at = Some(now);
+    record.bay = Some(order.bay.clone());
+    record.hold = match after {
+        AfterCopy::Hold(cause) => Some(Hold {
+            cause,
+            outcome: result.outcome,
+            message: result.error.clone().unwrap_or_else(|| "somebody paused it".to_owned()),
+            since: now,
+            retry_at: retry_at(result.outcome, record.runs, now),
+        }),
+        AfterCopy::End(_) | AfterCopy::GoOn => None,
+    };
+    record.result = Some(result.clone());
+}
+
+fn count(order: &CopyOrder, result: &TransferResult, started: Instant) {
+    let direction = match order.direction {
+        Direction::Import => "import",
+        Direction::Export => "export",
+    };
+    metrics::counter!("drive_agent_copies_total", "direction" => direction, "outcome" => result.outcome.name()).increment(1);
+    metrics::counter!("drive_agent_bytes_total", "direction" => direction).increment(result.bytes_sent);
+    metrics::histogram!("drive_agent_copy_seconds", "direction" => direction).record(started.elapsed().as_secs_f64());
+    if let Some(receipt) = &result.receipt {
+        let drain = receipt.drained_at - receipt.requested_at;
+        metrics::histogram!("drive_agent_drain_seconds").record(drain.as_seconds_f64());
+    }
+}

@@ -1,0 +1,178 @@
+//! Carrying out what was decided: each effect at least once, each so that twice does no harm.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use protocol::job::{BlobName, Effect};
+
+use super::documents::{diagnostics, incomplete_list, receipts};
+use super::round::account_of;
+use super::worker::{CopyOrder, LogOrder, WorkError};
+use super::{SERVICE, Station};
+use crate::store::{Change, StoreError, StoredEffect, StoredJob};
+
+/// Effects that are being carried out, or wait for their next try.
+#[derive(Default)]
+pub(super) struct Pending {
+    tries: HashMap<i64, Try>,
+}
+
+struct Try {
+    count: u32,
+    /// When it may be tried again; `None` while it is being tried.
+    next: Option<Instant>,
+}
+
+/// A document that could not be written is tried again after this, doubled each time.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The longest pause.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// After so many tries a document is given up on, and its job goes on without: half a day.
+const TRIES_MAX: u32 = 150;
+
+impl Station {
+    pub(super) async fn carry_out(&self) -> Result<(), StoreError> {
+        let effects = self.inner.store.effects().await?;
+        // Stops first: whoever cancels waits for nothing.
+        let (stops, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|one| matches!(one.effect, Effect::StopCopy(_)));
+        for stored in stops {
+            if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, self.inner.store.by_uid(&stored.job_uid).await?) {
+                self.stop_copy(&job, drive_id).await?;
+            }
+            self.inner.store.effect_done(stored.id).await?;
+        }
+        for stored in others {
+            match &stored.effect {
+                Effect::AlertOperators => {
+                    tracing::warn!(job = %stored.job_uid, "drives of a job did not come: somebody has to ask the customer");
+                    self.inner.store.effect_done(stored.id).await?;
+                }
+                Effect::Remove => {
+                    self.inner.worker.forget(&stored.job_uid, None);
+                    self.inner.store.effect_done(stored.id).await?;
+                }
+                // Stops were carried out above.
+                Effect::StopCopy(_) => {}
+                Effect::PublishReceipts | Effect::PublishLogs(_) => self.publish_beside(stored),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a document beside the rounds, one try at a time.
+    fn publish_beside(&self, stored: StoredEffect) {
+        {
+            let mut pending = self.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
+            let attempt = pending.tries.entry(stored.id).or_insert(Try { count: 0, next: Some(Instant::now()) });
+            if attempt.next.is_none_or(|next| next > Instant::now()) {
+                return;
+            }
+            attempt.next = None;
+            attempt.count += 1;
+        }
+        let station = self.clone();
+        tokio::spawn(async move {
+            let published = station.publish(&stored).await;
+            let count = {
+                let pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.tries.get(&stored.id).map_or(1, |attempt| attempt.count)
+            };
+            let is_over = match &published {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(job = %stored.job_uid, error, tries = count, "a document of a job could not be written");
+                    count >= TRIES_MAX
+                }
+            };
+            let is_done = is_over && station.inner.store.effect_done(stored.id).await.is_ok();
+            let mut pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
+            match (is_done, pending.tries.get_mut(&stored.id)) {
+                (true, _) => drop(pending.tries.remove(&stored.id)),
+                (false, Some(attempt)) => {
+                    attempt.next = Some(Instant::now() + (RETRY * 2_u32.pow(count.min(16))).min(RETRY_MAX));
+                }
+                (false, None) => {}
+            }
+        });
+    }
+
+    async fn publish(&self, stored: &StoredEffect) -> Result<(), String> {
+        let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
+        let Some(job) = found else { return Ok(()) };
+        match &stored.effect {
+            Effect::PublishReceipts => self.publish_receipts(&job).await,
+            Effect::PublishLogs(drive_id) => self.publish_logs(&job, drive_id).await,
+            Effect::StopCopy(_) | Effect::AlertOperators | Effect::Remove => Ok(()),
+        }
+    }
+
+    async fn publish_receipts(&self, job: &StoredJob) -> Result<(), String> {
+        let account = account_of(&job.details);
+        let (container, folder) = diagnostics(&job.details);
+        let place = |name: String| BlobName { container: container.clone(), name: format!("{folder}waies/{name}") };
+        let document = serde_json::to_vec_pretty(&receipts(job)).map_err(|error| error.to_string())?;
+        let put = |name, bytes| async { self.inner.worker.put_document(account, &place(name), bytes).await };
+        put(format!("{}_receipts.json", job.key.name), document).await.map_err(|error| error.to_string())?;
+        let list = match &job.details.export {
+            Some(export) => {
+                let selected = self.inner.worker.select(account, export).await.map_err(|error| error.to_string())?;
+                incomplete_list(job, &selected)
+            }
+            None => None,
+        };
+        let Some(list) = list else { return Ok(()) };
+        let address =
+            put(format!("{}_incomplete.xml", job.key.name), list.into_bytes()).await.map_err(|error| error.to_string())?;
+        self.write_details(job, |job| job.details.incomplete_blob_list_uri = Some(address)).await
+    }
+
+    async fn publish_logs(&self, job: &StoredJob, drive_id: &str) -> Result<(), String> {
+        let Some((record, order)) = job.copies.get(drive_id).zip(self.log_order(job, drive_id)) else { return Ok(()) };
+        let Some(result) = &record.result else { return Ok(()) };
+        match self.inner.worker.put_logs(&order, result).await {
+            Ok(logs) => {
+                self.write_details(job, |job| job.copies.entry(drive_id.to_owned()).or_default().logs = logs).await?;
+                // What was noted and published needs no journal any more.
+                self.inner.worker.forget(&job.uid, Some(drive_id));
+                Ok(())
+            }
+            // It will never be possible: the receipts say what there is to say.
+            Err(WorkError::Refused(message)) => {
+                tracing::warn!(job = %job.uid, error = message, "the logs of a copy cannot be written");
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn log_order(&self, job: &StoredJob, drive_id: &str) -> Option<LogOrder> {
+        let record = job.copies.get(drive_id)?;
+        let copy: CopyOrder = self.order(job, drive_id, record.bay.as_deref().unwrap_or_default())?;
+        let (container, folder) = diagnostics(&job.details);
+        let at = record.ended_at.unwrap_or(job.modified_at);
+        let stamp = time::macros::format_description!("[year][month][day]-[hour][minute][second]-[subsecond digits:3]");
+        let stamp = at.format(&stamp).unwrap_or_default();
+        Some(LogOrder {
+            copy,
+            container,
+            prefix: format!("{folder}waies/{}_{drive_id}_{stamp}", job.key.name),
+            verbose: job.details.log_level == Some(protocol::arm::LogLevel::Verbose),
+            manifest: job.details.backup_drive_manifest == Some(true),
+        })
+    }
+
+    async fn write_details(&self, job: &StoredJob, edit: impl FnOnce(&mut StoredJob)) -> Result<(), String> {
+        let change = Change { actor: SERVICE, action: "noted where documents are", version: None, now: self.now() };
+        let changed = self.inner.store.change(&job.key, &change, |job| {
+            edit(job);
+            Vec::new()
+        });
+        match changed.await {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

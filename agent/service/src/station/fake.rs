@@ -1,0 +1,100 @@
+//! A worker without drives and stores, for the tests of this crate.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use protocol::arm::Export;
+use protocol::job::{BlobName, LogAddresses};
+use protocol::progress::Progress;
+use protocol::result::TransferResult;
+use protocol::station::DockedDrive;
+use protocol::stop::StopReason;
+use tokio::sync::{Notify, oneshot};
+
+use super::worker::{BayContent, CopyOrder, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+
+/// Bays that hold what a test docks, and documents in memory. Copies are not known here.
+#[derive(Default)]
+pub(crate) struct FakeWorker {
+    pub(crate) bays: Mutex<Vec<BayContent>>,
+    pub(crate) documents: Mutex<HashMap<String, Vec<u8>>>,
+    changed: Notify,
+}
+
+#[async_trait]
+impl Worker for FakeWorker {
+    fn bays(&self) -> Vec<BayContent> {
+        self.bays.lock().unwrap().clone()
+    }
+
+    async fn docks_changed(&self) {
+        self.changed.notified().await;
+    }
+
+    async fn dock(&self, bay: &str, path: &str, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
+        let mut bays = self.bays.lock().unwrap();
+        let Some(found) = bays.iter_mut().find(|one| one.name == bay) else {
+            return Err(WorkError::Refused(format!("there is no bay `{bay}`")));
+        };
+        let drive =
+            DockedDrive { path: path.to_owned(), drive_id: drive_id.map(str::to_owned), model: None, size_bytes: 1 << 20 };
+        found.drive = Some(drive.clone());
+        self.changed.notify_one();
+        Ok(drive)
+    }
+
+    async fn undock(&self, bay: &str) -> Result<(), WorkError> {
+        let mut bays = self.bays.lock().unwrap();
+        let found = bays.iter_mut().find(|one| one.name == bay && one.drive.is_some());
+        found.ok_or_else(|| WorkError::Refused(format!("`{bay}` is empty")))?.drive = None;
+        Ok(())
+    }
+
+    async fn is_blank(&self, _bay: &str) -> Result<bool, WorkError> {
+        Ok(true)
+    }
+
+    fn start(&self, _order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
+        drop(ended);
+        Arc::new(NoCopy)
+    }
+
+    async fn select(&self, _account: &str, _export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
+        Ok(Vec::new())
+    }
+
+    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+        let address = format!("{account}/{}/{}", blob.container, blob.name);
+        self.documents.lock().unwrap().insert(address.clone(), bytes);
+        Ok(address)
+    }
+
+    async fn put_logs(&self, _order: &LogOrder, _result: &TransferResult) -> Result<LogAddresses, WorkError> {
+        Ok(LogAddresses::default())
+    }
+
+    fn forget(&self, _job_uid: &str, _drive_id: Option<&str>) {}
+}
+
+struct NoCopy;
+
+impl RunningCopy for NoCopy {
+    fn progress(&self) -> Progress {
+        Progress {
+            phase: protocol::progress::Phase::Done,
+            bytes_total: 0,
+            bytes_done: 0,
+            bytes_sent: 0,
+            bytes_reused: 0,
+            bytes_zero: 0,
+            bytes_unreadable: 0,
+            retries: 0,
+            elapsed_seconds: 0.0,
+            bytes_per_second: 0.0,
+            eta_seconds: None,
+        }
+    }
+
+    fn stop(&self, _reason: StopReason) {}
+}

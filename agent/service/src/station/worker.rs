@@ -1,0 +1,124 @@
+//! The data plane, as the control plane sees it: bays with drives in them, copies that run, places for documents.
+//! Whoever implements it knows drives and stores; nobody here does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use protocol::arm::Export;
+use protocol::job::{BlobName, LogAddresses};
+use protocol::progress::Progress;
+use protocol::result::{Direction, TransferResult};
+use protocol::station::DockedDrive;
+use protocol::stop::StopReason;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+/// What the worker could not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkError {
+    /// What was asked for cannot be: one sentence for who asked.
+    #[error("{0}")]
+    Refused(String),
+    /// It may be possible later.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A bay, and what is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BayContent {
+    /// The bay's name.
+    pub name: String,
+    /// The drive in it.
+    pub drive: Option<DockedDrive>,
+    /// When the drive was docked; absent where it was there when the service began.
+    pub docked_at: Option<OffsetDateTime>,
+    /// Why what is in it cannot be used.
+    pub fault: Option<String>,
+}
+
+/// A copy that is to be begun, or gone on with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyOrder {
+    /// The bay of the drive.
+    pub bay: String,
+    /// Which way.
+    pub direction: Direction,
+    /// The random name of the job.
+    pub job_uid: String,
+    /// The drive, as the job calls it.
+    pub drive_id: String,
+    /// The account.
+    pub account: String,
+    /// The blob.
+    pub blob: BlobName,
+    /// Only say what was and was not done before: the job was cancelled.
+    pub account_only: bool,
+}
+
+/// A blob that may be exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectedBlob {
+    /// Its name.
+    pub blob: BlobName,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+/// Where the logs of a copy go, and which are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogOrder {
+    /// What was copied.
+    pub copy: CopyOrder,
+    /// The container.
+    pub container: String,
+    /// What their names begin with.
+    pub prefix: String,
+    /// Every chunk too.
+    pub verbose: bool,
+    /// The manifest too.
+    pub manifest: bool,
+}
+
+/// A copy under way.
+pub trait RunningCopy: Send + Sync {
+    /// How far it is.
+    fn progress(&self) -> Progress;
+
+    /// Asks it to stop.
+    fn stop(&self, reason: StopReason);
+}
+
+/// The data plane.
+#[async_trait]
+pub trait Worker: Send + Sync {
+    /// What is in each bay now, in their order.
+    fn bays(&self) -> Vec<BayContent>;
+
+    /// Returns when something was docked or taken away.
+    async fn docks_changed(&self);
+
+    /// Docks a drive by hand, under the name that jobs have for it; its serial number where `None`.
+    async fn dock(&self, bay: &str, path: &str, drive_id: Option<&str>) -> Result<DockedDrive, WorkError>;
+
+    /// Takes a drive out of a bay by hand.
+    async fn undock(&self, bay: &str) -> Result<(), WorkError>;
+
+    /// Whether a drive is empty: nothing on it that anybody would miss.
+    async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
+
+    /// Begins a copy, or goes on with it. Its result goes to `ended` when nothing of it moves any more.
+    fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy>;
+
+    /// The blobs that an export asks for, in their order.
+    async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError>;
+
+    /// Writes a document, and tells its address.
+    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
+
+    /// Writes the logs of a copy that has ended, and tells their addresses.
+    async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;
+
+    /// Forgets what was kept to go on with a drive's copy, or with all of a job.
+    fn forget(&self, job_uid: &str, drive_id: Option<&str>);
+}

@@ -1,0 +1,281 @@
+//! The command line of the job service, and of those who talk to it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The configuration (TOML); without one: an account `local` below the state directory, and two empty bays
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where requests are taken [default: 127.0.0.1:7070, or what the configuration says]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Database, keys, journals and the first operator's token [default: $XDG_STATE_HOME/drive-agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Take requests in the clear on an address that others reach: tokens can be read on the way
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
+    /// How the log is written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How a job service is reached.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArguments {
+    /// The service [default: the one that runs on the state directory, else http://127.0.0.1:7070]
+    #[arg(long, value_name = "URL", env = "DRIVE_AGENT_SERVER", global = true)]
+    pub(crate) server: Option<String>,
+    /// A file with the token [default: DRIVE_AGENT_TOKEN, else operator.token of the state directory]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The state directory of a service on this machine [default: $XDG_STATE_HOME/drive-agent]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Certificates (PEM) that the service's is checked with, in place of the system's
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArguments {
+    #[command(subcommand)]
+    pub(crate) command: JobsCommand,
+    #[command(flatten)]
+    pub(crate) place: JobPlace,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArguments,
+}
+
+/// Where jobs are.
+#[derive(Debug, Args)]
+pub(crate) struct JobPlace {
+    /// The subscription
+    #[arg(long, value_name = "ID", env = "DRIVE_AGENT_SUBSCRIPTION", default_value = "default", global = true)]
+    pub(crate) subscription: String,
+    /// The resource group
+    #[arg(long, value_name = "NAME", env = "DRIVE_AGENT_RESOURCE_GROUP", default_value = "default", global = true)]
+    pub(crate) resource_group: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Create a job, or change one that is still Creating
+    Create(CreateArguments),
+    /// The jobs of the subscription
+    List {
+        /// The jobs of every subscription (operators)
+        #[arg(long)]
+        all: bool,
+        /// What they are asked for, such as "state eq 'Transferring' and type eq 'Import'"
+        #[arg(long, value_name = "FILTER")]
+        filter: Option<String>,
+    },
+    /// A job as it stands
+    Show {
+        /// The job
+        name: String,
+        /// Go on telling how it stands, until it ends or Ctrl-C
+        #[arg(long)]
+        watch: bool,
+    },
+    /// The drives are on their way
+    Ship(ShipArguments),
+    /// Cancel a job: no new chunk starts, what is in flight lands, and the receipts say what moved
+    Cancel {
+        /// The job
+        name: String,
+    },
+    /// Delete a job that is Creating, Completed or Closed, and everything that is known of it
+    Delete {
+        /// The job
+        name: String,
+    },
+    /// The keys of a job's drives
+    Keys {
+        /// The job
+        name: String,
+    },
+    /// What moved of every drive
+    Receipts {
+        /// The job
+        name: String,
+    },
+    /// A drive came (operators)
+    CheckIn {
+        /// The job
+        name: String,
+        /// The drive of an import
+        #[arg(long, value_name = "ID")]
+        drive: Option<String>,
+        /// The bay that it is in; an export needs it
+        #[arg(long, value_name = "BAY")]
+        bay: Option<String>,
+        /// For an export: what is on the drive may go
+        #[arg(long)]
+        erase: bool,
+    },
+    /// A drive did not come (operators)
+    NeverReceived(DriveOfJob),
+    /// Copy a docked drive now (operators)
+    Start(DriveOfJob),
+    /// Pause a drive (operators)
+    Pause(DriveOfJob),
+    /// Go on with a paused drive (operators)
+    Resume(DriveOfJob),
+    /// Try a failed drive again (operators)
+    Retry(DriveOfJob),
+    /// End a copy that waits: the drive goes back with an error (operators)
+    GiveUp(DriveOfJob),
+    /// The drives went back (operators)
+    ShipBack {
+        /// The job
+        name: String,
+        /// The carrier
+        #[arg(long)]
+        carrier: String,
+        /// Its name for the parcel
+        #[arg(long)]
+        tracking: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DriveOfJob {
+    /// The job
+    pub(crate) name: String,
+    /// The drive
+    #[arg(long, value_name = "ID")]
+    pub(crate) drive: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArguments {
+    /// The job
+    pub(crate) name: String,
+    /// The body of the request as a JSON file, `-` for standard input; options below go over it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// What the job does
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<JobKindWord>,
+    /// The storage account
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    /// The datacenter [default: the first one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) location: Option<String>,
+    /// A drive of an import, by its serial number; keys come with `--from`
+    #[arg(long = "drive", value_name = "ID")]
+    pub(crate) drives: Vec<String>,
+    /// A blob of an export, as /CONTAINER/NAME
+    #[arg(long = "blob", value_name = "PATH")]
+    pub(crate) blobs: Vec<String>,
+    /// What the names of an export's blobs begin with: / for all, /CONTAINER/ for a container
+    #[arg(long = "prefix", value_name = "PREFIX")]
+    pub(crate) prefixes: Vec<String>,
+    /// Log every chunk
+    #[arg(long)]
+    pub(crate) verbose_log: bool,
+    /// Keep the manifests beside the logs too
+    #[arg(long)]
+    pub(crate) backup_manifest: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JobKindWord {
+    Import,
+    Export,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShipArguments {
+    /// The job
+    pub(crate) name: String,
+    /// The carrier
+    #[arg(long)]
+    pub(crate) carrier: String,
+    /// Its name for the parcel
+    #[arg(long)]
+    pub(crate) tracking: String,
+    /// How many drives are in it
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) drives: Option<u8>,
+    /// Where they go in the end: a JSON file, unless the job has it already
+    #[arg(long, value_name = "FILE")]
+    pub(crate) return_address: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BaysArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<BaysCommand>,
+    /// Go on telling how the bays stand, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaysCommand {
+    /// Dock a drive by hand
+    Dock {
+        /// The bay
+        bay: String,
+        /// A device, an image, or a profile, on the station
+        drive: PathBuf,
+        /// What jobs call it [default: its serial number, or the name of its file]
+        #[arg(long, value_name = "ID")]
+        drive_id: Option<String>,
+    },
+    /// Take a drive out by hand
+    Undock {
+        /// The bay
+        bay: String,
+    },
+    /// What waits for a person
+    Attention,
+    /// Who did what, the newest first
+    Audit,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokensArguments {
+    #[command(subcommand)]
+    pub(crate) command: TokensCommand,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Make a token, and print it for the only time
+    Create {
+        /// Its name in the audit log
+        name: String,
+        /// A subscription of the customer; for an operator say `--operator`
+        #[arg(long = "for", value_name = "SUBSCRIPTION", required_unless_present = "operator", conflicts_with = "operator")]
+        subscriptions: Vec<String>,
+        /// May do everything, for everybody
+        #[arg(long)]
+        operator: bool,
+    },
+    /// Who has a token
+    List,
+    /// Take a token back
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}

@@ -1,0 +1,237 @@
+//! The bays and what is in them. A thread looks at every watched place whenever the kernel tells of a drive, and at
+//! least once a second; looking touches no drive.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use drive::discovery::{DockBell, Docked, docked_at};
+use protocol::arm::drive_id_of;
+use protocol::station::DockedDrive;
+use service::station::Clock;
+use service::station::worker::{BayContent, WorkError};
+use tokio::sync::Notify;
+
+use super::config::Bay;
+
+/// A look comes at least this often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The bays of a station.
+pub(crate) struct Docks {
+    slots: Mutex<Vec<Slot>>,
+    changed: Notify,
+    clock: Clock,
+    /// Folders from which files may be docked by hand; anywhere, where `None`.
+    folders: Option<Vec<PathBuf>>,
+}
+
+struct Slot {
+    name: String,
+    /// Configured: it cannot be changed by hand.
+    watched: Option<PathBuf>,
+    /// Docked by hand.
+    by_hand: Option<PathBuf>,
+    /// What jobs call the drive, where that is not its serial number.
+    drive_id: Option<String>,
+    docked: Option<(Docked, BayContent)>,
+    /// A look has been taken: what comes from now on was docked while we watched.
+    was_seen: bool,
+}
+
+impl Docks {
+    /// The bays, after a first look at them.
+    pub(crate) fn new(bays: &[Bay], folders: Option<Vec<PathBuf>>, clock: Clock) -> Arc<Self> {
+        let slot = |bay: &Bay| Slot {
+            name: bay.name.clone(),
+            watched: bay.drive.clone(),
+            by_hand: None,
+            drive_id: bay.drive_id.clone(),
+            docked: None,
+            was_seen: false,
+        };
+        let docks = Docks { slots: Mutex::new(bays.iter().map(slot).collect()), changed: Notify::new(), clock, folders };
+        docks.look();
+        Arc::new(docks)
+    }
+
+    /// Watches from now on, on a thread of its own.
+    pub(crate) fn watch(self: &Arc<Self>) {
+        let docks = Arc::downgrade(self);
+        let looking = move || {
+            let bell = DockBell::listen();
+            while let Some(docks) = docks.upgrade() {
+                docks.look();
+                drop(docks);
+                bell.wait(LOOK_INTERVAL);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("docks".to_owned()).spawn(looking) {
+            tracing::error!(%error, "the docks cannot be watched");
+        }
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at every bay, and rings when something changed.
+    fn look(&self) {
+        let places: Vec<PathBuf> = self.slots().iter().filter_map(|slot| slot.place().cloned()).collect();
+        // Looking may take a while: nobody waits for it.
+        let found: HashMap<PathBuf, Docked> =
+            places.into_iter().filter_map(|path| docked_at(&path).map(|docked| (path, docked))).collect();
+        let mut has_changed = false;
+        for slot in self.slots().iter_mut() {
+            let now = slot.place().and_then(|path| found.get(path).map(|docked| (path.clone(), docked.clone())));
+            has_changed |= slot.see(now, &self.clock);
+        }
+        if has_changed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Returns when something was docked or taken away.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What is in each bay.
+    pub(crate) fn content(&self) -> Vec<BayContent> {
+        let empty = |slot: &Slot| BayContent { name: slot.name.clone(), drive: None, docked_at: None, fault: None };
+        self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
+    }
+
+    /// Where the drive of a bay is reached.
+    pub(crate) fn path(&self, bay: &str) -> Option<PathBuf> {
+        let slots = self.slots();
+        let slot = slots.iter().find(|slot| slot.name == bay)?;
+        slot.docked.as_ref().and_then(|_| slot.place().cloned())
+    }
+
+    /// Docks a drive by hand.
+    pub(crate) fn dock(&self, bay: &str, path: &Path, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
+        let refused = |message: String| Err(WorkError::Refused(message));
+        let shown = path.display();
+        let Ok(path) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
+        let is_allowed = |folders: &Vec<PathBuf>| {
+            folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)))
+        };
+        if !path.starts_with("/dev") && !self.folders.as_ref().is_none_or(is_allowed) {
+            return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
+        }
+        let Some(docked) = docked_at(&path) else { return refused(format!("`{shown}` is no drive that can be docked")) };
+        {
+            let mut slots = self.slots();
+            if let Some(other) = slots.iter().find(|slot| slot.name != bay && slot.place() == Some(&path)) {
+                return refused(format!("`{shown}` is in `{}` already", other.name));
+            }
+            let Some(slot) = slots.iter_mut().find(|slot| slot.name == bay) else {
+                return refused(format!("there is no bay `{bay}`"));
+            };
+            if let Some(watched) = &slot.watched {
+                return refused(format!("`{bay}` is watched for what is docked at `{}`", watched.display()));
+            }
+            if slot.docked.is_some() {
+                return refused(format!("`{bay}` is not empty: take its drive out first"));
+            }
+            slot.by_hand = Some(path.clone());
+            slot.drive_id = drive_id.map(str::to_owned);
+            slot.was_seen = true;
+            slot.see(Some((path, docked)), &self.clock);
+            self.changed.notify_one();
+            let drive = slot.docked.as_ref().and_then(|(_, content)| content.drive.clone());
+            drive.ok_or_else(|| WorkError::Failed(format!("`{shown}` could not be docked")))
+        }
+    }
+
+    /// Takes a drive out by hand.
+    pub(crate) fn undock(&self, bay: &str) -> Result<(), WorkError> {
+        let refused = |message: String| Err(WorkError::Refused(message));
+        let mut slots = self.slots();
+        let Some(slot) = slots.iter_mut().find(|slot| slot.name == bay) else {
+            return refused(format!("there is no bay `{bay}`"));
+        };
+        if slot.watched.is_some() {
+            return refused(format!("`{bay}` is watched: pull the drive, and it is empty"));
+        }
+        if slot.by_hand.take().is_none() {
+            return refused(format!("`{bay}` is empty"));
+        }
+        slot.drive_id = None;
+        slot.see(None, &self.clock);
+        self.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn place(&self) -> Option<&PathBuf> {
+        self.watched.as_ref().or(self.by_hand.as_ref())
+    }
+
+    /// Notes who is there now; tells whether that is somebody else.
+    fn see(&mut self, now: Option<(PathBuf, Docked)>, clock: &Clock) -> bool {
+        let is_first = !std::mem::replace(&mut self.was_seen, true);
+        if self.docked.as_ref().map(|(docked, _)| docked) == now.as_ref().map(|(_, docked)| docked) {
+            return false;
+        }
+        self.docked = now.map(|(path, docked)| {
+            let drive = DockedDrive {
+                path: path.display().to_string(),
+                drive_id: self.drive_id.clone().or_else(|| docked.serial.as_deref().and_then(drive_id_of)),
+                model: docked.model.clone(),
+                size_bytes: docked.size_bytes,
+            };
+            let docked_at = (!is_first).then(|| clock());
+            let content = BayContent { name: self.name.clone(), drive: Some(drive), docked_at, fault: None };
+            (docked, content)
+        });
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::OffsetDateTime;
+
+    fn bay(name: &str, drive: Option<PathBuf>) -> Bay {
+        Bay { name: name.to_owned(), drive, drive_id: None }
+    }
+
+    #[test]
+    fn drives_come_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("WD 42.img");
+        let docks = Docks::new(
+            &[bay("watched", Some(path.clone())), bay("free", None)],
+            Some(vec![folder.path().to_owned()]),
+            Arc::new(|| OffsetDateTime::UNIX_EPOCH),
+        );
+        let content = |index: usize| docks.content()[index].clone();
+        assert!(content(0).drive.is_none());
+        std::fs::write(&path, [0; 512]).unwrap();
+        docks.look();
+        assert_eq!(content(0).drive.unwrap().drive_id.as_deref(), Some("WD42"), "spaces are no part of a serial number");
+        assert!(content(0).docked_at.is_some(), "it came while we watched");
+        let other = folder.path().join("other.img");
+        std::fs::write(&other, [0; 512]).unwrap();
+        let refused = |docked: Result<DockedDrive, WorkError>| match docked {
+            Err(WorkError::Refused(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        assert!(refused(docks.dock("watched", &other, None)).contains("watched"));
+        assert!(refused(docks.dock("free", &path, None)).contains("in `watched` already"));
+        assert!(refused(docks.dock("free", Path::new("/etc/hostname"), None)).contains("drive_folders"));
+        assert!(refused(docks.dock("free", &folder.path().join("none"), None)).contains("no drive"));
+        assert_eq!(docks.dock("free", &other, Some("MINE")).unwrap().drive_id.as_deref(), Some("MINE"));
+        assert!(refused(docks.dock("free", &other, None)).contains("not empty"));
+        docks.undock("free").unwrap();
+        assert!(docks.undock("free").is_err() && content(1).drive.is_none());
+        std::fs::remove_file(&path).unwrap();
+        docks.look();
+        assert!(content(0).drive.is_none());
+    }
+}

@@ -1,0 +1,70 @@
+//! Copy logs, written beside a copy's journal and put into the store.
+
+use std::io::{self, BufReader, BufWriter};
+use std::path::Path;
+
+use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
+use protocol::job::{BlobName, LogAddresses};
+use protocol::manifest::{ChunkContent, ManifestReader};
+use protocol::outcome::Outcome;
+use protocol::result::{Direction, TransferResult};
+use service::station::worker::{LogOrder, WorkError};
+
+use super::worker::StationWorker;
+
+/// The manifest of a complete copy, beside its journal.
+pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";
+
+fn failed(error: io::Error) -> WorkError {
+    WorkError::Failed(format!("the copy log cannot be written: {error}"))
+}
+
+/// Writes the logs of a copy: the error log where there was an error, the others where they are wanted.
+pub(super) async fn put_logs(
+    worker: &StationWorker,
+    order: &LogOrder,
+    result: &TransferResult,
+) -> Result<LogAddresses, WorkError> {
+    let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    let manifest = folder.join(MANIFEST_FILE);
+    let blob_path = format!("{}/{}", order.copy.blob.container, order.copy.blob.name);
+    let head =
+        LogHead { drive_id: &order.copy.drive_id, blob_path: &blob_path, is_import: order.copy.direction == Direction::Import };
+    let place = |kind: &str| BlobName { container: order.container.clone(), name: format!("{}_{kind}", order.prefix) };
+    let mut logs = LogAddresses::default();
+    let put = |kind: &'static str, path: std::path::PathBuf| async move {
+        worker.put_file(&order.copy.account, &place(kind), &path).await
+    };
+    if result.outcome != Outcome::Complete {
+        let file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+        write_error_log(BufWriter::new(file.as_file()), &head, result).map_err(failed)?;
+        logs.error = Some(put("error.xml", file.path().to_owned()).await?);
+    }
+    if order.verbose {
+        let file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+        let chunks = chunks_of(&manifest).map_err(failed)?;
+        write_verbose_log(BufWriter::new(file.as_file()), &head, result, chunks).map_err(failed)?;
+        logs.verbose = Some(put("verbose.xml", file.path().to_owned()).await?);
+    }
+    if order.manifest && manifest.exists() {
+        logs.manifest = Some(put("manifest.jsonl", manifest).await?);
+    }
+    Ok(logs)
+}
+
+/// The chunks of a manifest, none where there is none.
+fn chunks_of(manifest: &Path) -> io::Result<impl Iterator<Item = io::Result<LoggedChunk>>> {
+    let mut reader = match std::fs::File::open(manifest) {
+        Ok(file) => Some(ManifestReader::new(BufReader::new(file)).map_err(io::Error::other)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(std::iter::from_fn(move || {
+        let record = reader.as_mut()?.next_chunk().transpose()?;
+        Some(record.map_err(io::Error::other).map(|record| match record.content {
+            ChunkContent::Data(digest) => (record.range, Some(digest)),
+            ChunkContent::Zero => (record.range, None),
+        }))
+    }))
+}

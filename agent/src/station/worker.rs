@@ -1,0 +1,188 @@
+//! What the control plane asks for, done with drives and stores.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blob::Account;
+use copy::{StationBudget, TransferOptions};
+use drive::{Pace, open_source};
+use protocol::arm::Export;
+use protocol::job::{BlobName, LogAddresses};
+use protocol::result::TransferResult;
+use protocol::station::DockedDrive;
+use service::station::worker::{BayContent, CopyOrder, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::docks::Docks;
+use super::{copying, logs, select};
+
+/// The data plane of a station.
+pub(crate) struct StationWorker {
+    pub(crate) docks: Arc<Docks>,
+    pub(crate) accounts: HashMap<String, ReachedAccount>,
+    /// How every drive is copied; journals and budgets are added for each.
+    pub(crate) options: TransferOptions,
+    pub(crate) budget: Arc<StationBudget>,
+    pub(crate) memory: MemoryBudget,
+    /// Below it everything that is kept to go on with copies: a folder a job, in it one a drive.
+    pub(crate) transfers: PathBuf,
+    pub(crate) pace: Pace,
+}
+
+/// An account that can be reached.
+#[derive(Clone)]
+pub(crate) struct ReachedAccount {
+    pub(crate) account: Arc<dyn Account>,
+    /// What customers call it.
+    pub(crate) public: String,
+}
+
+impl ReachedAccount {
+    /// A blob's address as a customer may see it.
+    pub(crate) fn public_address(&self, blob: &BlobName) -> String {
+        format!("{}/{}/{}", self.public, blob.container, blob.name)
+    }
+}
+
+/// The memory of all copies together, handed out in MiB. Who comes first is served first.
+#[derive(Clone)]
+pub(crate) struct MemoryBudget {
+    pub(crate) free_mebibytes: Arc<Semaphore>,
+    pub(crate) total_mebibytes: u32,
+    /// What a copy gets that needs no more.
+    pub(crate) share_mebibytes: u32,
+}
+
+impl MemoryBudget {
+    /// A budget for so many bays.
+    pub(crate) fn new(total_bytes: u64, bays: usize) -> Self {
+        let total = u32::try_from(total_bytes >> 20).unwrap_or(u32::MAX).max(1);
+        let share = (total / u32::try_from(bays.max(1)).unwrap_or(u32::MAX)).max(MEMORY_SHARE_MEBIBYTES_MIN).min(total);
+        MemoryBudget { free_mebibytes: Arc::new(Semaphore::new(total as usize)), total_mebibytes: total, share_mebibytes: share }
+    }
+}
+
+/// Less memory than this makes a copy slow; then fewer copies run at once.
+const MEMORY_SHARE_MEBIBYTES_MIN: u32 = 32;
+
+impl StationWorker {
+    pub(crate) fn account(&self, name: &str) -> Result<&ReachedAccount, WorkError> {
+        let found = self.accounts.get(&name.to_lowercase());
+        found.ok_or_else(|| WorkError::Refused(format!("this station cannot reach the account `{name}`")))
+    }
+
+    /// Where the journal of a drive's copy is kept.
+    pub(crate) fn state_dir(&self, job_uid: &str, drive_id: &str) -> PathBuf {
+        self.transfers.join(job_uid).join(drive_id)
+    }
+
+    /// Puts a file to a place that is made where it is missing; gives the address for customers.
+    pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: &Path) -> Result<String, WorkError> {
+        let failed = |error: blob::BlobError| match error.is_passing() {
+            true => WorkError::Failed(error.to_string()),
+            // A full disk or a denied right may be mended too: only a bad name never will.
+            false if error.kind == blob::BlobErrorKind::Other => WorkError::Refused(error.to_string()),
+            false => WorkError::Failed(error.to_string()),
+        };
+        let reached = self.account(account)?;
+        reached.account.make_place(&place.container, &place.name).await.map_err(failed)?;
+        let blob = reached.account.blob(&place.container, &place.name).map_err(failed)?;
+        let put = tokio::time::timeout(self.options.request_timeout, blob.put_file(file)).await;
+        put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
+        Ok(reached.public_address(place))
+    }
+}
+
+#[async_trait]
+impl Worker for StationWorker {
+    fn bays(&self) -> Vec<BayContent> {
+        self.docks.content()
+    }
+
+    async fn docks_changed(&self) {
+        self.docks.changed().await;
+    }
+
+    async fn dock(&self, bay: &str, path: &str, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
+        let (docks, bay, path, id) = (self.docks.clone(), bay.to_owned(), PathBuf::from(path), drive_id.map(str::to_owned));
+        blocking(move || docks.dock(&bay, &path, id.as_deref())).await
+    }
+
+    async fn undock(&self, bay: &str) -> Result<(), WorkError> {
+        self.docks.undock(bay)
+    }
+
+    async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {
+        let path = self.docks.path(bay).ok_or_else(|| WorkError::Refused(format!("the bay `{bay}` is empty")))?;
+        let looked = tokio::time::timeout(self.options.read_timeout, blocking(move || is_blank(&path))).await;
+        looked.map_err(|_| WorkError::Failed(format!("the drive in `{bay}` does not answer")))?
+    }
+
+    fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
+        copying::start(self, order, ended)
+    }
+
+    async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
+        select::select(&self.account(account)?.account, export).await
+    }
+
+    async fn put_document(&self, account: &str, place: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+        let failed = |error: std::io::Error| WorkError::Failed(error.to_string());
+        let mut file = tempfile::NamedTempFile::new_in(&self.transfers).map_err(failed)?;
+        file.write_all(&bytes).map_err(failed)?;
+        self.put_file(account, place, file.path()).await
+    }
+
+    async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
+        logs::put_logs(self, order, result).await
+    }
+
+    fn forget(&self, job_uid: &str, drive_id: Option<&str>) {
+        let folder = match drive_id {
+            Some(drive_id) => self.state_dir(job_uid, drive_id),
+            None => self.transfers.join(job_uid),
+        };
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, job = job_uid, "what was kept of a copy cannot be removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Runs work that blocks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, WorkError> + Send + 'static) -> Result<T, WorkError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(WorkError::Failed(error.to_string())))
+}
+
+/// The pieces at both ends of a drive that are looked at.
+const BLANK_LOOK_BYTES: u64 = 1 << 20;
+
+/// Whether nothing is on a drive: no partition table, no file system, and zeros at both ends, where every known format
+/// has its marks.
+fn is_blank(path: &Path) -> Result<bool, WorkError> {
+    let layout = drive::discovery::attached_at(path).and_then(|drive| drive.layout);
+    let has_layout = layout
+        .is_some_and(|layout| layout.partition_table.is_some() || layout.content.is_some() || !layout.partitions.is_empty());
+    if has_layout {
+        return Ok(false);
+    }
+    let failed = |error: drive::DriveError| WorkError::Failed(error.to_string());
+    let drive = open_source(path, Pace::Unlimited).map_err(failed)?;
+    let (size, sector) = (drive.size_bytes(), drive.sector_size_bytes());
+    let length = BLANK_LOOK_BYTES.min(size);
+    let mut buffer = drive::AlignedBuffer::new(BLANK_LOOK_BYTES as usize);
+    for offset in [0, (size - length) / sector * sector] {
+        let piece = &mut buffer[..(length.min(size - offset)) as usize];
+        drive.read_at(piece, offset).map_err(failed)?;
+        if !drive::zero::is_zero(piece) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
