@@ -16,4 +16,5 @@ mod profiles;
 mod readme;
 mod rescue;
 mod resume;
+mod service;
 mod unreadable;

@@ -7,6 +7,7 @@ pub mod fuse_drive;
 pub mod images;
 pub mod loop_device;
 pub mod parts;
+pub mod service;
 
 pub use agent::{Agent, Ended};
 pub use images::Workbench;

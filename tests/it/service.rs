@@ -1,0 +1,442 @@
+//! The job service through its own program: jobs from their creation to their end, drives in bays, staff and customers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::Workbench;
+use crate::support::agent::Agent;
+use crate::support::images::{MIB, random_bytes};
+use crate::support::service::{KEY, SUBSCRIPTION, Service, TWO_BAYS, export, import, job, parcel, shipping, slow_profile};
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+#[test]
+fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let bytes = random_bytes(5 * MIB + 512, 3);
+    let image = bench.image("WD-4711.img", &bytes);
+    let mut body = import(&["WD-4711"]);
+    body["properties"]["logLevel"] = "Verbose".into();
+    body["properties"]["backupDriveManifest"] = true.into();
+    body["properties"]["diagnosticsPath"] = "logs/mine".into();
+    service.call("PUT", &job("job-1"), body).expect(201);
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("a word that the job was not shipped", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "job-not-shipped").then_some(())
+    });
+    service.patch("job-1", shipping()).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let done = service.wait("the logs", || {
+        let drive = service.job("job-1")["properties"]["driveList"][0].clone();
+        drive["manifestUri"].is_string().then_some(drive)
+    });
+    assert_eq!(
+        (&done["state"], &done["percentComplete"], &done["bytesSucceeded"]),
+        (&json!("Completed"), &json!(100), &json!(bytes.len()))
+    );
+    assert_eq!(done["copyStatus"], "Completed");
+    assert!(done["errorLogUri"].is_null(), "there was no error: {done}");
+    let blob = service.blobs().join("imports/job-1/WD-4711.img");
+    assert_eq!(std::fs::read(&blob).unwrap(), bytes);
+    let log_of = |uri: &str| {
+        let uri = done[uri].as_str().unwrap();
+        assert!(uri.starts_with("local/logs/mine/waies/job-1_WD-4711_"), "a customer sees no path of the station: {uri}");
+        std::fs::read_to_string(service.blobs().join(uri.strip_prefix("local/").unwrap())).unwrap()
+    };
+    let verbose = log_of("verboseLogUri");
+    assert_eq!(verbose.matches("Status=\"Completed\"/>").count(), 6, "{verbose}");
+    assert_eq!(log_of("manifestUri"), std::fs::read_to_string(blob.with_extension("img.manifest.jsonl")).unwrap());
+    let receipts = service.receipts("job-1");
+    let stored = service.wait("the receipts", || std::fs::read(service.blobs().join("logs/mine/waies/job-1_receipts.json")).ok());
+    assert_eq!(serde_json::from_slice::<Value>(&stored).unwrap(), receipts);
+    assert!(!receipts.to_string().contains(bench.path().to_str().unwrap()), "{receipts}");
+
+    let uid = service.operators_job("job-1")["uid"].as_str().unwrap().to_owned();
+    assert_eq!(service.call("DELETE", &job("job-1"), Value::Null).code(409), "JobStateConflict");
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    let over = service.job("job-1");
+    assert_eq!(
+        (&over["properties"]["state"], &over["properties"]["driveList"][0]["state"]),
+        (&json!("Completed"), &json!("ShippedBack"))
+    );
+    assert_eq!(over["properties"]["returnPackage"]["driveCount"], 1);
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+    assert_eq!(service.call("GET", &job("job-1"), Value::Null).status, 404);
+    service.wait("the journals to go", || (!service.state().join("transfers").join(&uid).exists()).then_some(()));
+    // Whatever the customer wrote is in no file of the service but the customer's own blobs.
+    for path in files(&service.state()).iter().filter(|path| !path.starts_with(service.blobs())) {
+        let content = std::fs::read(path).unwrap();
+        for word in ["Greta", "Sesame", "greta@example.com", "0221 4711", "TRACK-4711", "BACK-1", "WD-4711", KEY] {
+            let has_it = content.windows(word.len()).any(|window| window == word.as_bytes());
+            assert!(!has_it, "`{word}` is left in {}", path.display());
+        }
+    }
+    let audit = service.call("GET", &format!("/operator/v1/audit?job={uid}"), Value::Null).expect(200);
+    let actions: Vec<&str> = audit["value"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        (actions[0], *actions.last().unwrap()),
+        ("deleted a job", "put a job"),
+        "who did what outlives the job: {actions:?}"
+    );
+}
+
+#[test]
+fn an_export_writes_blobs_onto_empty_drives() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let folder = service.blobs().join("vms");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (large, small) = (random_bytes(9 * MIB, 1), random_bytes(2 * MIB, 2));
+    std::fs::write(folder.join("large.img"), &large).unwrap();
+    std::fs::write(folder.join("small.img"), &small).unwrap();
+    service.call("PUT", &job("out"), export(&["/vms/large.img"], &["/vms/"])).expect(201);
+    service.patch("out", shipping()).expect(200);
+    service.wait("a word that an empty drive is needed", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "needs-empty-drive").then_some(())
+    });
+    let used = bench.image("USED.img", &random_bytes(4 * MIB, 9));
+    let empty = bench.image("EMPTY.img", &vec![0; 4 * MIB]);
+    service.dock("bay-1", &used, None).expect(200);
+    let refused = service.order("out", "checkIn", json!({ "bay": "bay-1" }));
+    assert_eq!(refused.code(409), "OrderRefused");
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("not empty"), "{}", refused.body);
+    assert_eq!(service.order("out", "checkIn", json!({ "driveId": "X" })).code(409), "OrderRefused");
+    service.dock("bay-2", &empty, None).expect(200);
+    service.order("out", "checkIn", json!({ "bay": "bay-2" })).expect(200);
+    service.wait_for_state("out", "Packaging");
+    // The large one does not fit: the next that does was taken.
+    assert_eq!(std::fs::read(&empty).unwrap(), [small, vec![0; 2 * MIB]].concat(), "the rest is zeros");
+    let job = service.wait("the list of what was not exported", || {
+        let job = service.job("out");
+        job["properties"]["incompleteBlobListUri"].is_string().then_some(job)
+    });
+    let list = std::fs::read_to_string(service.blobs().join("waimportexport/waies/out_incomplete.xml")).unwrap();
+    assert!(list.contains("<BlobPath>vms/large.img</BlobPath>") && !list.contains("small"), "{list}");
+    assert_eq!(job["properties"]["driveList"][0]["driveId"], "EMPTY");
+    assert_eq!(std::fs::read(&used).unwrap(), random_bytes(4 * MIB, 9), "the drive that was refused is untouched");
+}
+
+#[test]
+fn a_job_waits_for_its_drives_and_time_gives_up_on_them() {
+    let bench = Workbench::new();
+    let offset = bench.image("offset", b"0");
+    let service = Service::start(&bench, &format!("clock_offset_file = \"{}\"\n{TWO_BAYS}", offset.display()));
+    let days = |days: u32| std::fs::write(&offset, (days * 86_400).to_string()).unwrap();
+    service.ship_import("two", &["A", "B"]);
+    let image = bench.image("A.img", &random_bytes(MIB, 1));
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("the drive to be checked in", || {
+        (service.job("two")["properties"]["driveList"][0]["state"] == "Received").then_some(())
+    });
+    assert_eq!(service.job("two")["properties"]["state"], "Shipping", "the other drive is missing");
+    days(15);
+    service.wait_for_state("two", "Packaging");
+    assert_eq!(service.job("two")["properties"]["driveList"][1]["state"], "NeverReceived");
+    service.order("two", "shipBack", parcel()).expect(200);
+    assert_eq!(service.job("two")["properties"]["state"], "Closed", "a drive was missing");
+    // Silent for thirty days: Closed. Untouched for fourteen: gone. Closed for ninety: gone.
+    service.call("PUT", &job("young"), import(&["C"])).expect(201);
+    service.ship_import("silent", &["D"]);
+    days(15 + 31);
+    service.wait_for_state("silent", "Closed");
+    service.wait("the job that nobody touched to go", || {
+        (service.call("GET", &job("young"), Value::Null).status == 404).then_some(())
+    });
+    days(15 + 91);
+    service.wait("the closed job to go", || (service.call("GET", &job("two"), Value::Null).status == 404).then_some(()));
+    assert_eq!(service.job("silent")["properties"]["state"], "Closed", "that one has another month");
+}
+
+#[test]
+fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    service.ship_import("mine", &["SAME"]);
+    service.call("PUT", &job("theirs"), import(&["same"])).expect(201);
+    let image = bench.image("SAME.img", &random_bytes(MIB, 1));
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("a word", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "ambiguous-drive").then_some(())
+    });
+    assert_eq!(service.job("mine")["properties"]["state"], "Shipping");
+    service.order("mine", "checkIn", json!({ "bay": "bay-1" })).expect(200);
+    service.wait_for_state("mine", "Packaging");
+    assert!(service.blobs().join("imports/mine/SAME.img").exists() && !service.blobs().join("imports/theirs").exists());
+}
+
+#[test]
+fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, TWO_BAYS);
+    let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("bay-1", &profile, None).expect(200);
+    let bytes = |service: &Service| service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to move", || bytes(&service).filter(|bytes| *bytes > 0));
+    service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait("the bay to be paused", || (service.bays()[0]["state"] == "paused").then_some(()));
+    let paused = bytes(&service).unwrap();
+    assert!(paused > 0 && paused < 24 * MIB as u64, "{paused}");
+    assert_eq!(service.job("job-1")["properties"]["driveList"][0]["copyStatus"], "Paused");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(bytes(&service).unwrap(), paused, "nothing moves while it is paused");
+    service.stop();
+    service.go();
+    service.dock("bay-1", &profile, None).expect(200);
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(service.bays()[0]["state"], "paused", "a pause outlives a restart");
+    service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let result = &service.operators_job("job-1")["copies"]["SLOW"]["result"];
+    assert!(result["bytes_reused"].as_u64().unwrap() >= paused, "nothing was moved twice: {result}");
+}
+
+#[test]
+fn a_stop_drains_and_a_start_goes_on() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, TWO_BAYS);
+    let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
+    let config = std::fs::read_to_string(bench.file("station.toml")).unwrap();
+    let watched = config.replace("name = \"bay-1\"\n", &format!("name = \"bay-1\"\ndrive = \"{}\"\n", profile.display()));
+    std::fs::write(bench.file("station.toml"), watched).unwrap();
+    service.stop();
+    service.go();
+    service.ship_import("job-1", &["SLOW"]);
+    service.wait("bytes to move", || {
+        service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 4 * MIB as u64)
+    });
+    let ended = service.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    service.go();
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.operators_job("job-1")["copies"]["SLOW"]["result"].clone();
+    assert!(result["bytes_reused"].as_u64().unwrap() > 4 * MIB as u64, "nothing was moved twice: {result}");
+    assert_eq!(result["outcome"], "complete");
+}
+
+#[test]
+fn a_failed_copy_waits_for_a_person_and_a_drive_that_comes_back_goes_on() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let text = "size = \"16MiB\"\nserial = \"GONE\"\nseed = 5\nrun_size = \"1MiB\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"8MiB\"\n";
+    let profile = bench.image("gone.toml", text.as_bytes());
+    service.ship_import("job-1", &["GONE"]);
+    service.dock("bay-1", &profile, None).expect(200);
+    let held = || service.wait("the copy to be held", || (service.bays()[0]["state"] == "held").then_some(()));
+    held();
+    let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+    assert_eq!(list["value"][0]["kind"], "copy-held", "{list}");
+    let status = service.job("job-1")["properties"]["driveList"][0]["copyStatus"].clone();
+    assert_eq!(status, "Failed: the drive failed, or went away");
+    // Taken out and docked again it goes on by itself, and comes further.
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.dock("bay-1", &profile, None).expect(200);
+    service.wait("the second run", || (service.operators_job("job-1")["copies"]["GONE"]["runs"] == 2).then_some(()));
+    held();
+    service.order("job-1", "retry", json!({ "driveId": "GONE" })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::metadata(service.blobs().join("imports/job-1/GONE.img")).unwrap().len(), 16 * MIB as u64);
+
+    let other = bench.image("other.toml", text.replace("GONE", "OTHER").as_bytes());
+    service.ship_import("job-2", &["OTHER"]);
+    service.dock("bay-2", &other, None).expect(200);
+    service.wait("the copy to be held", || (service.bays()[1]["state"] == "held").then_some(()));
+    service.order("job-2", "giveUp", json!({ "driveId": "OTHER" })).expect(200);
+    let job = service.wait_for_state("job-2", "Packaging");
+    assert_eq!(job["properties"]["driveList"][0]["state"], "CompletedMoreInfo");
+    let log = service.wait("the error log", || {
+        let uri = service.job("job-2")["properties"]["driveList"][0]["errorLogUri"].clone();
+        uri.as_str().map(|uri| service.blobs().join(uri.strip_prefix("local/").unwrap()))
+    });
+    assert!(std::fs::read_to_string(log).unwrap().contains("<Status>DiskOperationFailed</Status>"));
+    service.order("job-2", "shipBack", parcel()).expect(200);
+    assert_eq!(service.job("job-2")["properties"]["state"], "Closed");
+}
+
+#[test]
+fn customers_reach_what_is_theirs_and_nothing_else() {
+    let bench = Workbench::new();
+    let config = format!(
+        "requests_per_second = 20\n[[account]]\nname = \"local\"\nstore = \"{0}/a\"\n[[account]]\nname = \"acme\"\nstore = \"{0}/b\"\n\
+         subscriptions = [\"elsewhere\"]\n{TWO_BAYS}",
+        bench.path().display()
+    );
+    let service = Service::start(&bench, &config);
+    let token =
+        service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] })).expect(201);
+    let token = token["token"].as_str().unwrap().to_owned();
+    let call = |method: &str, path: &str, body: Value| service.call_as(&token, method, path, body);
+    call("PUT", &job("mine"), import(&["A"])).expect(201);
+    let mut foreign = import(&["B"]);
+    foreign["properties"]["storageAccountId"] = "/subscriptions/s/x/acme".into();
+    assert_eq!(call("PUT", &job("foreign"), foreign).code(400), "StorageAccountNotFound");
+    assert_eq!(call("GET", &job("mine").replace(SUBSCRIPTION, "elsewhere"), Value::Null).code(403), "AuthorizationFailed");
+    for path in ["/operator/v1/bays", "/operator/v1/audit", "/operator/v1/jobs", "/operator/v1/tokens", "/metrics"] {
+        assert_eq!(call("GET", path, Value::Null).code(403), "AuthorizationFailed", "{path}");
+    }
+    assert_eq!(service.call_as("", "GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
+    assert_eq!(service.call_as("", "GET", "/healthz", Value::Null).status, 200);
+    // A token that was taken back is no token.
+    service.call("DELETE", "/operator/v1/tokens/customer", Value::Null).expect(200);
+    assert_eq!(call("GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
+    // Who asks too often waits, and others do not.
+    let many: Vec<u16> = (0..80).map(|_| service.call("GET", "/operator/v1/bays", Value::Null).status).collect();
+    assert!(many.contains(&429) && many.contains(&200), "{many:?}");
+    let strangers: Vec<u16> = (0..40).map(|_| service.call_as("guess", "GET", &job("mine"), Value::Null).status).collect();
+    assert!(strangers.contains(&429) && !strangers.contains(&200), "{strangers:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(service.state().join("operator.token")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn it_does_not_listen_where_others_could_read_tokens() {
+    let bench = Workbench::new();
+    let refused = Agent::bare(bench.path(), &[&"serve", &"--listen", &"0.0.0.0:0"]).run();
+    refused.expect_error(1, &["tokens can be read", "--allow-plaintext"]);
+    let service = Service::start(&bench, "colour = \"blue\"\n[[bay]]\nname = \"bay-1\"\n");
+    let second = Agent::bare(bench.path(), &[&"serve", &"--listen", &"127.0.0.1:0"]).run();
+    second.expect_error(1, &["another service runs"]);
+    let bad = bench.image("bad.toml", b"[[bay]]\nname = \"a/b\"\n");
+    Agent::bare(bench.path(), &[&"serve", &"--config", &bad]).run().expect_error(1, &["a/b", "name of a bay"]);
+    let mut service = service;
+    let log = service.stop().stderr;
+    assert!(log.contains("`colour` means nothing"), "{log}");
+}
+
+#[test]
+fn it_speaks_tls() {
+    let bench = Workbench::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = bench.image("cert.pem", made.cert.pem().as_bytes());
+    let key = bench.image("key.pem", made.signing_key.serialize_pem().as_bytes());
+    let tls = format!("[tls]\ncertificates = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    let service = Service::start(&bench, &tls);
+    assert!(service.url.starts_with("https://"), "{}", service.url);
+    assert_eq!(service.call("GET", "/readyz", Value::Null).expect(200)["status"], "ready");
+    let listed = Agent::new(bench.path(), &[&"jobs", &"list", &"--ca", &certificate]).run();
+    assert_eq!(listed.expect(0), json!([]));
+    let distrusted = Agent::new(bench.path(), &[&"jobs", &"list"]).run();
+    distrusted.expect_error(1, &["cannot be reached"]);
+}
+
+#[test]
+fn staff_and_customers_work_from_the_command_line() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let run = |arguments: &[&str]| {
+        let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments.iter().map(|argument| argument as _).collect();
+        let agent = Agent::new(bench.path(), &arguments);
+        agent.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).env("DRIVE_AGENT_RESOURCE_GROUP", "group").run()
+    };
+    bench.image("address.json", crate::support::service::address().to_string().as_bytes());
+    bench.image("D1.img", &random_bytes(MIB, 1));
+    run(&["jobs", "create", "one", "--kind", "import", "--account", "local", "--drive", "D1"]).expect(0);
+    run(&["jobs", "create", "two", "--kind", "import", "--account", "nobody", "--drive", "D1"]).expect_error(2, &["nobody"]);
+    run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["driveList"]);
+    run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["returnAddress"]);
+    run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t", "--return-address", "address.json"]).expect(0);
+    run(&["jobs", "delete", "one"]).expect_error(3, &["Shipping", "it can be cancelled"]);
+    let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"one", &"--watch", &"--resource-group", &"group"]);
+    let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
+    run(&["bays", "dock", "bay-1", "D1.img"]).expect(0);
+    service.wait_for_state("one", "Packaging");
+    assert_eq!(run(&["bays"]).expect(0)[0]["state"], "done");
+    run(&["jobs", "ship-back", "one", "--carrier", "c", "--tracking", "t"]).expect(0);
+    let watched = watching.wait();
+    assert_eq!(watched.code, Some(0), "{}", watched.stderr);
+    let states: Vec<String> = watched
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["properties"]["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        (states.first().map(String::as_str), states.last().map(String::as_str)),
+        (Some("Shipping"), Some("Completed")),
+        "{states:?}"
+    );
+    assert_eq!(run(&["jobs", "receipts", "one"]).expect(0)["drives"][0]["result"]["outcome"], "complete");
+    assert_eq!(run(&["jobs", "list", "--filter", "state eq 'Completed'"]).expect(0).as_array().unwrap().len(), 1);
+    run(&["jobs", "keys", "one"]).expect(0);
+    run(&["jobs", "delete", "one"]).expect(0);
+    run(&["jobs", "show", "one"]).expect_error(1, &["there is no job `one`"]);
+    let made = run(&["tokens", "create", "customer", "--for", "s-1"]).expect(0);
+    let asked = Agent::new(bench.path(), &[&"jobs", &"list"]).env("DRIVE_AGENT_TOKEN", made["token"].as_str().unwrap()).run();
+    asked.expect_error(1, &["may not use the subscription"]);
+    run(&["tokens", "create", "customer", "--for", "s-1"]).expect_error(3, &["already"]);
+    assert_eq!(run(&["tokens", "list"]).expect(0).as_array().unwrap().len(), 2);
+    run(&["tokens", "revoke", "customer"]).expect(0);
+    run(&["bays", "--watch", "attention"]).expect_error(2, &["--watch"]);
+    run(&["bays", "undock", "bay-2"]).expect_error(3, &["empty"]);
+    let nobody = Agent::new(bench.path(), &[&"jobs", &"list", &"--server", &"http://127.0.0.1:1"]).run();
+    nobody.expect_error(1, &["cannot be reached", "drive-agent serve"]);
+}
+
+#[test]
+fn machines_are_told_what_goes_on() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let image = bench.image("A.img", &random_bytes(MIB, 1));
+    service.ship_import("job-1", &["A"]);
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let text = service.call("GET", "/metrics", Value::Null).expect(200);
+    for line in [
+        "drive_agent_jobs{state=\"Packaging\"} 1",
+        "drive_agent_bays{state=\"done\"} 1",
+        "drive_agent_copies_total{direction=\"import\",outcome=\"complete\"} 1",
+        "drive_agent_bytes_total{direction=\"import\"} 1048576",
+        "drive_agent_attention 1",
+    ] {
+        assert!(text.as_str().unwrap().lines().any(|found| found == line), "`{line}` is not in {text}");
+    }
+    let document = service.call_as("", "GET", "/openapi.json", Value::Null).expect(200);
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 20);
+    for (path, item) in paths {
+        // Every path of the document is served with every method that it names.
+        let concrete = path.replace("{subscriptionId}", SUBSCRIPTION).replace("{resourceGroupName}", "group");
+        let concrete = concrete.replace("{jobName}", "none").replace("{locationName}", "nowhere").replace(['{', '}'], "");
+        for method in item.as_object().unwrap().keys().filter(|method| *method != "parameters") {
+            if path.ends_with("/events") {
+                continue;
+            }
+            let answer = service.call(&method.to_uppercase(), &format!("{concrete}?api-version=2021-01-01"), Value::Null);
+            let code = answer.body["error"]["code"].as_str().unwrap_or_default();
+            assert!(!["InvalidResourcePath", "MethodNotAllowed"].contains(&code), "{method} {path}: {}", answer.body);
+        }
+    }
+}
+
+#[test]
+fn bays_share_the_memory_of_the_station() {
+    let bench = Workbench::new();
+    let config = format!("[budget]\nmemory = \"32MiB\"\nhash_threads = 1\nrate = \"40MB/s\"\n{TWO_BAYS}");
+    let service = Service::start(&bench, &config);
+    for (bay, id) in [("bay-1", "A"), ("bay-2", "B")] {
+        let image = bench.image(&format!("{id}.img"), &random_bytes(8 * MIB, 1));
+        service.ship_import(&format!("job-{id}"), &[id]);
+        service.dock(bay, &image, None).expect(200);
+    }
+    // There is memory for one at a time: the other waits, and comes.
+    service.wait_for_state("job-A", "Packaging");
+    service.wait_for_state("job-B", "Packaging");
+}

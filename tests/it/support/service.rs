@@ -1,0 +1,307 @@
+//! A job service that runs, and ways to ask it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::agent::{Agent, Ended, Running};
+use super::images::Workbench;
+
+/// Longest that a test waits for something to come about.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
+
+/// A service, stopped with its test.
+pub struct Service {
+    running: Option<Running>,
+    home: PathBuf,
+    config: PathBuf,
+    pub url: String,
+    pub token: String,
+    runtime: Arc<Runtime>,
+    client: reqwest::Client,
+    /// Extra environment of the service.
+    environment: Vec<(String, String)>,
+    signalled: Mutex<bool>,
+}
+
+/// What a service answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    /// The code of an error, where it has this status.
+    #[track_caller]
+    pub fn code(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl Service {
+    /// Starts a service with this configuration, on a free port.
+    pub fn start(bench: &Workbench, config: &str) -> Self {
+        Self::start_with(bench, config, &[])
+    }
+
+    pub fn start_with(bench: &Workbench, config: &str, environment: &[(&str, &str)]) -> Self {
+        let config = bench.image("station.toml", config.as_bytes());
+        let mut service = Service {
+            running: None,
+            home: bench.path().to_owned(),
+            config,
+            url: String::new(),
+            token: String::new(),
+            runtime: Arc::new(Runtime::new().unwrap()),
+            client: reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap(),
+            environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            signalled: Mutex::new(false),
+        };
+        service.go();
+        service
+    }
+
+    /// Starts the program, and waits until it serves.
+    pub fn go(&mut self) {
+        let url = self.state().join("service.url");
+        let _ = std::fs::remove_file(&url);
+        let mut agent = Agent::bare(&self.home, &[&"serve", &"--config", &self.config, &"--listen", &"127.0.0.1:0"]);
+        for (name, value) in &self.environment {
+            agent = agent.env(name, value);
+        }
+        let mut running = agent.start();
+        let end = Instant::now() + PATIENCE;
+        while !url.exists() {
+            if running.has_ended() || Instant::now() > end {
+                panic!("the service did not start: {:?}", running.wait());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.url = std::fs::read_to_string(&url).unwrap().trim().to_owned();
+        self.token = std::fs::read_to_string(self.state().join("operator.token")).unwrap().trim().to_owned();
+        *self.signalled.lock().unwrap() = false;
+        self.running = Some(running);
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> PathBuf {
+        self.home.join("state/drive-agent")
+    }
+
+    /// The blobs of the account `local`.
+    pub fn blobs(&self) -> PathBuf {
+        self.state().join("blobs")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.running.as_ref().unwrap().id()
+    }
+
+    /// Ends it as systemd does, and gives its log.
+    pub fn stop(&mut self) -> Ended {
+        let running = self.running.take().unwrap();
+        running.signal(rustix::process::Signal::TERM);
+        running.wait()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        let running = self.running.take().unwrap();
+        running.signal(rustix::process::Signal::KILL);
+        running.wait();
+    }
+
+    pub fn call_as(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.try_call(token, method, path, body, &[]).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    pub fn try_call(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, reqwest::Error> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).timeout(PATIENCE);
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_null() {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        self.runtime.block_on(async {
+            let answer = request.send().await?;
+            let status = answer.status().as_u16();
+            let etag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+            let bytes = answer.bytes().await?;
+            let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+            let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) };
+            Ok(Answer { status, etag, body })
+        })
+    }
+
+    /// Asks as the first operator.
+    pub fn call(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.call_as(&self.token, method, path, body)
+    }
+
+    /// A job as the published API tells it.
+    #[track_caller]
+    pub fn job(&self, name: &str) -> Value {
+        self.call("GET", &job(name), Value::Null).expect(200)
+    }
+
+    pub fn patch(&self, name: &str, properties: Value) -> Answer {
+        self.call("PATCH", &job(name), json!({ "properties": properties }))
+    }
+
+    pub fn order(&self, name: &str, action: &str, body: Value) -> Answer {
+        self.call("POST", &format!("/operator/v1/jobs/{SUBSCRIPTION}/group/{name}/{action}"), body)
+    }
+
+    /// A job as operators see it, with its copies.
+    #[track_caller]
+    pub fn operators_job(&self, name: &str) -> Value {
+        self.call("GET", &format!("/operator/v1/jobs/{SUBSCRIPTION}/group/{name}"), Value::Null).expect(200)
+    }
+
+    #[track_caller]
+    pub fn receipts(&self, name: &str) -> Value {
+        self.call("GET", &job(name).replace("?", "/receipts?"), Value::Null).expect(200)
+    }
+
+    #[track_caller]
+    pub fn bays(&self) -> Vec<Value> {
+        self.call("GET", "/operator/v1/bays", Value::Null).expect(200)["value"].as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub fn dock(&self, bay: &str, path: &Path, drive_id: Option<&str>) -> Answer {
+        let mut body = json!({ "path": path });
+        if let Some(id) = drive_id {
+            body["driveId"] = id.into();
+        }
+        self.call("POST", &format!("/operator/v1/bays/{bay}/dock"), body)
+    }
+
+    /// Puts and ships an import.
+    #[track_caller]
+    pub fn ship_import(&self, name: &str, drives: &[&str]) {
+        self.call("PUT", &job(name), import(drives)).expect(201);
+        self.patch(name, shipping()).expect(200);
+    }
+
+    /// Waits until a job is in a state.
+    #[track_caller]
+    pub fn wait_for_state(&self, name: &str, state: &str) -> Value {
+        self.wait(&format!("the job `{name}` in {state}"), || {
+            let job = self.job(name);
+            (job["properties"]["state"] == state).then_some(job)
+        })
+    }
+
+    /// Waits until something is so.
+    #[track_caller]
+    pub fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            if Instant::now() > end {
+                let bays = self.bays();
+                panic!("{what} did not come about; bays: {bays:#?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.signal(rustix::process::Signal::KILL);
+            let ended = running.wait();
+            if std::thread::panicking() {
+                eprintln!("the service said: {}", ended.stderr);
+            }
+        }
+    }
+}
+
+/// The path of a job.
+pub fn job(name: &str) -> String {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/group/providers/Microsoft.ImportExport/jobs/{name}?api-version=2021-01-01"
+    )
+}
+
+pub fn address() -> Value {
+    json!({ "recipientName": "Greta Garbage", "streetAddress1": "Sesame Street 7", "city": "Cologne", "postalCode": "50667",
+        "countryOrRegion": "Germany", "phone": "0221 4711", "email": "greta@example.com" })
+}
+
+pub const KEY: &str = "238810-662376-448998-450120-652806-203390-606320-483076";
+
+/// An import of these drives into the account `local`.
+pub fn import(drives: &[&str]) -> Value {
+    let drives: Vec<Value> = drives.iter().map(|id| json!({ "driveId": id, "bitLockerKey": KEY })).collect();
+    json!({ "location": "This station", "properties": {
+        "storageAccountId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local",
+        "jobType": "Import", "returnAddress": address(), "driveList": drives } })
+}
+
+/// An export of these blobs and prefixes.
+pub fn export(paths: &[&str], prefixes: &[&str]) -> Value {
+    json!({ "location": "This station", "properties": {
+        "storageAccountId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local",
+        "jobType": "Export", "returnAddress": address(),
+        "export": { "blobList": { "blobPath": paths, "blobPathPrefix": prefixes } } } })
+}
+
+pub fn shipping() -> Value {
+    json!({ "state": "Shipping", "deliveryPackage": { "carrierName": "FedEx", "trackingNumber": "TRACK-4711" } })
+}
+
+pub fn parcel() -> Value {
+    json!({ "carrierName": "DHL", "trackingNumber": "BACK-1" })
+}
+
+/// A profile that gives so many bytes a second: a copy of it can be caught in the middle.
+pub fn slow_profile(bench: &Workbench, name: &str, size: &str, rate: &str) -> PathBuf {
+    let text = format!(
+        "size = \"{size}\"\nserial = \"{name}\"\nseed = 11\nzero_share = 0.0\nrun_size = \"1MiB\"\n[timing]\n\
+         interface_rate = \"{rate}\"\ncommand_overhead = \"10us\"\nqueue_depth = 1\n[timing.flash]\nread_rate = \"{rate}\"\n\
+         write_rate = \"{rate}\"\nread_latency = \"50us\"\nwrite_latency = \"10us\"\n"
+    );
+    bench.image(&format!("{name}.toml"), text.as_bytes())
+}
+
+/// Two bays with small chunks, and simulated drives in their own time.
+pub const TWO_BAYS: &str = "
+[transfer]
+chunk_size = \"1MiB\"
+[[bay]]
+name = \"bay-1\"
+[[bay]]
+name = \"bay-2\"
+";
