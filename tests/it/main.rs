@@ -17,4 +17,5 @@ mod readme;
 mod rescue;
 mod resume;
 mod service;
+mod service_cancel;
 mod unreadable;

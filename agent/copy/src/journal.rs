@@ -50,7 +50,27 @@ impl Journal {
             Direction::Export => "export",
         };
         let name = &Sha256Digest::of(what.as_bytes()).to_string()[..24];
-        let path = folder.join(format!("{prefix}-{name}.jsonl"));
+        Self::open_file(folder.join(format!("{prefix}-{name}.jsonl")), what)
+    }
+
+    /// Opens the journal in a folder that holds the state of one transfer alone; `None` where there is none.
+    pub(crate) fn only_one(folder: &Path) -> Result<Option<Self>, CopyError> {
+        let failed = |source| state_error("list", folder, source);
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(failed)?,
+        };
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "jsonl") {
+                let what = path.display().to_string();
+                return Self::open_file(path, &what).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn open_file(path: PathBuf, what: &str) -> Result<Self, CopyError> {
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
         let file = opened.map_err(|source| state_error("open", &path, source))?;

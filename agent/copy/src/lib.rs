@@ -42,6 +42,7 @@
 //! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`table.rs`), so
 //! millions of chunks cost no memory.
 
+mod account;
 mod attempts;
 mod chunk;
 mod drain;
@@ -73,6 +74,7 @@ mod whole_hash;
 #[cfg(test)]
 mod tests;
 
+pub use account::account;
 pub use error::CopyError;
 pub use export::export;
 pub use import::import;

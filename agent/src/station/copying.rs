@@ -56,18 +56,20 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         link.stop.request_stop(StopReason::JobCancelled);
     }
     let (copy, memory) = (Arc::new(Copy { link: link.clone() }), worker.memory.clone());
-    let scene = scene(worker, &order);
+    let scene = match order.account_only {
+        true => Err(options(worker, &order)),
+        false => Ok(scene(worker, &order)),
+    };
     tokio::spawn(async move {
         let shown = format!("{}/{}", order.blob.container, order.blob.name);
         let running = tokio::spawn({
             let (link, order) = (link.clone(), order.clone());
             async move {
-                let scene = scene?;
-                // Only what is moved needs memory.
-                let wanted = match order.account_only {
-                    true => 0,
-                    false => wanted_mebibytes(&scene, &order, &memory),
+                let scene = match scene {
+                    Ok(scene) => scene?,
+                    Err(options) => return account(options, &order, &memory, link).await,
                 };
+                let wanted = wanted_mebibytes(&scene, &order, &memory);
                 let permit = tokio::select! {
                     permit = memory.free_mebibytes.clone().acquire_many_owned(wanted) => permit.ok(),
                     () = link.stop.stopping() => None,
@@ -94,16 +96,34 @@ fn scene(worker: &StationWorker, order: &CopyOrder) -> Result<Scene, CopyError> 
     let reached = worker.account(&order.account).map_err(|error| CopyError::Refused(error.to_string()))?.clone();
     let path = worker.docks.path(&order.bay).ok_or_else(|| CopyError::Refused(format!("the bay `{}` is empty", order.bay)))?;
     let blob = reached.account.blob(&order.blob.container, &order.blob.name)?;
+    Ok(Scene { path, blob, options: options(worker, order), pace: worker.pace, reached })
+}
+
+fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
     let state_dir = worker.state_dir(&order.job_uid, &order.drive_id);
-    let options = TransferOptions {
+    TransferOptions {
         manifest: Some(state_dir.join(super::logs::MANIFEST_FILE)),
         state_dir,
         station: Some(worker.budget.clone()),
         keep_journal: true,
-        resume_command: format!("drive-agent jobs retry (drive {})", order.drive_id),
+        resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
         ..worker.options.clone()
-    };
-    Ok(Scene { path, blob, options, pace: worker.pace, reached })
+    }
+}
+
+/// Tells from the journal what a copy did that was cut off and will not go on.
+async fn account(
+    options: TransferOptions,
+    order: &CopyOrder,
+    memory: &super::worker::MemoryBudget,
+    link: Link,
+) -> Result<TransferResult, CopyError> {
+    let memory = ByteSize(u64::from(memory.share_mebibytes) << 20);
+    let options = TransferOptions { memory: Some(memory), ..options };
+    let told = tokio::task::spawn_blocking(move || copy::account(&options, &link)).await;
+    let told = told.map_err(|_| CopyError::Internal("a thread at the journal"))??;
+    let shown = format!("{}/{}", order.blob.container, order.blob.name);
+    Ok(told.unwrap_or_else(|| not_begun(protocol::outcome::Outcome::Cancelled, order.direction, &shown, &CopyError::Cancelled)))
 }
 
 /// The share of a copy, or more where its chunks have to be large; never more than there is.
@@ -125,12 +145,10 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
     })?;
     match order.direction {
         Direction::Import => {
-            if !order.account_only {
-                let place = reached.account.make_place(&order.blob.container, &order.blob.name);
-                tokio::select! {
-                    made = place => made?,
-                    () = link.stop.stopping() => {}
-                }
+            let place = reached.account.make_place(&order.blob.container, &order.blob.name);
+            tokio::select! {
+                made = place => made?,
+                () = link.stop.stopping() => {}
             }
             let drive = open(path, move |path| drive::open_source(path, pace)).await?;
             copy::import(drive, blob, options, link).await

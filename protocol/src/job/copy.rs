@@ -70,6 +70,9 @@ pub struct CopyRecord {
     /// How often it was begun.
     #[serde(default)]
     pub runs: u32,
+    /// It was begun and nobody has noted its end: it runs, or the service was cut off.
+    #[serde(default)]
+    pub is_open: bool,
     /// When it was begun first.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<OffsetDateTime>,

@@ -106,6 +106,11 @@ impl AzureFake {
         format!("http://127.0.0.1:{}/account/{CONTAINER}/{name}?sv=2022&sig=good", self.port)
     }
 
+    /// The address of the account, with the same signature.
+    pub fn account(&self) -> String {
+        format!("http://127.0.0.1:{}/account?sv=2022&sig=good", self.port)
+    }
+
     /// The next requests of this kind meet these faults, one each.
     pub fn fail(&self, on: On, faults: impl IntoIterator<Item = Fault>) {
         self.store().faults.entry(on).or_default().extend(faults);
@@ -213,6 +218,9 @@ async fn answer(State(store): State<Shared>, request: Request) -> Response {
     }
     if container != CONTAINER {
         return refuse(404, "ContainerNotFound");
+    }
+    if head.method == Method::PUT && parameters.get("restype").is_some_and(|kind| kind == "container") {
+        return refuse(409, "ContainerAlreadyExists");
     }
     // A client that went away in the middle of a body has sent nothing.
     let Ok(body) = body else {

@@ -25,6 +25,7 @@ impl Station {
             record.bay = Some(bay.to_owned());
             record.blob = Some(order.blob.clone());
             record.runs += 1;
+            record.is_open = true;
             record.started_at.get_or_insert(now);
             record.hold = None;
             match job.machine.drive(drive_id).map(|drive| drive.state) {
@@ -115,14 +116,10 @@ impl Station {
             running.copy.stop(StopReason::JobCancelled);
             return Ok(());
         }
-        let record = job.copies.get(drive_id);
-        let has_receipt = record
-            .is_some_and(|record| record.hold.is_some() && record.result.as_ref().is_some_and(|result| result.receipt.is_some()));
-        let docked = self.inner.worker.bays().into_iter().find(|bay| {
-            let docked = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
-            bay.fault.is_none() && docked.is_some_and(|id| id.eq_ignore_ascii_case(drive_id))
-        });
-        match docked.filter(|_| !has_receipt).and_then(|bay| self.order(job, drive_id, &bay.name)) {
+        // Where the service was cut off, only the journal knows what moved.
+        let record = job.copies.get(drive_id).filter(|record| record.is_open);
+        let bay = record.and_then(|record| record.bay.clone());
+        match bay.and_then(|bay| self.order(job, drive_id, &bay)) {
             Some(order) => self.start(job, CopyOrder { account_only: true, ..order }),
             None => self.end_without_copy(job, drive_id).await?,
         }
@@ -136,6 +133,7 @@ impl Station {
         let ended = self.inner.store.change(&job.key, &change, |job| {
             let record = job.copies.entry(drive_id.to_owned()).or_default();
             record.hold = None;
+            record.is_open = false;
             record.ended_at = Some(now);
             vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)]
         });
@@ -148,6 +146,7 @@ impl Station {
 
 fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: time::OffsetDateTime) {
     record.ended_at = Some(now);
+    record.is_open = false;
     record.bay = Some(order.bay.clone());
     record.hold = match after {
         AfterCopy::Hold(cause) => Some(Hold {
@@ -159,7 +158,10 @@ fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, aft
         }),
         AfterCopy::End(_) | AfterCopy::GoOn => None,
     };
-    record.result = Some(result.clone());
+    // A run that was not even begun says nothing of what an earlier one moved.
+    if result.receipt.is_some() || result.outcome.is_complete() || record.result.is_none() {
+        record.result = Some(result.clone());
+    }
 }
 
 fn count(order: &CopyOrder, result: &TransferResult, started: Instant) {

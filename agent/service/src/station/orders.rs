@@ -235,6 +235,7 @@ impl Station {
         let changed = self.inner.store.change(key, &change, |job| {
             let record = job.copies.entry(drive_id.to_owned()).or_default();
             record.hold = None;
+            record.is_open = false;
             record.ended_at = Some(now);
             vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Failed)]
         });

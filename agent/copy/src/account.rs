@@ -1,0 +1,95 @@
+//! What an interrupted transfer did and did not do, told from its journal alone: the drive is not touched, and need
+//! not be there.
+
+use std::path::Path;
+
+use protocol::limits::MEMORY_DEFAULT_BYTES;
+use protocol::outcome::Outcome;
+use protocol::result::TransferResult;
+use protocol::units::{ByteSize, ChunkIndex};
+
+use crate::error::{CopyError, state_error};
+use crate::finish;
+use crate::journal::{Journal, Recovered};
+use crate::options::{Link, TransferOptions};
+use crate::prepare::count_recorded;
+use crate::table::{ChunkTable, SharedTable};
+
+/// Accounts for the one transfer whose journal is below `options.state_dir`; `None` where there is none.
+///
+/// What was recorded landed. What was in buffers when the transfer was cut off may have landed without a record: it
+/// is unknown. The rest was never sent.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn account(options: &TransferOptions, link: &Link) -> Result<Option<TransferResult>, CopyError> {
+    let folder = options.state_dir.join("journals");
+    let Some(mut journal) = Journal::only_one(&folder)? else { return Ok(None) };
+    let Some(Recovered { header, mut table, .. }) = journal.recover()? else { return Ok(None) };
+    let ByteSize(memory) = options.memory.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES));
+    let buffers = (memory / header.chunk_size_bytes).max(1);
+    let failed = |source| state_error("read the table in", &folder, source);
+    mark_unknown(&mut table, buffers).map_err(failed)?;
+    link.counters.set_total(header.total_bytes);
+    count_recorded(&table, link).map_err(failed)?;
+    let table = SharedTable::new(table);
+    let mut result = finish::result(Outcome::Cancelled, &header, header.drive.clone(), &table, link, [1; 4])?;
+    result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
+    result.manifest = Some(shown(journal.path()));
+    Ok(Some(result))
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Chunks are read in drive order, and as many as there are buffers may be on their way: those that are missing before
+/// the last one that landed, and as many behind it.
+fn mark_unknown(table: &mut ChunkTable, buffers: u64) -> std::io::Result<()> {
+    let count = table.geometry().chunk_count();
+    let mut last = None;
+    for entry in table.entries() {
+        let (index, _, entry) = entry?;
+        if entry.landed.is_some() {
+            last = Some(index.0);
+        }
+    }
+    let end = last.map_or(buffers, |last| last + 1 + buffers).min(count);
+    for index in (0..end).map(ChunkIndex) {
+        if table.get(index)?.landed.is_none() {
+            table.set_unknown(index)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::digest::Sha256Digest;
+    use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
+    use protocol::receipt::ByteClass;
+    use protocol::units::ChunkGeometry;
+
+    use super::*;
+
+    #[test]
+    fn what_was_in_buffers_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let geometry = ChunkGeometry::new(10 * 512, 512).unwrap();
+        let mut table = ChunkTable::new(folder.path(), geometry).unwrap();
+        for index in [0, 1, 3] {
+            let record = ChunkRecord {
+                range: geometry.range(ChunkIndex(index)).unwrap(),
+                content: ChunkContent::Data(Sha256Digest::of(b"x")),
+                state: ChunkState::Sent,
+                attempts: 1,
+                unreadable: Vec::new(),
+            };
+            table.set_landed(ChunkIndex(index), &record, false).unwrap();
+        }
+        mark_unknown(&mut table, 3).unwrap();
+        let classes: Vec<ByteClass> = table.entries().map(|entry| entry.unwrap().2.class).collect();
+        let (landed, unknown, never) = (ByteClass::LandedBeforeRequest, ByteClass::OutcomeUnknown, ByteClass::NeverSent);
+        assert_eq!(classes, [landed, landed, unknown, landed, unknown, unknown, unknown, never, never, never]);
+    }
+}
