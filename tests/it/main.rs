@@ -18,4 +18,5 @@ mod rescue;
 mod resume;
 mod service;
 mod service_cancel;
+mod service_crash;
 mod unreadable;

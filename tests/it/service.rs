@@ -74,6 +74,7 @@ fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
         (&json!("Completed"), &json!("ShippedBack"))
     );
     assert_eq!(over["properties"]["returnPackage"]["driveCount"], 1);
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     assert_eq!(service.call("GET", &job("job-1"), Value::Null).status, 404);
     service.wait("the journals to go", || (!service.state().join("transfers").join(&uid).exists()).then_some(()));
@@ -198,7 +199,6 @@ fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
     assert_eq!(bytes(&service).unwrap(), paused, "nothing moves while it is paused");
     service.stop();
     service.go();
-    service.dock("bay-1", &profile, None).expect(200);
     std::thread::sleep(Duration::from_millis(1200));
     assert_eq!(service.bays()[0]["state"], "paused", "a pause outlives a restart");
     service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);

@@ -270,8 +270,9 @@ fn after_the_service_was_killed_in_the_middle() {
     let image = bench.image("A.img", &bytes);
     begin(&service, "job-1", "A", &image);
     service.kill();
+    // It is not docked any more: its journal tells what moved.
+    std::fs::rename(&image, bench.file("elsewhere")).unwrap();
     service.go();
-    // Nobody docked it again: its journal tells what moved.
     cancel(&service, "job-1");
     service.wait_for_state("job-1", "Packaging");
     let receipt = receipt_of(&service, "job-1", bytes.len() as u64);

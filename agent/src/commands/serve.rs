@@ -221,7 +221,7 @@ fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWor
     let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);
     Ok(StationWorker {
-        docks: Docks::new(&config.bay, folders, clock.clone()),
+        docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
         accounts,
         options: transfer_options(&config.transfer, &transfers),
         budget: Arc::new(StationBudget::new(config.budget.rate, hash_threads)),

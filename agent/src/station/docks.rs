@@ -9,6 +9,7 @@ use std::time::Duration;
 use drive::discovery::{DockBell, Docked, docked_at};
 use protocol::arm::drive_id_of;
 use protocol::station::DockedDrive;
+use serde::{Deserialize, Serialize};
 use service::station::Clock;
 use service::station::worker::{BayContent, WorkError};
 use tokio::sync::Notify;
@@ -25,6 +26,16 @@ pub(crate) struct Docks {
     clock: Clock,
     /// Folders from which files may be docked by hand; anywhere, where `None`.
     folders: Option<Vec<PathBuf>>,
+    /// Where it is kept what was docked by hand, so that a restart finds it.
+    kept: PathBuf,
+}
+
+/// A drive that was docked by hand, as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+struct DockedByHand {
+    bay: String,
+    path: PathBuf,
+    drive_id: Option<String>,
 }
 
 struct Slot {
@@ -42,16 +53,21 @@ struct Slot {
 
 impl Docks {
     /// The bays, after a first look at them.
-    pub(crate) fn new(bays: &[Bay], folders: Option<Vec<PathBuf>>, clock: Clock) -> Arc<Self> {
-        let slot = |bay: &Bay| Slot {
-            name: bay.name.clone(),
-            watched: bay.drive.clone(),
-            by_hand: None,
-            drive_id: bay.drive_id.clone(),
-            docked: None,
-            was_seen: false,
+    pub(crate) fn new(bays: &[Bay], folders: Option<Vec<PathBuf>>, clock: Clock, kept: PathBuf) -> Arc<Self> {
+        let by_hand = read_kept(&kept);
+        let slot = |bay: &Bay| {
+            let by_hand = by_hand.iter().find(|docked| docked.bay == bay.name && bay.drive.is_none());
+            Slot {
+                name: bay.name.clone(),
+                watched: bay.drive.clone(),
+                by_hand: by_hand.map(|docked| docked.path.clone()),
+                drive_id: by_hand.map_or_else(|| bay.drive_id.clone(), |docked| docked.drive_id.clone()),
+                docked: None,
+                was_seen: false,
+            }
         };
-        let docks = Docks { slots: Mutex::new(bays.iter().map(slot).collect()), changed: Notify::new(), clock, folders };
+        let slots = Mutex::new(bays.iter().map(slot).collect());
+        let docks = Docks { slots, changed: Notify::new(), clock, folders, kept };
         docks.look();
         Arc::new(docks)
     }
@@ -140,9 +156,30 @@ impl Docks {
             slot.drive_id = drive_id.map(str::to_owned);
             slot.was_seen = true;
             slot.see(Some((path, docked)), &self.clock);
-            self.changed.notify_one();
             let drive = slot.docked.as_ref().and_then(|(_, content)| content.drive.clone());
+            self.keep(&slots);
+            self.changed.notify_one();
             drive.ok_or_else(|| WorkError::Failed(format!("`{shown}` could not be docked")))
+        }
+    }
+
+    /// Keeps what is docked by hand. Without it a restart only finds empty bays.
+    fn keep(&self, slots: &[Slot]) {
+        let docked = |slot: &Slot| {
+            let path = slot.by_hand.clone()?;
+            Some(DockedByHand { bay: slot.name.clone(), path, drive_id: slot.drive_id.clone() })
+        };
+        let docked: Vec<DockedByHand> = slots.iter().filter_map(docked).collect();
+        let write = || -> std::io::Result<()> {
+            let folder = self.kept.parent().unwrap_or(Path::new("."));
+            let file = tempfile::NamedTempFile::new_in(folder)?;
+            serde_json::to_writer(file.as_file(), &docked)?;
+            file.as_file().sync_all()?;
+            file.persist(&self.kept)?;
+            Ok(())
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, "what is docked by hand cannot be kept: a restart will not find it");
         }
     }
 
@@ -161,9 +198,15 @@ impl Docks {
         }
         slot.drive_id = None;
         slot.see(None, &self.clock);
+        self.keep(&slots);
         self.changed.notify_one();
         Ok(())
     }
+}
+
+fn read_kept(path: &Path) -> Vec<DockedByHand> {
+    let kept = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    kept.unwrap_or_default()
 }
 
 impl Slot {
@@ -209,6 +252,7 @@ mod tests {
             &[bay("watched", Some(path.clone())), bay("free", None)],
             Some(vec![folder.path().to_owned()]),
             Arc::new(|| OffsetDateTime::UNIX_EPOCH),
+            folder.path().join("docked.json"),
         );
         let content = |index: usize| docks.content()[index].clone();
         assert!(content(0).drive.is_none());
@@ -228,6 +272,10 @@ mod tests {
         assert!(refused(docks.dock("free", &folder.path().join("none"), None)).contains("no drive"));
         assert_eq!(docks.dock("free", &other, Some("MINE")).unwrap().drive_id.as_deref(), Some("MINE"));
         assert!(refused(docks.dock("free", &other, None)).contains("not empty"));
+        let restarted =
+            Docks::new(&[bay("free", None)], None, Arc::new(|| OffsetDateTime::UNIX_EPOCH), folder.path().join("docked.json"));
+        let found = restarted.content()[0].drive.clone().unwrap();
+        assert_eq!(found.drive_id.as_deref(), Some("MINE"), "a restart finds what was docked by hand");
         docks.undock("free").unwrap();
         assert!(docks.undock("free").is_err() && content(1).drive.is_none());
         std::fs::remove_file(&path).unwrap();
