@@ -7,6 +7,7 @@ mod architecture;
 mod azure;
 mod bad_input;
 mod cancel;
+mod clients;
 mod devices;
 mod directory;
 mod drives;

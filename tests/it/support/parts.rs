@@ -34,6 +34,17 @@ pub fn azcopy() -> Option<PathBuf> {
     part(tool("node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"), "AzCopy")
 }
 
+/// Where the public JavaScript client of the job service is.
+pub fn job_client_javascript() -> Option<PathBuf> {
+    let client = tool("node_modules/@azure/arm-storageimportexport/package.json");
+    part(client, "@azure/arm-storageimportexport").and(tool("node_modules"))
+}
+
+/// A Python with the public client of the job service, and a checker of OpenAPI documents.
+pub fn python() -> Option<PathBuf> {
+    part(tool("python/bin/python"), "a Python with azure-mgmt-storageimportexport")
+}
+
 /// The right to mount, and to make loop devices.
 pub fn root_with_loop_devices() -> Option<()> {
     let is_root = rustix::process::geteuid().is_root();

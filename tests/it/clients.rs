@@ -1,0 +1,135 @@
+//! The public clients of the real service, unchanged, drive whole jobs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::support::images::{MIB, random_bytes};
+use crate::support::service::{SUBSCRIPTION, Service, import, job, parcel, slow_profile};
+use crate::support::{Workbench, parts};
+
+/// A service under TLS with a job in each of the seven states, and one bay for the whole job of the client.
+struct Scene {
+    bench: Workbench,
+    service: Service,
+    certificate: PathBuf,
+    prepared: Value,
+}
+
+fn scene(drive: &str) -> Scene {
+    let bench = Workbench::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = bench.image("cert.pem", made.cert.pem().as_bytes());
+    let key = bench.image("key.pem", made.signing_key.serialize_pem().as_bytes());
+    let whole = bench.image(&format!("{drive}.img"), &random_bytes(2 * MIB, 1));
+    let config = format!(
+        "[tls]\ncertificates = \"{}\"\nkey = \"{}\"\n[transfer]\nchunk_size = \"256KiB\"\n[[bay]]\nname = \"whole\"\ndrive = \"{}\"\n\
+         [[bay]]\nname = \"one\"\n[[bay]]\nname = \"two\"\n",
+        certificate.display(),
+        key.display(),
+        whole.display()
+    );
+    let service = Service::start(&bench, &config);
+    service.call("PUT", &job("in-creating"), import(&["P1"])).expect(201);
+    service.ship_import("in-shipping", &["P2"]);
+    service.ship_import("in-received", &["P3"]);
+    service.order("in-received", "checkIn", json!({ "driveId": "P3" })).expect(200);
+    service.ship_import("in-transferring", &["P4"]);
+    service.dock("one", &slow_profile(&bench, "P4", "256MiB", "4MB/s"), None).expect(200);
+    service.wait_for_state("in-transferring", "Transferring");
+    let small = bench.image("P5.img", &random_bytes(1000, 2));
+    service.ship_import("in-packaging", &["P5"]);
+    service.dock("two", &small, None).expect(200);
+    service.wait_for_state("in-packaging", "Packaging");
+    for (name, drives) in [("in-completed", ["P6", "P7"]), ("in-closed", ["P8", "P9"])] {
+        service.ship_import(name, &drives);
+        service.order(name, "checkIn", json!({ "driveId": drives[0] })).expect(200);
+        match name {
+            "in-closed" => service.order(name, "neverReceived", json!({ "driveId": drives[1] })),
+            _ => service.order(name, "checkIn", json!({ "driveId": drives[1] })),
+        }
+        .expect(200);
+    }
+    service.call("POST", "/operator/v1/bays/two/undock", Value::Null).expect(200);
+    for id in ["P6", "P7", "P8"] {
+        let image = bench.image(&format!("{id}.img"), &random_bytes(1000, 3));
+        service.dock("two", &image, None).expect(200);
+        service.wait("the drive to be done", || (service.bays()[2]["state"] == "done").then_some(()));
+        service.call("POST", "/operator/v1/bays/two/undock", Value::Null).expect(200);
+    }
+    for name in ["in-completed", "in-closed"] {
+        service.wait_for_state(name, "Packaging");
+        service.order(name, "shipBack", parcel()).expect(200);
+    }
+    let prepared = json!({ "Creating": "in-creating", "Shipping": "in-shipping", "Received": "in-received",
+        "Transferring": "in-transferring", "Packaging": "in-packaging", "Completed": "in-completed", "Closed": "in-closed" });
+    for (state, name) in prepared.as_object().unwrap() {
+        assert_eq!(service.job(name.as_str().unwrap())["properties"]["state"], *state);
+    }
+    Scene { bench, service, certificate, prepared }
+}
+
+impl Scene {
+    /// Runs a client while an operator sends its drive back.
+    fn run(&self, program: &Path, script: &str, whole: &str, drive: &str, environment: &[(&str, &Path)]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
+        let token =
+            self.service.call("POST", "/operator/v1/tokens", json!({ "name": "client", "subscriptions": [SUBSCRIPTION] }));
+        let token = token.expect(201)["token"].as_str().unwrap().to_owned();
+        let mut command = Command::new(program);
+        command.arg(script).current_dir(self.bench.path());
+        command.env("SERVER", &self.service.url).env("TOKEN", token).env("SUBSCRIPTION", SUBSCRIPTION);
+        command.env("IMPORT", import(&[drive]).to_string()).env("PREPARED", self.prepared.to_string());
+        command.env("NODE_EXTRA_CA_CERTS", &self.certificate).env("REQUESTS_CA_BUNDLE", &self.certificate);
+        for (name, path) in environment {
+            command.env(name, path);
+        }
+        let has_ended = AtomicBool::new(false);
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !has_ended.load(Ordering::Relaxed) {
+                    std::thread::sleep(std::time::Duration::from_millis(300));
+                    let found = self.service.call("GET", &job(whole), Value::Null);
+                    if found.body["properties"]["state"] == "Packaging" {
+                        // Let the client look at it first.
+                        std::thread::sleep(std::time::Duration::from_millis(800));
+                        self.service.order(whole, "shipBack", parcel()).expect(200);
+                        return;
+                    }
+                }
+            });
+            let output = command.output().unwrap();
+            has_ended.store(true, Ordering::Relaxed);
+            output
+        });
+        let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{said}");
+    }
+}
+
+#[test]
+fn the_javascript_client_drives_whole_jobs() {
+    let Some(modules) = parts::job_client_javascript() else { return };
+    let scene = scene("JS-DRIVE");
+    scene.run(Path::new("node"), "jobs.js", "js-whole", "JS-DRIVE", &[("NODE_PATH", &modules)]);
+}
+
+#[test]
+fn the_python_client_drives_whole_jobs() {
+    let Some(python) = parts::python() else { return };
+    let scene = scene("PY-DRIVE");
+    scene.run(&python, "jobs.py", "py-whole", "PY-DRIVE", &[]);
+}
+
+#[test]
+fn the_document_of_the_api_is_valid() {
+    let Some(python) = parts::python() else { return };
+    let bench = Workbench::new();
+    let service = Service::start(&bench, "");
+    let document = service.call_as("", "GET", "/openapi.json", Value::Null).expect(200);
+    let path = bench.image("openapi.json", document.to_string().as_bytes());
+    let output = Command::new(python).args(["-m", "openapi_spec_validator"]).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
