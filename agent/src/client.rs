@@ -74,15 +74,18 @@ impl JobService {
         let base = Url::parse(&base).map_err(|error| ClientError::Usage(format!("`{base}` is no URL: {error}")))?;
         let given = connect.token_file.as_deref().map(read_token).transpose()?;
         let of_environment = || std::env::var("DRIVE_AGENT_TOKEN").ok().filter(|token| !token.is_empty());
-        let token = given.or_else(of_environment).or_else(|| kept(TOKEN_FILE)).ok_or_else(|| {
-            ClientError::Usage("there is no token: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`".to_owned())
-        })?;
         let is_loopback = match base.host() {
             Some(url::Host::Ipv4(address)) => address.is_loopback(),
             Some(url::Host::Ipv6(address)) => address.is_loopback(),
             Some(url::Host::Domain(name)) => name == "localhost",
             None => false,
         };
+        // The token of the service on this machine is for nobody else.
+        let own =
+            || kept(TOKEN_FILE).filter(|_| is_loopback || kept(URL_FILE).as_deref() == Some(base.as_str().trim_end_matches('/')));
+        let token = given.or_else(of_environment).or_else(own).ok_or_else(|| {
+            ClientError::Usage("there is no token: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`".to_owned())
+        })?;
         let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none());
         if is_loopback {
             builder = builder.no_proxy();

@@ -102,6 +102,23 @@ impl Receipt {
         }
     }
 
+    /// The same bytes, told for a request that came when nothing moved any more: everything landed before it.
+    pub fn told_for(self, reason: StopReason, requested_at: OffsetDateTime) -> Self {
+        let Receipt { landed_before_request: before, landed_after_request: after, .. } = self;
+        let mut ranges: Vec<ByteRange> = before.ranges.as_slice().iter().chain(after.ranges.as_slice()).copied().collect();
+        ranges.sort_by_key(|range| range.offset);
+        let mut landed = ClassRanges::default();
+        ranges.into_iter().for_each(|range| landed.push(range));
+        Receipt {
+            reason,
+            requested_at,
+            drained_at: requested_at,
+            landed_before_request: landed,
+            landed_after_request: ClassRanges::default(),
+            ..self
+        }
+    }
+
     /// The sum of the four classes, in bytes.
     pub fn accounted_bytes(&self) -> u64 {
         self.landed_before_request.bytes + self.landed_after_request.bytes + self.outcome_unknown.bytes + self.never_sent.bytes

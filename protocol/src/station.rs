@@ -109,6 +109,8 @@ pub enum AttentionKind {
     AmbiguousDrive,
     /// A drive is docked whose job was not shipped yet.
     JobNotShipped,
+    /// A drive of a job was received and is in no bay.
+    NotDocked,
     /// A job waits for drives for longer than it should.
     DrivesMissing,
     /// An export waits for an empty drive: check one in.

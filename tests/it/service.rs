@@ -166,7 +166,7 @@ fn a_job_waits_for_its_drives_and_time_gives_up_on_them() {
 #[test]
 fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     let bench = Workbench::new();
-    let service = Service::start(&bench, TWO_BAYS);
+    let mut service = Service::start(&bench, TWO_BAYS);
     service.ship_import("mine", &["SAME"]);
     service.call("PUT", &job("theirs"), import(&["same"])).expect(201);
     let image = bench.image("SAME.img", &random_bytes(MIB, 1));
@@ -179,6 +179,54 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     service.order("mine", "checkIn", json!({ "bay": "bay-1" })).expect(200);
     service.wait_for_state("mine", "Packaging");
     assert!(service.blobs().join("imports/mine/SAME.img").exists() && !service.blobs().join("imports/theirs").exists());
+    // Done, and still in its bay: it is not taken for the other job's, whatever that job does, also after a restart.
+    service.order("mine", "shipBack", parcel()).expect(200);
+    service.call("DELETE", &job("mine"), Value::Null).expect(200);
+    service.patch("theirs", shipping()).expect(200);
+    service.stop();
+    service.go();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(service.job("theirs")["properties"]["state"], "Shipping");
+    let note = service.bays()[0]["note"].clone();
+    assert!(note.as_str().unwrap().contains("done for another job"), "{note}");
+    // Taken out and docked again it is somebody's who ships it.
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    std::thread::sleep(Duration::from_millis(1100));
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait_for_state("theirs", "Packaging");
+}
+
+#[test]
+fn jobs_of_one_account_do_not_share_a_name() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    service.call("PUT", &job("name"), import(&["A"])).expect(201);
+    service.call("PUT", &job("name"), import(&["B"])).expect(200);
+    let other = job("name").replace("resourceGroups/group", "resourceGroups/other");
+    assert_eq!(service.call("PUT", &other, import(&["C"])).code(409), "JobNameTaken", "their blobs would be the same");
+    let mut body = import(&["D"]);
+    for path in ["UPPER", "a/../b", "ab", "logs//x"] {
+        body["properties"]["diagnosticsPath"] = path.into();
+        assert_eq!(service.call("PUT", &job("path"), body.clone()).code(400), "InvalidField", "{path}");
+    }
+}
+
+#[test]
+fn two_bays_with_one_name_wait_for_a_person() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let (one, other) = (bench.image("one.img", &random_bytes(MIB, 1)), bench.image("other.img", &random_bytes(MIB, 2)));
+    service.dock("bay-1", &one, Some("0123456789ABCDEF")).expect(200);
+    service.dock("bay-2", &other, Some("0123456789ABCDEF")).expect(200);
+    service.ship_import("job-1", &["0123456789ABCDEF"]);
+    service.wait("a word", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "ambiguous-drive").then_some(())
+    });
+    assert_eq!(service.job("job-1")["properties"]["state"], "Shipping");
+    service.call("POST", "/operator/v1/bays/bay-2/undock", Value::Null).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::read(service.blobs().join("imports/job-1/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
 }
 
 #[test]
@@ -197,10 +245,10 @@ fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
     assert_eq!(service.job("job-1")["properties"]["driveList"][0]["copyStatus"], "Paused");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(bytes(&service).unwrap(), paused, "nothing moves while it is paused");
-    service.stop();
+    service.kill();
     service.go();
     std::thread::sleep(Duration::from_millis(1200));
-    assert_eq!(service.bays()[0]["state"], "paused", "a pause outlives a restart");
+    assert_eq!(service.bays()[0]["state"], "paused", "a pause outlives a kill");
     service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
     service.wait_for_state("job-1", "Packaging");
     let result = &service.operators_job("job-1")["copies"]["SLOW"]["result"];

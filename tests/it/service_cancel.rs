@@ -279,6 +279,19 @@ fn after_the_service_was_killed_in_the_middle() {
     assert!(receipt["outcome_unknown"]["bytes"].as_u64().unwrap() > 0, "what was in flight nobody knows: {receipt}");
     agrees_with_directory(&service, "job-1", "A", &bytes, &receipt);
     ends_completed(&service, "job-1");
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null);
+
+    // Killed when the cancel was answered and nothing had drained yet: it is carried out all the same.
+    let third = bench.image("C.img", &bytes);
+    begin(&service, "job-3", "C", &third);
+    cancel(&service, "job-3");
+    service.kill();
+    service.go();
+    service.wait_for_state("job-3", "Packaging");
+    let receipt = receipt_of(&service, "job-3", bytes.len() as u64);
+    agrees_with_directory(&service, "job-3", "C", &bytes, &receipt);
+    ends_completed(&service, "job-3");
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
 
     let other = bench.image("B.img", &bytes);
     begin(&service, "job-2", "B", &other);

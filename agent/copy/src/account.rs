@@ -11,25 +11,29 @@ use protocol::units::{ByteSize, ChunkIndex};
 use crate::error::{CopyError, state_error};
 use crate::finish;
 use crate::journal::{Journal, Recovered};
+use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::options::{Link, TransferOptions};
 use crate::prepare::count_recorded;
 use crate::table::{ChunkTable, SharedTable};
 
 /// Accounts for the one transfer whose journal is below `options.state_dir`; `None` where there is none.
 ///
-/// What was recorded landed. What was in buffers when the transfer was cut off may have landed without a record: it
-/// is unknown. The rest was never sent.
+/// What was recorded landed. Where the transfer was cut off, what was in the pipeline then may have landed without a
+/// record: it is unknown. The rest was never sent.
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn account(options: &TransferOptions, link: &Link) -> Result<Option<TransferResult>, CopyError> {
+pub fn account(options: &TransferOptions, was_cut_off: bool, link: &Link) -> Result<Option<TransferResult>, CopyError> {
     let folder = options.state_dir.join("journals");
     let Some(mut journal) = Journal::only_one(&folder)? else { return Ok(None) };
     let Some(Recovered { header, mut table, .. }) = journal.recover()? else { return Ok(None) };
     let ByteSize(memory) = options.memory.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES));
-    let buffers = (memory / header.chunk_size_bytes).max(1);
     let failed = |source| state_error("read the table in", &folder, source);
-    mark_unknown(&mut table, buffers).map_err(failed)?;
+    if was_cut_off {
+        // Chunks with bodies hold a buffer each; those without may be as many as the channels take.
+        let in_pipeline = (memory / header.chunk_size_bytes).max(1) + CHANNELS * BODILESS_CHUNKS_MAX as u64;
+        mark_unknown(&mut table, in_pipeline).map_err(failed)?;
+    }
     link.counters.set_total(header.total_bytes);
     count_recorded(&table, link).map_err(failed)?;
     let table = SharedTable::new(table);
@@ -43,9 +47,12 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Chunks are read in drive order, and as many as there are buffers may be on their way: those that are missing before
-/// the last one that landed, and as many behind it.
-fn mark_unknown(table: &mut ChunkTable, buffers: u64) -> std::io::Result<()> {
+/// Channels between the stages of a transfer.
+const CHANNELS: u64 = 3;
+
+/// Chunks are read in drive order: those that are missing before the last one that landed may be on their way, and as
+/// many behind it as the pipeline holds.
+fn mark_unknown(table: &mut ChunkTable, in_pipeline: u64) -> std::io::Result<()> {
     let count = table.geometry().chunk_count();
     let mut last = None;
     for entry in table.entries() {
@@ -54,7 +61,7 @@ fn mark_unknown(table: &mut ChunkTable, buffers: u64) -> std::io::Result<()> {
             last = Some(index.0);
         }
     }
-    let end = last.map_or(buffers, |last| last + 1 + buffers).min(count);
+    let end = last.map_or(in_pipeline, |last| last + 1 + in_pipeline).min(count);
     for index in (0..end).map(ChunkIndex) {
         if table.get(index)?.landed.is_none() {
             table.set_unknown(index)?;

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
-use crate::options::{Link, TransferOptions};
+use crate::options::{Link, PublicNames, TransferOptions};
 use crate::stage::hash::ZeroDigests;
 use crate::table::SharedTable;
 
@@ -64,7 +64,13 @@ pub(crate) fn manifest_file(
     root: Sha256Digest,
     stream_sha256: Option<Sha256Digest>,
     evidence: Evidence,
+    names: Option<&PublicNames>,
 ) -> Result<NamedTempFile, CopyError> {
+    let mut header = header.clone();
+    if let Some(names) = names {
+        header.drive.path.clone_from(&names.drive);
+        header.blob.clone_from(&names.blob);
+    }
     let failed = |source| state_error("write the manifest in", folder, source);
     let file = NamedTempFile::new_in(folder).map_err(failed)?;
     let mut output = BufWriter::new(file.as_file());

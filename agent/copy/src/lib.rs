@@ -79,7 +79,7 @@ pub use error::CopyError;
 pub use export::export;
 pub use import::import;
 pub use manifest::fetch_manifest;
-pub use options::{Link, OnUnreadable, RescueOptions, TransferOptions, Verify};
+pub use options::{Link, OnUnreadable, PublicNames, RescueOptions, TransferOptions, Verify};
 pub use plan::least_memory_bytes;
 pub use progress::Counters;
 pub use station::StationBudget;

@@ -57,6 +57,15 @@ impl std::fmt::Debug for RescueOptions {
     }
 }
 
+/// Names that tell nothing about this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicNames {
+    /// The drive.
+    pub drive: String,
+    /// The blob.
+    pub blob: String,
+}
+
 /// Options of a transfer. See the command line for what each means.
 #[derive(Debug, Clone)]
 pub struct TransferOptions {
@@ -101,6 +110,8 @@ pub struct TransferOptions {
     /// Whether the journal stays when the transfer is complete: its caller removes it when it has noted the result,
     /// and a repetition until then finds everything done.
     pub keep_journal: bool,
+    /// What a manifest calls the drive and the blob, in place of their paths here: where others read it.
+    pub names: Option<PublicNames>,
     /// The command that continues, for the receipt.
     pub resume_command: String,
 }
@@ -129,6 +140,7 @@ impl TransferOptions {
             read_timeout: Duration::from_secs(60),
             station: None,
             keep_journal: false,
+            names: None,
             resume_command: String::new(),
         }
     }

@@ -27,6 +27,7 @@ use crate::pool::{BufferPool, PooledBuffer};
 use crate::prepare::attempts;
 use crate::rate::RateLimit;
 use crate::stage::hash::ZeroDigests;
+use crate::station::hashing;
 use crate::table::SharedTable;
 
 /// What a manifest is held against.
@@ -366,12 +367,11 @@ impl Comparer {
     }
 
     async fn hash(&self, buffer: PooledBuffer, range: ByteRange) -> Result<ChunkContent, CopyError> {
-        let counters = self.link.counters.clone();
+        let (counters, station) = (self.link.counters.clone(), self.options.station.clone());
         let hashed = tokio::task::spawn_blocking(move || {
             let bytes = &buffer[..range.length as usize];
-            counters
-                .hash_time
-                .time(|| if is_zero(bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(bytes)) })
+            let work = || if is_zero(bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(bytes)) };
+            hashing(station.as_deref(), || counters.hash_time.time(work))
         });
         hashed.await.map_err(|_| CopyError::Internal("a hashing thread"))
     }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use protocol::identity::DriveIdentity;
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::contract::Drive;
@@ -67,6 +68,9 @@ pub enum Confirmation<'ask> {
     Word(&'ask str),
     /// By typing the word when asked; the argument is what is asked, with the word in it.
     Ask(&'ask dyn Fn(&str) -> Option<String>),
+    /// By the caller, who knows which drive it has to be, and looks at the one that was opened; the error says why it
+    /// is another.
+    Check(&'ask dyn Fn(&DriveIdentity) -> Result<(), String>),
     /// Not at all: devices are refused.
     None,
 }
@@ -112,6 +116,9 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
         }
     };
     require_size(path, &*drive, request.needed_bytes)?;
+    if let Confirmation::Check(check) = &request.confirmation {
+        check(drive.identity()).map_err(DriveError::Refused)?;
+    }
     Ok(drive)
 }
 
@@ -185,6 +192,8 @@ fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -
     let given = match confirmation {
         Confirmation::Word(given) => Some((*given).to_owned()),
         Confirmation::Ask(ask) => ask(&format!("Everything on {description} will be overwritten. Type {word} to go on: ")),
+        // The caller looks at it when it is open.
+        Confirmation::Check(_) => Some(word.clone()),
         Confirmation::None => None,
     };
     match given {

@@ -48,6 +48,8 @@ pub struct Entra {
     settings: EntraSettings,
     client: reqwest::Client,
     keys: Mutex<Option<Keys>>,
+    /// When the key set was asked for last, whatever came of it.
+    asked: Mutex<Option<Instant>>,
 }
 
 struct Keys {
@@ -59,8 +61,6 @@ struct Keys {
 struct Claims {
     #[serde(default)]
     roles: Vec<String>,
-    #[serde(default)]
-    preferred_username: Option<String>,
     #[serde(default)]
     oid: Option<String>,
     sub: String,
@@ -74,7 +74,7 @@ impl Entra {
     pub fn new(settings: EntraSettings) -> Result<Self, String> {
         let client = reqwest::Client::builder().timeout(KEYS_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         let client = client.map_err(|error| error.without_url().to_string())?;
-        Ok(Entra { settings, client, keys: Mutex::default() })
+        Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default() })
     }
 
     /// Who bears a token; `None` where it is not good, or says nothing of us.
@@ -102,7 +102,8 @@ impl Entra {
                 Role::Customer(Some(own).filter(|own| !own.is_empty())?)
             }
         };
-        let name = claims.preferred_username.or(claims.oid).unwrap_or(claims.sub);
+        // The audit log outlives everything: no names of people.
+        let name = claims.oid.unwrap_or(claims.sub);
         Some(Actor { name: format!("entra:{name}"), role })
     }
 
@@ -115,10 +116,11 @@ impl Entra {
     /// Fetches the key set, unless that was done a moment ago.
     async fn refresh(&self) {
         {
-            let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            if keys.as_ref().is_some_and(|keys| keys.fetched.elapsed() < KEYS_ASKED) {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if asked.is_some_and(|asked| asked.elapsed() < KEYS_ASKED) {
                 return;
             }
+            *asked = Some(Instant::now());
         }
         match self.fetch().await {
             Ok(set) => {

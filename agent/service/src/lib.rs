@@ -8,6 +8,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`api`] | the REST API of Microsoft.ImportExport |
+//! | [`station`] | bays, the scheduler, the copies that run |
+//! | [`server`] | from a socket to the API: TLS, limits |
+//! | [`entra`] | tokens of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database: a decision and its effects in one transaction |
 //! | [`vault`] | the key that seals the customers' keys |
 //!
@@ -20,7 +23,14 @@
 //! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
 //! overwritten, and the log is emptied.
 //!
-//! The scheduler, the bays and the command `serve` are not built yet: nothing serves this.
+//! # Who does what
+//! The API changes jobs and wakes the station; the station looks at jobs and bays, round by round, and orders copies
+//! of the data plane ([`station::worker`]), which the program brings. A cancel goes the same way: it is recorded and
+//! answered, and the next round, a moment later, stops what runs.
+//!
+//! # How it fails
+//! A database that fails is a 503 to whoever asks, and a step that is tried again to the station. A copy that fails
+//! waits, with its reason, for its store to come back, its drive to be docked again, or a person.
 
 pub mod api;
 pub mod entra;

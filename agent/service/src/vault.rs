@@ -1,6 +1,6 @@
 //! The key that seals the customers' keys: AES-256-GCM, the key in a file of its own with mode 0600.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -50,23 +50,18 @@ impl Vault {
     pub fn open(path: &Path) -> Result<Self, VaultError> {
         let failed = |source| VaultError::File { path: path.to_owned(), source };
         let mut bytes = [0; KEY_BYTES];
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(io::Error::other("no random numbers")))?;
-                let written = writeln!(file, "{}", hex::encode(bytes)).and_then(|()| file.sync_all());
-                written.map_err(failed)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
-                if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
-                    return Err(VaultError::Open { path: path.to_owned() });
-                }
-                let mut text = String::new();
-                file.read_to_string(&mut text).map_err(failed)?;
-                hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
-            }
-            Err(error) => return Err(failed(error)),
+        if !path.try_exists().map_err(failed)? {
+            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(io::Error::other("no random numbers")))?;
+            write_new(path, &hex::encode(bytes)).map_err(failed)?;
         }
+        // Read again: what is in the file is the key, whoever wrote it.
+        let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
+            return Err(VaultError::Open { path: path.to_owned() });
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
         Ok(Vault { key })
     }
@@ -87,6 +82,19 @@ impl Vault {
         let plain = self.key.open_in_place(nonce, Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
         String::from_utf8(plain.to_vec()).map_err(|_| VaultError::Sealed)
     }
+}
+
+/// Writes a file that only its owner may read, whole or not at all, and durably: what is sealed with a key that is lost
+/// is lost too.
+fn write_new(path: &Path, line: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let begun = path.with_extension("new");
+    let _ = std::fs::remove_file(&begun);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&begun)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()?;
+    std::fs::rename(&begun, path)?;
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

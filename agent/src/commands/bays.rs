@@ -43,7 +43,7 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
         }
         Some(BaysCommand::Dock { bay, drive, drive_id }) => {
             // A path of this machine, where the service is too; of the station's, where it is there alone.
-            let path = std::fs::canonicalize(drive).unwrap_or_else(|_| drive.clone());
+            let path = std::path::absolute(drive).unwrap_or_else(|_| drive.clone());
             let mut body = json!({ "path": path });
             if let Some(id) = drive_id {
                 body["driveId"] = id.as_str().into();

@@ -18,7 +18,7 @@ use service::api::{Access, Api, router};
 use service::entra::Entra;
 use service::server;
 use service::station::{Clock, Station};
-use service::store::{Actor, Role, Store};
+use service::store::{Actor, Role, Store, new_secret};
 use service::vault::Vault;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -82,7 +82,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let api = Arc::new(Api {
         store: store.clone(),
         station: station.clone(),
-        access: Access::new(config.requests_per_second, entra),
+        access: Arc::new(Access::new(config.requests_per_second, entra)),
         locations: config.locations(),
         accounts: config.accounts(&state_dir).iter().map(|account| account.reachable()).collect(),
         public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
@@ -186,8 +186,10 @@ async fn make_first_token(store: &Store, state_dir: &Path, clock: &Clock) -> Res
         return Ok(());
     }
     let actor = Actor { name: "operator".to_owned(), role: Role::Operator };
-    let token = store.create_token(&actor, "first start", clock()).await.map_err(|error| failed(&error))?;
-    write_whole(&path, &token).map_err(|error| failed(&error))
+    // The file first: a token that is in no file would lock everybody out.
+    let secret = new_secret();
+    write_whole(&path, &secret).map_err(|error| failed(&error))?;
+    store.accept_token(&secret, &actor, "first start", clock()).await.map_err(|error| failed(&error))
 }
 
 /// Writes a file of one line that only its owner may read, whole or not at all.
@@ -275,5 +277,7 @@ async fn forget_idle(api: Arc<Api>) {
     loop {
         tokio::time::sleep(FORGET_INTERVAL).await;
         api.access.forget_idle();
+        // Without it what was measured piles up where nobody asks for it.
+        api.metrics.run_upkeep();
     }
 }

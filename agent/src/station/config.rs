@@ -210,6 +210,7 @@ impl Config {
             .and_then(|document| serde_ignored::deserialize(document, |key| unknown.push(key.to_string())))
             // The place and what was expected; never the line, which may hold a SAS.
             .map_err(|error| format!("`{shown}`: {}{}", line_of(&text, error.span()), error.message()))?;
+        unknown.sort();
         config.check().map_err(|error| format!("`{shown}`: {error}"))?;
         Ok((config, unknown))
     }
@@ -239,6 +240,12 @@ impl Config {
         }
         if let Some(id) = self.bay.iter().filter_map(|bay| bay.drive_id.as_deref()).find(|id| !protocol::arm::is_drive_id(id)) {
             return Err(format!("`{id}` cannot be the name of a drive: letters, digits and `-_.+:=`"));
+        }
+        let is_named_port =
+            |bay: &&Bay| bay.drive_id.is_some() && bay.drive.as_ref().is_some_and(|path| path.starts_with("/dev"));
+        if let Some(bay) = self.bay.iter().find(is_named_port) {
+            let name = &bay.name;
+            return Err(format!("the bay `{name}` has a `drive_id`, and every drive that is docked there would be called so"));
         }
         let is_used = self.transfer.on_unreadable == Some(Unreadable::Rescue);
         if !is_used && (self.transfer.max_unreadable.is_some() || self.transfer.retry_passes.is_some()) {
@@ -369,7 +376,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(unknown, ["colour", "bay.0.size"]);
+        assert_eq!(unknown, ["bay.0.size", "colour"]);
         assert_eq!((config.budget.memory, config.bay.len()), (Some(ByteSize(1 << 30)), 1));
         assert_eq!(config.transfer.drain_timeout, Some(Duration::from_secs(5)));
         assert!(config.is_exposed());

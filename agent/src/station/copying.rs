@@ -1,20 +1,26 @@
 //! One copy from its order to its result.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, Link, Stop, TransferOptions};
-use drive::{Confirmation, Pace, TargetRequest};
-use protocol::progress::{Notice, Progress};
+use copy::{CopyError, Link, PublicNames, Stop, TransferOptions};
+use drive::discovery::{Docked, docked_at};
+use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
+use protocol::identity::DriveIdentity;
+use protocol::progress::{Notice, Phase, Progress};
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
 use service::station::worker::{CopyOrder, RunningCopy};
 use tokio::sync::oneshot;
 
-use super::worker::{ReachedAccount, StationWorker};
+use super::worker::{MemoryBudget, ReachedAccount, StationWorker};
 use crate::commands::not_begun;
+
+/// After a stop and the time for draining: how long a copy may still take to come back from a drive that hangs.
+const HANGING_GRACE: Duration = Duration::from_secs(5);
 
 struct Copy {
     link: Link,
@@ -23,9 +29,8 @@ struct Copy {
 impl RunningCopy for Copy {
     fn progress(&self) -> Progress {
         let progress = self.link.counters.snapshot();
-        let is_draining = self.link.stop.is_stopping() && progress.phase != protocol::progress::Phase::Done;
-        match is_draining {
-            true => Progress { phase: protocol::progress::Phase::Draining, eta_seconds: None, ..progress },
+        match self.link.stop.is_stopping() && progress.phase != Phase::Done {
+            true => Progress { phase: Phase::Draining, eta_seconds: None, ..progress },
             false => progress,
         }
     }
@@ -37,7 +42,9 @@ impl RunningCopy for Copy {
 
 /// Everything that a copy needs, found before it begins.
 struct Scene {
-    path: std::path::PathBuf,
+    path: PathBuf,
+    /// Who is docked there.
+    docked: Docked,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
     pace: Pace,
@@ -55,89 +62,111 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     if order.account_only {
         link.stop.request_stop(StopReason::JobCancelled);
     }
-    let (copy, memory) = (Arc::new(Copy { link: link.clone() }), worker.memory.clone());
-    let scene = match order.account_only {
-        true => Err(options(worker, &order)),
-        false => Ok(scene(worker, &order)),
-    };
+    let copy = Arc::new(Copy { link: link.clone() });
+    let memory = worker.memory.clone();
+    let options = options(worker, &order);
+    let scene = scene(worker, &order, options.clone());
     tokio::spawn(async move {
-        let shown = format!("{}/{}", order.blob.container, order.blob.name);
-        let running = tokio::spawn({
-            let (link, order) = (link.clone(), order.clone());
-            async move {
-                let scene = match scene {
-                    Ok(scene) => scene?,
-                    Err(options) => return account(options, &order, &memory, link).await,
-                };
-                let wanted = wanted_mebibytes(&scene, &order, &memory);
-                let permit = tokio::select! {
-                    permit = memory.free_mebibytes.clone().acquire_many_owned(wanted) => permit.ok(),
-                    () = link.stop.stopping() => None,
-                };
-                let memory = Some(ByteSize(u64::from(wanted.max(1)) << 20));
-                let scene = Scene { options: TransferOptions { memory, ..scene.options }, ..scene };
-                let copied = run(scene, &order, link).await;
-                drop(permit);
-                copied
-            }
-        });
-        let copied = running.await.unwrap_or(Err(CopyError::Internal("a copy")));
-        let result = copied.unwrap_or_else(|error| {
-            let outcome = error.outcome().unwrap_or(protocol::outcome::Outcome::Failed);
-            not_begun(outcome, order.direction, &shown, &error)
-        });
+        let copied = match order.account_only {
+            true => Err(CopyError::Cancelled),
+            false => watched(scene, &order, &memory, link.clone()).await,
+        };
+        let result = match copied {
+            Ok(result) => result,
+            // Stopped before it was far enough to tell by itself what there is.
+            Err(CopyError::Cancelled) => account(options, &order, &memory, link).await,
+            Err(error) => failed(&order, &error),
+        };
         // Nobody waits any more only where the whole service is going.
         let _ = ended.send(result);
     });
     copy
 }
 
-fn scene(worker: &StationWorker, order: &CopyOrder) -> Result<Scene, CopyError> {
+fn failed(order: &CopyOrder, error: &CopyError) -> TransferResult {
+    let outcome = error.outcome().unwrap_or(protocol::outcome::Outcome::Failed);
+    let blob = format!("{}/{}", order.blob.container, order.blob.name);
+    // A receipt would say that nothing moved, of which it knows nothing.
+    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob, error) }
+}
+
+/// Runs a copy on a task of its own, and leaves it behind where a drive holds it after a stop.
+async fn watched(
+    scene: Result<Scene, CopyError>,
+    order: &CopyOrder,
+    memory: &MemoryBudget,
+    link: Link,
+) -> Result<TransferResult, CopyError> {
+    let scene = scene?;
+    let patience = scene.options.drain_timeout + HANGING_GRACE;
+    let stop = link.stop.clone();
+    let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), link));
+    tokio::select! {
+        copied = running => copied.unwrap_or(Err(CopyError::Internal("a copy"))),
+        () = async {
+            stop.stopping().await;
+            tokio::time::sleep(patience).await;
+        } => Err(CopyError::Cancelled),
+    }
+}
+
+async fn with_memory(scene: Scene, order: CopyOrder, memory: MemoryBudget, link: Link) -> Result<TransferResult, CopyError> {
+    let wanted = wanted_mebibytes(&scene.options, scene.docked.size_bytes, &*scene.blob, &memory);
+    let _permit = tokio::select! {
+        permit = memory.free_mebibytes.clone().acquire_many_owned(wanted) => permit.ok(),
+        () = link.stop.stopping() => return Err(CopyError::Cancelled),
+    };
+    let memory = Some(ByteSize(u64::from(wanted) << 20));
+    let scene = Scene { options: TransferOptions { memory, ..scene.options }, ..scene };
+    run(scene, &order, link).await
+}
+
+fn scene(worker: &StationWorker, order: &CopyOrder, options: TransferOptions) -> Result<Scene, CopyError> {
     let reached = worker.account(&order.account).map_err(|error| CopyError::Refused(error.to_string()))?.clone();
-    let path = worker.docks.path(&order.bay).ok_or_else(|| CopyError::Refused(format!("the bay `{}` is empty", order.bay)))?;
     let blob = reached.account.blob(&order.blob.container, &order.blob.name)?;
-    Ok(Scene { path, blob, options: options(worker, order), pace: worker.pace, reached })
+    let gone = || DriveError::Removed { path: PathBuf::from(&order.bay) };
+    let (path, docked) = worker.docks.drive(&order.bay, order.sequence).ok_or_else(gone)?;
+    Ok(Scene { path, docked, blob, options, pace: worker.pace, reached })
 }
 
 fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
     let state_dir = worker.state_dir(&order.job_uid, &order.drive_id);
+    let public =
+        |reached: &ReachedAccount| PublicNames { drive: order.drive_id.clone(), blob: reached.public_address(&order.blob) };
     TransferOptions {
         manifest: Some(state_dir.join(super::logs::MANIFEST_FILE)),
         state_dir,
         station: Some(worker.budget.clone()),
         keep_journal: true,
+        restart: order.begins_anew,
+        overwrite: order.begins_anew,
+        names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
         ..worker.options.clone()
     }
 }
 
-/// Tells from the journal what a copy did that was cut off and will not go on.
-async fn account(
-    options: TransferOptions,
-    order: &CopyOrder,
-    memory: &super::worker::MemoryBudget,
-    link: Link,
-) -> Result<TransferResult, CopyError> {
-    let memory = ByteSize(u64::from(memory.share_mebibytes) << 20);
-    let options = TransferOptions { memory: Some(memory), ..options };
-    let told = tokio::task::spawn_blocking(move || copy::account(&options, &link)).await;
-    let told = told.map_err(|_| CopyError::Internal("a thread at the journal"))??;
-    let shown = format!("{}/{}", order.blob.container, order.blob.name);
-    Ok(told.unwrap_or_else(|| not_begun(protocol::outcome::Outcome::Cancelled, order.direction, &shown, &CopyError::Cancelled)))
-}
-
 /// The share of a copy, or more where its chunks have to be large; never more than there is.
-fn wanted_mebibytes(scene: &Scene, order: &CopyOrder, memory: &super::worker::MemoryBudget) -> u32 {
-    let size = match order.direction {
-        Direction::Import => drive::discovery::docked_at(&scene.path).map_or(0, |docked| docked.size_bytes),
-        Direction::Export => 0,
-    };
-    let least = copy::least_memory_bytes(scene.options.chunk_size, size, &scene.blob.limits());
+fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob, memory: &MemoryBudget) -> u32 {
+    let least = copy::least_memory_bytes(options.chunk_size, size_bytes, &blob.limits());
     u32::try_from(least.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(memory.share_mebibytes).min(memory.total_mebibytes)
 }
 
+/// Tells from the journal what a copy did that will not go on now.
+async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, link: Link) -> TransferResult {
+    // No copy holds more than all of it.
+    let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
+    let was_cut_off = order.was_cut_off;
+    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &link)).await;
+    match told.unwrap_or(Err(CopyError::Internal("a thread at the journal"))) {
+        Ok(Some(result)) => result,
+        Ok(None) => failed(order, &CopyError::Cancelled),
+        Err(error) => failed(order, &error),
+    }
+}
+
 async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResult, CopyError> {
-    let Scene { path, blob, options, pace, reached } = scene;
+    let Scene { path, docked, blob, options, pace, reached } = scene;
     std::fs::create_dir_all(&options.state_dir).map_err(|source| CopyError::State {
         operation: "create",
         path: options.state_dir.clone(),
@@ -147,32 +176,48 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
         Direction::Import => {
             let place = reached.account.make_place(&order.blob.container, &order.blob.name);
             tokio::select! {
-                made = place => made?,
-                () = link.stop.stopping() => {}
+                made = tokio::time::timeout(options.request_timeout, place) => match made {
+                    Ok(made) => made?,
+                    Err(_) => return Err(no_answer(&reached).into()),
+                },
+                () = link.stop.stopping() => return Err(CopyError::Cancelled),
             }
-            let drive = open(path, move |path| drive::open_source(path, pace)).await?;
+            let opened = tokio::task::spawn_blocking(move || {
+                let drive = drive::open_source(&path, pace)?;
+                require_same(&path, &docked, drive.identity()).map_err(DriveError::Refused)?;
+                Ok::<Arc<dyn Drive>, DriveError>(drive)
+            });
+            let drive = tokio::select! {
+                opened = tokio::time::timeout(options.read_timeout, opened) => match opened {
+                    Ok(opened) => opened.map_err(|_| CopyError::Internal("a thread at the drive"))??,
+                    Err(_) => return Err(DriveError::Removed { path: PathBuf::from(&order.bay) }.into()),
+                },
+                () = link.stop.stopping() => return Err(CopyError::Cancelled),
+            };
             copy::import(drive, blob, options, link).await
         }
         Direction::Export => {
-            let confirmed = order.drive_id.clone();
             let open = move |needed_bytes| {
                 // Whoever checked the drive in confirmed it; that it is this one is seen here.
-                let is_device = std::fs::metadata(&path)
-                    .is_ok_and(|metadata| std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type()));
-                let word = drive::discovery::docked_at(&path).and_then(|docked| docked.serial).unwrap_or(confirmed.clone());
-                let confirmation = if is_device { Confirmation::Word(&word) } else { Confirmation::None };
-                drive::open_target(&path, &TargetRequest { needed_bytes, confirmation, pace })
+                let check = |identity: &DriveIdentity| require_same(&path, &docked, identity);
+                drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
             };
             copy::export(open, blob, options, link).await
         }
     }
 }
 
-/// Opens a drive where it may block.
-async fn open<T: Send + 'static>(
-    path: std::path::PathBuf,
-    open: impl FnOnce(&Path) -> Result<T, drive::DriveError> + Send + 'static,
-) -> Result<T, CopyError> {
-    let opened = tokio::task::spawn_blocking(move || open(&path)).await;
-    Ok(opened.map_err(|_| CopyError::Internal("a thread at the drive"))??)
+fn no_answer(reached: &ReachedAccount) -> blob::BlobError {
+    blob::BlobError::new(blob::BlobErrorKind::TimedOut, "reach", reached.account.address(), "no answer in time")
+}
+
+/// Whether the drive that was opened is the one that the order is about: it was open before we look who is docked, so
+/// one that came in between is noticed.
+fn require_same(path: &std::path::Path, docked: &Docked, opened: &DriveIdentity) -> Result<(), String> {
+    let is_same = docked_at(path).as_ref() == Some(docked) && opened.size == docked.size_bytes;
+    let has_serial = opened.serial.is_none() || opened.serial == docked.serial;
+    match is_same && has_serial {
+        true => Ok(()),
+        false => Err(format!("another drive is at `{}` now: nothing was read or written", path.display())),
+    }
 }

@@ -1,7 +1,6 @@
 //! The bays and what is in them. A thread looks at every watched place whenever the kernel tells of a drive, and at
 //! least once a second; looking touches no drive.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,12 +29,24 @@ pub(crate) struct Docks {
     kept: PathBuf,
 }
 
-/// A drive that was docked by hand, as it is kept.
+/// A drive that was docked by hand, as it is kept: another one at the same path is not taken for it.
 #[derive(Clone, Serialize, Deserialize)]
 struct DockedByHand {
     bay: String,
     path: PathBuf,
     drive_id: Option<String>,
+    serial: Option<String>,
+    model: Option<String>,
+    size_bytes: u64,
+}
+
+impl DockedByHand {
+    /// Whether it is still there.
+    fn is_there(&self) -> bool {
+        docked_at(&self.path).is_some_and(|docked| {
+            (docked.serial, docked.model, docked.size_bytes) == (self.serial.clone(), self.model.clone(), self.size_bytes)
+        })
+    }
 }
 
 struct Slot {
@@ -47,6 +58,8 @@ struct Slot {
     /// What jobs call the drive, where that is not its serial number.
     drive_id: Option<String>,
     docked: Option<(Docked, BayContent)>,
+    /// Counts dockings.
+    sequence: u64,
     /// A look has been taken: what comes from now on was docked while we watched.
     was_seen: bool,
 }
@@ -63,6 +76,7 @@ impl Docks {
                 by_hand: by_hand.map(|docked| docked.path.clone()),
                 drive_id: by_hand.map_or_else(|| bay.drive_id.clone(), |docked| docked.drive_id.clone()),
                 docked: None,
+                sequence: 0,
                 was_seen: false,
             }
         };
@@ -94,14 +108,15 @@ impl Docks {
 
     /// Looks at every bay, and rings when something changed.
     fn look(&self) {
-        let places: Vec<PathBuf> = self.slots().iter().filter_map(|slot| slot.place().cloned()).collect();
+        let places: Vec<Option<PathBuf>> = self.slots().iter().map(|slot| slot.place().cloned()).collect();
         // Looking may take a while: nobody waits for it.
-        let found: HashMap<PathBuf, Docked> =
-            places.into_iter().filter_map(|path| docked_at(&path).map(|docked| (path, docked))).collect();
+        let found: Vec<Option<Docked>> = places.iter().map(|path| path.as_deref().and_then(docked_at)).collect();
         let mut has_changed = false;
-        for slot in self.slots().iter_mut() {
-            let now = slot.place().and_then(|path| found.get(path).map(|docked| (path.clone(), docked.clone())));
-            has_changed |= slot.see(now, &self.clock);
+        for ((slot, place), found) in self.slots().iter_mut().zip(places).zip(found) {
+            // Who was docked or taken out by hand meanwhile was not looked at.
+            if slot.place() == place.as_ref() {
+                has_changed |= slot.see(place.zip(found), &self.clock);
+            }
         }
         if has_changed {
             self.changed.notify_one();
@@ -115,32 +130,40 @@ impl Docks {
 
     /// What is in each bay.
     pub(crate) fn content(&self) -> Vec<BayContent> {
-        let empty = |slot: &Slot| BayContent { name: slot.name.clone(), drive: None, docked_at: None, fault: None };
+        let empty = |slot: &Slot| BayContent { name: slot.name.clone(), drive: None, docked_at: None, sequence: slot.sequence };
         self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
     }
 
-    /// Where the drive of a bay is reached.
-    pub(crate) fn path(&self, bay: &str) -> Option<PathBuf> {
+    /// Where the drive of a bay is reached, as long as it is that docking of it; and who it is.
+    pub(crate) fn drive(&self, bay: &str, sequence: u64) -> Option<(PathBuf, Docked)> {
         let slots = self.slots();
-        let slot = slots.iter().find(|slot| slot.name == bay)?;
-        slot.docked.as_ref().and_then(|_| slot.place().cloned())
+        let slot = slots.iter().find(|slot| slot.name == bay && slot.sequence == sequence)?;
+        Some((slot.place().cloned()?, slot.docked.as_ref()?.0.clone()))
+    }
+
+    /// The docking that a bay has now.
+    pub(crate) fn sequence(&self, bay: &str) -> u64 {
+        self.slots().iter().find(|slot| slot.name == bay).map_or(0, |slot| slot.sequence)
     }
 
     /// Docks a drive by hand.
     pub(crate) fn dock(&self, bay: &str, path: &Path, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
         let refused = |message: String| Err(WorkError::Refused(message));
         let shown = path.display();
-        let Ok(path) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
+        let Ok(real) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
         let is_allowed = |folders: &Vec<PathBuf>| {
-            folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder)))
+            folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder)))
         };
-        if !path.starts_with("/dev") && !self.folders.as_ref().is_none_or(is_allowed) {
+        // The name that was given may stay with the port or the drive; the one it leads to now may not.
+        let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is no path")) };
+        if !real.starts_with("/dev") && !self.folders.as_ref().is_none_or(is_allowed) {
             return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
         }
         let Some(docked) = docked_at(&path) else { return refused(format!("`{shown}` is no drive that can be docked")) };
         {
             let mut slots = self.slots();
-            if let Some(other) = slots.iter().find(|slot| slot.name != bay && slot.place() == Some(&path)) {
+            let is_here = |slot: &Slot| slot.place().and_then(|path| path.canonicalize().ok()).as_ref() == Some(&real);
+            if let Some(other) = slots.iter().find(|slot| slot.name != bay && is_here(slot)) {
                 return refused(format!("`{shown}` is in `{}` already", other.name));
             }
             let Some(slot) = slots.iter_mut().find(|slot| slot.name == bay) else {
@@ -167,7 +190,15 @@ impl Docks {
     fn keep(&self, slots: &[Slot]) {
         let docked = |slot: &Slot| {
             let path = slot.by_hand.clone()?;
-            Some(DockedByHand { bay: slot.name.clone(), path, drive_id: slot.drive_id.clone() })
+            let (docked, _) = slot.docked.as_ref()?;
+            Some(DockedByHand {
+                bay: slot.name.clone(),
+                path,
+                drive_id: slot.drive_id.clone(),
+                serial: docked.serial.clone(),
+                model: docked.model.clone(),
+                size_bytes: docked.size_bytes,
+            })
         };
         let docked: Vec<DockedByHand> = slots.iter().filter_map(docked).collect();
         let write = || -> std::io::Result<()> {
@@ -206,7 +237,8 @@ impl Docks {
 
 fn read_kept(path: &Path) -> Vec<DockedByHand> {
     let kept = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    kept.unwrap_or_default()
+    let kept: Vec<DockedByHand> = kept.unwrap_or_default();
+    kept.into_iter().filter(DockedByHand::is_there).collect()
 }
 
 impl Slot {
@@ -217,9 +249,17 @@ impl Slot {
     /// Notes who is there now; tells whether that is somebody else.
     fn see(&mut self, now: Option<(PathBuf, Docked)>, clock: &Clock) -> bool {
         let is_first = !std::mem::replace(&mut self.was_seen, true);
-        if self.docked.as_ref().map(|(docked, _)| docked) == now.as_ref().map(|(_, docked)| docked) {
+        let before = self.docked.as_ref().map(|(docked, _)| docked);
+        if before == now.as_ref().map(|(_, docked)| docked) {
             return false;
         }
+        let is_other = |before: &Docked, now: &Docked| (&before.serial, &before.model) != (&now.serial, &now.model);
+        if self.by_hand.is_some() && before.zip(now.as_ref()).is_some_and(|(before, (_, now))| is_other(before, now)) {
+            // The name was given to another drive.
+            self.drive_id = None;
+        }
+        self.sequence += 1;
+        let sequence = self.sequence;
         self.docked = now.map(|(path, docked)| {
             let drive = DockedDrive {
                 path: path.display().to_string(),
@@ -228,7 +268,7 @@ impl Slot {
                 size_bytes: docked.size_bytes,
             };
             let docked_at = (!is_first).then(|| clock());
-            let content = BayContent { name: self.name.clone(), drive: Some(drive), docked_at, fault: None };
+            let content = BayContent { name: self.name.clone(), drive: Some(drive), docked_at, sequence };
             (docked, content)
         });
         true

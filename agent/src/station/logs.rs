@@ -1,7 +1,7 @@
 //! Copy logs, written beside a copy's journal and put into the store.
 
 use std::io::{self, BufReader, BufWriter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
 use protocol::job::{BlobName, LogAddresses};
@@ -10,7 +10,9 @@ use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use service::station::worker::{LogOrder, WorkError};
 
-use super::worker::StationWorker;
+use tempfile::NamedTempFile;
+
+use super::worker::{StationWorker, blocking};
 
 /// The manifest of a complete copy, beside its journal.
 pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";
@@ -26,31 +28,50 @@ pub(super) async fn put_logs(
     result: &TransferResult,
 ) -> Result<LogAddresses, WorkError> {
     let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
-    std::fs::create_dir_all(&folder).map_err(failed)?;
     let manifest = folder.join(MANIFEST_FILE);
-    let blob_path = format!("{}/{}", order.copy.blob.container, order.copy.blob.name);
-    let head =
-        LogHead { drive_id: &order.copy.drive_id, blob_path: &blob_path, is_import: order.copy.direction == Direction::Import };
     let place = |kind: &str| BlobName { container: order.container.clone(), name: format!("{}_{kind}", order.prefix) };
-    let mut logs = LogAddresses::default();
-    let put = |kind: &'static str, path: std::path::PathBuf| async move {
-        worker.put_file(&order.copy.account, &place(kind), &path).await
+    let put = |kind: &'static str, path: PathBuf| async move { worker.put_file(&order.copy.account, &place(kind), &path).await };
+    let (error, verbose) = {
+        let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
+        // A large drive has millions of chunks.
+        blocking(move || write_logs(&folder, &manifest, &order, &result).map_err(failed)).await?
     };
-    if result.outcome != Outcome::Complete {
-        let file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
-        write_error_log(BufWriter::new(file.as_file()), &head, result).map_err(failed)?;
+    let mut logs = LogAddresses::default();
+    if let Some(file) = error {
         logs.error = Some(put("error.xml", file.path().to_owned()).await?);
     }
-    if order.verbose {
-        let file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
-        let chunks = chunks_of(&manifest).map_err(failed)?;
-        write_verbose_log(BufWriter::new(file.as_file()), &head, result, chunks).map_err(failed)?;
+    if let Some(file) = verbose {
         logs.verbose = Some(put("verbose.xml", file.path().to_owned()).await?);
     }
     if order.manifest && manifest.exists() {
         logs.manifest = Some(put("manifest.jsonl", manifest).await?);
     }
     Ok(logs)
+}
+
+/// The error log where there was an error, and the verbose log where it is wanted.
+fn write_logs(
+    folder: &Path,
+    manifest: &Path,
+    order: &LogOrder,
+    result: &TransferResult,
+) -> io::Result<(Option<NamedTempFile>, Option<NamedTempFile>)> {
+    std::fs::create_dir_all(folder)?;
+    let blob_path = format!("{}/{}", order.copy.blob.container, order.copy.blob.name);
+    let head =
+        LogHead { drive_id: &order.copy.drive_id, blob_path: &blob_path, is_import: order.copy.direction == Direction::Import };
+    let (mut error, mut verbose) = (None, None);
+    if result.outcome != Outcome::Complete {
+        let file = NamedTempFile::new_in(folder)?;
+        write_error_log(BufWriter::new(file.as_file()), &head, result)?;
+        error = Some(file);
+    }
+    if order.verbose {
+        let file = NamedTempFile::new_in(folder)?;
+        write_verbose_log(BufWriter::new(file.as_file()), &head, result, chunks_of(manifest)?)?;
+        verbose = Some(file);
+    }
+    Ok((error, verbose))
 }
 
 /// The chunks of a manifest, none where there is none.

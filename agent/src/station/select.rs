@@ -1,5 +1,6 @@
 //! Which blobs an export asks for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use blob::{Account, Blob, BlobError};
@@ -15,6 +16,9 @@ use service::station::worker::{SelectedBlob, WorkError};
 /// Longest list of blobs in a blob: a hundred thousand names.
 const LIST_BYTES_MAX: u64 = 16 << 20;
 
+/// Blobs of one export: ten drives take far fewer images.
+const BLOBS_MAX: usize = 10_000;
+
 fn failed(error: BlobError) -> WorkError {
     WorkError::Failed(error.to_string())
 }
@@ -29,18 +33,22 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
         list.blob_path.extend(more.blob_path);
         list.blob_path_prefix.extend(more.blob_path_prefix);
     }
-    let mut selected: Vec<SelectedBlob> = Vec::new();
+    let (mut selected, mut known): (Vec<SelectedBlob>, HashSet<(String, String)>) = Default::default();
     let mut add = |blob: BlobName, size_bytes: u64| {
-        let is_manifest = blob.name.ends_with(MANIFEST_SUFFIX);
-        if !is_manifest && !selected.iter().any(|known| known.blob == blob) {
+        let is_new = known.insert((blob.container.clone(), blob.name.clone()));
+        if is_new && !blob.name.ends_with(MANIFEST_SUFFIX) {
             selected.push(SelectedBlob { blob, size_bytes });
+        }
+        match selected.len() > BLOBS_MAX {
+            true => Err(WorkError::Refused(format!("the export asks for more than {BLOBS_MAX} blobs"))),
+            false => Ok(()),
         }
     };
     for path in &list.blob_path {
         let name = split(path)?;
         let blob = account.blob(&name.container, &name.name).map_err(failed)?;
         if let Some(facts) = blob.head().await.map_err(failed)? {
-            add(name, facts.size_bytes);
+            add(name, facts.size_bytes)?;
         }
     }
     for prefix in &list.blob_path_prefix {
@@ -52,7 +60,7 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
         };
         for container in containers {
             for item in account.blobs(&container, names).await.map_err(failed)? {
-                add(BlobName { container: item.container, name: item.name }, item.size_bytes);
+                add(BlobName { container: item.container, name: item.name }, item.size_bytes)?;
             }
         }
     }
@@ -107,6 +115,8 @@ fn parse_list(bytes: &[u8]) -> Result<BlobList, WorkError> {
                     if is_path { list.blob_path.push(path) } else { list.blob_path_prefix.push(path) }
                 }
             }
+            Event::Empty(element) if element.local_name().as_ref() == b"BlobList" => has_root = true,
+            Event::Empty(_) => return Err(wrong("it has other elements")),
             Event::Eof if has_root => return Ok(list),
             Event::Eof => return Err(wrong("it is empty")),
             _ => {}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use blob::Account;
@@ -65,6 +66,9 @@ impl MemoryBudget {
     }
 }
 
+/// A file is expected to be put at least at this rate, in bytes a second.
+const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
+
 /// Less memory than this makes a copy slow; then fewer copies run at once.
 const MEMORY_SHARE_MEBIBYTES_MIN: u32 = 32;
 
@@ -88,9 +92,14 @@ impl StationWorker {
             false => WorkError::Failed(error.to_string()),
         };
         let reached = self.account(account)?;
-        reached.account.make_place(&place.container, &place.name).await.map_err(failed)?;
         let blob = reached.account.blob(&place.container, &place.name).map_err(failed)?;
-        let put = tokio::time::timeout(self.options.request_timeout, blob.put_file(file)).await;
+        let length = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        let limit = self.options.request_timeout + Duration::from_secs(length / SLOWEST_BODY_BYTES_PER_SECOND);
+        let put = async {
+            reached.account.make_place(&place.container, &place.name).await?;
+            blob.put_file(file).await
+        };
+        let put = tokio::time::timeout(limit, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
         Ok(reached.public_address(place))
     }
@@ -116,7 +125,8 @@ impl Worker for StationWorker {
     }
 
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {
-        let path = self.docks.path(bay).ok_or_else(|| WorkError::Refused(format!("the bay `{bay}` is empty")))?;
+        let found = self.docks.drive(bay, self.docks.sequence(bay));
+        let (path, _) = found.ok_or_else(|| WorkError::Refused(format!("the bay `{bay}` is empty")))?;
         let looked = tokio::time::timeout(self.options.read_timeout, blocking(move || is_blank(&path))).await;
         looked.map_err(|_| WorkError::Failed(format!("the drive in `{bay}` does not answer")))?
     }
@@ -140,22 +150,23 @@ impl Worker for StationWorker {
         logs::put_logs(self, order, result).await
     }
 
-    fn forget(&self, job_uid: &str, drive_id: Option<&str>) {
+    async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError> {
         let folder = match drive_id {
             Some(drive_id) => self.state_dir(job_uid, drive_id),
             None => self.transfers.join(job_uid),
         };
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, job = job_uid, "what was kept of a copy cannot be removed");
-            }
-            _ => {}
-        }
+        let remove = move || match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(WorkError::Failed(error.to_string())),
+            _ => Ok(()),
+        };
+        blocking(remove).await
     }
 }
 
 /// Runs work that blocks.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, WorkError> + Send + 'static) -> Result<T, WorkError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WorkError> + Send + 'static,
+) -> Result<T, WorkError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(WorkError::Failed(error.to_string())))
 }

@@ -130,7 +130,7 @@ impl Check {
         self.address("properties.returnAddress", details.return_address.as_ref());
         self.return_shipping(details.return_shipping.as_ref());
         self.delivery(details.delivery_package.as_ref());
-        self.optional("properties.diagnosticsPath", details.diagnostics_path.as_deref());
+        self.diagnostics("properties.diagnosticsPath", details.diagnostics_path.as_deref());
         match details.job_type {
             None => self.problem("properties.jobType", "it is required: `Import` or `Export`"),
             Some(JobKind::Import) => {
@@ -151,6 +151,22 @@ impl Check {
                     Some(export) => self.export(export),
                 }
             }
+        }
+    }
+
+    /// A container, and perhaps folders in it.
+    fn diagnostics(&mut self, target: &str, path: Option<&str>) {
+        let Some(path) = path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty()) else { return };
+        self.length(target, path, TEXT_BYTES_MAX);
+        let container = path.split('/').next().unwrap_or_default();
+        let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+        let is_container = (3..=63).contains(&container.len()) && container.chars().all(is_letter);
+        let is_folder = |folder: &str| !matches!(folder, "" | "." | "..");
+        if !is_container || !path.split('/').all(is_folder) {
+            self.problem(
+                target,
+                "it is CONTAINER or CONTAINER/FOLDER: a container has 3 to 63 lower-case letters, digits and hyphens",
+            );
         }
     }
 

@@ -6,7 +6,6 @@ use time::{Duration, OffsetDateTime};
 use super::decide::CopyEnd;
 use crate::outcome::Outcome;
 use crate::result::TransferResult;
-use crate::stop::StopReason;
 
 /// A blob of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,21 +16,9 @@ pub struct BlobName {
     pub name: String,
 }
 
-/// Why a copy waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HoldCause {
-    /// Somebody paused it.
-    Paused,
-    /// It failed.
-    Failed,
-}
-
-/// A copy that waits.
+/// A copy that failed, and waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// Why.
-    pub cause: HoldCause,
     /// How the run ended before it.
     pub outcome: Outcome,
     /// One sentence.
@@ -70,7 +57,7 @@ pub struct CopyRecord {
     /// How often it was begun.
     #[serde(default)]
     pub runs: u32,
-    /// It was begun and nobody has noted its end: it runs, or the service was cut off.
+    /// It was begun and nobody has noted what it moved: it runs, or the service was cut off.
     #[serde(default)]
     pub is_open: bool,
     /// When it was begun first.
@@ -79,7 +66,16 @@ pub struct CopyRecord {
     /// When its last run ended.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<OffsetDateTime>,
-    /// It waits.
+    /// When its last run was begun.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub run_started_at: Option<OffsetDateTime>,
+    /// Somebody paused it: it is not begun, and what runs drains.
+    #[serde(default)]
+    pub is_paused: bool,
+    /// Its next run begins anew, over the blob that it made.
+    #[serde(default)]
+    pub begins_anew: bool,
+    /// It failed, and waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
     /// How its last run ended.
@@ -95,30 +91,27 @@ pub struct CopyRecord {
 pub enum AfterCopy {
     /// The drive is done.
     End(CopyEnd),
-    /// It waits.
-    Hold(HoldCause),
-    /// The service stopped; it goes on when the service does.
+    /// It failed, and waits.
+    Hold,
+    /// It was paused, or the service stopped: it goes on when it may.
     GoOn,
 }
 
-/// What follows from how a run ended, why it was stopped, and whether its job was cancelled.
+/// What follows from how a run ended, and whether its job was cancelled.
 ///
 /// | outcome | job cancelled | else |
 /// |---|---|---|
 /// | complete | done | done |
 /// | complete with unreadable | done, with errors | done, with errors |
-/// | cancelled | done, cancelled | paused by somebody: waits; the service stopped: goes on |
+/// | cancelled | done, cancelled | goes on when it may |
 /// | any failure | done, cancelled | waits |
-pub fn after_copy(outcome: Outcome, reason: Option<StopReason>, cancel_requested: bool) -> AfterCopy {
+pub fn after_copy(outcome: Outcome, cancel_requested: bool) -> AfterCopy {
     match outcome {
         Outcome::Complete => AfterCopy::End(CopyEnd::Complete),
         Outcome::CompleteWithUnreadable => AfterCopy::End(CopyEnd::WithErrors),
         _ if cancel_requested => AfterCopy::End(CopyEnd::Cancelled),
-        Outcome::Cancelled if reason == Some(StopReason::Paused) => AfterCopy::Hold(HoldCause::Paused),
         Outcome::Cancelled => AfterCopy::GoOn,
-        Outcome::Failed | Outcome::Refused | Outcome::Mismatch | Outcome::DriveFailed | Outcome::StoreFailed => {
-            AfterCopy::Hold(HoldCause::Failed)
-        }
+        Outcome::Failed | Outcome::Refused | Outcome::Mismatch | Outcome::DriveFailed | Outcome::StoreFailed => AfterCopy::Hold,
     }
 }
 
@@ -147,18 +140,17 @@ impl CopyRecord {
         Some(percent(self.bytes_landed()?, result.bytes_total, result.outcome.is_complete()))
     }
 
-    /// The drive's `copyStatus`: a word of the published ones, then what staff and customers want to know.
-    pub fn status(&self, is_running: bool) -> String {
-        // Messages name paths of the station; customers get the kind of failure.
-        let failed = |outcome: Outcome| format!("Failed: {}", outcome.sentence());
+    /// The drive's `copyStatus`: a word of the published ones, then what staff and customers want to know. Customers
+    /// read it: there is nothing of the station in it.
+    pub fn status(&self, is_running: bool, is_over: bool) -> String {
         if is_running {
             return "InProgress".to_owned();
         }
         if let Some(hold) = &self.hold {
-            return match hold.cause {
-                HoldCause::Paused => "Paused".to_owned(),
-                HoldCause::Failed => failed(hold.outcome),
-            };
+            return format!("Failed: {}", hold.outcome.sentence());
+        }
+        if self.is_paused && !is_over {
+            return "Paused".to_owned();
         }
         let Some(result) = &self.result else { return "NotStarted".to_owned() };
         match (result.outcome, &result.receipt) {
@@ -166,15 +158,15 @@ impl CopyRecord {
             (Outcome::CompleteWithUnreadable, _) => {
                 format!("CompletedWithErrors: {} bytes could not be read", result.bytes_unreadable)
             }
-            (_, Some(receipt)) => format!(
+            (Outcome::Cancelled, _) if !is_over => "Interrupted".to_owned(),
+            (_, Some(receipt)) if receipt.reason.is_cancel() => format!(
                 "Cancelled: {} bytes landed before the request, {} after it, {} unknown, {} never sent",
                 receipt.landed_before_request.bytes,
                 receipt.landed_after_request.bytes,
                 receipt.outcome_unknown.bytes,
                 receipt.never_sent.bytes
             ),
-            (Outcome::Cancelled, None) => "Cancelled".to_owned(),
-            (outcome, None) => failed(outcome),
+            (outcome, _) => format!("Failed: {}", outcome.sentence()),
         }
     }
 }
@@ -205,17 +197,12 @@ mod tests {
             Outcome::Cancelled,
         ];
         for outcome in all {
-            for reason in [None, Some(StopReason::Paused), Some(StopReason::Terminated), Some(StopReason::JobCancelled)] {
-                let after = after_copy(outcome, reason, true);
-                assert!(matches!(after, AfterCopy::End(_)), "nothing of a cancelled job waits: {outcome:?}");
-                let is_done = matches!(after_copy(outcome, reason, false), AfterCopy::End(_));
-                assert_eq!(is_done, outcome.is_complete(), "{outcome:?}");
-            }
+            assert!(matches!(after_copy(outcome, true), AfterCopy::End(_)), "nothing of a cancelled job waits: {outcome:?}");
+            let is_done = matches!(after_copy(outcome, false), AfterCopy::End(_));
+            assert_eq!(is_done, outcome.is_complete(), "{outcome:?}");
         }
-        let cancelled = |reason| after_copy(Outcome::Cancelled, Some(reason), false);
-        assert_eq!(cancelled(StopReason::Paused), AfterCopy::Hold(HoldCause::Paused));
-        assert_eq!(cancelled(StopReason::Terminated), AfterCopy::GoOn);
-        assert_eq!(after_copy(Outcome::DriveFailed, None, false), AfterCopy::Hold(HoldCause::Failed));
+        assert_eq!(after_copy(Outcome::Cancelled, false), AfterCopy::GoOn);
+        assert_eq!(after_copy(Outcome::DriveFailed, false), AfterCopy::Hold);
     }
 
     #[test]

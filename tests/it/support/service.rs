@@ -33,7 +33,6 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub etag: Option<String>,
     pub body: Value,
 }
 
@@ -151,11 +150,10 @@ impl Service {
         self.runtime.block_on(async {
             let answer = request.send().await?;
             let status = answer.status().as_u16();
-            let etag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
             let bytes = answer.bytes().await?;
             let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
             let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) };
-            Ok(Answer { status, etag, body })
+            Ok(Answer { status, body })
         })
     }
 

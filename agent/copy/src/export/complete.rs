@@ -110,7 +110,15 @@ impl Export {
         with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
         let folder = self.options.state_dir.join("journals");
         if let Some(path) = &self.options.manifest {
-            let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
+            let file = finish::manifest_file(
+                &folder,
+                &self.header,
+                &self.table,
+                root,
+                self.stream_sha256,
+                *evidence,
+                self.options.names.as_ref(),
+            )?;
             finish::copy_manifest(file.path(), path)?;
         }
         if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {

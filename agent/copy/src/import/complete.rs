@@ -132,7 +132,15 @@ impl Import {
             *evidence = Evidence::ReadBack;
         }
         let folder = self.options.state_dir.join("journals");
-        let file = finish::manifest_file(&folder, &self.header, &self.table, root, self.stream_sha256, *evidence)?;
+        let file = finish::manifest_file(
+            &folder,
+            &self.header,
+            &self.table,
+            root,
+            self.stream_sha256,
+            *evidence,
+            self.options.names.as_ref(),
+        )?;
         let beside = self.blob.sibling(MANIFEST_SUFFIX);
         let length = file.as_file().metadata().map_or(0, |metadata| metadata.len());
         let stored = self.attempts.run("write", length, || beside.put_file(file.path())).await;

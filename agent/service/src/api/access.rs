@@ -1,8 +1,9 @@
 //! Who asks, and how often they may.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,6 +30,7 @@ pub struct Peer(pub SocketAddr);
 pub struct Access {
     requests: DefaultKeyedRateLimiter<String>,
     strangers: DefaultKeyedRateLimiter<IpAddr>,
+    streams: Mutex<HashMap<String, usize>>,
     entra: Option<Arc<Entra>>,
 }
 
@@ -37,7 +39,17 @@ impl Access {
     pub fn new(requests_per_second: NonZeroU32, entra: Option<Arc<Entra>>) -> Self {
         let quota = Quota::per_second(requests_per_second).allow_burst(requests_per_second.saturating_mul(TWO));
         let strangers = Quota::per_second(STRANGERS_PER_SECOND).allow_burst(STRANGERS_BURST);
-        Access { requests: RateLimiter::keyed(quota), strangers: RateLimiter::keyed(strangers), entra }
+        Access { requests: RateLimiter::keyed(quota), strangers: RateLimiter::keyed(strangers), streams: Mutex::default(), entra }
+    }
+
+    /// A place for one more stream of events of this bearer, held until it is dropped; `None` where there are too many.
+    pub(super) fn stream(self: &Arc<Self>, name: &str) -> Option<StreamPlace> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = streams.entry(name.to_owned()).or_default();
+        (*count < STREAMS_MAX).then(|| {
+            *count += 1;
+            StreamPlace { access: self.clone(), name: name.to_owned() }
+        })
     }
 
     /// Forgets who did not ask for a while.
@@ -46,6 +58,27 @@ impl Access {
         self.strangers.retain_recent();
     }
 }
+
+/// A stream of events that somebody holds open.
+pub(super) struct StreamPlace {
+    access: Arc<Access>,
+    name: String,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut streams = self.access.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = streams.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                streams.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// Streams of events that one bearer may hold open: connections are for everybody.
+const STREAMS_MAX: usize = 32;
 
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
@@ -59,24 +92,33 @@ fn too_many() -> ApiError {
 /// 401 without a good token, 429 where there were too many requests.
 pub(super) async fn authenticate(api: &Api, parts: &request::Parts) -> Result<Actor, ApiError> {
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let failed = |message: &str| match api.access.strangers.check_key(&peer) {
-        Ok(()) => ApiError::new(401, "AuthenticationFailed", message.to_owned()),
-        Err(_) => too_many(),
+    let failed = |message: &str| ApiError::new(401, "AuthenticationFailed", message.to_owned());
+    let actor = match bearer(&parts.headers) {
+        Some(token) => actor_of(api, token).await?,
+        None => None,
     };
-    let Some(token) = bearer(&parts.headers) else { return Err(failed("send a token: `Authorization: Bearer TOKEN`")) };
-    let known = match api.store.actor_of(token).await? {
-        Some(actor) => Some(actor),
-        None => match &api.access.entra {
-            Some(entra) => entra.actor_of(token).await,
-            None => None,
-        },
+    let Some(actor) = actor else {
+        api.access.strangers.check_key(&peer).map_err(|_| too_many())?;
+        return Err(match bearer(&parts.headers) {
+            None => failed("send a token: `Authorization: Bearer TOKEN`"),
+            Some(_) => failed("the token is unknown, or was taken back, or has expired"),
+        });
     };
-    let actor = known.ok_or_else(|| failed("the token is unknown, or was taken back, or has expired"))?;
     api.access.requests.check_key(&actor.name).map_err(|_| too_many())?;
     Ok(actor)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Who bears a token.
+pub(super) async fn actor_of(api: &Api, token: &str) -> Result<Option<Actor>, ApiError> {
+    match (api.store.actor_of(token).await?, &api.access.entra) {
+        (Some(actor), _) => Ok(Some(actor)),
+        // Only what looks like one of theirs is taken there.
+        (None, Some(entra)) if token.split('.').count() == 3 => Ok(entra.actor_of(token).await),
+        (None, _) => Ok(None),
+    }
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -55,6 +55,8 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
             StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
             StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
+            StoreError::NotNow(_) => ApiError::new(409, "OrderRefused", message),
+            StoreError::JobNameTaken(_) => ApiError::at(409, "JobNameTaken", message, "jobName"),
             StoreError::NameTaken(_) => ApiError::new(409, "NameTaken", message),
             StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
             // What failed inside is for the log, not for a customer.

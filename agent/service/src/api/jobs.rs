@@ -59,7 +59,7 @@ pub(super) async fn update(api: &Api, call: &Call, body: Body, key: &JobKey) -> 
         Some(true) => "cancelled a job",
         _ => "changed a job",
     };
-    let job = api.store.change(key, &change(api, call, action)?, |job| apply(job, body)).await?;
+    let job = api.store.change(key, &change(api, call, action)?, |job| Ok(apply(job, body))).await?;
     api.station.wake();
     answer(api, 200, &job)
 }
@@ -114,7 +114,7 @@ fn set<T>(slot: &mut Option<T>, value: Option<T>, field: Field, fields: &mut Vec
 }
 
 pub(super) async fn delete(api: &Api, call: &Call, key: &JobKey) -> Result<Response, ApiError> {
-    api.store.change(key, &change(api, call, "deleted a job")?, |_| vec![Event::Delete]).await?;
+    api.store.change(key, &change(api, call, "deleted a job")?, |_| Ok(vec![Event::Delete])).await?;
     api.station.wake();
     let mut response = document(200, &())?;
     *response.body_mut() = Body::empty();
@@ -130,7 +130,7 @@ pub(super) async fn receipts_of(api: &Api, key: &JobKey) -> Result<Response, Api
 pub(super) async fn keys(api: &Api, call: &Call, key: &JobKey) -> Result<Response, ApiError> {
     let keys = api.store.keys(key).await?;
     // Who looked at keys is written down.
-    api.store.change(key, &change(api, call, "read the keys of a job")?, |_| Vec::new()).await?;
+    api.store.change(key, &change(api, call, "read the keys of a job")?, |_| Ok(Vec::new())).await?;
     let key = |(drive_id, key): (String, String)| json!({ "driveId": drive_id, "bitLockerKey": key });
     document(200, &json!({ "value": keys.into_iter().map(key).collect::<Vec<_>>() }))
 }

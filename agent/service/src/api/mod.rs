@@ -78,7 +78,7 @@ pub struct Api {
     /// The bays.
     pub station: Station,
     /// Who may ask, and how often.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// The datacenters.
     pub locations: Vec<Location>,
     /// The storage accounts.
@@ -173,7 +173,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Result<Respons
         Route::Events(key) => {
             // A job that is not there is an error, and no stream.
             api.store.get(&key).await?;
-            Ok(events::job(&api, key))
+            events::job(&api, call, key)
         }
     }
 }

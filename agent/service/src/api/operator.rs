@@ -91,8 +91,8 @@ async fn attention(State(api): State<Arc<Api>>, request: Request) -> Result<Resp
 }
 
 async fn watch(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {
-    let _ = operator(&api, request).await?;
-    Ok(events::bays(&api))
+    let (call, _) = operator(&api, request).await?;
+    events::bays(&api, call)
 }
 
 async fn audit(State(api): State<Arc<Api>>, request: Request) -> Result<Response, ApiError> {

@@ -59,7 +59,8 @@ fn tell_copy(api: &Api, job: &StoredJob, drive: &mut DriveStatus) {
         return;
     }
     let running = api.station.progress(&job.uid, id);
-    drive.copy_status = Some(record.status(running.is_some()));
+    let is_over = drive.state.is_some_and(|state| !matches!(state, DriveState::Received | DriveState::Transferring));
+    drive.copy_status = Some(record.status(running.is_some(), is_over));
     let bytes = match &running {
         Some(progress) => Some(progress.bytes_sent + progress.bytes_reused + progress.bytes_zero),
         None => record.bytes_landed(),

@@ -43,13 +43,13 @@ async fn scene() -> Scene {
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
     let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
     let worker = Arc::new(FakeWorker::default());
-    let bay = BayContent { name: "bay-1".into(), drive: None, docked_at: None, fault: None };
+    let bay = BayContent { name: "bay-1".into(), drive: None, docked_at: None, sequence: 0 };
     worker.bays.lock().unwrap().push(bay);
     let station = Station::new(store.clone(), worker.clone(), clock, "imports".into());
     let api = Api {
         store: store.clone(),
         station: station.clone(),
-        access: Access::new(NonZeroU32::MAX, None),
+        access: Arc::new(Access::new(NonZeroU32::MAX, None)),
         locations: vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }],
         accounts: vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }],
         public_url: None,
@@ -162,10 +162,10 @@ async fn a_job_lives_from_put_to_delete() {
     );
     // Nothing came in thirty days: a cancelled job ends Completed.
     scene.now.fetch_add(31 * 86_400, Ordering::SeqCst);
-    let due = scene.store.due(OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap()).await.unwrap();
+    let due = scene.store.due(OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap(), 50).await.unwrap();
     let now = OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap();
     let tick = crate::store::Change { actor: "clock", action: "tick", version: None, now };
-    scene.store.change(&due[0], &tick, |_| vec![protocol::job::Event::Tick]).await.unwrap();
+    scene.store.change(&due[0], &tick, |_| Ok(vec![protocol::job::Event::Tick])).await.unwrap();
     assert_eq!(scene.call("GET", &job("job-1"), Value::Null).await.expect(200)["properties"]["state"], "Completed");
     let deleted = scene.call("DELETE", &job("job-1"), Value::Null).await;
     assert_eq!((deleted.status, deleted.body), (200, Value::Null), "200 with an empty body, as recorded");
@@ -321,7 +321,7 @@ async fn an_export_is_created_and_knows_its_drives_when_they_come() {
     let key = crate::store::JobKey { subscription: SUBSCRIPTION.into(), resource_group: "group".into(), name: "out".into() };
     let now = OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap();
     let check_in = crate::store::Change { actor: "staff", action: "checked a drive in", version: None, now };
-    scene.store.change(&key, &check_in, |_| vec![protocol::job::Event::CheckIn("EMPTY-1".into())]).await.unwrap();
+    scene.store.change(&key, &check_in, |_| Ok(vec![protocol::job::Event::CheckIn("EMPTY-1".into())])).await.unwrap();
     let got = scene.call("GET", &job("out"), Value::Null).await.expect(200);
     assert_eq!(got["properties"]["driveList"], json!([{ "driveId": "EMPTY-1", "state": "Received" }]));
     assert_eq!(got["properties"]["state"], "Received");

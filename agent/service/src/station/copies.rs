@@ -2,44 +2,53 @@
 
 use std::time::Instant;
 
-use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, after_copy, retry_at};
+use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, after_copy, retry_at};
+use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::worker::CopyOrder;
+use super::worker::{BayContent, CopyOrder};
 use super::{CopyKey, Running, SERVICE, Station};
 use crate::store::{Change, StoreError, StoredJob};
 
 impl Station {
     /// Notes that a copy begins, and begins it: in this order, so that one that was begun is always known.
-    pub(super) async fn begin_copy(&self, job: &StoredJob, drive_id: &str, bay: &str) -> Result<(), StoreError> {
-        let Some(order) = self.order(job, drive_id, bay) else {
-            tracing::warn!(job = %job.uid, bay, "the drive has no blob to be copied to or from");
+    pub(super) async fn begin_copy(&self, job: &StoredJob, drive_id: &str, bay: &BayContent) -> Result<(), StoreError> {
+        let Some(order) = self.order(job, drive_id, &bay.name) else {
+            tracing::warn!(job = %job.uid, bay = %bay.name, "the drive has no blob to be copied to or from");
             return Ok(());
         };
         let now = self.now();
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
+        let (mut was_cut_off, mut begins_anew) = (false, false);
         let noted = self.inner.store.change(&job.key, &change, |job| {
+            if job.machine.cancel_requested {
+                return Err(Refusal::Cancelled.into());
+            }
             let record = job.copies.entry(drive_id.to_owned()).or_default();
-            record.bay = Some(bay.to_owned());
+            if record.is_paused {
+                return Err(StoreError::NotNow("somebody paused it".to_owned()));
+            }
+            was_cut_off = std::mem::replace(&mut record.is_open, true);
+            begins_anew = std::mem::take(&mut record.begins_anew);
+            record.bay = Some(bay.name.clone());
             record.blob = Some(order.blob.clone());
             record.runs += 1;
-            record.is_open = true;
             record.started_at.get_or_insert(now);
+            record.run_started_at = Some(now);
             record.hold = None;
-            match job.machine.drive(drive_id).map(|drive| drive.state) {
+            Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and goes on.
                 Some(DriveState::Transferring) => Vec::new(),
                 _ => vec![Event::CopyStarted(drive_id.to_owned())],
-            }
+            })
         });
         match noted.await {
-            // A cancel came between the look and the change: the effect that it left does the rest.
-            Ok(job) if job.machine.cancel_requested => {}
-            Ok(job) => self.start(&job, order),
+            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, begins_anew, ..order }),
             // Somebody was faster.
-            Err(StoreError::Refused(_) | StoreError::NotFound(_)) => {}
+            Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_)) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -83,18 +92,15 @@ impl Station {
     async fn note_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
         let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
         let now = self.now();
-        let reason = result.receipt.as_ref().map(|receipt| receipt.reason);
         let change = Change { actor: SERVICE, action: "a copy ended", version: None, now };
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
-            let cancelled = job.machine.cancel_requested;
-            let record = job.copies.entry(drive_id.clone()).or_default();
-            let after = after_copy(result.outcome, reason, cancelled);
-            note(record, order, result, after, now);
-            match after {
+            let after = after_copy(result.outcome, job.machine.cancel_requested);
+            note(job.copies.entry(drive_id.clone()).or_default(), order, result, after, now);
+            Ok(match after {
                 AfterCopy::End(end) => vec![Event::CopyEnded(drive_id.clone(), end)],
-                AfterCopy::Hold(_) | AfterCopy::GoOn => Vec::new(),
-            }
+                AfterCopy::Hold | AfterCopy::GoOn => Vec::new(),
+            })
         });
         match noted.await {
             Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
@@ -120,7 +126,7 @@ impl Station {
         let record = job.copies.get(drive_id).filter(|record| record.is_open);
         let bay = record.and_then(|record| record.bay.clone());
         match bay.and_then(|bay| self.order(job, drive_id, &bay)) {
-            Some(order) => self.start(job, CopyOrder { account_only: true, ..order }),
+            Some(order) => self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order }),
             None => self.end_without_copy(job, drive_id).await?,
         }
         Ok(())
@@ -135,7 +141,11 @@ impl Station {
             record.hold = None;
             record.is_open = false;
             record.ended_at = Some(now);
-            vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)]
+            if let Some(result) = record.result.as_mut().filter(|result| !result.outcome.is_complete()) {
+                result.outcome = Outcome::Cancelled;
+                result.receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
+            }
+            Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])
         });
         match ended.await {
             Ok(_) | Err(StoreError::NotFound(_) | StoreError::Refused(_)) => Ok(()),
@@ -144,22 +154,20 @@ impl Station {
     }
 }
 
-fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: time::OffsetDateTime) {
+fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: OffsetDateTime) {
     record.ended_at = Some(now);
-    record.is_open = false;
     record.bay = Some(order.bay.clone());
-    record.hold = match after {
-        AfterCopy::Hold(cause) => Some(Hold {
-            cause,
-            outcome: result.outcome,
-            message: result.error.clone().unwrap_or_else(|| "somebody paused it".to_owned()),
-            since: now,
-            retry_at: retry_at(result.outcome, record.runs, now),
-        }),
-        AfterCopy::End(_) | AfterCopy::GoOn => None,
-    };
-    // A run that was not even begun says nothing of what an earlier one moved.
-    if result.receipt.is_some() || result.outcome.is_complete() || record.result.is_none() {
+    record.hold = (after == AfterCopy::Hold).then(|| Hold {
+        outcome: result.outcome,
+        message: result.error.clone().unwrap_or_else(|| result.outcome.sentence().to_owned()),
+        since: now,
+        retry_at: retry_at(result.outcome, record.runs, now),
+    });
+    // A run that was not even begun says nothing of what an earlier one moved: that stays open.
+    if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
+        record.result = Some(result.clone());
+        record.is_open = false;
+    } else if record.result.is_none() {
         record.result = Some(result.clone());
     }
 }

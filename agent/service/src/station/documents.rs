@@ -147,10 +147,11 @@ impl From<Receipt> for CustomerReceipt {
 pub fn receipts(job: &StoredJob) -> ReceiptsDocument {
     let drive = |drive: &protocol::job::JobDrive| {
         let record = job.copies.get(&drive.id);
+        let is_over = !matches!(drive.state, DriveState::Received | DriveState::Transferring);
         DriveReceipt {
             drive_id: drive.id.clone(),
             state: drive.state,
-            copy_status: record.cloned().unwrap_or_default().status(false),
+            copy_status: record.cloned().unwrap_or_default().status(false, is_over),
             result: record.and_then(CopyResult::new),
         }
     };

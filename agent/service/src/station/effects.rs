@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use protocol::job::{BlobName, Effect};
+use protocol::job::{BlobName, DriveState, Effect};
 
 use super::documents::{diagnostics, incomplete_list, receipts};
 use super::round::account_of;
@@ -39,8 +39,14 @@ impl Station {
         // Stops first: whoever cancels waits for nothing.
         let (stops, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|one| matches!(one.effect, Effect::StopCopy(_)));
         for stored in stops {
-            if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, self.inner.store.by_uid(&stored.job_uid).await?) {
+            let found = self.inner.store.by_uid(&stored.job_uid).await?;
+            if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, found) {
                 self.stop_copy(&job, drive_id).await?;
+                let drive = job.machine.drive(drive_id);
+                if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
+                    // It is carried out when the end is noted: whatever comes between, it is asked again.
+                    continue;
+                }
             }
             self.inner.store.effect_done(stored.id).await?;
         }
@@ -50,20 +56,16 @@ impl Station {
                     tracing::warn!(job = %stored.job_uid, "drives of a job did not come: somebody has to ask the customer");
                     self.inner.store.effect_done(stored.id).await?;
                 }
-                Effect::Remove => {
-                    self.inner.worker.forget(&stored.job_uid, None);
-                    self.inner.store.effect_done(stored.id).await?;
-                }
                 // Stops were carried out above.
                 Effect::StopCopy(_) => {}
-                Effect::PublishReceipts | Effect::PublishLogs(_) => self.publish_beside(stored),
+                Effect::Remove | Effect::PublishReceipts | Effect::PublishLogs(_) => self.carry_out_beside(stored),
             }
         }
         Ok(())
     }
 
-    /// Writes a document beside the rounds, one try at a time.
-    fn publish_beside(&self, stored: StoredEffect) {
+    /// Carries an effect out beside the rounds, one try at a time.
+    fn carry_out_beside(&self, stored: StoredEffect) {
         {
             let mut pending = self.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
             let attempt = pending.tries.entry(stored.id).or_insert(Try { count: 0, next: Some(Instant::now()) });
@@ -75,7 +77,7 @@ impl Station {
         }
         let station = self.clone();
         tokio::spawn(async move {
-            let published = station.publish(&stored).await;
+            let published = station.carry_out_one(&stored).await;
             let count = {
                 let pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
                 pending.tries.get(&stored.id).map_or(1, |attempt| attempt.count)
@@ -83,11 +85,15 @@ impl Station {
             let is_over = match &published {
                 Ok(()) => true,
                 Err(error) => {
-                    tracing::warn!(job = %stored.job_uid, error, tries = count, "a document of a job could not be written");
-                    count >= TRIES_MAX
+                    tracing::warn!(job = %stored.job_uid, error, tries = count, "what a job needs could not be done");
+                    // A job is forgotten, however long it takes.
+                    count >= TRIES_MAX && stored.effect != Effect::Remove
                 }
             };
             let is_done = is_over && station.inner.store.effect_done(stored.id).await.is_ok();
+            if let (true, Ok(()), Effect::PublishLogs(drive_id)) = (is_done, &published, &stored.effect) {
+                station.forget_journal(&stored.job_uid, drive_id).await;
+            }
             let mut pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
             match (is_done, pending.tries.get_mut(&stored.id)) {
                 (true, _) => drop(pending.tries.remove(&stored.id)),
@@ -99,13 +105,28 @@ impl Station {
         });
     }
 
-    async fn publish(&self, stored: &StoredEffect) -> Result<(), String> {
+    async fn carry_out_one(&self, stored: &StoredEffect) -> Result<(), String> {
+        if stored.effect == Effect::Remove {
+            self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
+            let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
+            return is_empty.then_some(()).ok_or_else(|| "somebody reads the database just now".to_owned());
+        }
         let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
         let Some(job) = found else { return Ok(()) };
         match &stored.effect {
             Effect::PublishReceipts => self.publish_receipts(&job).await,
             Effect::PublishLogs(drive_id) => self.publish_logs(&job, drive_id).await,
             Effect::StopCopy(_) | Effect::AlertOperators | Effect::Remove => Ok(()),
+        }
+    }
+
+    /// What was noted and published needs no journal any more; where this fails it goes with its job.
+    async fn forget_journal(&self, job_uid: &str, drive_id: &str) {
+        let job = self.inner.store.by_uid(job_uid).await.ok().flatten();
+        if job.is_some_and(|job| is_done(&job, drive_id))
+            && let Err(error) = self.inner.worker.forget(job_uid, Some(drive_id)).await
+        {
+            tracing::warn!(job = job_uid, %error, "the journal of a copy that is done stays until its job goes");
         }
     }
 
@@ -130,15 +151,14 @@ impl Station {
     }
 
     async fn publish_logs(&self, job: &StoredJob, drive_id: &str) -> Result<(), String> {
+        // It is copied again: what this run leaves is published at its end.
+        if !is_done(job, drive_id) {
+            return Ok(());
+        }
         let Some((record, order)) = job.copies.get(drive_id).zip(self.log_order(job, drive_id)) else { return Ok(()) };
         let Some(result) = &record.result else { return Ok(()) };
         match self.inner.worker.put_logs(&order, result).await {
-            Ok(logs) => {
-                self.write_details(job, |job| job.copies.entry(drive_id.to_owned()).or_default().logs = logs).await?;
-                // What was noted and published needs no journal any more.
-                self.inner.worker.forget(&job.uid, Some(drive_id));
-                Ok(())
-            }
+            Ok(logs) => self.write_details(job, |job| job.copies.entry(drive_id.to_owned()).or_default().logs = logs).await,
             // It will never be possible: the receipts say what there is to say.
             Err(WorkError::Refused(message)) => {
                 tracing::warn!(job = %job.uid, error = message, "the logs of a copy cannot be written");
@@ -168,11 +188,16 @@ impl Station {
         let change = Change { actor: SERVICE, action: "noted where documents are", version: None, now: self.now() };
         let changed = self.inner.store.change(&job.key, &change, |job| {
             edit(job);
-            Vec::new()
+            Ok(Vec::new())
         });
         match changed.await {
             Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+fn is_done(job: &StoredJob, drive_id: &str) -> bool {
+    let drive = job.machine.drive(drive_id);
+    drive.is_some_and(|drive| !matches!(drive.state, DriveState::Received | DriveState::Transferring))
 }

@@ -74,7 +74,9 @@ impl Worker for FakeWorker {
         Ok(LogAddresses::default())
     }
 
-    fn forget(&self, _job_uid: &str, _drive_id: Option<&str>) {}
+    async fn forget(&self, _job_uid: &str, _drive_id: Option<&str>) -> Result<(), WorkError> {
+        Ok(())
+    }
 }
 
 struct NoCopy;

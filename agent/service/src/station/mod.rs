@@ -6,8 +6,8 @@
 //! a start of the service is a round like any other.
 //!
 //! # A round
-//! 1. Timers that are due ([`protocol::job::Timer`]).
-//! 2. Effects from the outbox: stops first; documents are written beside the rounds and tried again.
+//! 1. Effects from the outbox: stops first; documents are written beside the rounds and tried again.
+//! 2. Timers that are due ([`protocol::job::Timer`]), so many a round.
 //! 3. Bays: a docked drive is checked in where exactly one job waits for it; a drive that was received, or whose copy
 //!    was interrupted, is copied.
 //!
@@ -19,10 +19,12 @@
 //! | `round` | what a round does with jobs and bays |
 //! | `effects` | carrying out what was decided |
 //! | `copies` | the beginning and the end of a copy |
+//! | `check_in` | drives that come |
 //! | `orders` | what operators may order |
 //! | `show` | how all this looks from outside |
 //! | `documents` | receipts and the list of what was not exported |
 
+mod check_in;
 mod copies;
 mod documents;
 mod effects;
@@ -45,8 +47,9 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 use worker::{RunningCopy, Worker};
 
+pub use check_in::CheckIn;
 pub use documents::{ReceiptsDocument, receipts};
-pub use orders::{CheckIn, OrderError, ReturnPackage};
+pub use orders::{OrderError, ReturnPackage};
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;

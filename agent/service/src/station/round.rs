@@ -1,14 +1,16 @@
 //! What a round does with timers and bays.
 
 use protocol::arm::JobDetails;
-use protocol::job::{BlobName, DriveState, Event, HoldCause, JobKind, JobState};
+use protocol::job::{BlobName, DriveState, Event, JobKind, JobState};
 use protocol::outcome::Outcome;
 use protocol::result::Direction;
-use protocol::station::DockedDrive;
 
 use super::worker::{BayContent, CopyOrder};
 use super::{CopyKey, SERVICE, Station, log_failure};
-use crate::store::{Change, StoreError, StoredJob};
+use crate::store::{Change, Docking, StoreError, StoredJob};
+
+/// Timers of one round: after a long stop there may be thousands, and nobody shall wait for all of them.
+const TIMERS_PER_ROUND: u32 = 50;
 
 /// What is to be done about a docked drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub(super) enum Next {
     Wait(String),
     /// No job names it.
     Unknown,
-    /// Several jobs name it.
-    Ambiguous,
+    /// A person has to say whose it is, for this reason.
+    Ambiguous(&'static str),
     /// Its job was not shipped.
     NotShipped,
     /// Check it in.
@@ -27,10 +29,18 @@ pub(super) enum Next {
     Copy,
 }
 
+/// A docked drive, and everything that is known of it.
+pub(super) struct Found {
+    pub(super) jobs: Vec<StoredJob>,
+    docking: Option<Docking>,
+    /// Another bay shows a drive of the same name.
+    is_twice: bool,
+}
+
 impl Station {
     pub(super) async fn round(&self) {
-        log_failure("timers", self.tick().await);
         log_failure("effects", self.carry_out().await);
+        log_failure("timers", self.tick().await);
         for bay in self.inner.worker.bays() {
             if self.inner.stopping.is_cancelled() {
                 return;
@@ -40,33 +50,48 @@ impl Station {
     }
 
     async fn tick(&self) -> Result<(), StoreError> {
-        for key in self.inner.store.due(self.now()).await? {
+        let due = self.inner.store.due(self.now(), TIMERS_PER_ROUND).await?;
+        if due.len() == TIMERS_PER_ROUND as usize {
+            self.wake();
+        }
+        for key in due {
             let change = Change { actor: SERVICE, action: "a timer was due", version: None, now: self.now() };
-            match self.inner.store.change(&key, &change, |_| vec![Event::Tick]).await {
+            match self.inner.store.change(&key, &change, |_| Ok(vec![Event::Tick])).await {
                 Ok(_) | Err(StoreError::NotFound(_)) => {}
-                Err(error) => return Err(error),
+                // One job that cannot be changed must not keep the others.
+                Err(error) => tracing::error!(%error, "a timer of a job could not be carried out"),
             }
         }
         Ok(())
     }
 
+    /// What is known of the drive in a bay; `None` where it is empty, or its drive has no name.
+    pub(super) async fn find<'bay>(&self, bay: &'bay BayContent) -> Result<Option<(&'bay str, Found)>, StoreError> {
+        let Some(id) = name_of(bay) else { return Ok(None) };
+        let has_name = |other: &BayContent| name_of(other).is_some_and(|other| other.eq_ignore_ascii_case(id));
+        let is_twice = self.inner.worker.bays().iter().filter(|other| has_name(other)).count() > 1;
+        let jobs = self.inner.store.jobs_of_drive(id).await?;
+        let docking = self.inner.store.docking(&bay.name).await?;
+        // What was noted is about this drive, and not about an earlier docking of it.
+        let docking = docking.filter(|docking| docking.is_of(id) && bay.docked_at.is_none_or(|at| at <= docking.at));
+        Ok(Some((id, Found { jobs, docking, is_twice })))
+    }
+
     async fn look_at(&self, bay: &BayContent) -> Result<(), StoreError> {
-        let Some((drive, id)) = bay.drive.as_ref().and_then(|drive| Some((drive, drive.drive_id.as_ref()?))) else {
-            return Ok(());
-        };
         if self.running().values().any(|running| running.bay == bay.name) {
             return Ok(());
         }
-        let jobs = self.inner.store.jobs_of_drive(id).await?;
-        let (next, job) = self.next(bay, drive, id, &jobs);
+        let Some((id, found)) = self.find(bay).await? else { return Ok(()) };
+        let (next, job) = self.next(bay, id, &found);
         let Some(job) = job else { return Ok(()) };
         match next {
             Next::CheckIn => {
                 let drive_id = own_name(job, id);
                 let change =
                     Change { actor: SERVICE, action: "checked in a drive that was docked", version: None, now: self.now() };
-                match self.inner.store.change(&job.key, &change, |_| vec![Event::CheckIn(drive_id)]).await {
-                    Ok(_) => {
+                match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id)])).await {
+                    Ok(job) => {
+                        self.inner.store.note_docking(&bay.name, &job.uid, id, self.now()).await?;
                         self.wake();
                         Ok(())
                     }
@@ -75,27 +100,34 @@ impl Station {
                     Err(error) => Err(error),
                 }
             }
-            Next::Copy => self.begin_copy(job, &own_name(job, id), &bay.name).await,
-            Next::Wait(_) | Next::Unknown | Next::Ambiguous | Next::NotShipped => Ok(()),
+            Next::Copy => {
+                self.inner.store.note_docking(&bay.name, &job.uid, id, self.now()).await?;
+                self.begin_copy(job, &own_name(job, id), bay).await
+            }
+            Next::Wait(_) | Next::Unknown | Next::Ambiguous(_) | Next::NotShipped => Ok(()),
         }
     }
 
     /// What is to be done about a docked drive, and for which job.
-    pub(super) fn next<'jobs>(
-        &self,
-        bay: &BayContent,
-        drive: &DockedDrive,
-        id: &str,
-        jobs: &'jobs [StoredJob],
-    ) -> (Next, Option<&'jobs StoredJob>) {
+    pub(super) fn next<'found>(&self, bay: &BayContent, id: &str, found: &'found Found) -> (Next, Option<&'found StoredJob>) {
+        if found.is_twice {
+            return (Next::Ambiguous("two bays show a drive of this name: take one out"), None);
+        }
         // Two customers may name one drive; whose it is a person has to say, by checking it in.
-        let checked_in: Vec<&StoredJob> = jobs.iter().filter(|job| is_checked_in(job, id)).collect();
-        let job = match (checked_in.as_slice(), jobs) {
+        let checked_in: Vec<&StoredJob> = found.jobs.iter().filter(|job| is_checked_in(job, id)).collect();
+        let job = match (checked_in.as_slice(), found.jobs.as_slice()) {
             ([job], _) => *job,
             ([], []) => return (Next::Unknown, None),
             ([], [job]) => job,
-            _ => return (Next::Ambiguous, None),
+            _ => return (Next::Ambiguous("several jobs name this drive: check it in to the right one by hand"), None),
         };
+        if checked_in.is_empty() && found.docking.as_ref().is_some_and(|docking| docking.job_uid != job.uid) {
+            // It was copied for somebody else, and nobody has taken it out since.
+            return (
+                Next::Ambiguous("the drive was done for another job and is still here: take it out, or check it in by hand"),
+                None,
+            );
+        }
         if job.machine.state == JobState::Creating {
             return (Next::NotShipped, Some(job));
         }
@@ -103,7 +135,10 @@ impl Station {
         let drive_id = own_name(job, id);
         let Some(known) = job.machine.drive(&drive_id) else { return wait("the job does not know the drive any more") };
         if job.machine.state == JobState::Packaging {
-            return wait("the drive is done, and waits to be sent back");
+            return wait(match known.state {
+                DriveState::Specified | DriveState::NeverReceived => "the drive came too late: it is sent back as it is",
+                _ => "the drive is done, and waits to be sent back",
+            });
         }
         match known.state {
             DriveState::Specified | DriveState::NeverReceived => (Next::CheckIn, Some(job)),
@@ -111,38 +146,31 @@ impl Station {
             DriveState::Received if job.machine.state == JobState::Shipping => {
                 wait("checked in; the job waits for its other drives")
             }
-            DriveState::Received | DriveState::Transferring => self.may_copy(bay, drive, job, &drive_id),
+            DriveState::Received | DriveState::Transferring => self.may_copy(bay, job, &drive_id),
             DriveState::Completed | DriveState::CompletedMoreInfo | DriveState::ShippedBack => wait("the drive is done"),
         }
     }
 
-    fn may_copy<'jobs>(
-        &self,
-        bay: &BayContent,
-        drive: &DockedDrive,
-        job: &'jobs StoredJob,
-        drive_id: &str,
-    ) -> (Next, Option<&'jobs StoredJob>) {
-        let wait = |why: String| (Next::Wait(why), Some(job));
+    fn may_copy<'found>(&self, bay: &BayContent, job: &'found StoredJob, drive_id: &str) -> (Next, Option<&'found StoredJob>) {
+        let wait = |why: &str| (Next::Wait(why.to_owned()), Some(job));
         if self.running().contains_key(&CopyKey { job_uid: job.uid.clone(), drive_id: drive_id.to_owned() }) {
-            return wait("it is copied in another bay".to_owned());
-        }
-        if let Some(fault) = &bay.fault {
-            return wait(fault.clone());
+            return wait("it is copied in another bay");
         }
         if job.machine.cancel_requested {
-            return wait("the job was cancelled".to_owned());
+            return wait("the job was cancelled");
         }
-        let _ = drive;
-        match job.copies.get(drive_id).and_then(|record| record.hold.as_ref()) {
+        let Some(record) = job.copies.get(drive_id) else { return (Next::Copy, Some(job)) };
+        if record.is_paused {
+            return wait("somebody paused it");
+        }
+        match &record.hold {
             None => (Next::Copy, Some(job)),
-            Some(hold) if hold.cause == HoldCause::Paused => wait("somebody paused it".to_owned()),
-            // A drive that went away and came back is gone on with.
-            Some(hold) if hold.outcome == Outcome::DriveFailed && bay.docked_at.is_some_and(|at| at > hold.since) => {
+            // A drive that went away and came back, perhaps before its failure was noted, is gone on with.
+            Some(hold) if hold.outcome == Outcome::DriveFailed && bay.docked_at > record.run_started_at => {
                 (Next::Copy, Some(job))
             }
             Some(hold) if hold.retry_at.is_some_and(|at| at <= self.now()) => (Next::Copy, Some(job)),
-            Some(hold) => wait(hold.message.clone()),
+            Some(hold) => wait(&hold.message),
         }
     }
 
@@ -167,7 +195,10 @@ impl Station {
             drive_id: drive_id.to_owned(),
             account: account_of(&job.details).to_owned(),
             blob: blob?,
+            sequence: 0,
             account_only: false,
+            was_cut_off: false,
+            begins_anew: false,
         })
     }
 }
@@ -175,6 +206,11 @@ impl Station {
 /// The account that a job names: the last segment of its id.
 pub(super) fn account_of(details: &JobDetails) -> &str {
     details.storage_account_id.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+}
+
+/// What the drive in a bay is called.
+fn name_of(bay: &BayContent) -> Option<&str> {
+    bay.drive.as_ref()?.drive_id.as_deref()
 }
 
 /// The drive as the job writes it.

@@ -1,8 +1,10 @@
 //! How the station looks from outside.
 
-use protocol::job::{DriveState, HoldCause, JobKind, JobState, NEVER_RECEIVED_AFTER};
+use protocol::job::{DriveState, JobKind, JobState, NEVER_RECEIVED_AFTER};
 use protocol::progress::{Phase, Progress};
 use protocol::station::{Attention, AttentionKind, Bay, BayState, BayWork};
+
+use time::OffsetDateTime;
 
 use super::round::Next;
 use super::worker::BayContent;
@@ -42,30 +44,28 @@ impl Station {
         }
         let name = content.name.clone();
         let Some(drive) = content.drive.clone() else {
-            return Ok(Bay { name, state: BayState::Empty, drive: None, work: None, note: content.fault });
+            return Ok(Bay { name, state: BayState::Empty, drive: None, work: None, note: None });
         };
-        let Some(id) = drive.drive_id.clone() else {
-            let note = "the drive tells no serial number: dock it by hand, with a name for it";
-            return Ok(Bay { name, state: BayState::Docked, drive: Some(drive), work: None, note: Some(note.to_owned()) });
+        let Some((id, found)) = self.find(&content).await? else {
+            return Ok(Bay { name, state: BayState::Docked, drive: Some(drive), work: None, note: Some(NAMELESS.to_owned()) });
         };
-        let jobs = self.inner.store.jobs_of_drive(&id).await?;
-        let (next, job) = self.next(&content, &drive, &id, &jobs);
-        let state = job.map_or(BayState::Docked, |job| idle_state(job, &id));
+        let (next, job) = self.next(&content, id, &found);
+        let state = job.map_or(BayState::Docked, |job| idle_state(job, id));
+        let blob_of = |job: &StoredJob| {
+            let blob = job.copies.get(id).and_then(|record| record.blob.as_ref())?;
+            Some(format!("{}/{}", blob.container, blob.name))
+        };
         let work = job.map(|job| BayWork {
             job: job.key.path(),
-            drive_id: id.clone(),
+            drive_id: id.to_owned(),
             direction: match job.machine.kind {
                 JobKind::Import => protocol::result::Direction::Import,
                 JobKind::Export => protocol::result::Direction::Export,
             },
-            blob: job
-                .copies
-                .get(&id)
-                .and_then(|record| record.blob.as_ref())
-                .map(|blob| format!("{}/{}", blob.container, blob.name)),
+            blob: blob_of(job),
             progress: None,
         });
-        Ok(Bay { name, state, drive: Some(drive), work, note: content.fault.or(note_of(next)) })
+        Ok(Bay { name, state, drive: Some(drive), work, note: note_of(next) })
     }
 
     fn running_in(&self, bay: &str) -> Option<(BayWork, BayState)> {
@@ -95,49 +95,53 @@ impl Station {
     /// When the database fails.
     pub async fn attention(&self) -> Result<Vec<Attention>, StoreError> {
         let mut list = Vec::new();
-        for content in self.inner.worker.bays() {
-            list.extend(self.attention_of_bay(&content).await?);
+        let bays = self.inner.worker.bays();
+        for content in &bays {
+            list.extend(self.attention_of_bay(content).await?);
         }
-        let states = [JobState::Shipping, JobState::Received, JobState::Transferring, JobState::Packaging];
-        for job in self.inner.store.with_copies_in(&states, JOBS_MAX).await? {
-            list.extend(self.attention_of_job(&job));
+        let docked: Vec<String> =
+            bays.iter().filter_map(|bay| bay.drive.as_ref()?.drive_id.as_ref()).map(|id| id.to_ascii_lowercase()).collect();
+        let missing_since = self.now().checked_sub(NEVER_RECEIVED_AFTER).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        for job in self.inner.store.waiting(missing_since, JOBS_MAX).await? {
+            self.attention_of_job(&job, &docked, &mut list);
         }
         list.sort_by_key(|one| match one.kind {
             AttentionKind::CopyHeld => 0,
             AttentionKind::AmbiguousDrive => 1,
             AttentionKind::UnknownDrive | AttentionKind::JobNotShipped => 2,
-            AttentionKind::NeedsEmptyDrive => 3,
-            AttentionKind::ShipBack => 4,
-            AttentionKind::DrivesMissing => 5,
+            AttentionKind::NotDocked => 3,
+            AttentionKind::NeedsEmptyDrive => 4,
+            AttentionKind::ShipBack => 5,
+            AttentionKind::DrivesMissing => 6,
         });
         Ok(list)
     }
 
     async fn attention_of_bay(&self, content: &BayContent) -> Result<Option<Attention>, StoreError> {
-        let Some((drive, id)) = content.drive.as_ref().and_then(|drive| Some((drive, drive.drive_id.as_ref()?))) else {
-            return Ok(None);
-        };
-        if self.running_in(&content.name).is_some() {
+        if content.drive.is_none() || self.running_in(&content.name).is_some() {
             return Ok(None);
         }
-        let jobs = self.inner.store.jobs_of_drive(id).await?;
-        let (next, job) = self.next(content, drive, id, &jobs);
+        let about = |kind, message: String, job: Option<&StoredJob>, id: Option<&str>| Attention {
+            kind,
+            message,
+            job: job.map(|job| job.key.path()),
+            drive_id: id.map(str::to_owned),
+            bay: Some(content.name.clone()),
+        };
+        let Some((id, found)) = self.find(content).await? else {
+            return Ok(Some(about(AttentionKind::UnknownDrive, NAMELESS.to_owned(), None, None)));
+        };
+        let (next, job) = self.next(content, id, &found);
         let kind = match next {
             Next::Unknown => AttentionKind::UnknownDrive,
-            Next::Ambiguous => AttentionKind::AmbiguousDrive,
+            Next::Ambiguous(_) => AttentionKind::AmbiguousDrive,
             Next::NotShipped => AttentionKind::JobNotShipped,
             Next::Wait(_) | Next::CheckIn | Next::Copy => return Ok(None),
         };
-        Ok(Some(Attention {
-            kind,
-            message: note_of(next).unwrap_or_default(),
-            job: job.map(|job| job.key.path()),
-            drive_id: Some(id.clone()),
-            bay: Some(content.name.clone()),
-        }))
+        Ok(Some(about(kind, note_of(next).unwrap_or_default(), job, Some(id))))
     }
 
-    fn attention_of_job(&self, job: &StoredJob) -> Vec<Attention> {
+    fn attention_of_job(&self, job: &StoredJob, docked: &[String], list: &mut Vec<Attention>) {
         let about = |kind, message: String, drive_id: Option<&str>| Attention {
             kind,
             message,
@@ -145,31 +149,41 @@ impl Station {
             drive_id: drive_id.map(str::to_owned),
             bay: drive_id.and_then(|id| job.copies.get(id)).and_then(|record| record.bay.clone()),
         };
-        let mut list = Vec::new();
         for (id, record) in &job.copies {
-            if let Some(hold) = record.hold.as_ref().filter(|hold| hold.cause == HoldCause::Failed) {
+            if let Some(hold) = &record.hold {
                 list.push(about(AttentionKind::CopyHeld, hold.message.clone(), Some(id)));
             }
         }
-        let waits = matches!(job.machine.state, JobState::Shipping | JobState::Received | JobState::Transferring);
-        let is_export = job.machine.kind == JobKind::Export;
-        if waits && is_export && !job.machine.cancel_requested && job.machine.drives.len() < job.machine.expected_drives {
-            let missing = job.machine.expected_drives - job.machine.drives.len();
+        let machine = &job.machine;
+        if matches!(machine.state, JobState::Received | JobState::Transferring) && !machine.cancel_requested {
+            let waits =
+                machine.drives.iter().filter(|drive| matches!(drive.state, DriveState::Received | DriveState::Transferring));
+            for drive in waits.filter(|drive| !docked.contains(&drive.id.to_ascii_lowercase())) {
+                let message = "the drive is here and in no bay: dock it".to_owned();
+                list.push(about(AttentionKind::NotDocked, message, Some(&drive.id)));
+            }
+        }
+        let waits = matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring);
+        let is_export = machine.kind == JobKind::Export;
+        if waits && is_export && !machine.cancel_requested && machine.drives.len() < machine.expected_drives {
+            let missing = machine.expected_drives - machine.drives.len();
             let message = format!("an export waits for {missing} empty drives: dock one, and check it in");
             list.push(about(AttentionKind::NeedsEmptyDrive, message, None));
-        } else if job.machine.state == JobState::Shipping {
-            let missing = job.machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
-            if missing > 0 && self.now() - job.machine.entered_at >= NEVER_RECEIVED_AFTER {
+        } else if machine.state == JobState::Shipping && self.now() - machine.entered_at >= NEVER_RECEIVED_AFTER {
+            let missing = machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
+            if missing > 0 {
                 let message = format!("{missing} drives did not come within 14 days: ask the customer");
                 list.push(about(AttentionKind::DrivesMissing, message, None));
             }
         }
-        if job.machine.state == JobState::Packaging {
+        if machine.state == JobState::Packaging {
             list.push(about(AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));
         }
-        list
     }
 }
+
+/// Why a drive without a name waits.
+const NAMELESS: &str = "the drive tells no serial number: dock it by hand, with a name for it";
 
 fn idle_state(job: &StoredJob, id: &str) -> BayState {
     let Some(drive) = job.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(id)) else {
@@ -178,10 +192,10 @@ fn idle_state(job: &StoredJob, id: &str) -> BayState {
     if matches!(drive.state, DriveState::Completed | DriveState::CompletedMoreInfo | DriveState::ShippedBack) {
         return BayState::Done;
     }
-    match job.copies.get(&drive.id).and_then(|record| record.hold.as_ref()).map(|hold| hold.cause) {
-        Some(HoldCause::Paused) => BayState::Paused,
-        Some(HoldCause::Failed) => BayState::Held,
-        None => BayState::Docked,
+    match job.copies.get(&drive.id) {
+        Some(record) if record.hold.is_some() => BayState::Held,
+        Some(record) if record.is_paused => BayState::Paused,
+        _ => BayState::Docked,
     }
 }
 
@@ -189,7 +203,7 @@ fn note_of(next: Next) -> Option<String> {
     let text = match next {
         Next::Wait(why) => why,
         Next::Unknown => "no job names this drive".to_owned(),
-        Next::Ambiguous => "several jobs name this drive: check it in to the right one by hand".to_owned(),
+        Next::Ambiguous(why) => why.to_owned(),
         Next::NotShipped => "the job of this drive was not shipped yet: ask the customer".to_owned(),
         Next::CheckIn | Next::Copy => return None,
     };

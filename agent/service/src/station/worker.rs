@@ -33,8 +33,9 @@ pub struct BayContent {
     pub drive: Option<DockedDrive>,
     /// When the drive was docked; absent where it was there when the service began.
     pub docked_at: Option<OffsetDateTime>,
-    /// Why what is in it cannot be used.
-    pub fault: Option<String>,
+    /// Another number means another drive, or the same one docked again: who was asked to copy the one must not
+    /// copy the other.
+    pub sequence: u64,
 }
 
 /// A copy that is to be begun, or gone on with.
@@ -52,8 +53,14 @@ pub struct CopyOrder {
     pub account: String,
     /// The blob.
     pub blob: BlobName,
+    /// The docking that it is about.
+    pub sequence: u64,
     /// Only say what was and was not done before: the job was cancelled.
     pub account_only: bool,
+    /// The run before was cut off: what was on its way then may have landed.
+    pub was_cut_off: bool,
+    /// Begin anew, over the blob that an earlier run made.
+    pub begins_anew: bool,
 }
 
 /// A blob that may be exported.
@@ -120,5 +127,5 @@ pub trait Worker: Send + Sync {
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;
 
     /// Forgets what was kept to go on with a drive's copy, or with all of a job.
-    fn forget(&self, job_uid: &str, drive_id: Option<&str>);
+    async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError>;
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use protocol::job::{CopyRecord, JobState};
+use protocol::job::CopyRecord;
 use sqlx::{Sqlite, Transaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, StoredJob, job_of};
+use super::row::StoredJob;
 
 pub(super) async fn read(
     transaction: &mut Transaction<'_, Sqlite>,
@@ -69,22 +71,24 @@ impl Store {
         Ok(jobs)
     }
 
-    /// The jobs in any of these states, with their copies: the oldest, at most `limit`.
+    /// Jobs that wait for a person, or may: those in Packaging, exports that wait for drives, jobs whose drives did
+    /// not come by `missing_since`, and jobs with a copy that failed or a drive that is to be copied. At most `limit`, the
+    /// oldest first, with their copies.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn with_copies_in(&self, states: &[JobState], limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        let mut query = sqlx::QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE state IN ("));
-        let mut list = query.separated(", ");
-        for state in states {
-            list.push_bind(serde_json::to_value(state)?.as_str().map(str::to_owned));
-        }
-        query.push(") ORDER BY id LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&mut *transaction).await?;
-        let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
-        for job in &mut jobs {
-            job.copies = read(&mut transaction, job.id).await?;
+    pub async fn waiting(&self, missing_since: OffsetDateTime, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT uid FROM job WHERE state IN ('Received', 'Transferring', 'Packaging')
+             OR (state = 'Shipping' AND (kind = 'Export' OR (machine ->> 'entered_at') <= ?)) ORDER BY id LIMIT ?",
+        )
+        .bind(missing_since.format(&Rfc3339).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut jobs = Vec::new();
+        for (uid,) in rows {
+            jobs.extend(self.by_uid(&uid).await?);
         }
         Ok(jobs)
     }

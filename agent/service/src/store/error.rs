@@ -13,9 +13,15 @@ pub enum StoreError {
     /// It was changed since it was read.
     #[error("the job was changed meanwhile: read it again")]
     Changed,
+    /// As things stand it cannot be: one sentence.
+    #[error("{0}")]
+    NotNow(String),
     /// The table of jobs does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Another job of the same storage account has that name.
+    #[error("another job of this storage account is called `{0}`: choose another name")]
+    JobNameTaken(String),
     /// The name of a token is taken.
     #[error("there is a token `{0}` already: choose another name, or take that one back")]
     NameTaken(String),

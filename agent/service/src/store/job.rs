@@ -42,6 +42,9 @@ impl Store {
         let existing = read(&mut transaction, key).await?;
         require_version(existing.as_ref(), change.version)?;
         let is_new = existing.is_none();
+        if is_new {
+            require_free_name(&mut transaction, key, body).await?;
+        }
         let mut job = match existing {
             Some(job) => put_again(job, body, change.now)?,
             None => new_job(key, body, change.now),
@@ -76,8 +79,8 @@ impl Store {
         with_copies(&mut transaction, row.as_ref().map(job_of).transpose()?).await
     }
 
-    /// Changes a job: `edit` may write its documents and gives the events; each is decided in turn, and all of
-    /// it is written, or nothing. A job that is removed by it is gone when this returns.
+    /// Changes a job: `edit` may refuse, or write its documents and give the events; each is decided in turn, and all
+    /// of it is written, or nothing. A job that is removed by it is gone when this returns.
     ///
     /// # Errors
     /// When there is no such job, it was changed meanwhile, or a decision refuses.
@@ -85,7 +88,7 @@ impl Store {
         &self,
         key: &JobKey,
         change: &Change<'_>,
-        edit: impl FnOnce(&mut StoredJob) -> Vec<Event>,
+        edit: impl FnOnce(&mut StoredJob) -> Result<Vec<Event>, StoreError>,
     ) -> Result<StoredJob, StoreError> {
         let mut transaction = self.begin().await?;
         let found = read(&mut transaction, key).await?;
@@ -93,9 +96,13 @@ impl Store {
         require_version(Some(&job), change.version)?;
         let before = job.clone();
         let keys_before = drives_of(&job.details);
-        let events = edit(&mut job);
+        let events = edit(&mut job)?;
         let mut effects = Vec::new();
         for event in events {
+            if let Event::Retry(drive_id) = &event {
+                // The logs of the run before are not wanted any more, and would take its journal with them.
+                self.drop_effect(&mut transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
+            }
             let Decision { job: next, effects: more } = decide(&job.machine, event, change.now)?;
             job.machine = next;
             effects.extend(more);
@@ -118,6 +125,7 @@ impl Store {
         }
         transaction.commit().await?;
         if is_removed {
+            // Where somebody reads just now, carrying out the effect does it.
             self.empty_log().await?;
         }
         Ok(job)
@@ -142,14 +150,15 @@ impl Store {
             .collect()
     }
 
-    /// Jobs whose timer is due.
+    /// Jobs whose timer is due, the longest first: at most `limit`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn due(&self, now: OffsetDateTime) -> Result<Vec<JobKey>, StoreError> {
+    pub async fn due(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<JobKey>, StoreError> {
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT subscription, resource_group, name FROM job WHERE due_at <= ? ORDER BY due_at")
+            sqlx::query_as("SELECT subscription, resource_group, name FROM job WHERE due_at <= ? ORDER BY due_at LIMIT ?")
                 .bind(seconds(now))
+                .bind(limit)
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(|(subscription, resource_group, name)| JobKey { subscription, resource_group, name }).collect())
@@ -165,6 +174,17 @@ impl Store {
         rows.into_iter()
             .map(|(id, job_uid, what)| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)? }))
             .collect()
+    }
+
+    async fn drop_effect(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        job_uid: &str,
+        effect: &Effect,
+    ) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM effect WHERE job_uid = ? AND what = ?").bind(job_uid);
+        delete.bind(serde_json::to_string(effect)?).execute(&mut **transaction).await?;
+        Ok(())
     }
 
     /// An effect was carried out.
@@ -273,6 +293,23 @@ pub(super) async fn read(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey
     let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(&key.subscription).bind(&key.resource_group).bind(&key.name);
     let row = query.fetch_optional(&mut **transaction).await?;
     with_copies(transaction, row.as_ref().map(job_of).transpose()?).await
+}
+
+/// Blobs and documents of a job are named after it: two jobs of one account must not share them.
+async fn require_free_name(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT details FROM job WHERE name = ?").bind(&key.name).fetch_all(&mut **transaction).await?;
+    let account = |details: &JobDetails| {
+        let id = details.storage_account_id.as_deref().unwrap_or_default();
+        id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+    };
+    let own = body.properties.as_ref().map(account).unwrap_or_default();
+    for (details,) in rows {
+        if account(&serde_json::from_str(&details)?) == own {
+            return Err(StoreError::JobNameTaken(key.name.clone()));
+        }
+    }
+    Ok(())
 }
 
 async fn with_copies(transaction: &mut Transaction<'_, Sqlite>, job: Option<StoredJob>) -> Result<Option<StoredJob>, StoreError> {

@@ -5,6 +5,7 @@
 
 mod audit;
 mod copies;
+mod docking;
 mod error;
 mod job;
 mod list;
@@ -26,11 +27,12 @@ use time::OffsetDateTime;
 
 use crate::vault::Vault;
 
+pub use docking::Docking;
 pub use error::StoreError;
 pub use job::{Change, Put};
 pub use list::{Page, Scope};
 pub use row::{JobKey, StoredEffect, StoredJob};
-pub use token::{Actor, Role};
+pub use token::{Actor, Role, new_secret};
 
 /// How long a change waits for another one to end.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +63,10 @@ impl Store {
             .pragma("secure_delete", "ON");
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
         migrations().run(&pool).await?;
-        Ok(Store { pool, vault: Arc::new(vault) })
+        let store = Store { pool, vault: Arc::new(vault) };
+        // What was removed just before an end is still in the log.
+        store.empty_log().await?;
+        Ok(store)
     }
 
     /// Closes the database; whatever was answered is in it.
@@ -83,6 +88,7 @@ fn migrations() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "jobs", include_str!("../../migrations/0001_jobs.sql")),
         migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
+        migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
     ])
 }
 

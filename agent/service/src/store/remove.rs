@@ -15,10 +15,13 @@ pub(super) async fn remove(transaction: &mut Transaction<'_, Sqlite>, job: &Stor
 }
 
 impl Store {
-    /// Moves the write-ahead log into the database and empties it: it has older versions of pages. Where a
-    /// reader is in the way it is emptied with the next removal, or when the database is closed.
-    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
-        Ok(())
+    /// Moves the write-ahead log into the database and empties it: it has older versions of pages. False where a
+    /// reader was in the way.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn empty_log(&self) -> Result<bool, StoreError> {
+        let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
+        Ok(is_busy == 0)
     }
 }

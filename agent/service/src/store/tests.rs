@@ -82,7 +82,7 @@ async fn a_second_put_changes_what_may_be_changed() {
     second.properties.as_mut().unwrap().storage_account_id = Some("/other".into());
     let refused = scene.store.put(&key("job-1"), &second, &change("create")).await;
     assert!(matches!(refused, Err(StoreError::WrittenOnce("properties.storageAccountId"))));
-    scene.store.change(&key("job-1"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    scene.store.change(&key("job-1"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();
     assert!(matches!(scene.store.put(&key("job-1"), &body(), &change("create")).await, Err(StoreError::Refused(_))));
 }
 
@@ -93,17 +93,17 @@ async fn a_change_is_whole_or_not_at_all() {
     let before = scene.store.get(&key("job-1")).await.unwrap();
     let edit = |job: &mut StoredJob| {
         job.location = "nowhere".into();
-        vec![Event::Ship, Event::Delete]
+        Ok(vec![Event::Ship, Event::Delete])
     };
     let refused = scene.store.change(&key("job-1"), &change("mix"), edit).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert_eq!(scene.store.get(&key("job-1")).await.unwrap(), before);
     let stale = Change { version: Some(before.version + 1), ..change("ship") };
-    assert!(matches!(scene.store.change(&key("job-1"), &stale, |_| vec![Event::Ship]).await, Err(StoreError::Changed)));
+    assert!(matches!(scene.store.change(&key("job-1"), &stale, |_| Ok(vec![Event::Ship])).await, Err(StoreError::Changed)));
     let right = Change { version: Some(before.version), ..change("ship") };
-    let shipped = scene.store.change(&key("job-1"), &right, |_| vec![Event::Ship]).await.unwrap();
+    let shipped = scene.store.change(&key("job-1"), &right, |_| Ok(vec![Event::Ship])).await.unwrap();
     assert_eq!((shipped.machine.state, shipped.version), (JobState::Shipping, before.version + 1));
-    let same = scene.store.change(&key("job-1"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    let same = scene.store.change(&key("job-1"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();
     assert_eq!(same.version, shipped.version, "what changes nothing has no new version");
 }
 
@@ -113,7 +113,7 @@ async fn effects_wait_until_they_were_done() {
     let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
     let serial = || "SERIAL-77".to_owned();
     let events = [Event::Ship, Event::CheckIn(serial()), Event::CopyStarted(serial()), Event::Cancel];
-    scene.store.change(&key("job-1"), &change("all"), |_| events.to_vec()).await.unwrap();
+    scene.store.change(&key("job-1"), &change("all"), |_| Ok(events.to_vec())).await.unwrap();
     let effects = open(scene.folder.path()).await.effects().await.unwrap();
     assert_eq!((effects.len(), effects[0].job_uid.as_str()), (1, uid.as_str()));
     assert_eq!(effects[0].effect, protocol::job::Effect::StopCopy(serial()));
@@ -131,7 +131,7 @@ async fn a_removed_job_leaves_no_byte_behind() {
         for _ in 0..3 {
             let edit = |job: &mut StoredJob| {
                 job.details.diagnostics_path = Some("PATH-77".repeat(200));
-                vec![Event::Change(vec![Field::LogLevel])]
+                Ok(vec![Event::Change(vec![Field::LogLevel])])
             };
             scene.store.change(&key(&name), &change("change"), edit).await.unwrap();
         }
@@ -140,7 +140,7 @@ async fn a_removed_job_leaves_no_byte_behind() {
         ["NAME-77", "RECIPIENT-77", "STREET-77", "PHONE-77", "mail-77", "TRACKING-77", "SERIAL-77", "TAG-VALUE-77", "PATH-77"];
     assert!(personal.iter().all(|text| is_in_files(scene.folder.path(), text)), "the test sees what is there");
     for number in 0..60 {
-        scene.store.change(&key(&format!("NAME-77-{number}")), &change("delete"), |_| vec![Event::Delete]).await.unwrap();
+        scene.store.change(&key(&format!("NAME-77-{number}")), &change("delete"), |_| Ok(vec![Event::Delete])).await.unwrap();
     }
     for text in personal {
         assert!(!is_in_files(scene.folder.path(), text), "`{text}` is still in the database");
@@ -152,11 +152,11 @@ async fn a_removed_job_leaves_no_byte_behind() {
 async fn time_removes_what_nobody_wants() {
     let scene = scene().await;
     scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
-    assert_eq!(scene.store.due(start() + Duration::days(13)).await.unwrap(), []);
+    assert_eq!(scene.store.due(start() + Duration::days(13), 50).await.unwrap(), []);
     let later = start() + Duration::days(14);
-    assert_eq!(scene.store.due(later).await.unwrap(), [key("job-1")]);
+    assert_eq!(scene.store.due(later, 50).await.unwrap(), [key("job-1")]);
     let tick = Change { actor: "clock", now: later, ..change("tick") };
-    scene.store.change(&key("job-1"), &tick, |_| vec![Event::Tick]).await.unwrap();
+    scene.store.change(&key("job-1"), &tick, |_| Ok(vec![Event::Tick])).await.unwrap();
     assert!(matches!(scene.store.get(&key("job-1")).await, Err(StoreError::NotFound(_))));
 }
 
@@ -168,7 +168,7 @@ async fn lists_are_cut_into_pages_and_filtered() {
     }
     let elsewhere = JobKey { subscription: "SUB-2".into(), ..key("other") };
     scene.store.put(&elsewhere, &body(), &change("create")).await.unwrap();
-    scene.store.change(&key("job-3"), &change("ship"), |_| vec![Event::Ship]).await.unwrap();
+    scene.store.change(&key("job-3"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();
     let scope = |subscription: &str| Scope { subscription: Some(subscription.into()), resource_group: Some("group".into()) };
     let mut names = Vec::new();
     let mut after = None;
@@ -209,7 +209,7 @@ async fn changes_at_once_are_made_one_after_another() {
                 let edit = |job: &mut StoredJob| {
                     let tags = job.tags.get_or_insert_default();
                     tags.insert(format!("t{number}"), "x".into());
-                    vec![Event::Change(vec![Field::Tags])]
+                    Ok(vec![Event::Change(vec![Field::Tags])])
                 };
                 store.change(&key("job-1"), &change("tag"), edit).await.unwrap();
             })

@@ -39,13 +39,27 @@ impl Actor {
 /// What tokens begin with, so that they are found where they should not be.
 const PREFIX: &str = "dat_";
 
+/// What a token is made of.
+pub fn new_secret() -> String {
+    format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
 impl Store {
     /// Makes a token and gives it, for the only time.
     ///
     /// # Errors
     /// When the name is taken, or the database fails.
     pub async fn create_token(&self, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<String, StoreError> {
-        let secret = format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let secret = new_secret();
+        self.accept_token(&secret, actor, by, now).await?;
+        Ok(secret)
+    }
+
+    /// From now on that secret is a token.
+    ///
+    /// # Errors
+    /// When the name is taken, or the database fails.
+    pub async fn accept_token(&self, secret: &str, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<(), StoreError> {
         let (role, subscriptions) = match &actor.role {
             Role::Operator => ("operator", String::new()),
             Role::Customer(own) => ("customer", serde_json::to_string(own)?),
@@ -63,9 +77,8 @@ impl Store {
                 true => StoreError::NameTaken(actor.name.clone()),
                 false => error.into(),
             })?;
-        write_audit(&mut transaction, now, by, "made a token", None).await?;
-        transaction.commit().await?;
-        Ok(secret)
+        write_audit(&mut transaction, now, by, &format!("made the token {}", actor.name), None).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Takes a token back. False where there is none of that name.
@@ -75,7 +88,7 @@ impl Store {
     pub async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
-        write_audit(&mut transaction, now, by, "took a token back", None).await?;
+        write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
         transaction.commit().await?;
         Ok(gone.rows_affected() > 0)
     }
