@@ -154,7 +154,11 @@ fn lock(state_dir: &Path) -> Result<File, String> {
     let path = state_dir.join("service.lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // For people who wonder who holds it.
+            file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id())).map_err(failed)?;
+            Ok(file)
+        }
         Err(_) => Err(format!("another service runs on the state directory `{}`: stop it first", state_dir.display())),
     }
 }

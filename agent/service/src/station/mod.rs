@@ -122,6 +122,8 @@ impl Station {
         let shower = tokio::spawn(self.clone().show_to_watchers());
         while !self.inner.stopping.is_cancelled() {
             self.round().await;
+            // Rates are taken from one look to the next: somebody has to look.
+            self.running().values().for_each(|running| drop(running.copy.progress()));
             tokio::select! {
                 () = self.inner.stopping.cancelled() => {}
                 () = self.inner.wake.notified() => {}
