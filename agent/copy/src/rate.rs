@@ -13,24 +13,64 @@ pub(crate) struct RateLimit {
     /// What all transfers of the station may move together.
     station: Option<Arc<StationBudget>>,
     next_free: Mutex<Instant>,
+    /// When the transfer's place in the station's queue is served.
+    pending: Mutex<Instant>,
 }
 
 impl RateLimit {
     pub(crate) fn new(rate: Option<ByteRate>, station: Option<Arc<StationBudget>>) -> Self {
-        RateLimit { rate, station, next_free: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        RateLimit { rate, station, next_free: Mutex::new(now), pending: Mutex::new(now) }
     }
 
-    /// Takes the right to move `bytes` and tells how long to wait until then. The first bytes go at
-    /// once; time in which nothing was moved is not saved up.
-    pub(crate) fn reserve(&self, bytes: u64) -> Duration {
-        let shared = self.station.as_ref().map_or(Duration::ZERO, |station| station.rate.reserve(bytes));
-        let Some(rate) = self.rate else { return shared };
+    /// Asks for the right to move `bytes`. The first bytes go at once; time in which nothing was moved is not saved up.
+    pub(crate) fn ask(&self, bytes: u64) -> Turn {
+        let now = Instant::now();
+        let shared = match &self.station {
+            None => Duration::ZERO,
+            Some(station) => {
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                // One place in the station's queue for each transfer, however many readers it has: so who waits there
+                // gets the same.
+                if *pending > now {
+                    return Turn::AskAgainIn(*pending - now);
+                }
+                let shared = station.rate.reserve(bytes);
+                *pending = now + shared;
+                shared
+            }
+        };
+        Turn::GoIn(shared.max(self.reserve(bytes)))
+    }
+
+    /// Waits for the right to move `bytes`.
+    pub(crate) async fn wait(&self, bytes: u64) {
+        loop {
+            match self.ask(bytes) {
+                Turn::GoIn(pause) => return tokio::time::sleep(pause).await,
+                Turn::AskAgainIn(pause) => tokio::time::sleep(pause).await,
+            }
+        }
+    }
+
+    /// Takes the right, and tells how long to wait until then.
+    fn reserve(&self, bytes: u64) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
         let now = Instant::now();
         let mut next_free = self.next_free.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = (*next_free).max(now);
         *next_free = begin + Duration::from_secs_f64(bytes as f64 / rate.bytes_per_second as f64);
-        shared.max(begin - now)
+        begin - now
     }
+}
+
+/// When bytes may be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// After this.
+    GoIn(Duration),
+    /// Others of the same transfer wait before: ask again after this.
+    AskAgainIn(Duration),
 }
 
 #[cfg(test)]

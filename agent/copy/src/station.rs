@@ -59,6 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::rate::Turn;
 
     #[test]
     fn no_more_is_hashed_at_once_than_there_are_slots() {
@@ -82,7 +83,12 @@ mod tests {
     fn transfers_of_a_station_share_its_rate() {
         let station = Arc::new(StationBudget::new(Some(ByteRate { bytes_per_second: 1000 }), 1));
         let (one, other) = (RateLimit::new(None, Some(station.clone())), RateLimit::new(None, Some(station)));
-        assert_eq!(one.reserve(500), Duration::ZERO);
-        assert!(other.reserve(500) > Duration::from_millis(400), "the other transfer waits for the first");
+        assert_eq!(one.ask(500), Turn::GoIn(Duration::ZERO));
+        let Turn::GoIn(pause) = other.ask(500) else { panic!("it has no place in the queue yet") };
+        assert!(pause > Duration::from_millis(400), "the other transfer waits for the first");
+        // A second reader of it gets no second place.
+        assert!(matches!(other.ask(500), Turn::AskAgainIn(again) if again <= pause));
+        let Turn::GoIn(pause) = one.ask(500) else { panic!("its first bytes have gone") };
+        assert!(pause > Duration::from_millis(900));
     }
 }

@@ -301,10 +301,9 @@ impl Comparer {
             // A chunk that is cut cannot be compared: all of it counts as missing.
             return Ok(differs(range, DifferenceReason::Missing));
         }
-        let delay = self.rate.reserve(range.length);
         tokio::select! {
             () = self.link.stop.stopping() => return Ok(Found::default()),
-            () = tokio::time::sleep(delay) => {}
+            () = self.rate.wait(range.length) => {}
         }
         let mut buffer = self.pool.take().await;
         let mut left_out = Vec::new();

@@ -143,3 +143,93 @@ impl Entra {
         serde_json::from_slice(&bytes).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::KeyPair as _;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Issuer {
+        key: EncodingKey,
+        jwk: Value,
+    }
+
+    /// Somebody who signs, under this name of a key.
+    fn issuer(id: &str) -> Issuer {
+        let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let public = pair.public_key();
+        let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let jwk = json!({ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": id,
+            "n": number(public.modulus().big_endian_without_leading_zero()),
+            "e": number(public.exponent().big_endian_without_leading_zero()) });
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            base64::engine::general_purpose::STANDARD.encode(der.as_ref())
+        );
+        Issuer { key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(), jwk }
+    }
+
+    fn claims() -> Value {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        json!({ "iss": "https://issuer", "aud": "drive-agent", "sub": "someone", "oid": "4711", "nbf": now - 10, "exp": now + 600,
+            "roles": ["drive-agent.subscription.s-1"] })
+    }
+
+    fn token(issuer: &Issuer, id: &str, claims: &Value) -> String {
+        let header = Header { kid: Some(id.to_owned()), ..Header::new(Algorithm::RS256) };
+        encode(&header, claims, &issuer.key).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_good_tokens_are_good() {
+        let (own, other) = (issuer("key-1"), issuer("key-1"));
+        let folder = tempfile::tempdir().unwrap();
+        let jwks = folder.path().join("keys.json");
+        std::fs::write(&jwks, json!({ "keys": [own.jwk] }).to_string()).unwrap();
+        let settings = EntraSettings {
+            issuer: "https://issuer".to_owned(),
+            audience: "drive-agent".to_owned(),
+            jwks: jwks.display().to_string(),
+        };
+        let entra = Entra::new(settings).unwrap();
+        let customer = entra.actor_of(&token(&own, "key-1", &claims())).await.unwrap();
+        assert_eq!((customer.name.as_str(), customer.role), ("entra:4711", Role::Customer(vec!["s-1".to_owned()])));
+        let with = |name: &str, value: Value| {
+            let mut claims = claims();
+            claims[name] = value;
+            claims
+        };
+        let operator = entra.actor_of(&token(&own, "key-1", &with("roles", json!(["drive-agent.operator"])))).await.unwrap();
+        assert_eq!(operator.role, Role::Operator);
+        for (name, value) in [
+            ("iss", json!("https://other")),
+            ("aud", json!("other")),
+            ("exp", json!(1_000_000_000)),
+            ("nbf", json!(4_000_000_000_u64)),
+            ("roles", json!(["somebody.else"])),
+        ] {
+            assert!(entra.actor_of(&token(&own, "key-1", &with(name, value))).await.is_none(), "{name}");
+        }
+        assert!(entra.actor_of(&token(&other, "key-1", &claims())).await.is_none(), "signed by somebody else");
+        assert!(entra.actor_of(&token(&own, "key-2", &claims())).await.is_none(), "an unknown key");
+        // What the header says of the algorithm is not believed.
+        let header = Header { kid: Some("key-1".to_owned()), ..Header::new(Algorithm::HS256) };
+        let modulus = own.jwk["n"].as_str().unwrap().as_bytes();
+        let forged = encode(&header, &claims(), &EncodingKey::from_secret(modulus)).unwrap();
+        assert!(entra.actor_of(&forged).await.is_none());
+        let unsigned = format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode("{\"alg\":\"none\",\"kid\":\"key-1\"}"),
+            URL_SAFE_NO_PAD.encode(claims().to_string())
+        );
+        assert!(entra.actor_of(&unsigned).await.is_none());
+    }
+}

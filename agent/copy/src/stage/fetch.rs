@@ -127,11 +127,11 @@ impl FetchStage {
             // The manifest says that it is zeros.
             None => Body::Hole,
             Some(mut buffer) => {
-                let delay = self.rate.reserve(place.range.length);
-                self.attempts.link.counters.rate_time.add(delay);
-                if self.unless_stopped(tokio::time::sleep(delay)).await.is_none() {
+                let asked = Instant::now();
+                if self.unless_stopped(self.rate.wait(place.range.length)).await.is_none() {
                     return Ok(());
                 }
+                self.attempts.link.counters.rate_time.add(asked.elapsed());
                 attempts = self.fill(place, &mut buffer).await?;
                 Body::Bytes(buffer.freeze(place.range.length as usize))
             }

@@ -15,7 +15,7 @@ use crate::limits::TOKEN_BEAT;
 use crate::plan::{Planned, ReadPlan};
 use crate::pool::BufferPool;
 use crate::progress::Counters;
-use crate::rate::RateLimit;
+use crate::rate::{RateLimit, Turn};
 use crate::rescue::Rescue;
 use crate::stage::rescue::is_slow;
 use crate::stop::Stop;
@@ -97,16 +97,32 @@ impl ReadStage {
 
     /// Waits until the bytes may be moved; false when a stop was asked for first.
     pub(crate) fn wait_for_rate(&self, bytes: u64) -> bool {
-        let until = Instant::now() + self.rate.reserve(bytes);
         self.counters.rate_time.time(|| {
-            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-                if self.stop.is_stopping() {
+            loop {
+                let (pause, is_granted) = match self.rate.ask(bytes) {
+                    Turn::GoIn(pause) => (pause, true),
+                    Turn::AskAgainIn(pause) => (pause, false),
+                };
+                if !self.sleep(pause) {
                     return false;
                 }
-                std::thread::sleep(left.min(TOKEN_BEAT));
+                if is_granted {
+                    return true;
+                }
             }
-            true
         })
+    }
+
+    /// False when a stop was asked for first.
+    fn sleep(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.stop.is_stopping() {
+                return false;
+            }
+            std::thread::sleep(left.min(TOKEN_BEAT));
+        }
+        true
     }
 
     /// Reads a chunk in the pieces that the drive likes. `None` where it was left to the rescue.

@@ -356,19 +356,33 @@ proptest! {
     fn no_request_breaks_it(
         method in prop_oneof![Just(Method::GET), Just(Method::PUT), Just(Method::PATCH), Just(Method::DELETE), Just(Method::POST), Just(Method::HEAD)],
         path in "(/[a-zA-Z0-9%._ -]{0,12}){0,9}",
-        use_job in any::<bool>(),
+        known in 0..12_usize,
         query in "[a-z$=&%'0-9-]{0,40}",
         body in prop_oneof![
             ".{0,200}",
             Just(import().to_string()),
             Just("{\"properties\":{\"driveList\":[null]}}".to_owned()),
             Just("[[[[[[[[[[[[[[".repeat(200)),
+            Just("{\"driveId\":\"A\"}".to_owned()),
+            Just("{\"bay\":\"bay-1\",\"erase\":true}".to_owned()),
+            Just("{\"path\":\"/dev/null\",\"driveId\":\"A\"}".to_owned()),
+            Just("{\"name\":\"x\",\"subscriptions\":[\"s\"]}".to_owned()),
         ],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
             let scene = scene().await;
-            let path = if use_job { job("job-1") } else { format!("{}?{query}", path.replace(' ', "%20")) };
+            let orders = "/operator/v1/jobs/one/group/job-1";
+            let path = match known {
+                0..=2 => job("job-1"),
+                3 => format!("{orders}/checkIn"),
+                4 => format!("{orders}/pause"),
+                5 => format!("{orders}/shipBack"),
+                6 => "/operator/v1/bays/bay-1/dock".to_owned(),
+                7 => format!("/operator/v1{}?{query}", path.replace(' ', "%20")),
+                8 => "/operator/v1/tokens".to_owned(),
+                _ => format!("{}?{query}", path.replace(' ', "%20")),
+            };
             let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {}", scene.operator));
             let Ok(request) = request.body(Body::from(body)) else { return StatusCode::OK };
             scene.router.clone().oneshot(request).await.unwrap().status()
