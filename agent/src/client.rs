@@ -86,6 +86,11 @@ impl JobService {
         let token = given.or_else(of_environment).or_else(own).ok_or_else(|| {
             ClientError::Usage("there is no token: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`".to_owned())
         })?;
+        if !token.chars().all(|letter| letter.is_ascii_graphic()) {
+            return Err(ClientError::Usage(
+                "the token has spaces, line ends or other signs that no token has: copy it again".to_owned(),
+            ));
+        }
         let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none());
         if is_loopback {
             builder = builder.no_proxy();

@@ -119,6 +119,24 @@ impl Receipt {
         }
     }
 
+    /// The same where the target was found not to hold what landed: nobody can say what it holds.
+    pub fn doubted(self) -> Self {
+        let mut ranges: Vec<ByteRange> = [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown]
+            .iter()
+            .flat_map(|class| class.ranges.as_slice())
+            .copied()
+            .collect();
+        ranges.sort_by_key(|range| range.offset);
+        let mut unknown = ClassRanges::default();
+        ranges.into_iter().for_each(|range| unknown.push(range));
+        Receipt {
+            landed_before_request: ClassRanges::default(),
+            landed_after_request: ClassRanges::default(),
+            outcome_unknown: unknown,
+            ..self
+        }
+    }
+
     /// The sum of the four classes, in bytes.
     pub fn accounted_bytes(&self) -> u64 {
         self.landed_before_request.bytes + self.landed_after_request.bytes + self.outcome_unknown.bytes + self.never_sent.bytes

@@ -148,6 +148,9 @@ pub struct AuditEntry {
     pub actor: String,
     /// What.
     pub action: String,
+    /// The path of the job, while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// The random name of the job, which outlives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_uid: Option<String>,

@@ -168,7 +168,7 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     let bench = Workbench::new();
     let mut service = Service::start(&bench, TWO_BAYS);
     service.ship_import("mine", &["SAME"]);
-    service.call("PUT", &job("theirs"), import(&["same"])).expect(201);
+    service.ship_import("theirs", &["same"]);
     let image = bench.image("SAME.img", &random_bytes(MIB, 1));
     service.dock("bay-1", &image, None).expect(200);
     service.wait("a word", || {
@@ -182,7 +182,6 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     // Done, and still in its bay: it is not taken for the other job's, whatever that job does, also after a restart.
     service.order("mine", "shipBack", parcel()).expect(200);
     service.call("DELETE", &job("mine"), Value::Null).expect(200);
-    service.patch("theirs", shipping()).expect(200);
     service.stop();
     service.go();
     std::thread::sleep(Duration::from_millis(1500));
@@ -194,6 +193,46 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     std::thread::sleep(Duration::from_millis(1100));
     service.dock("bay-1", &image, None).expect(200);
     service.wait_for_state("theirs", "Packaging");
+}
+
+#[test]
+fn a_blob_that_exists_is_replaced_only_where_somebody_says_so() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let blob = service.blobs().join("imports/job-1/A.img");
+    std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
+    std::fs::write(&blob, "somebody's").unwrap();
+    let bytes = random_bytes(MIB, 1);
+    let image = bench.image("A.img", &bytes);
+    service.ship_import("job-1", &["A"]);
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("the copy to be held", || (service.bays()[0]["state"] == "held").then_some(()));
+    service.order("job-1", "retry", json!({ "driveId": "A" })).expect(200);
+    service.wait("it to be held again", || {
+        (service.operators_job("job-1")["copies"]["A"]["runs"] == 2 && service.bays()[0]["state"] == "held").then_some(())
+    });
+    assert_eq!(std::fs::read(&blob).unwrap(), b"somebody's");
+    service.order("job-1", "retry", json!({ "driveId": "A", "overwrite": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::read(&blob).unwrap(), bytes);
+}
+
+#[test]
+fn one_blob_that_is_not_there_does_not_keep_an_export() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    std::fs::create_dir_all(service.blobs().join("vms")).unwrap();
+    std::fs::write(service.blobs().join("vms/a.img"), random_bytes(MIB, 1)).unwrap();
+    assert_eq!(service.call("PUT", &job("dots"), export(&["/vms/../a"], &[])).code(400), "InvalidField");
+    service.call("PUT", &job("out"), export(&["/no/such", "/vms/a.img"], &[])).expect(201);
+    service.patch("out", shipping()).expect(200);
+    let empty = bench.image("EMPTY.img", &vec![0; 2 * MIB]);
+    service.dock("bay-1", &empty, None).expect(200);
+    service.order("out", "checkIn", json!({ "bay": "bay-1" })).expect(200);
+    service.wait_for_state("out", "Packaging");
+    let list = service
+        .wait("the list", || std::fs::read_to_string(service.blobs().join("waimportexport/waies/out_incomplete.xml")).ok());
+    assert!(list.contains("no/such") && !list.contains("a.img"), "{list}");
 }
 
 #[test]
@@ -331,6 +370,10 @@ fn customers_reach_what_is_theirs_and_nothing_else() {
     let token = token["token"].as_str().unwrap().to_owned();
     let call = |method: &str, path: &str, body: Value| service.call_as(&token, method, path, body);
     call("PUT", &job("mine"), import(&["A"])).expect(201);
+    let mut elsewhere = import(&["B"]);
+    elsewhere["properties"]["storageAccountId"] = "/subscriptions/elsewhere/x/local".into();
+    assert_eq!(call("PUT", &job("elsewhere"), elsewhere).code(400), "StorageAccountNotFound", "it is another customer's");
+    assert_eq!(call("PUT", &job("list"), json!(["This station", null, { "jobType": "Import" }])).code(400), "InvalidField");
     let mut foreign = import(&["B"]);
     foreign["properties"]["storageAccountId"] = "/subscriptions/s/x/acme".into();
     assert_eq!(call("PUT", &job("foreign"), foreign).code(400), "StorageAccountNotFound");
@@ -399,6 +442,7 @@ fn staff_and_customers_work_from_the_command_line() {
     run(&["jobs", "create", "one", "--kind", "import", "--account", "local", "--drive", "D1"]).expect(0);
     run(&["jobs", "create", "two", "--kind", "import", "--account", "nobody", "--drive", "D1"]).expect_error(2, &["nobody"]);
     run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["driveList"]);
+    run(&["jobs", "create", "two"]).expect_error(2, &["--kind", "--account"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["returnAddress"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t", "--return-address", "address.json"]).expect(0);
     run(&["jobs", "delete", "one"]).expect_error(3, &["Shipping", "it can be cancelled"]);
@@ -431,6 +475,7 @@ fn staff_and_customers_work_from_the_command_line() {
     run(&["tokens", "create", "customer", "--for", "s-1"]).expect_error(3, &["already"]);
     assert_eq!(run(&["tokens", "list"]).expect(0).as_array().unwrap().len(), 2);
     run(&["tokens", "revoke", "customer"]).expect(0);
+    run(&["tokens", "revoke", "operator"]).expect_error(3, &["last operator"]);
     run(&["bays", "--watch", "attention"]).expect_error(2, &["--watch"]);
     run(&["bays", "undock", "bay-2"]).expect_error(3, &["empty"]);
     let nobody = Agent::new(bench.path(), &[&"jobs", &"list", &"--server", &"http://127.0.0.1:1"]).run();

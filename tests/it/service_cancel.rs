@@ -113,6 +113,18 @@ fn with_the_drive_idle_in_every_state() {
     service.dock("bay-1", &image, None).expect(200);
     service.wait_for_state("shipping", "Packaging");
     assert!(!service.blobs().join("imports/shipping").exists(), "nothing of a cancelled job is copied");
+    // Shipping, and nothing ever comes: it ends when somebody says so.
+    service.ship_import("nothing", &["X", "Y"]);
+    cancel(&service, "nothing");
+    service.order("nothing", "neverReceived", json!({ "driveId": "X" })).expect(200);
+    assert_eq!(service.job("nothing")["properties"]["state"], "Shipping");
+    service.order("nothing", "neverReceived", json!({ "driveId": "Y" })).expect(200);
+    assert_eq!(service.job("nothing")["properties"]["state"], "Completed");
+    service.call("PUT", &job("export"), crate::support::service::export(&["/a/b"], &[])).expect(201);
+    service.patch("export", shipping()).expect(200);
+    cancel(&service, "export");
+    service.order("export", "neverReceived", json!({ "driveId": "any" })).expect(200);
+    assert_eq!(service.job("export")["properties"]["state"], "Completed");
     // Received: the drive waits for a bay.
     service.ship_import("received", &["C"]);
     service.order("received", "checkIn", json!({ "driveId": "C" })).expect(200);

@@ -134,7 +134,19 @@ pub(crate) enum JobsCommand {
     /// Go on with a paused drive (operators)
     Resume(DriveOfJob),
     /// Try a failed drive again (operators)
-    Retry(DriveOfJob),
+    Retry {
+        #[command(flatten)]
+        one: DriveOfJob,
+        /// Forget what was done before
+        #[arg(long)]
+        restart: bool,
+        /// Replace a blob that exists
+        #[arg(long)]
+        overwrite: bool,
+        /// Get every sector that can be got of a drive that fails, and list what is missing
+        #[arg(long)]
+        rescue: bool,
+    },
     /// End a copy that waits: the drive goes back with an error (operators)
     GiveUp(DriveOfJob),
     /// The drives went back (operators)
@@ -167,10 +179,10 @@ pub(crate) struct CreateArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
     /// What the job does
-    #[arg(long, value_enum)]
+    #[arg(long, visible_alias = "type", value_enum, required_unless_present = "from")]
     pub(crate) kind: Option<JobKindWord>,
     /// The storage account
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "from")]
     pub(crate) account: Option<String>,
     /// The datacenter [default: the first one]
     #[arg(long, value_name = "NAME")]

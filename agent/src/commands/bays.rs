@@ -88,6 +88,15 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
     }
 }
 
+/// `SUBSCRIPTION/GROUP/NAME` of a job's path.
+fn short_name(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["", _, subscription, _, group, .., name] => format!("{subscription}/{group}/{name}"),
+        _ => path.to_owned(),
+    }
+}
+
 fn drive_text(drive: &DockedDrive) -> String {
     let name = drive.drive_id.as_deref().unwrap_or("(no serial number)");
     format!("{name}, {}, {}", ByteSize(drive.size_bytes), drive.path)
@@ -98,7 +107,7 @@ fn bays_text(bays: &[Bay]) -> String {
     let row = |bay: &Bay| {
         let drive = bay.drive.as_ref();
         let dash = || "-".to_owned();
-        let job = bay.work.as_ref().and_then(|work| work.job.rsplit('/').next()).map(str::to_owned);
+        let job = bay.work.as_ref().map(|work| short_name(&work.job));
         let progress = bay.work.as_ref().and_then(|work| work.progress.as_ref()).map(progress_text);
         vec![
             bay.name.clone(),
@@ -124,12 +133,12 @@ fn attention_text(list: &[Attention]) -> String {
     }
     let row = |one: &Attention| {
         let kind = serde_json::to_value(one.kind).ok();
-        let job = one.job.as_deref().and_then(|path| path.rsplit('/').next());
+        let job = one.job.as_deref().map(short_name);
         vec![
             kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
             one.bay.clone().unwrap_or_else(|| "-".to_owned()),
             one.drive_id.clone().unwrap_or_else(|| "-".to_owned()),
-            job.unwrap_or("-").to_owned(),
+            job.unwrap_or_else(|| "-".to_owned()),
             one.message.clone(),
         ]
     };
@@ -140,7 +149,12 @@ fn attention_text(list: &[Attention]) -> String {
 fn audit_text(list: &[AuditEntry]) -> String {
     let row = |one: &AuditEntry| {
         let at = one.at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
-        vec![at, one.actor.clone(), one.job_uid.clone().unwrap_or_else(|| "-".to_owned()), one.action.clone()]
+        vec![
+            at,
+            one.actor.clone(),
+            one.job.as_deref().map(short_name).or(one.job_uid.clone()).unwrap_or_else(|| "-".to_owned()),
+            one.action.clone(),
+        ]
     };
     let head = ["WHEN", "WHO", "JOB", "WHAT"].map(str::to_owned).to_vec();
     table(std::iter::once(head).chain(list.iter().map(row)).collect())

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use futures::StreamExt;
 use protocol::arm::{DriveStatus, JobResponse};
@@ -68,7 +69,10 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
         JobsCommand::Start(one) => jobs.order_drive("start", one).await,
         JobsCommand::Pause(one) => jobs.order_drive("pause", one).await,
         JobsCommand::Resume(one) => jobs.order_drive("resume", one).await,
-        JobsCommand::Retry(one) => jobs.order_drive("retry", one).await,
+        JobsCommand::Retry { one, restart, overwrite, rescue } => {
+            let body = json!({ "driveId": one.drive, "restart": restart, "overwrite": overwrite, "rescue": rescue });
+            jobs.order(&one.name, "retry", &body).await
+        }
         JobsCommand::GiveUp(one) => jobs.order_drive("giveUp", one).await,
         JobsCommand::ShipBack { name, carrier, tracking } => {
             jobs.order(name, "shipBack", &json!({ "carrierName": carrier, "trackingNumber": tracking })).await
@@ -185,35 +189,53 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Tells how a job stands whenever that changes, until it ends.
+    /// Tells how a job stands whenever that changes, until it ends; a service that restarts is waited for.
     async fn watch(&self, name: &str) -> Result<(), ClientError> {
-        let rest = [name, "events"];
-        let segments = self.segments(&rest);
-        let events = self.service.events(&segments).await?;
-        let mut events = std::pin::pin!(events);
         let watching = async {
-            while let Some(event) = events.next().await {
-                let (event, data) = event?;
-                if event == "gone" {
-                    self.printer.line(&json!({ "gone": name }), || format!("the job `{name}` is gone\n"));
-                    return Ok(());
+            let mut has_seen = false;
+            loop {
+                match self.watch_once(name, &mut has_seen).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(ClientError::Failed(_)) if has_seen => {}
+                    Err(error) => return Err(error),
                 }
-                let job: Value = serde_json::from_str(&data)
-                    .map_err(|error| ClientError::Failed(format!("an event is not understood: {error}")))?;
-                let parsed = parse(&job)?;
-                self.printer.line(&job, || watch_text(&parsed));
-                if parsed.properties.state.is_some_and(JobState::is_final) {
-                    return Ok(());
-                }
+                tokio::time::sleep(RECONNECT).await;
             }
-            Err(ClientError::Failed("the job service stopped".to_owned()))
         };
         tokio::select! {
             ended = watching => ended,
             () = signals::first() => Ok(()),
         }
     }
+
+    /// True where the job has ended; false where the service hung up.
+    async fn watch_once(&self, name: &str, has_seen: &mut bool) -> Result<bool, ClientError> {
+        let rest = [name, "events"];
+        let segments = self.segments(&rest);
+        let events = self.service.events(&segments).await?;
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            let (event, data) = event?;
+            *has_seen = true;
+            if event == "gone" {
+                self.printer.line(&json!({ "gone": name }), || format!("the job `{name}` is gone\n"));
+                return Ok(true);
+            }
+            let job: Value = serde_json::from_str(&data)
+                .map_err(|error| ClientError::Failed(format!("an event is not understood: {error}")))?;
+            let parsed = parse(&job)?;
+            self.printer.line(&job, || watch_text(&parsed));
+            if parsed.properties.state.is_some_and(JobState::is_final) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
+
+/// The pause before a service that hung up is asked again.
+const RECONNECT: Duration = Duration::from_secs(1);
 
 fn parse(job: &Value) -> Result<JobResponse, ClientError> {
     serde_json::from_value(job.clone()).map_err(|error| ClientError::Failed(format!("a job is not understood: {error}")))
@@ -243,7 +265,7 @@ fn percent_text(percent: Option<i64>) -> String {
 }
 
 fn jobs_text(jobs: &[JobResponse]) -> String {
-    let head = ["JOB", "TYPE", "STATE", "DONE", "CHANGED", "GROUP"].map(str::to_owned).to_vec();
+    let head = ["JOB", "TYPE", "STATE", "DONE", "CHANGED", "SUBSCRIPTION", "GROUP"].map(str::to_owned).to_vec();
     let row = |job: &JobResponse| {
         let changed = job.system_data.as_ref().map(|data| data.last_modified_at);
         let changed = changed.and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok());
@@ -253,6 +275,7 @@ fn jobs_text(jobs: &[JobResponse]) -> String {
             state_text(job),
             percent_text(job.properties.percent_complete),
             changed.unwrap_or_default(),
+            job.id.split('/').nth(2).unwrap_or_default().to_owned(),
             job.id.split('/').nth(4).unwrap_or_default().to_owned(),
         ]
     };
@@ -272,7 +295,13 @@ fn job_text(job: &JobResponse) -> String {
         text += &line("came by", format!("{} {}", package.carrier_name, package.tracking_number));
     }
     if let Some(package) = &details.return_package {
-        text += &line("went by", format!("{} {}, {} drives", package.carrier_name, package.tracking_number, package.drive_count));
+        text += &line(
+            "went by",
+            format!("{} {}, {}", package.carrier_name, package.tracking_number, counted(package.drive_count as usize, "drive")),
+        );
+    }
+    if let Some(list) = &details.incomplete_blob_list_uri {
+        text += &line("incomplete", format!("not every blob was exported: {list} lists the rest"));
     }
     let drives = details.drive_list.as_deref().unwrap_or_default();
     if drives.is_empty() {
@@ -302,6 +331,10 @@ fn watch_text(job: &JobResponse) -> String {
     format!("{} {} {done} [{}]\n", job.name, state_text(job), drives.join(", "))
 }
 
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn receipts_text(receipts: &Value) -> String {
     let mut text = String::new();
     for drive in receipts["drives"].as_array().into_iter().flatten() {
@@ -326,8 +359,14 @@ fn receipts_text(receipts: &Value) -> String {
         ] {
             if let Some(class) = receipt.get(class) {
                 let ranges = class["ranges"].as_array().map_or(0, Vec::len);
-                text += &line(name, format!("{} bytes in {ranges} ranges", class["bytes"]));
+                text += &line(name, format!("{} bytes in {}", class["bytes"], counted(ranges, "range")));
             }
+        }
+        if receipt.is_object() {
+            text += &line(
+                "left behind",
+                format!("{} bytes, and nothing under the blob's name that looks complete", receipt["residue_bytes"]),
+            );
         }
     }
     text

@@ -63,7 +63,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let tls = config.tls.as_ref().map(|tls| server::tls(&tls.certificates, &tls.key)).transpose();
     let tls = tls.map_err(|error| error.to_string())?;
     let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.map_err(|error| format!("`{}` cannot be listened on: {error}", config.listen))?;
+    let listener = listener
+        .map_err(|error| format!("`{}` cannot be listened on: {error}; choose another address with `--listen`", config.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
@@ -73,6 +74,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let clock = clock(config.clock_offset_file.clone());
     let store = open_store(&state_dir).await?;
     make_first_token(&store, &state_dir, &clock).await?;
+    warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(worker(&config, &state_dir, &clock)?);
     worker.docks.watch();
     let station = Station::new(store.clone(), worker, clock, config.import_container.clone());
@@ -128,6 +130,18 @@ async fn abort_at_second_signal(station: &Station) {
     signals::first().await;
     station.abort();
     std::future::pending::<()>().await;
+}
+
+/// An account that is everybody's is a mistake as soon as there are two customers.
+async fn warn_of_open_accounts(config: &Config, store: &Store, printer: &Printer) {
+    let tokens = store.tokens().await.unwrap_or_default();
+    let customers = tokens.iter().filter(|actor| matches!(actor.role, Role::Customer(_))).count();
+    let open: Vec<&str> =
+        config.account.iter().filter(|account| account.subscriptions.is_empty()).map(|account| account.name.as_str()).collect();
+    if customers > 1 && (!open.is_empty() || config.account.is_empty()) {
+        let names = if open.is_empty() { "local".to_owned() } else { open.join("`, `") };
+        printer.warn(&format!("every customer reaches every blob of `{names}`: say whose it is with `subscriptions`"));
+    }
 }
 
 fn configuration(arguments: &ServeArguments, printer: &Printer) -> Result<Config, String> {

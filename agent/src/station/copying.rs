@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, Link, PublicNames, Stop, TransferOptions};
+use copy::{CopyError, Link, OnUnreadable, PublicNames, Stop, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
@@ -138,8 +138,9 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
         state_dir,
         station: Some(worker.budget.clone()),
         keep_journal: true,
-        restart: order.begins_anew,
-        overwrite: order.begins_anew,
+        restart: order.wish.restart,
+        overwrite: order.wish.overwrite,
+        on_unreadable: if order.wish.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
         names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
         ..worker.options.clone()

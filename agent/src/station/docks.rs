@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use drive::discovery::{DockBell, Docked, docked_at};
+use drive::Pace;
+use drive::discovery::{DockBell, Docked, attached_at, docked_at};
 use protocol::arm::drive_id_of;
+use protocol::drives::Verdict;
 use protocol::station::DockedDrive;
 use serde::{Deserialize, Serialize};
 use service::station::Clock;
@@ -159,7 +161,20 @@ impl Docks {
         if !real.starts_with("/dev") && !self.folders.as_ref().is_none_or(is_allowed) {
             return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
         }
-        let Some(docked) = docked_at(&path) else { return refused(format!("`{shown}` is no drive that can be docked")) };
+        if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
+            return refused(format!("`{shown}` is the service's own: it is no drive"));
+        }
+        if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
+            return refused(match drive.verdict {
+                Verdict::System => format!("this machine runs from `{shown}`"),
+                _ => format!("`{shown}` is in use: {}; release it first", drive.in_use_by.join("; ")),
+            });
+        }
+        let Some(docked) = docked_at(&path) else {
+            // Opening it says what is wrong with it.
+            let why = drive::open_source(&path, Pace::Unlimited).err().map(|error| error.to_string());
+            return refused(why.unwrap_or_else(|| format!("`{shown}` is no drive that can be docked")));
+        };
         {
             let mut slots = self.slots();
             let is_here = |slot: &Slot| slot.place().and_then(|path| path.canonicalize().ok()).as_ref() == Some(&real);
@@ -287,12 +302,13 @@ mod tests {
     #[test]
     fn drives_come_and_go() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("state")).unwrap();
         let path = folder.path().join("WD 42.img");
         let docks = Docks::new(
             &[bay("watched", Some(path.clone())), bay("free", None)],
             Some(vec![folder.path().to_owned()]),
             Arc::new(|| OffsetDateTime::UNIX_EPOCH),
-            folder.path().join("docked.json"),
+            folder.path().join("state/docked.json"),
         );
         let content = |index: usize| docks.content()[index].clone();
         assert!(content(0).drive.is_none());
@@ -312,8 +328,12 @@ mod tests {
         assert!(refused(docks.dock("free", &folder.path().join("none"), None)).contains("no drive"));
         assert_eq!(docks.dock("free", &other, Some("MINE")).unwrap().drive_id.as_deref(), Some("MINE"));
         assert!(refused(docks.dock("free", &other, None)).contains("not empty"));
-        let restarted =
-            Docks::new(&[bay("free", None)], None, Arc::new(|| OffsetDateTime::UNIX_EPOCH), folder.path().join("docked.json"));
+        let restarted = Docks::new(
+            &[bay("free", None)],
+            None,
+            Arc::new(|| OffsetDateTime::UNIX_EPOCH),
+            folder.path().join("state/docked.json"),
+        );
         let found = restarted.content()[0].drive.clone().unwrap();
         assert_eq!(found.drive_id.as_deref(), Some("MINE"), "a restart finds what was docked by hand");
         docks.undock("free").unwrap();

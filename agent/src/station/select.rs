@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use blob::{Account, Blob, BlobError};
+use blob::{Account, Blob, BlobError, BlobErrorKind};
 use futures::TryStreamExt;
 use protocol::arm::{BlobList, Export};
 use protocol::job::BlobName;
@@ -34,7 +34,7 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
         list.blob_path_prefix.extend(more.blob_path_prefix);
     }
     let (mut selected, mut known): (Vec<SelectedBlob>, HashSet<(String, String)>) = Default::default();
-    let mut add = |blob: BlobName, size_bytes: u64| {
+    let mut add = |blob: BlobName, size_bytes: Option<u64>| {
         let is_new = known.insert((blob.container.clone(), blob.name.clone()));
         if is_new && !blob.name.ends_with(MANIFEST_SUFFIX) {
             selected.push(SelectedBlob { blob, size_bytes });
@@ -47,9 +47,12 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
     for path in &list.blob_path {
         let name = split(path)?;
         let blob = account.blob(&name.container, &name.name).map_err(failed)?;
-        if let Some(facts) = blob.head().await.map_err(failed)? {
-            add(name, facts.size_bytes)?;
-        }
+        let size_bytes = match blob.head().await {
+            Ok(facts) => facts.map(|facts| facts.size_bytes),
+            Err(error) if error.kind == BlobErrorKind::ContainerNotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        add(name, size_bytes)?;
     }
     for prefix in &list.blob_path_prefix {
         // `/` all, `/book` containers that begin so, `/music/love` blobs of a container.
@@ -60,7 +63,7 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
         };
         for container in containers {
             for item in account.blobs(&container, names).await.map_err(failed)? {
-                add(BlobName { container: item.container, name: item.name }, item.size_bytes)?;
+                add(BlobName { container: item.container, name: item.name }, Some(item.size_bytes))?;
             }
         }
     }

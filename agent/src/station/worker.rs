@@ -61,7 +61,8 @@ impl MemoryBudget {
     /// A budget for so many bays.
     pub(crate) fn new(total_bytes: u64, bays: usize) -> Self {
         let total = u32::try_from(total_bytes >> 20).unwrap_or(u32::MAX).max(1);
-        let share = (total / u32::try_from(bays.max(1)).unwrap_or(u32::MAX)).max(MEMORY_SHARE_MEBIBYTES_MIN).min(total);
+        let share = total / u32::try_from(bays.max(1)).unwrap_or(u32::MAX);
+        let share = share.clamp(MEMORY_SHARE_MEBIBYTES_MIN, MEMORY_SHARE_MEBIBYTES_MAX).min(total);
         MemoryBudget { free_mebibytes: Arc::new(Semaphore::new(total as usize)), total_mebibytes: total, share_mebibytes: share }
     }
 }
@@ -71,6 +72,9 @@ const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
 
 /// Less memory than this makes a copy slow; then fewer copies run at once.
 const MEMORY_SHARE_MEBIBYTES_MIN: u32 = 32;
+
+/// More than this makes no copy faster, and a cancel longer: what is in buffers is still written.
+const MEMORY_SHARE_MEBIBYTES_MAX: u32 = 128;
 
 impl StationWorker {
     pub(crate) fn account(&self, name: &str) -> Result<&ReachedAccount, WorkError> {
@@ -171,11 +175,20 @@ pub(super) async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(WorkError::Failed(error.to_string())))
 }
 
-/// The pieces at both ends of a drive that are looked at.
+/// The pieces in which a drive is looked at.
 const BLANK_LOOK_BYTES: u64 = 1 << 20;
 
-/// Whether nothing is on a drive: no partition table, no file system, and zeros at both ends, where every known format
-/// has its marks.
+/// Drives up to this size are looked at whole, and as much of the data of a sparse image.
+const BLANK_WHOLE_BYTES_MAX: u64 = 2 << 30;
+
+/// Places of a larger one that are looked at, evenly spread: ten seconds of a disk's time.
+const BLANK_PLACES: u64 = 1000;
+
+/// What is read at each of them.
+const BLANK_PLACE_BYTES: u64 = 4096;
+
+/// Whether nothing is on a drive: no partition table, no file system, and zeros wherever it is looked. A small drive is
+/// read whole; of a larger one both ends, where every known format has its marks, and samples.
 fn is_blank(path: &Path) -> Result<bool, WorkError> {
     let layout = drive::discovery::attached_at(path).and_then(|drive| drive.layout);
     let has_layout = layout
@@ -186,14 +199,55 @@ fn is_blank(path: &Path) -> Result<bool, WorkError> {
     let failed = |error: drive::DriveError| WorkError::Failed(error.to_string());
     let drive = open_source(path, Pace::Unlimited).map_err(failed)?;
     let (size, sector) = (drive.size_bytes(), drive.sector_size_bytes());
-    let length = BLANK_LOOK_BYTES.min(size);
     let mut buffer = drive::AlignedBuffer::new(BLANK_LOOK_BYTES as usize);
-    for offset in [0, (size - length) / sector * sector] {
+    let mut is_zero_at = |offset: u64, length: u64| {
         let piece = &mut buffer[..(length.min(size - offset)) as usize];
-        drive.read_at(piece, offset).map_err(failed)?;
-        if !drive::zero::is_zero(piece) {
+        drive.read_at(piece, offset).map(|()| drive::zero::is_zero(piece)).map_err(failed)
+    };
+    // Holes of a sparse image are not read: what is left may be little.
+    let (mut offset, mut left) = (0, BLANK_WHOLE_BYTES_MAX);
+    while left > 0 {
+        let Some(data) = drive.next_data(offset).map_err(failed)? else { return Ok(true) };
+        let begin = data.offset / sector * sector;
+        let length = BLANK_LOOK_BYTES.min(data.end() - begin).next_multiple_of(sector);
+        if !is_zero_at(begin, length)? {
+            return Ok(false);
+        }
+        offset = (begin + length).min(size);
+        left = left.saturating_sub(length);
+    }
+    let end = size.saturating_sub(BLANK_LOOK_BYTES) / sector * sector;
+    if !is_zero_at(end, BLANK_LOOK_BYTES)? {
+        return Ok(false);
+    }
+    for place in 1..BLANK_PLACES {
+        let begin = u64::try_from(u128::from(size) * u128::from(place) / u128::from(BLANK_PLACES)).unwrap_or(0);
+        if !is_zero_at(begin / BLANK_PLACE_BYTES * BLANK_PLACE_BYTES, BLANK_PLACE_BYTES)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn a_drive_is_blank_where_nothing_is_on_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.img");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(600 << 20).unwrap();
+        assert!(is_blank(&path).unwrap());
+        file.write_all_at(b"ten bytes!", 5_000_000).unwrap();
+        assert!(!is_blank(&path).unwrap(), "a few bytes in the middle are somebody's data");
+        file.set_len(0).unwrap();
+        file.set_len(12345).unwrap();
+        assert!(is_blank(&path).unwrap(), "an odd size");
+        file.write_all_at(b"x", 12344).unwrap();
+        assert!(!is_blank(&path).unwrap());
+    }
 }

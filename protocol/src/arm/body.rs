@@ -1,6 +1,7 @@
 //! Understanding a request body.
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A body that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,13 +29,33 @@ impl BodyError {
     }
 }
 
+/// Fields that hold lists.
+const LISTS: [&str; 4] = ["driveList", "blobPath", "blobPathPrefix", "subscriptions"];
+
+/// Where an object is expected the parser would take a list too, member by member: nobody means that.
+fn require_shape(value: &Value, path: &str, name: &str) -> Result<(), BodyError> {
+    let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Object(members) => members.iter().try_for_each(|(name, member)| require_shape(member, &inside(name), name)),
+        Value::Array(items) if LISTS.contains(&name) => {
+            items.iter().enumerate().try_for_each(|(index, item)| require_shape(item, &format!("{path}[{index}]"), ""))
+        }
+        Value::Array(_) => {
+            let target = if path.is_empty() { "(the body)".to_owned() } else { path.to_owned() };
+            Err(BodyError::WrongField { target, message: "a list stands where none is expected".to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Understands a JSON body.
 ///
 /// # Errors
 /// With the path of the first field that is wrong.
 pub fn read_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     // Whether it is JSON at all is asked first: a truncated body is no mistake of a field.
-    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| BodyError::NoJson(error.to_string()))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| BodyError::NoJson(error.to_string()))?;
+    require_shape(&value, "", "")?;
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let message = error.inner().to_string();

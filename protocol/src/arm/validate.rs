@@ -162,7 +162,8 @@ impl Check {
         let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
         let is_container = (3..=63).contains(&container.len()) && container.chars().all(is_letter);
         let is_folder = |folder: &str| !matches!(folder, "" | "." | "..");
-        if !is_container || !path.split('/').all(is_folder) {
+        let is_checked = path.len() <= TEXT_BYTES_MAX && !path.chars().any(char::is_control);
+        if is_checked && (!is_container || !path.split('/').all(is_folder)) {
             self.problem(
                 target,
                 "it is CONTAINER or CONTAINER/FOLDER: a container has 3 to 63 lower-case letters, digits and hyphens",
@@ -259,6 +260,13 @@ impl Check {
                 self.length(&target, text, TEXT_BYTES_MAX);
                 if !text.starts_with('/') {
                     self.problem(&target, "it begins with `/`, then comes the container");
+                }
+                let is_whole = name == "blobPath";
+                let mut parts = text.trim_start_matches('/').split('/');
+                if parts.clone().any(|part| matches!(part, "." | "..")) {
+                    self.problem(&target, "no part of it is `.` or `..`");
+                } else if is_whole && (parts.clone().count() < 2 || parts.any(str::is_empty)) {
+                    self.problem(&target, "it is `/CONTAINER/NAME`");
                 }
             }
         }

@@ -45,6 +45,20 @@ pub struct LogAddresses {
     pub manifest: Option<String>,
 }
 
+/// What somebody wants of the next run of a copy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryWish {
+    /// Forget what was done before.
+    #[serde(default)]
+    pub restart: bool,
+    /// Replace a blob that exists.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Get everything that can be read of a drive that fails.
+    #[serde(default)]
+    pub rescue: bool,
+}
+
 /// The copy of one drive.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CopyRecord {
@@ -72,9 +86,12 @@ pub struct CopyRecord {
     /// Somebody paused it: it is not begun, and what runs drains.
     #[serde(default)]
     pub is_paused: bool,
-    /// Its next run begins anew, over the blob that it made.
+    /// How its next run differs.
     #[serde(default)]
-    pub begins_anew: bool,
+    pub wish: RetryWish,
+    /// A drive was found not to hold what had landed on it: nobody can say what it holds.
+    #[serde(default)]
+    pub is_in_doubt: bool,
     /// It failed, and waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,

@@ -210,6 +210,11 @@ impl Next {
         if self.job.state != JobState::Shipping {
             return self.refuse("without a drive");
         }
+        if self.job.kind == JobKind::Export {
+            // Its drives have no names before they come: nobody waits for more of them.
+            self.job.expected_drives = self.job.drives.len();
+            return Ok(());
+        }
         let drive = self.drive(id, &[DriveState::Specified], "given up on")?;
         drive.state = DriveState::NeverReceived;
         drive.had_error = true;
@@ -261,6 +266,7 @@ impl Next {
         for drive in self.job.drives.iter_mut().filter(|drive| !drive.state.is_final()) {
             drive.state = DriveState::ShippedBack;
         }
+        self.effects.push(Effect::PublishReceipts);
         self.end();
         Ok(())
     }
@@ -312,6 +318,9 @@ impl Next {
             };
             if all_in && self.job.any_drive(&[Received]) {
                 self.enter(JobState::Received);
+            } else if all_in && self.job.cancel_requested {
+                // Nothing came, and nothing is waited for.
+                self.end();
             }
         }
         // Nothing of a cancelled job is begun, and nothing of it waits to be.

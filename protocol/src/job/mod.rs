@@ -31,7 +31,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, LogAddresses, after_copy, percent, retry_at};
+pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, LogAddresses, RetryWish, after_copy, percent, retry_at};
 pub use decide::{CopyEnd, Decision, Effect, Event, decide};
 pub use edit::{Field, may_edit};
 pub use refusal::Refusal;

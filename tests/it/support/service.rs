@@ -260,18 +260,22 @@ pub fn address() -> Value {
 
 pub const KEY: &str = "238810-662376-448998-450120-652806-203390-606320-483076";
 
+fn account() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local")
+}
+
 /// An import of these drives into the account `local`.
 pub fn import(drives: &[&str]) -> Value {
     let drives: Vec<Value> = drives.iter().map(|id| json!({ "driveId": id, "bitLockerKey": KEY })).collect();
     json!({ "location": "This station", "properties": {
-        "storageAccountId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local",
+        "storageAccountId": account(),
         "jobType": "Import", "returnAddress": address(), "driveList": drives } })
 }
 
 /// An export of these blobs and prefixes.
 pub fn export(paths: &[&str], prefixes: &[&str]) -> Value {
     json!({ "location": "This station", "properties": {
-        "storageAccountId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local",
+        "storageAccountId": account(),
         "jobType": "Export", "returnAddress": address(),
         "export": { "blobList": { "blobPath": paths, "blobPathPrefix": prefixes } } } })
 }

@@ -28,14 +28,14 @@ pub(super) async fn put(api: &Api, call: &Call, body: Body, key: &JobKey) -> Res
     }
     let body: PutJob = read_body(&bytes_of(body).await?)?;
     ApiError::of_problems(validate_put(&body))?;
-    require_reachable(api, &body, &key.subscription)?;
+    require_reachable(api, call, &body, &key.subscription)?;
     let put = api.store.put(key, &body, &change(api, call, "put a job")?).await?;
     api.station.wake();
     answer(api, if put.is_new { 201 } else { 200 }, &put.job)
 }
 
 /// The location and the account must be ones of this station.
-fn require_reachable(api: &Api, body: &PutJob, subscription: &str) -> Result<(), ApiError> {
+fn require_reachable(api: &Api, call: &Call, body: &PutJob, subscription: &str) -> Result<(), ApiError> {
     let location = body.location.as_deref().unwrap_or_default();
     if !api.locations.iter().any(|known| is_location(known, location)) {
         let names: Vec<&str> = api.locations.iter().map(|location| location.name.as_str()).collect();
@@ -44,7 +44,9 @@ fn require_reachable(api: &Api, body: &PutJob, subscription: &str) -> Result<(),
     }
     let id = body.properties.as_ref().and_then(|details| details.storage_account_id.as_deref()).unwrap_or_default();
     let account = id.rsplit('/').next().unwrap_or_default();
-    if !api.accounts.iter().any(|known| known.may_be_used(account, subscription)) {
+    // An account that the id puts into a subscription belongs to who may use that.
+    let named = id.strip_prefix("/subscriptions/").and_then(|rest| rest.split('/').next()).unwrap_or(subscription);
+    if !call.actor.may_use(named) || !api.accounts.iter().any(|known| known.may_be_used(account, subscription)) {
         // Whether it exists is nobody's business who may not use it.
         let message = format!("this station cannot reach a storage account `{account}` for this subscription");
         return Err(ApiError::at(400, "StorageAccountNotFound", message, "properties.storageAccountId"));
@@ -55,8 +57,10 @@ fn require_reachable(api: &Api, body: &PutJob, subscription: &str) -> Result<(),
 pub(super) async fn update(api: &Api, call: &Call, body: Body, key: &JobKey) -> Result<Response, ApiError> {
     let body: UpdateJob = read_body(&bytes_of(body).await?)?;
     ApiError::of_problems(validate_update(&body))?;
-    let action = match body.properties.as_ref().and_then(|properties| properties.cancel_requested) {
-        Some(true) => "cancelled a job",
+    let properties = body.properties.as_ref();
+    let action = match (properties.and_then(|own| own.cancel_requested), properties.and_then(|own| own.state)) {
+        (Some(true), _) => "asked for a cancel",
+        (_, Some(JobState::Shipping)) => "shipped a job",
         _ => "changed a job",
     };
     let job = api.store.change(key, &change(api, call, action)?, |job| Ok(apply(job, body))).await?;
@@ -124,7 +128,8 @@ pub(super) async fn delete(api: &Api, call: &Call, key: &JobKey) -> Result<Respo
 
 /// What moved of every drive.
 pub(super) async fn receipts_of(api: &Api, key: &JobKey) -> Result<Response, ApiError> {
-    document(200, &receipts(&api.store.get(key).await?))
+    let job = api.store.get(key).await?;
+    document(200, &receipts(&job, |drive| api.station.progress(&job.uid, drive).is_some()))
 }
 
 pub(super) async fn keys(api: &Api, call: &Call, key: &JobKey) -> Result<Response, ApiError> {

@@ -41,7 +41,7 @@ use crate::station::Station;
 use crate::store::{Actor, Store};
 pub use access::{Access, Peer};
 use answer::ApiError;
-pub use operator::{Dock, NewToken, OneDrive};
+pub use operator::{Dock, NewToken, OneDrive, Retry};
 pub use places::Location;
 use route::{Route, parse};
 

@@ -12,7 +12,7 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, ToSchema};
 
 use super::answer::{ApiError, document};
-use super::{API_VERSIONS, Dock, NewToken, OneDrive};
+use super::{API_VERSIONS, Dock, NewToken, OneDrive, Retry};
 use crate::station::{CheckIn, ReturnPackage};
 
 #[derive(OpenApi)]
@@ -27,6 +27,7 @@ use crate::station::{CheckIn, ReturnPackage};
     DockedDrive,
     Dock,
     OneDrive,
+    Retry,
     CheckIn,
     ReturnPackage,
     NewToken
@@ -100,7 +101,7 @@ fn operations() -> Vec<Operation> {
         Operator Post "{orders}/start" "OperatorJobs_Start" Some("OneDrive") => "200" None, "Copy a docked drive now";
         Operator Post "{orders}/pause" "OperatorJobs_Pause" Some("OneDrive") => "200" None, "Pause a drive";
         Operator Post "{orders}/resume" "OperatorJobs_Resume" Some("OneDrive") => "200" None, "Go on with a paused drive";
-        Operator Post "{orders}/retry" "OperatorJobs_Retry" Some("OneDrive") => "200" None, "Try a failed drive again";
+        Operator Post "{orders}/retry" "OperatorJobs_Retry" Some("Retry") => "200" None, "Try a failed drive again";
         Operator Post "{orders}/giveUp" "OperatorJobs_GiveUp" Some("OneDrive") => "200" None, "End a copy that waits";
         Operator Post "{orders}/shipBack" "OperatorJobs_ShipBack" Some("ReturnPackage") => "200" None, "The drives went back";
         Operator Get "/operator/v1/tokens" "Tokens_List" None => "200" None, "Who has a token";

@@ -8,6 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use protocol::arm::read_body;
+use protocol::job::RetryWish;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -37,6 +38,23 @@ pub struct Dock {
 pub struct OneDrive {
     /// The drive.
     pub drive_id: String,
+}
+
+/// A drive of a job, and how its next run differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// The drive.
+    pub drive_id: String,
+    /// Forget what was done before.
+    #[serde(default)]
+    pub restart: bool,
+    /// Replace a blob that exists.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Get everything that can be read of a drive that fails.
+    #[serde(default)]
+    pub rescue: bool,
 }
 
 /// A token that is wanted.
@@ -143,9 +161,13 @@ async fn order(
     let job = match action.as_str() {
         "checkIn" => station.check_in(&key, &read_body::<CheckIn>(&body)?, actor).await?,
         "neverReceived" => station.never_received(&key, &drive()?, actor).await?,
-        "start" => station.go_on(&key, &drive()?, true, actor).await?,
+        "start" => station.go_on(&key, &drive()?, true, RetryWish::default(), actor).await?,
         "pause" => station.pause(&key, &drive()?, actor).await?,
-        "resume" | "retry" => station.go_on(&key, &drive()?, false, actor).await?,
+        "resume" => station.go_on(&key, &drive()?, false, RetryWish::default(), actor).await?,
+        "retry" => {
+            let Retry { drive_id, restart, overwrite, rescue } = read_body(&body)?;
+            station.go_on(&key, &drive_id, true, RetryWish { restart, overwrite, rescue }, actor).await?
+        }
         "giveUp" => station.give_up(&key, &drive()?, actor).await?,
         "shipBack" => station.ship_back(&key, &read_body::<ReturnPackage>(&body)?, actor).await?,
         _ => return Err(ApiError::new(404, "InvalidResourcePath", format!("there is no action `{action}`"))),

@@ -121,7 +121,7 @@ const KEY: &str = "238810-662376-448998-450120-652806-203390-606320-483076";
 
 fn import() -> Value {
     json!({ "location": "westus", "properties": {
-        "storageAccountId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acme", "jobType": "Import",
+        "storageAccountId": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acme", "jobType": "Import",
         "returnAddress": { "recipientName": "R", "streetAddress1": "S", "city": "C", "postalCode": "1", "countryOrRegion": "X",
             "phone": "1", "email": "a@example.com" },
         "driveList": [{ "driveId": "9CA995BB", "bitLockerKey": KEY }] } })

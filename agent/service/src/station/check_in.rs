@@ -124,11 +124,19 @@ fn choose(job: &StoredJob, selected: &[SelectedBlob], size_bytes: u64, id: &str)
     let name = |blob: &BlobName| (blob.container.clone(), blob.name.clone());
     let taken: HashSet<_> = job.copies.values().filter_map(|record| record.blob.as_ref()).map(name).collect();
     let left: Vec<_> = selected.iter().filter(|one| !taken.contains(&name(&one.blob))).collect();
-    let fits = left.iter().find(|one| one.size_bytes <= size_bytes);
+    let fits = left.iter().find(|one| one.size_bytes.is_some_and(|needed| needed <= size_bytes));
     fits.map(|one| one.blob.clone()).ok_or_else(|| {
-        OrderError::Refused(match left.is_empty() {
-            true => "every blob that the job asks for has its drive already, or there is none".to_owned(),
-            false => format!("none of the {} blobs that are left fits on the drive `{id}`", left.len()),
+        let missing: Vec<String> = left
+            .iter()
+            .filter(|one| one.size_bytes.is_none())
+            .map(|one| format!("`{}/{}`", one.blob.container, one.blob.name))
+            .collect();
+        OrderError::Refused(match (left.is_empty(), missing.is_empty()) {
+            (true, _) => "every blob that the job asks for has its drive already, or there is none".to_owned(),
+            (false, true) => format!("none of the {} blobs that are left fits on the drive `{id}`", left.len()),
+            (false, false) => {
+                format!("no blob that is left fits on the drive `{id}`; these are not there: {}", missing.join(", "))
+            }
         })
     })
 }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, after_copy, retry_at};
+use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryWish, after_copy, retry_at};
 use protocol::outcome::Outcome;
+use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
@@ -22,7 +23,7 @@ impl Station {
         };
         let now = self.now();
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
-        let (mut was_cut_off, mut begins_anew) = (false, false);
+        let (mut was_cut_off, mut wish) = (false, RetryWish::default());
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
                 return Err(Refusal::Cancelled.into());
@@ -32,7 +33,8 @@ impl Station {
                 return Err(StoreError::NotNow("somebody paused it".to_owned()));
             }
             was_cut_off = std::mem::replace(&mut record.is_open, true);
-            begins_anew = std::mem::take(&mut record.begins_anew);
+            wish = std::mem::take(&mut record.wish);
+            record.is_in_doubt &= !wish.restart;
             record.bay = Some(bay.name.clone());
             record.blob = Some(order.blob.clone());
             record.runs += 1;
@@ -46,7 +48,7 @@ impl Station {
             })
         });
         match noted.await {
-            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, begins_anew, ..order }),
+            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, wish, ..order }),
             // Somebody was faster.
             Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_)) => {}
             Err(error) => return Err(error),
@@ -83,6 +85,10 @@ impl Station {
             return;
         };
         count(order, &result, started);
+        tracing::info!(
+            job = %order.job_uid, bay = %order.bay, outcome = result.outcome.name(), bytes_sent = result.bytes_sent,
+            error = result.error.as_deref().unwrap_or_default(), "a copy ended"
+        );
         while let Err(error) = self.note_end(order, &result).await {
             tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be noted; trying again");
             tokio::time::sleep(super::BEAT).await;
@@ -92,7 +98,8 @@ impl Station {
     async fn note_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
         let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
         let now = self.now();
-        let change = Change { actor: SERVICE, action: "a copy ended", version: None, now };
+        let action = format!("a copy ended: {}", result.outcome.name());
+        let change = Change { actor: SERVICE, action: &action, version: None, now };
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
             let after = after_copy(result.outcome, job.machine.cancel_requested);
@@ -143,7 +150,8 @@ impl Station {
             record.ended_at = Some(now);
             if let Some(result) = record.result.as_mut().filter(|result| !result.outcome.is_complete()) {
                 result.outcome = Outcome::Cancelled;
-                result.receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
+                let receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
+                result.receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
             }
             Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])
         });
@@ -163,9 +171,13 @@ fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, aft
         since: now,
         retry_at: retry_at(result.outcome, record.runs, now),
     });
+    // An export looks at what had landed before it goes on: where that is not there any more, nobody knows what is.
+    record.is_in_doubt |= order.direction == Direction::Export && result.outcome == Outcome::Refused && record.runs > 1;
     // A run that was not even begun says nothing of what an earlier one moved: that stays open.
     if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
-        record.result = Some(result.clone());
+        let receipt = result.receipt.clone();
+        let receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
+        record.result = Some(TransferResult { receipt, ..result.clone() });
         record.is_open = false;
     } else if record.result.is_none() {
         record.result = Some(result.clone());

@@ -144,14 +144,14 @@ impl From<Receipt> for CustomerReceipt {
 }
 
 /// The receipts of a job as it stands.
-pub fn receipts(job: &StoredJob) -> ReceiptsDocument {
+pub fn receipts(job: &StoredJob, is_running: impl Fn(&str) -> bool) -> ReceiptsDocument {
     let drive = |drive: &protocol::job::JobDrive| {
         let record = job.copies.get(&drive.id);
         let is_over = !matches!(drive.state, DriveState::Received | DriveState::Transferring);
         DriveReceipt {
             drive_id: drive.id.clone(),
             state: drive.state,
-            copy_status: record.cloned().unwrap_or_default().status(false, is_over),
+            copy_status: record.cloned().unwrap_or_default().status(is_running(&drive.id), is_over),
             result: record.and_then(CopyResult::new),
         }
     };

@@ -134,7 +134,7 @@ impl Station {
         let account = account_of(&job.details);
         let (container, folder) = diagnostics(&job.details);
         let place = |name: String| BlobName { container: container.clone(), name: format!("{folder}waies/{name}") };
-        let document = serde_json::to_vec_pretty(&receipts(job)).map_err(|error| error.to_string())?;
+        let document = serde_json::to_vec_pretty(&receipts(job, |_| false)).map_err(|error| error.to_string())?;
         let put = |name, bytes| async { self.inner.worker.put_document(account, &place(name), bytes).await };
         put(format!("{}_receipts.json", job.key.name), document).await.map_err(|error| error.to_string())?;
         let list = match &job.details.export {

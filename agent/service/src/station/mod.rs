@@ -123,7 +123,9 @@ impl Station {
         while !self.inner.stopping.is_cancelled() {
             self.round().await;
             // Rates are taken from one look to the next: somebody has to look.
-            self.running().values().for_each(|running| drop(running.copy.progress()));
+            for running in self.running().values() {
+                let _ = running.copy.progress();
+            }
             tokio::select! {
                 () = self.inner.stopping.cancelled() => {}
                 () = self.inner.wake.notified() => {}

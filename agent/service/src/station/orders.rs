@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::arm::{Package, is_drive_id};
-use protocol::job::{CopyEnd, DriveState, Event};
+use protocol::job::{CopyEnd, DriveState, Event, RetryWish};
 use protocol::outcome::Outcome;
 use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
@@ -88,7 +88,14 @@ impl Station {
     ///
     /// # Errors
     /// When the drive is done, or not there.
-    pub async fn go_on(&self, key: &JobKey, drive_id: &str, must_be_docked: bool, actor: &str) -> Result<StoredJob, OrderError> {
+    pub async fn go_on(
+        &self,
+        key: &JobKey,
+        drive_id: &str,
+        must_be_docked: bool,
+        wish: RetryWish,
+        actor: &str,
+    ) -> Result<StoredJob, OrderError> {
         let is_docked = self.inner.worker.bays().iter().any(|bay| {
             let docked = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
             docked.is_some_and(|id| id.eq_ignore_ascii_case(drive_id))
@@ -106,8 +113,13 @@ impl Station {
             record.hold = None;
             record.is_paused = false;
             // A blob of ours that lacks something is replaced; one that was never made is not.
-            record.begins_anew =
+            let lacks_something =
                 is_done && record.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
+            record.wish = RetryWish {
+                restart: wish.restart || lacks_something,
+                overwrite: wish.overwrite || lacks_something,
+                rescue: wish.rescue,
+            };
             Ok(if is_done { vec![Event::Retry(drive_id.to_owned())] } else { Vec::new() })
         });
         let job = changed.await?;
@@ -127,9 +139,9 @@ impl Station {
             let key = CopyKey { job_uid: job.uid.clone(), drive_id: drive_id.to_owned() };
             let is_running = self.running().contains_key(&key);
             let record = job.copies.entry(drive_id.to_owned()).or_default();
-            let waits = record.hold.is_some() || record.is_paused;
-            if known != DriveState::Transferring || !waits || is_running {
-                return Err(StoreError::NotNow(format!("the copy of the drive `{drive_id}` does not wait for anybody")));
+            if known != DriveState::Transferring || is_running {
+                let message = format!("the drive `{drive_id}` has no copy that stands: pause it first, where it runs");
+                return Err(StoreError::NotNow(message));
             }
             record.hold = None;
             record.is_paused = false;

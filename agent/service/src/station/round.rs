@@ -1,7 +1,7 @@
 //! What a round does with timers and bays.
 
 use protocol::arm::JobDetails;
-use protocol::job::{BlobName, DriveState, Event, JobKind, JobState};
+use protocol::job::{BlobName, DriveState, Event, JobKind, JobState, RetryWish};
 use protocol::outcome::Outcome;
 use protocol::result::Direction;
 
@@ -115,10 +115,15 @@ impl Station {
         }
         // Two customers may name one drive; whose it is a person has to say, by checking it in.
         let checked_in: Vec<&StoredJob> = found.jobs.iter().filter(|job| is_checked_in(job, id)).collect();
+        let shipped: Vec<&StoredJob> = found.jobs.iter().filter(|job| job.machine.state != JobState::Creating).collect();
         let job = match (checked_in.as_slice(), found.jobs.as_slice()) {
             ([job], _) => *job,
             ([], []) => return (Next::Unknown, None),
-            ([], [job]) => job,
+            ([], jobs) => match (shipped.as_slice(), jobs) {
+                ([job], _) => *job,
+                ([], [job, ..]) => job,
+                _ => return (Next::Ambiguous("several jobs name this drive: check it in to the right one by hand"), None),
+            },
             _ => return (Next::Ambiguous("several jobs name this drive: check it in to the right one by hand"), None),
         };
         if checked_in.is_empty() && found.docking.as_ref().is_some_and(|docking| docking.job_uid != job.uid) {
@@ -198,7 +203,7 @@ impl Station {
             sequence: 0,
             account_only: false,
             was_cut_off: false,
-            begins_anew: false,
+            wish: RetryWish::default(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! How the station looks from outside.
 
+use std::collections::HashMap;
+
 use protocol::job::{DriveState, JobKind, JobState, NEVER_RECEIVED_AFTER};
 use protocol::progress::{Phase, Progress};
 use protocol::station::{Attention, AttentionKind, Bay, BayState, BayWork};
@@ -99,8 +101,10 @@ impl Station {
         for content in &bays {
             list.extend(self.attention_of_bay(content).await?);
         }
-        let docked: Vec<String> =
-            bays.iter().filter_map(|bay| bay.drive.as_ref()?.drive_id.as_ref()).map(|id| id.to_ascii_lowercase()).collect();
+        let docked: HashMap<String, String> = bays
+            .iter()
+            .filter_map(|bay| Some((bay.drive.as_ref()?.drive_id.as_ref()?.to_ascii_lowercase(), bay.name.clone())))
+            .collect();
         let missing_since = self.now().checked_sub(NEVER_RECEIVED_AFTER).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         for job in self.inner.store.waiting(missing_since, JOBS_MAX).await? {
             self.attention_of_job(&job, &docked, &mut list);
@@ -141,24 +145,27 @@ impl Station {
         Ok(Some(about(kind, note_of(next).unwrap_or_default(), job, Some(id))))
     }
 
-    fn attention_of_job(&self, job: &StoredJob, docked: &[String], list: &mut Vec<Attention>) {
+    fn attention_of_job(&self, job: &StoredJob, docked: &HashMap<String, String>, list: &mut Vec<Attention>) {
         let about = |kind, message: String, drive_id: Option<&str>| Attention {
             kind,
             message,
             job: Some(job.key.path()),
             drive_id: drive_id.map(str::to_owned),
-            bay: drive_id.and_then(|id| job.copies.get(id)).and_then(|record| record.bay.clone()),
+            bay: drive_id.and_then(|id| docked.get(&id.to_ascii_lowercase()).cloned()),
         };
         for (id, record) in &job.copies {
             if let Some(hold) = &record.hold {
-                list.push(about(AttentionKind::CopyHeld, hold.message.clone(), Some(id)));
+                let message = format!("{}; then `jobs retry {} --drive {id}`, or `give-up`", hold.message, job.key.name);
+                list.push(about(AttentionKind::CopyHeld, message, Some(id)));
             }
         }
         let machine = &job.machine;
         if matches!(machine.state, JobState::Received | JobState::Transferring) && !machine.cancel_requested {
             let waits =
                 machine.drives.iter().filter(|drive| matches!(drive.state, DriveState::Received | DriveState::Transferring));
-            for drive in waits.filter(|drive| !docked.contains(&drive.id.to_ascii_lowercase())) {
+            let is_held = |id: &str| job.copies.get(id).is_some_and(|record| record.hold.is_some());
+            let is_docked = |id: &str| docked.contains_key(&id.to_ascii_lowercase());
+            for drive in waits.filter(|drive| !is_docked(&drive.id) && !is_held(&drive.id)) {
                 let message = "the drive is here and in no bay: dock it".to_owned();
                 list.push(about(AttentionKind::NotDocked, message, Some(&drive.id)));
             }
@@ -169,12 +176,19 @@ impl Station {
             let missing = machine.expected_drives - machine.drives.len();
             let message = format!("an export waits for {missing} empty drives: dock one, and check it in");
             list.push(about(AttentionKind::NeedsEmptyDrive, message, None));
-        } else if machine.state == JobState::Shipping && self.now() - machine.entered_at >= NEVER_RECEIVED_AFTER {
+        } else if machine.state == JobState::Shipping
+            && !machine.cancel_requested
+            && self.now() - machine.entered_at >= NEVER_RECEIVED_AFTER
+        {
             let missing = machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
             if missing > 0 {
                 let message = format!("{missing} drives did not come within 14 days: ask the customer");
                 list.push(about(AttentionKind::DrivesMissing, message, None));
             }
+        }
+        if machine.state == JobState::Shipping && machine.cancel_requested {
+            let message = "the job was cancelled while its drives were on their way: check them in, or say that they never came";
+            list.push(about(AttentionKind::DrivesMissing, message.to_owned(), None));
         }
         if machine.state == JobState::Packaging {
             list.push(about(AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use protocol::arm::Export;
-use protocol::job::{BlobName, LogAddresses};
+use protocol::job::{BlobName, LogAddresses, RetryWish};
 use protocol::progress::Progress;
 use protocol::result::{Direction, TransferResult};
 use protocol::station::DockedDrive;
@@ -59,8 +59,8 @@ pub struct CopyOrder {
     pub account_only: bool,
     /// The run before was cut off: what was on its way then may have landed.
     pub was_cut_off: bool,
-    /// Begin anew, over the blob that an earlier run made.
-    pub begins_anew: bool,
+    /// How this run differs.
+    pub wish: RetryWish,
 }
 
 /// A blob that may be exported.
@@ -68,8 +68,8 @@ pub struct CopyOrder {
 pub struct SelectedBlob {
     /// Its name.
     pub blob: BlobName,
-    /// Size in bytes.
-    pub size_bytes: u64,
+    /// Size in bytes; `None` where the job names it and it is not there.
+    pub size_bytes: Option<u64>,
 }
 
 /// Where the logs of a copy go, and which are wanted.

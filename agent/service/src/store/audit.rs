@@ -1,10 +1,13 @@
 //! Who did what.
 
 use protocol::station::AuditEntry;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 
 use super::Store;
 use super::error::StoreError;
+use super::row::JobKey;
 
 impl Store {
     /// The newest entries, the newest first: of one job, or of all.
@@ -12,18 +15,34 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows: Vec<(i64, String, String, Option<String>)> = sqlx::query_as(
-            "SELECT at, actor, action, job_uid FROM audit WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY id DESC LIMIT ?2",
+        let rows = sqlx::query(
+            "SELECT audit.at, actor, action, job_uid, subscription, resource_group, name FROM audit
+             LEFT JOIN job ON job.uid = audit.job_uid WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
         )
         .bind(job_uid)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let entry = |(at, actor, action, job_uid)| {
-            let at = OffsetDateTime::from_unix_timestamp(at).map_err(|error| StoreError::Damaged(error.to_string()))?;
-            Ok(AuditEntry { at, actor, action, job_uid })
+        let entry = |row: &SqliteRow| {
+            let at = OffsetDateTime::from_unix_timestamp(row.try_get("at")?);
+            let name: Option<String> = row.try_get("name")?;
+            let key = match name {
+                Some(name) => Some(JobKey {
+                    subscription: row.try_get("subscription")?,
+                    resource_group: row.try_get("resource_group")?,
+                    name,
+                }),
+                None => None,
+            };
+            Ok(AuditEntry {
+                at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
+                actor: row.try_get("actor")?,
+                action: row.try_get("action")?,
+                job: key.map(|key| key.path()),
+                job_uid: row.try_get("job_uid")?,
+            })
         };
-        rows.into_iter().map(entry).collect()
+        rows.iter().map(entry).collect()
     }
 
     /// Writes down an act that changes no job.

@@ -80,7 +80,7 @@ impl Store {
     pub async fn waiting(&self, missing_since: OffsetDateTime, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
             "SELECT uid FROM job WHERE state IN ('Received', 'Transferring', 'Packaging')
-             OR (state = 'Shipping' AND (kind = 'Export' OR (machine ->> 'entered_at') <= ?)) ORDER BY id LIMIT ?",
+             OR (state = 'Shipping' AND (kind = 'Export' OR (machine ->> 'cancel_requested') OR (machine ->> 'entered_at') <= ?)) ORDER BY id LIMIT ?",
         )
         .bind(missing_since.format(&Rfc3339).unwrap_or_default())
         .bind(i64::from(limit))
@@ -91,6 +91,26 @@ impl Store {
             jobs.extend(self.by_uid(&uid).await?);
         }
         Ok(jobs)
+    }
+
+    /// The copies of many jobs at once.
+    pub(super) async fn add_copies(&self, jobs: &mut [StoredJob]) -> Result<(), StoreError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut query = sqlx::QueryBuilder::new("SELECT job_id, drive_id, record FROM drive_copy WHERE job_id IN (");
+        let mut list = query.separated(", ");
+        for job in jobs.iter() {
+            list.push_bind(job.id);
+        }
+        query.push(")");
+        let rows: Vec<(i64, String, String)> = query.build_query_as().fetch_all(&self.pool).await?;
+        for (job_id, drive_id, record) in rows {
+            if let Some(job) = jobs.iter_mut().find(|job| job.id == job_id) {
+                job.copies.insert(drive_id, serde_json::from_str(&record)?);
+            }
+        }
+        Ok(())
     }
 
     /// How many jobs are in each state.

@@ -25,7 +25,7 @@ pub struct Change<'change> {
     /// Who wants it.
     pub actor: &'change str,
     /// A word for the audit log.
-    pub action: &'static str,
+    pub action: &'change str,
     /// The version that it is about; any, where `None`.
     pub version: Option<i64>,
     /// When.

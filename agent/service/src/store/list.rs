@@ -53,6 +53,7 @@ impl Store {
         let has_more = jobs.len() > top as usize;
         jobs.truncate(top as usize);
         let next = jobs.last().filter(|_| has_more).map(|job| job.id);
+        self.add_copies(&mut jobs).await?;
         Ok(Page { jobs, next })
     }
 }

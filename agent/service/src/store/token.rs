@@ -87,6 +87,18 @@ impl Store {
     /// When the database fails.
     pub async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
+        let (others,): (i64,) = sqlx::query_as("SELECT count(*) FROM token WHERE role = 'operator' AND name <> ?")
+            .bind(name)
+            .fetch_one(&mut *transaction)
+            .await?;
+        let (own,): (i64,) = sqlx::query_as("SELECT count(*) FROM token WHERE role = 'operator' AND name = ?")
+            .bind(name)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if own > 0 && others == 0 {
+            let message = format!("`{name}` is the last operator's token: make another first, or nobody gets in any more");
+            return Err(StoreError::NotNow(message));
+        }
         let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
         write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
         transaction.commit().await?;
