@@ -13,6 +13,7 @@ mod directory;
 mod drives;
 mod faults;
 mod limits;
+mod portal;
 mod profiles;
 mod readme;
 mod rescue;

@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`api`] | the REST API of Microsoft.ImportExport |
+//! | `portal` | the pages that staff and customers look at |
 //! | [`station`] | bays, the scheduler, the copies that run |
 //! | [`server`] | from a socket to the API: TLS, limits |
 //! | [`entra`] | tokens of Entra ID |
@@ -34,6 +35,7 @@
 
 pub mod api;
 pub mod entra;
+mod portal;
 pub mod server;
 pub mod station;
 pub mod store;

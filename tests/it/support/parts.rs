@@ -45,6 +45,18 @@ pub fn python() -> Option<PathBuf> {
     part(tool("python/bin/python"), "a Python with azure-mgmt-storageimportexport")
 }
 
+/// Where what drives a browser is, and what checks pages in it.
+pub fn playwright() -> Option<PathBuf> {
+    let driver = tool("node_modules/playwright-core/package.json").and(tool("node_modules/axe-core/package.json"));
+    part(driver, "playwright-core").and(tool("node_modules"))
+}
+
+/// A browser.
+pub fn chromium() -> Option<PathBuf> {
+    let path = PathBuf::from("/usr/bin/chromium");
+    part(path.exists().then_some(path), "Chromium")
+}
+
 /// The right to mount, and to make loop devices.
 pub fn root_with_loop_devices() -> Option<()> {
     let is_root = rustix::process::geteuid().is_root();

@@ -1,7 +1,7 @@
 //! A job service that runs, and ways to ask it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -24,9 +24,8 @@ pub struct Service {
     pub token: String,
     runtime: Arc<Runtime>,
     client: reqwest::Client,
-    /// Extra environment of the service.
-    environment: Vec<(String, String)>,
-    signalled: Mutex<bool>,
+    /// Where it listens; a free port each time, where it is 0.
+    port: u16,
 }
 
 /// What a service answered.
@@ -54,10 +53,11 @@ impl Answer {
 impl Service {
     /// Starts a service with this configuration, on a free port.
     pub fn start(bench: &Workbench, config: &str) -> Self {
-        Self::start_with(bench, config, &[])
+        Self::start_at(bench, config, 0)
     }
 
-    pub fn start_with(bench: &Workbench, config: &str, environment: &[(&str, &str)]) -> Self {
+    /// The same on a port that it keeps over restarts.
+    pub fn start_at(bench: &Workbench, config: &str, port: u16) -> Self {
         let config = bench.image("station.toml", config.as_bytes());
         let mut service = Service {
             running: None,
@@ -67,8 +67,7 @@ impl Service {
             token: String::new(),
             runtime: Arc::new(Runtime::new().unwrap()),
             client: reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap(),
-            environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            signalled: Mutex::new(false),
+            port,
         };
         service.go();
         service
@@ -78,10 +77,8 @@ impl Service {
     pub fn go(&mut self) {
         let url = self.state().join("service.url");
         let _ = std::fs::remove_file(&url);
-        let mut agent = Agent::bare(&self.home, &[&"serve", &"--config", &self.config, &"--listen", &"127.0.0.1:0"]);
-        for (name, value) in &self.environment {
-            agent = agent.env(name, value);
-        }
+        let listen = format!("127.0.0.1:{}", self.port);
+        let agent = Agent::bare(&self.home, &[&"serve", &"--config", &self.config, &"--listen", &listen]);
         let mut running = agent.start();
         let end = Instant::now() + PATIENCE;
         while !url.exists() {
@@ -92,7 +89,6 @@ impl Service {
         }
         self.url = std::fs::read_to_string(&url).unwrap().trim().to_owned();
         self.token = std::fs::read_to_string(self.state().join("operator.token")).unwrap().trim().to_owned();
-        *self.signalled.lock().unwrap() = false;
         self.running = Some(running);
     }
 

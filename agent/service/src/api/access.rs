@@ -14,7 +14,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use super::answer::ApiError;
 use super::{Api, Call};
 use crate::entra::Entra;
-use crate::store::Actor;
+use crate::store::{Actor, StoreError};
 
 /// Attempts without a good token from one address, a second.
 const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -43,7 +43,7 @@ impl Access {
     }
 
     /// A place for one more stream of events of this bearer, held until it is dropped; `None` where there are too many.
-    pub(super) fn stream(self: &Arc<Self>, name: &str) -> Option<StreamPlace> {
+    pub(crate) fn stream(self: &Arc<Self>, name: &str) -> Option<StreamPlace> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let count = streams.entry(name.to_owned()).or_default();
         (*count < STREAMS_MAX).then(|| {
@@ -60,7 +60,7 @@ impl Access {
 }
 
 /// A stream of events that somebody holds open.
-pub(super) struct StreamPlace {
+pub(crate) struct StreamPlace {
     access: Arc<Access>,
     name: String,
 }
@@ -91,14 +91,15 @@ fn too_many() -> ApiError {
 /// # Errors
 /// 401 without a good token, 429 where there were too many requests.
 pub(super) async fn authenticate(api: &Api, parts: &request::Parts) -> Result<Actor, ApiError> {
-    let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
     let failed = |message: &str| ApiError::new(401, "AuthenticationFailed", message.to_owned());
     let actor = match bearer(&parts.headers) {
         Some(token) => actor_of(api, token).await?,
         None => None,
     };
     let Some(actor) = actor else {
-        api.access.strangers.check_key(&peer).map_err(|_| too_many())?;
+        if !may_try(api, parts) {
+            return Err(too_many());
+        }
         return Err(match bearer(&parts.headers) {
             None => failed("send a token: `Authorization: Bearer TOKEN`"),
             Some(_) => failed("the token is unknown, or was taken back, or has expired"),
@@ -108,14 +109,28 @@ pub(super) async fn authenticate(api: &Api, parts: &request::Parts) -> Result<Ac
     Ok(actor)
 }
 
-/// Who bears a token.
-pub(super) async fn actor_of(api: &Api, token: &str) -> Result<Option<Actor>, ApiError> {
+/// Who bears a token, and whether it is one of ours; for those who log in.
+pub(crate) async fn who_bears(api: &Api, token: &str) -> Result<Option<(Actor, bool)>, StoreError> {
     match (api.store.actor_of(token).await?, &api.access.entra) {
-        (Some(actor), _) => Ok(Some(actor)),
+        (Some(actor), _) => Ok(Some((actor, true))),
         // Only what looks like one of theirs is taken there.
-        (None, Some(entra)) if token.split('.').count() == 3 => Ok(entra.actor_of(token).await),
+        (None, Some(entra)) if token.split('.').count() == 3 => Ok(entra.actor_of(token).await.map(|actor| (actor, false))),
         (None, _) => Ok(None),
     }
+}
+
+/// Whether somebody without a good token may try once more.
+pub(crate) fn may_try(api: &Api, parts: &request::Parts) -> bool {
+    api.access.strangers.check_key(&peer_of(parts)).is_ok()
+}
+
+fn peer_of(parts: &request::Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+}
+
+/// Who bears a token.
+pub(super) async fn actor_of(api: &Api, token: &str) -> Result<Option<Actor>, ApiError> {
+    Ok(who_bears(api, token).await?.map(|(actor, _)| actor))
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {

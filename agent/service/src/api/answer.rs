@@ -13,7 +13,7 @@ use crate::store::StoreError;
 pub(super) struct ApiError {
     status: u16,
     code: &'static str,
-    message: String,
+    pub(super) message: String,
     target: Option<String>,
     problems: Vec<FieldProblem>,
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/subscriptions/…`, `/providers/…` | `jobs`, `places` | customers: the REST API of Microsoft.ImportExport, and receipts and events of ours |
 //! | `/operator/v1/…` | `operator` | staff |
+//! | `/portal/…` | `crate::portal` | people |
 //! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json` | `health`, `openapi` | machines |
 //!
 //! The published API has one handler: who asks (`access`), what is asked for (`route`, which knows paths as the real
@@ -39,10 +40,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::station::Station;
 use crate::store::{Actor, Store};
+pub(crate) use access::StreamPlace;
 pub use access::{Access, Peer};
+pub(crate) use access::{may_try, who_bears};
 use answer::ApiError;
 pub use operator::{Dock, NewToken, OneDrive, Retry};
 pub use places::Location;
+pub(crate) use response::{percent_of, response as job_response};
 use route::{Route, parse};
 
 /// Versions of the API that are understood.
@@ -64,7 +68,7 @@ pub struct ReachableAccount {
 }
 
 impl ReachableAccount {
-    fn may_be_used(&self, name: &str, subscription: &str) -> bool {
+    pub(crate) fn may_be_used(&self, name: &str, subscription: &str) -> bool {
         let is_open =
             self.subscriptions.is_empty() || self.subscriptions.iter().any(|own| own.eq_ignore_ascii_case(subscription));
         self.name.eq_ignore_ascii_case(name) && is_open
@@ -97,6 +101,7 @@ pub struct Api {
 pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .nest("/operator/v1", operator::router())
+        .merge(crate::portal::router())
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -141,6 +146,11 @@ impl Call {
     fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
+}
+
+/// The body of a form; the error is one sentence.
+pub(crate) async fn body_of(body: Body) -> Result<Vec<u8>, String> {
+    bytes_of(body).await.map_err(|error| error.message)
 }
 
 async fn bytes_of(body: Body) -> Result<Vec<u8>, ApiError> {

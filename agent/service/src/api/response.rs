@@ -8,7 +8,7 @@ use super::places::is_location;
 use crate::store::StoredJob;
 
 /// The answer to whoever may see the job.
-pub(super) fn response(api: &Api, job: &StoredJob) -> JobResponse {
+pub(crate) fn response(api: &Api, job: &StoredJob) -> JobResponse {
     let location = api.locations.iter().find(|location| is_location(location, &job.location));
     let mut details = JobDetails {
         state: Some(job.machine.state),
@@ -21,7 +21,6 @@ pub(super) fn response(api: &Api, job: &StoredJob) -> JobResponse {
     details.backup_drive_manifest.get_or_insert(false);
     let managed = || EncryptionKey { kek_type: Some("MicrosoftManaged".to_owned()), ..EncryptionKey::default() };
     details.encryption_key.get_or_insert_with(managed);
-    let mut done = Vec::new();
     for machine in &job.machine.drives {
         let drives = details.drive_list.get_or_insert_default();
         if !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(&machine.id)) {
@@ -31,15 +30,9 @@ pub(super) fn response(api: &Api, job: &StoredJob) -> JobResponse {
         if let Some(drive) = drives.iter_mut().find(|drive| drive.drive_id.as_ref() == Some(&machine.id)) {
             drive.state = Some(machine.state);
             tell_copy(api, job, drive);
-            if machine.state != DriveState::NeverReceived {
-                done.push(drive.percent_complete.unwrap_or(0));
-            }
         }
     }
-    let has_begun = !matches!(job.machine.state, JobState::Creating | JobState::Shipping | JobState::Received);
-    if has_begun && !done.is_empty() && !job.copies.is_empty() {
-        details.percent_complete = Some(done.iter().sum::<i64>() / done.len() as i64);
-    }
+    details.percent_complete = percent_of(api, job);
     JobResponse {
         id: job.key.path(),
         name: job.key.name.clone(),
@@ -49,6 +42,21 @@ pub(super) fn response(api: &Api, job: &StoredJob) -> JobResponse {
         properties: details,
         identity: Some(Identity { r#type: "None".to_owned() }),
         system_data: Some(SystemData { created_at: job.created_at, last_modified_at: job.modified_at }),
+    }
+}
+
+/// How far a job is: the mean over its drives, from the first copy on.
+pub(crate) fn percent_of(api: &Api, job: &StoredJob) -> Option<i64> {
+    let has_begun = !matches!(job.machine.state, JobState::Creating | JobState::Shipping | JobState::Received);
+    let came = job.machine.drives.iter().filter(|drive| drive.state != DriveState::NeverReceived);
+    let done: Vec<i64> = came.map(|drive| percent_of_drive(api, job, &drive.id).unwrap_or(0)).collect();
+    (has_begun && !done.is_empty() && !job.copies.is_empty()).then(|| done.iter().sum::<i64>() / done.len() as i64)
+}
+
+fn percent_of_drive(api: &Api, job: &StoredJob, id: &str) -> Option<i64> {
+    match api.station.progress(&job.uid, id) {
+        Some(progress) => Some(percent(progress.bytes_done, progress.bytes_total, false)),
+        None => job.copies.get(id)?.percent(),
     }
 }
 
@@ -66,10 +74,7 @@ fn tell_copy(api: &Api, job: &StoredJob, drive: &mut DriveStatus) {
         None => record.bytes_landed(),
     };
     drive.bytes_succeeded = bytes.and_then(|bytes| i64::try_from(bytes).ok());
-    drive.percent_complete = match &running {
-        Some(progress) => Some(percent(progress.bytes_done, progress.bytes_total, false)),
-        None => record.percent(),
-    };
+    drive.percent_complete = percent_of_drive(api, job, id);
     drive.error_log_uri = record.logs.error.clone();
     drive.verbose_log_uri = record.logs.verbose.clone();
     drive.manifest_uri = record.logs.manifest.clone();

@@ -1,5 +1,6 @@
 //! The beginning and the end of a copy.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryWish, after_copy, retry_at};
@@ -67,7 +68,7 @@ impl Station {
             let mut running = self.running();
             let copy = self.inner.worker.start(order.clone(), ended);
             let (bay, direction) = (order.bay.clone(), order.direction);
-            running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction });
+            running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
         }
         let station = self.clone();
         tokio::spawn(async move {

@@ -35,7 +35,7 @@ mod round;
 mod show;
 pub mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ const SERVICE: &str = "service";
 
 /// A round comes at least this often.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// Looks whose rates are kept: three minutes of them.
+const RATES_KEPT: usize = 180;
 
 /// How often watchers are told how the bays stand.
 const SHOW_BEAT: Duration = Duration::from_millis(500);
@@ -98,6 +101,8 @@ struct Running {
     /// The other side, for people.
     blob: String,
     direction: protocol::result::Direction,
+    /// Bytes a second of the last minutes, a look apart.
+    rates: VecDeque<f64>,
 }
 
 impl Station {
@@ -123,8 +128,11 @@ impl Station {
         while !self.inner.stopping.is_cancelled() {
             self.round().await;
             // Rates are taken from one look to the next: somebody has to look.
-            for running in self.running().values() {
-                let _ = running.copy.progress();
+            for running in self.running().values_mut() {
+                running.rates.push_back(running.copy.progress().bytes_per_second);
+                if running.rates.len() > RATES_KEPT {
+                    running.rates.pop_front();
+                }
             }
             tokio::select! {
                 () = self.inner.stopping.cancelled() => {}

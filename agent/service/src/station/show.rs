@@ -23,6 +23,16 @@ impl Station {
         self.running().get(&key).map(|running| running.copy.progress())
     }
 
+    /// Bytes a second of what is copied in a bay, over the last minutes.
+    pub fn rates(&self, bay: &str) -> Vec<f64> {
+        let running = self.running();
+        running
+            .values()
+            .find(|running| running.bay == bay)
+            .map(|running| running.rates.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
     /// Copies that run.
     pub fn running_count(&self) -> usize {
         self.running().len()

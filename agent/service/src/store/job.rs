@@ -59,6 +59,18 @@ impl Store {
         Ok(Put { job, is_new })
     }
 
+    /// Creates a job that must be new. The body was validated.
+    ///
+    /// # Errors
+    /// [`StoreError::JobNameTaken`] where it exists.
+    pub async fn create(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<StoredJob, StoreError> {
+        if self.get(key).await.is_ok() {
+            return Err(StoreError::JobNameTaken(key.name.clone()));
+        }
+        // Where somebody is faster, this changes theirs only while it is Creating, and only if it is theirs to be.
+        Ok(self.put(key, body, change).await?.job)
+    }
+
     /// Reads a job.
     ///
     /// # Errors

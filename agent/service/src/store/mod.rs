@@ -11,6 +11,7 @@ mod job;
 mod list;
 mod remove;
 mod row;
+mod session;
 mod token;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use error::StoreError;
 pub use job::{Change, Put};
 pub use list::{Page, Scope};
 pub use row::{JobKey, StoredEffect, StoredJob};
+pub use session::{SESSION_LASTS, Session};
 pub use token::{Actor, Role, new_secret};
 
 /// How long a change waits for another one to end.
@@ -89,6 +91,7 @@ fn migrations() -> Migrator {
         migration(1, "jobs", include_str!("../../migrations/0001_jobs.sql")),
         migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
         migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
+        migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
     ])
 }
 

@@ -127,7 +127,7 @@ impl Store {
     }
 }
 
-fn actor_of_row(row: &SqliteRow) -> Result<Actor, StoreError> {
+pub(super) fn actor_of_row(row: &SqliteRow) -> Result<Actor, StoreError> {
     let role: String = row.try_get("role")?;
     let role = match role.as_str() {
         "operator" => Role::Operator,

@@ -1,0 +1,87 @@
+//! Who is logged in to the portal. Sessions live in the database, so that a restart does not end them.
+
+use protocol::digest::Sha256Digest;
+use sqlx::Row;
+use time::{Duration, OffsetDateTime};
+
+use super::Store;
+use super::error::StoreError;
+use super::token::{Actor, Role, actor_of_row};
+
+/// How long a session lasts: a shift.
+pub const SESSION_LASTS: Duration = Duration::hours(12);
+
+/// Somebody who is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Who.
+    pub actor: Actor,
+    /// What their forms carry.
+    pub csrf: String,
+}
+
+fn digest(secret: &str) -> String {
+    Sha256Digest::of(secret.as_bytes()).to_string()
+}
+
+impl Store {
+    /// Opens a session of somebody whose token was just seen, and gives the cookie's secret.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_session(&self, actor: &Actor, has_token: bool, now: OffsetDateTime) -> Result<String, StoreError> {
+        let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+        let subscriptions = match &actor.role {
+            Role::Operator => None,
+            Role::Customer(own) => Some(own.clone()),
+        };
+        let (token_name, stored) = match has_token {
+            true => (Some(actor.name.clone()), None),
+            false => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
+        };
+        sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&self.pool).await?;
+        sqlx::query("INSERT INTO session (digest, token_name, actor, csrf, expires_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(digest(&secret))
+            .bind(token_name)
+            .bind(stored)
+            .bind(format!("{:032x}", rand::random::<u128>()))
+            .bind((now + SESSION_LASTS).unix_timestamp())
+            .execute(&self.pool)
+            .await?;
+        Ok(secret)
+    }
+
+    /// Whose session a cookie is; `None` where it has ended, or its token was taken back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
+        let row = sqlx::query(
+            "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions
+             FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = ? AND expires_at >= ?",
+        )
+        .bind(digest(secret))
+        .bind(now.unix_timestamp())
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let stored: Option<String> = row.try_get("actor")?;
+        let actor = match stored {
+            Some(text) => {
+                let (name, own): (String, Option<Vec<String>>) = serde_json::from_str(&text)?;
+                Actor { name, role: own.map_or(Role::Operator, Role::Customer) }
+            }
+            None => actor_of_row(&row)?,
+        };
+        Ok(Some(Session { actor, csrf: row.try_get("csrf")? }))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close_session(&self, secret: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM session WHERE digest = ?").bind(digest(secret)).execute(&self.pool).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The portal in a real browser.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::service::{Service, slow_profile};
+use crate::support::{Workbench, parts};
+
+#[test]
+fn staff_and_customers_look_at_it() {
+    let (Some(browser), Some(modules)) = (parts::chromium(), parts::playwright()) else { return };
+    let bench = Workbench::new();
+    let profile = slow_profile(&bench, "SLOW-1", "512MiB", "25MB/s");
+    // The port has to be the same after a restart.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "requests_per_second = 1000\n[transfer]\nchunk_size = \"1MiB\"\n[budget]\nmemory = \"8MiB\"\n[[bay]]\nname = \"bay-1\"\n\
+         drive = \"{}\"\n[[bay]]\nname = \"bay-2\"\n",
+        profile.display()
+    );
+    let mut service = Service::start_at(&bench, &config, port);
+    let token = |name: &str| {
+        let body = json!({ "name": name, "subscriptions": [name] });
+        service.call("POST", "/operator/v1/tokens", body).expect(201)["token"].as_str().unwrap().to_owned()
+    };
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/portal-pictures");
+    std::fs::create_dir_all(&pictures).unwrap();
+    let (restart, restarted) = (bench.file("restart"), bench.file("restarted"));
+    let mut run = Command::new("node");
+    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/portal.js")).current_dir(bench.path());
+    run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("SERVER", &service.url).env("OPERATOR", &service.token);
+    run.env("ONE", token("one")).env("OTHER", token("other")).env("PICTURES", pictures);
+    run.env("RESTART", &restart).env("RESTARTED", &restarted);
+    let mut child = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    while child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(100));
+        if restart.exists() && !restarted.exists() {
+            service.stop();
+            std::thread::sleep(Duration::from_secs(1));
+            service.go();
+            std::fs::write(&restarted, "").unwrap();
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    assert_eq!(service.call("GET", "/readyz", Value::Null).status, 200);
+}
