@@ -107,6 +107,9 @@ async function wholeJob(browser) {
     assert.strictEqual(await customer.locator("button:has-text('Delete')").count(), 0, "not before it is over");
     // Staff send it back, and the customer's page knows.
     await operator.click("a:has-text('watched')");
+    await operator.waitForSelector("text=Where the time went");
+    await accessible(operator);
+    await picture(operator, "job-operator");
     await operator.click("a:has-text('Send the drives back')");
     await operator.fill("[name=carrierName]", "FedEx");
     await operator.fill("[name=trackingNumber]", "B-1");
@@ -156,6 +159,14 @@ async function scripts(browser) {
     await page.waitForSelector(".badge.Shipping");
     assert.ok((await page.locator("main").textContent()).includes(evil), "it is text");
     await page.goto(`${SERVER}/portal/jobs`);
+    await page.waitForSelector("text=evil");
+    await page.fill("#search", "EVI");
+    await page.click("text=Search");
+    await page.waitForSelector("text=evil");
+    await page.fill("#search", "%");
+    await page.click("text=Search");
+    await page.waitForSelector("text=No jobs here");
+    await page.goto(`${SERVER}/portal/jobs?state=Shipping`);
     await page.waitForSelector("text=evil");
     await accessible(page);
     await picture(page, "jobs");

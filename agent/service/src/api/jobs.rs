@@ -163,7 +163,7 @@ pub(super) async fn list(
             return Err(ApiError::at(400, "InvalidSkipToken", "`$skiptoken` comes from a `nextLink`".to_owned(), "$skiptoken"));
         }
     };
-    let page = api.store.list(&Scope { subscription, resource_group }, &filter, top, after).await?;
+    let page = api.store.list(&Scope { subscription, resource_group, search: None }, &filter, top, after).await?;
     let summary = |job: &StoredJob| {
         let mut job = response(api, job);
         // A list has summaries, as the real service's has.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use protocol::arm::{Address, DriveStatus};
 use protocol::job::{DriveState, Event, JobState, decide};
 use protocol::receipt::Receipt;
+use protocol::result::TransferResult;
 use protocol::units::ByteSize;
 
 use super::access::{Viewer, job_of, viewer};
@@ -61,6 +62,8 @@ struct DriveCard {
     percent: Option<i64>,
     status: String,
     receipt: Option<ReceiptBar>,
+    strip: Option<Bar>,
+    stages: Option<Bar>,
     facts: Vec<(&'static str, String)>,
     operator_note: Option<String>,
     actions: Vec<Action>,
@@ -71,6 +74,12 @@ struct ReceiptBar {
     after: String,
     unknown: String,
     never: String,
+    parts: Vec<BarPart>,
+}
+
+/// A bar that says in words too what it shows.
+struct Bar {
+    label: String,
     parts: Vec<BarPart>,
 }
 
@@ -219,6 +228,8 @@ fn drive_card(api: &Api, viewer: &Viewer, job: &StoredJob, drive: &DriveStatus) 
         percent: drive.percent_complete,
         status: drive.copy_status.clone().unwrap_or_default(),
         receipt: result.and_then(|result| result.receipt.as_ref().map(|receipt| receipt_bar(receipt, result.bytes_total))),
+        strip: result.and_then(strip_map),
+        stages: result.filter(|_| viewer.is_operator).and_then(stage_bar),
         facts,
         // What names the station is for its staff.
         operator_note: record.filter(|_| viewer.is_operator).and_then(|record| Some(record.hold.as_ref()?.message.clone())),
@@ -246,6 +257,47 @@ fn receipt_bar(receipt: &Receipt, total: u64) -> ReceiptBar {
         unknown: text(receipt.outcome_unknown.bytes),
         never: text(receipt.never_sent.bytes),
     }
+}
+
+/// The whole drive, with what could not be read in it.
+fn strip_map(result: &TransferResult) -> Option<Bar> {
+    let count = result.unreadable.len();
+    let first = result.unreadable.first()?;
+    let share = |bytes: u64| 1000.0 * bytes as f64 / result.bytes_total.max(1) as f64;
+    let whole = BarPart { class: "before", x: "0".to_owned(), width: "1000".to_owned() };
+    // A single sector of a large drive is seen too.
+    let bad = result.unreadable.iter().take(BAR_PARTS_MAX).map(|range| BarPart {
+        class: "lost",
+        x: format!("{:.2}", share(range.offset)),
+        width: format!("{:.2}", share(range.length).max(2.0)),
+    });
+    let bytes: u64 = result.unreadable.iter().map(|range| range.length).sum();
+    let label = format!("{} in {count} places, the first at byte {}", ByteSize(bytes), first.offset);
+    Some(Bar { label, parts: std::iter::once(whole).chain(bad).collect() })
+}
+
+/// The time of each stage, summed over its threads and requests.
+fn stage_bar(result: &TransferResult) -> Option<Bar> {
+    let stages = &result.stages;
+    let named = [
+        ("read", stages.read),
+        ("hash", stages.hash),
+        ("wait", stages.wait),
+        ("send", stages.send),
+        ("write", stages.write),
+        ("sync", stages.sync),
+    ];
+    let total: f64 = named.iter().map(|(_, seconds)| seconds).sum();
+    let mut x = 0.0;
+    let part = |(class, seconds): &(&'static str, f64)| {
+        let width = 1000.0 * seconds / total;
+        let part = BarPart { class, x: format!("{x:.2}"), width: format!("{width:.2}") };
+        x += width;
+        part
+    };
+    let words: Vec<String> =
+        named.iter().filter(|(_, seconds)| *seconds >= 0.01).map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+    (total > 0.0).then(|| Bar { parts: named.iter().map(part).collect(), label: words.join(", ") })
 }
 
 /// Parts of a bar: more than a screen has points.

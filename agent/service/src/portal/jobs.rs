@@ -26,6 +26,8 @@ pub(super) struct Wanted {
     state: Option<String>,
     #[serde(default)]
     after: Option<i64>,
+    #[serde(default)]
+    search: String,
 }
 
 #[derive(Template)]
@@ -34,6 +36,8 @@ struct JobsPage {
     title: &'static str,
     viewer: Option<Viewer>,
     is_operator: bool,
+    search: String,
+    state: String,
     filters: Vec<FilterLink>,
     jobs: Vec<Row>,
     next: Option<String>,
@@ -92,19 +96,27 @@ pub(super) async fn page(
         Role::Customer(own) => own.iter().cloned().map(Some).collect(),
     };
     for subscription in scopes {
-        let scope = Scope { subscription, resource_group: None };
+        let search = Some(wanted.search.trim().to_owned()).filter(|search| !search.is_empty());
+        let scope = Scope { subscription, resource_group: None, search };
         let page = api.store.list(&scope, &filter, PAGE_JOBS, wanted.after).await?;
         next = next.max(page.next);
         for job in page.jobs {
             jobs.extend(api.store.by_uid(&job.uid).await?);
         }
     }
-    let link = |state: Option<JobState>| {
-        state.map_or_else(|| "/portal/jobs".to_owned(), |state| format!("/portal/jobs?state={state:?}"))
+    let link = |state: Option<JobState>, after: Option<i64>| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(state.map(|state| ("state", format!("{state:?}"))));
+        query.extend_pairs(Some(("search", wanted.search.trim())).filter(|(_, search)| !search.is_empty()));
+        query.extend_pairs(after.map(|after| ("after", after.to_string())));
+        match query.finish() {
+            query if query.is_empty() => "/portal/jobs".to_owned(),
+            query => format!("/portal/jobs?{query}"),
+        }
     };
     let filters = std::iter::once(None).chain(JobState::ALL.into_iter().map(Some)).map(|one| FilterLink {
         name: one.map_or_else(|| "All".to_owned(), |state| format!("{state:?}")),
-        link: link(one),
+        link: link(one, None),
         is_current: one == state,
     });
     Ok(render(&JobsPage {
@@ -113,9 +125,8 @@ pub(super) async fn page(
         viewer: Some(viewer),
         filters: filters.collect(),
         jobs: jobs.iter().map(|job| row(&api, job)).collect(),
-        next: next.map(|after| match state {
-            Some(state) => format!("/portal/jobs?state={state:?}&after={after}"),
-            None => format!("/portal/jobs?after={after}"),
-        }),
+        next: next.map(|after| link(state, Some(after))),
+        search: wanted.search.trim().to_owned(),
+        state: state.map(|state| format!("{state:?}")).unwrap_or_default(),
     }))
 }

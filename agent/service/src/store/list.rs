@@ -14,6 +14,8 @@ pub struct Scope {
     pub subscription: Option<String>,
     /// The resource group; all, where `None`.
     pub resource_group: Option<String>,
+    /// What their names have in them, in any case of its letters; anything, where `None`.
+    pub search: Option<String>,
 }
 
 /// A page of a list.
@@ -45,6 +47,10 @@ impl Store {
             if let Some(value) = value {
                 query.push(format!(" AND {column} = ")).push_bind(value);
             }
+        }
+        if let Some(search) = &scope.search {
+            // No letter of it means anything to LIKE.
+            query.push(" AND instr(lower(name), lower(").push_bind(search.clone()).push(")) > 0");
         }
         // One more than asked for tells whether there is a next page.
         query.push(" ORDER BY id LIMIT ").push_bind(i64::from(top) + 1);

@@ -169,7 +169,11 @@ async fn lists_are_cut_into_pages_and_filtered() {
     let elsewhere = JobKey { subscription: "SUB-2".into(), ..key("other") };
     scene.store.put(&elsewhere, &body(), &change("create")).await.unwrap();
     scene.store.change(&key("job-3"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();
-    let scope = |subscription: &str| Scope { subscription: Some(subscription.into()), resource_group: Some("group".into()) };
+    let scope = |subscription: &str| Scope {
+        subscription: Some(subscription.into()),
+        resource_group: Some("group".into()),
+        search: None,
+    };
     let mut names = Vec::new();
     let mut after = None;
     loop {
