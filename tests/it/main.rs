@@ -19,6 +19,7 @@ mod readme;
 mod rescue;
 mod resume;
 mod service;
+mod service_access;
 mod service_cancel;
 mod service_crash;
 mod unreadable;

@@ -10,18 +10,13 @@ use serde_json::{Value, json};
 
 use crate::cli::{BaysArguments, BaysCommand};
 use crate::client::{ClientError, JobService};
+use crate::commands::answered;
 use crate::printer::{Printer, table};
 use crate::signals;
 
 /// Shows the bays, or docks and undocks by hand.
 pub(crate) async fn run(arguments: BaysArguments, printer: &Printer) -> u8 {
-    match bays(&arguments, printer).await {
-        Ok(()) => 0,
-        Err(error) => {
-            printer.error(&error.to_string());
-            error.exit_code()
-        }
-    }
+    answered(bays(&arguments, printer).await, printer)
 }
 
 /// The entries of a list.

@@ -12,18 +12,13 @@ use serde_json::{Value, json};
 
 use crate::cli::{CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand, ShipArguments};
 use crate::client::{ClientError, JobService};
+use crate::commands::answered;
 use crate::printer::{Printer, line, table};
 use crate::signals;
 
 /// Talks to a job service about jobs.
 pub(crate) async fn run(arguments: JobsArguments, printer: &Printer) -> u8 {
-    match jobs(&arguments, printer).await {
-        Ok(()) => 0,
-        Err(error) => {
-            printer.error(&error.to_string());
-            error.exit_code()
-        }
-    }
+    answered(jobs(&arguments, printer).await, printer)
 }
 
 /// The jobs of one resource group.

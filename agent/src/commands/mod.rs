@@ -16,6 +16,7 @@ use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferRes
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
 
+use crate::client::ClientError;
 use crate::printer::Printer;
 use crate::reporter::Reporter;
 use crate::{settings, signals};
@@ -28,6 +29,17 @@ fn link(printer: &Printer) -> (Link, Reporter) {
     let link = Link::new(stop, move |notice| notices.notice(&notice));
     let reporter = Reporter::start(link.counters.clone(), printer);
     (link, reporter)
+}
+
+/// The exit code of a command that asked a job service; says why, where it was not answered.
+fn answered(result: Result<(), ClientError>, printer: &Printer) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            printer.error(&error.to_string());
+            error.exit_code()
+        }
+    }
 }
 
 /// Prints how a transfer ended, and gives its exit code.

@@ -5,17 +5,12 @@ use serde_json::{Value, json};
 
 use crate::cli::{TokensArguments, TokensCommand};
 use crate::client::{ClientError, JobService};
+use crate::commands::answered;
 use crate::printer::{Printer, table};
 
 /// Makes, lists or takes back tokens.
 pub(crate) async fn run(arguments: TokensArguments, printer: &Printer) -> u8 {
-    match tokens(&arguments, printer).await {
-        Ok(()) => 0,
-        Err(error) => {
-            printer.error(&error.to_string());
-            error.exit_code()
-        }
-    }
+    answered(tokens(&arguments, printer).await, printer)
 }
 
 async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), ClientError> {

@@ -1,0 +1,117 @@
+//! Who may ask a job service, from where, and what machines are told.
+
+use serde_json::{Value, json};
+
+use crate::support::Workbench;
+use crate::support::agent::Agent;
+use crate::support::images::{MIB, random_bytes};
+use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job};
+
+#[test]
+fn customers_reach_what_is_theirs_and_nothing_else() {
+    let bench = Workbench::new();
+    let config = format!(
+        "requests_per_second = 20\n[[account]]\nname = \"local\"\nstore = \"{0}/a\"\n[[account]]\nname = \"acme\"\nstore = \"{0}/b\"\n\
+         subscriptions = [\"elsewhere\"]\n{TWO_BAYS}",
+        bench.path().display()
+    );
+    let service = Service::start(&bench, &config);
+    let token =
+        service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] })).expect(201);
+    let token = token["token"].as_str().unwrap().to_owned();
+    let call = |method: &str, path: &str, body: Value| service.call_as(&token, method, path, body);
+    call("PUT", &job("mine"), import(&["A"])).expect(201);
+    let mut elsewhere = import(&["B"]);
+    elsewhere["properties"]["storageAccountId"] = "/subscriptions/elsewhere/x/local".into();
+    assert_eq!(call("PUT", &job("elsewhere"), elsewhere).code(400), "StorageAccountNotFound", "it is another customer's");
+    assert_eq!(call("PUT", &job("list"), json!(["This station", null, { "jobType": "Import" }])).code(400), "InvalidField");
+    let mut foreign = import(&["B"]);
+    foreign["properties"]["storageAccountId"] = "/subscriptions/s/x/acme".into();
+    assert_eq!(call("PUT", &job("foreign"), foreign).code(400), "StorageAccountNotFound");
+    assert_eq!(call("GET", &job("mine").replace(SUBSCRIPTION, "elsewhere"), Value::Null).code(403), "AuthorizationFailed");
+    for path in ["/operator/v1/bays", "/operator/v1/audit", "/operator/v1/jobs", "/operator/v1/tokens", "/metrics"] {
+        assert_eq!(call("GET", path, Value::Null).code(403), "AuthorizationFailed", "{path}");
+    }
+    assert_eq!(service.call_as("", "GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
+    assert_eq!(service.call_as("", "GET", "/healthz", Value::Null).status, 200);
+    // A token that was taken back is no token.
+    service.call("DELETE", "/operator/v1/tokens/customer", Value::Null).expect(200);
+    assert_eq!(call("GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
+    // Who asks too often waits, and others do not.
+    let many: Vec<u16> = (0..80).map(|_| service.call("GET", "/operator/v1/bays", Value::Null).status).collect();
+    assert!(many.contains(&429) && many.contains(&200), "{many:?}");
+    let strangers: Vec<u16> = (0..40).map(|_| service.call_as("guess", "GET", &job("mine"), Value::Null).status).collect();
+    assert!(strangers.contains(&429) && !strangers.contains(&200), "{strangers:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(service.state().join("operator.token")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn it_does_not_listen_where_others_could_read_tokens() {
+    let bench = Workbench::new();
+    let refused = Agent::bare(bench.path(), &[&"serve", &"--listen", &"0.0.0.0:0"]).run();
+    refused.expect_error(1, &["tokens can be read", "--allow-plaintext"]);
+    let service = Service::start(&bench, "colour = \"blue\"\n[[bay]]\nname = \"bay-1\"\n");
+    let second = Agent::bare(bench.path(), &[&"serve", &"--listen", &"127.0.0.1:0"]).run();
+    second.expect_error(1, &["another service runs"]);
+    let bad = bench.image("bad.toml", b"[[bay]]\nname = \"a/b\"\n");
+    Agent::bare(bench.path(), &[&"serve", &"--config", &bad]).run().expect_error(1, &["a/b", "name of a bay"]);
+    let mut service = service;
+    let log = service.stop().stderr;
+    assert!(log.contains("`colour` means nothing"), "{log}");
+}
+
+#[test]
+fn it_speaks_tls() {
+    let bench = Workbench::new();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let certificate = bench.image("cert.pem", made.cert.pem().as_bytes());
+    let key = bench.image("key.pem", made.signing_key.serialize_pem().as_bytes());
+    let tls = format!("[tls]\ncertificates = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    let service = Service::start(&bench, &tls);
+    assert!(service.url.starts_with("https://"), "{}", service.url);
+    assert_eq!(service.call("GET", "/readyz", Value::Null).expect(200)["status"], "ready");
+    let listed = Agent::new(bench.path(), &[&"jobs", &"list", &"--ca", &certificate]).run();
+    assert_eq!(listed.expect(0), json!([]));
+    let distrusted = Agent::new(bench.path(), &[&"jobs", &"list"]).run();
+    distrusted.expect_error(1, &["cannot be reached"]);
+}
+
+#[test]
+fn machines_are_told_what_goes_on() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let image = bench.image("A.img", &random_bytes(MIB, 1));
+    service.ship_import("job-1", &["A"]);
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let text = service.call("GET", "/metrics", Value::Null).expect(200);
+    for line in [
+        "drive_agent_jobs{state=\"Packaging\"} 1",
+        "drive_agent_bays{state=\"done\"} 1",
+        "drive_agent_copies_total{direction=\"import\",outcome=\"complete\"} 1",
+        "drive_agent_bytes_total{direction=\"import\"} 1048576",
+        "drive_agent_attention 1",
+    ] {
+        assert!(text.as_str().unwrap().lines().any(|found| found == line), "`{line}` is not in {text}");
+    }
+    let document = service.call_as("", "GET", "/openapi.json", Value::Null).expect(200);
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 20);
+    for (path, item) in paths {
+        // Every path of the document is served with every method that it names.
+        let concrete = path.replace("{subscriptionId}", SUBSCRIPTION).replace("{resourceGroupName}", "group");
+        let concrete = concrete.replace("{jobName}", "none").replace("{locationName}", "nowhere").replace(['{', '}'], "");
+        for method in item.as_object().unwrap().keys().filter(|method| *method != "parameters") {
+            if path.ends_with("/events") {
+                continue;
+            }
+            let answer = service.call(&method.to_uppercase(), &format!("{concrete}?api-version=2021-01-01"), Value::Null);
+            let code = answer.body["error"]["code"].as_str().unwrap_or_default();
+            assert!(!["InvalidResourcePath", "MethodNotAllowed"].contains(&code), "{method} {path}: {}", answer.body);
+        }
+    }
+}
