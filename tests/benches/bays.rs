@@ -83,7 +83,7 @@ fn main() {
         }
         loop {
             let bays = send(reqwest::Method::GET, "/operator/v1/bays", Value::Null).await;
-            if bays.matches("\"copying\"").count() == BAYS {
+            if bays.matches("\"state\":\"copying\"").count() == BAYS {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

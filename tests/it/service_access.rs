@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::Workbench;
 use crate::support::agent::Agent;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job};
+use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job, slow_profile};
 
 #[test]
 fn customers_reach_what_is_theirs_and_nothing_else() {
@@ -114,4 +114,21 @@ fn machines_are_told_what_goes_on() {
             assert!(!["InvalidResourcePath", "MethodNotAllowed"].contains(&code), "{method} {path}: {}", answer.body);
         }
     }
+}
+
+#[test]
+fn who_watches_is_not_flooded() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let profile = slow_profile(&bench, "SLOW", "64MiB", "8MB/s");
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("bay-1", &profile, None).expect(200);
+    service.wait_for_state("job-1", "Transferring");
+    let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"job-1", &"--watch", &"--resource-group", &"group"]);
+    let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    watching.signal(rustix::process::Signal::INT);
+    let told = watching.wait().stdout.lines().count();
+    // Its bytes change all the time; one line in half a second is enough for anybody.
+    assert!((2..=12).contains(&told), "{told} events in three seconds");
 }

@@ -97,6 +97,13 @@ pub(super) fn job(api: &Arc<Api>, call: Call, key: JobKey) -> Result<Response, A
     Ok(answer(stream::unfold(watcher, |mut watcher| async move {
         while !watcher.is_over && watcher.viewer.may_watch().await {
             let api = watcher.viewer.api.clone();
+            if watcher.last.is_some() {
+                // Something always changes while it is copied: never faster than the beat.
+                tokio::select! {
+                    () = tokio::time::sleep(BEAT) => {}
+                    () = api.closing.cancelled() => return None,
+                }
+            }
             match api.store.get(&watcher.key).await {
                 Ok(job) => {
                     let text = serde_json::to_string(&response(&api, &job)).ok()?;
@@ -110,10 +117,6 @@ pub(super) fn job(api: &Arc<Api>, call: Call, key: JobKey) -> Result<Response, A
                     return Some((Ok(Event::default().event("gone").data("{}")), watcher));
                 }
                 Err(_) => return None,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(BEAT) => {}
-                () = api.closing.cancelled() => return None,
             }
         }
         None

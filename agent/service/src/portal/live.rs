@@ -70,14 +70,15 @@ pub(super) async fn bays(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     let watcher = Watcher::new(&api, headers, &viewer)?;
     Ok(answer(stream::unfold(watcher, |mut watcher| async move {
         loop {
+            // Something always changes while bays copy: never faster than the beat.
+            if watcher.last.is_some() && !watcher.beat().await {
+                return None;
+            }
             // Whoever was logged out, or whose token was taken back, sees no more.
             operator(&watcher.api, &watcher.headers).await.ok()?;
             let text = one_kind_of_line_end(super::bays::live(&watcher.api).await.ok()?);
             if watcher.is_new(&text) {
                 return Some((Ok(Event::default().event("live").data(text)), watcher));
-            }
-            if !watcher.beat().await {
-                return None;
             }
         }
     })))
@@ -94,6 +95,9 @@ pub(super) async fn job(
     let watcher = (Watcher::new(&api, headers, &first)?, place);
     Ok(answer(stream::unfold(watcher, |(mut watcher, place)| async move {
         loop {
+            if watcher.last.is_some() && !watcher.beat().await {
+                return None;
+            }
             let viewer = viewer(&watcher.api, &watcher.headers).await.ok()?;
             let text = match job_of(&watcher.api, &viewer, place.clone()).await {
                 Ok(job) => one_kind_of_line_end(super::job::live(&watcher.api, &viewer, &job).await.ok()?),
@@ -105,9 +109,6 @@ pub(super) async fn job(
             };
             if watcher.is_new(&text) {
                 return Some((Ok(Event::default().event("live").data(text)), (watcher, place)));
-            }
-            if !watcher.beat().await {
-                return None;
             }
         }
     })))
