@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::result::LimitedBy;
+use crate::units::ByteRange;
+
 /// What a transfer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,8 +45,13 @@ pub struct Progress {
     pub bytes_zero: u64,
     /// Of those, bytes that could not be read.
     pub bytes_unreadable: u64,
+    /// Bytes in buffers: being read, hashed, sent, or not recorded yet. They still land after a cancel.
+    #[serde(default)]
+    pub bytes_in_flight: u64,
     /// Requests that had to be repeated.
     pub retries: u64,
+    /// What has held it back so far.
+    pub limited_by: LimitedBy,
     /// Seconds since the start.
     pub elapsed_seconds: f64,
     /// Bytes a second over the last seconds.
@@ -51,6 +59,15 @@ pub struct Progress {
     /// Seconds to the end at that rate; absent while nobody can say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
+}
+
+/// What a failing drive has not given so far, each in drive order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnreadableSoFar {
+    /// Tried sector by sector, and given up.
+    pub bad: Vec<ByteRange>,
+    /// A read of them failed; parts of them may still be got.
+    pub doubtful: Vec<ByteRange>,
 }
 
 /// Something worth one line to a person, once.

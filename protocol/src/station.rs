@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::job::JobState;
 use crate::progress::Progress;
 use crate::result::Direction;
 
@@ -86,6 +87,9 @@ pub struct Bay {
     pub name: String,
     /// What it is doing.
     pub state: BayState,
+    /// Drives are found in it, and not docked by hand.
+    #[serde(default)]
+    pub is_watched: bool,
     /// What is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive: Option<DockedDrive>,
@@ -148,6 +152,10 @@ pub struct AuditEntry {
     pub actor: String,
     /// What.
     pub action: String,
+    /// The state that the job entered by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub entered: Option<JobState>,
     /// The path of the job, while it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,

@@ -6,7 +6,9 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
 
-const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, RESTART, RESTARTED } = process.env;
+const identity = require("./identity.js");
+
+const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, RESTART, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const alerts = [];
 
@@ -60,6 +62,9 @@ async function picture(page, name) {
     }
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ media: "print" });
+    await page.screenshot({ path: path.join(PICTURES, `${name}-print.png`), fullPage: true });
+    await page.emulateMedia({ media: "screen" });
 }
 
 async function wholeJob(browser) {
@@ -90,6 +95,7 @@ async function wholeJob(browser) {
     // Cancel, as it is.
     await customer.click("a:has-text('Cancel')");
     await customer.waitForSelector("text=A cancel is best effort");
+    await customer.waitForSelector("li:has-text('in flight')");
     await accessible(customer);
     await picture(customer, "cancel");
     await customer.click("button:has-text('Cancel the job')");
@@ -104,23 +110,171 @@ async function wholeJob(browser) {
     const document = JSON.parse(fs.readFileSync(await download.path(), "utf8"));
     assert.strictEqual(document.drives[0].result.receipt.landed_before_request.bytes, bytes[0]);
     assert.strictEqual(await customer.locator("text=Send the drives back").count(), 0, "that is for operators");
-    assert.strictEqual(await customer.locator("button:has-text('Delete')").count(), 0, "not before it is over");
+    assert.strictEqual(await customer.locator("a:has-text('Delete')").count(), 0, "not before it is over");
+    const states = await customer.locator(".timeline b").allTextContents();
+    assert.deepStrictEqual(states, ["Creating", "Shipping", "Received", "Transferring", "Packaging"]);
+    // The drive's own page, and what is left of it.
+    await customer.click("article h3 a");
+    await customer.waitForSelector("text=Where the time went");
+    await customer.waitForSelector("dd:has-text('SLOW-1')");
+    await accessible(customer);
+    await picture(customer, "drive");
+    const map = await downloaded(customer, "Mapfile");
+    assert.match(map, /^# Mapfile\. Created by drive-agent/);
+    const landed = [...map.matchAll(/^0x[0-9a-fA-F]+ +(0x[0-9a-fA-F]+) +\+$/gm)].reduce((sum, line) => sum + Number(line[1]), 0);
+    assert.strictEqual(landed, bytes[0] + bytes[1], "what landed is in the map");
+    await customer.click(".above a");
     // Staff send it back, and the customer's page knows.
-    await operator.click("a:has-text('watched')");
-    await operator.waitForSelector("text=Where the time went");
-    await accessible(operator);
-    await picture(operator, "job-operator");
-    await operator.click("a:has-text('Send the drives back')");
+    await operator.click(".attention a:has-text('Send back')");
     await operator.fill("[name=carrierName]", "FedEx");
     await operator.fill("[name=trackingNumber]", "B-1");
     await operator.click("text=They went back");
     await customer.waitForSelector(".state .badge.Completed");
-    await customer.click("button:has-text('Delete')");
+    await customer.click("a:has-text('Delete')");
+    await accessible(customer);
+    await customer.click("button:has-text('Delete the job')");
     await customer.waitForURL(/portal\/jobs$/);
     assert.strictEqual(await customer.locator("text=watched").count(), 0, "the job is gone");
     await operator.waitForFunction(() => document.body.textContent.includes("there is no job") || !document.querySelector("[data-live]"));
     await operator.context().close();
     return customer;
+}
+
+async function downloaded(page, name) {
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click(`a:has-text('${name}')`)]);
+    return fs.readFileSync(await download.path(), "utf8");
+}
+
+// Staff with a drive in their hands: dock it, say whose it is, see it fail, try again, take it out.
+async function byHand(browser) {
+    const customer = await logIn(browser, ONE);
+    await create(customer, { jobName: "failing", subscription: "one", driveList: "BAD-1", logLevel: "Verbose" });
+    await customer.waitForSelector(".badge.Creating");
+    await ship(customer);
+    await customer.waitForSelector(".state .badge.Shipping");
+    const operator = await logIn(browser, OPERATOR);
+    const bay = operator.locator("article:has(h3:text-is('bay-2'))");
+    assert.strictEqual(await operator.locator("article:has(h3:text-is('bay-1')) >> text=Dock a drive").count(), 0, "it is watched");
+    await bay.locator("text=Dock a drive").click();
+    await accessible(operator);
+    await operator.fill("[name=path]", "/no/such/drive");
+    await operator.click("button:has-text('Dock it')");
+    await operator.waitForSelector("#path-problem:has-text('no drive')");
+    assert.strictEqual(await operator.inputValue("[name=path]"), "/no/such/drive", "nothing typed is lost");
+    await picture(operator, "dock-with-problem");
+    await operator.fill("[name=path]", FAILING);
+    await operator.click("button:has-text('Dock it')");
+    // Its copy fails at the first bad place, and waits for a person, with the way out beside it.
+    const waiting = operator.locator(".attention li:has-text('BAD-1')");
+    await waiting.locator("text=A copy failed").waitFor();
+    await accessible(operator);
+    await picture(operator, "bays-attention");
+    await waiting.locator("a:has-text('Try again')").click();
+    await operator.waitForSelector(".measure:has-text('BAD-1')");
+    await accessible(operator);
+    await operator.check("[name=rescue]");
+    await picture(operator, "retry");
+    await operator.click("button:has-text('Copy it')");
+    // What it does not give is seen while it is rescued, too.
+    await operator.goto(`${SERVER}/portal/bays`);
+    await bay.locator(".badge.rescuing").waitFor();
+    await bay.locator("svg.bar rect.lost, svg.bar rect.doubtful").first().waitFor();
+    await accessible(operator);
+    await picture(operator, "bays-rescuing");
+    await customer.waitForSelector(".badge.CompletedMoreInfo");
+    await customer.click("article h3 a");
+    await customer.waitForSelector("svg.bar rect.lost");
+    await customer.waitForSelector("a:has-text('Verbose log')");
+    await accessible(customer);
+    await picture(customer, "drive-failing");
+    assert.match(await downloaded(customer, "Manifest"), /"root_sha256"/);
+    assert.match(await downloaded(customer, "Error log"), /<DriveLog/);
+    assert.match(await downloaded(customer, "Verbose log"), /<DriveLog/);
+    const map = await downloaded(customer, "Mapfile");
+    assert.match(map, / -$/m);
+    const missing = await customer.goto(`${customer.url()}/file/nothing`);
+    assert.strictEqual(missing.status(), 404);
+    await operator.goto(`${SERVER}/portal/bays`);
+    await operator.locator(".attention li:has-text('failing') >> a:has-text('Send back')").click();
+    await operator.fill("[name=carrierName]", "FedEx");
+    await operator.fill("[name=trackingNumber]", "B-2");
+    await operator.click("text=They went back");
+    await operator.waitForSelector(".state .badge.Closed");
+    await operator.goto(`${SERVER}/portal/bays`);
+    await bay.locator("text=Take it out").click();
+    await bay.locator("text=Dock a drive").waitFor();
+}
+
+// A drive that nobody announced: staff say whose it is.
+async function checkIn(browser) {
+    const customer = await logIn(browser, ONE);
+    await create(customer, { jobName: "fetch", subscription: "one", jobType: "Export", blobPath: "/imports/failing/BAD-1.img" });
+    await customer.waitForSelector(".badge.Creating");
+    await ship(customer);
+    await customer.waitForSelector(".state .badge.Shipping");
+    const operator = await logIn(browser, OPERATOR);
+    const bay = operator.locator("article:has(h3:text-is('bay-2'))");
+    await bay.locator("text=Dock a drive").click();
+    await operator.fill("[name=path]", TINY);
+    await operator.fill("[name=driveId]", "EMPTY-1");
+    await operator.click("button:has-text('Dock it')");
+    await operator.locator(".attention li:has-text('EMPTY-1') >> a:has-text('Check it in')").click();
+    assert.strictEqual(await operator.inputValue("[name=bay]"), "bay-2");
+    await accessible(operator);
+    await picture(operator, "check-in");
+    await operator.click("button:has-text('Check it in')");
+    await operator.waitForSelector("#bay-problem:has-text('not empty')");
+    await operator.check("[name=erase]");
+    await operator.click("button:has-text('Check it in')");
+    await operator.waitForSelector(".state .badge.Packaging");
+    await operator.waitForSelector("article:has-text('EMPTY-1') .badge.CompletedMoreInfo");
+}
+
+// With the account of one's organization.
+async function organization(browser) {
+    let roles = ["drive-agent.subscription.one"];
+    const server = await identity.start(Number(IDENTITY_PORT), () => roles);
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(30000);
+    await page.goto(`${SERVER}/portal/login`);
+    await accessible(page);
+    await page.click("text=Log in with your organization's account");
+    const back = await page.getAttribute("#agree", "href");
+    await page.click("#agree");
+    await page.waitForURL(/portal\/jobs$/);
+    assert.match(await page.textContent(".who"), /entra:kim-4711/);
+    const cookies = await context.cookies();
+    const session = cookies.find((cookie) => cookie.name === "drive-agent-session");
+    assert.ok(session.httpOnly && session.sameSite === "Strict", JSON.stringify(cookies));
+    // A code is good once, and a login is the browser's that began it.
+    await page.goto(back);
+    await page.waitForSelector("[role=alert]:has-text('begin again')");
+    const stranger = await (await browser.newContext()).newPage();
+    await page.goto(`${SERVER}/portal/login/entra`);
+    await stranger.goto(await page.getAttribute("#agree", "href"));
+    await stranger.waitForSelector("[role=alert]:has-text('begin again')");
+    roles = ["something.else"];
+    await page.goto(`${SERVER}/portal/login/entra`);
+    await page.click("#agree");
+    await page.waitForSelector("[role=alert]:has-text('no role')");
+    await page.goto(`${SERVER}/portal/login/entra/done?error=access_denied&error_description=%3Cscript%3E`);
+    await page.waitForSelector("[role=alert]:has-text('access_denied')");
+    server.close();
+    server.closeAllConnections();
+    await page.goto(`${SERVER}/portal/login/entra`);
+    await page.waitForSelector("[role=alert]:has-text('did not do its part')");
+}
+
+// Whoever has no scripts reloads: the page does it alone.
+async function withoutScripts(browser) {
+    const page = await logIn(browser, OPERATOR, { javaScriptEnabled: false });
+    assert.match(await page.content(), /<noscript><meta http-equiv="refresh"/);
+    await page.click("nav >> text=Jobs");
+    await page.click("th a >> nth=0");
+    await page.waitForSelector("h1");
+    await page.click("text=Log out");
+    await page.waitForURL(/login/);
 }
 
 async function others(browser, customer) {
@@ -195,7 +349,11 @@ async function main() {
     await login.waitForSelector("[role=alert]");
     const customer = await wholeJob(browser);
     await others(browser, customer);
+    await byHand(browser);
+    await checkIn(browser);
     await scripts(browser);
+    await withoutScripts(browser);
+    await organization(browser);
     await restart(browser);
     await browser.close();
 }

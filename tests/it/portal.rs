@@ -6,20 +6,55 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::images::{MIB, random_bytes};
 use crate::support::service::{Service, slow_profile};
 use crate::support::{Workbench, parts};
+
+/// A drive with bad places, slow enough at them that a person sees it.
+const FAILING: &str = r#"
+size = "64MiB"
+serial = "BAD-1"
+seed = 7
+zero_share = 0.0
+run_size = "1MiB"
+[timing]
+interface_rate = "200MB/s"
+command_overhead = "2ms"
+queue_depth = 1
+[timing.flash]
+read_rate = "200MB/s"
+write_rate = "200MB/s"
+read_latency = "50us"
+write_latency = "10us"
+[[fault]]
+kind = "unreadable"
+offset = "20MiB"
+length = "64KiB"
+"#;
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
 
 #[test]
 fn staff_and_customers_look_at_it() {
     let (Some(browser), Some(modules)) = (parts::chromium(), parts::playwright()) else { return };
     let bench = Workbench::new();
     let profile = slow_profile(&bench, "SLOW-1", "512MiB", "25MB/s");
+    let failing = bench.image("failing.toml", FAILING.as_bytes());
+    let empty = bench.image("target.img", &random_bytes(72 * MIB, 3));
+    let secret = bench.image("client.secret", b"portal-secret\n");
     // The port has to be the same after a restart.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
+    let identity_port = free_port();
     let config = format!(
         "requests_per_second = 1000\n[transfer]\nchunk_size = \"1MiB\"\n[budget]\nmemory = \"8MiB\"\n[[bay]]\nname = \"bay-1\"\n\
-         drive = \"{}\"\n[[bay]]\nname = \"bay-2\"\n",
-        profile.display()
+         drive = \"{}\"\n[[bay]]\nname = \"bay-2\"\n\
+         [entra]\nissuer = \"http://127.0.0.1:{identity_port}/tenant/v2.0\"\naudience = \"drive-agent\"\n\
+         jwks = \"http://127.0.0.1:{identity_port}/tenant/v2.0/keys\"\n\
+         sign_in = {{ client_id = \"portal-client\", client_secret_file = \"{}\" }}\n",
+        profile.display(),
+        secret.display()
     );
     let mut service = Service::start_at(&bench, &config, port);
     let token = |name: &str| {
@@ -33,6 +68,7 @@ fn staff_and_customers_look_at_it() {
     run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/portal.js")).current_dir(bench.path());
     run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("SERVER", &service.url).env("OPERATOR", &service.token);
     run.env("ONE", token("one")).env("OTHER", token("other")).env("PICTURES", pictures);
+    run.env("IDENTITY_PORT", identity_port.to_string()).env("FAILING", failing).env("TINY", empty);
     run.env("RESTART", &restart).env("RESTARTED", &restarted);
     let mut child = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     while child.try_wait().unwrap().is_none() {

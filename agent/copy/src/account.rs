@@ -37,7 +37,7 @@ pub fn account(options: &TransferOptions, was_cut_off: bool, link: &Link) -> Res
     link.counters.set_total(header.total_bytes);
     count_recorded(&table, link).map_err(failed)?;
     let table = SharedTable::new(table);
-    let mut result = finish::result(Outcome::Cancelled, &header, header.drive.clone(), &table, link, [1; 4])?;
+    let mut result = finish::result(Outcome::Cancelled, &header, header.drive.clone(), &table, link)?;
     result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
     result.manifest = Some(shown(journal.path()));
     Ok(Some(result))

@@ -204,7 +204,6 @@ pub(crate) fn result(
     drive: DriveIdentity,
     table: &SharedTable,
     link: &Link,
-    workers: [usize; 4],
 ) -> Result<TransferResult, CopyError> {
     let unreadable: RangeList = table.with(|table| Ok(table.unreadable().collect()))?;
     let [bytes_sent, bytes_reused, bytes_zero, bytes_unreadable] = link.counters.classes();
@@ -231,7 +230,7 @@ pub(crate) fn result(
         manifest: None,
         elapsed_seconds: link.counters.elapsed_seconds(),
         stages: link.counters.stages(),
-        limited_by: link.counters.limited_by(workers),
+        limited_by: link.counters.limited_by(),
         retries: link.counters.retries(),
         unreadable: unreadable.as_slice().to_vec(),
         error: None,

@@ -3,9 +3,10 @@
 //! A reader that finds no free buffer waits; everything behind it gives buffers back by dropping
 //! them. A buffer becomes [`Bytes`] without a copy and returns when the last clone is dropped.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -64,6 +65,11 @@ impl BufferPool {
         }
     }
 
+    /// A way to see how full it is, without keeping its buffers.
+    pub(crate) fn watch(&self) -> PoolWatch {
+        PoolWatch { shared: Arc::downgrade(&self.shared) }
+    }
+
     fn with_permit(&self, permit: OwnedSemaphorePermit) -> PooledBuffer {
         let buffer = self.shared.taken_back.try_recv().ok().or_else(|| self.allocate()).unwrap_or_else(|| {
             // All exist, and a permit is free: one is on its way back, in the hands of a waiting thread.
@@ -87,6 +93,26 @@ impl BufferPool {
     #[cfg(test)]
     fn allocated(&self) -> usize {
         self.shared.allocated.load(Ordering::Relaxed)
+    }
+}
+
+/// Sees how full a pool is.
+pub(crate) struct PoolWatch {
+    shared: Weak<Shared>,
+}
+
+impl PoolWatch {
+    /// Bytes of buffers that somebody has; none where the pool is gone.
+    pub(crate) fn bytes_taken(&self) -> u64 {
+        let Some(shared) = self.shared.upgrade() else { return 0 };
+        let taken = shared.buffers_max.saturating_sub(shared.permits.available_permits());
+        taken as u64 * shared.buffer_bytes as u64
+    }
+}
+
+impl fmt::Debug for PoolWatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes taken", self.bytes_taken())
     }
 }
 
@@ -143,6 +169,7 @@ mod tests {
         let stop = Stop::new();
         for _ in 0..10 {
             let first = pool.take_blocking(&stop).unwrap();
+            assert_eq!(pool.watch().bytes_taken(), 4096);
             let second = pool.take_blocking(&stop).unwrap().freeze(7);
             assert_eq!((first.len(), second.len()), (4096, 7));
             let clone = second.clone();

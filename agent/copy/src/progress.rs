@@ -1,14 +1,16 @@
 //! Counters that the stages move, and the snapshots that listeners take.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use protocol::manifest::ChunkState;
-use protocol::progress::{Phase, Progress};
+use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::{LimitedBy, StageSeconds};
+
+use crate::pool::{BufferPool, PoolWatch};
+use crate::rescue::Rescue;
 
 /// Counters of one transfer. Bytes are counted when they are recorded.
 #[derive(Debug)]
@@ -25,6 +27,10 @@ pub struct Counters {
     part_total: AtomicU64,
     retries: AtomicU64,
     recent: Mutex<VecDeque<(Instant, u64)>>,
+    /// Those of reading, hashing, sending, writing.
+    workers: Mutex<[usize; 4]>,
+    buffers: OnceLock<PoolWatch>,
+    rescue: OnceLock<Weak<Rescue>>,
     pub(crate) read_time: StageClock,
     pub(crate) hash_time: StageClock,
     pub(crate) wait_time: StageClock,
@@ -51,6 +57,9 @@ impl Default for Counters {
             part_total: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             recent: Mutex::default(),
+            workers: Mutex::new([1; 4]),
+            buffers: OnceLock::new(),
+            rescue: OnceLock::new(),
             read_time: StageClock::default(),
             hash_time: StageClock::default(),
             wait_time: StageClock::default(),
@@ -77,6 +86,28 @@ impl Counters {
 
     pub(crate) fn set_total(&self, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how many work at reading, hashing, sending and writing.
+    pub(crate) fn set_workers(&self, workers: [usize; 4]) {
+        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+    }
+
+    /// Says where the buffers of the transfer are.
+    pub(crate) fn watch_buffers(&self, pool: &BufferPool) {
+        // A transfer has one pipeline.
+        let _ = self.buffers.set(pool.watch());
+    }
+
+    /// Says who knows what a failing drive does not give.
+    pub(crate) fn watch_rescue(&self, rescue: &Arc<Rescue>) {
+        let _ = self.rescue.set(Arc::downgrade(rescue));
+    }
+
+    /// What the drive has not given so far; nothing where it is well.
+    pub fn unreadable_so_far(&self) -> UnreadableSoFar {
+        let rescue = self.rescue.get().and_then(Weak::upgrade).filter(|rescue| rescue.has_begun());
+        rescue.map(|rescue| rescue.unreadable_so_far()).unwrap_or_default()
     }
 
     /// Counts a chunk that was recorded; its unreadable part is counted apart.
@@ -145,7 +176,9 @@ impl Counters {
             bytes_reused,
             bytes_zero,
             bytes_unreadable,
+            bytes_in_flight: self.buffers.get().map_or(0, PoolWatch::bytes_taken),
             retries: self.retries(),
+            limited_by: self.limited_by(),
             elapsed_seconds: self.elapsed_seconds(),
             bytes_per_second,
             eta_seconds: (bytes_per_second > 0.0 && phase != Phase::Done).then(|| left / bytes_per_second),
@@ -178,8 +211,9 @@ impl Counters {
     }
 
     /// What held the transfer back: the stage whose workers were busy for the largest share of the
-    /// time. `workers` are those of reading, hashing, sending, writing.
-    pub(crate) fn limited_by(&self, workers: [usize; 4]) -> LimitedBy {
+    /// time.
+    pub(crate) fn limited_by(&self) -> LimitedBy {
+        let workers = *self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let [read, hash, send, write] = workers.map(|count| count.max(1) as f64);
         let shares = [
             (LimitedBy::Read, self.read_time.seconds() / read),

@@ -11,6 +11,31 @@ function localTimes(root) {
     }
 }
 
+// Makes `from` like `to`, changing only what differs: whoever is on a control, or presses it, stays on it.
+function become(from, to) {
+    if (from.nodeType === Node.TEXT_NODE) {
+        if (from.data !== to.data) from.data = to.data;
+        return;
+    }
+    for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
+    for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    becomeChildren(from, to);
+}
+
+const classOf = (node) => node.getAttribute?.("class");
+
+function becomeChildren(from, to) {
+    const olds = [...from.childNodes];
+    const news = [...to.childNodes];
+    news.forEach((child, index) => {
+        const old = olds[index];
+        if (!old) from.append(child);
+        else if (old.nodeName !== child.nodeName || classOf(old) !== classOf(child)) old.replaceWith(child);
+        else if (old.nodeType !== Node.COMMENT_NODE) become(old, child);
+    });
+    for (const old of olds.slice(news.length)) old.remove();
+}
+
 function follow(element) {
     const offline = document.getElementById("offline");
     const events = new EventSource(element.dataset.live);
@@ -20,16 +45,10 @@ function follow(element) {
         if (events.readyState === EventSource.CLOSED) setTimeout(() => follow(element), 3000);
     });
     events.addEventListener("live", (event) => {
-        // Whoever is on a control stays on it.
-        const same = (one, other) => one.tagName === other.tagName && one.textContent === other.textContent
-            && one.getAttribute("href") === other.getAttribute("href");
-        const active = element.contains(document.activeElement) ? document.activeElement : null;
-        element.innerHTML = event.data;
-        localTimes(element);
-        if (active) {
-            const again = [...element.querySelectorAll(active.tagName)].find((other) => same(active, other));
-            if (again) again.focus({ preventScroll: true });
-        }
+        const fresh = document.createElement("template");
+        fresh.innerHTML = event.data;
+        localTimes(fresh.content);
+        becomeChildren(element, fresh.content);
     });
     events.addEventListener("gone", () => { events.close(); location.reload(); });
 }

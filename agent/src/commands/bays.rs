@@ -148,7 +148,10 @@ fn audit_text(list: &[AuditEntry]) -> String {
             at,
             one.actor.clone(),
             one.job.as_deref().map(short_name).or(one.job_uid.clone()).unwrap_or_else(|| "-".to_owned()),
-            one.action.clone(),
+            match one.entered {
+                Some(state) => format!("{}: {state:?}", one.action),
+                None => one.action.clone(),
+            },
         ]
     };
     let head = ["WHEN", "WHO", "JOB", "WHAT"].map(str::to_owned).to_vec();

@@ -9,7 +9,7 @@ use copy::{CopyError, Link, OnUnreadable, PublicNames, Stop, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
-use protocol::progress::{Notice, Phase, Progress};
+use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
@@ -33,6 +33,10 @@ impl RunningCopy for Copy {
             true => Progress { phase: Phase::Draining, eta_seconds: None, ..progress },
             false => progress,
         }
+    }
+
+    fn unreadable_so_far(&self) -> UnreadableSoFar {
+        self.link.counters.unreadable_so_far()
     }
 
     fn stop(&self, reason: StopReason) {

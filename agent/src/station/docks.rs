@@ -132,7 +132,13 @@ impl Docks {
 
     /// What is in each bay.
     pub(crate) fn content(&self) -> Vec<BayContent> {
-        let empty = |slot: &Slot| BayContent { name: slot.name.clone(), drive: None, docked_at: None, sequence: slot.sequence };
+        let empty = |slot: &Slot| BayContent {
+            name: slot.name.clone(),
+            is_watched: slot.watched.is_some(),
+            drive: None,
+            docked_at: None,
+            sequence: slot.sequence,
+        };
         self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
     }
 
@@ -283,7 +289,13 @@ impl Slot {
                 size_bytes: docked.size_bytes,
             };
             let docked_at = (!is_first).then(|| clock());
-            let content = BayContent { name: self.name.clone(), drive: Some(drive), docked_at, sequence };
+            let content = BayContent {
+                name: self.name.clone(),
+                is_watched: self.watched.is_some(),
+                drive: Some(drive),
+                docked_at,
+                sequence,
+            };
             (docked, content)
         });
         true

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use blob::Account;
 use copy::{StationBudget, TransferOptions};
 use drive::{Pace, open_source};
+use futures::{StreamExt, TryStreamExt};
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
-use service::station::worker::{BayContent, CopyOrder, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use protocol::units::ByteRange;
+use service::station::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::docks::Docks;
@@ -148,6 +150,25 @@ impl Worker for StationWorker {
         let mut file = tempfile::NamedTempFile::new_in(&self.transfers).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
         self.put_file(account, place, file.path()).await
+    }
+
+    async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {
+        let failed = |error: blob::BlobError| WorkError::Failed(error.to_string());
+        let blob = self.account(account)?.account.blob(&place.container, &place.name).map_err(failed)?;
+        let begin = async {
+            let Some(facts) = blob.head().await? else { return Ok(None) };
+            let body = blob.read(ByteRange::new(0, facts.size_bytes), &facts.version, false).await?;
+            Ok(Some((facts.size_bytes, body.pieces)))
+        };
+        let begun = tokio::time::timeout(self.options.request_timeout, begin).await;
+        let begun = begun.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
+        Ok(begun.map(|(size_bytes, pieces)| Document { size_bytes, pieces: pieces.map_err(failed).boxed() }))
+    }
+
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName> {
+        let public = &self.account(account).ok()?.public;
+        let (container, name) = address.strip_prefix(public.as_str())?.strip_prefix('/')?.split_once('/')?;
+        Some(BlobName { container: container.to_owned(), name: name.to_owned() })
     }
 
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {

@@ -15,10 +15,12 @@
 
 mod map;
 pub mod mapfile;
+mod of_result;
 mod plan;
 
 #[cfg(test)]
 mod tests;
 
 pub use map::{ReadMap, ReadStatus};
+pub use of_result::map_of_result;
 pub use plan::{ReadOutcome, RescuePhase, RescuePlan, RescueRules};

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::units::ByteRange;
@@ -171,4 +172,29 @@ proptest! {
         let text = mapfile::write(&map, RescuePhase::Copying(1), 0);
         prop_assert_eq!(mapfile::read(&text, 100).unwrap(), map);
     }
+}
+
+#[test]
+fn a_result_is_told_as_a_map() {
+    let result = json!({
+        "outcome": "cancelled", "direction": "import", "blob": "c/a.img", "bytes_total": 100, "bytes_sent": 40, "bytes_reused": 0,
+        "bytes_zero": 0, "bytes_unreadable": 10, "chunk_size": 10, "chunks": 10, "evidence": "read", "elapsed_seconds": 1.0,
+        "stages": { "read": 0.0, "hash": 0.0, "wait": 0.0, "send": 0.0, "write": 0.0, "sync": 0.0 }, "limited_by": "read", "retries": 0,
+        "unreadable": [{ "offset": 10, "length": 10 }],
+        "receipt": {
+            "requested_at": "2026-01-01T00:00:00Z", "drained_at": "2026-01-01T00:00:01Z", "reason": "interrupted", "resume": "x",
+            "landed_before_request": { "bytes": 40, "ranges": [{ "offset": 0, "length": 10 }, { "offset": 20, "length": 30 }] },
+            "landed_after_request": { "bytes": 0, "ranges": [] },
+            "outcome_unknown": { "bytes": 10, "ranges": [{ "offset": 50, "length": 10 }] },
+            "never_sent": { "bytes": 50, "ranges": [{ "offset": 10, "length": 10 }, { "offset": 60, "length": 40 }] }
+        }
+    });
+    let mut result: crate::result::TransferResult = serde_json::from_value(result).unwrap();
+    let (map, phase) = map_of_result(&result);
+    let bytes = [ReadStatus::Finished, ReadStatus::Bad, ReadStatus::NonTried].map(|status| map.bytes(status));
+    assert_eq!((bytes, phase), ([40, 10, 50], RescuePhase::Copying(1)));
+    assert_eq!(mapfile::read(&mapfile::write(&map, phase, 0), 100).unwrap(), map);
+    result.receipt = None;
+    let (map, phase) = map_of_result(&result);
+    assert_eq!((map.bytes(ReadStatus::Finished), phase), (90, RescuePhase::Finished));
 }

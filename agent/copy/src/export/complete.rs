@@ -20,7 +20,6 @@ use crate::journal::Journal;
 use crate::limits::{CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT};
 use crate::options::Verify;
 use crate::prepare::with_drive;
-use crate::threads;
 use crate::verify::{Expected, Side, compare};
 use crate::whole_hash::stream_of_drive;
 
@@ -39,9 +38,7 @@ impl Export {
         let done = finish::unless_failed(completed, &self.failure);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
-        let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
-        let mut result =
-            finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
+        let mut result = finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link)?;
         result.evidence = evidence;
         result.checked_against_manifest = Some(self.manifest.is_some());
         result.bytes_cleared = self.bytes_cleared;

@@ -43,6 +43,9 @@ impl Export {
         let (check_output, write_input) = unbounded();
         let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
+        let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
+        self.link.counters.set_workers(workers);
+        self.link.counters.watch_buffers(&pool);
 
         let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry, || false)?;
         let write = Arc::new(WriteStage {

@@ -13,7 +13,6 @@ use crate::error::CopyError;
 use crate::finish;
 use crate::options::Verify;
 use crate::rescue::forget_beside;
-use crate::threads;
 use crate::verify::{Expected, Side, compare};
 use crate::whole_hash::{stream_of_blob, stream_of_drive};
 
@@ -30,9 +29,7 @@ impl Import {
         self.failure.check(saved);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
-        let workers = [self.readers, threads::hash_threads(), self.concurrency, 1];
-        let mut result =
-            finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link, workers)?;
+        let mut result = finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link)?;
         result.evidence = evidence;
         if let Some(rescue) = &self.rescue {
             result.failed_reads = rescue.failed_reads();

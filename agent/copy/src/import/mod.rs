@@ -329,7 +329,7 @@ fn cancelled_early(
         }
     };
     let table = SharedTable::new(table);
-    let mut result = finish::result(Outcome::Cancelled, &header, identity, &table, link, [1; 4])?;
+    let mut result = finish::result(Outcome::Cancelled, &header, identity, &table, link)?;
     result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
     Ok(result)
 }

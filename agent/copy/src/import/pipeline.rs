@@ -55,10 +55,17 @@ impl Import {
             failure.check(hash.run(&hash_input, &abandoned, &hash_output));
         })?;
 
+        let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
+        let counters = &self.link.counters;
+        counters.set_workers([self.readers, threads::hash_threads(), self.concurrency, 1]);
+        counters.watch_buffers(&pool);
+        if let Some(rescue) = &self.rescue {
+            counters.watch_rescue(rescue);
+        }
         let read = Arc::new(ReadStage {
             drive: self.drive.clone(),
             plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
-            pool: BufferPool::new(self.memory.buffers, self.memory.buffer_bytes),
+            pool,
             rate: RateLimit::new(self.options.rate, self.options.station.clone()),
             geometry,
             table: self.table.clone(),

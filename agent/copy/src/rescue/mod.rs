@@ -18,6 +18,7 @@ use std::time::Instant;
 use drive::Drive;
 use protocol::fill::Fill;
 use protocol::identity::DriveIdentity;
+use protocol::progress::UnreadableSoFar;
 use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, RescuePlan, RescueRules, mapfile};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex, RangeList};
 
@@ -292,6 +293,16 @@ impl Rescue {
     /// The bad sectors that are known by now.
     pub(crate) fn bad_ranges(&self) -> RangeList {
         self.state().plan.map().ranges(ReadStatus::Bad)
+    }
+
+    /// What is bad, and what is not sure yet.
+    pub(crate) fn unreadable_so_far(&self) -> UnreadableSoFar {
+        let state = self.state();
+        let map = state.plan.map();
+        let of = |status| map.ranges(status).as_slice().to_vec();
+        let mut doubtful = [of(ReadStatus::NonTrimmed), of(ReadStatus::NonScraped)].concat();
+        doubtful.sort_unstable_by_key(|range| range.offset);
+        UnreadableSoFar { bad: of(ReadStatus::Bad), doubtful }
     }
 
     /// The scratch file, where there is one.

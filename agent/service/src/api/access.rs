@@ -52,6 +52,11 @@ impl Access {
         })
     }
 
+    /// Where people log in who have no token of ours.
+    pub(crate) fn entra(&self) -> Option<&Entra> {
+        self.entra.as_deref()
+    }
+
     /// Forgets who did not ask for a while.
     pub fn forget_idle(&self) {
         self.requests.retain_recent();

@@ -43,7 +43,7 @@ async fn scene() -> Scene {
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
     let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
     let worker = Arc::new(FakeWorker::default());
-    let bay = BayContent { name: "bay-1".into(), drive: None, docked_at: None, sequence: 0 };
+    let bay = BayContent { name: "bay-1".into(), is_watched: false, drive: None, docked_at: None, sequence: 0 };
     worker.bays.lock().unwrap().push(bay);
     let station = Station::new(store.clone(), worker.clone(), clock, "imports".into());
     let api = Api {

@@ -21,8 +21,13 @@ pub(super) struct Viewer {
 
 /// The secret of the session's cookie.
 pub(super) fn secret_of(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, COOKIE_NAME)
+}
+
+/// What a cookie holds.
+pub(super) fn cookie_of<'headers>(headers: &'headers HeaderMap, wanted: &str) -> Option<&'headers str> {
     let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
-    cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value)
+    cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// Who looks.

@@ -10,25 +10,37 @@ use protocol::arm::{UpdateJob, UpdateProperties, validate_update};
 use protocol::job::{Event, Field, JobState, RetryWish};
 use protocol::units::ByteSize;
 
-use super::access::{Viewer, fields, job_of, value, viewer};
-use super::new::{FormField, FormPage, address_fields, address_of, with_problems};
+use super::access::{Viewer, fields, job_of, operator, value, viewer};
+use super::drive::DrivePlace;
+use super::forms::{FormField, FormPage, address_fields, address_of, with_problems};
 use super::{PageError, job_link, render};
 use crate::api::{Api, body_of};
-use crate::station::{CheckIn, OrderError, ReturnPackage};
+use crate::station::{CheckIn, ReturnPackage};
 use crate::store::{Change, StoreError, StoredJob};
 
 type Place = Path<(String, String, String)>;
 
+/// A page that asks before something that is never taken back.
 #[derive(Template)]
-#[template(path = "cancel.html")]
-struct CancelPage {
-    title: &'static str,
+#[template(path = "ask.html")]
+struct AskPage {
+    title: String,
     viewer: Option<Viewer>,
-    name: String,
-    in_flight: Vec<String>,
+    sentences: Vec<&'static str>,
+    list: Vec<String>,
     target: String,
+    button: &'static str,
     back: String,
     csrf: String,
+}
+
+impl AskPage {
+    fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
+        let back = job_link(&job.key);
+        let (sentences, list) = (Vec::new(), Vec::new());
+        let (csrf, target) = (viewer.csrf.clone(), format!("{back}/do/{action}"));
+        AskPage { title, csrf, viewer: Some(viewer), sentences, list, target, button, back }
+    }
 }
 
 pub(super) async fn ask_cancel(
@@ -40,18 +52,29 @@ pub(super) async fn ask_cancel(
     let job = job_of(&api, &viewer, place).await?;
     let line = |drive: &protocol::job::JobDrive| {
         let progress = api.station.progress(&job.uid, &drive.id)?;
-        let (done, total) = (ByteSize(progress.bytes_done), ByteSize(progress.bytes_total));
-        Some(format!("{}: {done} of {total} landed", drive.id))
+        let [done, total, in_flight] =
+            [progress.bytes_done, progress.bytes_total, progress.bytes_in_flight].map(|bytes| ByteSize(bytes).to_string());
+        Some(format!("{}: {done} of {total} landed, {in_flight} in flight", drive.id))
     };
-    Ok(render(&CancelPage {
-        title: "Cancel",
-        csrf: viewer.csrf.clone(),
-        viewer: Some(viewer),
-        name: job.key.name.clone(),
-        in_flight: job.machine.drives.iter().filter_map(line).collect(),
-        target: format!("{}/do/cancel", job_link(&job.key)),
-        back: job_link(&job.key),
-    }))
+    let list: Vec<String> = job.machine.drives.iter().filter_map(line).collect();
+    let best_effort = "A cancel is best effort: no new chunk starts, chunks in flight land, the drives go back, and the receipts say exactly what moved. It is never taken back.";
+    let now = if list.is_empty() { "Nothing is being copied just now." } else { "Being copied just now:" };
+    let ask = AskPage::new(viewer, format!("Cancel {}?", job.key.name), &job, "cancel", "Cancel the job");
+    Ok(render(&AskPage { sentences: vec![best_effort, now], list, ..ask }))
+}
+
+pub(super) async fn ask_delete(
+    State(api): State<Arc<Api>>,
+    Path(place): Place,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let viewer = viewer(&api, &headers).await?;
+    let job = job_of(&api, &viewer, place).await?;
+    let gone =
+        "The job goes at once, with its addresses, keys and tracking numbers, and its receipts here. It is never taken back.";
+    let stays = "Blobs stay in the storage account, and so do the documents that were written there.";
+    let ask = AskPage::new(viewer, format!("Delete {}?", job.key.name), &job, "delete", "Delete the job");
+    Ok(render(&AskPage { sentences: vec![gone, stays], ..ask }))
 }
 
 fn parcel_fields() -> Vec<FormField> {
@@ -64,15 +87,8 @@ fn ship_form(viewer: &Viewer, job: &StoredJob, error: Option<String>, mut form: 
         form.push(FormField::line("driveCount", "Drives in the parcel", "1"));
         form.extend(address_fields(job.details.return_address.as_ref()));
     }
-    FormPage {
-        title: "Ship",
-        csrf: viewer.csrf.clone(),
-        viewer: Some(viewer.clone()),
-        error,
-        target: format!("{}/do/ship", job_link(&job.key)),
-        fields: form,
-        button: "The drives are on their way",
-    }
+    let target = format!("{}/do/ship", job_link(&job.key));
+    FormPage { error, ..FormPage::new(viewer, "Ship", target, form, "The drives are on their way") }
 }
 
 pub(super) async fn ask_ship(State(api): State<Arc<Api>>, Path(place): Place, headers: HeaderMap) -> Result<Response, PageError> {
@@ -86,17 +102,32 @@ pub(super) async fn ask_ship_back(
     Path(place): Place,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let viewer = super::access::operator(&api, &headers).await?;
+    let viewer = operator(&api, &headers).await?;
     let job = job_of(&api, &viewer, place).await?;
-    Ok(render(&FormPage {
-        title: "Send the drives back",
-        csrf: viewer.csrf.clone(),
-        viewer: Some(viewer),
-        error: None,
-        target: format!("{}/do/shipBack", job_link(&job.key)),
-        fields: parcel_fields(),
-        button: "They went back",
-    }))
+    let target = format!("{}/do/shipBack", job_link(&job.key));
+    Ok(render(&FormPage::new(&viewer, "Send the drives back", target, parcel_fields(), "They went back")))
+}
+
+pub(super) async fn ask_retry(
+    State(api): State<Arc<Api>>,
+    Path((subscription, group, name, id)): Path<DrivePlace>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let viewer = operator(&api, &headers).await?;
+    let job = job_of(&api, &viewer, (subscription, group, name)).await?;
+    if job.machine.drive(&id).is_none() {
+        return Err(PageError::Message(StatusCode::NOT_FOUND, format!("the job has no drive `{id}`")));
+    }
+    let fields = vec![
+        FormField::check("rescue", "Rescue", "Get every sector that the drive still gives, and fill and list what it does not"),
+        FormField::check("restart", "From the beginning", "Forget what was copied before"),
+        FormField::check("overwrite", "Overwrite", "Replace a blob that is there already"),
+    ];
+    let held = job.copies.get(&id).and_then(|record| record.hold.as_ref());
+    let about = held.map_or_else(|| id.clone(), |hold| format!("{id}: {}", hold.message));
+    let target = format!("{}/do/retry", job_link(&job.key));
+    let page = FormPage::new(&viewer, "Try again", target, fields, "Copy it");
+    Ok(render(&FormPage { about: Some(about), hidden: vec![("driveId", id)], ..page }))
 }
 
 /// Carries out one action, and shows the job again; or the list, where it is gone.
@@ -180,24 +211,36 @@ async fn ship(
 
 async fn order(api: &Api, viewer: &Viewer, job: &StoredJob, action: &str, form: &[(String, String)]) -> Result<(), PageError> {
     let (station, key, actor, drive) = (&api.station, &job.key, viewer.name.as_str(), value(form, "driveId"));
-    let done = match action {
-        "checkIn" => station.check_in(key, &CheckIn { drive_id: Some(drive.to_owned()), ..CheckIn::default() }, actor).await,
-        "neverReceived" => station.never_received(key, drive, actor).await,
-        "pause" => station.pause(key, drive, actor).await,
-        "resume" => station.go_on(key, drive, false, RetryWish::default(), actor).await,
-        "retry" => station.go_on(key, drive, true, RetryWish::default(), actor).await,
-        "giveUp" => station.give_up(key, drive, actor).await,
+    let is_ticked = |name: &str| !value(form, name).is_empty();
+    match action {
+        "checkIn" => {
+            station.check_in(key, &CheckIn { drive_id: Some(drive.to_owned()), ..CheckIn::default() }, actor).await?;
+        }
+        "neverReceived" => {
+            station.never_received(key, drive, actor).await?;
+        }
+        "pause" => {
+            station.pause(key, drive, actor).await?;
+        }
+        "resume" => {
+            station.go_on(key, drive, false, RetryWish::default(), actor).await?;
+        }
+        "retry" => {
+            let wish =
+                RetryWish { restart: is_ticked("restart"), overwrite: is_ticked("overwrite"), rescue: is_ticked("rescue") };
+            station.go_on(key, drive, true, wish, actor).await?;
+        }
+        "giveUp" => {
+            station.give_up(key, drive, actor).await?;
+        }
         "shipBack" => {
             let package = ReturnPackage {
                 carrier_name: value(form, "carrierName").to_owned(),
                 tracking_number: value(form, "trackingNumber").to_owned(),
             };
-            station.ship_back(key, &package, actor).await
+            station.ship_back(key, &package, actor).await?;
         }
         _ => return Err(PageError::Message(StatusCode::NOT_FOUND, format!("there is no action `{action}`"))),
-    };
-    done.map(drop).map_err(|error| match error {
-        OrderError::Store(error) => error.into(),
-        error => PageError::Message(StatusCode::CONFLICT, error.to_string()),
-    })
+    }
+    Ok(())
 }

@@ -6,27 +6,21 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use protocol::job::percent;
-use protocol::progress::Progress;
 use protocol::result::Direction;
 use protocol::station::{Attention, AttentionKind, Bay};
 use protocol::units::ByteSize;
 
 use super::access::{Viewer, operator};
-use super::{PageError, render};
+use super::copy_card::CopyCard;
+use super::offers::{self, Offer};
+use super::{LivePage, PageError, key_of_path, live_part, render};
 use crate::api::Api;
-
-#[derive(Template)]
-#[template(path = "bays.html")]
-struct BaysPage {
-    title: &'static str,
-    viewer: Option<Viewer>,
-    content: String,
-}
+use crate::store::StoreError;
 
 #[derive(Template)]
 #[template(path = "bays_live.html")]
 struct BaysLive {
+    csrf: String,
     attention: Vec<AttentionLine>,
     bays: Vec<Card>,
 }
@@ -38,6 +32,7 @@ struct AttentionLine {
     message: String,
     job_link: Option<String>,
     job_name: String,
+    offers: Vec<Offer>,
 }
 
 struct Card {
@@ -48,57 +43,40 @@ struct Card {
     size: String,
     job_link: Option<String>,
     job_name: String,
+    drive_link: String,
     direction: &'static str,
     copy: Option<CopyCard>,
     note: Option<String>,
-}
-
-struct CopyCard {
-    percent: i64,
-    rate: String,
-    rate_max: String,
-    left: String,
-    curve: String,
-    sent: String,
-    zero: String,
-    reused: String,
-    unreadable: Option<String>,
-    retries: u64,
+    offer: Option<Offer>,
 }
 
 pub(super) async fn page(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, PageError> {
     let viewer = operator(&api, &headers).await?;
-    let content = live(&api).await?;
-    Ok(render(&BaysPage { title: "Bays", viewer: Some(viewer), content }))
+    let content = live(&api, &viewer).await?;
+    let events = "/portal/events/bays".to_owned();
+    Ok(render(&LivePage { title: "Bays".to_owned(), viewer: Some(viewer), above: None, events, content }))
 }
 
 /// The part that changes.
-pub(super) async fn live(api: &Api) -> Result<String, PageError> {
+pub(super) async fn live(api: &Api, viewer: &Viewer) -> Result<String, PageError> {
     let bays = api.station.bays().await?.into_iter().map(|bay| card(api, bay)).collect();
-    let attention = api.station.attention().await?.into_iter().map(line).collect();
-    BaysLive { attention, bays }
-        .render()
-        .map_err(|error| PageError::Message(axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-}
-
-/// The page of a job, from its path in the API.
-fn link_of(path: &str) -> (Option<String>, String) {
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match parts.as_slice() {
-        [_, subscription, _, group, _, _, _, name] => {
-            let key = crate::store::JobKey {
-                subscription: (*subscription).to_owned(),
-                resource_group: (*group).to_owned(),
-                name: (*name).to_owned(),
-            };
-            (Some(super::job_link(&key)), (*name).to_owned())
-        }
-        _ => (None, String::new()),
+    let mut attention = Vec::new();
+    for one in api.station.attention().await? {
+        attention.push(line(api, one).await?);
     }
+    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, bays })
 }
 
-fn line(one: Attention) -> AttentionLine {
-    let (job_link, job_name) = one.job.as_deref().map_or((None, String::new()), link_of);
+async fn line(api: &Api, one: Attention) -> Result<AttentionLine, PageError> {
+    let job = match one.job.as_deref().and_then(key_of_path) {
+        None => None,
+        Some(key) => match api.store.get(&key).await {
+            Ok(job) => Some(job),
+            // It went between two looks.
+            Err(StoreError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
     let what = match one.kind {
         AttentionKind::CopyHeld => "A copy failed",
         AttentionKind::UnknownDrive => "Unknown drive",
@@ -109,61 +87,41 @@ fn line(one: Attention) -> AttentionLine {
         AttentionKind::NeedsEmptyDrive => "Empty drive needed",
         AttentionKind::ShipBack => "Send back",
     };
-    AttentionLine { what, bay: one.bay, drive: one.drive_id, message: one.message, job_link, job_name }
+    Ok(AttentionLine {
+        what,
+        offers: offers::of_attention(&one, job.as_ref()),
+        bay: one.bay,
+        drive: one.drive_id,
+        message: one.message,
+        job_link: job.as_ref().map(|job| super::job_link(&job.key)),
+        job_name: job.map(|job| job.key.name).unwrap_or_default(),
+    })
 }
 
 fn card(api: &Api, bay: Bay) -> Card {
-    let (job_link, job_name) = bay.work.as_ref().map_or((None, String::new()), |work| link_of(&work.job));
-    let copy = bay
-        .work
-        .as_ref()
-        .and_then(|work| work.progress.as_ref())
-        .map(|progress| copy_card(progress, &api.station.rates(&bay.name)));
-    let direction = match bay.work.as_ref().map(|work| work.direction) {
+    let work = bay.work.as_ref();
+    let key = work.and_then(|work| key_of_path(&work.job));
+    let progress = work.and_then(|work| work.progress.as_ref());
+    let copy = progress
+        .map(|progress| CopyCard::new(progress, &api.station.rates(&bay.name), &api.station.unreadable_so_far(&bay.name)));
+    let direction = match work.map(|work| work.direction) {
         Some(Direction::Export) => "export",
         _ => "import",
     };
     let drive = bay.drive.as_ref();
+    let drive_id = work.map(|work| work.drive_id.as_str()).unwrap_or_default();
     Card {
         state: bay.state.name(),
         drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
         model: drive.and_then(|drive| drive.model.clone()),
         size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
-        name: bay.name,
-        job_link,
-        job_name,
+        drive_link: key.as_ref().map(|key| super::drive_link(key, drive_id)).unwrap_or_default(),
+        job_link: key.as_ref().map(super::job_link),
+        job_name: key.map(|key| key.name).unwrap_or_default(),
         direction,
         copy,
+        offer: offers::of_bay(&bay),
+        name: bay.name,
         note: bay.note,
-    }
-}
-
-fn copy_card(progress: &Progress, rates: &[f64]) -> CopyCard {
-    let size = |bytes: u64| ByteSize(bytes).to_string();
-    let most = rates.iter().copied().fold(1.0, f64::max);
-    // One step to the right a second, a curve as high as its highest rate.
-    let start = 180_usize.saturating_sub(rates.len());
-    let point = |(index, rate): (usize, &f64)| format!("{},{:.1}", start + index, 31.0 - 30.0 * rate / most);
-    CopyCard {
-        percent: percent(progress.bytes_done, progress.bytes_total, false),
-        rate: size(progress.bytes_per_second as u64),
-        rate_max: size(most as u64),
-        left: progress.eta_seconds.map_or_else(String::new, time_left),
-        curve: rates.iter().enumerate().map(point).collect::<Vec<_>>().join(" "),
-        sent: size(progress.bytes_sent),
-        zero: size(progress.bytes_zero),
-        reused: size(progress.bytes_reused),
-        unreadable: (progress.bytes_unreadable > 0).then(|| size(progress.bytes_unreadable)),
-        retries: progress.retries,
-    }
-}
-
-fn time_left(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).ceil();
-    match minutes {
-        _ if !minutes.is_finite() || minutes > 1e6 => String::new(),
-        _ if seconds < 60.0 => format!("{} s left", seconds.ceil()),
-        _ if minutes < 120.0 => format!("{minutes} min left"),
-        _ => format!("{:.1} h left", seconds / 3600.0),
     }
 }

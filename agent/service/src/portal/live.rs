@@ -12,6 +12,7 @@ use futures::stream::{self, Stream};
 
 use super::PageError;
 use super::access::{Viewer, job_of, operator, viewer};
+use super::drive::DrivePlace;
 use crate::api::{Api, StreamPlace};
 
 /// How often a page is made again; it is sent where it changed.
@@ -75,8 +76,8 @@ pub(super) async fn bays(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
                 return None;
             }
             // Whoever was logged out, or whose token was taken back, sees no more.
-            operator(&watcher.api, &watcher.headers).await.ok()?;
-            let text = one_kind_of_line_end(super::bays::live(&watcher.api).await.ok()?);
+            let viewer = operator(&watcher.api, &watcher.headers).await.ok()?;
+            let text = one_kind_of_line_end(super::bays::live(&watcher.api, &viewer).await.ok()?);
             if watcher.is_new(&text) {
                 return Some((Ok(Event::default().event("live").data(text)), watcher));
             }
@@ -90,25 +91,45 @@ pub(super) async fn job(
     Path(place): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
+    of_job(api, headers, place, None).await
+}
+
+/// A drive of a job; `gone` when the job was removed.
+pub(super) async fn drive(
+    State(api): State<Arc<Api>>,
+    Path((subscription, group, name, drive)): Path<DrivePlace>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    of_job(api, headers, (subscription, group, name), Some(drive)).await
+}
+
+async fn of_job(
+    api: Arc<Api>,
+    headers: HeaderMap,
+    place: (String, String, String),
+    drive: Option<String>,
+) -> Result<Response, PageError> {
     let first = viewer(&api, &headers).await?;
     job_of(&api, &first, place.clone()).await?;
-    let watcher = (Watcher::new(&api, headers, &first)?, place);
-    Ok(answer(stream::unfold(watcher, |(mut watcher, place)| async move {
+    let watcher = (Watcher::new(&api, headers, &first)?, place, drive);
+    Ok(answer(stream::unfold(watcher, |(mut watcher, place, drive)| async move {
         loop {
             if watcher.last.is_some() && !watcher.beat().await {
                 return None;
             }
             let viewer = viewer(&watcher.api, &watcher.headers).await.ok()?;
-            let text = match job_of(&watcher.api, &viewer, place.clone()).await {
-                Ok(job) => one_kind_of_line_end(super::job::live(&watcher.api, &viewer, &job).await.ok()?),
-                Err(_) if watcher.last.as_deref() == Some("") => return None,
-                Err(_) => {
+            let text = match (job_of(&watcher.api, &viewer, place.clone()).await, &drive) {
+                (Ok(job), None) => super::job::live(&watcher.api, &viewer, &job).await.ok()?,
+                (Ok(job), Some(drive)) => super::drive::live(&watcher.api, &viewer, &job, drive).ok()?,
+                (Err(_), _) if watcher.last.as_deref() == Some("") => return None,
+                (Err(_), _) => {
                     watcher.last = Some(String::new());
-                    return Some((Ok(Event::default().event("gone").data("gone")), (watcher, place)));
+                    return Some((Ok(Event::default().event("gone").data("gone")), (watcher, place, drive)));
                 }
             };
+            let text = one_kind_of_line_end(text);
             if watcher.is_new(&text) {
-                return Some((Ok(Event::default().event("live").data(text)), (watcher, place)));
+                return Some((Ok(Event::default().event("live").data(text)), (watcher, place, drive)));
             }
         }
     })))

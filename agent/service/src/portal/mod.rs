@@ -7,10 +7,14 @@
 //! | `access` | who looks: sessions, and the forms' protection |
 //! | `login` | logging in and out |
 //! | `bays` | the station, card by card (operators) |
+//! | `docking` | docking, checking in and taking out by hand (operators) |
 //! | `jobs` | the list of jobs |
 //! | `job` | one job: drives, receipts, history |
+//! | `drive` | one drive of a job, and its documents |
 //! | `actions` | what is done with a job |
 //! | `new` | the form of a new job |
+//! | `offers` | what may be done now |
+//! | `forms`, `bars`, `copy_card` | parts of pages |
 //! | `live` | what changes while somebody looks |
 //!
 //! # What keeps it safe
@@ -19,12 +23,18 @@
 
 mod access;
 mod actions;
+mod bars;
 mod bays;
+mod copy_card;
+mod docking;
+mod drive;
+mod forms;
 mod job;
 mod jobs;
 mod live;
 mod login;
 mod new;
+mod offers;
 
 use std::sync::Arc;
 
@@ -36,9 +46,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use crate::api::Api;
-use crate::store::StoreError;
+use crate::station::OrderError;
+use crate::store::{JobKey, StoreError};
 use access::Viewer;
 
 /// Pages and their parts.
@@ -48,6 +60,8 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/portal/", get(login::home))
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/portal/login", get(login::show).post(login::log_in))
+        .route("/portal/login/entra", get(login::depart))
+        .route(login::ARRIVAL, get(login::arrive))
         .route("/portal/logout", post(login::log_out))
         .route("/portal/bays", get(bays::page))
         .route("/portal/jobs", get(jobs::page))
@@ -56,10 +70,18 @@ pub(crate) fn router() -> Router<Arc<Api>> {
         .route("/portal/job/{subscription}/{group}/{name}/cancel", get(actions::ask_cancel))
         .route("/portal/job/{subscription}/{group}/{name}/ship", get(actions::ask_ship))
         .route("/portal/job/{subscription}/{group}/{name}/shipBack", get(actions::ask_ship_back))
+        .route("/portal/job/{subscription}/{group}/{name}/delete", get(actions::ask_delete))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}", get(drive::page))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/retry", get(actions::ask_retry))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(drive::file))
         .route("/portal/job/{subscription}/{group}/{name}/receipts.json", get(job::receipts_file))
         .route("/portal/job/{subscription}/{group}/{name}/do/{action}", post(actions::carry_out))
+        .route("/portal/bay/{bay}/dock", get(docking::ask_dock))
+        .route("/portal/bay/{bay}/do/{action}", post(docking::carry_out))
+        .route("/portal/check-in", get(docking::ask_check_in).post(docking::check_in))
         .route("/portal/events/bays", get(live::bays))
         .route("/portal/events/job/{subscription}/{group}/{name}", get(live::job))
+        .route("/portal/events/job/{subscription}/{group}/{name}/drive/{drive}", get(live::drive))
         .route("/portal/assets/{file}", get(asset))
         .layer(from_fn(protect))
 }
@@ -110,6 +132,32 @@ impl From<StoreError> for PageError {
     }
 }
 
+impl From<OrderError> for PageError {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Store(error) => error.into(),
+            error => PageError::Message(StatusCode::CONFLICT, error.to_string()),
+        }
+    }
+}
+
+/// A page of which a part is told anew while somebody looks at it.
+#[derive(Template)]
+#[template(path = "live.html")]
+struct LivePage {
+    title: String,
+    viewer: Option<Viewer>,
+    /// Where the page belongs: a link, and what it is called.
+    above: Option<(String, String)>,
+    events: String,
+    content: String,
+}
+
+/// The part of a page that changes.
+fn live_part(part: &impl Template) -> Result<String, PageError> {
+    part.render().map_err(|error| PageError::Message(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage {
@@ -146,8 +194,30 @@ fn render(page: &impl Template) -> Response {
     }
 }
 
+/// A part of a path.
+fn part(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
+}
+
 /// The address of a job's page.
-fn job_link(key: &crate::store::JobKey) -> String {
-    let part = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+fn job_link(key: &JobKey) -> String {
     format!("/portal/job/{}/{}/{}", part(&key.subscription), part(&key.resource_group), part(&key.name))
+}
+
+/// The address of the page of a job's drive.
+fn drive_link(key: &JobKey, drive_id: &str) -> String {
+    format!("{}/drive/{}", job_link(key), part(drive_id))
+}
+
+/// What the addresses about a bay begin with.
+fn bay_link(bay: &str) -> String {
+    format!("/portal/bay/{}", part(bay))
+}
+
+/// The job of a path in the API.
+fn key_of_path(path: &str) -> Option<JobKey> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let [_, subscription, _, resource_group, _, _, _, name] = parts.as_slice() else { return None };
+    let own = |text: &str| text.to_owned();
+    Some(JobKey { subscription: own(subscription), resource_group: own(resource_group), name: own(name) })
 }

@@ -2,100 +2,26 @@
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use protocol::arm::{Address, BlobList, DriveStatus, Export, FieldProblem, JobDetails, PutJob, is_job_name, validate_put};
+use protocol::arm::{BlobList, DriveStatus, Export, FieldProblem, JobDetails, PutJob, is_job_name, validate_put};
 use protocol::job::JobKind;
 
 use super::access::{Viewer, fields, value, viewer};
+use super::forms::{FormField, FormPage, with_problems};
 use super::{PageError, job_link, render};
 use crate::api::{Api, body_of};
 use crate::store::{Change, JobKey, Role, StoreError};
-
-/// A field of a form.
-#[derive(Debug, Clone)]
-pub(super) struct FormField {
-    pub(super) name: &'static str,
-    pub(super) label: &'static str,
-    pub(super) value: String,
-    pub(super) hint: &'static str,
-    pub(super) options: Vec<String>,
-    pub(super) is_long: bool,
-    pub(super) problem: Option<String>,
-}
-
-impl FormField {
-    /// A field of one line.
-    pub(super) fn line(name: &'static str, label: &'static str, value: &str) -> Self {
-        FormField { name, label, value: value.to_owned(), hint: "", options: Vec::new(), is_long: false, problem: None }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "form.html")]
-pub(super) struct FormPage {
-    pub(super) title: &'static str,
-    pub(super) viewer: Option<Viewer>,
-    pub(super) error: Option<String>,
-    pub(super) target: String,
-    pub(super) csrf: String,
-    pub(super) fields: Vec<FormField>,
-    pub(super) button: &'static str,
-}
-
-/// The fields of a return address.
-pub(super) fn address_fields(known: Option<&Address>) -> Vec<FormField> {
-    let nothing = Address::default();
-    let known = known.unwrap_or(&nothing);
-    vec![
-        FormField::line("recipientName", "Return to: recipient", &known.recipient_name),
-        FormField::line("streetAddress1", "Street and number", &known.street_address1),
-        FormField::line("postalCode", "Postal code", &known.postal_code),
-        FormField::line("city", "City", &known.city),
-        FormField::line("stateOrProvince", "State or province", &known.state_or_province),
-        FormField::line("countryOrRegion", "Country or region", &known.country_or_region),
-        FormField::line("phone", "Telephone", &known.phone),
-        FormField::line("email", "Mail", known.email.as_deref().unwrap_or_default()),
-    ]
-}
-
-/// The address that a form has.
-pub(super) fn address_of(form: &[(String, String)]) -> Address {
-    let text = |name: &str| value(form, name).trim().to_owned();
-    Address {
-        recipient_name: text("recipientName"),
-        street_address1: text("streetAddress1"),
-        postal_code: text("postalCode"),
-        city: text("city"),
-        state_or_province: text("stateOrProvince"),
-        country_or_region: text("countryOrRegion"),
-        phone: text("phone"),
-        email: Some(text("email")),
-        ..Address::default()
-    }
-}
-
-/// The fields with what was typed, and what is wrong with it.
-pub(super) fn with_problems(fields: Vec<FormField>, form: &[(String, String)], problems: &[FieldProblem]) -> Vec<FormField> {
-    let fill = |field: FormField| {
-        let is_about = |problem: &&FieldProblem| problem.target.split(['.', '[']).any(|part| part == field.name);
-        let problem = problems.iter().find(is_about).map(|problem| problem.message.clone());
-        FormField { value: value(form, field.name).to_owned(), problem, ..field }
-    };
-    fields.into_iter().map(fill).collect()
-}
 
 fn form_fields(api: &Api, viewer: &Viewer) -> Vec<FormField> {
     let subscriptions = match &viewer.actor.role {
         Role::Operator => Vec::new(),
         Role::Customer(own) => own.clone(),
     };
-    let first = |options: &[String]| options.first().cloned().unwrap_or_default();
-    let choice =
-        |name, label, options: Vec<String>| FormField { value: first(&options), options, ..FormField::line(name, label, "") };
-    let long = |name, label, hint| FormField { hint, is_long: true, ..FormField::line(name, label, "") };
+    let choice = |name, label, options: Vec<String>| {
+        FormField::choice(name, label, options.into_iter().map(|option| (option.clone(), option)).collect())
+    };
     let subscription = match subscriptions.is_empty() {
         true => FormField::line("subscription", "Subscription", "default"),
         false => choice("subscription", "Subscription", subscriptions),
@@ -112,9 +38,9 @@ fn form_fields(api: &Api, viewer: &Viewer) -> Vec<FormField> {
         choice("jobType", "What it does", vec!["Import".to_owned(), "Export".to_owned()]),
         choice("storageAccountId", "Storage account", accounts),
         choice("location", "Datacenter", locations),
-        long("driveList", "Drives of an import", "One serial number a line"),
-        long("blobPath", "Blobs of an export", "One /CONTAINER/NAME a line"),
-        long(
+        FormField::long("driveList", "Drives of an import", "One serial number a line"),
+        FormField::long("blobPath", "Blobs of an export", "One /CONTAINER/NAME a line"),
+        FormField::long(
             "blobPathPrefix",
             "Blobs of an export by the beginning of their names",
             "One a line: / for all, /CONTAINER/ for a container",
@@ -129,15 +55,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
 }
 
 fn page(viewer: &Viewer, fields: Vec<FormField>, error: Option<String>) -> FormPage {
-    FormPage {
-        title: "New job",
-        csrf: viewer.csrf.clone(),
-        viewer: Some(viewer.clone()),
-        error,
-        target: "/portal/new".to_owned(),
-        fields,
-        button: "Create the job",
-    }
+    FormPage { error, ..FormPage::new(viewer, "New job", "/portal/new".to_owned(), fields, "Create the job") }
 }
 
 /// The body that a form means.

@@ -2,7 +2,8 @@
 
 use protocol::arm::JobDetails;
 use protocol::digest::Sha256Digest;
-use protocol::job::{CopyRecord, DriveState, JobState};
+use protocol::job::{BlobName, CopyRecord, DriveState, JobState};
+use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::outcome::Outcome;
 use protocol::receipt::{ClassRanges, Receipt};
 use protocol::result::{Direction, Evidence};
@@ -13,8 +14,50 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::worker::SelectedBlob;
+use super::Station;
+use super::orders::{OrderError, in_time};
+use super::round::account_of;
+use super::worker::{Document, SelectedBlob};
 use crate::store::StoredJob;
+
+/// A document that the copy of a drive left in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriveDocument {
+    /// The manifest beside the blob.
+    Manifest,
+    /// What went wrong.
+    ErrorLog,
+    /// Every chunk.
+    VerboseLog,
+}
+
+impl Station {
+    /// Begins to read a document about a drive of a job; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the store did not answer.
+    pub async fn open_document(
+        &self,
+        job: &StoredJob,
+        drive_id: &str,
+        which: DriveDocument,
+    ) -> Result<Option<Document>, OrderError> {
+        let (worker, account) = (&self.inner.worker, account_of(&job.details));
+        let place = job.copies.get(drive_id).and_then(|record| {
+            let told = |address: &Option<String>| worker.place_of(account, address.as_deref()?);
+            match which {
+                DriveDocument::Manifest => {
+                    let BlobName { container, name } = record.blob.clone()?;
+                    Some(BlobName { container, name: name + MANIFEST_SUFFIX })
+                }
+                DriveDocument::ErrorLog => told(&record.logs.error),
+                DriveDocument::VerboseLog => told(&record.logs.verbose),
+            }
+        });
+        let Some(place) = place else { return Ok(None) };
+        in_time(worker.open_document(account, &place)).await
+    }
+}
 
 /// What moved of every drive of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
-use protocol::progress::Progress;
+use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
 use tokio::sync::{Notify, oneshot};
 
-use super::worker::{BayContent, CopyOrder, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use super::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
 
 /// Bays that hold what a test docks, and documents in memory. Copies are not known here.
 #[derive(Default)]
@@ -70,6 +70,14 @@ impl Worker for FakeWorker {
         Ok(address)
     }
 
+    async fn open_document(&self, _account: &str, _place: &BlobName) -> Result<Option<Document>, WorkError> {
+        Ok(None)
+    }
+
+    fn place_of(&self, _account: &str, _address: &str) -> Option<BlobName> {
+        None
+    }
+
     async fn put_logs(&self, _order: &LogOrder, _result: &TransferResult) -> Result<LogAddresses, WorkError> {
         Ok(LogAddresses::default())
     }
@@ -91,11 +99,17 @@ impl RunningCopy for NoCopy {
             bytes_reused: 0,
             bytes_zero: 0,
             bytes_unreadable: 0,
+            bytes_in_flight: 0,
             retries: 0,
+            limited_by: protocol::result::LimitedBy::Nothing,
             elapsed_seconds: 0.0,
             bytes_per_second: 0.0,
             eta_seconds: None,
         }
+    }
+
+    fn unreadable_so_far(&self) -> UnreadableSoFar {
+        UnreadableSoFar::default()
     }
 
     fn stop(&self, _reason: StopReason) {}

@@ -48,8 +48,9 @@ use crate::store::{Store, StoreError};
 use worker::{RunningCopy, Worker};
 
 pub use check_in::CheckIn;
-pub use documents::{ReceiptsDocument, receipts};
+pub use documents::{DriveDocument, ReceiptsDocument, receipts};
 pub use orders::{OrderError, ReturnPackage};
+pub(crate) use show::waits_for_drives;
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;

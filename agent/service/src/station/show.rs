@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use protocol::job::{DriveState, JobKind, JobState, NEVER_RECEIVED_AFTER};
-use protocol::progress::{Phase, Progress};
+use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::station::{Attention, AttentionKind, Bay, BayState, BayWork};
 
 use time::OffsetDateTime;
@@ -33,6 +33,22 @@ impl Station {
             .unwrap_or_default()
     }
 
+    /// What the drive in a bay has not given so far, while it is copied.
+    pub fn unreadable_so_far(&self, bay: &str) -> UnreadableSoFar {
+        let running = self.running();
+        let here = running.values().find(|running| running.bay == bay);
+        here.map(|running| running.copy.unreadable_so_far()).unwrap_or_default()
+    }
+
+    /// Jobs that a drive in a bay may be checked in to: those that wait for a drive.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting_for_drives(&self) -> Result<Vec<StoredJob>, StoreError> {
+        let jobs = self.inner.store.in_hand(JOBS_MAX).await?;
+        Ok(jobs.into_iter().filter(waits_for_drives).collect())
+    }
+
     /// Copies that run.
     pub fn running_count(&self) -> usize {
         self.running().len()
@@ -51,15 +67,22 @@ impl Station {
     }
 
     async fn bay(&self, content: BayContent) -> Result<Bay, StoreError> {
-        if let Some((work, state)) = self.running_in(&content.name) {
-            return Ok(Bay { name: content.name, state, drive: content.drive, work: Some(work), note: None });
-        }
-        let name = content.name.clone();
-        let Some(drive) = content.drive.clone() else {
-            return Ok(Bay { name, state: BayState::Empty, drive: None, work: None, note: None });
+        let bay = |state, work, note| Bay {
+            name: content.name.clone(),
+            state,
+            is_watched: content.is_watched,
+            drive: content.drive.clone(),
+            work,
+            note,
         };
+        if let Some((work, state)) = self.running_in(&content.name) {
+            return Ok(bay(state, Some(work), None));
+        }
+        if content.drive.is_none() {
+            return Ok(bay(BayState::Empty, None, None));
+        }
         let Some((id, found)) = self.find(&content).await? else {
-            return Ok(Bay { name, state: BayState::Docked, drive: Some(drive), work: None, note: Some(NAMELESS.to_owned()) });
+            return Ok(bay(BayState::Docked, None, Some(NAMELESS.to_owned())));
         };
         let (next, job) = self.next(&content, id, &found);
         let state = job.map_or(BayState::Docked, |job| idle_state(job, id));
@@ -77,7 +100,7 @@ impl Station {
             blob: blob_of(job),
             progress: None,
         });
-        Ok(Bay { name, state, drive: Some(drive), work, note: note_of(next) })
+        Ok(bay(state, work, note_of(next)))
     }
 
     fn running_in(&self, bay: &str) -> Option<(BayWork, BayState)> {
@@ -204,6 +227,17 @@ impl Station {
             list.push(about(AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));
         }
     }
+}
+
+/// Whether a drive may be checked in to a job.
+pub(crate) fn waits_for_drives(job: &StoredJob) -> bool {
+    let machine = &job.machine;
+    let is_missing = |drive: &protocol::job::JobDrive| matches!(drive.state, DriveState::Specified | DriveState::NeverReceived);
+    let lacks = match machine.kind {
+        JobKind::Import => machine.drives.iter().any(is_missing),
+        JobKind::Export => machine.drives.len() < machine.expected_drives,
+    };
+    lacks && matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring)
 }
 
 /// Why a drive without a name waits.

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use axum::body::Bytes;
+use futures::stream::BoxStream;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses, RetryWish};
-use protocol::progress::Progress;
+use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
@@ -29,6 +31,8 @@ pub enum WorkError {
 pub struct BayContent {
     /// The bay's name.
     pub name: String,
+    /// Drives are found in it, and not docked by hand.
+    pub is_watched: bool,
     /// The drive in it.
     pub drive: Option<DockedDrive>,
     /// When the drive was docked; absent where it was there when the service began.
@@ -87,10 +91,21 @@ pub struct LogOrder {
     pub manifest: bool,
 }
 
+/// A blob that is being read.
+pub struct Document {
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its pieces, in order.
+    pub pieces: BoxStream<'static, Result<Bytes, WorkError>>,
+}
+
 /// A copy under way.
 pub trait RunningCopy: Send + Sync {
     /// How far it is.
     fn progress(&self) -> Progress;
+
+    /// What its drive has not given so far.
+    fn unreadable_so_far(&self) -> UnreadableSoFar;
 
     /// Asks it to stop.
     fn stop(&self, reason: StopReason);
@@ -122,6 +137,12 @@ pub trait Worker: Send + Sync {
 
     /// Writes a document, and tells its address.
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
+
+    /// Begins to read a blob; `None` where it is not there.
+    async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;
+
+    /// The blob that an address names which customers were told; `None` where it is none of this account.
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName>;
 
     /// Writes the logs of a copy that has ended, and tells their addresses.
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;

@@ -1,5 +1,6 @@
 //! Who did what.
 
+use protocol::job::JobState;
 use protocol::station::AuditEntry;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -16,7 +17,7 @@ impl Store {
     /// When the database fails.
     pub async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = sqlx::query(
-            "SELECT audit.at, actor, action, job_uid, subscription, resource_group, name FROM audit
+            "SELECT audit.at, actor, action, entered, job_uid, subscription, resource_group, name FROM audit
              LEFT JOIN job ON job.uid = audit.job_uid WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
         )
         .bind(job_uid)
@@ -34,10 +35,12 @@ impl Store {
                 }),
                 None => None,
             };
+            let entered: Option<String> = row.try_get("entered")?;
             Ok(AuditEntry {
                 at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
                 actor: row.try_get("actor")?,
                 action: row.try_get("action")?,
+                entered: entered.and_then(|name| JobState::ALL.into_iter().find(|state| format!("{state:?}") == name)),
                 job: key.map(|key| key.path()),
                 job_uid: row.try_get("job_uid")?,
             })

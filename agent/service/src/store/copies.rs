@@ -64,6 +64,23 @@ impl Store {
         .bind(drive_id)
         .fetch_all(&self.pool)
         .await?;
+        self.by_uids(rows).await
+    }
+
+    /// Jobs whose drives are on their way or here, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn in_hand(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT uid FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') ORDER BY id LIMIT ?")
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
+        self.by_uids(rows).await
+    }
+
+    async fn by_uids(&self, rows: Vec<(String,)>) -> Result<Vec<StoredJob>, StoreError> {
         let mut jobs = Vec::new();
         for (uid,) in rows {
             jobs.extend(self.by_uid(&uid).await?);
@@ -86,11 +103,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let mut jobs = Vec::new();
-        for (uid,) in rows {
-            jobs.extend(self.by_uid(&uid).await?);
-        }
-        Ok(jobs)
+        self.by_uids(rows).await
     }
 
     /// The copies of many jobs at once.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, JobKey, StoredEffect, StoredJob, job_of, seconds};
-use super::{Store, write_audit};
+use super::{AuditedJob, Store, write_audit};
 
 /// What a PUT did.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,9 @@ impl Store {
         self.write(&mut transaction, &mut job, is_new).await?;
         super::copies::write(&mut transaction, &job, None).await?;
         self.seal_keys(&mut transaction, &job, &drives).await?;
-        write_audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
+        let entered = is_new.then_some(job.machine.state);
+        let about = AuditedJob { uid: &job.uid, entered };
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
     }
@@ -119,7 +121,9 @@ impl Store {
             job.machine = next;
             effects.extend(more);
         }
-        write_audit(&mut transaction, change.now, change.actor, change.action, Some(&job.uid)).await?;
+        let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
+        let about = AuditedJob { uid: &job.uid, entered };
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
         if is_removed {
             super::remove::remove(&mut transaction, &job).await?;

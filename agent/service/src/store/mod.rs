@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::job::JobState;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
@@ -92,7 +93,16 @@ fn migrations() -> Migrator {
         migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
         migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
         migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
+        migration(5, "states", include_str!("../../migrations/0005_states.sql")),
     ])
+}
+
+/// The job that an act is about.
+#[derive(Clone, Copy)]
+struct AuditedJob<'job> {
+    uid: &'job str,
+    /// The state that it entered by it.
+    entered: Option<JobState>,
 }
 
 /// Writes down who did what.
@@ -101,13 +111,14 @@ async fn write_audit(
     now: OffsetDateTime,
     actor: &str,
     action: &str,
-    job_uid: Option<&str>,
+    about: Option<AuditedJob<'_>>,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO audit (at, actor, action, job_uid) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO audit (at, actor, action, job_uid, entered) VALUES (?, ?, ?, ?, ?)")
         .bind(now.unix_timestamp())
         .bind(actor)
         .bind(action)
-        .bind(job_uid)
+        .bind(about.map(|about| about.uid))
+        .bind(about.and_then(|about| about.entered).map(|state| format!("{state:?}")))
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -193,9 +193,14 @@ async fn lists_are_cut_into_pages_and_filtered() {
 }
 
 #[tokio::test]
-async fn the_audit_log_cannot_be_changed() {
+async fn the_audit_log_tells_states_and_cannot_be_changed() {
     let scene = scene().await;
-    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
+    scene.store.put(&key("job-1"), &body(), &change("again")).await.unwrap();
+    scene.store.change(&key("job-1"), &change("cancel"), |_| Ok(vec![Event::Cancel])).await.unwrap();
+    let log = scene.store.audit_log(Some(&uid), 10).await.unwrap();
+    let told: Vec<_> = log.iter().map(|entry| (entry.action.as_str(), entry.entered)).collect();
+    assert_eq!(told, [("cancel", Some(JobState::Completed)), ("again", None), ("create", Some(JobState::Creating))]);
     for statement in ["UPDATE audit SET actor = 'somebody'", "DELETE FROM audit"] {
         let error = sqlx::query(statement).execute(&scene.store.pool).await.unwrap_err();
         assert!(error.to_string().contains("append-only"), "{error}");

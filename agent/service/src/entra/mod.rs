@@ -4,6 +4,8 @@
 //! the configured audience, and not expired. The claim `roles` says what its bearer is: `drive-agent.operator`, or
 //! `drive-agent.subscription.ID` for each subscription that is theirs.
 
+mod sign_in;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use crate::store::{Actor, Role};
+use sign_in::SignIns;
+pub use sign_in::{Departure, LOGIN_LASTS, SignInError, SignInSettings};
 
 /// The role of an operator.
 const OPERATOR: &str = "drive-agent.operator";
@@ -41,6 +45,8 @@ pub struct EntraSettings {
     pub audience: String,
     /// The address of the key set; or a file with it, where the station may not reach it.
     pub jwks: String,
+    /// How people log in to the portal with it; with a pasted token alone, where it is absent.
+    pub sign_in: Option<SignInSettings>,
 }
 
 /// Checks tokens.
@@ -50,6 +56,7 @@ pub struct Entra {
     keys: Mutex<Option<Keys>>,
     /// When the key set was asked for last, whatever came of it.
     asked: Mutex<Option<Instant>>,
+    sign_ins: SignIns,
 }
 
 struct Keys {
@@ -64,6 +71,25 @@ struct Claims {
     #[serde(default)]
     oid: Option<String>,
     sub: String,
+    #[serde(default)]
+    nonce: Option<String>,
+}
+
+impl Claims {
+    /// Who it is; `None` where nothing is said of us.
+    fn actor(self) -> Option<Actor> {
+        let role = match self.roles.iter().any(|role| role == OPERATOR) {
+            true => Role::Operator,
+            false => {
+                let own: Vec<String> =
+                    self.roles.iter().filter_map(|role| role.strip_prefix(SUBSCRIPTION)).map(str::to_owned).collect();
+                Role::Customer(Some(own).filter(|own| !own.is_empty())?)
+            }
+        };
+        // The audit log outlives everything: no names of people.
+        let name = self.oid.unwrap_or(self.sub);
+        Some(Actor { name: format!("entra:{name}"), role })
+    }
 }
 
 impl Entra {
@@ -74,11 +100,16 @@ impl Entra {
     pub fn new(settings: EntraSettings) -> Result<Self, String> {
         let client = reqwest::Client::builder().timeout(KEYS_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         let client = client.map_err(|error| error.without_url().to_string())?;
-        Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default() })
+        Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default(), sign_ins: SignIns::default() })
     }
 
     /// Who bears a token; `None` where it is not good, or says nothing of us.
     pub async fn actor_of(&self, token: &str) -> Option<Actor> {
+        self.claims_of(token, &self.settings.audience).await?.actor()
+    }
+
+    /// What a token for `audience` says; `None` where it is not good.
+    async fn claims_of(&self, token: &str, audience: &str) -> Option<Claims> {
         let key_id = decode_header(token).ok()?.kid?;
         let key = match self.known_key(&key_id, KEYS_KEPT) {
             Some(key) => key,
@@ -89,22 +120,11 @@ impl Entra {
         };
         let mut validation = Validation::new(Algorithm::RS256);
         validation.set_issuer(&[&self.settings.issuer]);
-        validation.set_audience(&[&self.settings.audience]);
+        validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS;
-        let claims = decode::<Claims>(token, &key, &validation).ok()?.claims;
-        let role = match claims.roles.iter().any(|role| role == OPERATOR) {
-            true => Role::Operator,
-            false => {
-                let own: Vec<String> =
-                    claims.roles.iter().filter_map(|role| role.strip_prefix(SUBSCRIPTION)).map(str::to_owned).collect();
-                Role::Customer(Some(own).filter(|own| !own.is_empty())?)
-            }
-        };
-        // The audit log outlives everything: no names of people.
-        let name = claims.oid.unwrap_or(claims.sub);
-        Some(Actor { name: format!("entra:{name}"), role })
+        decode::<Claims>(token, &key, &validation).ok().map(|token| token.claims)
     }
 
     fn known_key(&self, id: &str, kept: Duration) -> Option<DecodingKey> {
@@ -122,7 +142,7 @@ impl Entra {
             }
             *asked = Some(Instant::now());
         }
-        match self.fetch().await {
+        match self.key_set().await {
             Ok(set) => {
                 let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
                 *keys = Some(Keys { set, fetched: Instant::now() });
@@ -131,16 +151,20 @@ impl Entra {
         }
     }
 
-    async fn fetch(&self) -> Result<JwkSet, String> {
+    async fn key_set(&self) -> Result<JwkSet, String> {
         let jwks = &self.settings.jwks;
-        if !jwks.contains("://") {
-            let text = std::fs::read_to_string(jwks).map_err(|error| error.to_string())?;
-            return serde_json::from_str(&text).map_err(|error| error.to_string());
-        }
-        let shown = |error: reqwest::Error| error.without_url().to_string();
-        let answer = self.client.get(jwks).send().await.and_then(reqwest::Response::error_for_status).map_err(shown)?;
-        let bytes = answer.bytes().await.map_err(shown)?;
+        let bytes = match jwks.contains("://") {
+            true => self.fetch(jwks).await?,
+            false => std::fs::read(jwks).map_err(|error| error.to_string())?,
+        };
         serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+    }
+
+    /// What is at an address.
+    async fn fetch(&self, address: &str) -> Result<Vec<u8>, String> {
+        let shown = |error: reqwest::Error| error.without_url().to_string();
+        let answer = self.client.get(address).send().await.and_then(reqwest::Response::error_for_status).map_err(shown)?;
+        answer.bytes().await.map(|bytes| bytes.to_vec()).map_err(shown)
     }
 }
 
@@ -198,6 +222,7 @@ mod tests {
             issuer: "https://issuer".to_owned(),
             audience: "drive-agent".to_owned(),
             jwks: jwks.display().to_string(),
+            sign_in: None,
         };
         let entra = Entra::new(settings).unwrap();
         let customer = entra.actor_of(&token(&own, "key-1", &claims())).await.unwrap();

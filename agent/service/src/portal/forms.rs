@@ -1,0 +1,130 @@
+//! Forms: what is wrong stands beside its field, and nothing typed is lost.
+
+use askama::Template;
+use protocol::arm::{Address, FieldProblem};
+
+use super::access::{Viewer, value};
+
+/// A field of a form.
+#[derive(Debug, Clone)]
+pub(super) struct FormField {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) value: String,
+    pub(super) hint: &'static str,
+    pub(super) kind: FieldKind,
+    pub(super) problem: Option<String>,
+}
+
+/// How a field is filled in.
+#[derive(Debug, Clone)]
+pub(super) enum FieldKind {
+    /// One line.
+    Line,
+    /// Several lines.
+    Long,
+    /// One of these: value, and what it is called.
+    Choice(Vec<(String, String)>),
+    /// Yes or no.
+    Check,
+}
+
+impl FormField {
+    fn new(name: &'static str, label: &'static str, kind: FieldKind) -> Self {
+        FormField { name, label, value: String::new(), hint: "", kind, problem: None }
+    }
+
+    /// A field of one line.
+    pub(super) fn line(name: &'static str, label: &'static str, value: &str) -> Self {
+        FormField { value: value.to_owned(), ..Self::new(name, label, FieldKind::Line) }
+    }
+
+    /// A field of several lines.
+    pub(super) fn long(name: &'static str, label: &'static str, hint: &'static str) -> Self {
+        FormField { hint, ..Self::new(name, label, FieldKind::Long) }
+    }
+
+    /// A choice; the first where nobody chose.
+    pub(super) fn choice(name: &'static str, label: &'static str, options: Vec<(String, String)>) -> Self {
+        let value = options.first().map(|(value, _)| value.clone()).unwrap_or_default();
+        FormField { value, ..Self::new(name, label, FieldKind::Choice(options)) }
+    }
+
+    /// A box to tick.
+    pub(super) fn check(name: &'static str, label: &'static str, hint: &'static str) -> Self {
+        FormField { hint, ..Self::new(name, label, FieldKind::Check) }
+    }
+}
+
+/// A page with a form.
+#[derive(Template)]
+#[template(path = "form.html")]
+pub(super) struct FormPage {
+    pub(super) title: &'static str,
+    pub(super) viewer: Option<Viewer>,
+    /// What it is about, in one sentence.
+    pub(super) about: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) target: String,
+    pub(super) csrf: String,
+    /// What is sent with it and not shown.
+    pub(super) hidden: Vec<(&'static str, String)>,
+    pub(super) fields: Vec<FormField>,
+    pub(super) button: &'static str,
+}
+
+impl FormPage {
+    /// A form that nothing is wrong with yet.
+    pub(super) fn new(
+        viewer: &Viewer,
+        title: &'static str,
+        target: String,
+        fields: Vec<FormField>,
+        button: &'static str,
+    ) -> Self {
+        let (csrf, viewer) = (viewer.csrf.clone(), Some(viewer.clone()));
+        FormPage { title, viewer, about: None, error: None, target, csrf, hidden: Vec::new(), fields, button }
+    }
+}
+
+/// The fields with what was typed, and what is wrong with it.
+pub(super) fn with_problems(fields: Vec<FormField>, form: &[(String, String)], problems: &[FieldProblem]) -> Vec<FormField> {
+    let fill = |field: FormField| {
+        let is_about = |problem: &&FieldProblem| problem.target.split(['.', '[']).any(|part| part == field.name);
+        let problem = problems.iter().find(is_about).map(|problem| problem.message.clone());
+        FormField { value: value(form, field.name).to_owned(), problem, ..field }
+    };
+    fields.into_iter().map(fill).collect()
+}
+
+/// The fields of a return address.
+pub(super) fn address_fields(known: Option<&Address>) -> Vec<FormField> {
+    let nothing = Address::default();
+    let known = known.unwrap_or(&nothing);
+    vec![
+        FormField::line("recipientName", "Return to: recipient", &known.recipient_name),
+        FormField::line("streetAddress1", "Street and number", &known.street_address1),
+        FormField::line("postalCode", "Postal code", &known.postal_code),
+        FormField::line("city", "City", &known.city),
+        FormField::line("stateOrProvince", "State or province", &known.state_or_province),
+        FormField::line("countryOrRegion", "Country or region", &known.country_or_region),
+        FormField::line("phone", "Telephone", &known.phone),
+        FormField::line("email", "Mail", known.email.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// The address that a form has.
+pub(super) fn address_of(form: &[(String, String)]) -> Address {
+    let text = |name: &str| value(form, name).trim().to_owned();
+    Address {
+        recipient_name: text("recipientName"),
+        street_address1: text("streetAddress1"),
+        postal_code: text("postalCode"),
+        city: text("city"),
+        state_or_province: text("stateOrProvince"),
+        country_or_region: text("countryOrRegion"),
+        phone: text("phone"),
+        email: Some(text("email")),
+        ..Address::default()
+    }
+}
