@@ -51,6 +51,7 @@ mod export;
 mod failure;
 mod fetch;
 mod finish;
+pub mod hashing;
 mod import;
 mod journal;
 mod limits;

@@ -16,7 +16,7 @@ use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
 use crate::error::CopyError;
 use crate::limits::WRITE_PIECE_BYTES;
 use crate::progress::Counters;
-use crate::stage::hash::ZeroDigests;
+use crate::stage::hash::{BodyHasher, HasBody, ZeroDigests};
 use crate::stage::stream::StreamPiece;
 use crate::station::{StationBudget, hashing};
 use crate::stop::Stop;
@@ -41,49 +41,65 @@ pub(crate) struct WriteStage {
 /// Fetches one chunk on the calling thread; `None` where that fails.
 pub(crate) type FetchAgain = Box<dyn Fn(Place) -> Option<Bytes> + Send + Sync>;
 
+impl HasBody for FetchedChunk {
+    fn body(&self) -> &Body {
+        &self.body
+    }
+}
+
 impl WriteStage {
     /// Hashes and compares chunk after chunk until no more come.
     pub(crate) fn run_check(&self, input: &Receiver<FetchedChunk>, output: &Sender<CheckedChunk>) -> Result<(), CopyError> {
-        for chunk in input {
-            let checked = self.check(chunk)?;
-            if output.send(checked).is_err() {
-                break;
+        let mut hasher = BodyHasher::default();
+        loop {
+            let chunk = match hasher.is_empty() {
+                true => input.recv().ok(),
+                // What is under way goes on meanwhile.
+                false => hasher.has_room().then(|| input.try_recv().ok()).flatten(),
+            };
+            if let Some(chunk) = chunk {
+                if let Some(zeros) = self.timed(|| hasher.add(chunk))
+                    && output.send(self.check(zeros, ChunkContent::Zero)?).is_err()
+                {
+                    return Ok(());
+                }
+            } else if hasher.is_empty() {
+                return Ok(());
+            }
+            for (chunk, digest) in self.timed(|| hasher.step()) {
+                if output.send(self.check(chunk, ChunkContent::Data(digest))?).is_err() {
+                    return Ok(());
+                }
             }
         }
-        Ok(())
     }
 
-    fn check(&self, chunk: FetchedChunk) -> Result<CheckedChunk, CopyError> {
-        let FetchedChunk { place, body, attempts, slot } = chunk;
-        let fetched = match body {
-            Body::Bytes(bytes) => Some(bytes),
-            Body::Hole => None,
-        };
-        let (mut bytes, mut content) = self.hash(fetched);
+    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
+        hashing(self.station.as_deref(), || self.counters.hash_time.time(work))
+    }
+
+    fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
+        let FetchedChunk { place, mut body, attempts, slot } = chunk;
         if !self.is_expected(place, &content)? {
-            (bytes, content) = self.hash((self.fetch_again)(place));
+            body = (self.fetch_again)(place).map_or(Body::Hole, Body::Bytes);
+            content = self.timed(|| match &body {
+                Body::Bytes(bytes) if !is_zero(bytes) => ChunkContent::Data(Sha256Digest::of(bytes)),
+                _ => ChunkContent::Zero,
+            });
             self.counters.add_retry();
             if !self.is_expected(place, &content)? {
                 return Err(differs(place));
             }
         }
+        let bytes = match body {
+            Body::Bytes(bytes) if content != ChunkContent::Zero => Some(bytes),
+            _ => None,
+        };
         if let Some(stream) = &self.stream {
             let body = bytes.clone().map_or(Body::Hole, Body::Bytes);
             stream.send(StreamPiece { place, body }).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
         }
         Ok(CheckedChunk { place, bytes, content, attempts, slot })
-    }
-
-    /// The bytes, none where they are zeros, and what they are.
-    fn hash(&self, bytes: Option<Bytes>) -> (Option<Bytes>, ChunkContent) {
-        let work = || match bytes {
-            Some(bytes) if !is_zero(&bytes) => {
-                let digest = Sha256Digest::of(&bytes);
-                (Some(bytes), ChunkContent::Data(digest))
-            }
-            _ => (None, ChunkContent::Zero),
-        };
-        hashing(self.station.as_deref(), || self.counters.hash_time.time(work))
     }
 
     fn is_expected(&self, place: Place, content: &ChunkContent) -> Result<bool, CopyError> {
