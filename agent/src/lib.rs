@@ -5,7 +5,7 @@
 //!    machine.
 //! 2. `settings` turns it into what the libraries want: options, an opened drive, a blob with its
 //!    credentials.
-//! 3. `commands` runs one verb each.
+//! 3. `commands` runs one verb each; `bench` measures, and `station` is the worker of a job service.
 //!
 //! # Who prints
 //! Libraries emit events and results; `printer` writes the result to standard output, and messages to
@@ -15,6 +15,7 @@
 //! With the exit code of the outcome (`protocol::outcome`), 2 for a command line that could not be
 //! understood. The first signal cancels, the second aborts, the third ends the process (`signals`).
 
+mod bench;
 mod cli;
 mod client;
 mod commands;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
             Command::Export(export) => commands::export::run(export, &printer).await,
             Command::Verify(verify) => commands::verify::run(verify, &printer).await,
             Command::Drives(drives) => commands::drives::run(drives, &printer).await,
+            Command::Bench(bench) => bench::run(*bench, &printer).await,
             Command::Serve(serve) => commands::serve::run(serve, &printer).await,
             Command::Jobs(jobs) => commands::jobs::run(jobs, &printer).await,
             Command::Bays(bays) => commands::bays::run(bays, &printer).await,

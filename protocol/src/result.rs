@@ -9,7 +9,7 @@ use crate::receipt::Receipt;
 use crate::units::ByteRange;
 
 /// Which way the bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From a drive into a blob.

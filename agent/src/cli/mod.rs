@@ -1,5 +1,6 @@
 //! The command line, as it is written. No defaults that need the machine, no logic.
 
+mod bench;
 mod service;
 
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use protocol::fill::Fill;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::Deserialize;
 
+pub(crate) use bench::{
+    BenchArguments, BenchCommand, BenchOutput, CacheWord, DirectionWord, MatrixArguments, PeersArguments, StationArguments,
+};
 pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
     LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
@@ -73,6 +77,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// What is attached, who it is, and whether it may be touched
     Drives(DrivesArguments),
+    /// How fast this machine is, what limits it, and how that compares
+    Bench(Box<BenchArguments>),
     /// Run the job service: REST API, bays and scheduler in one process
     Serve(ServeArguments),
     /// Create, ship, watch, cancel and delete jobs; and what staff do with them

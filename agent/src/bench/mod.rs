@@ -1,0 +1,120 @@
+//! `drive-agent bench`: how fast this machine is, what limits it, and how that compares.
+//!
+//! Every figure is of a whole process, measured from outside: wall time, processor time, peak memory. What is compared
+//! runs in turn, repetition by repetition, so that a machine whose speed drifts treats all alike; medians are quoted,
+//! with the least and the most beside them.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `stages` | what a stage alone can do: the limits |
+//! | `matrix` | whole imports and exports, and which limit is theirs |
+//! | `peers` | the same work through the tools that people use today |
+//! | `station` | many drives at once |
+//! | `transfer` | one transfer, in a process of its own |
+//! | `process` | measuring a process |
+//! | `ends` | drives and blobs that cost nothing |
+//! | `sink` | a server that takes uploads and throws them away |
+//! | `report`, `table`, `html`, `plot` | what was measured, and how it looks |
+//! | `compare` | two reports: what changed, and what is noise |
+
+mod compare;
+mod ends;
+mod html;
+mod matrix;
+mod peers;
+mod plot;
+mod process;
+mod report;
+mod sink;
+mod stages;
+mod station;
+mod table;
+mod transfer;
+mod work;
+
+use std::path::Path;
+
+use crate::cli::{BenchArguments, BenchCommand, BenchOutput};
+use crate::printer::Printer;
+use report::Report;
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BenchError {
+    /// The command line asks for what cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// A file could not be used.
+    #[error("`{path}` cannot be used: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something that was to be measured failed: one sentence.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl BenchError {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        BenchError::File { path: path.display().to_string(), source }
+    }
+}
+
+impl From<copy::CopyError> for BenchError {
+    fn from(error: copy::CopyError) -> Self {
+        BenchError::Failed(error.to_string())
+    }
+}
+
+impl From<drive::DriveError> for BenchError {
+    fn from(error: drive::DriveError) -> Self {
+        BenchError::Failed(error.to_string())
+    }
+}
+
+impl From<blob::BlobError> for BenchError {
+    fn from(error: blob::BlobError) -> Self {
+        BenchError::Failed(error.to_string())
+    }
+}
+
+/// Measures, and prints what came of it.
+pub(crate) async fn run(arguments: BenchArguments, printer: &Printer) -> u8 {
+    let done = match arguments.command {
+        Some(BenchCommand::Transfer) => return transfer::run().await,
+        Some(BenchCommand::Sink { listen }) => sink::run(listen, printer).await,
+        Some(BenchCommand::Compare { before, after }) => compare::run(&before, &after, printer),
+        Some(BenchCommand::Peers(peers)) => {
+            let output = peers.output.clone();
+            peers::run(&peers, printer).and_then(|report| show(&report, &output, printer))
+        }
+        Some(BenchCommand::Station(station)) => {
+            let output = station.output.clone();
+            station::run(&station, printer).and_then(|report| show(&report, &output, printer))
+        }
+        None => matrix::run(&arguments.matrix, printer).await.and_then(|report| show(&report, &arguments.matrix.output, printer)),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(error) => {
+            printer.error(&error.to_string());
+            if matches!(error, BenchError::Usage(_)) { protocol::outcome::EXIT_USAGE } else { 1 }
+        }
+    }
+}
+
+/// Writes a report to where it is wanted.
+fn show(report: &Report, output: &BenchOutput, printer: &Printer) -> Result<(), BenchError> {
+    if let Some(path) = &output.json {
+        let text = serde_json::to_string_pretty(report).map_err(|error| BenchError::Failed(error.to_string()))?;
+        std::fs::write(path, text + "\n").map_err(|error| BenchError::file(path, error))?;
+    }
+    if let Some(path) = &output.html {
+        std::fs::write(path, html::page(report)?).map_err(|error| BenchError::file(path, error))?;
+    }
+    printer.document(report, || table::text(report));
+    Ok(())
+}

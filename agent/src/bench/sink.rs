@@ -1,0 +1,117 @@
+//! A server that takes uploads as Azure's blob service does, and throws the bodies away: what is left is the client.
+//! It remembers sizes alone, so that clients that look afterwards are content. It checks no signature, and listens on
+//! loopback only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use tokio::net::TcpListener;
+
+use super::BenchError;
+use crate::printer::Printer;
+
+/// The account of emulators, with its published key.
+pub(super) const ACCOUNT: &str = "devstoreaccount1";
+pub(super) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// What is remembered of a blob: sizes of blocks by their ids, and of the whole when it is committed.
+#[derive(Default)]
+struct Sizes {
+    blocks: HashMap<String, u64>,
+    committed: Option<u64>,
+}
+
+#[derive(Default)]
+struct Sink {
+    blobs: Mutex<HashMap<String, Sizes>>,
+}
+
+/// Serves until the process is ended, and tells its address first.
+pub(super) async fn run(listen: SocketAddr, printer: &Printer) -> Result<(), BenchError> {
+    if !listen.ip().is_loopback() {
+        return Err(BenchError::Usage(format!("`{listen}` is no loopback address: what is thrown away comes from here")));
+    }
+    let failed = |error: std::io::Error| BenchError::Failed(format!("`{listen}` cannot be listened on: {error}"));
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let url = format!("http://{address}/{ACCOUNT}");
+    printer.line(&serde_json::json!({ "url": url }), || url.clone());
+    let router = Router::new().fallback(answer).with_state(Arc::new(Sink::default()));
+    axum::serve(listener, router).await.map_err(failed)
+}
+
+async fn answer(State(sink): State<Arc<Sink>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let query: HashMap<String, String> =
+        url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let path = parts.uri.path().to_owned();
+    let is_blob = path.trim_matches('/').split('/').count() > 2;
+    let comp = query.get("comp").map(String::as_str);
+    let bytes = discard(body).await;
+    let answer = match (parts.method, comp, is_blob) {
+        (Method::PUT, Some("block"), true) => {
+            let id = query.get("blockid").cloned().unwrap_or_default();
+            sink.with(&path, |sizes| sizes.blocks.insert(id, bytes));
+            StatusCode::CREATED.into_response()
+        }
+        (Method::PUT, Some("blocklist"), true) => {
+            sink.with(&path, |sizes| sizes.committed = Some(std::mem::take(&mut sizes.blocks).into_values().sum()));
+            StatusCode::CREATED.into_response()
+        }
+        (Method::PUT, None, true) => {
+            sink.with(&path, |sizes| sizes.committed = Some(bytes));
+            StatusCode::CREATED.into_response()
+        }
+        (Method::PUT, _, _) => StatusCode::CREATED.into_response(),
+        (Method::GET, Some("blocklist"), true) => {
+            let list =
+                "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList><CommittedBlocks /><UncommittedBlocks /></BlockList>";
+            ([("content-type", "application/xml")], list).into_response()
+        }
+        (Method::HEAD | Method::GET, None, true) => match sink.with(&path, |sizes| sizes.committed) {
+            Some(size) => ([("content-length", size.to_string()), ("x-ms-blob-type", "BlockBlob".to_owned())]).into_response(),
+            None => (StatusCode::NOT_FOUND, [("x-ms-error-code", "BlobNotFound")]).into_response(),
+        },
+        _ => StatusCode::OK.into_response(),
+    };
+    with_common_headers(answer)
+}
+
+/// Takes a body, and gives its size.
+async fn discard(body: Body) -> u64 {
+    let mut stream = body.into_data_stream();
+    let mut bytes = 0;
+    while let Some(Ok(piece)) = stream.next().await {
+        bytes += piece.len() as u64;
+    }
+    bytes
+}
+
+fn with_common_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("x-ms-request-id", "00000000-0000-0000-0000-000000000000"),
+        ("x-ms-version", "2022-11-02"),
+        ("x-ms-request-server-encrypted", "true"),
+        ("etag", "\"0x1\""),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("x-ms-creation-time", "Thu, 01 Jan 2026 00:00:00 GMT"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+impl Sink {
+    fn with<T>(&self, path: &str, work: impl FnOnce(&mut Sizes) -> T) -> T {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        work(blobs.entry(path.to_owned()).or_default())
+    }
+}

@@ -1,0 +1,267 @@
+//! What a stage alone can do, with the whole machine to itself. No transfer is faster than its slowest stage, nor than
+//! the processors allow that all stages share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use blob::contract::ChunkBody;
+use blob::{Blob, CommitFacts, UploadRequest};
+use bytes::Bytes;
+use copy::hashing::{LANES, SideBySide};
+use drive::{AlignedBuffer, Drive};
+use futures::StreamExt;
+use protocol::digest::Sha256Digest;
+use protocol::units::ByteRange;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::BenchError;
+use super::report::{Measure, Run};
+
+/// The piece that everything is done with: a chunk of the default size.
+const PIECE_BYTES: usize = 8 << 20;
+
+/// Pieces that go round: more than a processor's cache holds.
+const PIECES: usize = 8;
+
+/// How long a stage in memory is measured each time.
+const MEMORY_STAGE_TIME: Duration = Duration::from_millis(250);
+
+/// Names of the stages, as limits say them.
+pub(super) mod names {
+    pub(crate) const HASH_ALL: &str = "SHA-256, all cores";
+    pub(crate) const READ: &str = "drive read";
+    pub(crate) const WRITE: &str = "drive write";
+    pub(crate) const PUT: &str = "store put";
+    pub(crate) const GET: &str = "store get";
+    pub(crate) const PROCESSORS: &str = "processors";
+}
+
+/// Runs work and tells its wall and processor time.
+fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, Run), E> {
+    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
+    let done = work()?;
+    let run = Run { seconds: started.elapsed().as_secs_f64(), cpu_seconds: own_cpu_seconds() - cpu_before, ..Run::default() };
+    Ok((done, run))
+}
+
+fn own_cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn measure(name: &str, bytes: u64, runs: Vec<Run>) -> Measure {
+    Measure { name: name.to_owned(), group: "limits".to_owned(), bytes, runs, case: None, limit: None }
+}
+
+/// A run over `bytes` as if it had been over [`PIECE_BYTES`], so that runs of different lengths can be compared.
+fn per_piece(run: Run, bytes: u64) -> Run {
+    let share = PIECE_BYTES as f64 / bytes.max(1) as f64;
+    Run { seconds: run.seconds * share, cpu_seconds: run.cpu_seconds * share, ..run }
+}
+
+/// The stages that need neither drive nor store.
+pub(super) fn in_memory(repeat: usize) -> Vec<Measure> {
+    let pieces: Vec<Bytes> = (0..PIECES as u64).map(|seed| random_piece(seed + 1)).collect();
+    let zeros = Bytes::from(vec![0; PIECE_BYTES]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    type Stage<'stage> = (&'static str, usize, Box<dyn Fn(usize) -> u64 + Sync + 'stage>);
+    let piece = |number: usize| &pieces[number % PIECES];
+    let copy = |number: usize| {
+        thread_local!(static TARGET: std::cell::RefCell<AlignedBuffer> = std::cell::RefCell::new(AlignedBuffer::new(PIECE_BYTES)));
+        TARGET.with_borrow_mut(|target| target.copy_from_slice(piece(number)));
+        PIECE_BYTES as u64
+    };
+    let side_by_side = |number: usize| {
+        let mut hash = SideBySide::default();
+        (0..LANES).for_each(|lane| hash.add(piece(number * LANES + lane).clone()));
+        while !hash.is_empty() {
+            hash.step(|_, digest| {
+                std::hint::black_box(digest);
+            });
+        }
+        (LANES * PIECE_BYTES) as u64
+    };
+    let plain = |number: usize| {
+        std::hint::black_box(Sha256Digest::of(piece(number)));
+        PIECE_BYTES as u64
+    };
+    let crc = |number: usize| {
+        std::hint::black_box(blob::checksum::crc64(piece(number)));
+        PIECE_BYTES as u64
+    };
+    let zero = |_| {
+        std::hint::black_box(drive::zero::is_zero(&zeros));
+        PIECE_BYTES as u64
+    };
+    let stages: Vec<Stage<'_>> = vec![
+        ("memory copy, one core", 1, Box::new(copy)),
+        ("memory copy, all cores", cores, Box::new(copy)),
+        ("SHA-256, one chunk, one core", 1, Box::new(plain)),
+        ("SHA-256, four chunks side by side, one core", 1, Box::new(side_by_side)),
+        (names::HASH_ALL, cores, Box::new(side_by_side)),
+        ("CRC-64, one core", 1, Box::new(crc)),
+        ("zero test, one core", 1, Box::new(zero)),
+    ];
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); stages.len()];
+    for _ in 0..repeat {
+        for ((_, threads, work), runs) in stages.iter().zip(&mut runs) {
+            runs.push(in_threads(*threads, &**work));
+        }
+    }
+    stages.iter().zip(runs).map(|((name, ..), runs)| measure(name, PIECE_BYTES as u64, runs)).collect()
+}
+
+/// Repeats work on some threads for a while.
+fn in_threads(threads: usize, work: &(dyn Fn(usize) -> u64 + Sync)) -> Run {
+    let bytes = AtomicU64::new(0);
+    let timed = timed(|| {
+        let end = Instant::now() + MEMORY_STAGE_TIME;
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                let bytes = &bytes;
+                scope.spawn(move || {
+                    let mut number = thread;
+                    while Instant::now() < end {
+                        bytes.fetch_add(work(number), Ordering::Relaxed);
+                        number += threads;
+                    }
+                });
+            }
+        });
+        Ok::<(), std::convert::Infallible>(())
+    });
+    let Ok(((), run)) = timed;
+    per_piece(run, bytes.into_inner())
+}
+
+fn random_piece(seed: u64) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut buffer = AlignedBuffer::new(PIECE_BYTES);
+    for word in buffer.chunks_exact_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes());
+    }
+    Bytes::from_owner(buffer)
+}
+
+/// Reads a whole drive once, as the engine does.
+pub(super) fn drive_read(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
+    let next = AtomicU64::new(0);
+    let work = || -> Result<(), drive::DriveError> {
+        let mut buffer = AlignedBuffer::new(PIECE_BYTES);
+        let (size, piece_bytes) = (drive.size_bytes(), drive.preferred_read_bytes());
+        loop {
+            let chunk = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
+            if chunk >= size {
+                return Ok(());
+            }
+            let length = (PIECE_BYTES as u64).min(size - chunk) as usize;
+            for (number, piece) in buffer[..length].chunks_mut(piece_bytes).enumerate() {
+                drive.read_at(piece, chunk + (number * piece_bytes) as u64)?;
+            }
+        }
+    };
+    Ok(timed(|| on_threads(drive.preferred_readers(), work))?.1)
+}
+
+/// Writes a whole drive once, and makes it durable.
+pub(super) fn drive_write(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
+    let next = AtomicU64::new(0);
+    let piece = random_piece(77);
+    let work = || -> Result<(), drive::DriveError> {
+        loop {
+            let chunk = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
+            if chunk >= drive.size_bytes() {
+                return Ok(());
+            }
+            let length = (PIECE_BYTES as u64).min(drive.size_bytes() - chunk) as usize;
+            drive.write_at(&piece[..length], chunk)?;
+        }
+    };
+    let write = || on_threads(drive.preferred_readers(), work).and_then(|()| drive.finish());
+    Ok(timed(write)?.1)
+}
+
+fn on_threads<E: Send>(threads: usize, work: impl Fn() -> Result<(), E> + Sync) -> Result<(), E> {
+    let failure = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                if let Err(error) = work() {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            });
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Puts `size_bytes` of data into a blob, and commits it.
+pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<Run, BenchError> {
+    let request = UploadRequest {
+        transfer_id: "bench".to_owned(),
+        total_bytes: size_bytes,
+        overwrite: true,
+        resume: false,
+        replaces: None,
+    };
+    let chunk = |index: u64| {
+        // Another content each, without hashing: the store does not look.
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&(index + 1).to_le_bytes());
+        let offset = index * PIECE_BYTES as u64;
+        (Sha256Digest(digest), ByteRange::new(offset, (PIECE_BYTES as u64).min(size_bytes - offset)))
+    };
+    let list: Vec<_> = (0..size_bytes.div_ceil(PIECE_BYTES as u64)).map(chunk).collect();
+    let pieces: Vec<Bytes> = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect();
+    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
+    let (upload, _) = blob.begin_upload(&request).await?;
+    let puts = futures::stream::iter(list.iter().enumerate().map(|(index, (digest, range))| {
+        let bytes = pieces[index % PIECES].slice(..range.length as usize);
+        let md5 = upload.wants_md5().then(|| blob::checksum::md5(&bytes));
+        let body = ChunkBody { range: *range, digest: *digest, bytes, md5 };
+        let upload = upload.clone();
+        async move { upload.put_chunk(&body).await }
+    }));
+    let mut puts = puts.buffer_unordered(upload.traits().concurrency);
+    while let Some(put) = puts.next().await {
+        put?;
+    }
+    upload.sync().await?;
+    let root = Sha256Digest([0; 32]);
+    upload.commit(&list, &CommitFacts { root: &root, unreadable: &[] }).await?;
+    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), own_cpu_seconds() - cpu_before);
+    Ok(Run { seconds, cpu_seconds, ..Run::default() })
+}
+
+/// Gets a whole blob.
+pub(super) async fn store_get(blob: &Arc<dyn Blob>, concurrency: usize) -> Result<Run, BenchError> {
+    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
+    let facts = blob.head().await?.ok_or_else(|| BenchError::Failed(format!("there is no blob `{}`", blob.address())))?;
+    let offsets = (0..facts.size_bytes).step_by(PIECE_BYTES);
+    let gets = futures::stream::iter(offsets.map(|offset| {
+        let range = ByteRange::new(offset, (PIECE_BYTES as u64).min(facts.size_bytes - offset));
+        let (blob, version) = (blob.clone(), facts.version.clone());
+        async move {
+            let mut pieces = blob.read(range, &version, false).await?.pieces;
+            while let Some(piece) = pieces.next().await {
+                std::hint::black_box(piece?);
+            }
+            Ok::<(), blob::BlobError>(())
+        }
+    }));
+    let mut gets = gets.buffer_unordered(concurrency);
+    while let Some(got) = gets.next().await {
+        got?;
+    }
+    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), own_cpu_seconds() - cpu_before);
+    Ok(Run { seconds, cpu_seconds, ..Run::default() })
+}
+
+/// A limit that was measured over `bytes`.
+pub(super) fn limit(name: &str, of: &str, bytes: u64, runs: Vec<Run>) -> Measure {
+    measure(&format!("{name}: {of}"), bytes, runs)
+}
