@@ -6,6 +6,7 @@ mod support;
 mod architecture;
 mod azure;
 mod bad_input;
+mod bench;
 mod cancel;
 mod clients;
 mod devices;

@@ -42,7 +42,7 @@ pub(super) async fn run(listen: SocketAddr, printer: &Printer) -> Result<(), Ben
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let url = format!("http://{address}/{ACCOUNT}");
-    printer.line(&serde_json::json!({ "url": url }), || url.clone());
+    printer.line(&serde_json::json!({ "url": url }), || format!("{url}\n"));
     let router = Router::new().fallback(answer).with_state(Arc::new(Sink::default()));
     axum::serve(listener, router).await.map_err(failed)
 }

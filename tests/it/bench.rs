@@ -1,0 +1,93 @@
+//! Figures: that they are taken, kept and compared; never what they are.
+
+use serde_json::Value;
+
+use crate::support::Workbench;
+use crate::support::agent::Agent;
+
+fn report(bench: &Workbench, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(bench.file(name)).unwrap()).unwrap()
+}
+
+#[test]
+fn a_matrix_is_measured_reported_and_compared() {
+    let bench = Workbench::new();
+    let measure = |json: &str| {
+        let arguments = ["bench", "--size", "32MiB", "--chunk-size", "1MiB,8MiB", "--repeat", "2", "--json", json];
+        let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments.iter().map(|word| word as _).collect();
+        Agent::bare(bench.path(), &arguments).with(&["--html", "report.html"]).run()
+    };
+    let first = measure("a.json");
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(first.stdout.contains("SHA-256, all cores") && first.stdout.contains("OF LIMIT"), "{}", first.stdout);
+    let told = report(&bench, "a.json");
+    let measures = told["measures"].as_array().unwrap();
+    assert_eq!(measures.len(), 4, "two chunk sizes, both ways");
+    for measure in measures {
+        let runs = measure["runs"].as_array().unwrap();
+        assert_eq!(runs.len(), 2, "{measure}");
+        assert!(runs.iter().all(|run| run["seconds"].as_f64() > Some(0.0)), "{measure}");
+        assert!(measure["limit"]["bytes_per_second"].as_f64() > Some(0.0), "{measure}");
+    }
+    let page = std::fs::read_to_string(bench.file("report.html")).unwrap();
+    assert!(page.contains("<svg class=\"plot\"") && page.contains("Throughput against chunk size"));
+    assert!(!page.contains("src=") && !page.contains("http://") && !page.contains("https://"), "it needs nothing else");
+    assert_eq!(measure("b.json").code, Some(0));
+    let compared = Agent::new(bench.path(), &[&"bench", &"compare", &"a.json", &"b.json"]).run();
+    assert_eq!(compared.code, Some(0), "{}", compared.stderr);
+    let compared: Value = serde_json::from_str(&compared.stdout).unwrap();
+    // Two runs each can prove nothing.
+    let changes = compared["changes"].as_array().unwrap();
+    assert!(!changes.is_empty() && changes.iter().all(|change| change["verdict"] == "noise"), "{compared}");
+    Agent::bare(bench.path(), &[&"bench", &"compare", &"a.json", &"report.html"])
+        .run()
+        .expect_error(2, &["no report of a bench"]);
+}
+
+#[test]
+fn a_blob_that_exists_is_not_written_over() {
+    let bench = Workbench::new();
+    let blob = bench.image("precious.img", b"precious");
+    let refused = Agent::bare(bench.path(), &[&"bench", &"--size", &"8MiB", &"--store", &blob]).run();
+    refused.expect_error(2, &["precious.img", "exists"]);
+    assert_eq!(std::fs::read(&blob).unwrap(), b"precious");
+}
+
+#[test]
+fn nothing_costs_nothing_and_many_drives_share_a_station() {
+    let bench = Workbench::new();
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 11] =
+        [&"bench", &"--drive", &"null", &"--drive", &"zero", &"--store", &"null", &"--size", &"32MiB", &"--repeat", &"1"];
+    let told = Agent::new(bench.path(), &arguments).with(&["--chunk-size", "4MiB"]).run();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(told["measures"].as_array().unwrap().len(), 2);
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 8] =
+        [&"bench", &"station", &"--drives", &"1,3", &"--size", &"16MiB", &"--repeat", &"1"];
+    let station = Agent::new(bench.path(), &arguments).run();
+    assert_eq!(station.code, Some(0), "{}", station.stderr);
+    let station: Value = serde_json::from_str(&station.stdout).unwrap();
+    assert_eq!(station["measures"][1]["bytes"], 48 << 20);
+}
+
+#[test]
+fn peers_are_measured_and_those_that_are_missing_are_named() {
+    let bench = Workbench::new();
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 6] = [&"bench", &"peers", &"--size", &"32MiB", &"--repeat", &"1"];
+    let told = Agent::new(bench.path(), &arguments).run();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let names: Vec<&str> = told["measures"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    for name in [
+        "peers: copy: drive-agent",
+        "peers: copy: dd bs=8M conv=fsync",
+        "peers: copy back: drive-agent",
+        "peers: upload: drive-agent",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let without = Agent::new(bench.path(), &arguments).env("PATH", "/nowhere").run();
+    let without: Value = serde_json::from_str(&without.stdout).unwrap();
+    let missing: Vec<&str> = without["missing"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert!(missing.iter().any(|one| one.contains("libnbd-bin")), "{missing:?}");
+}
