@@ -51,6 +51,25 @@ fn a_blob_that_exists_is_not_written_over() {
     let refused = Agent::bare(bench.path(), &[&"bench", &"--size", &"8MiB", &"--store", &blob]).run();
     refused.expect_error(2, &["precious.img", "exists"]);
     assert_eq!(std::fs::read(&blob).unwrap(), b"precious");
+    let manifest = bench.image("other.img.manifest.jsonl", b"precious too");
+    let other = bench.file("other.img");
+    let refused = Agent::bare(bench.path(), &[&"bench", &"--size", &"8MiB", &"--store", &other]).run();
+    refused.expect_error(2, &["other.img.manifest.jsonl", "exists"]);
+    assert_eq!(std::fs::read(&manifest).unwrap(), b"precious too");
+}
+
+#[test]
+fn a_target_is_written_as_far_as_was_asked() {
+    let bench = Workbench::new();
+    let target = bench.image("target.img", &vec![7; 24 << 20]);
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 9] =
+        [&"bench", &"--size", &"16MiB", &"--repeat", &"1", &"--chunk-size", &"8MiB", &"--target", &target];
+    let told = Agent::new(bench.path(), &arguments).with(&["--direction", "export"]).run();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let write = told["limits"].as_array().unwrap().iter().find(|one| one["name"] == "drive write: target").unwrap();
+    assert_eq!(write["bytes"], 16 << 20);
+    assert_eq!(std::fs::metadata(&target).unwrap().len(), 24 << 20);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use drive::{Confirmation, Pace, TargetRequest};
+use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::result::{Direction, TransferResult};
 use protocol::units::ByteSize;
 
@@ -48,7 +49,7 @@ impl Store {
     fn clear(&self) -> Result<(), BenchError> {
         let Some(path) = self.reached.as_ref().and_then(|reached| reached.path.as_ref()) else { return Ok(()) };
         remove(path)?;
-        remove(Path::new(&format!("{}{}", path.display(), protocol::manifest::MANIFEST_SUFFIX)))
+        remove(Path::new(&format!("{}{MANIFEST_SUFFIX}", path.display())))
     }
 }
 
@@ -96,11 +97,16 @@ impl<'bench> Matrix<'bench> {
         let mut stores = Vec::new();
         for blob in blobs {
             let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block)?) };
-            if let Some(reached) = &reached
-                && reached.blob.head().await?.is_some()
-            {
-                let address = reached.blob.address();
-                return Err(BenchError::Usage(format!("the blob `{address}` exists: name one that may be made and replaced")));
+            if let Some(reached) = &reached {
+                // Both are made and removed: neither may be somebody's.
+                for blob in [reached.blob.clone(), reached.blob.sibling(MANIFEST_SUFFIX)] {
+                    if blob.head().await?.is_some() {
+                        let address = blob.address();
+                        return Err(BenchError::Usage(format!(
+                            "the blob `{address}` exists: name one that may be made and replaced"
+                        )));
+                    }
+                }
             }
             stores.push(Store { blob, reached });
         }
@@ -199,7 +205,7 @@ impl<'bench> Matrix<'bench> {
                 self.clear_target()?;
                 let request = TargetRequest { needed_bytes: size, confirmation: self.confirmation(), pace: self.pace() };
                 let drive = drive::open_target(Path::new(&self.target()), &request)?;
-                runs.push(tokio::task::block_in_place(|| stages::drive_write(&drive))?);
+                runs.push(tokio::task::block_in_place(|| stages::drive_write(&drive, size))?);
             }
             self.clear_target()?;
             limits.push(stages::limit(names::WRITE, "target", size, runs));

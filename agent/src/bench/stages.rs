@@ -167,17 +167,17 @@ pub(super) fn drive_read(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
     Ok(timed(|| on_threads(drive.preferred_readers(), work))?.1)
 }
 
-/// Writes a whole drive once, and makes it durable.
-pub(super) fn drive_write(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
+/// Writes the first `size_bytes` of a drive once, and makes them durable.
+pub(super) fn drive_write(drive: &Arc<dyn Drive>, size_bytes: u64) -> Result<Run, BenchError> {
     let next = AtomicU64::new(0);
     let piece = random_piece(77);
     let work = || -> Result<(), drive::DriveError> {
         loop {
             let chunk = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
-            if chunk >= drive.size_bytes() {
+            if chunk >= size_bytes {
                 return Ok(());
             }
-            let length = (PIECE_BYTES as u64).min(drive.size_bytes() - chunk) as usize;
+            let length = (PIECE_BYTES as u64).min(size_bytes - chunk) as usize;
             drive.write_at(&piece[..length], chunk)?;
         }
     };
