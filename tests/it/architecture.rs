@@ -29,8 +29,9 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 fn crates_import_only_what_the_table_says() {
     let table: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("protocol", &[][..]),
-        ("drive", &["protocol"][..]),
-        ("blob", &["protocol"][..]),
+        ("file", &[][..]),
+        ("drive", &["file", "protocol"][..]),
+        ("blob", &["file", "protocol"][..]),
         ("copy", &["blob", "drive", "protocol"][..]),
         ("service", &["protocol"][..]),
         ("drive-agent", &["blob", "copy", "drive", "protocol", "service"][..]),
@@ -49,6 +50,7 @@ fn crates_keep_away_from_what_is_not_theirs() {
     let dependencies = dependencies();
     for (name, forbidden) in [
         ("protocol", &["tokio", "axum", "reqwest", "rustix", "crossbeam-channel", "clap", "indicatif", "tracing"][..]),
+        ("file", &["tokio", "bytes", "reqwest", "clap", "tracing"][..]),
         ("drive", &["tokio", "reqwest", "clap", "indicatif"][..]),
         ("blob", &["crossbeam-channel", "clap", "indicatif"][..]),
         ("service", &["clap", "indicatif", "toml", "azure_core", "rustix"][..]),

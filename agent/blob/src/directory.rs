@@ -1,34 +1,29 @@
 //! A directory as a store: a blob is a plain file, byte for byte the drive.
 //!
 //! A blob being written is called `NAME.partial`; it is synced and renamed when it is whole. Zero
-//! chunks stay holes. Chunks are written past the page cache (O_DIRECT) where the file system can:
-//! that halves the kernel's work, leaves everybody else's cache alone, and the sync before each journal
-//! record has little left to do.
+//! chunks stay holes; `file` says how the others are written.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use file::CopyFile;
 use futures::StreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::limits::CHUNKS_MAX;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
-use rustix::fs::{Advice, CWD, FallocateFlags, OFlags, RenameFlags, fadvise, fallocate, renameat_with};
+use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use rustix::io::Errno;
 
 use crate::contract::{
     Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits,
 };
 use crate::error::{BlobError, BlobErrorKind};
-
-/// Address, offset and length of a write past the page cache are multiples of this: it covers every
-/// sector size.
-const DIRECT_ALIGNMENT_BYTES: usize = 4096;
 
 /// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
 const READ_PIECE_BYTES: u64 = 1 << 20;
@@ -197,12 +192,11 @@ impl Blob for DirectoryBlob {
             sync_directory(&partial).map_err(|error| failed(&error))?;
         }
         let upload = DirectoryUpload {
-            file: Arc::new(file),
+            file: Arc::new(CopyFile::new(file, &partial)),
             path: self.path.clone(),
             partial,
             overwrite: request.overwrite,
             total_bytes: request.total_bytes,
-            direct: open_direct(&self.partial_path()).map(Arc::new),
         };
         Ok((Arc::new(upload), held))
     }
@@ -223,43 +217,17 @@ impl Blob for DirectoryBlob {
 
 /// A file being written under its partial name.
 struct DirectoryUpload {
-    file: Arc<File>,
+    file: Arc<CopyFile>,
     path: PathBuf,
     partial: PathBuf,
     overwrite: bool,
     total_bytes: u64,
-    /// The same file past the page cache; `None` where the file system cannot.
-    direct: Option<Arc<File>>,
-}
-
-/// The length of the whole, where the last bytes are zeros that were never written.
-fn give_length(file: &File, total_bytes: u64) -> io::Result<()> {
-    if file.metadata()?.len() == total_bytes { Ok(()) } else { file.set_len(total_bytes) }
 }
 
 /// Whether `path` leads to this very file.
 fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     Ok(std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))
-}
-
-fn open_direct(path: &Path) -> Option<File> {
-    OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok()
-}
-
-/// Writes past the page cache what is aligned, and the rest (odd tails) through it.
-fn write_all(file: &File, direct: Option<&File>, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let is_aligned = |number: usize| number.is_multiple_of(DIRECT_ALIGNMENT_BYTES);
-    let aligned = bytes.len() / DIRECT_ALIGNMENT_BYTES * DIRECT_ALIGNMENT_BYTES;
-    let Some(direct) = direct.filter(|_| aligned > 0 && is_aligned(bytes.as_ptr().addr()) && is_aligned(offset as usize)) else {
-        return file.write_all_at(bytes, offset);
-    };
-    match direct.write_all_at(&bytes[..aligned], offset) {
-        // Some file systems take the flag and refuse the write.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return file.write_all_at(bytes, offset),
-        other => other?,
-    }
-    file.write_all_at(&bytes[aligned..], offset + aligned as u64)
 }
 
 #[async_trait]
@@ -269,36 +237,21 @@ impl Upload for DirectoryUpload {
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
-        let (file, direct) = (self.file.clone(), self.direct.clone());
-        let (bytes, offset) = (chunk.bytes.clone(), chunk.range.offset);
-        let written = blocking(move || write_all(&file, direct.as_deref(), &bytes, offset)).await;
+        let (file, bytes, offset) = (self.file.clone(), chunk.bytes.clone(), chunk.range.offset);
+        let written = blocking(move || file.write_all_at(&bytes, offset)).await;
         written.and_then(|result| result).map_err(|error| error_at(&self.partial, "write", &error))
     }
 
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
         let file = self.file.clone();
-        let cleared = blocking(move || {
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            match fallocate(&file, flags, range.offset, range.length) {
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                    let zeros = vec![0; READ_PIECE_BYTES as usize];
-                    let mut offset = range.offset;
-                    while offset < range.end() {
-                        let length = READ_PIECE_BYTES.min(range.end() - offset);
-                        file.write_all_at(&zeros[..length as usize], offset)?;
-                        offset += length;
-                    }
-                    Ok(())
-                }
-                other => other.map_err(io::Error::from),
-            }
-        });
-        cleared.await.and_then(|result| result).map_err(|error| error_at(&self.partial, "clear a part of", &error))
+        let cleared = blocking(move || file.zero(range.offset, range.length)).await;
+        cleared.and_then(|result| result).map_err(|error| error_at(&self.partial, "clear a part of", &error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
         let (file, total_bytes) = (self.file.clone(), self.total_bytes);
-        let synced = blocking(move || give_length(&file, total_bytes).and_then(|()| file.sync_data())).await;
+        // The length of the whole, where the last bytes are zeros that were never written.
+        let synced = blocking(move || file.give_length(total_bytes).and_then(|()| file.file().sync_data())).await;
         synced.and_then(|result| result).map_err(|error| error_at(&self.partial, "sync", &error))
     }
 
@@ -311,14 +264,15 @@ impl Upload for DirectoryUpload {
         let total_bytes = self.total_bytes;
         let flags = if self.overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         let work = move || {
-            if is_file_at(&file, &target)? {
+            if is_file_at(file.file(), &target)? {
                 // An earlier try was given up on, and renamed it all the same.
                 return sync_directory(&target);
             }
-            give_length(&file, total_bytes)?;
+            file.give_length(total_bytes)?;
+            let file = file.file();
             file.sync_all()?;
             // Whoever reads it next, to verify it, shall read the disk.
-            let _ = fadvise(&file, 0, None, Advice::DontNeed);
+            let _ = fadvise(file, 0, None, Advice::DontNeed);
             match renameat_with(CWD, &partial, CWD, &target, flags) {
                 // Not every file system knows NOREPLACE; then we look, and rename.
                 Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() && !target.exists() => std::fs::rename(&partial, &target)?,

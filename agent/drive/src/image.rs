@@ -1,21 +1,21 @@
 //! A raw image: a plain file that is byte for byte a drive.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use file::CopyFile;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
-use rustix::fs::{Advice, FallocateFlags, SeekFrom, fadvise, fallocate, seek};
+use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
 
-/// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it, and
-/// written ones go out at once. A copier that reads a drive once must not push out everybody else's
+/// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it. A copier that reads a drive once must not push out everybody else's
 /// cache. rustix has no name for it yet.
 const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
@@ -25,7 +25,7 @@ pub const PARTIAL_SUFFIX: &str = ".partial";
 /// A plain file as a drive.
 pub struct ImageDrive {
     path: PathBuf,
-    file: File,
+    file: Content,
     identity: DriveIdentity,
     /// Where the file is moved to when it is whole.
     rename_to: Option<PathBuf>,
@@ -33,18 +33,40 @@ pub struct ImageDrive {
     dontcache_works: AtomicBool,
 }
 
+/// The file of an image.
+enum Content {
+    Source(File),
+    Target(CopyFile),
+}
+
+impl Content {
+    fn file(&self) -> &File {
+        match self {
+            Content::Source(file) => file,
+            Content::Target(file) => file.file(),
+        }
+    }
+
+    fn target(&self) -> io::Result<&CopyFile> {
+        match self {
+            Content::Source(_) => Err(io::ErrorKind::PermissionDenied.into()),
+            Content::Target(file) => Ok(file),
+        }
+    }
+}
+
 impl ImageDrive {
     /// Opens an image for reading only.
     pub fn open_source(path: &Path) -> Result<Self, DriveError> {
         let file = File::open(path).map_err(|error| open_error(path, error))?;
-        Self::new(path, path, file, None, TargetContent::Unknown)
+        Self::new(path, path, Content::Source(file), None, TargetContent::Unknown)
     }
 
     /// Opens an existing image for writing; its size stays.
     pub fn open_target(path: &Path) -> Result<Self, DriveError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| open_error(path, error))?;
         lock(path, &file)?;
-        Self::new(path, path, file, None, TargetContent::Unknown)
+        Self::new(path, path, Content::Target(CopyFile::new(file, path)), None, TargetContent::Unknown)
     }
 
     /// Makes an image of `size_bytes` zeros at `path`, or goes on with one that was begun. It is
@@ -62,7 +84,7 @@ impl ImageDrive {
         if file.metadata().map_err(failed)?.len() < size_bytes {
             file.set_len(size_bytes).map_err(failed)?;
         }
-        let mut image = Self::new(path, &partial.clone(), file, Some(path.to_owned()), content)?;
+        let mut image = Self::new(path, &partial, Content::Target(CopyFile::new(file, &partial)), Some(path.to_owned()), content)?;
         image.identity.size = size_bytes;
         Ok(image)
     }
@@ -70,12 +92,12 @@ impl ImageDrive {
     fn new(
         shown_path: &Path,
         path: &Path,
-        file: File,
+        file: Content,
         rename_to: Option<PathBuf>,
         content: TargetContent,
     ) -> Result<Self, DriveError> {
         let metadata =
-            file.metadata().map_err(|source| DriveError::Io { operation: "examine", path: path.to_owned(), source })?;
+            file.file().metadata().map_err(|source| DriveError::Io { operation: "examine", path: path.to_owned(), source })?;
         let identity = DriveIdentity {
             path: shown_path.display().to_string(),
             kind: DriveKind::Image,
@@ -104,12 +126,16 @@ impl ImageDrive {
 
     /// The error of a file that ends at or before `position`, with where it ends now.
     fn shrunk(&self, position: u64) -> DriveError {
-        let end = self.file.metadata().map_or(position, |metadata| metadata.len().min(position));
+        let end = self.file.file().metadata().map_or(position, |metadata| metadata.len().min(position));
         DriveError::Shrunk { path: self.path.clone(), end, size: self.identity.size }
     }
 
     fn error(&self, operation: &'static str, range: ByteRange, errno: Errno) -> DriveError {
         DriveError::from_io(operation, &self.path, range, errno)
+    }
+
+    fn io_error(&self, operation: &'static str, range: ByteRange, error: &io::Error) -> DriveError {
+        self.error(operation, range, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
     }
 }
 
@@ -155,7 +181,7 @@ impl Drive for ImageDrive {
             let length = rest.len() as u64;
             loop {
                 let read =
-                    self.with_dontcache(|flags| rustix::io::preadv2(&self.file, &mut [IoSliceMut::new(rest)], position, flags));
+                    self.with_dontcache(|flags| rustix::io::preadv2(self.file.file(), &mut [IoSliceMut::new(rest)], position, flags));
                 match read {
                     Err(Errno::INTR) => {}
                     read => return read.map_err(|errno| self.error("read", ByteRange::new(position, length), errno)),
@@ -171,17 +197,17 @@ impl Drive for ImageDrive {
             return Ok(None);
         }
         let rest = ByteRange::new(offset, size - offset);
-        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+        let start = match seek(self.file.file(), SeekFrom::Data(offset)) {
             Ok(start) => start,
             // Past the last data; also what a file that shrank says, so its size is looked at.
             Err(Errno::NXIO) => {
-                let now = self.file.metadata().map_or(0, |metadata| metadata.len());
+                let now = self.file.file().metadata().map_or(0, |metadata| metadata.len());
                 return if now < size { Err(self.shrunk(offset)) } else { Ok(None) };
             }
             Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(rest)),
             Err(errno) => return Err(self.error("find the data of", rest, errno)),
         };
-        let end = seek(&self.file, SeekFrom::Hole(start)).map_err(|errno| self.error("find the holes of", rest, errno))?;
+        let end = seek(self.file.file(), SeekFrom::Hole(start)).map_err(|errno| self.error("find the holes of", rest, errno))?;
         Ok((start < size).then(|| ByteRange::new(start, end.min(size) - start)))
     }
 
@@ -190,34 +216,17 @@ impl Drive for ImageDrive {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DriveError> {
-        let mut done = 0;
-        while done < bytes.len() {
-            let position = offset + done as u64;
-            let rest = &bytes[done..];
-            let written = self.with_dontcache(|flags| rustix::io::pwritev2(&self.file, &[IoSlice::new(rest)], position, flags));
-            match written {
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error("write", ByteRange::new(position, rest.len() as u64), errno)),
-            }
-        }
-        Ok(())
+        let written = self.file.target().and_then(|file| file.write_all_at(bytes, offset));
+        written.map_err(|error| self.io_error("write", ByteRange::new(offset, bytes.len() as u64), &error))
     }
 
     fn zero_range(&self, range: ByteRange) -> Result<(), DriveError> {
-        if range.length == 0 {
-            return Ok(());
-        }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match fallocate(&self.file, flags, range.offset, range.length) {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => crate::contract::write_zeros(self, range),
-            Err(errno) => Err(self.error("zero", range, errno)),
-        }
+        let zeroed = self.file.target().and_then(|file| file.zero(range.offset, range.length));
+        zeroed.map_err(|error| self.io_error("zero", range, &error))
     }
 
     fn sync(&self) -> Result<(), DriveError> {
-        self.file.sync_data().map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
+        self.file.file().sync_data().map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => DriveError::NoSpace { path: self.path.clone() },
             _ => DriveError::Io { operation: "sync", path: self.path.clone(), source },
         })
@@ -226,11 +235,11 @@ impl Drive for ImageDrive {
     fn finish(&self) -> Result<(), DriveError> {
         let failed = |source| DriveError::Io { operation: "finish", path: self.path.clone(), source };
         if self.rename_to.is_some() {
-            self.file.set_len(self.identity.size).map_err(failed)?;
+            self.file.target().and_then(|file| file.give_length(self.identity.size)).map_err(failed)?;
         }
-        self.file.sync_all().map_err(failed)?;
+        self.file.file().sync_all().map_err(failed)?;
         // Whoever reads it next, to verify it, shall read the disk.
-        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        let _ = fadvise(self.file.file(), 0, None, Advice::DontNeed);
         if let Some(target) = &self.rename_to {
             std::fs::rename(&self.path, target).map_err(failed)?;
             let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -241,7 +250,7 @@ impl Drive for ImageDrive {
 
     fn was_modified(&self) -> Result<bool, DriveError> {
         let metadata =
-            self.file.metadata().map_err(|source| DriveError::Io { operation: "examine", path: self.path.clone(), source })?;
+            self.file.file().metadata().map_err(|source| DriveError::Io { operation: "examine", path: self.path.clone(), source })?;
         Ok(metadata.len() != self.identity.size
             || Some(modified_unix_nanoseconds(&metadata)) != self.identity.modified_unix_nanoseconds)
     }
