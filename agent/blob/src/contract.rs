@@ -52,6 +52,12 @@ pub struct RangeBody {
     pub checksum: Option<TransferChecksum>,
 }
 
+/// A blob whose bytes lie on this machine: they are read into place by plain calls, without a copy on the way.
+pub trait LocalBlob: Send + Sync {
+    /// Fills `buffer` with the bytes at `offset` of the version given, whole. Blocks.
+    fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError>;
+}
+
 /// What an upload is to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRequest {
@@ -133,6 +139,11 @@ pub trait Blob: Send + Sync {
     /// Begins to read a range of the version given. With `checked` the store is asked for a checksum
     /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
+
+    /// The same blob to be read by plain calls, where its bytes lie on this machine.
+    fn local(&self) -> Option<Arc<dyn LocalBlob>> {
+        None
+    }
 
     /// Begins an upload, or goes on with one. Where what the journal is about is gone and the store cannot
     /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).

@@ -21,7 +21,7 @@ use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
 use rustix::io::Errno;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits,
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, RangeBody, Upload, UploadRequest, UploadTraits,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -32,6 +32,7 @@ const READ_PIECE_BYTES: u64 = 1 << 20;
 pub(crate) const PARTIAL_SUFFIX: &str = ".partial";
 
 /// A file in a directory store.
+#[derive(Clone)]
 pub struct DirectoryBlob {
     path: PathBuf,
 }
@@ -56,6 +57,17 @@ impl DirectoryBlob {
 
     fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
         error_at(&self.path, operation, error)
+    }
+
+    /// The file, where it is the version given.
+    fn open_version(&self, version: &str) -> Result<File, BlobError> {
+        let file = File::open(&self.path).map_err(|error| self.error("read", &error))?;
+        let metadata = file.metadata().map_err(|error| self.error("read", &error))?;
+        if version_of(&metadata) == version {
+            return Ok(file);
+        }
+        let message = "it was changed by somebody else meanwhile";
+        Err(BlobError::new(BlobErrorKind::Changed, "read", self.path.display().to_string(), message))
     }
 
     /// The directory must be there: a typing mistake must not become a new store.
@@ -104,6 +116,12 @@ fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
+impl LocalBlob for DirectoryBlob {
+    fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError> {
+        self.open_version(version)?.read_exact_at(buffer, offset).map_err(|error| self.error("read", &error))
+    }
+}
+
 #[async_trait]
 impl Blob for DirectoryBlob {
     fn address(&self) -> String {
@@ -142,13 +160,7 @@ impl Blob for DirectoryBlob {
     }
 
     async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
-        let path = self.path.clone();
-        let file = Arc::new(File::open(&path).map_err(|error| self.error("read", &error))?);
-        let metadata = file.metadata().map_err(|error| self.error("read", &error))?;
-        if version_of(&metadata) != version {
-            let message = "it was changed by somebody else meanwhile";
-            return Err(BlobError::new(BlobErrorKind::Changed, "read", self.address(), message));
-        }
+        let (path, file) = (self.path.clone(), Arc::new(self.open_version(version)?));
         let pieces = futures::stream::unfold(range, move |left| {
             let (file, path) = (file.clone(), path.clone());
             async move {
@@ -171,6 +183,10 @@ impl Blob for DirectoryBlob {
         Ok(RangeBody { pieces: pieces.boxed(), checksum: None })
     }
 
+    fn local(&self) -> Option<Arc<dyn LocalBlob>> {
+        Some(Arc::new(self.clone()))
+    }
+
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
         self.require_directory()?;
         let partial = self.partial_path();
@@ -181,7 +197,7 @@ impl Blob for DirectoryBlob {
             let message = "another transfer is writing it: wait for it, or cancel it first";
             return Err(BlobError::new(BlobErrorKind::AlreadyExists, "write", partial.display().to_string(), message));
         }
-        // The file gets its length with the first sync, which no record precedes. So a file of that length
+        // The file gets its length with the first chunk, which the journal's beginning precedes. So a file of that length
         // is one that records may be about; one that was just made is not.
         let held = match file.metadata().map_err(|error| failed(&error))?.len() {
             length if request.resume && length == request.total_bytes && length > 0 => Held::Recorded,
@@ -238,7 +254,9 @@ impl Upload for DirectoryUpload {
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
         let (file, bytes, offset) = (self.file.clone(), chunk.bytes.clone(), chunk.range.offset);
-        let written = blocking(move || file.write_all_at(&bytes, offset)).await;
+        let total_bytes = self.total_bytes;
+        // Writes that make a file longer go one at a time.
+        let written = blocking(move || file.give_length(total_bytes).and_then(|()| file.write_all_at(&bytes, offset))).await;
         written.and_then(|result| result).map_err(|error| error_at(&self.partial, "write", &error))
     }
 

@@ -39,5 +39,7 @@ pub mod retry;
 
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
-pub use contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits};
+pub use contract::{
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, RangeBody, Upload, UploadRequest, UploadTraits,
+};
 pub use error::{BlobError, BlobErrorKind};

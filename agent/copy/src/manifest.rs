@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::attempts::Attempts;
 use crate::error::{CopyError, state_error};
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, FetchBuffer};
 use crate::options::{Link, TransferOptions};
 use crate::prepare::attempts;
 use crate::table::{ChunkTable, SharedTable};
@@ -95,9 +95,10 @@ async fn download(
     while offset < facts.size_bytes {
         let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
         let fetched = attempts.run_self_timed(|| async {
-            let mut piece = vec![0; range.length as usize];
+            let piece = FetchBuffer::new(vec![0; range.length as usize]);
             let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
-            fetch.fill(range, &mut piece).await.map(|_| piece)
+            fetch.fill(range, &piece).await?;
+            Ok(piece.take().await.unwrap_or_default())
         });
         let (piece, _) = fetched.await?;
         std::io::Write::write_all(&mut file, &piece).map_err(failed)?;

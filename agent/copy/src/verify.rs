@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::attempts::Attempts;
 use crate::chunk::Place;
 use crate::error::{CopyError, state_error};
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, FetchBuffer};
 use crate::limits::{WATCHDOG_BEAT, slowest_read};
 use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
@@ -305,11 +305,11 @@ impl Comparer {
             () = self.link.stop.stopping() => return Ok(Found::default()),
             () = self.rate.wait(range.length) => {}
         }
-        let mut buffer = self.pool.take().await;
+        let buffer = self.pool.take().await;
         let mut left_out = Vec::new();
         let content = match &self.side {
             Side::Blob { blob, version } => {
-                self.fetch(&**blob, version, range, &mut buffer).await?;
+                let buffer = self.fetch(&**blob, version, range, buffer).await?;
                 self.hash(buffer, range).await?
             }
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
@@ -328,13 +328,20 @@ impl Comparer {
         Ok(if is_equal { equal } else { differs(range, DifferenceReason::Content) })
     }
 
-    async fn fetch(&self, blob: &dyn Blob, version: &str, range: ByteRange, buffer: &mut PooledBuffer) -> Result<(), CopyError> {
-        let buffer = tokio::sync::Mutex::new(&mut buffer[..range.length as usize]);
+    async fn fetch(
+        &self,
+        blob: &dyn Blob,
+        version: &str,
+        range: ByteRange,
+        buffer: PooledBuffer,
+    ) -> Result<PooledBuffer, CopyError> {
+        let buffer = FetchBuffer::new(buffer);
         let fetched = self.attempts.run_self_timed(|| async {
             let fetch = Fetch { blob, version, checked: false, silence_max: self.options.request_timeout };
-            fetch.fill(range, &mut buffer.lock().await).await
+            fetch.fill(range, &buffer).await
         });
-        fetched.await.map(|_| ()).map_err(CopyError::from)
+        fetched.await?;
+        buffer.take().await.ok_or(CopyError::Internal("a buffer"))
     }
 
     /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. Where the

@@ -12,7 +12,7 @@ use protocol::units::ChunkGeometry;
 use crate::attempts::Attempts;
 use crate::chunk::{Body, Place};
 use crate::error::CopyError;
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, FetchBuffer};
 use crate::limits::slowest_read;
 use crate::manifest::not_found;
 use crate::options::{Link, TransferOptions};
@@ -37,13 +37,14 @@ pub(crate) async fn stream_of_blob(
         if link.stop.is_stopping() {
             return Ok(None);
         }
-        let buffer = tokio::sync::Mutex::new(AlignedBuffer::new(range.length as usize));
+        let buffer = FetchBuffer::new(AlignedBuffer::new(range.length as usize));
         let fetched = attempts.run_self_timed(|| async {
             let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
-            fetch.fill(range, &mut buffer.lock().await[..range.length as usize]).await
+            fetch.fill(range, &buffer).await
         });
         fetched.await?;
-        let body = Body::Bytes(Bytes::from_owner(buffer.into_inner()).slice(..range.length as usize));
+        let buffer = buffer.take().await.ok_or(CopyError::Internal("a buffer"))?;
+        let body = Body::Bytes(Bytes::from_owner(buffer).slice(..range.length as usize));
         let output = output.clone();
         let sent = tokio::task::spawn_blocking(move || output.send(StreamPiece { place: Place { index, range }, body })).await;
         sent.ok().and_then(Result::ok).ok_or(CopyError::Internal("the whole-drive hash"))?;

@@ -84,7 +84,8 @@ impl ImageDrive {
         if file.metadata().map_err(failed)?.len() < size_bytes {
             file.set_len(size_bytes).map_err(failed)?;
         }
-        let mut image = Self::new(path, &partial, Content::Target(CopyFile::new(file, &partial)), Some(path.to_owned()), content)?;
+        let mut image =
+            Self::new(path, &partial, Content::Target(CopyFile::new(file, &partial)), Some(path.to_owned()), content)?;
         image.identity.size = size_bytes;
         Ok(image)
     }
@@ -180,8 +181,8 @@ impl Drive for ImageDrive {
         let read = read_whole(buffer, offset, |rest, position| {
             let length = rest.len() as u64;
             loop {
-                let read =
-                    self.with_dontcache(|flags| rustix::io::preadv2(self.file.file(), &mut [IoSliceMut::new(rest)], position, flags));
+                let read = self
+                    .with_dontcache(|flags| rustix::io::preadv2(self.file.file(), &mut [IoSliceMut::new(rest)], position, flags));
                 match read {
                     Err(Errno::INTR) => {}
                     read => return read.map_err(|errno| self.error("read", ByteRange::new(position, length), errno)),
@@ -249,8 +250,11 @@ impl Drive for ImageDrive {
     }
 
     fn was_modified(&self) -> Result<bool, DriveError> {
-        let metadata =
-            self.file.file().metadata().map_err(|source| DriveError::Io { operation: "examine", path: self.path.clone(), source })?;
+        let metadata = self.file.file().metadata().map_err(|source| DriveError::Io {
+            operation: "examine",
+            path: self.path.clone(),
+            source,
+        })?;
         Ok(metadata.len() != self.identity.size
             || Some(modified_unix_nanoseconds(&metadata)) != self.identity.modified_unix_nanoseconds)
     }

@@ -15,7 +15,7 @@ use super::Export;
 use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, FetchBuffer};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
@@ -31,6 +31,9 @@ use crate::watch::{self, CallWatch};
 
 /// Requests at once where nobody chose.
 const CONCURRENCY: usize = 8;
+
+/// The same for a blob on this machine: more readers only stand in each other's way.
+const CONCURRENCY_LOCAL: usize = 4;
 
 impl Export {
     /// Joins the stages, and returns when the last of them has ended.
@@ -101,7 +104,8 @@ impl Export {
     }
 
     pub(super) fn concurrency(&self) -> Concurrency {
-        Concurrency::new(self.options.concurrency, CONCURRENCY.min(self.memory.buffers))
+        let liking = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
+        Concurrency::new(self.options.concurrency, liking.min(self.memory.buffers))
     }
 
     fn fetch_stage(&self, pool: BufferPool) -> FetchStage {
@@ -140,11 +144,14 @@ impl Export {
         let (blob, version, silence_max) = (self.blob.clone(), self.facts.version.clone(), self.options.request_timeout);
         let runtime = Handle::current();
         Box::new(move |place| {
-            let mut buffer = AlignedBuffer::new(place.range.length as usize);
+            let buffer = FetchBuffer::new(AlignedBuffer::new(place.range.length as usize));
             let length = place.range.length as usize;
             let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max };
-            let fetched = runtime.block_on(fetch.fill(place.range, &mut buffer[..length]));
-            fetched.ok().map(|_| Bytes::from_owner(buffer).slice(..length))
+            let buffer = runtime.block_on(async {
+                fetch.fill(place.range, &buffer).await.ok()?;
+                buffer.take().await
+            });
+            buffer.map(|buffer| Bytes::from_owner(buffer).slice(..length))
         })
     }
 

@@ -15,7 +15,7 @@ use crate::attempts::{Attempts, Failed};
 use crate::chunk::{Body, FetchedChunk, Place};
 use crate::error::CopyError;
 use crate::failure::Failure;
-use crate::fetch::Fetch;
+use crate::fetch::{Fetch, FetchBuffer};
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::rate::RateLimit;
@@ -126,14 +126,15 @@ impl FetchStage {
         let body = match buffer {
             // The manifest says that it is zeros.
             None => Body::Hole,
-            Some(mut buffer) => {
+            Some(buffer) => {
                 let asked = Instant::now();
                 if self.unless_stopped(self.rate.wait(place.range.length)).await.is_none() {
                     return Ok(());
                 }
                 self.attempts.link.counters.rate_time.add(asked.elapsed());
-                attempts = self.fill(place, &mut buffer).await?;
-                Body::Bytes(buffer.freeze(place.range.length as usize))
+                let (filled, tries) = self.fill(place, buffer).await?;
+                attempts = tries;
+                Body::Bytes(filled.freeze(place.range.length as usize))
             }
         };
         // The channel is unbounded: buffers and slots bound what is in it.
@@ -150,13 +151,12 @@ impl FetchStage {
         }
     }
 
-    async fn fill(&self, place: Place, buffer: &mut PooledBuffer) -> Result<u32, Failed> {
-        let length = place.range.length;
-        let buffer = tokio::sync::Mutex::new(&mut buffer[..length as usize]);
+    async fn fill(&self, place: Place, buffer: PooledBuffer) -> Result<(PooledBuffer, u32), Failed> {
+        let buffer = FetchBuffer::new(buffer);
         let started = Instant::now();
         let result = self.attempts.run_self_timed(|| async {
             let fetch = Fetch { blob: &*self.blob, version: &self.version, checked: self.checked, silence_max: self.silence_max };
-            fetch.fill(place.range, &mut buffer.lock().await).await
+            fetch.fill(place.range, &buffer).await
         });
         let result = result.await;
         self.attempts.link.counters.read_time.add(started.elapsed());
@@ -164,6 +164,7 @@ impl FetchStage {
         if !was_checked {
             self.all_checked.store(false, Ordering::Relaxed);
         }
-        Ok(attempts)
+        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, is_ambiguous: false };
+        Ok((buffer.take().await.ok_or_else(lost)?, attempts))
     }
 }
