@@ -45,6 +45,7 @@
 mod account;
 mod attempts;
 mod chunk;
+mod concurrency;
 mod drain;
 mod error;
 mod export;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::manifest::ChunkState;
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{LimitedBy, StageSeconds};
+use protocol::result::{Direction, LimitedBy, StageSeconds};
 
 use crate::pool::{BufferPool, PoolWatch};
 use crate::rescue::Rescue;
@@ -28,7 +28,7 @@ pub struct Counters {
     retries: AtomicU64,
     recent: Mutex<VecDeque<(Instant, u64)>>,
     /// Those of reading, hashing, sending, writing.
-    workers: Mutex<[usize; 4]>,
+    workers: Mutex<[Workers; 4]>,
     buffers: OnceLock<PoolWatch>,
     rescue: OnceLock<Weak<Rescue>>,
     pub(crate) read_time: StageClock,
@@ -57,7 +57,7 @@ impl Default for Counters {
             part_total: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             recent: Mutex::default(),
-            workers: Mutex::new([1; 4]),
+            workers: Mutex::new([Workers::new(1); 4]),
             buffers: OnceLock::new(),
             rescue: OnceLock::new(),
             read_time: StageClock::default(),
@@ -90,7 +90,15 @@ impl Counters {
 
     /// Says how many work at reading, hashing, sending and writing.
     pub(crate) fn set_workers(&self, workers: [usize; 4]) {
-        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers.map(Workers::new);
+    }
+
+    /// Says that another number of requests reads from the store, or sends to it, from now on.
+    pub(crate) fn set_requests(&self, direction: Direction, count: usize) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let [reading, _, sending, _] = &mut *workers;
+        let requests = if direction == Direction::Import { sending } else { reading };
+        *requests = requests.changed_to(count);
     }
 
     /// Says where the buffers of the transfer are.
@@ -214,13 +222,14 @@ impl Counters {
     /// time.
     pub(crate) fn limited_by(&self) -> LimitedBy {
         let workers = *self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let [read, hash, send, write] = workers.map(|count| count.max(1) as f64);
+        let [read, hash, send, write] = workers.map(Workers::seconds);
+        let elapsed = self.elapsed_seconds();
         let shares = [
             (LimitedBy::Read, self.read_time.seconds() / read),
             (LimitedBy::Hash, self.hash_time.seconds() / hash),
             (LimitedBy::Send, self.send_time.seconds() / send),
             (LimitedBy::Write, self.write_time.seconds() / write),
-            (LimitedBy::Sync, self.sync_time.seconds()),
+            (LimitedBy::Sync, self.sync_time.seconds() / elapsed),
             (LimitedBy::Rate, self.rate_time.seconds() / read),
         ];
         let busiest = shares.into_iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
@@ -228,6 +237,29 @@ impl Counters {
             Some((stage, seconds)) if seconds > 0.0 => stage,
             _ => LimitedBy::Nothing,
         }
+    }
+}
+
+/// How much time those who work at a stage had.
+#[derive(Debug, Clone, Copy)]
+struct Workers {
+    count: usize,
+    since: Instant,
+    /// Of all, before that.
+    seconds_before: f64,
+}
+
+impl Workers {
+    fn new(count: usize) -> Self {
+        Workers { count: count.max(1), since: Instant::now(), seconds_before: 0.0 }
+    }
+
+    fn changed_to(self, count: usize) -> Self {
+        Workers { seconds_before: self.seconds(), ..Workers::new(count) }
+    }
+
+    fn seconds(self) -> f64 {
+        self.seconds_before + self.count as f64 * self.since.elapsed().as_secs_f64()
     }
 }
 

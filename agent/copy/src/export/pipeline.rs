@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Export;
 use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::concurrency::Concurrency;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
 use crate::fetch::{Fetch, FetchBuffer};
@@ -23,7 +24,6 @@ use crate::rate::RateLimit;
 use crate::stage::fetch::FetchStage;
 use crate::stage::hash::ZeroDigests;
 use crate::stage::record::{Durability, RecordStage};
-use crate::stage::send::Concurrency;
 use crate::stage::stream;
 use crate::stage::write::{FetchAgain, WriteStage};
 use crate::threads;
@@ -105,7 +105,7 @@ impl Export {
 
     pub(super) fn concurrency(&self) -> Concurrency {
         let liking = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
-        Concurrency::new(self.options.concurrency, liking.min(self.memory.buffers))
+        Concurrency::new(self.options.concurrency, liking, self.memory.buffers)
     }
 
     fn fetch_stage(&self, pool: BufferPool) -> FetchStage {

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Import;
+use crate::concurrency::Concurrency;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
 use crate::limits::BODILESS_CHUNKS_MAX;
@@ -19,7 +20,7 @@ use crate::rate::RateLimit;
 use crate::stage::hash::{HashStage, ZeroDigests};
 use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
-use crate::stage::send::{Concurrency, SendStage};
+use crate::stage::send::SendStage;
 use crate::stage::stream;
 use crate::threads;
 use crate::watch::{self, CallWatch};
@@ -106,7 +107,7 @@ impl Import {
             table: self.table.clone(),
             held: std::mem::take(&mut self.held),
             resumed: self.resumed,
-            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency),
+            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency, self.memory.buffers),
         };
         let sending = sender.run(send_input, send_output);
         let watching = self.watch(&watches, readers, abandon);

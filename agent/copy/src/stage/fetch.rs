@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
+use protocol::result::Direction;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::attempts::{Attempts, Failed};
 use crate::chunk::{Body, FetchedChunk, Place};
+use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
 use crate::fetch::{Fetch, FetchBuffer};
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::rate::RateLimit;
-use crate::stage::send::Concurrency;
 use crate::stop::Stop;
 
 /// Where the chunks of an export come from.
@@ -43,7 +44,8 @@ enum Event {
     /// and whoever needs chunks in order never waits for one that cannot come.
     Buffer(PooledBuffer),
     Stop,
-    Ended(Result<(), Failed>),
+    /// A request, with the bytes that it moved.
+    Ended(Result<u64, Failed>),
     Lost,
     Abort,
 }
@@ -59,7 +61,7 @@ impl FetchStage {
     ) {
         let slots = Arc::new(Semaphore::new(BODILESS_CHUNKS_MAX));
         let stage = Arc::new(self);
-        let mut requests: JoinSet<Result<(), Failed>> = JoinSet::new();
+        let mut requests: JoinSet<Result<u64, Failed>> = JoinSet::new();
         let mut input_ended = false;
         let mut waiting_since = Instant::now();
         let mut spare = None;
@@ -101,8 +103,14 @@ impl FetchStage {
                     waiting_since = Instant::now();
                 }
                 Event::Ended(ended) => {
-                    concurrency.ended(stage.attempts.throttled.load(Ordering::Relaxed));
-                    if let Err(failed) = ended.or_else(|failed| if failed.gave_up_for_stop { Ok(()) } else { Err(failed) }) {
+                    concurrency.ended(Ended {
+                        bytes: *ended.as_ref().unwrap_or(&0),
+                        in_flight: requests.len() + 1,
+                        throttled: stage.attempts.throttled.load(Ordering::Relaxed),
+                        at: Instant::now(),
+                    });
+                    stage.attempts.link.counters.set_requests(Direction::Export, concurrency.now());
+                    if let Some(failed) = ended.err().filter(|failed| !failed.gave_up_for_stop) {
                         stage.failure.fail(failed.error);
                     }
                     waiting_since = Instant::now();
@@ -112,34 +120,35 @@ impl FetchStage {
         }
     }
 
+    /// Fetches one chunk; gives how many bytes came.
     async fn fetch(
         &self,
         place: Place,
         buffer: Option<PooledBuffer>,
         slots: Arc<Semaphore>,
         output: Sender<FetchedChunk>,
-    ) -> Result<(), Failed> {
+    ) -> Result<u64, Failed> {
         let Some(slot) = self.unless_stopped(slots.acquire_owned()).await.and_then(Result::ok) else {
-            return Ok(());
+            return Ok(0);
         };
-        let mut attempts = 0;
+        let (mut attempts, mut bytes) = (0, 0);
         let body = match buffer {
             // The manifest says that it is zeros.
             None => Body::Hole,
             Some(buffer) => {
                 let asked = Instant::now();
                 if self.unless_stopped(self.rate.wait(place.range.length)).await.is_none() {
-                    return Ok(());
+                    return Ok(0);
                 }
                 self.attempts.link.counters.rate_time.add(asked.elapsed());
                 let (filled, tries) = self.fill(place, buffer).await?;
-                attempts = tries;
+                (attempts, bytes) = (tries, place.range.length);
                 Body::Bytes(filled.freeze(place.range.length as usize))
             }
         };
         // The channel is unbounded: buffers and slots bound what is in it.
         let _ = output.send(FetchedChunk { place, body, attempts, slot });
-        Ok(())
+        Ok(bytes)
     }
 
     /// A wait that gives up at a stop.

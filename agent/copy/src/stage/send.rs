@@ -13,6 +13,7 @@ use blob::{ChunkBody, Held as StoreHeld, Upload};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
+use protocol::result::Direction;
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::attempts::{Attempts, Failed};
 use crate::chunk::{HashedChunk, Held, LandedChunk, Place};
+use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
 use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_TIMEOUT};
@@ -38,46 +40,6 @@ pub(crate) struct SendStage {
     /// Whether an earlier run may have left bytes where zeros belong.
     pub(crate) resumed: bool,
     pub(crate) concurrency: Concurrency,
-}
-
-/// How many requests run at once. Halved when the store asks for patience, raised again by one after
-/// that many successes, where nobody fixed it.
-pub(crate) struct Concurrency {
-    now: usize,
-    max: usize,
-    is_fixed: bool,
-    throttled_seen: u64,
-    successes: usize,
-}
-
-impl Concurrency {
-    /// `asked` for good, or `liking` at most.
-    pub(crate) fn new(asked: Option<usize>, liking: usize) -> Self {
-        let max = asked.unwrap_or(liking).max(1);
-        Concurrency { now: max, max, is_fixed: asked.is_some(), throttled_seen: 0, successes: 0 }
-    }
-
-    pub(crate) fn now(&self) -> usize {
-        self.now
-    }
-
-    /// Notes that a request ended, and how often the store has asked for patience by now.
-    pub(crate) fn ended(&mut self, throttled: u64) {
-        if self.is_fixed {
-            return;
-        }
-        if throttled > self.throttled_seen {
-            self.throttled_seen = throttled;
-            self.now = (self.now / 2).max(1);
-            self.successes = 0;
-        } else {
-            self.successes += 1;
-            if self.successes >= self.now && self.now < self.max {
-                self.now += 1;
-                self.successes = 0;
-            }
-        }
-    }
 }
 
 /// What a request was about.
@@ -254,7 +216,13 @@ impl Loop {
 
     fn ended(&mut self, end: PutEnd) -> Result<(), CopyError> {
         let PutEnd { sent, bytes, result } = end;
-        self.stage.concurrency.ended(self.stage.attempts.throttled.load(Ordering::Relaxed));
+        self.stage.concurrency.ended(Ended {
+            bytes: bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            in_flight: self.puts.len() + 1,
+            throttled: self.stage.attempts.throttled.load(Ordering::Relaxed),
+            at: std::time::Instant::now(),
+        });
+        self.stage.attempts.link.counters.set_requests(Direction::Import, self.stage.concurrency.now());
         let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
         match result {
             Ok(tries) => {
@@ -325,26 +293,5 @@ impl Loop {
                 self.landed(sent, 1, None);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn concurrency_gives_way_when_throttled_and_comes_back() {
-        let mut concurrency = Concurrency::new(None, 8);
-        concurrency.ended(1);
-        assert_eq!(concurrency.now(), 4);
-        concurrency.ended(3);
-        assert_eq!(concurrency.now(), 2);
-        (0..2 + 3).for_each(|_| concurrency.ended(3));
-        assert_eq!(concurrency.now(), 4);
-        (0..100).for_each(|_| concurrency.ended(3));
-        assert_eq!(concurrency.now(), 8);
-        let mut fixed = Concurrency::new(Some(3), 8);
-        fixed.ended(1);
-        assert_eq!(fixed.now(), 3);
     }
 }

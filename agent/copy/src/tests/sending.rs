@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 
 use crate::attempts::Attempts;
 use crate::chunk::{HashedChunk, LandedChunk, Place};
+use crate::concurrency::Concurrency;
 use crate::failure::Failure;
 use crate::options::Link;
-use crate::stage::send::{Concurrency, SendStage};
+use crate::stage::send::SendStage;
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
 
@@ -64,7 +65,7 @@ async fn scene() -> Scene {
         table: table.clone(),
         held: HashSet::new(),
         resumed: false,
-        concurrency: Concurrency::new(Some(2), 2),
+        concurrency: Concurrency::new(Some(2), 2, 2),
     };
     let stage = tokio::spawn(stage.run(received, output));
     Scene { blob, stop, failure, table, input, landed, stage }
