@@ -13,6 +13,7 @@ mod devices;
 mod directory;
 mod drives;
 mod faults;
+mod instructions;
 mod limits;
 mod portal;
 mod profiles;

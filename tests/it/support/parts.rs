@@ -51,6 +51,15 @@ pub fn playwright() -> Option<PathBuf> {
     part(driver, "playwright-core").and(tool("node_modules"))
 }
 
+/// Counts instructions.
+pub const VALGRIND: &str = "/usr/bin/valgrind";
+
+/// Valgrind.
+pub fn valgrind() -> Option<PathBuf> {
+    let path = PathBuf::from(VALGRIND);
+    part(path.exists().then_some(path), "Valgrind")
+}
+
 /// A browser.
 pub fn chromium() -> Option<PathBuf> {
     let path = PathBuf::from("/usr/bin/chromium");
