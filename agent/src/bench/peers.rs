@@ -10,7 +10,6 @@ use protocol::result::Direction;
 use super::BenchError;
 use super::process::measure;
 use super::report::{Measure, Report, Run, Spread};
-use super::sink::{ACCOUNT, KEY};
 use super::transfer::{Order, carry_out};
 use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::PeersArguments;
@@ -117,6 +116,9 @@ fn words<W: AsRef<OsStr>, const N: usize>(words: [W; N]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()
 }
 
+/// What clients want to see of a signature, which the sink does not check.
+const SAS: &str = "sv=2022-11-02&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&sig=c2ln";
+
 /// Where peers work.
 struct Scene {
     work: WorkDir,
@@ -177,8 +179,8 @@ impl Scene {
     fn environment(&self, command: &mut Command) {
         let logs = self.work.path("azcopy");
         command.env("AZCOPY_LOG_LOCATION", &logs).env("AZCOPY_JOB_PLAN_LOCATION", &logs).env("AZCOPY_DISABLE_SYSLOG", "true");
-        let remote = [("TYPE", "azureblob"), ("ACCOUNT", ACCOUNT), ("KEY", KEY), ("ENDPOINT", &self.sink.url)];
-        command.envs(remote.map(|(name, value)| (format!("RCLONE_CONFIG_X_{name}"), value)));
+        // Not by account and endpoint: older versions of rclone take an endpoint for a domain below which the account is.
+        command.env("RCLONE_CONFIG_X_TYPE", "azureblob").env("RCLONE_CONFIG_X_SAS_URL", format!("{}?{SAS}", self.sink.url));
         command.env("RCLONE_CONFIG", "/dev/null");
     }
 }
@@ -288,7 +290,7 @@ impl Sink {
 
     /// The address of a blob. The signature is none: nobody looks at it.
     fn blob(&self, name: &str) -> String {
-        format!("{}/bench/{name}?sv=2022-11-02&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&sig=c2ln", self.url)
+        format!("{}/bench/{name}?{SAS}", self.url)
     }
 }
 

@@ -17,9 +17,8 @@ use tokio::net::TcpListener;
 use super::BenchError;
 use crate::printer::Printer;
 
-/// The account of emulators, with its published key.
-pub(super) const ACCOUNT: &str = "devstoreaccount1";
-pub(super) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+/// The account of emulators.
+const ACCOUNT: &str = "devstoreaccount1";
 
 /// What is remembered of a blob: sizes of blocks by their ids, and of the whole when it is committed.
 #[derive(Default)]
