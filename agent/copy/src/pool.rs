@@ -5,18 +5,17 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
 use drive::AlignedBuffer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::TOKEN_BEAT;
 use crate::stop::Stop;
 
-/// A bounded pool of aligned buffers of one size. Buffers are allocated when first needed.
+/// A bounded pool of aligned buffers of one size. Buffers are allocated when first needed, and the one that came back last
+/// goes out first: it is warm, and as few as possible are ever touched.
 #[derive(Clone)]
 pub(crate) struct BufferPool {
     shared: Arc<Shared>,
@@ -25,18 +24,18 @@ pub(crate) struct BufferPool {
 struct Shared {
     buffers_max: usize,
     buffer_bytes: usize,
-    free: Sender<AlignedBuffer>,
-    taken_back: Receiver<AlignedBuffer>,
+    /// Whoever has a permit finds a buffer here, or may make one: a buffer comes back before its permit does.
+    free: Mutex<Vec<AlignedBuffer>>,
     /// One permit a buffer, so that async and blocking callers wait for the same thing.
     permits: Arc<Semaphore>,
-    allocated: AtomicUsize,
+    /// Wakes blocking callers after a permit came back.
+    came_back: Condvar,
 }
 
 impl BufferPool {
     pub(crate) fn new(buffers: usize, buffer_bytes: usize) -> Self {
-        let (free, taken_back) = bounded(buffers);
         let permits = Arc::new(Semaphore::new(buffers));
-        let shared = Shared { buffers_max: buffers, buffer_bytes, free, taken_back, permits, allocated: AtomicUsize::new(0) };
+        let shared = Shared { buffers_max: buffers, buffer_bytes, free: Mutex::default(), permits, came_back: Condvar::new() };
         BufferPool { shared: Arc::new(shared) }
     }
 
@@ -46,20 +45,19 @@ impl BufferPool {
             if stop.is_stopping() {
                 return None;
             }
+            let free = self.free();
             if let Ok(permit) = self.shared.permits.clone().try_acquire_owned() {
-                return Some(self.with_permit(permit));
+                return Some(self.with_permit(free, permit));
             }
-            // Woken when a buffer comes back, or by the beat.
-            if let Ok(buffer) = self.shared.taken_back.recv_timeout(TOKEN_BEAT) {
-                self.put_back(buffer);
-            }
+            // The lock is held from the look until the wait: no wake is missed. The beat is for the token.
+            drop(self.shared.came_back.wait_timeout(free, TOKEN_BEAT));
         }
     }
 
     /// Waits for a buffer.
     pub(crate) async fn take(&self) -> PooledBuffer {
         match self.shared.permits.clone().acquire_owned().await {
-            Ok(permit) => self.with_permit(permit),
+            Ok(permit) => self.with_permit(self.free(), permit),
             // The semaphore is never closed.
             Err(_) => std::future::pending().await,
         }
@@ -70,29 +68,23 @@ impl BufferPool {
         PoolWatch { shared: Arc::downgrade(&self.shared) }
     }
 
-    fn with_permit(&self, permit: OwnedSemaphorePermit) -> PooledBuffer {
-        let buffer = self.shared.taken_back.try_recv().ok().or_else(|| self.allocate()).unwrap_or_else(|| {
-            // All exist, and a permit is free: one is on its way back, in the hands of a waiting thread.
-            self.shared.taken_back.recv().unwrap_or_else(|_| AlignedBuffer::new(self.shared.buffer_bytes))
-        });
-        PooledBuffer { buffer: Some(buffer), pool: self.clone(), _permit: permit }
+    fn free(&self) -> MutexGuard<'_, Vec<AlignedBuffer>> {
+        self.shared.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new buffer, while there may be more of them.
-    fn allocate(&self) -> Option<AlignedBuffer> {
-        let one_more = |allocated| (allocated < self.shared.buffers_max).then_some(allocated + 1);
-        let counted = self.shared.allocated.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        counted.ok().map(|_| AlignedBuffer::new(self.shared.buffer_bytes))
+    fn with_permit(&self, mut free: MutexGuard<'_, Vec<AlignedBuffer>>, permit: OwnedSemaphorePermit) -> PooledBuffer {
+        let buffer = free.pop();
+        drop(free);
+        let buffer = buffer.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
+        PooledBuffer { buffer: Some(buffer), permit: Some(permit), pool: self.clone() }
     }
 
-    fn put_back(&self, buffer: AlignedBuffer) {
-        // There is room for every buffer that exists.
-        let _ = self.shared.free.try_send(buffer);
-    }
-
-    #[cfg(test)]
-    fn allocated(&self) -> usize {
-        self.shared.allocated.load(Ordering::Relaxed)
+    fn put_back(&self, buffer: AlignedBuffer, permit: Option<OwnedSemaphorePermit>) {
+        let mut free = self.free();
+        free.push(buffer);
+        drop(permit);
+        drop(free);
+        self.shared.came_back.notify_one();
     }
 }
 
@@ -119,8 +111,8 @@ impl fmt::Debug for PoolWatch {
 /// A buffer that goes back to its pool when dropped.
 pub(crate) struct PooledBuffer {
     buffer: Option<AlignedBuffer>,
+    permit: Option<OwnedSemaphorePermit>,
     pool: BufferPool,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl PooledBuffer {
@@ -153,7 +145,7 @@ impl AsRef<[u8]> for PooledBuffer {
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            self.pool.put_back(buffer);
+            self.pool.put_back(buffer, self.permit.take());
         }
     }
 }
@@ -162,21 +154,37 @@ impl Drop for PooledBuffer {
 mod tests {
     use super::*;
     use protocol::stop::StopReason;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_pool_never_has_more_buffers_than_it_may() {
         let pool = BufferPool::new(2, 4096);
         let stop = Stop::new();
+        let mut addresses = BTreeSet::new();
         for _ in 0..10 {
             let first = pool.take_blocking(&stop).unwrap();
             assert_eq!(pool.watch().bytes_taken(), 4096);
             let second = pool.take_blocking(&stop).unwrap().freeze(7);
             assert_eq!((first.len(), second.len()), (4096, 7));
+            addresses.extend([first.as_ptr().addr(), second.as_ptr().addr()]);
             let clone = second.clone();
             drop(second);
             assert_eq!(clone.len(), 7);
         }
-        assert_eq!(pool.allocated(), 2);
+        assert_eq!(addresses.len(), 2);
+    }
+
+    #[test]
+    fn what_came_back_last_goes_out_first() {
+        let pool = BufferPool::new(3, 4096);
+        let stop = Stop::new();
+        let [first, second] = [(); 2].map(|()| pool.take_blocking(&stop).unwrap());
+        let address = second.as_ptr().addr();
+        drop(first);
+        drop(second);
+        for _ in 0..3 {
+            assert_eq!(pool.take_blocking(&stop).unwrap().as_ptr().addr(), address);
+        }
     }
 
     #[test]
