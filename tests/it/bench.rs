@@ -87,6 +87,10 @@ fn nothing_costs_nothing_and_many_drives_share_a_station() {
     assert_eq!(station.code, Some(0), "{}", station.stderr);
     let station: Value = serde_json::from_str(&station.stdout).unwrap();
     assert_eq!(station["measures"][1]["bytes"], 48 << 20);
+    // A name that holds a figure could not be compared with that of another report.
+    assert_eq!(station["measures"][1]["name"], "3 drives at once");
+    let fairness = station["measures"][1]["runs"][0]["fairness"].as_f64().unwrap();
+    assert!(fairness > 0.0 && fairness <= 1.0, "{fairness}");
 }
 
 #[test]

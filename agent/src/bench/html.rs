@@ -88,7 +88,7 @@ fn rows(measures: &[&Measure]) -> Vec<Row> {
         let figures = measure.rate();
         let nothing = String::new;
         Row {
-            name: measure.name.clone(),
+            name: measure.shown_name(),
             median: figures.map_or_else(nothing, |figures| rate(figures.median)),
             spread: figures.map_or_else(nothing, |figures| format!("{} to {}", rate(figures.min), rate(figures.max))),
             width: figures.map_or(0.0, |figures| 100.0 * figures.median / best),

@@ -86,6 +86,9 @@ pub(super) struct Run {
     pub(super) stages: Option<StageSeconds>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) limited_by: Option<LimitedBy>,
+    /// Of many drives at once: the rate of the slowest as a share of that of the fastest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fairness: Option<f64>,
 }
 
 /// A few figures of one kind.
@@ -109,6 +112,13 @@ impl Spread {
 }
 
 impl Measure {
+    /// The name, and what else a reader wants to know at a glance.
+    pub(super) fn shown_name(&self) -> String {
+        let fairness = Spread::of(self.runs.iter().filter_map(|run| run.fairness));
+        let fairness = fairness.map(|spread| format!(", the slowest at {:.0} % of the fastest", 100.0 * spread.median));
+        format!("{}{}", self.name, fairness.unwrap_or_default())
+    }
+
     pub(super) fn seconds(&self) -> Option<Spread> {
         Spread::of(self.runs.iter().map(|run| run.seconds))
     }

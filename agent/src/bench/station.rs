@@ -28,7 +28,6 @@ pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Rep
         }
     };
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); arguments.drives.len()];
-    let mut fairness: Vec<Vec<f64>> = runs.iter().map(|_| Vec::new()).collect();
     let mut bytes = vec![0; arguments.drives.len()];
     for repetition in 0..arguments.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.repeat));
@@ -48,19 +47,18 @@ pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Rep
                 count: *count,
                 total_memory_bytes: Some(arguments.memory.0),
             };
-            let (run, results) = carry_out_all(&order)?;
+            let (mut run, results) = carry_out_all(&order)?;
             let rates = Spread::of(results.iter().map(|result| result.bytes_total as f64 / result.elapsed_seconds.max(1e-9)));
-            fairness[index].extend(rates.map(|rates| rates.min / rates.max));
+            run.fairness = rates.filter(|_| *count > 1).map(|rates| rates.min / rates.max);
             bytes[index] = results.iter().map(|result| result.bytes_total).sum();
             runs[index].push(run);
         }
     }
     let mut report = Report::new();
-    for (((count, runs), bytes), fairness) in arguments.drives.iter().zip(runs).zip(bytes).zip(fairness) {
-        let slowest = Spread::of(fairness).map_or(1.0, |spread| spread.median);
+    for ((count, runs), bytes) in arguments.drives.iter().zip(runs).zip(bytes) {
         let name = match count {
             1 => "one drive".to_owned(),
-            count => format!("{count} drives at once, the slowest at {:.0} % of the fastest", 100.0 * slowest),
+            count => format!("{count} drives at once"),
         };
         report.measures.push(Measure { name, group: "station".to_owned(), bytes, runs, case: None, limit: None });
     }

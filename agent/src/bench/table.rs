@@ -21,7 +21,7 @@ fn spread(spread: Option<Spread>, shown: impl Fn(f64) -> String) -> Vec<String> 
 }
 
 fn row(measure: &Measure) -> Vec<String> {
-    let mut row = vec![measure.name.clone()];
+    let mut row = vec![measure.shown_name()];
     row.extend(spread(measure.rate(), rate));
     row.push(measure.cpu_per_gibibyte().map_or_else(|| "-".to_owned(), |cpu| format!("{:.2} s", cpu.median)));
     row
