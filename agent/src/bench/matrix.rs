@@ -77,7 +77,7 @@ pub(super) async fn run(arguments: &MatrixArguments, printer: &Printer) -> Resul
 
 impl<'bench> Matrix<'bench> {
     async fn new(arguments: &'bench MatrixArguments) -> Result<Self, BenchError> {
-        let work = WorkDir::new(arguments.work_dir.as_deref())?;
+        let work = WorkDir::new(arguments.common.work_dir.as_deref())?;
         let ByteSize(size) = arguments.size;
         let mut sources = Vec::new();
         for drive in &arguments.drive {
@@ -167,7 +167,7 @@ impl<'bench> Matrix<'bench> {
     }
 
     async fn limits(&self, printer: &Printer) -> Result<Vec<Measure>, BenchError> {
-        let repeat = self.arguments.repeat;
+        let repeat = self.arguments.common.repeat;
         let mut limits = tokio::task::block_in_place(|| stages::in_memory(repeat));
         for (index, source) in self.sources.iter().enumerate() {
             let warmths: Vec<bool> = [true, false].into_iter().filter(|warm| self.has_case(index, *warm)).collect();
@@ -238,8 +238,8 @@ impl<'bench> Matrix<'bench> {
 
     fn transfers(&self, limits: &[Measure], printer: &Printer) -> Result<Vec<Measure>, BenchError> {
         let mut found: HashMap<(usize, Direction), (Vec<Run>, TransferResult)> = HashMap::new();
-        for repetition in 0..self.arguments.repeat {
-            printer.inform(&format!("repetition {} of {}", repetition + 1, self.arguments.repeat));
+        for repetition in 0..self.arguments.common.repeat {
+            printer.inform(&format!("repetition {} of {}", repetition + 1, self.arguments.common.repeat));
             for (number, (source, store, case)) in self.cases.iter().enumerate() {
                 let (source, store) = (&self.sources[*source], &self.stores[*store]);
                 let has_blob = store.reached.is_some();
@@ -282,23 +282,19 @@ impl<'bench> Matrix<'bench> {
     }
 
     fn order(&self, direction: Direction, source: &Source, store: &Store, case: &Case) -> Order {
+        let drive = match direction {
+            Direction::Import => source.drive.clone(),
+            Direction::Export => self.target(),
+        };
         Order {
-            direction,
-            drive: match direction {
-                Direction::Import => source.drive.clone(),
-                Direction::Export => self.target(),
-            },
             size_bytes: source.size,
-            blob: store.blob.clone(),
-            state_dir: self.work.path("state"),
             // An export has the chunks of its manifest.
             chunk_size_bytes: (direction == Direction::Import).then_some(case.chunk_size_bytes),
             memory_bytes: case.memory_bytes,
             concurrency: case.concurrency,
             is_unpaced: !self.arguments.real_time,
             confirm: self.arguments.confirm.clone(),
-            count: 1,
-            total_memory_bytes: None,
+            ..Order::new(direction, drive, store.blob.clone(), self.work.path("state"))
         }
     }
 }

@@ -34,7 +34,7 @@ mod work;
 
 use std::path::Path;
 
-use crate::cli::{BenchArguments, BenchCommand, BenchOutput};
+use crate::cli::{BenchArguments, BenchCommand, CommonArguments};
 use crate::printer::Printer;
 use report::Report;
 
@@ -87,15 +87,11 @@ pub(crate) async fn run(arguments: BenchArguments, printer: &Printer) -> u8 {
         Some(BenchCommand::Transfer) => return transfer::run().await,
         Some(BenchCommand::Sink { listen }) => sink::run(listen, printer).await,
         Some(BenchCommand::Compare { before, after }) => compare::run(&before, &after, printer),
-        Some(BenchCommand::Peers(peers)) => {
-            let output = peers.output.clone();
-            peers::run(&peers, printer).and_then(|report| show(&report, &output, printer))
-        }
+        Some(BenchCommand::Peers(peers)) => peers::run(&peers, printer).and_then(|report| show(&report, &peers.common, printer)),
         Some(BenchCommand::Station(station)) => {
-            let output = station.output.clone();
-            station::run(&station, printer).and_then(|report| show(&report, &output, printer))
+            station::run(&station, printer).and_then(|report| show(&report, &station.common, printer))
         }
-        None => matrix::run(&arguments.matrix, printer).await.and_then(|report| show(&report, &arguments.matrix.output, printer)),
+        None => matrix::run(&arguments.matrix, printer).await.and_then(|report| show(&report, &arguments.matrix.common, printer)),
     };
     match done {
         Ok(()) => 0,
@@ -107,12 +103,12 @@ pub(crate) async fn run(arguments: BenchArguments, printer: &Printer) -> u8 {
 }
 
 /// Writes a report to where it is wanted.
-fn show(report: &Report, output: &BenchOutput, printer: &Printer) -> Result<(), BenchError> {
-    if let Some(path) = &output.json {
+fn show(report: &Report, common: &CommonArguments, printer: &Printer) -> Result<(), BenchError> {
+    if let Some(path) = &common.json {
         let text = serde_json::to_string_pretty(report).map_err(|error| BenchError::Failed(error.to_string()))?;
         std::fs::write(path, text + "\n").map_err(|error| BenchError::file(path, error))?;
     }
-    if let Some(path) = &output.html {
+    if let Some(path) = &common.html {
         std::fs::write(path, html::page(report)?).map_err(|error| BenchError::file(path, error))?;
     }
     printer.document(report, || table::text(report));

@@ -140,20 +140,7 @@ impl Scene {
     }
 
     fn order(&self, direction: Direction, drive: &Path, blob: String) -> Order {
-        Order {
-            direction,
-            drive: drive.display().to_string(),
-            size_bytes: 0,
-            blob,
-            state_dir: self.work.path("state"),
-            chunk_size_bytes: None,
-            memory_bytes: None,
-            concurrency: None,
-            is_unpaced: false,
-            confirm: None,
-            count: 1,
-            total_memory_bytes: None,
-        }
+        Order::new(direction, drive.display().to_string(), blob, self.work.path("state"))
     }
 
     /// What this program does of a kind of work.
@@ -187,7 +174,7 @@ impl Scene {
 
 /// Measures ours and theirs.
 pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Report, BenchError> {
-    let work = WorkDir::new(arguments.work_dir.as_deref())?;
+    let work = WorkDir::new(arguments.common.work_dir.as_deref())?;
     let size = arguments.size.0;
     let filling = if arguments.random { Filling::Random } else { Filling::QuarterZero };
     let (image, _) = work.image("image", size, filling)?;
@@ -206,8 +193,8 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
     }
     // What is copied back.
     carry_out(&scene.order(Direction::Import, &scene.image, scene.blob.display().to_string()))?;
-    for repetition in 0..arguments.repeat {
-        printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.repeat));
+    for repetition in 0..arguments.common.repeat {
+        printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
         for (way, program, runs) in &mut ways {
             scene.prepare(!arguments.cold)?;
             let run = match program {

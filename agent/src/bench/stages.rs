@@ -37,12 +37,21 @@ pub(super) mod names {
     pub(crate) const PROCESSORS: &str = "processors";
 }
 
-/// Runs work and tells its wall and processor time.
-fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, Run), E> {
-    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
-    let done = work()?;
-    let run = Run { seconds: started.elapsed().as_secs_f64(), cpu_seconds: own_cpu_seconds() - cpu_before, ..Run::default() };
-    Ok((done, run))
+/// Measures wall and processor time.
+struct Stopwatch {
+    started: Instant,
+    cpu_seconds_before: f64,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Stopwatch { started: Instant::now(), cpu_seconds_before: own_cpu_seconds() }
+    }
+
+    fn stop(self) -> Run {
+        let cpu_seconds = own_cpu_seconds() - self.cpu_seconds_before;
+        Run { seconds: self.started.elapsed().as_secs_f64(), cpu_seconds, ..Run::default() }
+    }
 }
 
 fn own_cpu_seconds() -> f64 {
@@ -115,24 +124,21 @@ pub(super) fn in_memory(repeat: usize) -> Vec<Measure> {
 /// Repeats work on some threads for a while.
 fn in_threads(threads: usize, work: &(dyn Fn(usize) -> u64 + Sync)) -> Run {
     let bytes = AtomicU64::new(0);
-    let timed = timed(|| {
-        let end = Instant::now() + MEMORY_STAGE_TIME;
-        std::thread::scope(|scope| {
-            for thread in 0..threads {
-                let bytes = &bytes;
-                scope.spawn(move || {
-                    let mut number = thread;
-                    while Instant::now() < end {
-                        bytes.fetch_add(work(number), Ordering::Relaxed);
-                        number += threads;
-                    }
-                });
-            }
-        });
-        Ok::<(), std::convert::Infallible>(())
+    let stopwatch = Stopwatch::start();
+    let end = Instant::now() + MEMORY_STAGE_TIME;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let bytes = &bytes;
+            scope.spawn(move || {
+                let mut number = thread;
+                while Instant::now() < end {
+                    bytes.fetch_add(work(number), Ordering::Relaxed);
+                    number += threads;
+                }
+            });
+        }
     });
-    let Ok(((), run)) = timed;
-    per_piece(run, bytes.into_inner())
+    per_piece(stopwatch.stop(), bytes.into_inner())
 }
 
 fn random_piece(seed: u64) -> Bytes {
@@ -149,40 +155,42 @@ fn random_piece(seed: u64) -> Bytes {
 
 /// Reads a whole drive once, as the engine does.
 pub(super) fn drive_read(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
-    let next = AtomicU64::new(0);
-    let work = || -> Result<(), drive::DriveError> {
-        let mut buffer = AlignedBuffer::new(PIECE_BYTES);
-        let (size, piece_bytes) = (drive.size_bytes(), drive.preferred_read_bytes());
-        loop {
-            let chunk = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
-            if chunk >= size {
-                return Ok(());
-            }
-            let length = (PIECE_BYTES as u64).min(size - chunk) as usize;
-            for (number, piece) in buffer[..length].chunks_mut(piece_bytes).enumerate() {
-                drive.read_at(piece, chunk + (number * piece_bytes) as u64)?;
-            }
-        }
-    };
-    Ok(timed(|| on_threads(drive.preferred_readers(), work))?.1)
+    let piece_bytes = drive.preferred_read_bytes();
+    let stopwatch = Stopwatch::start();
+    for_each_piece(drive.preferred_readers(), drive.size_bytes(), |buffer, offset| {
+        let mut pieces = buffer.chunks_mut(piece_bytes).zip((offset..).step_by(piece_bytes));
+        pieces.try_for_each(|(piece, offset)| drive.read_at(piece, offset))
+    })?;
+    Ok(stopwatch.stop())
 }
 
 /// Writes the first `size_bytes` of a drive once, and makes them durable.
 pub(super) fn drive_write(drive: &Arc<dyn Drive>, size_bytes: u64) -> Result<Run, BenchError> {
-    let next = AtomicU64::new(0);
     let piece = random_piece(77);
-    let work = || -> Result<(), drive::DriveError> {
+    let stopwatch = Stopwatch::start();
+    for_each_piece(drive.preferred_readers(), size_bytes, |buffer, offset| drive.write_at(&piece[..buffer.len()], offset))?;
+    drive.finish()?;
+    Ok(stopwatch.stop())
+}
+
+/// Does something with every piece of `size_bytes`, on some threads that have a buffer each.
+fn for_each_piece<E: Send>(
+    threads: usize,
+    size_bytes: u64,
+    work: impl Fn(&mut [u8], u64) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let next = AtomicU64::new(0);
+    on_threads(threads, || {
+        let mut buffer = AlignedBuffer::new(PIECE_BYTES);
         loop {
-            let chunk = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
-            if chunk >= size_bytes {
+            let offset = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
+            if offset >= size_bytes {
                 return Ok(());
             }
-            let length = (PIECE_BYTES as u64).min(size_bytes - chunk) as usize;
-            drive.write_at(&piece[..length], chunk)?;
+            let length = (PIECE_BYTES as u64).min(size_bytes - offset) as usize;
+            work(&mut buffer[..length], offset)?;
         }
-    };
-    let write = || on_threads(drive.preferred_readers(), work).and_then(|()| drive.finish());
-    Ok(timed(write)?.1)
+    })
 }
 
 fn on_threads<E: Send>(threads: usize, work: impl Fn() -> Result<(), E> + Sync) -> Result<(), E> {
@@ -217,7 +225,7 @@ pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<R
     };
     let list: Vec<_> = (0..size_bytes.div_ceil(PIECE_BYTES as u64)).map(chunk).collect();
     let pieces: Vec<Bytes> = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect();
-    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
+    let stopwatch = Stopwatch::start();
     let (upload, _) = blob.begin_upload(&request).await?;
     let puts = futures::stream::iter(list.iter().enumerate().map(|(index, (digest, range))| {
         let bytes = pieces[index % PIECES].slice(..range.length as usize);
@@ -233,14 +241,18 @@ pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<R
     upload.sync().await?;
     let root = Sha256Digest([0; 32]);
     upload.commit(&list, &CommitFacts { root: &root, unreadable: &[] }).await?;
-    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), own_cpu_seconds() - cpu_before);
-    Ok(Run { seconds, cpu_seconds, ..Run::default() })
+    Ok(stopwatch.stop())
 }
 
-/// Gets a whole blob.
+/// Gets a whole blob, as the engine does: one that lies on this machine is read into place.
 pub(super) async fn store_get(blob: &Arc<dyn Blob>, concurrency: usize) -> Result<Run, BenchError> {
-    let (started, cpu_before) = (Instant::now(), own_cpu_seconds());
+    let stopwatch = Stopwatch::start();
     let facts = blob.head().await?.ok_or_else(|| BenchError::Failed(format!("there is no blob `{}`", blob.address())))?;
+    if let Some(local) = blob.local() {
+        let get = |buffer: &mut [u8], offset| local.read_at(buffer, offset, &facts.version);
+        tokio::task::block_in_place(|| for_each_piece(concurrency, facts.size_bytes, get))?;
+        return Ok(stopwatch.stop());
+    }
     let offsets = (0..facts.size_bytes).step_by(PIECE_BYTES);
     let gets = futures::stream::iter(offsets.map(|offset| {
         let range = ByteRange::new(offset, (PIECE_BYTES as u64).min(facts.size_bytes - offset));
@@ -257,8 +269,7 @@ pub(super) async fn store_get(blob: &Arc<dyn Blob>, concurrency: usize) -> Resul
     while let Some(got) = gets.next().await {
         got?;
     }
-    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), own_cpu_seconds() - cpu_before);
-    Ok(Run { seconds, cpu_seconds, ..Run::default() })
+    Ok(stopwatch.stop())
 }
 
 /// A limit that was measured over `bytes`.

@@ -16,7 +16,7 @@ const PROFILE: &str = "serial = \"BENCH\"\nseed = 5\nzero_share = 0.0\nrun_size 
 
 /// Measures so many drives at once, in turn.
 pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Report, BenchError> {
-    let work = WorkDir::new(arguments.work_dir.as_deref())?;
+    let work = WorkDir::new(arguments.common.work_dir.as_deref())?;
     let ByteSize(size) = arguments.size;
     let drive = match &arguments.drive {
         Some(drive) => drive.clone(),
@@ -29,23 +29,16 @@ pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Rep
     };
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); arguments.drives.len()];
     let mut bytes = vec![0; arguments.drives.len()];
-    for repetition in 0..arguments.repeat {
-        printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.repeat));
+    for repetition in 0..arguments.common.repeat {
+        printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
         for (index, count) in arguments.drives.iter().enumerate() {
             let blob = if arguments.store == NULL { NULL.to_owned() } else { format!("{}/bench", arguments.store) };
             let order = Order {
-                direction: Direction::Import,
-                drive: drive.clone(),
                 size_bytes: size,
-                blob,
-                state_dir: work.path("state"),
-                chunk_size_bytes: None,
-                memory_bytes: None,
-                concurrency: None,
                 is_unpaced: true,
-                confirm: None,
                 count: *count,
                 total_memory_bytes: Some(arguments.memory.0),
+                ..Order::new(Direction::Import, drive.clone(), blob, work.path("state"))
             };
             let (mut run, results) = carry_out_all(&order)?;
             let rates = Spread::of(results.iter().map(|result| result.bytes_total as f64 / result.elapsed_seconds.max(1e-9)));

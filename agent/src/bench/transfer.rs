@@ -43,6 +43,26 @@ pub(super) struct Order {
     pub(super) total_memory_bytes: Option<u64>,
 }
 
+impl Order {
+    /// One transfer as a user would begin it, with nothing chosen; journals go into `state_dir`.
+    pub(super) fn new(direction: Direction, drive: String, blob: String, state_dir: PathBuf) -> Self {
+        Order {
+            direction,
+            drive,
+            size_bytes: 0,
+            blob,
+            state_dir,
+            chunk_size_bytes: None,
+            memory_bytes: None,
+            concurrency: None,
+            is_unpaced: false,
+            confirm: None,
+            count: 1,
+            total_memory_bytes: None,
+        }
+    }
+}
+
 /// What a copy gets of memory that it shares: neither so little that it is slow, nor more than makes it faster.
 const MEMORY_SHARE_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=128 << 20;
 

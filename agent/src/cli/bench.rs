@@ -41,9 +41,15 @@ pub(crate) enum BenchCommand {
     Transfer,
 }
 
-/// Where a report goes beside standard output.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct BenchOutput {
+/// What every bench is told.
+#[derive(Debug, Args)]
+pub(crate) struct CommonArguments {
+    /// How often everything is done, in turn
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_repeat)]
+    pub(crate) repeat: usize,
+    /// Where images, blobs and journals are made [default: the directory for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) work_dir: Option<PathBuf>,
     /// Write the report as a page to this file
     #[arg(long, value_name = "PATH")]
     pub(crate) html: Option<PathBuf>,
@@ -84,17 +90,11 @@ pub(crate) struct MatrixArguments {
     /// Whether images lie in the page cache
     #[arg(long, value_enum, default_value_t = CacheWord::Warm)]
     pub(crate) cache: CacheWord,
-    /// How often everything is done, in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_repeat)]
-    pub(crate) repeat: usize,
     /// Let simulated drives take their time
     #[arg(long)]
     pub(crate) real_time: bool,
-    /// Where images and blobs are made [default: the directory for temporary files]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) work_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: BenchOutput,
+    pub(crate) common: CommonArguments,
 }
 
 #[derive(Debug, Args)]
@@ -114,14 +114,8 @@ pub(crate) struct PeersArguments {
     /// Where a tool is that is not in the path; as often as you like
     #[arg(long, value_name = "PATH")]
     pub(crate) tool: Vec<PathBuf>,
-    /// How often everything is done, in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_repeat)]
-    pub(crate) repeat: usize,
-    /// Where images are made [default: the directory for temporary files]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) work_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: BenchOutput,
+    pub(crate) common: CommonArguments,
 }
 
 #[derive(Debug, Args)]
@@ -141,14 +135,8 @@ pub(crate) struct StationArguments {
     /// Memory of all of them together
     #[arg(long, value_name = "SIZE", default_value = "1GiB")]
     pub(crate) memory: ByteSize,
-    /// How often everything is done, in turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = parse_repeat)]
-    pub(crate) repeat: usize,
-    /// Where journals are made [default: the directory for temporary files]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) work_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: BenchOutput,
+    pub(crate) common: CommonArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -13,7 +13,7 @@ use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::Deserialize;
 
 pub(crate) use bench::{
-    BenchArguments, BenchCommand, BenchOutput, CacheWord, DirectionWord, MatrixArguments, PeersArguments, StationArguments,
+    BenchArguments, BenchCommand, CacheWord, CommonArguments, DirectionWord, MatrixArguments, PeersArguments, StationArguments,
 };
 pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
