@@ -7,11 +7,12 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::pool::{PooledBytes, Share};
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) struct Place {
 /// Bytes of a chunk, or the knowledge that they are zeros.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    Bytes(Bytes),
+    Bytes(PooledBytes),
     Hole,
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct ReadChunk {
 pub(crate) struct HashedChunk {
     pub(crate) place: Place,
     /// The bytes; none where they are zeros.
-    pub(crate) bytes: Option<Bytes>,
+    pub(crate) bytes: Option<PooledBytes>,
     pub(crate) digest: Sha256Digest,
     pub(crate) md5: Option<[u8; 16]>,
     pub(crate) unreadable: Vec<ByteRange>,
@@ -68,7 +69,7 @@ pub(crate) struct FetchedChunk {
 #[derive(Debug)]
 pub(crate) struct CheckedChunk {
     pub(crate) place: Place,
-    pub(crate) bytes: Option<Bytes>,
+    pub(crate) bytes: Option<PooledBytes>,
     pub(crate) content: ChunkContent,
     pub(crate) attempts: u32,
     pub(crate) slot: OwnedSemaphorePermit,
@@ -81,14 +82,14 @@ pub(crate) struct LandedChunk {
     pub(crate) index: ChunkIndex,
     pub(crate) acknowledged_at: Instant,
     /// Kept until the record is durable, so that what would be repeated after a crash is bounded by
-    /// the memory budget.
+    /// the memory budget. The memory itself is in use again.
     pub(crate) _held: Held,
 }
 
 /// What a landed chunk holds back until it is recorded.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) _bytes: Option<Bytes>,
+    pub(crate) _share: Option<Share>,
     pub(crate) _slot: Option<OwnedSemaphorePermit>,
 }
 

@@ -1,7 +1,8 @@
 //! The buffers: the only memory that grows with anything, and so the back-pressure of the pipeline.
 //!
 //! A reader that finds no free buffer waits; everything behind it gives buffers back by dropping
-//! them. A buffer becomes [`Bytes`] without a copy and returns when the last clone is dropped.
+//! them. A buffer becomes [`Bytes`] without a copy and returns when the last clone is dropped. What it takes of the
+//! budget, its [`Share`], may be kept for longer: what landed and is not recorded yet needs no memory, and still counts.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -24,7 +25,7 @@ pub(crate) struct BufferPool {
 struct Shared {
     buffers_max: usize,
     buffer_bytes: usize,
-    /// Whoever has a permit finds a buffer here, or may make one: a buffer comes back before its permit does.
+    /// Whoever has a share finds a buffer here, or may make one: a buffer comes back before its share does.
     free: Mutex<Vec<AlignedBuffer>>,
     /// One permit a buffer, so that async and blocking callers wait for the same thing.
     permits: Arc<Semaphore>,
@@ -76,15 +77,33 @@ impl BufferPool {
         let buffer = free.pop();
         drop(free);
         let buffer = buffer.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
-        PooledBuffer { buffer: Some(buffer), permit: Some(permit), pool: self.clone() }
+        let share = Share(Arc::new(Counted { permit: Some(permit), pool: self.clone() }));
+        PooledBuffer { buffer: Some(buffer), share }
     }
+}
 
-    fn put_back(&self, buffer: AlignedBuffer, permit: Option<OwnedSemaphorePermit>) {
-        let mut free = self.free();
-        free.push(buffer);
-        drop(permit);
+/// What one buffer takes of the budget, until the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Share(Arc<Counted>);
+
+struct Counted {
+    permit: Option<OwnedSemaphorePermit>,
+    pool: BufferPool,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Under the lock, as a waiting thread looks and begins to wait under it.
+        let free = self.pool.free();
+        drop(self.permit.take());
         drop(free);
-        self.shared.came_back.notify_one();
+        self.pool.shared.came_back.notify_one();
+    }
+}
+
+impl fmt::Debug for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.0.pool.shared.buffer_bytes)
     }
 }
 
@@ -111,14 +130,14 @@ impl fmt::Debug for PoolWatch {
 /// A buffer that goes back to its pool when dropped.
 pub(crate) struct PooledBuffer {
     buffer: Option<AlignedBuffer>,
-    permit: Option<OwnedSemaphorePermit>,
-    pool: BufferPool,
+    share: Share,
 }
 
 impl PooledBuffer {
     /// The first `length` bytes, shared and immutable from now on.
-    pub(crate) fn freeze(self, length: usize) -> Bytes {
-        Bytes::from_owner(self).slice(..length)
+    pub(crate) fn freeze(self, length: usize) -> PooledBytes {
+        let share = self.share.clone();
+        PooledBytes { bytes: Bytes::from_owner(self).slice(..length), share: Some(share) }
     }
 }
 
@@ -145,8 +164,47 @@ impl AsRef<[u8]> for PooledBuffer {
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            self.pool.put_back(buffer, self.permit.take());
+            self.share.0.pool.free().push(buffer);
         }
+    }
+}
+
+/// Bytes that lie in a buffer of a pool, or in memory of their own.
+#[derive(Clone)]
+pub(crate) struct PooledBytes {
+    bytes: Bytes,
+    share: Option<Share>,
+}
+
+impl PooledBytes {
+    /// The bytes alone; the buffer stays away as long as any of them are kept.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Gives the buffer back, and keeps what it takes of the budget.
+    pub(crate) fn into_share(self) -> Option<Share> {
+        self.share
+    }
+}
+
+impl From<Bytes> for PooledBytes {
+    fn from(bytes: Bytes) -> Self {
+        PooledBytes { bytes, share: None }
+    }
+}
+
+impl Deref for PooledBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for PooledBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.bytes.len())
     }
 }
 
@@ -185,6 +243,26 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(pool.take_blocking(&stop).unwrap().as_ptr().addr(), address);
         }
+    }
+
+    #[test]
+    fn a_share_outlives_its_buffer_and_still_counts() {
+        let pool = BufferPool::new(2, 4096);
+        let stop = Stop::new();
+        let bytes = pool.take_blocking(&stop).unwrap().freeze(7);
+        let address = bytes.as_ptr().addr();
+        let share = bytes.into_share();
+        let again = pool.take_blocking(&stop).unwrap();
+        assert_eq!((again.as_ptr().addr(), pool.watch().bytes_taken()), (address, 2 * 4096));
+        let waiting = std::thread::spawn({
+            let pool = pool.clone();
+            move || pool.take_blocking(&Stop::new()).unwrap().as_ptr().addr()
+        });
+        drop(share);
+        let fresh = waiting.join().unwrap();
+        assert_ne!(fresh, address);
+        drop(again);
+        assert_eq!(pool.watch().bytes_taken(), 0);
     }
 
     #[test]

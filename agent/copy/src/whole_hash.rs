@@ -44,7 +44,7 @@ pub(crate) async fn stream_of_blob(
         });
         fetched.await?;
         let buffer = buffer.take().await.ok_or(CopyError::Internal("a buffer"))?;
-        let body = Body::Bytes(Bytes::from_owner(buffer).slice(..range.length as usize));
+        let body = Body::Bytes(Bytes::from_owner(buffer).slice(..range.length as usize).into());
         let output = output.clone();
         let sent = tokio::task::spawn_blocking(move || output.send(StreamPiece { place: Place { index, range }, body })).await;
         sent.ok().and_then(Result::ok).ok_or(CopyError::Internal("the whole-drive hash"))?;
@@ -73,7 +73,7 @@ pub(crate) async fn stream_of_drive(
             read_sectors(drive, &mut buffer, range)?;
             Ok(Bytes::from_owner(buffer).slice(..range.length as usize))
         });
-        let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?) };
+        let piece = StreamPiece { place: Place { index, range }, body: Body::Bytes(bytes.await?.into()) };
         output.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
     }
     drop(output);

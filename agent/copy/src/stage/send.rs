@@ -25,6 +25,7 @@ use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
 use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_TIMEOUT};
+use crate::pool::{PooledBytes, Share};
 use crate::stop::Stop;
 use crate::table::SharedTable;
 
@@ -54,7 +55,8 @@ struct Sent {
 
 struct PutEnd {
     sent: Sent,
-    bytes: Option<Bytes>,
+    body_bytes: u64,
+    share: Option<Share>,
     result: Result<u32, Failed>,
 }
 
@@ -184,7 +186,10 @@ impl Loop {
         } else if is_zero {
             sent.state = ChunkState::Zero;
         }
-        let body = bytes.unwrap_or_else(|| if content_named { self.zero_bytes(place.range.length) } else { Bytes::new() });
+        let body = bytes.unwrap_or_else(|| {
+            let zeros = if content_named { self.zero_bytes(place.range.length) } else { Bytes::new() };
+            zeros.into()
+        });
         self.spawn(sent, body, md5);
         Ok(())
     }
@@ -197,12 +202,12 @@ impl Loop {
         self.zeros.slice(..length as usize)
     }
 
-    fn spawn(&mut self, sent: Sent, bytes: Bytes, md5: Option<[u8; 16]>) {
+    fn spawn(&mut self, sent: Sent, body: PooledBytes, md5: Option<[u8; 16]>) {
         self.doubtful.insert(sent.place.index, sent.clone());
         let (upload, attempts) = (self.stage.upload.clone(), self.stage.attempts.clone());
         self.puts.spawn(async move {
             let range = sent.place.range;
-            let chunk = ChunkBody { range, digest: sent.digest, bytes, md5 };
+            let chunk = ChunkBody { range, digest: sent.digest, bytes: body.bytes().clone(), md5 };
             let started = std::time::Instant::now();
             let result = if chunk.bytes.is_empty() {
                 attempts.run("clear a part of", 0, || upload.clear(range)).await
@@ -210,14 +215,14 @@ impl Loop {
                 attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
             };
             attempts.link.counters.send_time.add(started.elapsed());
-            PutEnd { sent, bytes: Some(chunk.bytes), result: result.map(|((), tries)| tries) }
+            PutEnd { sent, body_bytes: chunk.bytes.len() as u64, share: body.into_share(), result: result.map(|((), tries)| tries) }
         });
     }
 
     fn ended(&mut self, end: PutEnd) -> Result<(), CopyError> {
-        let PutEnd { sent, bytes, result } = end;
+        let PutEnd { sent, body_bytes, share, result } = end;
         self.stage.concurrency.ended(Ended {
-            bytes: bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            bytes: body_bytes,
             in_flight: self.puts.len() + 1,
             throttled: self.stage.attempts.throttled.load(Ordering::Relaxed),
             at: std::time::Instant::now(),
@@ -229,7 +234,7 @@ impl Loop {
                 if self.stage.upload.traits().content_named {
                     self.stage.held.insert(sent.digest);
                 }
-                self.landed(sent, tries, bytes);
+                self.landed(sent, tries, share);
                 waiting.into_iter().for_each(|sent| self.landed(sent, 0, None));
                 Ok(())
             }
@@ -244,8 +249,8 @@ impl Loop {
         }
     }
 
-    fn landed(&mut self, sent: Sent, tries: u32, bytes: Option<Bytes>) {
-        let held = Held { _bytes: bytes, _slot: None };
+    fn landed(&mut self, sent: Sent, tries: u32, share: Option<Share>) {
+        let held = Held { _share: share, _slot: None };
         self.doubtful.remove(&sent.place.index);
         self.outbox.push_back(LandedChunk::now(sent.place, sent.content, sent.state, tries, sent.unreadable, held));
     }

@@ -68,7 +68,7 @@ fn run(input: &Receiver<StreamPiece>, geometry: ChunkGeometry, is_abandoned: imp
         waiting.insert(piece.place.index.0, piece);
         while let Some(piece) = waiting.remove(&next) {
             match piece.body {
-                Body::Bytes(bytes) => hasher.update(&bytes),
+                Body::Bytes(bytes) => hasher.update(&*bytes),
                 Body::Hole => update_zeros(&mut hasher, &zeros, piece.place.range.length),
             }
             next += 1;

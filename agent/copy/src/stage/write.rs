@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
 use crate::error::CopyError;
 use crate::limits::WRITE_PIECE_BYTES;
+use crate::pool::PooledBytes;
 use crate::progress::Counters;
 use crate::stage::hash::{BodyHasher, HasBody, ZeroDigests};
 use crate::stage::stream::StreamPiece;
@@ -81,7 +82,7 @@ impl WriteStage {
     fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
         let FetchedChunk { place, mut body, attempts, slot } = chunk;
         if !self.is_expected(place, &content)? {
-            body = (self.fetch_again)(place).map_or(Body::Hole, Body::Bytes);
+            body = (self.fetch_again)(place).map_or(Body::Hole, |bytes| Body::Bytes(bytes.into()));
             content = self.timed(|| match &body {
                 Body::Bytes(bytes) if !is_zero(bytes) => ChunkContent::Data(Sha256Digest::of(bytes)),
                 _ => ChunkContent::Zero,
@@ -144,7 +145,7 @@ impl WriteStage {
                 ChunkState::Zero
             }
         };
-        let held = Held { _bytes: bytes, _slot: Some(slot) };
+        let held = Held { _share: bytes.and_then(PooledBytes::into_share), _slot: Some(slot) };
         Ok(LandedChunk::now(place, content, state, attempts, Vec::new(), held))
     }
 

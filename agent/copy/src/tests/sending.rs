@@ -21,6 +21,7 @@ use crate::chunk::{HashedChunk, LandedChunk, Place};
 use crate::concurrency::Concurrency;
 use crate::failure::Failure;
 use crate::options::Link;
+use crate::pool::BufferPool;
 use crate::stage::send::SendStage;
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
@@ -74,7 +75,7 @@ async fn scene() -> Scene {
 fn hashed(index: u64, fill: u8) -> HashedChunk {
     let range = ChunkGeometry::new(512 * CHUNKS, 512).unwrap().range(ChunkIndex(index)).unwrap();
     let place = Place { index: ChunkIndex(index), range };
-    let bytes = (fill != 0).then(|| Bytes::from(vec![fill; 512]));
+    let bytes = (fill != 0).then(|| Bytes::from(vec![fill; 512]).into());
     HashedChunk { place, bytes, digest: Sha256Digest::of(&[fill; 512]), md5: None, unreadable: Vec::new() }
 }
 
@@ -146,4 +147,21 @@ async fn a_chunk_under_way_is_unknown_until_it_landed() {
     let (landed, _, table, _) = scene.finish().await;
     assert!(landed.is_empty());
     assert_eq!(table.get(ChunkIndex(0)).unwrap().class, ByteClass::OutcomeUnknown);
+}
+
+#[tokio::test]
+async fn what_landed_takes_of_the_budget_and_not_of_the_memory() {
+    let scene = scene().await;
+    let pool = BufferPool::new(2, 512);
+    let mut buffer = pool.take().await;
+    buffer[..512].fill(1);
+    let address = buffer.as_ptr().addr();
+    scene.input.send(HashedChunk { bytes: Some(buffer.freeze(512)), ..hashed(0, 1) }).await.unwrap();
+    let (landed, blob, ..) = scene.finish().await;
+    // This store keeps the bytes themselves.
+    drop(blob);
+    assert_eq!((landed.len(), pool.watch().bytes_taken()), (1, 512));
+    assert_eq!(pool.take().await.as_ptr().addr(), address);
+    drop(landed);
+    assert_eq!(pool.watch().bytes_taken(), 0);
 }
