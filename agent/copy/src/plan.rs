@@ -64,7 +64,9 @@ pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> R
             "a memory budget of {budget} is too small for one chunk of {chunk}: raise `--memory`, or choose a smaller `--chunk-size`"
         )));
     }
-    let buffers = buffers.min(geometry.chunk_count().max(1));
+    // Whoever asks for the next chunk has a buffer for it: the spare one tells the last that there is none, while the
+    // others wait for their record. It is never touched.
+    let buffers = buffers.min(geometry.chunk_count() + 1);
     Ok(MemoryPlan {
         buffers: buffers as usize,
         buffer_bytes: buffer_bytes as usize,
@@ -143,6 +145,6 @@ mod tests {
         assert!(matches!(memory_plan(Some(ByteSize(8 * MIB - 1)), geometry(8 * MIB)), Err(CopyError::Usage(_))));
         assert_eq!(memory_plan(Some(ByteSize(8 * MIB)), geometry(8 * MIB)).unwrap().buffers, 1);
         assert_eq!(memory_plan(None, geometry(512 * MIB)).unwrap().buffers, 4);
-        assert_eq!(memory_plan(None, ChunkGeometry::new(100, 512).unwrap()).unwrap().buffers, 1);
+        assert_eq!(memory_plan(None, ChunkGeometry::new(100, 512).unwrap()).unwrap().buffers, 2);
     }
 }
