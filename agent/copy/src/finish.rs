@@ -18,8 +18,8 @@ use time::OffsetDateTime;
 
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
+use crate::hashing::ZeroDigests;
 use crate::options::{Link, PublicNames, TransferOptions};
-use crate::stage::hash::ZeroDigests;
 use crate::table::SharedTable;
 
 /// What the last steps gave; a failure of theirs is reported, a cancel is none.

@@ -12,7 +12,7 @@
 //!
 //! A chunk's type says how far it is (`chunk.rs`): only what was hashed can be sent, only what landed
 //! can be recorded. A fixed pool of aligned buffers (`pool.rs`) is the only memory that grows with
-//! anything, and so the back-pressure: a chunk keeps its buffer until it is recorded.
+//! anything, and so the back-pressure: a chunk counts against it until it is recorded, and needs its buffer until it landed.
 //!
 //! # Cancellation
 //! Only the first stage looks at the token, between chunks; every later stage drains until its channel
@@ -46,6 +46,7 @@ mod account;
 mod attempts;
 mod chunk;
 mod concurrency;
+mod crew;
 mod drain;
 mod error;
 mod export;

@@ -19,6 +19,7 @@ use crate::attempts::Attempts;
 use crate::chunk::Place;
 use crate::error::{CopyError, state_error};
 use crate::fetch::{Fetch, FetchBuffer};
+use crate::hashing::ZeroDigests;
 use crate::limits::{WATCHDOG_BEAT, slowest_read};
 use crate::manifest::{load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
@@ -26,7 +27,6 @@ use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::prepare::attempts;
 use crate::rate::RateLimit;
-use crate::stage::hash::ZeroDigests;
 use crate::station::hashing;
 use crate::table::SharedTable;
 

@@ -20,12 +20,12 @@ use crate::attempts::Attempts;
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
+use crate::hashing::ZeroDigests;
 use crate::journal::Journal;
 use crate::manifest::{LoadedManifest, manifest_beside, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover};
-use crate::stage::hash::ZeroDigests;
 use crate::table::{ChunkTable, SharedTable};
 use same::{drive_key, probe_landed, require_same};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, unbounded};
 use drive::AlignedBuffer;
 use protocol::manifest::ChunkContent;
 use protocol::progress::Phase;
@@ -12,17 +12,18 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Export;
-use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::chunk::{CheckedChunk, LandedChunk, Place};
 use crate::concurrency::Concurrency;
+use crate::crew::Crew;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
 use crate::fetch::{Fetch, FetchBuffer};
+use crate::hashing::ZeroDigests;
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
 use crate::stage::fetch::FetchStage;
-use crate::stage::hash::ZeroDigests;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::stream;
 use crate::stage::write::{FetchAgain, WriteStage};
@@ -56,13 +57,13 @@ impl Export {
             expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             table: self.table.clone(),
+            crew: Crew::new(check_input, never(), false, self.link.counters.clone(), self.options.station.clone()),
             counters: self.link.counters.clone(),
-            station: self.options.station.clone(),
             stop: self.link.stop.clone(),
             stream: stream_output,
             fetch_again: self.fetch_again(),
         });
-        self.spawn_check(write.clone(), check_input, check_output)?;
+        self.spawn_check(write.clone(), check_output)?;
         let (write_watches, sync_watch) = (watch::watches(self.drive.preferred_readers()), watch::watches(1));
         self.spawn_write(write, write_watches.clone(), write_input, write_output)?;
 
@@ -155,14 +156,9 @@ impl Export {
         })
     }
 
-    fn spawn_check(
-        &self,
-        write: Arc<WriteStage>,
-        input: Receiver<FetchedChunk>,
-        output: Sender<CheckedChunk>,
-    ) -> Result<(), CopyError> {
+    fn spawn_check(&self, write: Arc<WriteStage>, output: Sender<CheckedChunk>) -> Result<(), CopyError> {
         let failure = self.failure.clone();
-        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(write.run_check(&input, &output)))?;
+        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(write.run_check(&output)))?;
         Ok(())
     }
 

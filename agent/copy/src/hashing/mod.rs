@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `extension` | the instructions; the only unsafe code |
 //! | `lane` | one message on its way: its blocks, and its padded end |
+//! | `zeros` | digests that need no bytes |
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
@@ -15,8 +16,11 @@ mod extension;
 mod lane;
 #[cfg(test)]
 mod tests;
+mod zeros;
 
 use protocol::digest::Sha256Digest;
+
+pub(crate) use zeros::ZeroDigests;
 
 /// How many messages are hashed side by side: as many as measured fastest for the code that each number needs.
 pub const LANES: usize = 4;
@@ -29,6 +33,15 @@ type Block = [u8; 64];
 
 /// The eight words between two blocks.
 type State = [u32; 8];
+
+/// How many messages gain from each other's company here: one, on a processor that cannot.
+pub(crate) fn lanes() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if extension::Extension::detect().is_some() {
+        return LANES;
+    }
+    1
+}
 
 /// Up to [`LANES`] messages that are hashed side by side on this core, where the processor can. A message joins those
 /// under way at any step, so that none has to wait for company.

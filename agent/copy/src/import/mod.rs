@@ -21,13 +21,13 @@ use crate::attempts::Attempts;
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::finish;
+use crate::hashing::ZeroDigests;
 use crate::journal::Journal;
 use crate::limits::{IDENTIFY_TIMEOUT, RECORDS_PER_BATCH_MAX};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
 use crate::rescue::{Rescue, RescueScene};
-use crate::stage::hash::ZeroDigests;
 use crate::table::{ChunkTable, SharedTable};
 
 /// Copies a drive into a blob.

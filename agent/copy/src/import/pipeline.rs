@@ -11,13 +11,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Import;
 use crate::concurrency::Concurrency;
+use crate::crew::Crew;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
+use crate::hashing::ZeroDigests;
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
-use crate::stage::hash::{HashStage, ZeroDigests};
+use crate::stage::hash::HashStage;
 use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::send::SendStage;
@@ -44,17 +46,15 @@ impl Import {
         let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
 
         let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry, self.is_out_of_order())?;
+        let (counters, station) = (self.link.counters.clone(), self.options.station.clone());
         let hash = Arc::new(HashStage {
             upload: upload.clone(),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            counters: self.link.counters.clone(),
-            station: self.options.station.clone(),
+            crew: Crew::new(hash_input, abandoned, upload.wants_md5(), counters, station),
             stream: stream_output,
         });
         let failure = self.failure.clone();
-        threads::spawn("hash", threads::hash_threads(), move |_| {
-            failure.check(hash.run(&hash_input, &abandoned, &hash_output));
-        })?;
+        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(hash.run(&hash_output)))?;
 
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         let counters = &self.link.counters;

@@ -215,7 +215,12 @@ impl Loop {
                 attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
             };
             attempts.link.counters.send_time.add(started.elapsed());
-            PutEnd { sent, body_bytes: chunk.bytes.len() as u64, share: body.into_share(), result: result.map(|((), tries)| tries) }
+            PutEnd {
+                sent,
+                body_bytes: chunk.bytes.len() as u64,
+                share: body.into_share(),
+                result: result.map(|((), tries)| tries),
+            }
         });
     }
 

@@ -13,13 +13,13 @@ use protocol::units::ByteRange;
 use tokio::sync::mpsc;
 
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
+use crate::crew::{Crew, HasBody};
 use crate::error::CopyError;
+use crate::hashing::ZeroDigests;
 use crate::limits::WRITE_PIECE_BYTES;
 use crate::pool::PooledBytes;
 use crate::progress::Counters;
-use crate::stage::hash::{BodyHasher, HasBody, ZeroDigests};
 use crate::stage::stream::StreamPiece;
-use crate::station::{StationBudget, hashing};
 use crate::stop::Stop;
 use crate::table::SharedTable;
 use crate::watch::CallWatch;
@@ -31,9 +31,9 @@ pub(crate) struct WriteStage {
     pub(crate) expected: Option<SharedTable>,
     pub(crate) zeros: ZeroDigests,
     pub(crate) table: SharedTable,
+    pub(crate) crew: Crew<FetchedChunk>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: Stop,
-    pub(crate) station: Option<Arc<StationBudget>>,
     pub(crate) stream: Option<Sender<StreamPiece>>,
     /// Fetches a chunk once more: a digest that does not fit may be the network's fault.
     pub(crate) fetch_again: FetchAgain,
@@ -50,40 +50,19 @@ impl HasBody for FetchedChunk {
 
 impl WriteStage {
     /// Hashes and compares chunk after chunk until no more come.
-    pub(crate) fn run_check(&self, input: &Receiver<FetchedChunk>, output: &Sender<CheckedChunk>) -> Result<(), CopyError> {
-        let mut hasher = BodyHasher::default();
-        loop {
-            let chunk = match hasher.is_empty() {
-                true => input.recv().ok(),
-                // What is under way goes on meanwhile.
-                false => hasher.has_room().then(|| input.try_recv().ok()).flatten(),
-            };
-            if let Some(chunk) = chunk {
-                if let Some(zeros) = self.timed(|| hasher.add(chunk))
-                    && output.send(self.check(zeros, ChunkContent::Zero)?).is_err()
-                {
-                    return Ok(());
-                }
-            } else if hasher.is_empty() {
-                return Ok(());
-            }
-            for (chunk, digest) in self.timed(|| hasher.step()) {
-                if output.send(self.check(chunk, ChunkContent::Data(digest))?).is_err() {
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    fn timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        hashing(self.station.as_deref(), || self.counters.hash_time.time(work))
+    pub(crate) fn run_check(&self, output: &Sender<CheckedChunk>) -> Result<(), CopyError> {
+        let check = |chunk, digest: Option<_>| {
+            let content = digest.map_or(ChunkContent::Zero, ChunkContent::Data);
+            Ok(output.send(self.check(chunk, content)?).is_ok())
+        };
+        self.crew.run(|_| Ok(true), check)
     }
 
     fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
         let FetchedChunk { place, mut body, attempts, slot } = chunk;
         if !self.is_expected(place, &content)? {
             body = (self.fetch_again)(place).map_or(Body::Hole, |bytes| Body::Bytes(bytes.into()));
-            content = self.timed(|| match &body {
+            content = self.crew.timed(|| match &body {
                 Body::Bytes(bytes) if !is_zero(bytes) => ChunkContent::Data(Sha256Digest::of(bytes)),
                 _ => ChunkContent::Zero,
             });
