@@ -6,6 +6,15 @@ use std::time::Duration;
 /// no store is served better by more than this in flight.
 pub(crate) const BUFFERS_MAX: u64 = 1024;
 
+/// Buffers with which a transfer begins: a reader or two, four chunks hashed side by side, four writes, and a little.
+pub(crate) const WORKING_SET_BUFFERS: usize = 12;
+
+/// Small buffers cost little: as many as this pays for are there from the beginning.
+pub(crate) const WORKING_SET_BYTES: usize = 96 << 20;
+
+/// How long a buffer that was used before is waited for before more are made.
+pub(crate) const WARM_PATIENCE: Duration = Duration::from_millis(50);
+
 /// Divisor of the memory budget that makes a journal batch: what landed and is not recorded yet keeps
 /// its buffer, so that a kill repeats at most one budget; a quarter leaves the rest to move on while
 /// the batch is synced. A chunk keeps its buffer through its retries too: they need no reserve.

@@ -6,17 +6,21 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use drive::AlignedBuffer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
-use crate::limits::TOKEN_BEAT;
+use crate::limits::{TOKEN_BEAT, WARM_PATIENCE, WORKING_SET_BUFFERS, WORKING_SET_BYTES};
 use crate::stop::Stop;
 
-/// A bounded pool of aligned buffers of one size. Buffers are allocated when first needed, and the one that came back last
-/// goes out first: it is warm, and as few as possible are ever touched.
+/// A bounded pool of aligned buffers of one size. As few as possible are ever touched, since a new one costs the kernel
+/// more than hashing what is in it: the one that came back last goes out first, and new ones beyond a first few are made
+/// only when none comes back for a while.
 #[derive(Clone)]
 pub(crate) struct BufferPool {
     shared: Arc<Shared>,
@@ -25,43 +29,93 @@ pub(crate) struct BufferPool {
 struct Shared {
     buffers_max: usize,
     buffer_bytes: usize,
-    /// Whoever has a share finds a buffer here, or may make one: a buffer comes back before its share does.
     free: Mutex<Vec<AlignedBuffer>>,
-    /// One permit a buffer, so that async and blocking callers wait for the same thing.
-    permits: Arc<Semaphore>,
+    /// One permit for each share of the budget, so that async and blocking callers wait for the same thing.
+    shares: Arc<Semaphore>,
+    /// One permit for each buffer that there may be by now, `working_set` in all. Whoever has one finds a buffer in
+    /// `free`, or may make it: a buffer comes back before its permit does, and its permit before its share.
+    memory: Arc<Semaphore>,
+    working_set: AtomicUsize,
     /// Wakes blocking callers after a permit came back.
     came_back: Condvar,
 }
 
 impl BufferPool {
     pub(crate) fn new(buffers: usize, buffer_bytes: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(buffers));
-        let shared = Shared { buffers_max: buffers, buffer_bytes, free: Mutex::default(), permits, came_back: Condvar::new() };
+        let working_set = buffers.min(WORKING_SET_BUFFERS.max(WORKING_SET_BYTES / buffer_bytes));
+        let shared = Shared {
+            buffers_max: buffers,
+            buffer_bytes,
+            free: Mutex::default(),
+            shares: Arc::new(Semaphore::new(buffers)),
+            memory: Arc::new(Semaphore::new(working_set)),
+            working_set: AtomicUsize::new(working_set),
+            came_back: Condvar::new(),
+        };
         BufferPool { shared: Arc::new(shared) }
     }
 
     /// Waits for a buffer on a plain thread; `None` when a stop was asked for first.
     pub(crate) fn take_blocking(&self, stop: &Stop) -> Option<PooledBuffer> {
+        let share = Share::new(self, self.wait_blocking(&self.shared.shares, None, stop).permit()?);
+        loop {
+            match self.wait_blocking(&self.shared.memory, Some(WARM_PATIENCE), stop) {
+                Waited::Permit(memory) => return Some(self.buffer(memory, share)),
+                Waited::TooLong => self.grow(),
+                Waited::Stopped => return None,
+            }
+        }
+    }
+
+    /// Waits for a buffer.
+    pub(crate) async fn take(&self) -> PooledBuffer {
+        let share = Share::new(self, acquire(&self.shared.shares).await);
+        loop {
+            match timeout(WARM_PATIENCE, acquire(&self.shared.memory)).await {
+                Ok(memory) => return self.buffer(memory, share),
+                Err(_) => self.grow(),
+            }
+        }
+    }
+
+    fn wait_blocking(&self, permits: &Arc<Semaphore>, patience: Option<Duration>, stop: &Stop) -> Waited {
+        let end = patience.map(|patience| Instant::now() + patience);
         loop {
             if stop.is_stopping() {
-                return None;
+                return Waited::Stopped;
             }
             let free = self.free();
-            if let Ok(permit) = self.shared.permits.clone().try_acquire_owned() {
-                return Some(self.with_permit(free, permit));
+            if let Ok(permit) = permits.clone().try_acquire_owned() {
+                return Waited::Permit(permit);
+            }
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return Waited::TooLong;
             }
             // The lock is held from the look until the wait: no wake is missed. The beat is for the token.
             drop(self.shared.came_back.wait_timeout(free, TOKEN_BEAT));
         }
     }
 
-    /// Waits for a buffer.
-    pub(crate) async fn take(&self) -> PooledBuffer {
-        match self.shared.permits.clone().acquire_owned().await {
-            Ok(permit) => self.with_permit(self.free(), permit),
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
+    /// Lets there be more buffers: those there are do not come back fast enough. Where everything is slow this costs a
+    /// second until the whole budget is in use.
+    fn grow(&self) {
+        let step = |working_set: usize| Some((working_set + working_set.div_ceil(4)).min(self.shared.buffers_max));
+        if let Ok(before) = self.shared.working_set.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step) {
+            self.shared.memory.add_permits(step(before).map_or(0, |after| after - before));
         }
+    }
+
+    fn buffer(&self, memory: OwnedSemaphorePermit, share: Share) -> PooledBuffer {
+        let free = self.free().pop();
+        let buffer = free.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
+        PooledBuffer { buffer: Some(buffer), memory: Some(memory), share }
+    }
+
+    /// Gives something back, under the lock under which waiting threads look and begin to wait.
+    fn give_back(&self, give: impl FnOnce(&mut Vec<AlignedBuffer>)) {
+        give(&mut self.free());
+        // Some wait for memory and some for a share: who finds nothing waits on.
+        self.shared.came_back.notify_all();
     }
 
     /// A way to see how full it is, without keeping its buffers.
@@ -72,13 +126,26 @@ impl BufferPool {
     fn free(&self) -> MutexGuard<'_, Vec<AlignedBuffer>> {
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn with_permit(&self, mut free: MutexGuard<'_, Vec<AlignedBuffer>>, permit: OwnedSemaphorePermit) -> PooledBuffer {
-        let buffer = free.pop();
-        drop(free);
-        let buffer = buffer.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
-        let share = Share(Arc::new(Counted { permit: Some(permit), pool: self.clone() }));
-        PooledBuffer { buffer: Some(buffer), share }
+/// How a wait for a permit ended.
+enum Waited {
+    Permit(OwnedSemaphorePermit),
+    TooLong,
+    Stopped,
+}
+
+impl Waited {
+    fn permit(self) -> Option<OwnedSemaphorePermit> {
+        if let Waited::Permit(permit) = self { Some(permit) } else { None }
+    }
+}
+
+async fn acquire(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    match permits.clone().acquire_owned().await {
+        Ok(permit) => permit,
+        // The semaphores are never closed.
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -91,13 +158,16 @@ struct Counted {
     pool: BufferPool,
 }
 
+impl Share {
+    fn new(pool: &BufferPool, permit: OwnedSemaphorePermit) -> Self {
+        Share(Arc::new(Counted { permit: Some(permit), pool: pool.clone() }))
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        // Under the lock, as a waiting thread looks and begins to wait under it.
-        let free = self.pool.free();
-        drop(self.permit.take());
-        drop(free);
-        self.pool.shared.came_back.notify_one();
+        let permit = self.permit.take();
+        self.pool.give_back(|_| drop(permit));
     }
 }
 
@@ -116,7 +186,7 @@ impl PoolWatch {
     /// Bytes of buffers that somebody has; none where the pool is gone.
     pub(crate) fn bytes_taken(&self) -> u64 {
         let Some(shared) = self.shared.upgrade() else { return 0 };
-        let taken = shared.buffers_max.saturating_sub(shared.permits.available_permits());
+        let taken = shared.buffers_max.saturating_sub(shared.shares.available_permits());
         taken as u64 * shared.buffer_bytes as u64
     }
 }
@@ -130,6 +200,7 @@ impl fmt::Debug for PoolWatch {
 /// A buffer that goes back to its pool when dropped.
 pub(crate) struct PooledBuffer {
     buffer: Option<AlignedBuffer>,
+    memory: Option<OwnedSemaphorePermit>,
     share: Share,
 }
 
@@ -164,7 +235,11 @@ impl AsRef<[u8]> for PooledBuffer {
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            self.share.0.pool.free().push(buffer);
+            let memory = self.memory.take();
+            self.share.0.pool.give_back(|free| {
+                free.push(buffer);
+                drop(memory);
+            });
         }
     }
 }
@@ -243,6 +318,39 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(pool.take_blocking(&stop).unwrap().as_ptr().addr(), address);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_back_soon_is_taken_and_nothing_new_is_made() {
+        let pool = BufferPool::new(20, WORKING_SET_BYTES);
+        let mut held = Vec::new();
+        while held.len() < WORKING_SET_BUFFERS {
+            held.push(pool.take().await);
+        }
+        let started = tokio::time::Instant::now();
+        let waiting = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.take().await.as_ptr().addr() }
+        });
+        tokio::time::sleep(WARM_PATIENCE / 2).await;
+        let back = held.swap_remove(7);
+        let address = back.as_ptr().addr();
+        drop(back);
+        assert_eq!(waiting.await.unwrap(), address);
+        assert!(started.elapsed() < WARM_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_none_comes_back_the_whole_budget_is_used() {
+        let pool = BufferPool::new(200, WORKING_SET_BYTES);
+        let started = tokio::time::Instant::now();
+        let mut held = Vec::new();
+        while held.len() < 200 {
+            held.push(pool.take().await);
+        }
+        assert_eq!(pool.watch().bytes_taken(), 200 * WORKING_SET_BYTES as u64);
+        assert!((WARM_PATIENCE..Duration::from_secs(1)).contains(&started.elapsed()));
+        assert!(timeout(Duration::from_secs(60), pool.take()).await.is_err());
     }
 
     #[test]
