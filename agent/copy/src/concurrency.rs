@@ -13,7 +13,8 @@
 //! | any | the store asked for patience | recovering, with half |
 //! | recovering | as many requests ended as run at once | recovering, with one more; settled, where that is what ran before |
 //!
-//! A window in which the requests waited for chunks, and not the chunks for requests, tells nothing about the store.
+//! What was tried without a gain is tried again after twice as many windows, up to a limit, so that a store where all is
+//! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, tells nothing about the store.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,9 @@ const ROUNDS: usize = 2;
 const GAIN: f64 = 1.05;
 const LOSS: f64 = 0.98;
 
-/// Windows between two tries.
-const PATIENCE_WINDOWS: u32 = 4;
+/// Windows between two tries: the fewest, and the most after tries that gained nothing.
+const PATIENCE_WINDOWS_MIN: u32 = 4;
+const PATIENCE_WINDOWS_MAX: u32 = 32;
 
 /// The most that are ever tried.
 const CONCURRENCY_MAX: usize = 64;
@@ -40,6 +42,7 @@ pub(crate) struct Concurrency {
     max: usize,
     state: State,
     window: Window,
+    patience_windows: u32,
     throttled_seen: u64,
 }
 
@@ -106,7 +109,7 @@ impl Concurrency {
             Some(asked) => (asked.max(1), State::Fixed),
             None => (liking.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
         };
-        Concurrency { now, max, state, window: Window::default(), throttled_seen: 0 }
+        Concurrency { now, max, state, window: Window::default(), patience_windows: PATIENCE_WINDOWS_MIN, throttled_seen: 0 }
     }
 
     pub(crate) fn now(&self) -> usize {
@@ -126,7 +129,12 @@ impl Concurrency {
             recovered(self.now, successes + 1, until)
         } else {
             let Some(shown) = self.window.add(ended, self.now) else { return };
-            next(self.now, self.max, self.state, shown)
+            next(self.now, self.max, self.state, shown, self.patience_windows)
+        };
+        self.patience_windows = match (self.state, state) {
+            (State::Trying { .. }, State::Settled { .. }) => (2 * self.patience_windows).min(PATIENCE_WINDOWS_MAX),
+            (State::Trying { .. } | State::Recovering { .. }, _) => PATIENCE_WINDOWS_MIN,
+            _ => self.patience_windows,
         };
         if now != self.now {
             tracing::debug!(before = self.now, now, "requests at once");
@@ -162,12 +170,12 @@ fn recovered(now: usize, successes: usize, until: usize) -> (usize, State) {
     match (successes >= now, now + 1 >= until) {
         (false, _) => (now, State::Recovering { successes, until }),
         (true, false) => (now + 1, State::Recovering { successes: 0, until }),
-        (true, true) => (until, State::Settled { windows_left: PATIENCE_WINDOWS, next: Direction::More }),
+        (true, true) => (until, State::Settled { windows_left: PATIENCE_WINDOWS_MIN, next: Direction::More }),
     }
 }
 
 /// What runs at once, and what is tried, after a window: the table of the module.
-fn next(now: usize, max: usize, state: State, shown: Shown) -> (usize, State) {
+fn next(now: usize, max: usize, state: State, shown: Shown, patience_windows: u32) -> (usize, State) {
     let rate = shown.bytes_per_second;
     let tried = |direction: Direction, bytes_per_second: f64| {
         let tried = match direction {
@@ -176,7 +184,7 @@ fn next(now: usize, max: usize, state: State, shown: Shown) -> (usize, State) {
         };
         let opposite = if direction == Direction::More { Direction::Fewer } else { Direction::More };
         match tried == now {
-            true => (now, State::Settled { windows_left: PATIENCE_WINDOWS, next: opposite }),
+            true => (now, State::Settled { windows_left: patience_windows, next: opposite }),
             false => (tried, State::Trying { direction, before: now, bytes_per_second }),
         }
     };
@@ -189,14 +197,14 @@ fn next(now: usize, max: usize, state: State, shown: Shown) -> (usize, State) {
             tried(Direction::More, rate)
         }
         State::Trying { direction: Direction::More, before, .. } => {
-            (before, State::Settled { windows_left: PATIENCE_WINDOWS, next: Direction::Fewer })
+            (before, State::Settled { windows_left: patience_windows, next: Direction::Fewer })
         }
         // What is lost in many small steps is lost too: the best of them is what the next is held against.
         State::Trying { direction: Direction::Fewer, bytes_per_second, .. } if rate >= LOSS * bytes_per_second => {
             tried(Direction::Fewer, rate.max(bytes_per_second))
         }
         State::Trying { direction: Direction::Fewer, before, .. } => {
-            (before, State::Settled { windows_left: PATIENCE_WINDOWS, next: Direction::More })
+            (before, State::Settled { windows_left: patience_windows, next: Direction::More })
         }
         State::Fixed | State::Recovering { .. } => (now, state),
     }

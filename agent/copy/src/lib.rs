@@ -64,6 +64,7 @@ mod pool;
 mod prepare;
 mod progress;
 mod rate;
+mod readers;
 mod rescue;
 mod stage;
 mod station;

@@ -96,5 +96,8 @@ pub(crate) const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest sync of a drive: a disk that has much in its cache takes minutes.
 pub(crate) const DRIVE_SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Most readers that are tried on a drive. Four reads of a megabyte keep the fastest flash busy.
+pub(crate) const READERS_MAX: usize = 4;
+
 /// Most hashing threads; beyond this memory bandwidth is spent.
 pub(crate) const HASH_THREADS_MAX: usize = 64;

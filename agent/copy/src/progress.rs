@@ -101,6 +101,12 @@ impl Counters {
         *requests = requests.changed_to(count);
     }
 
+    /// Says that another number of readers is on the drive from now on.
+    pub(crate) fn set_readers(&self, count: usize) {
+        let [reading, ..] = &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        *reading = reading.changed_to(count);
+    }
+
     /// Says where the buffers of the transfer are.
     pub(crate) fn watch_buffers(&self, pool: &BufferPool) {
         // A transfer has one pipeline.

@@ -78,7 +78,6 @@ struct Import {
     /// An earlier run committed the blob and could not say so any more.
     is_committed: bool,
     stream_sha256: Option<Sha256Digest>,
-    readers: usize,
     concurrency: usize,
 }
 
@@ -161,7 +160,6 @@ impl Import {
             failure: Failure::new(link.stop.clone()),
             memory: memory_plan(options.memory, geometry)?,
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            readers: drive.preferred_readers(),
             table: SharedTable::new(table),
             journal_path,
             rescue,

@@ -15,10 +15,11 @@ use crate::crew::Crew;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
-use crate::limits::BODILESS_CHUNKS_MAX;
+use crate::limits::{BODILESS_CHUNKS_MAX, READERS_MAX};
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
+use crate::readers::Readers;
 use crate::stage::hash::HashStage;
 use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
@@ -58,7 +59,7 @@ impl Import {
 
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         let counters = &self.link.counters;
-        counters.set_workers([self.readers, threads::hash_threads(), self.concurrency, 1]);
+        counters.set_workers([1, threads::hash_threads(), self.concurrency, 1]);
         counters.watch_buffers(&pool);
         if let Some(rescue) = &self.rescue {
             counters.watch_rescue(rescue);
@@ -72,13 +73,14 @@ impl Import {
             table: self.table.clone(),
             rescue: self.rescue.clone(),
             read_timeout: self.options.read_timeout,
-            readers_left: AtomicUsize::new(self.readers),
+            readers: Readers::new(READERS_MAX, self.link.counters.clone()),
+            readers_left: AtomicUsize::new(READERS_MAX),
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),
         });
-        let watches = watch::watches(self.readers);
+        let watches = watch::watches(READERS_MAX);
         let (failure, reader_watches) = (self.failure.clone(), watches.clone());
-        let readers = threads::spawn("read", self.readers, move |number| {
+        let readers = threads::spawn("read", READERS_MAX, move |number| {
             failure.check(read.run(&reader_watches[number], &read_output));
         })?;
 

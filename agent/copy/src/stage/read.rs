@@ -16,6 +16,7 @@ use crate::plan::{Planned, ReadPlan};
 use crate::pool::BufferPool;
 use crate::progress::Counters;
 use crate::rate::{RateLimit, Turn};
+use crate::readers::Readers;
 use crate::rescue::Rescue;
 use crate::stage::rescue::is_slow;
 use crate::stop::Stop;
@@ -34,7 +35,8 @@ pub(crate) struct ReadStage {
     pub(crate) rescue: Option<Arc<Rescue>>,
     /// Longest single read of a rescue.
     pub(crate) read_timeout: Duration,
-    /// How many readers are on the fast path.
+    pub(crate) readers: Readers,
+    /// How many readers have not left the fast path.
     pub(crate) readers_left: AtomicUsize,
     pub(crate) stop: Stop,
     pub(crate) counters: Arc<Counters>,
@@ -45,6 +47,8 @@ impl ReadStage {
     /// fails in places only, and the policy says so, the last reader to leave rescues what it can.
     pub(crate) fn run(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         let ended = self.run_fast(watch, output);
+        // What ends one ends all.
+        self.readers.close();
         let is_last = self.readers_left.fetch_sub(1, Ordering::SeqCst) == 1;
         ended?;
         if is_last { self.rescue_rest(watch, output) } else { Ok(()) }
@@ -52,37 +56,50 @@ impl ReadStage {
 
     fn run_fast(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         let mut data = ByteRange::new(0, 0);
-        // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
-        // needs chunks in order never waits for one that cannot come.
-        while let Some(buffer) = self.counters.wait_time.time(|| self.pool.take_blocking(&self.stop)) {
-            let mut buffer = Some(buffer);
-            while let Some(unused) = buffer.take() {
-                if self.stop.is_stopping() || self.rescue.as_ref().is_some_and(|rescue| rescue.has_begun()) {
-                    return Ok(());
-                }
-                let Some((place, recorded)) = self.next_planned()? else { return Ok(()) };
-                let chunk = if self.is_hole(watch, place.range, &mut data)? {
-                    buffer = Some(unused);
-                    ReadChunk { place, body: Body::Hole, recorded, unreadable: Vec::new() }
-                } else {
-                    if !self.wait_for_rate(place.range.length) {
-                        return Ok(());
-                    }
-                    let mut filled = unused;
-                    let length = place.range.length as usize;
-                    let bytes = &mut filled[..length];
-                    let read = self.counters.read_time.time(|| self.read_chunk(watch, place.range, bytes, &mut data));
-                    if read?.is_none() {
-                        return Ok(());
-                    }
-                    ReadChunk { place, body: Body::Bytes(filled.freeze(length)), recorded, unreadable: Vec::new() }
-                };
-                if output.send(chunk).is_err() {
-                    return Ok(());
-                }
+        while let Some(reading) = self.readers.turn(&self.stop) {
+            let asked = Instant::now();
+            // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
+            // needs chunks in order never waits for one that cannot come.
+            let Some(mut buffer) = self.counters.wait_time.time(|| self.pool.take_blocking(&self.stop)) else { return Ok(()) };
+            let Some((place, recorded)) = self.next_with_data(watch, &mut data, output)? else { return Ok(()) };
+            if !self.wait_for_rate(place.range.length) {
+                return Ok(());
+            }
+            let (waited, length) = (asked.elapsed(), place.range.length as usize);
+            let bytes = &mut buffer[..length];
+            let read = self.counters.read_time.time(|| self.read_chunk(watch, place.range, bytes, &mut data));
+            if read?.is_none() {
+                return Ok(());
+            }
+            reading.has_read(place.range.length, waited);
+            let body = Body::Bytes(buffer.freeze(length));
+            if output.send(ReadChunk { place, body, recorded, unreadable: Vec::new() }).is_err() {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// The next chunk that is no hole; the holes before it go on without being read. `None` when there is none, or
+    /// none is to be begun any more.
+    fn next_with_data(
+        &self,
+        watch: &CallWatch,
+        data: &mut ByteRange,
+        output: &Sender<ReadChunk>,
+    ) -> Result<Option<Planned>, CopyError> {
+        loop {
+            if self.stop.is_stopping() || self.rescue.as_ref().is_some_and(|rescue| rescue.has_begun()) {
+                return Ok(None);
+            }
+            let Some((place, recorded)) = self.next_planned()? else { return Ok(None) };
+            if !self.is_hole(watch, place.range, data)? {
+                return Ok(Some((place, recorded)));
+            }
+            if output.send(ReadChunk { place, body: Body::Hole, recorded, unreadable: Vec::new() }).is_err() {
+                return Ok(None);
+            }
+        }
     }
 
     /// Whether a range holds no data; `data` remembers the last run of data found.

@@ -14,6 +14,7 @@ use crate::chunk::{Body, ReadChunk};
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
 use crate::rate::RateLimit;
+use crate::readers::Readers;
 use crate::stage::read::ReadStage;
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
@@ -86,6 +87,7 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         table,
         rescue: None,
         read_timeout: std::time::Duration::from_secs(60),
+        readers: Readers::new(1, Arc::default()),
         readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),
