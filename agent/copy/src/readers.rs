@@ -1,5 +1,6 @@
 //! How many readers are on a drive at once: found by trying, as with requests to a store ([`Concurrency`]), from one up.
-//! A drive with heads is fastest with one, and says so by getting slower; most flash takes more.
+//! A drive with heads is fastest with one, and says so by getting slower; most flash takes more. A reader that is stuck in
+//! a call does not count: what the others can read is read.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,14 +9,19 @@ use crate::concurrency::{Concurrency, Ended};
 use crate::limits::TOKEN_BEAT;
 use crate::progress::Counters;
 use crate::stop::Stop;
+use crate::watch::{self, CallWatch};
 
 /// A reader that waits longer for its buffer is not what holds the transfer back.
 const WAIT_MAX: Duration = Duration::from_millis(1);
+
+/// A single call that takes longer is stuck: it is about a megabyte at most.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// Who reads at this moment. The others are parked.
 pub(crate) struct Readers {
     state: Mutex<State>,
     changed: Condvar,
+    watches: Arc<[Arc<CallWatch>]>,
     counters: Arc<Counters>,
 }
 
@@ -32,21 +38,22 @@ pub(crate) struct Reading<'readers> {
 }
 
 impl Readers {
-    /// Up to `most` readers; one at first.
-    pub(crate) fn new(most: usize, counters: Arc<Counters>) -> Self {
-        let concurrency = Concurrency::new(None, 1, most);
+    /// As many readers as there are watches at most; one at first.
+    pub(crate) fn new(watches: Arc<[Arc<CallWatch>]>, counters: Arc<Counters>) -> Self {
+        let concurrency = Concurrency::new(None, 1, watches.len());
         counters.set_readers(concurrency.now());
-        Readers { state: Mutex::new(State { concurrency, reading: 0, is_over: false }), changed: Condvar::new(), counters }
+        let state = Mutex::new(State { concurrency, reading: 0, is_over: false });
+        Readers { state, changed: Condvar::new(), watches, counters }
     }
 
     /// Waits for leave to read a chunk; `None` when there is nothing more to read, or a stop was asked for.
     pub(crate) fn turn(&self, stop: &Stop) -> Option<Reading<'_>> {
         let mut state = self.state();
-        while state.reading >= state.concurrency.now() {
+        while state.reading >= state.concurrency.now() + watch::stuck(&self.watches, STUCK) {
             if state.is_over || stop.is_stopping() {
                 return None;
             }
-            // The beat is for the token.
+            // The beat is for the token, and for calls that are stuck.
             (state, _) = self.changed.wait_timeout(state, TOKEN_BEAT).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_over {
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn one_reads_at_first_and_those_parked_go_home_at_the_end() {
-        let readers = Readers::new(READERS, Arc::default());
+        let readers = Readers::new(watch::watches(READERS), Arc::default());
         let (left, now, most) = (AtomicUsize::new(1000), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..READERS {
@@ -128,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_stop_sends_home_who_is_parked() {
-        let (readers, stop) = (Readers::new(READERS, Arc::default()), Stop::new());
+        let (readers, stop) = (Readers::new(watch::watches(READERS), Arc::default()), Stop::new());
         let reading = readers.turn(&stop);
         std::thread::scope(|scope| {
             let parked = scope.spawn(|| readers.turn(&stop).is_none());
@@ -140,7 +147,7 @@ mod tests {
 
     /// Which share of the chunks is read by how many readers, where so many read so fast in all.
     fn shares(waited: Duration, bytes_per_second: impl Fn(usize) -> f64) -> [f64; READERS] {
-        let readers = Readers::new(READERS, Arc::default());
+        let readers = Readers::new(watch::watches(READERS), Arc::default());
         let mut at = Instant::now();
         let mut shares = [0.0; READERS];
         for _ in 0..20_000 {

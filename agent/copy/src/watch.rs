@@ -41,6 +41,11 @@ pub(crate) fn watches(count: usize) -> Arc<[Arc<CallWatch>]> {
     (0..count).map(|_| Arc::default()).collect()
 }
 
+/// How many calls have been under way for at least so long.
+pub(crate) fn stuck(watches: &[Arc<CallWatch>], at_least: Duration) -> usize {
+    watches.iter().filter(|watch| watch.under_way().is_some_and(|(since, _)| since >= at_least)).count()
+}
+
 /// The call that has been under way for longest.
 fn longest(watches: &[Arc<CallWatch>]) -> Option<(Duration, ByteRange)> {
     watches.iter().filter_map(|watch| watch.under_way()).max()

@@ -64,6 +64,7 @@ impl Import {
         if let Some(rescue) = &self.rescue {
             counters.watch_rescue(rescue);
         }
+        let watches = watch::watches(READERS_MAX);
         let read = Arc::new(ReadStage {
             drive: self.drive.clone(),
             plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
@@ -73,12 +74,11 @@ impl Import {
             table: self.table.clone(),
             rescue: self.rescue.clone(),
             read_timeout: self.options.read_timeout,
-            readers: Readers::new(READERS_MAX, self.link.counters.clone()),
+            readers: Readers::new(watches.clone(), self.link.counters.clone()),
             readers_left: AtomicUsize::new(READERS_MAX),
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),
         });
-        let watches = watch::watches(READERS_MAX);
         let (failure, reader_watches) = (self.failure.clone(), watches.clone());
         let readers = threads::spawn("read", READERS_MAX, move |number| {
             failure.check(read.run(&reader_watches[number], &read_output));

@@ -18,7 +18,7 @@ use crate::readers::Readers;
 use crate::stage::read::ReadStage;
 use crate::stop::Stop;
 use crate::table::{ChunkTable, SharedTable};
-use crate::watch::CallWatch;
+use crate::watch::{self, CallWatch};
 
 const CHUNK_BYTES: u64 = 4096;
 const PIECE_BYTES: usize = 512;
@@ -87,7 +87,7 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         table,
         rescue: None,
         read_timeout: std::time::Duration::from_secs(60),
-        readers: Readers::new(1, Arc::default()),
+        readers: Readers::new(watch::watches(1), Arc::default()),
         readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),
