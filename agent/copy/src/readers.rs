@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::concurrency::{Concurrency, Ended};
-use crate::limits::TOKEN_BEAT;
+use crate::limits::WATCHDOG_BEAT;
 use crate::progress::Counters;
 use crate::stop::Stop;
 use crate::watch::{self, CallWatch};
@@ -53,8 +53,8 @@ impl Readers {
             if state.is_over || stop.is_stopping() {
                 return None;
             }
-            // The beat is for the token, and for calls that are stuck.
-            (state, _) = self.changed.wait_timeout(state, TOKEN_BEAT).unwrap_or_else(PoisonError::into_inner);
+            // Who reads looks at the token and sends the others home; the beat is for one that is stuck.
+            (state, _) = self.changed.wait_timeout(state, WATCHDOG_BEAT).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_over {
             return None;
