@@ -1,7 +1,7 @@
 //! The job service through its own program: jobs from their creation to their end, drives in bays, staff and customers.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -376,6 +376,11 @@ fn staff_and_customers_work_from_the_command_line() {
     run(&["jobs", "delete", "one"]).expect_error(3, &["Shipping", "it can be cancelled"]);
     let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"one", &"--watch", &"--resource-group", &"group"]);
     let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
+    // The first state is there before the next can come.
+    let end = Instant::now() + Duration::from_secs(60);
+    while watching.result_so_far().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     run(&["bays", "dock", "bay-1", "D1.img"]).expect(0);
     service.wait_for_state("one", "Packaging");
     assert_eq!(run(&["bays"]).expect(0)[0]["state"], "done");
