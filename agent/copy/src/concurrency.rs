@@ -1,4 +1,4 @@
-//! How many requests run at once.
+//! How many requests run at once; and how many readers, whose reads are requests to a drive.
 //!
 //! Where nobody fixed a number it is found by trying, over windows in which a few requests for each connection ended:
 //!
@@ -14,7 +14,8 @@
 //! | recovering | as many requests ended as run at once | recovering, with one more; settled, where that is what ran before |
 //!
 //! What was tried without a gain is tried again after twice as many windows, up to a limit, so that a store where all is
-//! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, tells nothing about the store.
+//! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, tells nothing
+//! about the store.
 
 use std::time::{Duration, Instant};
 
@@ -94,8 +95,8 @@ struct Shown {
 pub(crate) struct Ended {
     /// What it moved.
     pub(crate) bytes: u64,
-    /// How many ran while it did, itself among them.
-    pub(crate) in_flight: usize,
+    /// Whether as many ran as may: otherwise something else was waited for.
+    pub(crate) was_full: bool,
     /// How often the store has asked for patience by now.
     pub(crate) throttled: u64,
     pub(crate) at: Instant,
@@ -156,7 +157,7 @@ impl Window {
             return None;
         };
         self.ended += 1;
-        self.ended_while_full += usize::from(ended.in_flight >= now);
+        self.ended_while_full += usize::from(ended.was_full);
         self.bytes += ended.bytes;
         let length = ended.at.saturating_duration_since(started);
         let is_over = length >= WINDOW_MIN && self.ended >= ROUNDS * now;
@@ -216,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ended(throttled: u64) -> Ended {
-        Ended { bytes: 0, in_flight: 1, throttled, at: Instant::now() }
+        Ended { bytes: 0, was_full: false, throttled, at: Instant::now() }
     }
 
     #[test]
@@ -242,7 +243,8 @@ mod tests {
             let in_flight = concurrency.now().min(chunks);
             let rate = (one * in_flight as f64).min(all);
             *at += Duration::from_secs_f64(1e6 / rate);
-            concurrency.ended(Ended { bytes: 1_000_000, in_flight, throttled: 0, at: *at });
+            let was_full = in_flight >= concurrency.now();
+            concurrency.ended(Ended { bytes: 1_000_000, was_full, throttled: 0, at: *at });
         }
     }
 
@@ -290,7 +292,8 @@ mod tests {
             for (bytes, in_flight, more_throttled, milliseconds) in steps {
                 throttled += more_throttled * (bytes % 7 / 6);
                 at += Duration::from_millis(milliseconds);
-                concurrency.ended(Ended { bytes, in_flight, throttled, at });
+                let was_full = in_flight >= concurrency.now();
+                concurrency.ended(Ended { bytes, was_full, throttled, at });
                 prop_assert!((1..=most.clamp(1, CONCURRENCY_MAX)).contains(&concurrency.now()));
             }
         }

@@ -99,5 +99,8 @@ pub(crate) const DRIVE_SYNC_TIMEOUT: Duration = Duration::from_secs(300);
 /// Most readers that are tried on a drive. Four reads of a megabyte keep the fastest flash busy.
 pub(crate) const READERS_MAX: usize = 4;
 
+/// A single read that takes longer is stuck, and does not keep others from reading: it is about a few megabytes at most.
+pub(crate) const STUCK_CALL: Duration = Duration::from_millis(500);
+
 /// Most hashing threads; beyond this memory bandwidth is spent.
 pub(crate) const HASH_THREADS_MAX: usize = 64;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use protocol::manifest::ChunkState;
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{Direction, LimitedBy, StageSeconds};
+use protocol::result::{LimitedBy, StageSeconds};
 
 use crate::pool::{BufferPool, PoolWatch};
 use crate::rescue::Rescue;
@@ -93,18 +93,16 @@ impl Counters {
         *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers.map(Workers::new);
     }
 
-    /// Says that another number of requests reads from the store, or sends to it, from now on.
-    pub(crate) fn set_requests(&self, direction: Direction, count: usize) {
-        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let [reading, _, sending, _] = &mut *workers;
-        let requests = if direction == Direction::Import { sending } else { reading };
-        *requests = requests.changed_to(count);
-    }
-
-    /// Says that another number of readers is on the drive from now on.
+    /// Says that so many read from the drive, or request from the store, from now on.
     pub(crate) fn set_readers(&self, count: usize) {
         let [reading, ..] = &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         *reading = reading.changed_to(count);
+    }
+
+    /// Says that so many requests send to the store from now on.
+    pub(crate) fn set_senders(&self, count: usize) {
+        let [_, _, sending, _] = &mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        *sending = sending.changed_to(count);
     }
 
     /// Says where the buffers of the transfer are.

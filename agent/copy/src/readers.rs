@@ -6,16 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::concurrency::{Concurrency, Ended};
-use crate::limits::WATCHDOG_BEAT;
+use crate::limits::{STUCK_CALL, WATCHDOG_BEAT};
 use crate::progress::Counters;
 use crate::stop::Stop;
 use crate::watch::{self, CallWatch};
 
 /// A reader that waits longer for its buffer is not what holds the transfer back.
 const WAIT_MAX: Duration = Duration::from_millis(1);
-
-/// A single call that takes longer is stuck: it is about a megabyte at most.
-const STUCK: Duration = Duration::from_millis(500);
 
 /// Who reads at this moment. The others are parked.
 pub(crate) struct Readers {
@@ -41,7 +38,6 @@ impl Readers {
     /// As many readers as there are watches at most; one at first.
     pub(crate) fn new(watches: Arc<[Arc<CallWatch>]>, counters: Arc<Counters>) -> Self {
         let concurrency = Concurrency::new(None, 1, watches.len());
-        counters.set_readers(concurrency.now());
         let state = Mutex::new(State { concurrency, reading: 0, is_over: false });
         Readers { state, changed: Condvar::new(), watches, counters }
     }
@@ -49,7 +45,7 @@ impl Readers {
     /// Waits for leave to read a chunk; `None` when there is nothing more to read, or a stop was asked for.
     pub(crate) fn turn(&self, stop: &Stop) -> Option<Reading<'_>> {
         let mut state = self.state();
-        while state.reading >= state.concurrency.now() + watch::stuck(&self.watches, STUCK) {
+        while state.reading >= state.concurrency.now() + watch::stuck(&self.watches, STUCK_CALL) {
             if state.is_over || stop.is_stopping() {
                 return None;
             }
@@ -81,9 +77,7 @@ impl Reading<'_> {
     }
 
     fn ended_at(mut self, at: Instant, bytes: u64, waited: Duration) {
-        // A window full of those who waited tells nothing about the drive.
-        let in_flight = if waited > WAIT_MAX { 0 } else { usize::MAX };
-        self.ended = Some(Ended { bytes, in_flight, throttled: 0, at });
+        self.ended = Some(Ended { bytes, was_full: waited <= WAIT_MAX, throttled: 0, at });
     }
 }
 

@@ -78,7 +78,6 @@ struct Import {
     /// An earlier run committed the blob and could not say so any more.
     is_committed: bool,
     stream_sha256: Option<Sha256Digest>,
-    concurrency: usize,
 }
 
 impl Import {
@@ -169,7 +168,6 @@ impl Import {
             resumed: false,
             with_recorded: touched || options.stream_sha256,
             stream_sha256: None,
-            concurrency: 0,
             drive,
             blob,
             options,
@@ -236,7 +234,6 @@ impl Import {
             }
             other => other?,
         };
-        self.concurrency = self.options.concurrency.unwrap_or(upload.traits().concurrency);
         let landed_before = self.table.with(|table| Ok(table.landed()))?;
         match held {
             Held::Recorded => self.resumed = true,

@@ -57,9 +57,10 @@ impl Import {
         let failure = self.failure.clone();
         threads::spawn("hash", threads::hash_threads(), move |_| failure.check(hash.run(&hash_output)))?;
 
+        let concurrency = Concurrency::new(self.options.concurrency, upload.traits().concurrency, self.memory.buffers);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         let counters = &self.link.counters;
-        counters.set_workers([1, threads::hash_threads(), self.concurrency, 1]);
+        counters.set_workers([1, threads::hash_threads(), concurrency.now(), 1]);
         counters.watch_buffers(&pool);
         if let Some(rescue) = &self.rescue {
             counters.watch_rescue(rescue);
@@ -109,7 +110,7 @@ impl Import {
             table: self.table.clone(),
             held: std::mem::take(&mut self.held),
             resumed: self.resumed,
-            concurrency: Concurrency::new(self.options.concurrency, upload.traits().concurrency, self.memory.buffers),
+            concurrency,
         };
         let sending = sender.run(send_input, send_output);
         let watching = self.watch(&watches, readers, abandon);

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
-use protocol::result::Direction;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -105,11 +104,11 @@ impl FetchStage {
                 Event::Ended(ended) => {
                     concurrency.ended(Ended {
                         bytes: *ended.as_ref().unwrap_or(&0),
-                        in_flight: requests.len() + 1,
+                        was_full: requests.len() + 1 >= concurrency.now(),
                         throttled: stage.attempts.throttled.load(Ordering::Relaxed),
                         at: Instant::now(),
                     });
-                    stage.attempts.link.counters.set_requests(Direction::Export, concurrency.now());
+                    stage.attempts.link.counters.set_readers(concurrency.now());
                     if let Some(failed) = ended.err().filter(|failed| !failed.gave_up_for_stop) {
                         stage.failure.fail(failed.error);
                     }

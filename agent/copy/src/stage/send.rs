@@ -13,7 +13,6 @@ use blob::{ChunkBody, Held as StoreHeld, Upload};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
-use protocol::result::Direction;
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -228,11 +227,11 @@ impl Loop {
         let PutEnd { sent, body_bytes, share, result } = end;
         self.stage.concurrency.ended(Ended {
             bytes: body_bytes,
-            in_flight: self.puts.len() + 1,
+            was_full: self.puts.len() + 1 >= self.stage.concurrency.now(),
             throttled: self.stage.attempts.throttled.load(Ordering::Relaxed),
             at: std::time::Instant::now(),
         });
-        self.stage.attempts.link.counters.set_requests(Direction::Import, self.stage.concurrency.now());
+        self.stage.attempts.link.counters.set_senders(self.stage.concurrency.now());
         let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
         match result {
             Ok(tries) => {
