@@ -39,7 +39,7 @@
 //! that are not whole yet wait in a scratch file beside the journal (`rescue/`).
 //!
 //! # What is bounded
-//! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`table.rs`), so
+//! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`slots.rs`), so
 //! millions of chunks cost no memory.
 
 mod account;
@@ -66,6 +66,7 @@ mod progress;
 mod rate;
 mod readers;
 mod rescue;
+mod slots;
 mod stage;
 mod station;
 mod stop;

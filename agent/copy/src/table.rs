@@ -1,13 +1,10 @@
-//! What is known of every chunk, by its index: in a file of fixed-size slots, so that a drive of
+//! What is known of every chunk, by its index: in a file of fixed-size slots (`slots.rs`), so that a drive of
 //! millions of chunks costs no memory.
 //!
-//! The file has no name (it is gone with the process) and is rebuilt from the journal at every start:
-//! the journal is the truth, this is its index.
+//! It is rebuilt from the journal at every start: the journal is the truth, this is its index.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +14,7 @@ use protocol::receipt::ByteClass;
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 
 use crate::error::{CopyError, state_error};
+use crate::slots::Slots;
 
 /// One slot: class, content, state, attempts (saturating), digest.
 const SLOT_BYTES: usize = 36;
@@ -31,7 +29,7 @@ pub(crate) struct Entry {
 
 /// All chunks of one transfer.
 pub(crate) struct ChunkTable {
-    file: File,
+    slots: Slots<SLOT_BYTES>,
     geometry: ChunkGeometry,
     /// Only chunks with unreadable parts; they are few.
     unreadable: BTreeMap<ChunkIndex, Vec<ByteRange>>,
@@ -41,9 +39,8 @@ pub(crate) struct ChunkTable {
 impl ChunkTable {
     /// A table in which nothing has landed; its file is in `folder`.
     pub(crate) fn new(folder: &Path, geometry: ChunkGeometry) -> io::Result<Self> {
-        let file = tempfile::tempfile_in(folder)?;
-        file.set_len(geometry.chunk_count() * SLOT_BYTES as u64)?;
-        Ok(ChunkTable { file, geometry, unreadable: BTreeMap::new(), landed: 0 })
+        let slots = Slots::new(folder, geometry.chunk_count())?;
+        Ok(ChunkTable { slots, geometry, unreadable: BTreeMap::new(), landed: 0 })
     }
 
     pub(crate) fn geometry(&self) -> ChunkGeometry {
@@ -94,9 +91,7 @@ impl ChunkTable {
     }
 
     pub(crate) fn get(&self, index: ChunkIndex) -> io::Result<Entry> {
-        let mut slot = [0; SLOT_BYTES];
-        self.file.read_exact_at(&mut slot, index.0 * SLOT_BYTES as u64)?;
-        Ok(decode(&slot))
+        Ok(decode(&self.slots.get(index.0)?))
     }
 
     /// Parts of a chunk that could not be read.
@@ -118,25 +113,13 @@ impl ChunkTable {
         Ok(Some(ChunkRecord { range, content, state, attempts, unreadable }))
     }
 
-    /// All chunks in drive order, read in large pieces.
+    /// All chunks in drive order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = io::Result<(ChunkIndex, ByteRange, Entry)>> {
-        const SLOTS_AT_ONCE: u64 = 4096;
-        let mut piece = Vec::new();
-        self.geometry.chunks().map(move |(index, range)| {
-            let place = (index.0 % SLOTS_AT_ONCE) as usize * SLOT_BYTES;
-            if place == 0 {
-                let slots = SLOTS_AT_ONCE.min(self.geometry.chunk_count() - index.0) as usize;
-                piece.resize(slots * SLOT_BYTES, 0);
-                self.file.read_exact_at(&mut piece, index.0 * SLOT_BYTES as u64)?;
-            }
-            let mut slot = [0; SLOT_BYTES];
-            slot.copy_from_slice(&piece[place..place + SLOT_BYTES]);
-            Ok((index, range, decode(&slot)))
-        })
+        self.geometry.chunks().map(|(index, range)| Ok((index, range, self.get(index)?)))
     }
 
     fn write(&self, index: ChunkIndex, entry: &Entry) -> io::Result<()> {
-        self.file.write_all_at(&encode(entry), index.0 * SLOT_BYTES as u64)
+        self.slots.set(index.0, encode(entry))
     }
 }
 
