@@ -66,6 +66,7 @@ mod progress;
 mod rate;
 mod readers;
 mod rescue;
+mod sectors;
 mod slots;
 mod stage;
 mod station;

@@ -17,8 +17,8 @@ use crate::limits::slowest_read;
 use crate::manifest::not_found;
 use crate::options::{Link, TransferOptions};
 use crate::prepare::with_drive;
+use crate::sectors::read_sectors;
 use crate::stage::stream::{self, StreamPiece};
-use crate::verify::read_sectors;
 
 /// The hash of the whole, from the blob: of an import whose chunks did not come in order. `None` when a stop came
 /// first.

@@ -15,8 +15,8 @@ use crate::journal::Journal;
 use crate::limits::{RESUME_PROBES, slowest_read};
 use crate::options::{Link, TransferOptions};
 use crate::prepare::with_drive;
+use crate::sectors::read_sectors;
 use crate::table::ChunkTable;
-use crate::verify::read_sectors;
 
 /// What names the drive of an export: its serial number, or where it is.
 pub(super) fn drive_key(identity: &DriveIdentity) -> String {

@@ -1,0 +1,184 @@
+//! One side against the manifest, chunk by chunk.
+
+use std::sync::Arc;
+
+use blob::Blob;
+use drive::{Drive, DriveError};
+use protocol::fill::Fill;
+use protocol::manifest::ChunkContent;
+use protocol::result::{Difference, DifferenceReason};
+use protocol::units::{ByteRange, ChunkGeometry};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::Side;
+use super::hashes::Hashes;
+use crate::attempts::Attempts;
+use crate::chunk::Place;
+use crate::error::CopyError;
+use crate::fetch::{Fetch, FetchBuffer};
+use crate::hashing::ZeroDigests;
+use crate::limits::{WATCHDOG_BEAT, slowest_read};
+use crate::options::{Link, TransferOptions};
+use crate::pool::{BufferPool, PooledBuffer};
+use crate::rate::RateLimit;
+use crate::sectors::{are_sectors, read_around, read_sectors};
+use crate::table::SharedTable;
+
+/// What a comparison found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) differences: Vec<Difference>,
+    /// What the drive could not read then and cannot read now.
+    pub(super) unreadable: Vec<ByteRange>,
+}
+
+impl Found {
+    fn one(difference: Difference) -> Self {
+        Found { differences: vec![difference], unreadable: Vec::new() }
+    }
+}
+
+/// Compares the chunks of one side.
+pub(super) struct Comparer {
+    pub(super) side: Side,
+    pub(super) size: u64,
+    pub(super) fill: Fill,
+    /// Leave to read, for as many at once as serve the side well.
+    pub(super) reads: Arc<Semaphore>,
+    pub(super) hashes: Hashes,
+    pub(super) zeros: ZeroDigests,
+    pub(super) pool: BufferPool,
+    pub(super) rate: RateLimit,
+    pub(super) attempts: Attempts,
+    pub(super) options: TransferOptions,
+    pub(super) link: Link,
+}
+
+/// What a chunk needs to be read.
+struct Room {
+    reading: Option<OwnedSemaphorePermit>,
+    buffer: PooledBuffer,
+}
+
+impl Comparer {
+    /// Compares chunk after chunk, until there are no more or a stop is asked for.
+    pub(super) async fn run(self: Arc<Self>, geometry: ChunkGeometry, table: &SharedTable) -> Result<Found, CopyError> {
+        let mut chunks = geometry.chunks();
+        let mut under_way = JoinSet::new();
+        let mut found = Found::default();
+        let mut ended = false;
+        while !(ended && under_way.is_empty()) {
+            tokio::select! {
+                biased;
+                () = self.link.stop.aborting() => {
+                    under_way.shutdown().await;
+                    return Ok(found);
+                }
+                Some(compared) = under_way.join_next() => {
+                    let one: Found = compared.map_err(|_| CopyError::Internal("a comparison"))??;
+                    found.differences.extend(one.differences);
+                    found.unreadable.extend(one.unreadable);
+                }
+                room = self.room(), if !ended => {
+                    let next = chunks.next().filter(|_| !self.link.stop.is_stopping());
+                    let Some((index, range)) = next else {
+                        ended = true;
+                        continue;
+                    };
+                    let (content, unreadable) = table.with(|table| {
+                        let content = table.get(index)?.landed.map(|(content, ..)| content);
+                        Ok((content, table.unreadable_of(index).to_vec()))
+                    })?;
+                    under_way.spawn(self.clone().compare(Place { index, range }, room, content, unreadable));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
+    async fn room(&self) -> Room {
+        // It is never closed.
+        let reading = self.reads.clone().acquire_owned().await.ok();
+        Room { reading, buffer: self.pool.take().await }
+    }
+
+    async fn compare(
+        self: Arc<Self>,
+        place: Place,
+        Room { reading, buffer }: Room,
+        expected: Option<ChunkContent>,
+        unreadable: Vec<ByteRange>,
+    ) -> Result<Found, CopyError> {
+        let range = place.range;
+        let differs = |range, reason| Found::one(Difference { side: self.side.name(), range, reason });
+        if range.end() > self.size {
+            // A chunk that is cut cannot be compared: all of it counts as missing.
+            return Ok(differs(range, DifferenceReason::Missing));
+        }
+        tokio::select! {
+            () = self.link.stop.stopping() => return Ok(Found::default()),
+            () = self.rate.wait(range.length) => {}
+        }
+        let (buffer, left_out) = match &self.side {
+            Side::Blob { blob, version } => (self.fetch(&**blob, version, range, buffer).await?, Vec::new()),
+            Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
+                Ok(read) => read,
+                Err(error) if error.is_unreadable() => return Ok(differs(range, DifferenceReason::Unreadable)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        drop(reading);
+        let content = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
+        let zero = || ChunkContent::Data(self.zeros.of(range.length));
+        let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
+        let equal = Found { differences: Vec::new(), unreadable: left_out };
+        Ok(if is_equal { equal } else { differs(range, DifferenceReason::Content) })
+    }
+
+    async fn fetch(
+        &self,
+        blob: &dyn Blob,
+        version: &str,
+        range: ByteRange,
+        buffer: PooledBuffer,
+    ) -> Result<PooledBuffer, CopyError> {
+        let buffer = FetchBuffer::new(buffer);
+        let fetched = self.attempts.run_self_timed(|| async {
+            let fetch = Fetch { blob, version, checked: false, silence_max: self.options.request_timeout };
+            fetch.fill(range, &buffer).await
+        });
+        fetched.await?;
+        buffer.take().await.ok_or(CopyError::Internal("a buffer"))
+    }
+
+    /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. Where the
+    /// chunk cannot be read whole, what the manifest says could not be read then is left out, and given back: its
+    /// filling is what the digest is of.
+    async fn read(
+        &self,
+        drive: Arc<dyn Drive>,
+        mut buffer: PooledBuffer,
+        range: ByteRange,
+        unreadable: Vec<ByteRange>,
+    ) -> Result<(PooledBuffer, Vec<ByteRange>), DriveError> {
+        let fill = self.fill;
+        let path = drive.identity().path.clone().into();
+        let seconds = self.options.read_timeout.as_secs();
+        let reading = tokio::task::spawn_blocking(move || match read_sectors(&*drive, &mut buffer, range) {
+            Ok(()) => Ok((buffer, Vec::new())),
+            Err(error) if error.is_unreadable() && are_sectors(&unreadable, drive.sector_size_bytes()) => {
+                read_around(&*drive, &mut buffer, range, &unreadable, fill)?;
+                Ok((buffer, unreadable))
+            }
+            Err(error) => Err(error),
+        });
+        let limit = self.options.read_timeout.max(WATCHDOG_BEAT) + slowest_read(range.length);
+        match tokio::time::timeout(limit, reading).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(DriveError::TimedOut { path, range, seconds }),
+        }
+    }
+}

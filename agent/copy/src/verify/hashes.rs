@@ -1,0 +1,58 @@
+//! The hashing of a comparison, several chunks side by side.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, never, unbounded};
+use protocol::manifest::ChunkContent;
+use tokio::sync::oneshot;
+
+use crate::chunk::Body;
+use crate::crew::{Crew, HasBody};
+use crate::error::CopyError;
+use crate::pool::PooledBytes;
+use crate::progress::Counters;
+use crate::station::StationBudget;
+use crate::threads;
+
+/// Hash threads, until this is dropped.
+pub(super) struct Hashes {
+    /// Bounded by the buffers that there are.
+    output: Sender<ToHash>,
+}
+
+struct ToHash {
+    body: Body,
+    content: oneshot::Sender<ChunkContent>,
+}
+
+impl HasBody for ToHash {
+    fn body(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl Hashes {
+    /// Starts the threads.
+    pub(super) fn start(counters: Arc<Counters>, station: Option<Arc<StationBudget>>) -> Result<Self, CopyError> {
+        let (output, input) = unbounded();
+        let crew = Arc::new(Crew::new(input, never(), false, counters, station));
+        threads::spawn("hash", threads::hash_threads(), move |_| {
+            let done = |hashed: ToHash, digest: Option<_>| {
+                // Who asked may have gone.
+                let _ = hashed.content.send(digest.map_or(ChunkContent::Zero, ChunkContent::Data));
+                Ok(true)
+            };
+            // Nothing in it can fail.
+            let _ = crew.run(|_| Ok(true), done);
+        })?;
+        Ok(Hashes { output })
+    }
+
+    /// What the bytes are.
+    pub(super) async fn content(&self, bytes: PooledBytes) -> Result<ChunkContent, CopyError> {
+        let lost = || CopyError::Internal("a hashing thread");
+        let (content, answer) = oneshot::channel();
+        self.output.send(ToHash { body: Body::Bytes(bytes), content }).map_err(|_| lost())?;
+        answer.await.map_err(|_| lost())
+    }
+}
