@@ -73,6 +73,43 @@ fn a_terabyte_of_holes_is_copied_in_seconds_and_stays_sparse() {
 }
 
 #[test]
+fn holes_of_a_terabyte_are_verified_and_exported_without_reading_them() {
+    let bench = Workbench::new();
+    let image = bench.file("huge.img");
+    let file = std::fs::File::create(&image).unwrap();
+    file.set_len(1 << 40).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"in the middle", 1 << 39).unwrap();
+    let imported = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--verify", "read-back"]).run().expect(0);
+    assert_eq!(imported["evidence"], "read-back");
+    let verify = || Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--blob", &"blob", &"--drive", &image]).run();
+    assert_eq!(number(&verify().expect(0), "bytes_verified"), 2 << 40);
+
+    let with = Agent::new(bench.path(), &[&"export", &"blob", &"with.img"]).run().expect(0);
+    std::fs::rename(bench.file("blob"), bench.file("bare")).unwrap();
+    let without = Agent::new(bench.path(), &[&"export", &"bare", &"without.img"]).run().expect(0);
+    std::fs::rename(bench.file("bare"), bench.file("blob")).unwrap();
+    assert_eq!((&with["evidence"], &without["evidence"]), (&"transport".into(), &"read".into()));
+    for (exported, name) in [(with, "with.img"), (without, "without.img")] {
+        assert_eq!(exported["root_sha256"], imported["root_sha256"]);
+        let back = std::fs::File::open(bench.file(name)).unwrap();
+        assert_eq!(back.metadata().unwrap().len(), 1 << 40);
+        let mut middle = [0; 13];
+        std::os::unix::fs::FileExt::read_exact_at(&back, &mut middle, 1 << 39).unwrap();
+        assert_eq!(&middle, b"in the middle");
+    }
+
+    // What is no hole any more is read; and a hole where data should be is no match.
+    let blob = std::fs::OpenOptions::new().write(true).open(bench.file("blob")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&blob, b"x", (1 << 38) + 5).unwrap();
+    let found = verify().expect(5);
+    let at = |offset: u64| serde_json::json!([{"side": "blob", "offset": offset, "length": 8 * MIB, "reason": "content"}]);
+    assert_eq!(found["differences"], at(1 << 38));
+    blob.set_len(1 << 38).unwrap();
+    blob.set_len(1 << 40).unwrap();
+    assert_eq!(verify().expect(5)["differences"], at(1 << 39));
+}
+
+#[test]
 fn names_with_every_kind_of_character_work() {
     let bench = Workbench::new();
     let bytes = random_bytes(100 * KIB, 5);

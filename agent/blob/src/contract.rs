@@ -56,6 +56,10 @@ pub struct RangeBody {
 pub trait LocalBlob: Send + Sync {
     /// Fills `buffer` with the bytes at `offset` of the version given, whole. Blocks.
     fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError>;
+
+    /// The first run of bytes of the version given, at or after `offset`, that may be something else than zeros; `None`
+    /// where zeros are all that follows. Blocks.
+    fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, BlobError>;
 }
 
 /// What an upload is to become.

@@ -120,6 +120,13 @@ impl LocalBlob for DirectoryBlob {
     fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError> {
         self.open_version(version)?.read_exact_at(buffer, offset).map_err(|error| self.error("read", &error))
     }
+
+    fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, BlobError> {
+        let file = self.open_version(version)?;
+        let found = file.metadata().and_then(|metadata| file::next_data(&file, offset, metadata.len()));
+        let data = found.map_err(|error| self.error("find the holes of", &error))?;
+        Ok(data.map(|data| ByteRange::new(data.start, data.end - data.start)))
+    }
 }
 
 #[async_trait]

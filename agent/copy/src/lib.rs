@@ -40,7 +40,7 @@
 //!
 //! # What is bounded
 //! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`slots.rs`), so
-//! millions of chunks cost no memory.
+//! millions of chunks cost no memory; holes of a file are zeros that nobody reads (`holes.rs`), so they cost little time.
 
 mod account;
 mod attempts;
@@ -54,6 +54,7 @@ mod failure;
 mod fetch;
 mod finish;
 pub mod hashing;
+mod holes;
 mod import;
 mod journal;
 mod limits;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use file::CopyFile;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
-use rustix::fs::{Advice, SeekFrom, fadvise, seek};
+use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Drive, TargetContent, read_whole};
@@ -197,19 +197,13 @@ impl Drive for ImageDrive {
         if offset >= size {
             return Ok(None);
         }
-        let rest = ByteRange::new(offset, size - offset);
-        let start = match seek(self.file.file(), SeekFrom::Data(offset)) {
-            Ok(start) => start,
-            // Past the last data; also what a file that shrank says, so its size is looked at.
-            Err(Errno::NXIO) => {
-                let now = self.file.file().metadata().map_or(0, |metadata| metadata.len());
-                return if now < size { Err(self.shrunk(offset)) } else { Ok(None) };
-            }
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(rest)),
-            Err(errno) => return Err(self.error("find the data of", rest, errno)),
-        };
-        let end = seek(self.file.file(), SeekFrom::Hole(start)).map_err(|errno| self.error("find the holes of", rest, errno))?;
-        Ok((start < size).then(|| ByteRange::new(start, end.min(size) - start)))
+        let failed = |source| self.io_error("find the holes of", ByteRange::new(offset, size - offset), &source);
+        match file::next_data(self.file.file(), offset, size).map_err(failed)? {
+            Some(data) => Ok(Some(ByteRange::new(data.start, data.end - data.start))),
+            // Also what a file that shrank says.
+            None if self.file.file().metadata().map_or(0, |metadata| metadata.len()) < size => Err(self.shrunk(offset)),
+            None => Ok(None),
+        }
     }
 
     fn target_content(&self) -> TargetContent {

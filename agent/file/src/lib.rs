@@ -3,8 +3,8 @@
 //!
 //! # Architecture
 //!
-//! [`CopyFile`] is all there is. It knows nothing of drives, stores, chunks or names: `drive` and `blob` each wrap one,
-//! and turn its plain `io::Error` into an error of theirs.
+//! [`CopyFile`] writes one, [`next_data`] tells where the holes of one are. They know nothing of drives, stores, chunks or
+//! names: `drive` and `blob` each wrap them, and turn their plain `io::Error` into an error of theirs.
 //!
 //! | rule | why |
 //! |---|---|
@@ -14,11 +14,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom, fallocate, seek};
 use rustix::io::Errno;
 
 /// Address, offset and length of a write past the page cache are multiples of this: it covers every sector size.
@@ -121,6 +122,27 @@ impl CopyFile {
     }
 }
 
+/// The first run of bytes at or after `offset` and before `end` that may be something else than zeros; `None` where
+/// there are only holes, or nothing at all. A file system that knows no holes answers with all that is left. The file's
+/// own position is moved.
+///
+/// # Errors
+/// What the file system says.
+pub fn next_data(file: &File, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    if offset >= end {
+        return Ok(None);
+    }
+    let start = match seek(file, SeekFrom::Data(offset)) {
+        Ok(start) => start,
+        // Past the last data, or past the end.
+        Err(Errno::NXIO) => return Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some(offset..end)),
+        Err(errno) => return Err(errno.into()),
+    };
+    let hole = seek(file, SeekFrom::Hole(start))?;
+    Ok((start < end).then(|| start..hole.min(end)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +215,23 @@ mod tests {
             copy.give_length(length).unwrap();
             assert_eq!(content(&copy), vec![0; length as usize]);
         }
+    }
+
+    #[test]
+    fn data_is_found_between_holes() {
+        const BLOCK: u64 = 64 << 10;
+        let folder = tempfile::tempdir().unwrap();
+        let copy = file(&folder);
+        copy.give_length(8 * BLOCK).unwrap();
+        for block in [1, 2, 5] {
+            copy.write_all_at(&[7; BLOCK as usize], block * BLOCK).unwrap();
+        }
+        let next = |offset: u64, end: u64| next_data(copy.file(), offset, end).unwrap();
+        assert_eq!(next(0, 8 * BLOCK), Some(BLOCK..3 * BLOCK));
+        assert_eq!(next(BLOCK + 1, 8 * BLOCK), Some(BLOCK + 1..3 * BLOCK));
+        assert_eq!(next(0, 2 * BLOCK), Some(BLOCK..2 * BLOCK));
+        assert_eq!(next(3 * BLOCK, 5 * BLOCK), None);
+        assert_eq!(next(3 * BLOCK, 8 * BLOCK), Some(5 * BLOCK..6 * BLOCK));
+        assert_eq!((next(6 * BLOCK, 8 * BLOCK), next(9 * BLOCK, 10 * BLOCK), next(BLOCK, BLOCK)), (None, None, None));
     }
 }

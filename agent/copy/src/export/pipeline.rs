@@ -19,6 +19,7 @@ use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
 use crate::fetch::{Fetch, FetchBuffer};
 use crate::hashing::ZeroDigests;
+use crate::holes::{Holes, Source};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
 use crate::pool::BufferPool;
@@ -120,8 +121,15 @@ impl Export {
             stop: self.link.stop.clone(),
             failure: self.failure.clone(),
             silence_max: self.options.request_timeout,
+            holes: self.holes(),
             all_checked: self.all_checked.clone(),
         }
+    }
+
+    fn holes(&self) -> Option<Holes> {
+        let local = self.blob.local().filter(|_| self.manifest.is_none())?;
+        let source = Source::Blob(local, self.facts.version.clone());
+        Some(Holes::new(source, self.options.request_timeout, self.link.stop.clone()))
     }
 
     /// The chunks that are still to be fetched, with what the manifest says they are.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::attempts::{Attempts, Failed};
@@ -17,6 +17,7 @@ use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
 use crate::fetch::{Fetch, FetchBuffer};
+use crate::holes::Holes;
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::rate::RateLimit;
@@ -34,14 +35,16 @@ pub(crate) struct FetchStage {
     pub(crate) stop: Stop,
     pub(crate) failure: Failure,
     pub(crate) silence_max: Duration,
+    /// Where the blob has holes, when there is no manifest that says where zeros are.
+    pub(crate) holes: Option<Holes>,
     /// Becomes false when a range came without a checksum of the store.
     pub(crate) all_checked: Arc<AtomicBool>,
 }
 
 enum Event {
-    /// A buffer is there. Buffers come before chunks, so the earliest chunk under way always has one,
+    /// There is room for one more chunk. Room comes before chunks, so the earliest chunk under way always has a buffer,
     /// and whoever needs chunks in order never waits for one that cannot come.
-    Buffer(PooledBuffer),
+    Room(Room),
     Stop,
     /// A request, with the bytes that it moved.
     Ended(Result<u64, Failed>),
@@ -49,16 +52,24 @@ enum Event {
     Abort,
 }
 
+/// What a chunk needs.
+struct Room {
+    slot: OwnedSemaphorePermit,
+    buffer: PooledBuffer,
+}
+
 impl FetchStage {
     /// Fetches the chunks that `next` names until there are none, a stop is asked for, or the store
     /// fails. Chunks that a manifest says are zeros are not fetched.
     pub(crate) async fn run(
-        self,
+        mut self,
         mut next: impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError>,
         mut concurrency: Concurrency,
         output: Sender<FetchedChunk>,
     ) {
-        let slots = Arc::new(Semaphore::new(BODILESS_CHUNKS_MAX));
+        // Half of them move on while the other half is recorded.
+        let slots = Arc::new(Semaphore::new(2 * BODILESS_CHUNKS_MAX));
+        let mut holes = self.holes.take();
         let stage = Arc::new(self);
         let mut requests: JoinSet<Result<u64, Failed>> = JoinSet::new();
         let mut input_ended = false;
@@ -66,15 +77,12 @@ impl FetchStage {
         let mut spare = None;
         while !(input_ended && requests.is_empty()) {
             let has_room = !input_ended && requests.len() < concurrency.now();
-            let event = match spare.take().filter(|_| has_room) {
-                Some(buffer) => Event::Buffer(buffer),
-                None => tokio::select! {
-                    biased;
-                    () = stage.stop.aborting() => Event::Abort,
-                    () = stage.stop.stopping(), if !input_ended => Event::Stop,
-                    Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
-                    buffer = stage.pool.take(), if has_room => Event::Buffer(buffer),
-                },
+            let event = tokio::select! {
+                biased;
+                () = stage.stop.aborting() => Event::Abort,
+                () = stage.stop.stopping(), if !input_ended => Event::Stop,
+                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
+                Some(room) = stage.room(&slots, &mut spare), if has_room => Event::Room(room),
             };
             match event {
                 Event::Abort => {
@@ -82,16 +90,18 @@ impl FetchStage {
                     return;
                 }
                 Event::Stop => input_ended = true,
-                Event::Buffer(buffer) => {
+                Event::Room(Room { slot, buffer }) => {
                     stage.attempts.link.counters.wait_time.add(waiting_since.elapsed());
                     let planned = if stage.stop.is_stopping() { Ok(None) } else { next() };
                     match planned {
-                        Ok(Some((place, content))) => {
-                            let is_zero = content == Some(ChunkContent::Zero);
-                            let (buffer, kept) = if is_zero { (None, Some(buffer)) } else { (Some(buffer), None) };
-                            spare = kept;
-                            let (stage, slots, output) = (stage.clone(), slots.clone(), output.clone());
-                            requests.spawn(async move { stage.fetch(place, buffer, slots, output).await });
+                        Ok(Some((place, content))) if stage.is_zero(place, content, &mut holes).await => {
+                            spare = Some(buffer);
+                            // The channel is unbounded: buffers and slots bound what is in it.
+                            let _ = output.send(FetchedChunk { place, body: Body::Hole, attempts: 0, slot });
+                        }
+                        Ok(Some((place, _))) => {
+                            let (stage, output) = (stage.clone(), output.clone());
+                            requests.spawn(async move { stage.fetch(place, Room { slot, buffer }, output).await });
                         }
                         Ok(None) => input_ended = true,
                         Err(error) => {
@@ -119,35 +129,40 @@ impl FetchStage {
         }
     }
 
+    /// Whether a chunk is known to be zeros: the manifest says so, or where there is none the file system.
+    async fn is_zero(&self, place: Place, content: Option<ChunkContent>, holes: &mut Option<Holes>) -> bool {
+        let is_hole = match holes {
+            Some(holes) if content.is_none() => holes.is_hole(place.range).await,
+            _ => false,
+        };
+        if is_hole {
+            // No checksum of a store says so.
+            self.all_checked.store(false, Ordering::Relaxed);
+        }
+        is_hole || content == Some(ChunkContent::Zero)
+    }
+
+    /// Waits for a slot, and for a buffer where none is spare.
+    async fn room(&self, slots: &Arc<Semaphore>, spare: &mut Option<PooledBuffer>) -> Option<Room> {
+        let slot = slots.clone().acquire_owned().await.ok()?;
+        let buffer = match spare.take() {
+            Some(buffer) => buffer,
+            None => self.pool.take().await,
+        };
+        Some(Room { slot, buffer })
+    }
+
     /// Fetches one chunk; gives how many bytes came.
-    async fn fetch(
-        &self,
-        place: Place,
-        buffer: Option<PooledBuffer>,
-        slots: Arc<Semaphore>,
-        output: Sender<FetchedChunk>,
-    ) -> Result<u64, Failed> {
-        let Some(slot) = self.unless_stopped(slots.acquire_owned()).await.and_then(Result::ok) else {
+    async fn fetch(&self, place: Place, Room { slot, buffer }: Room, output: Sender<FetchedChunk>) -> Result<u64, Failed> {
+        let (asked, length) = (Instant::now(), place.range.length);
+        if self.unless_stopped(self.rate.wait(length)).await.is_none() {
             return Ok(0);
-        };
-        let (mut attempts, mut bytes) = (0, 0);
-        let body = match buffer {
-            // The manifest says that it is zeros.
-            None => Body::Hole,
-            Some(buffer) => {
-                let asked = Instant::now();
-                if self.unless_stopped(self.rate.wait(place.range.length)).await.is_none() {
-                    return Ok(0);
-                }
-                self.attempts.link.counters.rate_time.add(asked.elapsed());
-                let (filled, tries) = self.fill(place, buffer).await?;
-                (attempts, bytes) = (tries, place.range.length);
-                Body::Bytes(filled.freeze(place.range.length as usize))
-            }
-        };
-        // The channel is unbounded: buffers and slots bound what is in it.
+        }
+        self.attempts.link.counters.rate_time.add(asked.elapsed());
+        let (filled, attempts) = self.fill(place, buffer).await?;
+        let body = Body::Bytes(filled.freeze(length as usize));
         let _ = output.send(FetchedChunk { place, body, attempts, slot });
-        Ok(bytes)
+        Ok(length)
     }
 
     /// A wait that gives up at a stop.

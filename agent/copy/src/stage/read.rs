@@ -11,6 +11,7 @@ use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
+use crate::holes::DataRun;
 use crate::limits::TOKEN_BEAT;
 use crate::plan::{Planned, ReadPlan};
 use crate::pool::BufferPool;
@@ -55,7 +56,7 @@ impl ReadStage {
     }
 
     fn run_fast(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
-        let mut data = ByteRange::new(0, 0);
+        let mut data = DataRun::unknown();
         while let Some(reading) = self.readers.turn(&self.stop) {
             let asked = Instant::now();
             // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
@@ -85,7 +86,7 @@ impl ReadStage {
     fn next_with_data(
         &self,
         watch: &CallWatch,
-        data: &mut ByteRange,
+        data: &mut DataRun,
         output: &Sender<ReadChunk>,
     ) -> Result<Option<Planned>, CopyError> {
         loop {
@@ -103,13 +104,11 @@ impl ReadStage {
     }
 
     /// Whether a range holds no data; `data` remembers the last run of data found.
-    pub(crate) fn is_hole(&self, watch: &CallWatch, range: ByteRange, data: &mut ByteRange) -> Result<bool, DriveError> {
-        if data.end() <= range.offset {
-            let end = ByteRange::new(u64::MAX, 0);
-            let found = watch.during(range, || self.drive.next_data(range.offset));
-            *data = found?.unwrap_or(end);
+    pub(crate) fn is_hole(&self, watch: &CallWatch, range: ByteRange, data: &mut DataRun) -> Result<bool, DriveError> {
+        if data.ends_before(range) {
+            data.note(watch.during(range, || self.drive.next_data(range.offset))?);
         }
-        Ok(range.end() <= data.offset)
+        Ok(data.begins_after(range))
     }
 
     /// Waits until the bytes may be moved; false when a stop was asked for first.
@@ -148,7 +147,7 @@ impl ReadStage {
         watch: &CallWatch,
         chunk: ByteRange,
         bytes: &mut [u8],
-        data: &mut ByteRange,
+        data: &mut DataRun,
     ) -> Result<Option<()>, CopyError> {
         let piece_bytes = self.drive.preferred_read_bytes();
         let mut start = 0;

@@ -11,6 +11,7 @@ use protocol::units::{ByteRange, ByteSize, RangeList};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
+use crate::holes::DataRun;
 use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF};
 use crate::pool::PooledBuffer;
 use crate::rescue::{ReadWorker, Rescue};
@@ -135,7 +136,7 @@ impl<'stage> RescueReader<'stage> {
         let may_be_hole = matches!(phase, RescuePhase::Copying(_));
         let bytes = self.bytes_of(range)?;
         let mut took = Duration::ZERO;
-        let read = match may_be_hole && stage.is_hole(watch, range, &mut ByteRange::new(0, 0))? {
+        let read = match may_be_hole && stage.is_hole(watch, range, &mut DataRun::unknown())? {
             true => {
                 bytes.fill(0);
                 Ok(())

@@ -7,17 +7,17 @@ use drive::{Drive, DriveError};
 use protocol::fill::Fill;
 use protocol::manifest::ChunkContent;
 use protocol::result::{Difference, DifferenceReason};
-use protocol::units::{ByteRange, ChunkGeometry};
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::Side;
 use super::hashes::Hashes;
 use crate::attempts::Attempts;
-use crate::chunk::Place;
 use crate::error::CopyError;
 use crate::fetch::{Fetch, FetchBuffer};
 use crate::hashing::ZeroDigests;
+use crate::holes::{Holes, Source};
 use crate::limits::{WATCHDOG_BEAT, slowest_read};
 use crate::options::{Link, TransferOptions};
 use crate::pool::{BufferPool, PooledBuffer};
@@ -34,8 +34,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn one(difference: Difference) -> Self {
-        Found { differences: vec![difference], unreadable: Vec::new() }
+    fn add(&mut self, other: Found) {
+        self.differences.extend(other.differences);
+        self.unreadable.extend(other.unreadable);
     }
 }
 
@@ -55,6 +56,13 @@ pub(super) struct Comparer {
     pub(super) link: Link,
 }
 
+/// A chunk, with what the manifest says of it.
+struct Planned {
+    range: ByteRange,
+    expected: Option<ChunkContent>,
+    unreadable: Vec<ByteRange>,
+}
+
 /// What a chunk needs to be read.
 struct Room {
     reading: Option<OwnedSemaphorePermit>,
@@ -68,6 +76,7 @@ impl Comparer {
         let mut under_way = JoinSet::new();
         let mut found = Found::default();
         let mut ended = false;
+        let mut holes = self.holes();
         while !(ended && under_way.is_empty()) {
             tokio::select! {
                 biased;
@@ -77,24 +86,52 @@ impl Comparer {
                 }
                 Some(compared) = under_way.join_next() => {
                     let one: Found = compared.map_err(|_| CopyError::Internal("a comparison"))??;
-                    found.differences.extend(one.differences);
-                    found.unreadable.extend(one.unreadable);
+                    found.add(one);
                 }
-                room = self.room(), if !ended => {
-                    let next = chunks.next().filter(|_| !self.link.stop.is_stopping());
-                    let Some((index, range)) = next else {
-                        ended = true;
-                        continue;
-                    };
-                    let (content, unreadable) = table.with(|table| {
-                        let content = table.get(index)?.landed.map(|(content, ..)| content);
-                        Ok((content, table.unreadable_of(index).to_vec()))
-                    })?;
-                    under_way.spawn(self.clone().compare(Place { index, range }, room, content, unreadable));
-                }
+                room = self.room(), if !ended => match self.next_with_data(&mut chunks, table, &mut holes, &mut found).await? {
+                    Some(planned) => {
+                        under_way.spawn(self.clone().compare(planned, room));
+                    }
+                    None => ended = true,
+                },
             }
         }
         Ok(found)
+    }
+
+    /// The next chunk that is no hole; the holes before it are compared without being read. `None` when there is none, or
+    /// none is to be begun any more.
+    async fn next_with_data(
+        &self,
+        chunks: &mut impl Iterator<Item = (ChunkIndex, ByteRange)>,
+        table: &SharedTable,
+        holes: &mut Option<Holes>,
+        found: &mut Found,
+    ) -> Result<Option<Planned>, CopyError> {
+        while let Some((index, range)) = chunks.next().filter(|_| !self.link.stop.is_stopping()) {
+            let planned = table.with(|table| {
+                let expected = table.get(index)?.landed.map(|(content, ..)| content);
+                Ok(Planned { range, expected, unreadable: table.unreadable_of(index).to_vec() })
+            })?;
+            let is_hole = match holes {
+                Some(holes) if range.end() <= self.size => holes.is_hole(range).await,
+                _ => false,
+            };
+            if !is_hole {
+                return Ok(Some(planned));
+            }
+            found.add(self.judge(range, planned.expected, ChunkContent::Zero, Vec::new()));
+        }
+        Ok(None)
+    }
+
+    /// The holes of the side, where it may have some.
+    fn holes(&self) -> Option<Holes> {
+        let source = match &self.side {
+            Side::Drive(drive) => Source::Drive(drive.clone()),
+            Side::Blob { blob, version } => Source::Blob(blob.local()?, version.clone()),
+        };
+        Some(Holes::new(source, self.options.read_timeout, self.link.stop.clone()))
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
@@ -104,18 +141,12 @@ impl Comparer {
         Room { reading, buffer: self.pool.take().await }
     }
 
-    async fn compare(
-        self: Arc<Self>,
-        place: Place,
-        Room { reading, buffer }: Room,
-        expected: Option<ChunkContent>,
-        unreadable: Vec<ByteRange>,
-    ) -> Result<Found, CopyError> {
-        let range = place.range;
-        let differs = |range, reason| Found::one(Difference { side: self.side.name(), range, reason });
+    async fn compare(self: Arc<Self>, planned: Planned, Room { reading, buffer }: Room) -> Result<Found, CopyError> {
+        let Planned { range, expected, unreadable } = planned;
+        let differs = |reason| self.differs(range, reason);
         if range.end() > self.size {
             // A chunk that is cut cannot be compared: all of it counts as missing.
-            return Ok(differs(range, DifferenceReason::Missing));
+            return Ok(differs(DifferenceReason::Missing));
         }
         tokio::select! {
             () = self.link.stop.stopping() => return Ok(Found::default()),
@@ -125,17 +156,26 @@ impl Comparer {
             Side::Blob { blob, version } => (self.fetch(&**blob, version, range, buffer).await?, Vec::new()),
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
                 Ok(read) => read,
-                Err(error) if error.is_unreadable() => return Ok(differs(range, DifferenceReason::Unreadable)),
+                Err(error) if error.is_unreadable() => return Ok(differs(DifferenceReason::Unreadable)),
                 Err(error) => return Err(error.into()),
             },
         };
         drop(reading);
         let content = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        Ok(self.judge(range, expected, content, left_out))
+    }
+
+    /// Holds what a chunk is against what it should be; parts of it may have been left out.
+    fn judge(&self, range: ByteRange, expected: Option<ChunkContent>, content: ChunkContent, left_out: Vec<ByteRange>) -> Found {
         self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
         let zero = || ChunkContent::Data(self.zeros.of(range.length));
         let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
         let equal = Found { differences: Vec::new(), unreadable: left_out };
-        Ok(if is_equal { equal } else { differs(range, DifferenceReason::Content) })
+        if is_equal { equal } else { self.differs(range, DifferenceReason::Content) }
+    }
+
+    fn differs(&self, range: ByteRange, reason: DifferenceReason) -> Found {
+        Found { differences: vec![Difference { side: self.side.name(), range, reason }], unreadable: Vec::new() }
     }
 
     async fn fetch(
