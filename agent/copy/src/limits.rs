@@ -33,9 +33,6 @@ pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the user is told that requests are being repeated.
 pub(crate) const OUTAGE_NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often a waiting reader looks at its token.
-pub(crate) const TOKEN_BEAT: Duration = Duration::from_millis(10);
-
 /// How often the watchdog looks at reads under way.
 pub(crate) const WATCHDOG_BEAT: Duration = Duration::from_millis(100);
 

@@ -7,16 +7,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use drive::AlignedBuffer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::limits::{TOKEN_BEAT, WARM_PATIENCE, WORKING_SET_BUFFERS, WORKING_SET_BYTES};
-use crate::stop::Stop;
+use crate::limits::{WARM_PATIENCE, WORKING_SET_BUFFERS, WORKING_SET_BYTES};
 
 /// A bounded pool of aligned buffers of one size. As few as possible are ever touched, since a new one costs the kernel
 /// more than hashing what is in it: the one that came back last goes out first, and new ones beyond a first few are made
@@ -30,14 +28,12 @@ struct Shared {
     buffers_max: usize,
     buffer_bytes: usize,
     free: Mutex<Vec<AlignedBuffer>>,
-    /// One permit for each share of the budget, so that async and blocking callers wait for the same thing.
+    /// One permit for each share of the budget.
     shares: Arc<Semaphore>,
     /// One permit for each buffer that there may be by now, `working_set` in all. Whoever has one finds a buffer in
     /// `free`, or may make it: a buffer comes back before its permit does, and its permit before its share.
     memory: Arc<Semaphore>,
     working_set: AtomicUsize,
-    /// Wakes blocking callers after a permit came back.
-    came_back: Condvar,
 }
 
 impl BufferPool {
@@ -50,49 +46,19 @@ impl BufferPool {
             shares: Arc::new(Semaphore::new(buffers)),
             memory: Arc::new(Semaphore::new(working_set)),
             working_set: AtomicUsize::new(working_set),
-            came_back: Condvar::new(),
         };
         BufferPool { shared: Arc::new(shared) }
     }
 
-    /// Waits for a buffer on a plain thread; `None` when a stop was asked for first.
-    pub(crate) fn take_blocking(&self, stop: &Stop) -> Option<PooledBuffer> {
-        let share = Share::new(self, self.wait_blocking(&self.shared.shares, None, stop).permit()?);
-        loop {
-            match self.wait_blocking(&self.shared.memory, Some(WARM_PATIENCE), stop) {
-                Waited::Permit(memory) => return Some(self.buffer(memory, share)),
-                Waited::TooLong => self.grow(),
-                Waited::Stopped => return None,
-            }
-        }
-    }
-
     /// Waits for a buffer.
     pub(crate) async fn take(&self) -> PooledBuffer {
-        let share = Share::new(self, acquire(&self.shared.shares).await);
+        let counted = Counted { _permit: acquire(&self.shared.shares).await, pool: self.clone() };
+        let share = Share(Arc::new(counted));
         loop {
             match timeout(WARM_PATIENCE, acquire(&self.shared.memory)).await {
                 Ok(memory) => return self.buffer(memory, share),
                 Err(_) => self.grow(),
             }
-        }
-    }
-
-    fn wait_blocking(&self, permits: &Arc<Semaphore>, patience: Option<Duration>, stop: &Stop) -> Waited {
-        let end = patience.map(|patience| Instant::now() + patience);
-        loop {
-            if stop.is_stopping() {
-                return Waited::Stopped;
-            }
-            let free = self.free();
-            if let Ok(permit) = permits.clone().try_acquire_owned() {
-                return Waited::Permit(permit);
-            }
-            if end.is_some_and(|end| Instant::now() >= end) {
-                return Waited::TooLong;
-            }
-            // The lock is held from the look until the wait: no wake is missed. The beat is for the token.
-            drop(self.shared.came_back.wait_timeout(free, TOKEN_BEAT));
         }
     }
 
@@ -108,14 +74,7 @@ impl BufferPool {
     fn buffer(&self, memory: OwnedSemaphorePermit, share: Share) -> PooledBuffer {
         let free = self.free().pop();
         let buffer = free.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
-        PooledBuffer { buffer: Some(buffer), memory: Some(memory), share }
-    }
-
-    /// Gives something back, under the lock under which waiting threads look and begin to wait.
-    fn give_back(&self, give: impl FnOnce(&mut Vec<AlignedBuffer>)) {
-        give(&mut self.free());
-        // Some wait for memory and some for a share: who finds nothing waits on.
-        self.shared.came_back.notify_all();
+        PooledBuffer { buffer: Some(buffer), _memory: memory, share }
     }
 
     /// A way to see how full it is, without keeping its buffers.
@@ -125,19 +84,6 @@ impl BufferPool {
 
     fn free(&self) -> MutexGuard<'_, Vec<AlignedBuffer>> {
         self.shared.free.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How a wait for a permit ended.
-enum Waited {
-    Permit(OwnedSemaphorePermit),
-    TooLong,
-    Stopped,
-}
-
-impl Waited {
-    fn permit(self) -> Option<OwnedSemaphorePermit> {
-        if let Waited::Permit(permit) = self { Some(permit) } else { None }
     }
 }
 
@@ -154,21 +100,8 @@ async fn acquire(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 pub(crate) struct Share(Arc<Counted>);
 
 struct Counted {
-    permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
     pool: BufferPool,
-}
-
-impl Share {
-    fn new(pool: &BufferPool, permit: OwnedSemaphorePermit) -> Self {
-        Share(Arc::new(Counted { permit: Some(permit), pool: pool.clone() }))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let permit = self.permit.take();
-        self.pool.give_back(|_| drop(permit));
-    }
 }
 
 impl fmt::Debug for Share {
@@ -200,7 +133,7 @@ impl fmt::Debug for PoolWatch {
 /// A buffer that goes back to its pool when dropped.
 pub(crate) struct PooledBuffer {
     buffer: Option<AlignedBuffer>,
-    memory: Option<OwnedSemaphorePermit>,
+    _memory: OwnedSemaphorePermit,
     share: Share,
 }
 
@@ -235,11 +168,7 @@ impl AsRef<[u8]> for PooledBuffer {
 impl Drop for PooledBuffer {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
-            let memory = self.memory.take();
-            self.share.0.pool.give_back(|free| {
-                free.push(buffer);
-                drop(memory);
-            });
+            self.share.0.pool.free().push(buffer);
         }
     }
 }
@@ -286,18 +215,17 @@ impl fmt::Debug for PooledBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::stop::StopReason;
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
-    #[test]
-    fn a_pool_never_has_more_buffers_than_it_may() {
+    #[tokio::test]
+    async fn a_pool_never_has_more_buffers_than_it_may() {
         let pool = BufferPool::new(2, 4096);
-        let stop = Stop::new();
         let mut addresses = BTreeSet::new();
         for _ in 0..10 {
-            let first = pool.take_blocking(&stop).unwrap();
+            let first = pool.take().await;
             assert_eq!(pool.watch().bytes_taken(), 4096);
-            let second = pool.take_blocking(&stop).unwrap().freeze(7);
+            let second = pool.take().await.freeze(7);
             assert_eq!((first.len(), second.len()), (4096, 7));
             addresses.extend([first.as_ptr().addr(), second.as_ptr().addr()]);
             let clone = second.clone();
@@ -307,16 +235,15 @@ mod tests {
         assert_eq!(addresses.len(), 2);
     }
 
-    #[test]
-    fn what_came_back_last_goes_out_first() {
+    #[tokio::test]
+    async fn what_came_back_last_goes_out_first() {
         let pool = BufferPool::new(3, 4096);
-        let stop = Stop::new();
-        let [first, second] = [(); 2].map(|()| pool.take_blocking(&stop).unwrap());
+        let [first, second] = [pool.take().await, pool.take().await];
         let address = second.as_ptr().addr();
         drop(first);
         drop(second);
         for _ in 0..3 {
-            assert_eq!(pool.take_blocking(&stop).unwrap().as_ptr().addr(), address);
+            assert_eq!(pool.take().await.as_ptr().addr(), address);
         }
     }
 
@@ -353,49 +280,21 @@ mod tests {
         assert!(timeout(Duration::from_secs(60), pool.take()).await.is_err());
     }
 
-    #[test]
-    fn a_share_outlives_its_buffer_and_still_counts() {
+    #[tokio::test]
+    async fn a_share_outlives_its_buffer_and_still_counts() {
         let pool = BufferPool::new(2, 4096);
-        let stop = Stop::new();
-        let bytes = pool.take_blocking(&stop).unwrap().freeze(7);
+        let bytes = pool.take().await.freeze(7);
         let address = bytes.as_ptr().addr();
         let share = bytes.into_share();
-        let again = pool.take_blocking(&stop).unwrap();
+        let again = pool.take().await;
         assert_eq!((again.as_ptr().addr(), pool.watch().bytes_taken()), (address, 2 * 4096));
-        let waiting = std::thread::spawn({
+        let waiting = tokio::spawn({
             let pool = pool.clone();
-            move || pool.take_blocking(&Stop::new()).unwrap().as_ptr().addr()
+            async move { pool.take().await.as_ptr().addr() }
         });
         drop(share);
-        let fresh = waiting.join().unwrap();
-        assert_ne!(fresh, address);
+        assert_ne!(waiting.await.unwrap(), address);
         drop(again);
         assert_eq!(pool.watch().bytes_taken(), 0);
-    }
-
-    #[test]
-    fn waiting_for_a_buffer_gives_up_at_a_stop() {
-        let pool = BufferPool::new(1, 4096);
-        let stop = Stop::new();
-        let held = pool.take_blocking(&stop);
-        let waiting = std::thread::spawn({
-            let (pool, stop) = (pool.clone(), stop.clone());
-            move || pool.take_blocking(&stop).is_none()
-        });
-        stop.request_stop(StopReason::Interrupted);
-        assert!(waiting.join().unwrap());
-        drop(held);
-    }
-
-    #[test]
-    fn a_waiting_thread_gets_the_buffer_that_comes_back() {
-        let pool = BufferPool::new(1, 4096);
-        let held = pool.take_blocking(&Stop::new()).unwrap();
-        let waiting = std::thread::spawn({
-            let pool = pool.clone();
-            move || pool.take_blocking(&Stop::new()).is_some()
-        });
-        drop(held);
-        assert!(waiting.join().unwrap());
     }
 }

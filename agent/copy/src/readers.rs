@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::concurrency::{Concurrency, Ended};
-use crate::limits::{STUCK_CALL, WATCHDOG_BEAT};
+use crate::limits::STUCK_CALL;
 use crate::progress::Counters;
 use crate::stop::Stop;
 use crate::watch::{self, CallWatch};
@@ -50,7 +50,7 @@ impl Readers {
                 return None;
             }
             // Who reads looks at the token and sends the others home; the beat is for one that is stuck.
-            (state, _) = self.changed.wait_timeout(state, WATCHDOG_BEAT).unwrap_or_else(PoisonError::into_inner);
+            (state, _) = self.changed.wait_timeout(state, STUCK_CALL).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_over {
             return None;

@@ -90,6 +90,15 @@ impl Stop {
         self.soft.cancelled().await;
     }
 
+    /// Waits for something, and gives up when a stop is asked for.
+    pub(crate) async fn or_stopping<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.stopping() => None,
+            value = wait => Some(value),
+        }
+    }
+
     /// Returns when an abort is asked for.
     pub async fn aborting(&self) {
         self.hard.cancelled().await;

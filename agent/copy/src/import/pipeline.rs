@@ -79,6 +79,7 @@ impl Import {
             readers_left: AtomicUsize::new(READERS_MAX),
             stop: self.link.stop.clone(),
             counters: self.link.counters.clone(),
+            runtime: Handle::current(),
         });
         let (failure, reader_watches) = (self.failure.clone(), watches.clone());
         let readers = threads::spawn("read", READERS_MAX, move |number| {

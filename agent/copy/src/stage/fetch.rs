@@ -155,7 +155,7 @@ impl FetchStage {
     /// Fetches one chunk; gives how many bytes came.
     async fn fetch(&self, place: Place, Room { slot, buffer }: Room, output: Sender<FetchedChunk>) -> Result<u64, Failed> {
         let (asked, length) = (Instant::now(), place.range.length);
-        if self.unless_stopped(self.rate.wait(length)).await.is_none() {
+        if self.stop.or_stopping(self.rate.wait(length)).await.is_none() {
             return Ok(0);
         }
         self.attempts.link.counters.rate_time.add(asked.elapsed());
@@ -163,15 +163,6 @@ impl FetchStage {
         let body = Body::Bytes(filled.freeze(length as usize));
         let _ = output.send(FetchedChunk { place, body, attempts, slot });
         Ok(length)
-    }
-
-    /// A wait that gives up at a stop.
-    async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = self.stop.stopping() => None,
-            value = wait => Some(value),
-        }
     }
 
     async fn fill(&self, place: Place, buffer: PooledBuffer) -> Result<(PooledBuffer, u32), Failed> {

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+use tokio::runtime::Handle;
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
 use crate::holes::DataRun;
-use crate::limits::TOKEN_BEAT;
 use crate::plan::{Planned, ReadPlan};
-use crate::pool::BufferPool;
+use crate::pool::{BufferPool, PooledBuffer};
 use crate::progress::Counters;
-use crate::rate::{RateLimit, Turn};
+use crate::rate::RateLimit;
 use crate::readers::Readers;
 use crate::rescue::Rescue;
 use crate::stage::rescue::is_slow;
@@ -41,6 +41,7 @@ pub(crate) struct ReadStage {
     pub(crate) readers_left: AtomicUsize,
     pub(crate) stop: Stop,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) runtime: Handle,
 }
 
 impl ReadStage {
@@ -61,7 +62,7 @@ impl ReadStage {
             let asked = Instant::now();
             // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
             // needs chunks in order never waits for one that cannot come.
-            let Some(mut buffer) = self.counters.wait_time.time(|| self.pool.take_blocking(&self.stop)) else { return Ok(()) };
+            let Some(mut buffer) = self.take_buffer() else { return Ok(()) };
             let Some((place, recorded)) = self.next_with_data(watch, &mut data, output)? else { return Ok(()) };
             if !self.wait_for_rate(place.range.length) {
                 return Ok(());
@@ -111,34 +112,19 @@ impl ReadStage {
         Ok(data.begins_after(range))
     }
 
-    /// Waits until the bytes may be moved; false when a stop was asked for first.
-    pub(crate) fn wait_for_rate(&self, bytes: u64) -> bool {
-        self.counters.rate_time.time(|| {
-            loop {
-                let (pause, is_granted) = match self.rate.ask(bytes) {
-                    Turn::GoIn(pause) => (pause, true),
-                    Turn::AskAgainIn(pause) => (pause, false),
-                };
-                if !self.sleep(pause) {
-                    return false;
-                }
-                if is_granted {
-                    return true;
-                }
-            }
-        })
+    /// A buffer; `None` when a stop was asked for first.
+    pub(crate) fn take_buffer(&self) -> Option<PooledBuffer> {
+        self.counters.wait_time.time(|| self.wait(self.pool.take()))
     }
 
-    /// False when a stop was asked for first.
-    fn sleep(&self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            if self.stop.is_stopping() {
-                return false;
-            }
-            std::thread::sleep(left.min(TOKEN_BEAT));
-        }
-        true
+    /// Waits until the bytes may be moved; false when a stop was asked for first.
+    pub(crate) fn wait_for_rate(&self, bytes: u64) -> bool {
+        self.counters.rate_time.time(|| self.wait(self.rate.wait(bytes))).is_some()
+    }
+
+    /// Waits on this thread, and gives up when a stop is asked for.
+    fn wait<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(self.stop.or_stopping(wait))
     }
 
     /// Reads a chunk in the pieces that the drive likes. `None` where it was left to the rescue.

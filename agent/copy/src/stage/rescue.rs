@@ -234,9 +234,7 @@ impl<'stage> RescueReader<'stage> {
         let place = self.stage.place_of(range.offset)?;
         if self.assembly.as_ref().is_none_or(|assembly| assembly.place != place) {
             self.put_aside()?;
-            let wait = &self.stage.counters.wait_time;
-            let taken = wait.time(|| self.stage.pool.take_blocking(&self.stage.stop));
-            let buffer = taken.ok_or(End::Stopped)?;
+            let buffer = self.stage.take_buffer().ok_or(End::Stopped)?;
             self.assembly = Some(Assembly { place, buffer, fresh: Vec::new() });
         }
         let assembly = self.assembly.as_mut().ok_or(CopyError::Internal("the rescue"))?;
@@ -307,7 +305,7 @@ impl<'stage> RescueReader<'stage> {
                 return Ok(());
             };
             let place = self.stage.place_of(bad.offset)?;
-            let buffer = self.stage.pool.take_blocking(&self.stage.stop).ok_or(End::Stopped)?;
+            let buffer = self.stage.take_buffer().ok_or(End::Stopped)?;
             let runs = self.rescue.runs_of(place.range).into_iter();
             let unreadable: RangeList =
                 runs.filter(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range).collect();

@@ -8,7 +8,8 @@ use crossbeam_channel::unbounded;
 use drive::{Drive, DriveError};
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::stop::StopReason;
-use protocol::units::{ByteRange, ChunkGeometry};
+use protocol::units::{ByteRange, ByteRate, ChunkGeometry};
+use tokio::runtime::Runtime;
 
 use crate::chunk::{Body, ReadChunk};
 use crate::plan::ReadPlan;
@@ -23,7 +24,7 @@ use crate::watch::{self, CallWatch};
 const CHUNK_BYTES: u64 = 4096;
 const PIECE_BYTES: usize = 512;
 
-/// A drive that asks for a stop in the middle of its `stop_at`-th read.
+/// A drive that asks for a stop in the middle of its `stop_at`-th read, counted from one.
 struct StoppingDrive {
     identity: DriveIdentity,
     stop: Stop,
@@ -61,7 +62,12 @@ impl Drive for StoppingDrive {
     }
 }
 
-fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
+/// A stage that reads from such a drive, with so many buffers.
+fn stage(stop_at: usize, chunks: u64, buffers: usize, runtime: &Runtime) -> (ReadStage, Arc<StoppingDrive>) {
     let stop = Stop::new();
     let size = CHUNK_BYTES * chunks;
     let identity = DriveIdentity {
@@ -75,14 +81,17 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         content_sample: None,
         modified_unix_nanoseconds: None,
     };
+    if stop_at == 0 {
+        stop.request_stop(StopReason::Terminated);
+    }
     let drive = Arc::new(StoppingDrive { identity, stop: stop.clone(), stop_at, reads: AtomicUsize::new(0) });
     let geometry = ChunkGeometry::new(size, CHUNK_BYTES).unwrap();
     let table = SharedTable::new(ChunkTable::new(&std::env::temp_dir(), geometry).unwrap());
     let stage = ReadStage {
         drive: drive.clone(),
         plan: Mutex::new(ReadPlan::new(geometry, table.clone(), false)),
-        pool: BufferPool::new(chunks as usize + 1, CHUNK_BYTES as usize),
-        rate: RateLimit::new(None, None),
+        pool: BufferPool::new(buffers, CHUNK_BYTES as usize),
+        rate: RateLimit::new(Some(ByteRate { bytes_per_second: 1 << 40 }), None),
         geometry,
         table,
         rescue: None,
@@ -91,7 +100,14 @@ fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
         readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),
+        runtime: runtime.handle().clone(),
     };
+    (stage, drive)
+}
+
+fn read_with_stop_at(stop_at: usize, chunks: u64) -> (Vec<ReadChunk>, usize) {
+    let runtime = runtime();
+    let (stage, drive) = stage(stop_at, chunks, chunks as usize + 1, &runtime);
     let (output, input) = unbounded();
     stage.run(&CallWatch::default(), &output).unwrap();
     drop(output);
@@ -117,7 +133,33 @@ fn the_token_is_never_looked_at_inside_a_chunk() {
 fn no_chunk_is_read_when_the_stop_came_first() {
     let (chunks, reads) = read_with_stop_at(usize::MAX, 3);
     assert_eq!((chunks.len(), reads), (3, 24));
-    let stop = Stop::new();
-    stop.request_stop(StopReason::Terminated);
-    assert!(BufferPool::new(1, 512).take_blocking(&stop).is_none(), "not even a buffer is taken");
+    let (chunks, reads) = read_with_stop_at(0, 3);
+    assert_eq!((chunks.len(), reads), (0, 0));
+}
+
+#[test]
+fn waits_give_up_at_a_stop() {
+    let runtime = runtime();
+    let (stage, _) = stage(usize::MAX, 1, 1, &runtime);
+    let held = stage.take_buffer();
+    assert!(stage.wait_for_rate(1 << 60), "the first bytes go at once");
+    std::thread::scope(|scope| {
+        let (buffer, rate) = (scope.spawn(|| stage.take_buffer().is_none()), scope.spawn(|| stage.wait_for_rate(1)));
+        stage.stop.request_stop(StopReason::Interrupted);
+        assert_eq!((buffer.join().unwrap(), rate.join().unwrap()), (true, false));
+    });
+    drop(held);
+    assert!(stage.take_buffer().is_none(), "after a stop nothing is given out any more");
+}
+
+#[test]
+fn a_waiting_thread_gets_the_buffer_that_comes_back() {
+    let runtime = runtime();
+    let (stage, _) = stage(usize::MAX, 1, 1, &runtime);
+    let held = stage.take_buffer();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| stage.take_buffer().is_some());
+        drop(held);
+        assert!(waiting.join().unwrap());
+    });
 }
