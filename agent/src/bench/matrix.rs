@@ -13,6 +13,7 @@ use super::ends::NULL;
 use super::report::{Case, Limit, Machine, Measure, Report, Run, Spread};
 use super::stages::{self, names};
 use super::transfer::{Order, carry_out, is_nothing, open_source};
+use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::{BlobType, CacheWord, DirectionWord, MatrixArguments};
 use crate::printer::Printer;
@@ -240,10 +241,12 @@ impl<'bench> Matrix<'bench> {
         let mut found: HashMap<(usize, Direction), (Vec<Run>, TransferResult)> = HashMap::new();
         for repetition in 0..self.arguments.common.repeat {
             printer.inform(&format!("repetition {} of {}", repetition + 1, self.arguments.common.repeat));
-            for (number, (source, store, case)) in self.cases.iter().enumerate() {
+            for number in turns::order(self.cases.len(), repetition) {
+                let (source, store, case) = &self.cases[number];
                 let (source, store) = (&self.sources[*source], &self.stores[*store]);
                 let has_blob = store.reached.is_some();
                 store.clear()?;
+                turns::settle();
                 let mut note = |direction, (run, result): (Run, TransferResult)| {
                     found.entry((number, direction)).or_insert_with(|| (Vec::new(), result)).0.push(run);
                 };

@@ -1,8 +1,8 @@
 //! `drive-agent bench`: how fast this machine is, what limits it, and how that compares.
 //!
 //! Every figure is of a whole process, measured from outside: wall time, processor time, peak memory. What is compared
-//! runs in turn, repetition by repetition, so that a machine whose speed drifts treats all alike; medians are quoted,
-//! with the least and the most beside them.
+//! runs in turn, repetition by repetition and each time in another order, so that a machine whose speed drifts treats all
+//! alike; medians are quoted, with the least and the most beside them.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `station` | many drives at once |
 //! | `transfer` | one transfer, in a process of its own |
 //! | `process` | measuring a process |
+//! | `turns` | the order of the runs |
 //! | `ends` | drives and blobs that cost nothing |
 //! | `sink` | a server that takes uploads and throws them away |
 //! | `report`, `table`, `html`, `plot` | what was measured, and how it looks |
@@ -30,6 +31,7 @@ mod stages;
 mod station;
 mod table;
 mod transfer;
+mod turns;
 mod work;
 
 use std::path::Path;

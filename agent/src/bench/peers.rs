@@ -11,6 +11,7 @@ use super::BenchError;
 use super::process::measure;
 use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out};
+use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::PeersArguments;
 use crate::printer::Printer;
@@ -158,6 +159,7 @@ impl Scene {
         for name in ["out", "out.partial", "out.manifest.jsonl", "map"] {
             remove(&self.work.path(name))?;
         }
+        turns::settle();
         set_cache(&self.image, is_warm)?;
         set_cache(&self.blob, is_warm)
     }
@@ -195,7 +197,8 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
     carry_out(&scene.order(Direction::Import, &scene.image, scene.blob.display().to_string()))?;
     for repetition in 0..arguments.common.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
-        for (way, program, runs) in &mut ways {
+        for index in turns::order(ways.len(), repetition) {
+            let (way, program, runs) = &mut ways[index];
             scene.prepare(!arguments.cold)?;
             let run = match program {
                 None => carry_out(&scene.ours(way.group, repetition)).map(|(run, _)| run)?,

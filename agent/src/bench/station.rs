@@ -7,6 +7,7 @@ use super::BenchError;
 use super::ends::NULL;
 use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out_all};
+use super::turns;
 use super::work::WorkDir;
 use crate::cli::StationArguments;
 use crate::printer::Printer;
@@ -31,7 +32,8 @@ pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Rep
     let mut bytes = vec![0; arguments.drives.len()];
     for repetition in 0..arguments.common.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
-        for (index, count) in arguments.drives.iter().enumerate() {
+        for index in turns::order(arguments.drives.len(), repetition) {
+            let count = &arguments.drives[index];
             let blob = if arguments.store == NULL { NULL.to_owned() } else { format!("{}/bench", arguments.store) };
             let order = Order {
                 size_bytes: size,
