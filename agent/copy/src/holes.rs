@@ -72,10 +72,8 @@ impl Holes {
             Source::Drive(drive) => drive.next_data(offset).ok(),
             Source::Blob(blob, version) => blob.next_data(offset, version).ok(),
         });
-        tokio::select! {
-            () = self.stop.stopping() => None,
-            answer = tokio::time::timeout(self.patience, asking) => answer.ok()?.ok()?,
-        }
+        let answer = self.stop.or_stopping(tokio::time::timeout(self.patience, asking)).await?;
+        answer.ok()?.ok()?
     }
 }
 

@@ -148,9 +148,8 @@ impl Comparer {
             // A chunk that is cut cannot be compared: all of it counts as missing.
             return Ok(differs(DifferenceReason::Missing));
         }
-        tokio::select! {
-            () = self.link.stop.stopping() => return Ok(Found::default()),
-            () = self.rate.wait(range.length) => {}
+        if self.link.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
+            return Ok(Found::default());
         }
         let (buffer, left_out) = match &self.side {
             Side::Blob { blob, version } => (self.fetch(&**blob, version, range, buffer).await?, Vec::new()),

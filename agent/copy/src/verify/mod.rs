@@ -103,11 +103,7 @@ pub async fn verify(
     if let Some(blob) = &sides.blob {
         let patient = attempts.for_first_contact();
         let looking = patient.run("look at", 0, || blob.head());
-        let facts = tokio::select! {
-            facts = looking => facts,
-            () = link.stop.stopping() => return Err(CopyError::Cancelled),
-        };
-        let facts = facts?.0;
+        let facts = link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
