@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -14,6 +15,13 @@ use crate::discovery;
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl::{self, LoopConfig};
+
+/// Whoever looks what is on a drive has it open for a moment: a detached device is waited for this long before it is said
+/// to be held.
+const PASSING_HOLDER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the device has gone.
+const DETACH_BEAT: Duration = Duration::from_millis(10);
 
 /// How an image is attached.
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +114,16 @@ pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
     match ioctl::clear_loop(&device) {
         Ok(()) => {
             drop(device);
-            match BlockDevice::loop_backing_file(path) {
-                None => Ok(image),
-                Some(_) => {
-                    refused(format!("`{}` is held open by another program: it is detached when that ends", path.display()))
+            let end = Instant::now() + PASSING_HOLDER_PATIENCE;
+            // Another image under the number came after ours had gone.
+            while BlockDevice::loop_backing_file(path).as_ref() == Some(&image) {
+                if Instant::now() >= end {
+                    let path = path.display();
+                    return refused(format!("`{path}` is held open by another program: it is detached when that ends"));
                 }
+                std::thread::sleep(DETACH_BEAT);
             }
+            Ok(image)
         }
         Err(errno) => Err(DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() }),
     }
