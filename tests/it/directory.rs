@@ -1,5 +1,9 @@
 //! A drive into a directory store and back.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
 use crate::support::agent::number;
 use crate::support::images::{KIB, MIB, patterned, random_bytes, root_of, same_content, sha256_of};
 use crate::support::{Agent, Workbench};
@@ -48,13 +52,19 @@ fn every_byte_is_counted_once() {
     assert!(same_content(&image, &blob));
 }
 
+/// An image of 1 TiB with a few bytes in its middle.
+fn terabyte(bench: &Workbench) -> PathBuf {
+    let image = bench.file("huge.img");
+    let file = File::create(&image).unwrap();
+    file.set_len(1 << 40).unwrap();
+    file.write_all_at(b"in the middle", 1 << 39).unwrap();
+    image
+}
+
 #[test]
 fn a_terabyte_of_holes_is_copied_in_seconds_and_stays_sparse() {
     let bench = Workbench::new();
-    let image = bench.file("huge.img");
-    let file = std::fs::File::create(&image).unwrap();
-    file.set_len(1 << 40).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"in the middle", 1 << 39).unwrap();
+    let image = terabyte(&bench);
     let blob = bench.file("huge.blob");
     let result = Agent::new(bench.path(), &[&"import", &image, &blob]).run().expect(0);
     assert_eq!(number(&result, "bytes_sent"), 8 * MIB as u64);
@@ -75,10 +85,7 @@ fn a_terabyte_of_holes_is_copied_in_seconds_and_stays_sparse() {
 #[test]
 fn holes_of_a_terabyte_are_verified_and_exported_without_reading_them() {
     let bench = Workbench::new();
-    let image = bench.file("huge.img");
-    let file = std::fs::File::create(&image).unwrap();
-    file.set_len(1 << 40).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"in the middle", 1 << 39).unwrap();
+    let image = terabyte(&bench);
     let imported = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--verify", "read-back"]).run().expect(0);
     assert_eq!(imported["evidence"], "read-back");
     let verify = || Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--blob", &"blob", &"--drive", &image]).run();
@@ -91,16 +98,16 @@ fn holes_of_a_terabyte_are_verified_and_exported_without_reading_them() {
     assert_eq!((&with["evidence"], &without["evidence"]), (&"transport".into(), &"read".into()));
     for (exported, name) in [(with, "with.img"), (without, "without.img")] {
         assert_eq!(exported["root_sha256"], imported["root_sha256"]);
-        let back = std::fs::File::open(bench.file(name)).unwrap();
+        let back = File::open(bench.file(name)).unwrap();
         assert_eq!(back.metadata().unwrap().len(), 1 << 40);
         let mut middle = [0; 13];
-        std::os::unix::fs::FileExt::read_exact_at(&back, &mut middle, 1 << 39).unwrap();
+        back.read_exact_at(&mut middle, 1 << 39).unwrap();
         assert_eq!(&middle, b"in the middle");
     }
 
     // What is no hole any more is read; and a hole where data should be is no match.
     let blob = std::fs::OpenOptions::new().write(true).open(bench.file("blob")).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&blob, b"x", (1 << 38) + 5).unwrap();
+    blob.write_all_at(b"x", (1 << 38) + 5).unwrap();
     let found = verify().expect(5);
     let at = |offset: u64| serde_json::json!([{"side": "blob", "offset": offset, "length": 8 * MIB, "reason": "content"}]);
     assert_eq!(found["differences"], at(1 << 38));
