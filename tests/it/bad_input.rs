@@ -111,7 +111,7 @@ fn words_that_are_not_understood_are_usage_errors() {
         let ended = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).run();
         ended.expect_error(2, &[words]);
     }
-    Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl"]).run().expect_error(2, &["--drive"]);
+    Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl"]).run().expect_error(2, &["--drive", "--blob"]);
 }
 
 #[test]

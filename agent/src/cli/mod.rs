@@ -6,7 +6,7 @@ mod service;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
 use protocol::fill::Fill;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
@@ -152,11 +152,12 @@ pub(crate) struct ExportArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("sides").args(["drive", "blob"]).required(true).multiple(true)))]
 pub(crate) struct VerifyArguments {
     /// The manifest: a path or the address of a blob
     pub(crate) manifest: String,
     /// The drive to hold it against
-    #[arg(long, required_unless_present = "blob")]
+    #[arg(long)]
     pub(crate) drive: Option<PathBuf>,
     /// The blob to hold it against
     #[arg(long)]
