@@ -1,5 +1,6 @@
 //! The same work through the tools that people use today, in turn with ours.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -195,10 +196,15 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
     }
     // What is copied back.
     carry_out(&scene.order(Direction::Import, &scene.image, scene.blob.display().to_string()))?;
+    // One that fails is not tried again: its runs stay in step with ours.
+    let mut failed = HashSet::new();
     for repetition in 0..arguments.common.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
         for index in turns::order(ways.len(), repetition) {
             let (way, program, runs) = &mut ways[index];
+            if failed.contains(&index) {
+                continue;
+            }
             scene.prepare(!arguments.cold)?;
             let run = match program {
                 None => carry_out(&scene.ours(way.group, repetition)).map(|(run, _)| run)?,
@@ -211,6 +217,7 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
                         // A peer that fails is no reason to measure nothing.
                         Err(error) => {
                             note(&mut report, format!("{}, {}: {error}", way.group, way.name));
+                            failed.insert(index);
                             continue;
                         }
                     }
