@@ -246,7 +246,6 @@ impl<'bench> Matrix<'bench> {
                 let (source, store) = (&self.sources[*source], &self.stores[*store]);
                 let has_blob = store.reached.is_some();
                 store.clear()?;
-                turns::settle();
                 let mut note = |direction, (run, result): (Run, TransferResult)| {
                     found.entry((number, direction)).or_insert_with(|| (Vec::new(), result)).0.push(run);
                 };

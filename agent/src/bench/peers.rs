@@ -1,6 +1,5 @@
 //! The same work through the tools that people use today, in turn with ours.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -160,7 +159,6 @@ impl Scene {
         for name in ["out", "out.partial", "out.manifest.jsonl", "map"] {
             remove(&self.work.path(name))?;
         }
-        turns::settle();
         set_cache(&self.image, is_warm)?;
         set_cache(&self.blob, is_warm)
     }
@@ -196,13 +194,12 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
     }
     // What is copied back.
     carry_out(&scene.order(Direction::Import, &scene.image, scene.blob.display().to_string()))?;
-    // One that fails is not tried again: its runs stay in step with ours.
-    let mut failed = HashSet::new();
     for repetition in 0..arguments.common.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
         for index in turns::order(ways.len(), repetition) {
             let (way, program, runs) = &mut ways[index];
-            if failed.contains(&index) {
+            if runs.len() < repetition {
+                // It failed before: what it did until then stays in step with ours.
                 continue;
             }
             scene.prepare(!arguments.cold)?;
@@ -217,7 +214,6 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
                         // A peer that fails is no reason to measure nothing.
                         Err(error) => {
                             note(&mut report, format!("{}, {}: {error}", way.group, way.name));
-                            failed.insert(index);
                             continue;
                         }
                     }

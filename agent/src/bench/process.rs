@@ -28,6 +28,8 @@ pub(super) fn measure(command: &mut Command, input: &[u8]) -> Result<Ended, Benc
     let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let failed = |error: std::io::Error| BenchError::Failed(format!("`{name}` could not be run: {error}"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // What the last one left is not this one's: writes under way, and room that a file system still has to give back.
+    rustix::fs::sync();
     let started = Instant::now();
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {

@@ -1,10 +1,5 @@
 //! In which order things are measured.
 
-/// Settles what the last run left: writes under way, and room that a file system still has to give back.
-pub(super) fn settle() {
-    rustix::fs::sync();
-}
-
 /// The order of so many runs in a repetition. What a run leaves behind is the next one's gain or loss, so each time
 /// another one is first, and every second time they go backwards: none always follows the same one.
 pub(super) fn order(count: usize, repetition: usize) -> Vec<usize> {
