@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use protocol::digest::Sha256Digest;
+use protocol::manifest::ChunkContent;
 
 /// Digests of zero chunks: the whole ones share one, which is computed when it is first needed.
 pub(crate) struct ZeroDigests {
@@ -21,5 +22,10 @@ impl ZeroDigests {
         } else {
             Sha256Digest::of_zeros(length)
         }
+    }
+
+    /// Whether a chunk of `length` bytes is what a manifest says, which may name zeros by their digest too.
+    pub(crate) fn agree(&self, stated: ChunkContent, found: ChunkContent, length: u64) -> bool {
+        stated == found || found == ChunkContent::Zero && stated == ChunkContent::Data(self.of(length))
     }
 }

@@ -127,11 +127,11 @@ impl Comparer {
 
     /// The holes of the side, where it may have some.
     fn holes(&self) -> Option<Holes> {
-        let source = match &self.side {
-            Side::Drive(drive) => Source::Drive(drive.clone()),
-            Side::Blob { blob, version } => Source::Blob(blob.local()?, version.clone()),
+        let (source, patience) = match &self.side {
+            Side::Drive(drive) => (Source::Drive(drive.clone()), self.options.read_timeout),
+            Side::Blob { blob, version } => (Source::Blob(blob.local()?, version.clone()), self.options.request_timeout),
         };
-        Some(Holes::new(source, self.options.read_timeout, self.link.stop.clone()))
+        Some(Holes::new(source, patience, self.link.stop.clone()))
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
@@ -167,8 +167,7 @@ impl Comparer {
     /// Holds what a chunk is against what it should be; parts of it may have been left out.
     fn judge(&self, range: ByteRange, expected: Option<ChunkContent>, content: ChunkContent, left_out: Vec<ByteRange>) -> Found {
         self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
-        let zero = || ChunkContent::Data(self.zeros.of(range.length));
-        let is_equal = expected == Some(content) || content == ChunkContent::Zero && expected == Some(zero());
+        let is_equal = expected.is_some_and(|expected| self.zeros.agree(expected, content, range.length));
         let equal = Found { differences: Vec::new(), unreadable: left_out };
         if is_equal { equal } else { self.differs(range, DifferenceReason::Content) }
     }
