@@ -45,18 +45,17 @@ impl Readers {
     /// Waits for leave to read a chunk; `None` when there is nothing more to read, or a stop was asked for.
     pub(crate) fn turn(&self, stop: &Stop) -> Option<Reading<'_>> {
         let mut state = self.state();
-        while state.reading >= state.concurrency.now() + watch::stuck(&self.watches, STUCK_CALL) {
+        loop {
             if state.is_over || stop.is_stopping() {
                 return None;
+            }
+            if state.reading < state.concurrency.now() + watch::stuck(&self.watches, STUCK_CALL) {
+                state.reading += 1;
+                return Some(Reading { readers: self, ended: None });
             }
             // Who reads looks at the token and sends the others home; the beat is for one that is stuck.
             (state, _) = self.changed.wait_timeout(state, STUCK_CALL).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.is_over {
-            return None;
-        }
-        state.reading += 1;
-        Some(Reading { readers: self, ended: None })
     }
 
     /// Sends the parked readers home: one that reads has found that there is nothing more for any of them.

@@ -111,20 +111,16 @@ pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
         }
         other => other.map_err(|error| open_error(path, error))?,
     };
-    match ioctl::clear_loop(&device) {
-        Ok(()) => {
-            drop(device);
-            let end = Instant::now() + PASSING_HOLDER_PATIENCE;
-            // Another image under the number came after ours had gone.
-            while BlockDevice::loop_backing_file(path).as_ref() == Some(&image) {
-                if Instant::now() >= end {
-                    let path = path.display();
-                    return refused(format!("`{path}` is held open by another program: it is detached when that ends"));
-                }
-                std::thread::sleep(DETACH_BEAT);
-            }
-            Ok(image)
+    let failed = |errno: Errno| DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() };
+    ioctl::clear_loop(&device).map_err(failed)?;
+    drop(device);
+    let end = Instant::now() + PASSING_HOLDER_PATIENCE;
+    // Another image under the number came after ours had gone.
+    while BlockDevice::loop_backing_file(path).as_ref() == Some(&image) {
+        if Instant::now() >= end {
+            return refused(format!("`{}` is held open by another program: it is detached when that ends", path.display()));
         }
-        Err(errno) => Err(DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() }),
+        std::thread::sleep(DETACH_BEAT);
     }
+    Ok(image)
 }
