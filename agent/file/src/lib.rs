@@ -12,6 +12,8 @@
 //! | Room is made before the bytes come | a full disk says so before anything is written; it costs no time that could be measured |
 //! | Zeros are holes | they cost neither room nor time |
 
+pub mod crash;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
