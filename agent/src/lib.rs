@@ -13,29 +13,49 @@
 //!
 //! # How it ends
 //! With the exit code of the outcome (`protocol::outcome`), 2 for a command line that could not be
-//! understood. The first signal cancels, the second aborts, the third ends the process (`signals`).
+//! understood, and 1 where a result could not be written. The first signal cancels, the second aborts, the third ends the
+//! process (`signals`).
 
 mod bench;
 mod cli;
 mod client;
 mod commands;
+mod opening;
 mod printer;
 mod reporter;
 mod settings;
 mod signals;
+mod standard_output;
 mod station;
 
+use std::fs::File;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use protocol::outcome::{EXIT_USAGE, Outcome};
 
 use crate::cli::{Arguments, Command, LogFormat};
 use crate::printer::Printer;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are results too.
+        Err(said) => return ExitCode::from(said_by_clap(&said)),
+    };
     let printer = Printer::new(&arguments.common);
+    if let Err(error) = require_open_files() {
+        printer.error(&format!(
+            "the program cannot open the files that it needs: {error}; raise the limit on open files (`ulimit -n 1024`), and repeat the command"
+        ));
+        return ExitCode::FAILURE;
+    }
+    let drains = matches!(arguments.command, Command::Import(_) | Command::Export(_) | Command::Verify(_) | Command::Serve(_));
+    if let Err(error) = signals::receive(&printer, drains) {
+        printer.warn(&format!("signals cannot be received ({error}): a cancel will end the process at once"));
+    }
     let service_log = match &arguments.command {
         Command::Serve(serve) => Some(serve.log),
         _ => None,
@@ -63,7 +83,26 @@ pub fn main() -> ExitCode {
     });
     // Threads that hang in a drive must not keep the process.
     runtime.shutdown_background();
-    ExitCode::from(code)
+    // A result that was lost is not a success, whatever the command did.
+    let is_lost = code == Outcome::Complete.exit_code() && printer.has_lost_result();
+    ExitCode::from(if is_lost { Outcome::Failed.exit_code() } else { code })
+}
+
+/// Writes what the parser has to say, and gives the exit code.
+fn said_by_clap(said: &clap::Error) -> u8 {
+    match said.print().and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => said.exit_code().try_into().unwrap_or(EXIT_USAGE),
+        Err(_) => Outcome::Failed.exit_code(),
+    }
+}
+
+/// Files that the runtime opens before it can say that it could not: it would panic.
+const OPEN_FILES_LEAST: usize = 16;
+
+/// Tries whether so many files can be opened.
+fn require_open_files() -> std::io::Result<()> {
+    let opened: std::io::Result<Vec<File>> = (0..OPEN_FILES_LEAST).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop)
 }
 
 /// Logs to standard error: a service always, everything else when it is asked to.

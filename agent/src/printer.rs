@@ -1,19 +1,21 @@
 //! The only file that writes to the terminal: results to standard output, everything else to standard
-//! error. A reader that went away is no error: the work is done all the same.
+//! error. A reader that went away does not end the work; but a command whose result was lost has not succeeded, which
+//! the printer remembers until the process ends.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use protocol::progress::{Notice, Progress};
 use protocol::receipt::{ClassRanges, Receipt};
-use protocol::result::{Direction, Evidence, TransferResult, VerifyResult};
+use protocol::result::{Direction, Evidence, PlannedAction, TransferPlan, TransferResult, VerifyResult};
 use protocol::units::ByteSize;
 use serde::Serialize;
 
 use crate::cli::{Common, Output, ProgressMode};
+use crate::standard_output::StandardOutput;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(crate) struct Printer {
     uses_color: bool,
     bar: Arc<Mutex<Option<ProgressBar>>>,
     is_asking: Arc<AtomicBool>,
+    results: StandardOutput,
 }
 
 /// Differing ranges that are listed as text; JSON has them all.
@@ -60,6 +63,7 @@ impl Printer {
             uses_color: is_terminal && !no_color,
             bar: Arc::default(),
             is_asking: Arc::default(),
+            results: StandardOutput::default(),
         }
     }
 
@@ -70,6 +74,16 @@ impl Printer {
 
     pub(crate) fn set_asking(&self, is_asking: bool) {
         self.is_asking.store(is_asking, Ordering::Relaxed);
+    }
+
+    /// Whether something that belongs to the result could not be written.
+    pub(crate) fn has_lost_result(&self) -> bool {
+        self.results.has_lost_result()
+    }
+
+    /// Returns when the reader of standard output has gone.
+    pub(crate) async fn reader_gone(&self) {
+        self.results.reader_gone().await;
     }
 
     pub(crate) fn shown(&self) -> Shown {
@@ -147,15 +161,21 @@ impl Printer {
     pub(crate) fn transfer(&self, result: &TransferResult) {
         match self.output {
             Output::Json => self.json(result),
-            Output::Text => write_output(&visible(&transfer_text(result))),
+            Output::Text => self.write(&visible(&transfer_text(result))),
         }
+    }
+
+    /// Writes what a transfer would do. What is worth knowing about it goes to standard error.
+    pub(crate) fn plan(&self, plan: &TransferPlan) {
+        plan.warnings.iter().for_each(|warning| self.warn(warning));
+        self.document(plan, || plan_text(plan));
     }
 
     /// Writes the result of a verification.
     pub(crate) fn verification(&self, result: &VerifyResult) {
         match self.output {
             Output::Json => self.json(result),
-            Output::Text => write_output(&visible(&verify_text(result))),
+            Output::Text => self.write(&visible(&verify_text(result))),
         }
     }
 
@@ -163,23 +183,34 @@ impl Printer {
     pub(crate) fn document(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match self.output {
             Output::Json => self.json(value),
-            Output::Text => write_output(&visible(&text())),
+            Output::Text => self.write(&visible(&text())),
         }
     }
 
     /// Writes one of many documents, as a line.
     pub(crate) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match (self.output, serde_json::to_string(value)) {
-            (Output::Json, Ok(json)) => write_output(&(json + "\n")),
-            (Output::Json, Err(error)) => self.error(&format!("the result cannot be written: {error}")),
-            (Output::Text, _) => write_output(&visible(&text())),
+            (Output::Json, Ok(json)) => self.write(&(json + "\n")),
+            (Output::Json, Err(error)) => self.tell_of_loss(self.results.lose(error.into())),
+            (Output::Text, _) => self.write(&visible(&text())),
         }
     }
 
     fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => write_output(&(text + "\n")),
-            Err(error) => self.error(&format!("the result cannot be written: {error}")),
+            Ok(text) => self.write(&(text + "\n")),
+            Err(error) => self.tell_of_loss(self.results.lose(error.into())),
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let written = self.results.write(text);
+        self.tell_of_loss(written);
+    }
+
+    fn tell_of_loss(&self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.error(&format!("the result cannot be written to standard output: {error}"));
         }
     }
 }
@@ -195,11 +226,6 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
 
 fn write_error(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-fn write_output(text: &str) {
-    let mut output = std::io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
 }
 
 /// Rows in columns as wide as their widest cell; the last column is as long as it is.
@@ -228,6 +254,25 @@ fn name_of(value: &impl Serialize) -> String {
         Ok(serde_json::Value::String(name)) => name,
         _ => String::new(),
     }
+}
+
+fn plan_text(plan: &TransferPlan) -> String {
+    let drive = plan.drive.path.as_str();
+    let (from, to, verb) = match plan.direction {
+        Direction::Import => (drive, plan.blob.as_str(), "import"),
+        Direction::Export => (plan.blob.as_str(), drive, "export"),
+    };
+    let action = match plan.action {
+        PlannedAction::Begin => "would begin".to_owned(),
+        PlannedAction::Resume => format!("would resume: {} of {} chunks had landed", plan.chunks_landed, plan.chunks),
+        PlannedAction::StoreManifest => "is complete but for its manifest, which would be stored".to_owned(),
+    };
+    let (total, chunk) = (ByteSize(plan.bytes_total), ByteSize(plan.chunk_size));
+    let mut text = format!("{verb} {action}: {from} -> {to}\n");
+    text += &line("size", format!("{total} ({} bytes) in {}", plan.bytes_total, chunks_text(plan.chunks, chunk)));
+    text += &line("manifest", &plan.manifest);
+    text += &line("changed", "nothing: this was a dry run");
+    text
 }
 
 fn transfer_text(result: &TransferResult) -> String {
@@ -266,6 +311,9 @@ fn transfer_text(result: &TransferResult) -> String {
         text +=
             &line("image", format!("{} taken from an image of the drive, not from the drive", ByteSize(result.bytes_from_image)));
     }
+    if result.source_changed {
+        text += &line("source", "modified while it was read: the copy may be a mixture of two states");
+    }
     text += &transfer_proof(result);
     let seconds = result.elapsed_seconds;
     let rate = ByteSize((result.bytes_sent as f64 / seconds.max(1e-3)) as u64);
@@ -301,6 +349,12 @@ fn transfer_proof(result: &TransferResult) -> String {
                 (Evidence::ReadBack, _) => "read-back: the whole target was read again and hashed",
                 (Evidence::Transport, Some(true)) => "transport: every chunk has the digest that its manifest states",
                 (Evidence::Transport, _) => "transport: a checksum of every body was checked on arrival",
+                (Evidence::Sampled, _) if result.from_image.is_empty() => {
+                    "sampled: what an earlier run left was compared at a few places only"
+                }
+                (Evidence::Sampled, _) => {
+                    "sampled: parts come from an image that was compared with the drive at a few places only"
+                }
                 (Evidence::Read, Some(_)) => "read: nothing states what the blob should be; digests are of what came",
                 (Evidence::Read, None) => "read: digests are of what was read from the drive",
             },

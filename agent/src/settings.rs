@@ -9,7 +9,7 @@ use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
 use copy::{CopyError, OnUnreadable, RescueOptions, TransferOptions, Verify};
-use drive::Pace;
+use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::cli::{BlobType, EffortArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode};
@@ -104,7 +104,11 @@ pub(crate) fn transfer_options(transfer: &TransferArguments) -> Result<TransferO
 }
 
 /// What to do about a drive that fails.
-pub(crate) fn rescue_options(rescue: &RescueArguments, drive: &Path) -> Result<(OnUnreadable, RescueOptions), CopyError> {
+pub(crate) fn rescue_options(
+    rescue: &RescueArguments,
+    drive: &Path,
+    open_image: impl FnOnce(&Path) -> Result<Arc<dyn Drive>, CopyError>,
+) -> Result<(OnUnreadable, RescueOptions), CopyError> {
     let given = [
         ("--max-unreadable", rescue.max_unreadable.is_some()),
         ("--retry-passes", rescue.retry_passes.is_some()),
@@ -132,8 +136,11 @@ pub(crate) fn rescue_options(rescue: &RescueArguments, drive: &Path) -> Result<(
             return usage(format!("`--rescued {}` is the drive itself: name the image that ddrescue wrote", path.display()));
         }
         Some(path) => {
-            let opened = drive::open_source(path, Pace::Unlimited);
-            Some(opened.map_err(|error| CopyError::Usage(format!("`--rescued {}`: {error}", path.display())))?)
+            let usage = |error: CopyError| match error {
+                CopyError::Cancelled => error,
+                error => CopyError::Usage(format!("`--rescued {}`: {error}", path.display())),
+            };
+            Some(open_image(path).map_err(usage)?)
         }
         None => None,
     };

@@ -229,6 +229,8 @@ mod tests {
             bytes_cleared: 0,
             failed_reads: 0,
             bytes_from_image: 0,
+            from_image: Vec::new(),
+            source_changed: false,
             chunk_size: 100,
             chunks: 4,
             root_sha256: None,

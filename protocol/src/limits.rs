@@ -20,9 +20,19 @@ pub const CHUNK_SIZE_MAX_BYTES: u64 = 4000 * MIB;
 /// All buffers of a transfer together, when nobody chose.
 pub const MEMORY_DEFAULT_BYTES: u64 = 256 * MIB;
 
-/// Longest line of a manifest. The longest honest one is a chunk whose every other sector is
-/// unreadable: at 8 MiB and 512 bytes a sector 8,192 ranges of at most 48 characters, 393 kB.
+/// Longest line of a manifest. A line of [`UNREADABLE_RANGES_PER_LINE`] ranges of at most 64 characters has 2 MiB.
 pub const MANIFEST_LINE_MAX_BYTES: usize = 4 << 20;
+
+/// Unreadable ranges in one line of a manifest; a chunk that has more has several lines. The default chunk whose every
+/// other sector is unreadable has 8,192.
+pub const UNREADABLE_RANGES_PER_LINE: usize = 32 << 10;
+
+/// Unreadable ranges of one chunk: the largest chunk, whose every other sector of 512 bytes is unreadable, has 4,096,000
+/// (64 MB in memory). A file that claims more is damaged or hostile.
+pub const UNREADABLE_RANGES_MAX: usize = (CHUNK_SIZE_MAX_BYTES / (2 * CHUNK_SIZE_MIN_BYTES)) as usize;
+/// Ranges of one chunk that came from an image of the drive, as its record lists them: where there are more, neighbours
+/// are joined.
+pub const FROM_IMAGE_RANGES_MAX: usize = 1024;
 
 /// Chunks of one transfer. 2^26 chunks of 8 MiB are 512 TiB, more than twenty of the largest
 /// drives; a file that claims more is damaged or hostile.
@@ -34,3 +44,4 @@ pub const PROGRESS_LINES_PER_SECOND_MAX: u32 = 5;
 const _: () = assert!(CHUNK_SIZE_DEFAULT_BYTES.is_multiple_of(4096));
 const _: () = assert!(CHUNK_SIZE_DEFAULT_BYTES <= CHUNK_SIZE_MAX_BYTES);
 const _: () = assert!(MEMORY_DEFAULT_BYTES >= 4 * CHUNK_SIZE_DEFAULT_BYTES);
+const _: () = assert!(UNREADABLE_RANGES_PER_LINE * 64 < MANIFEST_LINE_MAX_BYTES);

@@ -41,6 +41,9 @@ impl ClassRanges {
 pub struct Residue {
     /// What it is, for people.
     pub description: String,
+    /// The file that it is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Its size in bytes.
     pub bytes: u64,
     /// How long it stays when nobody touches it; absent where it stays for good.
@@ -119,7 +122,7 @@ impl Receipt {
         }
     }
 
-    /// The same where the target was found not to hold what landed: nobody can say what it holds.
+    /// The same where the target does not hold what landed, or was not asked: what it holds is unknown.
     pub fn doubted(self) -> Self {
         let mut ranges: Vec<ByteRange> = [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown]
             .iter()
@@ -135,6 +138,11 @@ impl Receipt {
             outcome_unknown: unknown,
             ..self
         }
+    }
+
+    /// What landed, in bytes.
+    pub fn landed_bytes(&self) -> u64 {
+        self.landed_before_request.bytes + self.landed_after_request.bytes
     }
 
     /// The sum of the four classes, in bytes.

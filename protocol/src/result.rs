@@ -22,7 +22,10 @@ pub enum Direction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
-    /// The digest is of what was read from the source; nobody checked the other side.
+    /// Some bytes were compared with their source or target at a few places only: parts that came from an image of
+    /// the drive, or what an earlier run left on a target that may have changed.
+    Sampled,
+    /// The digest is of what was read from the source; the other side was not checked.
     Read,
     /// The receiving side checked a checksum on arrival.
     Transport,
@@ -113,6 +116,12 @@ pub struct TransferResult {
     /// Bytes taken from an image of the drive, and not from the drive (import with `--rescued`).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes_from_image: u64,
+    /// The same, by range, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from_image: Vec<ByteRange>,
+    /// Whether the source was modified while it was read: the copy may be a mixture of two states.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub source_changed: bool,
     /// Where the manifest is: a path or an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
@@ -134,8 +143,49 @@ pub struct TransferResult {
     pub receipt: Option<Receipt>,
 }
 
+/// What a transfer would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedAction {
+    /// Begin.
+    Begin,
+    /// Resume what an earlier run left.
+    Resume,
+    /// The blob is complete: store its manifest.
+    StoreManifest,
+}
+
+/// What `import` and `export` print with `--dry-run`: every check before the first byte passed, and nothing was changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferPlan {
+    /// Which way.
+    pub direction: Direction,
+    /// The drive.
+    pub drive: DriveIdentity,
+    /// The blob's address without secrets.
+    pub blob: String,
+    /// What would be done.
+    pub action: PlannedAction,
+    /// Size of what would be moved, in bytes.
+    pub bytes_total: u64,
+    /// Size of every chunk but the last, in bytes.
+    pub chunk_size: u64,
+    /// How many chunks.
+    pub chunks: u64,
+    /// How many of them an earlier run recorded.
+    pub chunks_landed: u64,
+    /// Where the manifest is, or would be.
+    pub manifest: String,
+    /// What is worth knowing before it begins.
+    pub warnings: Vec<String>,
+}
+
 fn is_zero(bytes: &u64) -> bool {
     *bytes == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// One range that differs, and on which side.
@@ -172,6 +222,8 @@ pub enum DifferenceReason {
     Extra,
     /// The bytes cannot be read.
     Unreadable,
+    /// Every chunk has its digest, and the whole does not have the one that is stated.
+    StreamSha256,
 }
 
 /// The result of `verify`.
@@ -196,6 +248,9 @@ pub struct VerifyResult {
     /// The root that the manifest states, and that its records give.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_sha256: Option<Sha256Digest>,
+    /// The SHA-256 of the whole that the manifest states, where it has one: each side was held against it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sha256: Option<Sha256Digest>,
     /// Every range that differs, ascending, the drive's first.
     pub differences: Vec<Difference>,
     /// What the drive could not read when the manifest was made, and cannot read now: nothing is said of it.

@@ -84,6 +84,16 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Two sizes as text that tells them apart: in bytes, where they would read the same.
+pub fn sizes_apart(first: u64, second: u64) -> (String, String) {
+    let shown = |bytes| ByteSize(bytes).to_string();
+    let rounded = |bytes| shown(bytes).replace(".0 ", " ");
+    match first != second && rounded(first) == rounded(second) {
+        true => (format!("{first} bytes"), format!("{second} bytes")),
+        false => (shown(first), shown(second)),
+    }
+}
+
 /// Bytes a second, as `--rate` takes it: a size and an optional `/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRate {
@@ -363,5 +373,15 @@ mod tests {
             [ByteRange::new(8, 8), ByteRange::new(0, 8), ByteRange::new(4, 6), ByteRange::new(32, 1)].into_iter().collect();
         assert_eq!(list.as_slice(), [ByteRange::new(0, 16), ByteRange::new(32, 1)]);
         assert_eq!(list.total_bytes(), 17);
+    }
+
+    #[test]
+    fn sizes_that_differ_never_read_the_same() {
+        let apart = |first, second| sizes_apart(first, second);
+        let text = |first: &str, second: &str| (first.to_owned(), second.to_owned());
+        assert_eq!(apart(5 << 20, (5 << 20) + 512), text("5242880 bytes", "5243392 bytes"));
+        assert_eq!(apart((5 << 20) + 1, (5 << 20) + 512), text("5242881 bytes", "5243392 bytes"));
+        assert_eq!(apart(9 << 10, 10 << 10), text("9 KiB", "10 KiB"));
+        assert_eq!(apart(5 << 20, 5 << 20), text("5 MiB", "5 MiB"));
     }
 }

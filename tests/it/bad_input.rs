@@ -12,7 +12,7 @@ fn drives_that_are_none() {
     run("/dev/null").expect_error(1, &["character device"]);
     bench.image("bad.toml", b"size = \"1MiB\"\nserial = \"S\"\nspeed = 3\n");
     run("bad.toml").expect_error(1, &["bad.toml", "unknown field `speed`"]);
-    assert!(!bench.file("blob").exists() && !bench.file("blob.partial").exists());
+    assert!(!bench.file("blob").exists() && bench.partials("blob").is_empty());
 }
 
 #[test]
@@ -68,6 +68,10 @@ fn a_target_that_is_too_small_is_refused_untouched() {
     Agent::new(bench.path(), &[&"export", &"blob", &target])
         .run()
         .expect_error(3, &["small.img` has 9 KiB, and 10 KiB are to be written"]);
+    bench.image("blob.vhd", &random_bytes(9 * KIB + 20, 1));
+    Agent::new(bench.path(), &[&"export", &"blob.vhd", &target])
+        .run()
+        .expect_error(3, &["small.img` has 9216 bytes, and 9236 bytes are to be written"]);
     assert_eq!(std::fs::read(&target).unwrap(), [7; 9 * KIB]);
 }
 
@@ -82,7 +86,7 @@ fn stores_that_cannot_take_it() {
     Agent::new(bench.path(), &[&"import", &image, &"taken"]).with(&["--overwrite"]).run().expect(0);
     assert!(crate::support::images::same_content(&image, &bench.file("taken")));
     Agent::new(bench.path(), &[&"export", &"missing", &"x.img"]).run().expect_error(7, &["there is no such blob"]);
-    assert!(!bench.file("x.img").exists() && !bench.file("x.img.partial").exists());
+    assert!(!bench.file("x.img").exists() && bench.partials("x.img").is_empty());
 }
 
 #[test]
@@ -121,15 +125,15 @@ fn a_manifest_that_cannot_be_written_is_told_before_anything_moves() {
     let precious = bench.image("precious", b"not a manifest");
     for (place, code, words) in [
         ("no/such/folder/m.jsonl", 2, "cannot be written"),
-        (".", 3, "is no manifest"),
-        ("drive.img", 3, "is no manifest"),
-        ("precious", 3, "is no manifest"),
-        ("blob", 3, "is no manifest"),
-        ("/dev/null", 3, "is no manifest"),
+        (".", 3, "is not a manifest"),
+        ("drive.img", 3, "is not a manifest"),
+        ("precious", 3, "is not a manifest"),
+        ("blob", 3, "is not a manifest"),
+        ("/dev/null", 3, "is not a manifest"),
     ] {
         let run = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob", &"--manifest", &place]).run();
         run.expect_error(code, &[words]);
-        assert!(!bench.file("blob").exists() && !bench.file("blob.partial").exists());
+        assert!(!bench.file("blob").exists() && bench.partials("blob").is_empty());
     }
     assert_eq!(std::fs::read(precious).unwrap(), b"not a manifest");
     // An older manifest may be replaced.
@@ -190,5 +194,5 @@ fn a_refusal_leaves_nothing_behind() {
     Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).run().expect(3);
     let left: Vec<_> = std::fs::read_dir(bench.file("state/drive-agent/journals")).into_iter().flatten().flatten().collect();
     assert!(left.is_empty(), "{left:?}");
-    assert!(!bench.file("blob.partial").exists());
+    assert!(bench.partials("blob").is_empty());
 }

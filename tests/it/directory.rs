@@ -150,7 +150,9 @@ fn an_existing_image_keeps_no_old_byte() {
     let image = bench.image("drive.img", &patterned("rzzrz", 64 * KIB)[..5 * 64 * KIB - 100]);
     Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
     let target = bench.image("used.img", &vec![0xa5; MIB]);
-    let result = Agent::new(bench.path(), &[&"export", &"blob", &target]).run().expect(0);
+    Agent::new(bench.path(), &[&"export", &"blob", &target]).run().expect_error(3, &["exists and holds data", "`--overwrite`"]);
+    assert!(std::fs::read(&target).unwrap() == vec![0xa5; MIB], "nothing was written");
+    let result = Agent::new(bench.path(), &[&"export", &"blob", &target, &"--overwrite"]).run().expect(0);
     let written = std::fs::read(&target).unwrap();
     let expected = std::fs::read(&image).unwrap();
     assert_eq!(written.len(), MIB);

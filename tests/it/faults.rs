@@ -160,6 +160,6 @@ fn a_blob_that_changes_while_it_is_exported_is_noticed() {
     scene.import(&[]).expect(0);
     scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::Answer(412, "ConditionNotMet")]);
     let ended = scene.export(&[]);
-    ended.expect_error(7, &["ConditionNotMet", "changed by somebody else"]);
+    ended.expect_error(7, &["ConditionNotMet", "another program changed it meanwhile"]);
     assert!(!scene.bench.file("back").exists());
 }

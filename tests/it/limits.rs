@@ -47,6 +47,72 @@ fn memory_stays_within_the_budget_for_a_drive_many_times_larger() {
     }
 }
 
+/// An export that is cancelled when some of it has landed.
+fn begin_export(bench: &Workbench, options: &[&str]) {
+    let running = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(options).with(&["--rate", "100MB/s"]).start();
+    let journals = bench.file("state/drive-agent/journals");
+    let has_landed = || {
+        let entries = std::fs::read_dir(&journals).into_iter().flatten().flatten();
+        entries.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).any(|text| text.lines().count() > 2)
+    };
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !has_landed() && std::time::Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(rustix::process::Signal::INT);
+    running.wait().expect(130);
+}
+
+#[test]
+fn the_hash_of_the_whole_stays_within_the_budget_in_resumed_transfers_too() {
+    const SLACK: u64 = 48 * MIB as u64;
+    for (memory, chunk) in [(64, "8MiB"), (64, "32MiB"), (256, "32MiB")] {
+        let bench = Workbench::new();
+        let drive = bench.profile("large", "512MiB", 0.0, "1MiB");
+        let budget = format!("{memory}MiB");
+        let options = ["--memory", budget.as_str(), "--stream-sha256"];
+        let import = Agent::new(bench.path(), &[&"import", &drive, &"blob"]).with(&options).with(&["--chunk-size", chunk]);
+        let fresh = peak_memory_of(import);
+        begin_export(&bench, &options);
+        let resumed = peak_memory_of(Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&options));
+        for (name, peak) in [("a fresh import", fresh), ("a resumed export", resumed)] {
+            let most = memory * MIB as u64 + SLACK;
+            assert!(peak > 0 && peak <= most, "{name} with {budget} and {chunk} took {} MiB", peak / MIB as u64);
+        }
+    }
+}
+
+#[test]
+fn little_of_what_a_process_may_have_ends_in_a_sentence() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &vec![1; MIB]);
+    let import = |limits: &str| Agent::bare(bench.path(), &[&"import", &"drive.img", &"blob"]).limited(limits).run();
+    for files in 4..14 {
+        let ended = import(&format!("ulimit -n {files}"));
+        assert!(!ended.stderr.contains("panicked"), "with {files} files: {}", ended.stderr);
+        ended.expect_error(1, &["ulimit -n"]);
+    }
+}
+
+#[test]
+fn a_flag_or_a_limit_of_the_process_never_makes_it_panic() {
+    let bench = Workbench::new();
+    let image = bench.file("sparse.img");
+    std::fs::File::create(&image).unwrap().set_len(8 << 30).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&std::fs::File::options().write(true).open(&image).unwrap(), &[1; MIB], 0).unwrap();
+    let run = |verb: &str, from: &str, to: &str, memory: &str| {
+        let run = Agent::new(bench.path(), &[&verb, &from, &to]).with(&["--chunk-size", "1GiB", "--memory", memory]);
+        run.after("ulimit -v 1200000").run()
+    };
+    for ended in [run("import", "sparse.img", "out.img", "8GiB"), run("export", "sparse.img", "back.img", "8GiB")] {
+        ended.expect_error(1, &["there is no memory for a buffer of 1073741824 bytes", "lower `--memory` or `--chunk-size`"]);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        crate::support::agent::check_receipt(&ended.expect(1));
+    }
+    let ended = run("import", "sparse.img", "out.img", "500TiB");
+    ended.expect_error(2, &["a memory budget of 500 TiB is more than the", "that this machine has: lower `--memory`"]);
+}
+
 #[test]
 fn a_rate_is_kept() {
     let bench = Workbench::new();

@@ -114,7 +114,7 @@ fn sectors_that_heal_are_got_by_retrying() {
     profiles(&bench, "8MiB", &[fault("healing", 3 * MIB as u64, 512, "after_reads = 4")]);
     let bytes = plain(&bench);
     import(&bench, &["--retry-passes", "0"]).run().expect(4);
-    std::fs::remove_file(bench.file("blob")).unwrap();
+    bench.remove_blob("blob");
     import(&bench, &["--retry-passes", "3"]).run().expect(0);
     assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
 }
@@ -292,13 +292,14 @@ fn ddrescue_finishes_what_we_began_and_we_finish_what_it_began() {
     };
     // We begin, ddrescue goes on in our unfinished blob, and we finish with what it found.
     run_import(&["--max-unreadable", "4KiB"]).expect(6);
-    ddrescue(&[], "blob.partial", "map");
-    agrees(&bench.file("blob.partial"), &bytes, &bad);
-    let finished = run_import(&["--rescued", "blob.partial"]).expect(4);
+    let partial = bench.partial("blob");
+    ddrescue(&[], partial.to_str().unwrap(), "map");
+    agrees(&partial, &bytes, &bad);
+    let finished = run_import(&["--rescued", partial.to_str().unwrap()]).expect(4);
     assert_eq!(listed(&finished), expected);
     agrees(&bench.file("blob"), &bytes, &bad);
     // ddrescue begins, and leaves its failed places untrimmed; we finish, and ask nothing twice.
-    std::fs::remove_file(bench.file("blob")).unwrap();
+    bench.remove_blob("blob");
     std::fs::remove_file(bench.file("map")).unwrap();
     ddrescue(&["-n", "-N"], "theirs.img", "map");
     assert!(std::fs::read_to_string(bench.file("map")).unwrap().contains('*'));
@@ -318,12 +319,7 @@ fn words_that_do_not_fit_together_are_usage_errors() {
     import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is no filling"]);
     import(&bench, &["--rescued", "x.img"]).run().expect_error(2, &["--mapfile"]);
     import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than nothing"]);
-    for (name, why) in [
-        ("blob", "belongs to it"),
-        ("blob.partial", "belongs to it"),
-        ("blob.manifest.jsonl", "belongs to it"),
-        (".", "no plain file"),
-    ] {
+    for (name, why) in [("blob", "belongs to it"), ("blob.manifest.jsonl", "belongs to it"), (".", "no plain file")] {
         import(&bench, &["--mapfile", name]).run().expect_error(2, &[why, "nothing was begun"]);
     }
     import(&bench, &["--mapfile", "/dev/full"]).run().expect_error(2, &["no plain file"]);
@@ -354,9 +350,15 @@ fn an_image_is_held_against_its_map_and_its_drive() {
     with("short.img").expect_error(2, &["has 1048576 bytes", "up to 4194304 rescued", "nothing was begun"]);
     bench.image("other.img", &random_bytes(8 * MIB, 5));
     with("other.img").expect_error(3, &["is not of the drive", "nothing was begun"]);
-    assert!(!bench.file("blob.partial").exists() || std::fs::metadata(bench.file("blob.partial")).unwrap().len() == 0);
+    assert!(bench.partials("blob").is_empty());
     let result = with("plain.img").expect(4);
     assert_eq!(number(&result, "bytes_from_image"), 4 * MIB as u64);
+    // What came from the image was compared with the drive at a few places only, and everything says so.
+    assert_eq!(result["from_image"], serde_json::json!([{"offset": 0, "length": 4 * MIB}]));
+    assert_eq!(result["evidence"], "sampled");
+    let manifest = std::fs::read_to_string(bench.file("blob.manifest.jsonl")).unwrap();
+    assert!(manifest.lines().last().unwrap().contains(r#""evidence":"sampled""#), "{manifest}");
+    assert!(manifest.lines().nth(1).unwrap().contains(r#""from_image":[{"offset":0,"#), "{manifest}");
     bytes[6 * MIB..6 * MIB + 512].fill(0);
     assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
 }
@@ -434,16 +436,17 @@ fn the_hash_of_the_whole_does_not_wait_for_chunks_that_come_last() {
 }
 
 #[test]
-fn an_image_that_is_the_unfinished_blob_is_never_begun_anew() {
+fn an_image_that_is_an_unfinished_blob_is_never_started_over() {
     let bench = Workbench::new();
     profiles(&bench, "8MiB", &[unreadable(6 * MIB as u64, 512)]);
     let bytes = plain(&bench);
-    bench.image("blob.partial", &bytes);
+    let name = "blob.0123456789abcdef.partial";
+    bench.image(name, &bytes);
     bench.image("map", &mapfile(4 * MIB as u64, 8 * MIB as u64));
-    let with = |more: &[&str]| import(&bench, &["--mapfile", "map", "--rescued", "blob.partial"]).with(more).run();
+    let with = |more: &[&str]| import(&bench, &["--mapfile", "map", "--rescued", name]).with(more).run();
     with(&[]).expect_error(3, &["is the unfinished file of the blob", "rename the image", "nothing was begun"]);
     with(&["--restart"]).expect_error(3, &["is the unfinished file of the blob"]);
-    assert!(std::fs::read(bench.file("blob.partial")).unwrap() == bytes, "the only copy is as it was");
+    assert!(std::fs::read(bench.file(name)).unwrap() == bytes, "the only copy is as it was");
 }
 
 #[test]

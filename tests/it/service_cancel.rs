@@ -9,7 +9,7 @@ use protocol::digest::Sha256Digest;
 use serde_json::{Value, json};
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
-use crate::support::images::{MIB, random_bytes};
+use crate::support::images::{MIB, partial_of, random_bytes};
 use crate::support::service::{Service, import, job, parcel, shipping};
 use crate::support::{Workbench, parts};
 
@@ -58,7 +58,7 @@ fn receipt_of(service: &Service, name: &str, total: u64) -> Value {
 fn agrees_with_directory(service: &Service, name: &str, drive: &str, bytes: &[u8], receipt: &Value) {
     let path = service.blobs().join(format!("imports/{name}/{drive}.img"));
     assert!(!path.exists(), "nothing looks complete");
-    let partial = std::fs::File::open(path.with_extension("img.partial")).unwrap();
+    let partial = std::fs::File::open(partial_of(&path)).unwrap();
     let held = |(offset, length): (u64, u64)| {
         let mut buffer = vec![0; length as usize];
         let read = partial.read_at(&mut buffer, offset).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
-use crate::support::images::{KIB, random_bytes};
+use crate::support::images::{KIB, partial_of, random_bytes};
 use crate::support::service::{Service, import, job, shipping};
 
 const JOBS: usize = 100;
@@ -115,7 +115,7 @@ fn a_hundred_jobs_survive_being_killed() {
             for range in receipt[class]["ranges"].as_array().into_iter().flatten() {
                 let (offset, length) = (range["offset"].as_u64().unwrap(), range["length"].as_u64().unwrap() as usize);
                 let mut held = vec![0; length];
-                let path = if blob.exists() { blob.clone() } else { blob.with_extension("img.partial") };
+                let path = if blob.exists() { blob.clone() } else { partial_of(&blob) };
                 std::fs::File::open(path).unwrap().read_exact_at(&mut held, offset).unwrap();
                 assert!(
                     held == bytes[offset as usize..offset as usize + length],

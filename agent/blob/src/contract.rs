@@ -2,18 +2,19 @@
 //! create-read-update-delete: neither blocks nor pages nor transport checksums fit that.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use file::replace::IfExists;
 use futures::stream::BoxStream;
 use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use crate::checksum::TransferChecksum;
-use crate::error::BlobError;
+use crate::error::{BlobError, BlobErrorKind};
 
 /// What is known of a blob that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +23,46 @@ pub struct BlobFacts {
     pub size_bytes: u64,
     /// Names this very content: changes whenever the blob is written.
     pub version: String,
+    /// What of it was the same before it appeared under its name, where the store has no place for the transfer's id
+    /// (directories): the note before a commit has it too.
+    pub content_mark: Option<String>,
     /// Which transfer of ours made it, where the store can remember.
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
-    /// Whether another upload under this name has begun beside it (directories only: elsewhere that
-    /// cannot be seen).
-    pub is_being_replaced: bool,
+    /// What stands against using it.
+    pub obstacles: Obstacles,
+}
+
+/// What stands against using a blob that exists: each a reason with the way out, `None` where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obstacles {
+    /// Why its bytes cannot be read, or are not those of a blob: it marks a folder, it is archived.
+    pub to_reading: Option<String>,
+    /// Why no upload can replace it, with or without `overwrite`: another type, a lease, a legal hold.
+    pub to_replacing: Option<String>,
+}
+
+impl BlobFacts {
+    /// Refuses a blob that cannot be read, before anything is done for it.
+    ///
+    /// # Errors
+    /// With the reason and the way out.
+    pub fn require_readable(&self, address: &str) -> Result<(), BlobError> {
+        refuse_for(self.obstacles.to_reading.as_ref(), "read", address)
+    }
+
+    /// Refuses a blob that no upload can replace, before anything is sent.
+    ///
+    /// # Errors
+    /// With the reason and the way out.
+    pub fn require_replaceable(&self, address: &str) -> Result<(), BlobError> {
+        refuse_for(self.obstacles.to_replacing.as_ref(), "replace", address)
+    }
+}
+
+fn refuse_for(obstacle: Option<&String>, operation: &'static str, address: &str) -> Result<(), BlobError> {
+    obstacle.map_or(Ok(()), |reason| Err(BlobError::new(BlobErrorKind::Refused, operation, address, reason)))
 }
 
 /// What a store can take.
@@ -71,10 +105,23 @@ pub struct UploadRequest {
     pub total_bytes: u64,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
-    /// Whether a journal of this very transfer exists, so that what it left may be gone on with.
+    /// Whether a journal of this very transfer exists, so that what it left is resumed.
     pub resume: bool,
-    /// A transfer whose unfinished blob may be replaced without `overwrite`: our own, begun anew.
+    /// A transfer whose unfinished blob is removed, or replaced without `overwrite`: our own, started over.
     pub replaces: Option<String>,
+}
+
+/// What is known of an upload before its first byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadPlan {
+    /// Size of the drive, in bytes.
+    pub total_bytes: u64,
+    /// The most bytes that may have to be stored, in bytes: without the holes that are known.
+    pub data_bytes_max: u64,
+    /// Whether a blob that exists may be replaced.
+    pub overwrite: bool,
+    /// The transfers whose leftovers are ours: the one that is resumed, or started over.
+    pub own_transfer_ids: Vec<String>,
 }
 
 /// What the store holds of an upload.
@@ -82,8 +129,11 @@ pub struct UploadRequest {
 pub enum Held {
     /// Nothing: it begins now.
     Nothing,
-    /// The incomplete blob of the same transfer: everything that its journal recorded.
-    Recorded,
+    /// The incomplete blob of the same transfer: everything that its journal recorded, unless something else wrote to it.
+    Recorded {
+        /// What names its state, where the store can tell: where the journal noted the same, nothing did.
+        state: Option<String>,
+    },
     /// These blocks, by their content, each with its size in bytes.
     Blocks(HashMap<Sha256Digest, u64>),
 }
@@ -137,6 +187,19 @@ pub trait Blob: Send + Sync {
     /// The blob beside this one whose name has `suffix` appended.
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob>;
 
+    /// Refuses an upload under this name before anything is sent: for the name, or for what is there.
+    ///
+    /// # Errors
+    /// With the reason and the way out.
+    fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
+        existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
+    }
+
+    /// Whether an upload that replaces a blob destroys it when it begins, and not when it is committed.
+    fn destroys_at_begin(&self) -> bool {
+        false
+    }
+
     /// What is known of it; `None` where there is no such blob in an existing container.
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError>;
 
@@ -149,12 +212,24 @@ pub trait Blob: Send + Sync {
         None
     }
 
-    /// Begins an upload, or goes on with one. Where what the journal is about is gone and the store cannot
+    /// Checks everything that can be known before the first byte, and changes nothing. Gives what is worth a warning.
+    ///
+    /// # Errors
+    /// What would make the upload fail later: names that are too long, a file system or an account that cannot take it.
+    async fn preflight(&self, _plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+        Ok(Vec::new())
+    }
+
+    /// Begins an upload, or resumes one. Where what the journal is about is gone and the store cannot
     /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError>;
 
-    /// Stores a whole local file under this name, atomically, replacing what was there.
-    async fn put_file(&self, path: &Path) -> Result<(), BlobError>;
+    /// Stores a whole local file under this name, atomically, from its beginning. `transfer_id` names what an
+    /// interrupted call leaves behind.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::AlreadyExists`](crate::BlobErrorKind) where there is a blob of this name and it is to stay.
+    async fn put_file(&self, file: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError>;
 }
 
 /// The largest range for which a store gives a checksum (Azure: 4 MiB).
@@ -185,10 +260,26 @@ pub trait Upload: Send + Sync {
     /// Asks the store what it holds now.
     async fn held(&self) -> Result<Held, BlobError>;
 
-    /// Makes the blob appear, whole, with these chunks in drive order. A second time after the first
-    /// succeeded changes nothing.
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError>;
+    /// What names the target as it is now, durably, where the store can tell: to be asked when nothing is being written.
+    async fn state(&self) -> Result<Option<String>, BlobError> {
+        Ok(None)
+    }
 
-    /// What stays at the store while the upload is not committed.
-    fn residue(&self, landed_bytes: u64) -> Option<Residue>;
+    /// What of the target stays the same when it appears under its name, where the store has no place for the transfer's
+    /// id: to be asked when nothing is being written.
+    async fn content_mark(&self) -> Result<Option<String>, BlobError> {
+        Ok(None)
+    }
+
+    /// The blob as it is before its commit, where its bytes can be read then.
+    fn uncommitted(&self) -> Option<Arc<dyn Blob>> {
+        None
+    }
+
+    /// Makes the blob appear, whole, with these chunks in drive order, and gives its version. A second time after the
+    /// first succeeded changes nothing.
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError>;
+
+    /// What stays at the store while the upload is not committed. `landed_bytes` is what was acknowledged, in bytes.
+    async fn residue(&self, landed_bytes: u64) -> Option<Residue>;
 }

@@ -14,6 +14,8 @@ pub enum BlobErrorKind {
     AlreadyExists,
     /// The blob changed since it was looked at.
     Changed,
+    /// What is there rules it out, whatever is tried: the message names the way out.
+    Refused,
     /// The credentials are missing, wrong, expired, or do not allow it.
     Denied,
     /// Nothing is left on the store's disk, or of its quota.

@@ -3,13 +3,15 @@
 #![cfg(any(test, feature = "testing"))]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use file::replace::IfExists;
 use futures::StreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
@@ -106,9 +108,10 @@ impl Blob for MemoryBlob {
         Ok(self.state().blobs.get(&self.name).map(|(bytes, transfer_id)| BlobFacts {
             size_bytes: bytes.len() as u64,
             version: transfer_id.clone(),
+            content_mark: None,
             transfer_id: Some(transfer_id.clone()),
             is_incomplete: false,
-            is_being_replaced: false,
+            obstacles: Default::default(),
         }))
     }
 
@@ -122,10 +125,15 @@ impl Blob for MemoryBlob {
         Ok((Arc::new(MemoryUpload { blob: self.clone(), transfer_id: request.transfer_id.clone() }), self.held_now()))
     }
 
-    async fn put_file(&self, path: &Path) -> Result<(), BlobError> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
-        self.state().blobs.insert(self.name.clone(), (bytes.into(), String::new()));
+    async fn put_file(&self, file: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+        let mut bytes = Vec::new();
+        let read = file.try_clone().and_then(|mut file| file.rewind().and_then(|()| file.read_to_end(&mut bytes)));
+        read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
+        let mut state = self.state();
+        if if_exists == IfExists::Fail && state.blobs.contains_key(&self.name) {
+            return Err(BlobError::new(BlobErrorKind::AlreadyExists, "write", self.address(), "it exists already"));
+        }
+        state.blobs.insert(self.name.clone(), (bytes.into(), transfer_id.to_owned()));
         Ok(())
     }
 }
@@ -165,7 +173,7 @@ impl Upload for MemoryUpload {
         Ok(self.blob.held_now())
     }
 
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<(), BlobError> {
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<String, BlobError> {
         let mut state = self.blob.state();
         let mut whole = Vec::new();
         for (digest, _) in chunks {
@@ -174,10 +182,10 @@ impl Upload for MemoryUpload {
         }
         state.blobs.insert(self.blob.name.clone(), (whole.into(), self.transfer_id.clone()));
         state.blocks.clear();
-        Ok(())
+        Ok(self.transfer_id.clone())
     }
 
-    fn residue(&self, landed_bytes: u64) -> Option<Residue> {
-        Some(Residue { description: "blocks in memory".into(), bytes: landed_bytes, lives_days: None })
+    async fn residue(&self, landed_bytes: u64) -> Option<Residue> {
+        Some(Residue { description: "blocks in memory".into(), path: None, bytes: landed_bytes, lives_days: None })
     }
 }

@@ -8,13 +8,13 @@ use protocol::outcome::Outcome;
 use protocol::result::TransferResult;
 use protocol::units::{ByteSize, ChunkIndex};
 
-use crate::error::{CopyError, state_error};
+use crate::error::CopyError;
 use crate::finish;
 use crate::journal::{Journal, Recovered};
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::options::{Link, TransferOptions};
 use crate::prepare::count_recorded;
-use crate::table::{ChunkTable, SharedTable};
+use crate::table::ChunkTable;
 
 /// Accounts for the one transfer whose journal is below `options.state_dir`; `None` where there is none.
 ///
@@ -26,19 +26,17 @@ use crate::table::{ChunkTable, SharedTable};
 pub fn account(options: &TransferOptions, was_cut_off: bool, link: &Link) -> Result<Option<TransferResult>, CopyError> {
     let folder = options.state_dir.join("journals");
     let Some(mut journal) = Journal::only_one(&folder)? else { return Ok(None) };
-    let Some(Recovered { header, mut table, .. }) = journal.recover()? else { return Ok(None) };
+    let Some(Recovered { header, table, .. }) = journal.recover()? else { return Ok(None) };
     let ByteSize(memory) = options.memory.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES));
-    let failed = |source| state_error("read the table in", &folder, source);
     if was_cut_off {
         // Chunks with bodies hold a buffer each; those without may be as many as the channels take.
         let in_pipeline = (memory / header.chunk_size_bytes).max(1) + CHANNELS * BODILESS_CHUNKS_MAX as u64;
-        mark_unknown(&mut table, in_pipeline).map_err(failed)?;
+        table.with(|table| mark_unknown(table, in_pipeline))?;
     }
     link.counters.set_total(header.total_bytes);
-    count_recorded(&table, link).map_err(failed)?;
-    let table = SharedTable::new(table);
+    table.with(|table| count_recorded(table, link))?;
     let mut result = finish::result(Outcome::Cancelled, &header, header.drive.clone(), &table, link)?;
-    result.receipt = Some(finish::receipt(&table, link, options, |_| None)?);
+    result.receipt = Some(finish::receipt(&table, link, options)?);
     result.manifest = Some(shown(journal.path()));
     Ok(Some(result))
 }
@@ -91,6 +89,7 @@ mod tests {
                 state: ChunkState::Sent,
                 attempts: 1,
                 unreadable: Vec::new(),
+                from_image: Vec::new(),
             };
             table.set_landed(ChunkIndex(index), &record, false).unwrap();
         }

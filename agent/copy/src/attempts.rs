@@ -1,7 +1,7 @@
 //! Trying a request until it succeeds, is refused for good, the budget is spent, or a stop is asked for.
 //!
 //! Waits give up at a stop, attempts do not: an attempt under way ends by itself or by its timeout.
-//! Whoever must drop it drops the future.
+//! A caller that must drop it drops the future.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,8 +36,34 @@ pub(crate) struct Failed {
     pub(crate) error: CopyError,
     /// It might have succeeded later, but a stop was asked for.
     pub(crate) gave_up_for_stop: bool,
-    /// The store did not answer some attempt: what was sent may have landed.
-    pub(crate) is_ambiguous: bool,
+    /// Whether what was sent may have landed all the same.
+    pub(crate) doubt: Doubt,
+}
+
+/// Whether a request that failed may have been carried out; the gravest doubt over all its attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Doubt {
+    /// Every attempt was refused: it was certainly not carried out.
+    None,
+    /// Every attempt was answered, and some answer does not exclude that it was carried out. What the store holds
+    /// from then on tells.
+    UntilAsked,
+    /// Some attempt was not answered: it may be carried out even after the store was asked.
+    Lasting,
+}
+
+impl Doubt {
+    /// The doubt that an attempt leaves. A server that is busy may have stored the body before it said so.
+    fn after(kind: BlobErrorKind) -> Self {
+        use BlobErrorKind::*;
+        match kind {
+            ContainerNotFound | NotFound | AlreadyExists | Changed | Denied | Unsupported | ForeignBlocks | Corrupted => {
+                Doubt::None
+            }
+            TimedOut | Transport | ServerFault => Doubt::Lasting,
+            _ => Doubt::UntilAsked,
+        }
+    }
 }
 
 impl From<Failed> for CopyError {
@@ -75,7 +101,7 @@ impl Attempts {
         F: Future<Output = Result<T, BlobError>>,
     {
         let mut first_failure = None;
-        let mut is_ambiguous = false;
+        let mut doubt = Doubt::None;
         for number in 1.. {
             let error = match attempt().await {
                 Ok(value) => return Ok((value, number)),
@@ -85,22 +111,22 @@ impl Attempts {
             if error.kind == BlobErrorKind::Throttled {
                 self.throttled.fetch_add(1, Ordering::Relaxed);
             }
-            is_ambiguous |= leaves_doubt(error.kind);
+            doubt = doubt.max(Doubt::after(error.kind));
             match self.policy.decide(number, &error, since_first, rand::random()) {
-                Retry::GiveUp => return Err(failed(error, number, since_first, is_ambiguous, false)),
+                Retry::GiveUp => return Err(failed(error, number, since_first, doubt, false)),
                 Retry::After(delay) => {
                     tracing::debug!(%error, attempt = number, delay_milliseconds = delay.as_millis() as u64, "trying again");
                     self.link.counters.add_retry();
                     self.tell(&error, since_first);
                     tokio::select! {
                         biased;
-                        () = self.link.stop.stopping() => return Err(failed(error, number, since_first, is_ambiguous, true)),
+                        () = self.link.stop.stopping() => return Err(failed(error, number, since_first, doubt, true)),
                         () = tokio::time::sleep(delay) => {}
                     }
                 }
             }
         }
-        Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, is_ambiguous: true })
+        Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, doubt: Doubt::Lasting })
     }
 
     /// The same with the patience for a store that nobody has reached yet.
@@ -120,17 +146,12 @@ impl Attempts {
     }
 }
 
-/// Whether the store may have done what it did not confirm.
-fn leaves_doubt(kind: BlobErrorKind) -> bool {
-    matches!(kind, BlobErrorKind::TimedOut | BlobErrorKind::Transport | BlobErrorKind::ServerFault)
-}
-
-fn failed(error: BlobError, attempts: u32, elapsed: Duration, is_ambiguous: bool, gave_up_for_stop: bool) -> Failed {
+fn failed(error: BlobError, attempts: u32, elapsed: Duration, doubt: Doubt, gave_up_for_stop: bool) -> Failed {
     let error = match attempts {
         1 => CopyError::Store(error),
         attempts => CopyError::StoreGaveUp { error, attempts, seconds: elapsed.as_secs_f64() },
     };
-    Failed { error, gave_up_for_stop, is_ambiguous }
+    Failed { error, gave_up_for_stop, doubt }
 }
 
 #[cfg(test)]
@@ -172,7 +193,7 @@ mod tests {
             tries.set(tries.get() + 1);
             async { Err::<(), _>(error(BlobErrorKind::Denied)) }
         });
-        assert!(matches!(result.await.unwrap_err(), Failed { error: CopyError::Store(_), is_ambiguous: false, .. }));
+        assert!(matches!(result.await.unwrap_err(), Failed { error: CopyError::Store(_), doubt: Doubt::None, .. }));
         assert_eq!(tries.get(), 1);
     }
 
@@ -181,7 +202,7 @@ mod tests {
         let patient = attempts(Duration::from_millis(120));
         let result = patient.run("test", 0, std::future::pending::<Result<(), BlobError>>);
         let failed = result.await.unwrap_err();
-        assert!(failed.is_ambiguous && !failed.gave_up_for_stop);
+        assert!(failed.doubt == Doubt::Lasting && !failed.gave_up_for_stop);
         assert!(matches!(failed.error, CopyError::StoreGaveUp { attempts: 2..=4, .. }), "{failed:?}");
     }
 
@@ -192,7 +213,8 @@ mod tests {
         patient.policy.delay_max = Duration::from_secs(30);
         patient.link.stop.request_stop(StopReason::Interrupted);
         let failed = patient.run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Throttled)) }).await.unwrap_err();
-        assert!(failed.gave_up_for_stop);
+        // The store may have stored the body before it said that it was busy.
+        assert!(failed.gave_up_for_stop && failed.doubt == Doubt::UntilAsked);
         assert_eq!(patient.run("test", 0, || async { Ok(1) }).await.unwrap(), (1, 1));
     }
 }

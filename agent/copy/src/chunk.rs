@@ -103,7 +103,7 @@ impl LandedChunk {
         unreadable: Vec<ByteRange>,
         held: Held,
     ) -> Self {
-        let record = ChunkRecord { range: place.range, content, state, attempts, unreadable };
+        let record = ChunkRecord { range: place.range, content, state, attempts, unreadable, from_image: Vec::new() };
         LandedChunk { record, index: place.index, acknowledged_at: Instant::now(), _held: held }
     }
 }

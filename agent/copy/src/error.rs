@@ -51,7 +51,7 @@ pub enum CopyError {
         error: ManifestError,
     },
     /// A journal cannot be continued.
-    #[error("the journal `{path}` cannot be continued: {error}; look at it, or begin anew with `--restart`", path = .path.display())]
+    #[error("the journal `{path}` cannot be continued: {error}; look at it, or start over with `--restart`", path = .path.display())]
     Journal {
         /// The file.
         path: PathBuf,
@@ -65,6 +65,16 @@ pub enum CopyError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel starts no more threads.
+    #[error(
+        "cannot start a thread ({name}): {source}; raise the limits on processes and address space (`ulimit -u`, `ulimit -v`), or end other programs, and repeat the command"
+    )]
+    Thread {
+        /// What it is for.
+        name: &'static str,
         /// What the kernel said.
         source: io::Error,
     },
@@ -86,15 +96,21 @@ impl CopyError {
             CopyError::Usage(_) => return None,
             CopyError::Refused(_) | CopyError::Journal { .. } => Outcome::Refused,
             CopyError::Drive(error) if error.is_refusal() => Outcome::Refused,
-            CopyError::Drive(DriveError::Profile { .. } | DriveError::NotADrive { .. }) => Outcome::Failed,
+            CopyError::Drive(DriveError::Profile { .. } | DriveError::NotADrive { .. } | DriveError::NoMemory { .. }) => {
+                Outcome::Failed
+            }
             CopyError::Drive(_) => Outcome::DriveFailed,
             CopyError::Cancelled => Outcome::Cancelled,
-            CopyError::Store(error) | CopyError::StoreGaveUp { error, .. } if error.kind == BlobErrorKind::AlreadyExists => {
+            CopyError::Store(error) | CopyError::StoreGaveUp { error, .. }
+                if matches!(error.kind, BlobErrorKind::AlreadyExists | BlobErrorKind::Refused) =>
+            {
                 Outcome::Refused
             }
             CopyError::Store(_) | CopyError::StoreGaveUp { .. } => Outcome::StoreFailed,
             CopyError::Mismatch(_) => Outcome::Mismatch,
-            CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Internal(_) => Outcome::Failed,
+            CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Thread { .. } | CopyError::Internal(_) => {
+                Outcome::Failed
+            }
         })
     }
 

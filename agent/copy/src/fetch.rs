@@ -10,10 +10,14 @@ use futures::StreamExt;
 use protocol::units::ByteRange;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::attempts::{Attempts, Doubt, Failed};
+use crate::error::CopyError;
+use crate::pool::{PooledBuffer, PooledBytes};
+
 /// The most that is read of a local blob by one call: each has the time of a silence.
 const LOCAL_PIECE_BYTES: usize = 8 << 20;
 
-/// How a range is got.
+/// How ranges of a blob are fetched.
 pub(crate) struct Fetch<'blob> {
     pub(crate) blob: &'blob dyn Blob,
     pub(crate) version: &'blob str,
@@ -21,26 +25,44 @@ pub(crate) struct Fetch<'blob> {
     pub(crate) checked: bool,
     /// Longest silence between two pieces.
     pub(crate) silence_max: Duration,
+    pub(crate) attempts: &'blob Attempts,
 }
 
-/// A buffer that one attempt after the other may fill. An attempt that was given up on may hang in a call that has the
+/// A range that was fetched whole.
+pub(crate) struct Filled<B> {
+    /// It lies at the beginning.
+    pub(crate) buffer: B,
+    /// Whether a checksum of the store was checked over all of it.
+    pub(crate) was_checked: bool,
+    pub(crate) attempts: u32,
+}
+
+/// A buffer that one attempt after the other may fill. An attempt that timed out may hang in a call that has the
 /// buffer; the next one waits for it.
-pub(crate) struct FetchBuffer<B>(Arc<Mutex<Option<B>>>);
-
-impl<B: DerefMut<Target = [u8]> + Send + 'static> FetchBuffer<B> {
-    pub(crate) fn new(buffer: B) -> Self {
-        FetchBuffer(Arc::new(Mutex::new(Some(buffer))))
-    }
-
-    /// Gives the buffer back.
-    pub(crate) async fn take(self) -> Option<B> {
-        self.0.lock().await.take()
-    }
-}
+struct FetchBuffer<B>(Arc<Mutex<Option<B>>>);
 
 impl Fetch<'_> {
-    /// Fills the beginning of the buffer with the range. Tells whether a checksum of the store was checked over all of it.
-    pub(crate) async fn fill<B>(&self, range: ByteRange, buffer: &FetchBuffer<B>) -> Result<bool, BlobError>
+    /// Fills the beginning of the buffer with the range, in as many attempts as it may take.
+    pub(crate) async fn fill<B>(&self, range: ByteRange, buffer: B) -> Result<Filled<B>, Failed>
+    where
+        B: DerefMut<Target = [u8]> + Send + 'static,
+    {
+        let buffer = FetchBuffer(Arc::new(Mutex::new(Some(buffer))));
+        let (was_checked, attempts) = self.attempts.run_self_timed(|| self.fill_once(range, &buffer)).await?;
+        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, doubt: Doubt::None };
+        let buffer = buffer.0.lock().await.take().ok_or_else(lost)?;
+        Ok(Filled { buffer, was_checked, attempts })
+    }
+
+    /// Fetches a range once more whose bytes are not what a manifest says, into the same buffer: what came without a
+    /// checksum of the store may have been changed on its way.
+    pub(crate) async fn fill_again(&self, range: ByteRange, bytes: PooledBytes) -> Result<PooledBuffer, Failed> {
+        self.attempts.link.counters.add_retry();
+        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, doubt: Doubt::None };
+        Ok(self.fill(range, bytes.into_buffer().ok_or_else(lost)?).await?.buffer)
+    }
+
+    async fn fill_once<B>(&self, range: ByteRange, buffer: &FetchBuffer<B>) -> Result<bool, BlobError>
     where
         B: DerefMut<Target = [u8]> + Send + 'static,
     {
@@ -76,7 +98,7 @@ impl Fetch<'_> {
         for start in (0..length).step_by(LOCAL_PIECE_BYTES) {
             let piece = start..length.min(start + LOCAL_PIECE_BYTES);
             let (local, version, offset) = (local.clone(), self.version.to_owned(), range.offset + start as u64);
-            // Who drops this future, or has waited too long, leaves the buffer to the call until that ends.
+            // When this future is dropped or times out, the buffer stays with the call until that ends.
             let reading = tokio::task::spawn_blocking(move || {
                 let read = guard
                     .as_deref_mut()

@@ -1,29 +1,31 @@
 //! After the last chunk: root, manifest, receipt, result.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use file::replace::{IfExists, folder_of, write_file};
+use file::{crash, partial};
 use protocol::digest::{RootHasher, Sha256Digest};
 use protocol::identity::DriveIdentity;
 use protocol::manifest::{ChunkContent, Footer, Header, Line, MANIFEST_SUFFIX, ManifestReader, encode};
 use protocol::outcome::Outcome;
-use protocol::receipt::{ByteClass, Receipt, Residue};
+use protocol::receipt::{ByteClass, Receipt};
 use protocol::result::{Evidence, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::{ByteRange, RangeList};
-use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
 use crate::error::{CopyError, state_error};
 use crate::failure::Failure;
 use crate::hashing::ZeroDigests;
-use crate::options::{Link, PublicNames, TransferOptions};
+use crate::journal::journals_folder;
+use crate::options::{Link, TransferOptions};
 use crate::table::SharedTable;
 
-/// What the last steps gave; a failure of theirs is reported, a cancel is none.
-pub(crate) fn unless_failed<T>(completed: Result<Option<T>, CopyError>, failure: &Failure) -> Option<T> {
+/// What the last steps gave; a failure of theirs is reported, and a cancel is not one.
+pub(crate) fn completed_or_failure<T>(completed: Result<Option<T>, CopyError>, failure: &Failure) -> Option<T> {
     completed.unwrap_or_else(|error| {
         if !matches!(error, CopyError::Cancelled) {
             failure.fail(error);
@@ -56,24 +58,29 @@ pub(crate) fn root(
     })
 }
 
-/// Writes the manifest of a transfer whose chunks have all landed into a file in `folder`.
+/// What the last line of a manifest says.
+pub(crate) struct Proof {
+    pub(crate) root: Sha256Digest,
+    pub(crate) stream_sha256: Option<Sha256Digest>,
+    pub(crate) evidence: Evidence,
+}
+
+/// Writes the manifest of a transfer whose chunks have all landed into a file without a name in the state directory.
 pub(crate) fn manifest_file(
-    folder: &Path,
+    options: &TransferOptions,
     header: &Header,
     table: &SharedTable,
-    root: Sha256Digest,
-    stream_sha256: Option<Sha256Digest>,
-    evidence: Evidence,
-    names: Option<&PublicNames>,
-) -> Result<NamedTempFile, CopyError> {
-    let mut header = header.clone();
-    if let Some(names) = names {
+    proof: &Proof,
+) -> Result<File, CopyError> {
+    let mut header = Header { replaces: None, ..header.clone() };
+    if let Some(names) = &options.names {
         header.drive.path.clone_from(&names.drive);
         header.blob.clone_from(&names.blob);
     }
-    let failed = |source| state_error("write the manifest in", folder, source);
-    let file = NamedTempFile::new_in(folder).map_err(failed)?;
-    let mut output = BufWriter::new(file.as_file());
+    let folder = journals_folder(&options.state_dir)?;
+    let failed = |source| state_error("write the manifest in", &folder, source);
+    let file = tempfile::tempfile_in(&folder).map_err(failed)?;
+    let mut output = BufWriter::new(&file);
     table.with(|table| {
         let mut line = Vec::new();
         let mut put = |item: Line| {
@@ -87,9 +94,9 @@ pub(crate) fn manifest_file(
             bytes_total: header.total_bytes,
             bytes_zero: 0,
             bytes_unreadable: table.unreadable().map(|range| range.length).sum(),
-            root_sha256: root,
-            stream_sha256,
-            evidence,
+            root_sha256: proof.root,
+            stream_sha256: proof.stream_sha256,
+            evidence: proof.evidence,
             completed_at: OffsetDateTime::now_utc(),
         };
         for (index, range) in table.geometry().chunks() {
@@ -112,7 +119,7 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
     let shown = path.display();
     if is_part_of_blob(path, blob) || path.exists() && !is_manifest(path) {
         return Err(CopyError::Refused(format!(
-            "`--manifest {shown}` would replace something that is no manifest: name another file; nothing was begun"
+            "`--manifest {shown}` would replace something that is not a manifest: name another file; nothing was begun"
         )));
     }
     tempfile::tempfile_in(folder_of(path))
@@ -120,13 +127,16 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
         .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
 }
 
-/// Whether a path is that of a blob in a directory store, of its unfinished file, or of its manifest.
+/// Whether a path is that of a blob in a directory store, of its manifest, or of an unfinished file of either.
 pub(crate) fn is_part_of_blob(path: &Path, blob: &str) -> bool {
-    let suffixes = ["", ".partial", MANIFEST_SUFFIX, &format!("{MANIFEST_SUFFIX}.partial")];
     let place = |path: &Path| Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
     let Some(own) = place(path) else { return false };
     Path::new(blob).is_absolute()
-        && suffixes.iter().any(|suffix| place(Path::new(&format!("{blob}{suffix}"))).as_ref() == Some(&own))
+        && ["", MANIFEST_SUFFIX].iter().any(|suffix| {
+            let other = PathBuf::from(format!("{blob}{suffix}"));
+            place(&other).as_ref() == Some(&own)
+                || partial::beside(&other).is_ok_and(|found| found.iter().any(|found| place(found).as_ref() == Some(&own)))
+        })
 }
 
 /// Whether there is a plain file that begins as a manifest does.
@@ -135,21 +145,19 @@ fn is_manifest(path: &Path) -> bool {
     is_file && File::open(path).is_ok_and(|file| ManifestReader::new(BufReader::new(file)).is_ok())
 }
 
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Copies a manifest to where the user wants it, whole or not at all.
-pub(crate) fn copy_manifest(from: &Path, to: &Path) -> Result<(), CopyError> {
-    let folder = folder_of(to);
-    let copy = || {
-        let permissions = std::fs::Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
-        std::io::copy(&mut File::open(from)?, file.as_file_mut())?;
-        file.as_file().sync_all()?;
-        file.persist(to).map_err(|error| error.error)
-    };
-    copy().map(|_| ()).map_err(|source| state_error("write the manifest", to, source))
+/// Copies a manifest to where the user wants it, whole or not at all. An older manifest there is replaced: it was looked at
+/// beforehand.
+pub(crate) fn copy_manifest(from: &File, to: &Path, transfer_id: &str) -> Result<(), CopyError> {
+    let copied = partial::path_of(to, transfer_id).and_then(|temporary| {
+        let mut from = from.try_clone()?;
+        write_file(to, &temporary, IfExists::Replace, |file| {
+            from.rewind()?;
+            std::io::copy(&mut from, file).map(|_| ())
+        })
+    });
+    copied.map_err(|source| state_error("write the manifest", to, source))?;
+    crash::point("manifest-copied");
+    Ok(())
 }
 
 /// Writes a small file whole or not at all.
@@ -168,12 +176,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CopyError> {
 }
 
 /// The receipt: each byte in exactly one class.
-pub(crate) fn receipt(
-    table: &SharedTable,
-    link: &Link,
-    options: &TransferOptions,
-    residue: impl FnOnce(u64) -> Option<Residue>,
-) -> Result<Receipt, CopyError> {
+pub(crate) fn receipt(table: &SharedTable, link: &Link, options: &TransferOptions) -> Result<Receipt, CopyError> {
     let now = OffsetDateTime::now_utc();
     let request = link.stop.request();
     let reason = request.map_or(StopReason::Failed, |request| request.reason);
@@ -192,7 +195,6 @@ pub(crate) fn receipt(
         }
         Ok(())
     })?;
-    receipt.residue = residue(receipt.landed_before_request.bytes + receipt.landed_after_request.bytes);
     Ok(receipt)
 }
 
@@ -205,7 +207,8 @@ pub(crate) fn result(
     table: &SharedTable,
     link: &Link,
 ) -> Result<TransferResult, CopyError> {
-    let unreadable: RangeList = table.with(|table| Ok(table.unreadable().collect()))?;
+    let (unreadable, from_image): (RangeList, RangeList) =
+        table.with(|table| Ok((table.unreadable().collect(), table.image_ranges())))?;
     let [bytes_sent, bytes_reused, bytes_zero, bytes_unreadable] = link.counters.classes();
     Ok(TransferResult {
         outcome,
@@ -220,7 +223,9 @@ pub(crate) fn result(
         bytes_unreadable,
         bytes_cleared: 0,
         failed_reads: 0,
-        bytes_from_image: 0,
+        bytes_from_image: from_image.total_bytes(),
+        from_image: from_image.as_slice().to_vec(),
+        source_changed: false,
         chunk_size: header.chunk_size_bytes,
         chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
         root_sha256: None,

@@ -12,6 +12,9 @@ pub(crate) const WORKING_SET_BUFFERS: usize = 12;
 /// Small buffers cost little: as many as this pays for are there from the beginning.
 pub(crate) const WORKING_SET_BYTES: usize = 96 << 20;
 
+/// Buffers with which a whole is hashed that passes through no pipeline: one is read while the other is hashed.
+pub(crate) const HASHED_ALONE_BUFFERS: usize = 2;
+
 /// How long a buffer that was used before is waited for before more are made.
 pub(crate) const WARM_PATIENCE: Duration = Duration::from_millis(50);
 
@@ -40,8 +43,11 @@ pub(crate) const WATCHDOG_BEAT: Duration = Duration::from_millis(100);
 /// what it holds. Together with the watchdog's beat an abort ends within two seconds.
 pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(700);
 
-/// How long the store is asked what it holds after a stop that was no abort.
+/// How long the store is asked what it holds after a stop that was not an abort.
 pub(crate) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a store that is busy is left alone before it is asked again what it holds.
+pub(crate) const INQUIRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Requests to a store nobody has reached yet are repeated this long where nobody chose a budget: a wrong
 /// address should not take all of it to be told.
@@ -72,6 +78,12 @@ pub(crate) const LATENCY_CLIFF: Duration = Duration::from_secs(3);
 
 /// Chunks that are read again before an export goes on, to see that the drive is still the one.
 pub(crate) const RESUME_PROBES: u64 = 16;
+
+/// Runs of data that are counted before an import, to see how much room it needs; what lies behind them counts whole.
+pub(crate) const HOLES_COUNTED_MAX: u32 = 65_536;
+
+/// The beginning of a manifest, which holds its first line, in bytes.
+pub(crate) const MANIFEST_BEGINNING_BYTES: u64 = 64 << 10;
 
 /// Pieces in which the drive behind the blob's end is cleared. Between two of them the token is looked
 /// at.

@@ -1,56 +1,74 @@
 //! Getting a manifest: from a file, from beside a blob, or from a blob of its own; checked whole before
-//! anything trusts it.
+//! anything trusts it, and checked while it comes: nothing of it is kept but the table of its records.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::{Blob, BlobFacts};
 use protocol::digest::Sha256Digest;
-use protocol::manifest::{MANIFEST_SUFFIX, ManifestError, ManifestReader};
+use protocol::manifest::{Header, MANIFEST_SUFFIX, ManifestError, ManifestReader};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
-use tempfile::NamedTempFile;
+use tokio::sync::mpsc;
 
 use crate::attempts::Attempts;
 use crate::error::{CopyError, state_error};
-use crate::fetch::{Fetch, FetchBuffer};
-use crate::options::{Link, TransferOptions};
-use crate::prepare::attempts;
+use crate::fetch::Fetch;
+use crate::limits::MANIFEST_BEGINNING_BYTES;
+use crate::options::TransferOptions;
 use crate::table::{ChunkTable, SharedTable};
+
+/// Where a manifest is.
+pub enum ManifestSource {
+    /// A file on this machine.
+    File(PathBuf),
+    /// A blob of its own.
+    Blob(Arc<dyn Blob>),
+}
 
 /// A manifest that was read whole, with everything in it checked.
 pub(crate) struct LoadedManifest {
-    pub(crate) header: Box<protocol::manifest::Header>,
+    pub(crate) header: Box<Header>,
     pub(crate) geometry: ChunkGeometry,
     pub(crate) table: SharedTable,
     pub(crate) root: Sha256Digest,
+    /// The SHA-256 of the whole, where the manifest has it.
+    pub(crate) stream_sha256: Option<Sha256Digest>,
 }
 
-/// Reads and checks a manifest; its records go into a table in `folder`.
-pub(crate) fn load_manifest(path: &Path, shown: &str, folder: &Path) -> Result<LoadedManifest, CopyError> {
-    let unusable = |error| CopyError::Manifest { place: shown.to_owned(), error };
-    let file = std::fs::File::open(path).map_err(|error| unusable(ManifestError::Io(error)))?;
-    let mut reader = ManifestReader::new(std::io::BufReader::new(file)).map_err(unusable)?;
-    let geometry = reader.geometry();
-    let failed = |source| state_error("make a table in", folder, source);
-    let mut table = ChunkTable::new(folder, geometry).map_err(failed)?;
-    let mut index = 0;
-    while let Some(record) = reader.next_chunk().map_err(unusable)? {
-        table.set_landed(ChunkIndex(index), &record, false).map_err(failed)?;
-        index += 1;
+/// What is known of a manifest before it is read.
+#[derive(Clone)]
+struct Place {
+    /// What it is called in messages.
+    shown: String,
+    size_bytes: u64,
+    /// The blob beside which it is, and its size in bytes.
+    blob: Option<(String, u64)>,
+    /// Where the table of its records goes.
+    folder: PathBuf,
+}
+
+/// Reads and checks a manifest. Its records go into a table in `options.state_dir`.
+pub(crate) async fn load_manifest(
+    source: &ManifestSource,
+    shown: &str,
+    options: &TransferOptions,
+    attempts: &Attempts,
+) -> Result<LoadedManifest, CopyError> {
+    let folder = options.state_dir.clone();
+    let place = Place { shown: shown.to_owned(), size_bytes: 0, blob: None, folder };
+    match source {
+        ManifestSource::File(path) => {
+            let path = path.clone();
+            let loading = tokio::task::spawn_blocking(move || load_file(&path, place));
+            loading.await.map_err(|_| CopyError::Internal("the reader of the manifest"))?
+        }
+        ManifestSource::Blob(blob) => {
+            let loaded = download(&**blob, place, options, &attempts.for_first_contact()).await?;
+            loaded.ok_or_else(|| not_found(&**blob).into())
+        }
     }
-    let root = reader.footer().map(|footer| footer.root_sha256).ok_or_else(|| unusable(ManifestError::NoEnd))?;
-    Ok(LoadedManifest { header: Box::new(reader.header().clone()), geometry, table: SharedTable::new(table), root })
-}
-
-/// Gets a manifest that is a blob itself into a temporary file.
-///
-/// # Errors
-/// When there is none, or the store fails.
-pub async fn fetch_manifest(blob: &dyn Blob, options: &TransferOptions, link: &Link) -> Result<NamedTempFile, CopyError> {
-    let folder = &options.state_dir;
-    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
-    let attempts = attempts(options, link, blob.address()).for_first_contact();
-    download(blob, options, &attempts, folder).await?.ok_or_else(|| not_found(blob).into())
 }
 
 /// Gets and checks the manifest beside the blob; `None` where there is none.
@@ -62,49 +80,128 @@ pub(crate) async fn manifest_beside(
     folder: &Path,
 ) -> Result<Option<LoadedManifest>, CopyError> {
     let beside = blob.sibling(MANIFEST_SUFFIX);
-    let Some(file) = download(&*beside, options, attempts, folder).await? else {
-        return Ok(None);
-    };
-    let manifest = load_manifest(file.path(), &beside.address(), folder)?;
-    let stated = manifest.header.total_bytes;
-    if stated != facts.size_bytes {
-        return Err(CopyError::Mismatch(format!(
-            "the manifest `{}` is of another blob: it states {stated} bytes, and `{}` has {}; remove the manifest if the blob was replaced on purpose",
-            beside.address(),
-            blob.address(),
-            facts.size_bytes
-        )));
-    }
-    Ok(Some(manifest))
+    let of_blob = Some((blob.address(), facts.size_bytes));
+    let place = Place { shown: beside.address(), size_bytes: 0, blob: of_blob, folder: folder.to_owned() };
+    download(&*beside, place, options, attempts).await
 }
 
-/// Gets a small blob into a file; `None` where there is none.
-async fn download(
+/// The header of a manifest at the store; `None` where the blob is not a manifest.
+pub(crate) async fn header_of_manifest(
     blob: &dyn Blob,
+    facts: &BlobFacts,
     options: &TransferOptions,
     attempts: &Attempts,
-    folder: &Path,
-) -> Result<Option<NamedTempFile>, CopyError> {
-    const PIECE_BYTES: u64 = 4 << 20;
+) -> Result<Option<Header>, CopyError> {
+    let range = ByteRange::new(0, MANIFEST_BEGINNING_BYTES.min(facts.size_bytes));
+    let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout, attempts };
+    let beginning = fetch.fill(range, vec![0; range.length as usize]).await?.buffer;
+    Ok(ManifestReader::new(&*beginning).ok().map(|reader| reader.header().clone()))
+}
+
+fn load_file(path: &Path, place: Place) -> Result<LoadedManifest, CopyError> {
+    let folder = &place.folder;
+    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let unusable = |error| CopyError::Manifest { place: place.shown.clone(), error: ManifestError::Io(error) };
+    let (size_bytes, file) = opened.map_err(unusable)?;
+    load(BufReader::new(file), &Place { size_bytes, ..place })
+}
+
+/// Reads a manifest to its end, and no further than an honest one of its kind can go.
+fn load(source: impl BufRead, place: &Place) -> Result<LoadedManifest, CopyError> {
+    let unusable = |error| CopyError::Manifest { place: place.shown.clone(), error };
+    let mut reader = ManifestReader::new(source).map_err(unusable)?;
+    if let Some((blob, size)) = &place.blob
+        && reader.header().total_bytes != *size
+    {
+        return Err(CopyError::Mismatch(format!(
+            "the manifest `{}` is of another blob: it states {} bytes, and `{blob}` has {size}; remove the manifest if the blob was replaced on purpose",
+            place.shown,
+            reader.header().total_bytes
+        )));
+    }
+    let geometry = reader.geometry();
+    let (bytes, most) = (place.size_bytes, protocol::manifest::bytes_max(geometry));
+    if bytes > most {
+        return Err(unusable(ManifestError::TooLong { bytes, most }));
+    }
+    let failed = |source| state_error("make a table in", &place.folder, source);
+    let mut table = ChunkTable::new(&place.folder, geometry).map_err(failed)?;
+    let mut index = 0;
+    while let Some(record) = reader.next_chunk().map_err(unusable)? {
+        table.set_landed(ChunkIndex(index), &record, false).map_err(failed)?;
+        index += 1;
+    }
+    let footer = reader.footer().ok_or_else(|| unusable(ManifestError::NoEnd))?;
+    let (root, stream_sha256) = (footer.root_sha256, footer.stream_sha256);
+    let header = Box::new(reader.header().clone());
+    Ok(LoadedManifest { header, geometry, table: SharedTable::new(table), root, stream_sha256 })
+}
+
+/// Reads a manifest from the store; `None` where there is none. One that cannot be used is fetched once more: it
+/// comes without a checksum of the store, and may have been changed on its way.
+async fn download(
+    blob: &dyn Blob,
+    place: Place,
+    options: &TransferOptions,
+    attempts: &Attempts,
+) -> Result<Option<LoadedManifest>, CopyError> {
     let Some(facts) = attempts.run("look at", 0, || blob.head()).await?.0 else {
         return Ok(None);
     };
-    let failed = |source| state_error("write", folder, source);
-    let mut file = NamedTempFile::new_in(folder).map_err(failed)?;
+    let place = Place { size_bytes: facts.size_bytes, ..place };
+    let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout, attempts };
+    match load_once(&fetch, place.clone()).await {
+        Err(CopyError::Manifest { .. }) => {
+            attempts.link.counters.add_retry();
+            load_once(&fetch, place).await.map(Some)
+        }
+        loaded => loaded.map(Some),
+    }
+}
+
+/// Fetches a manifest piece by piece while a thread checks what has come. The first fault of it ends the fetching.
+async fn load_once(fetch: &Fetch<'_>, place: Place) -> Result<LoadedManifest, CopyError> {
+    const PIECE_BYTES: u64 = 4 << 20;
+    let (output, pieces) = mpsc::channel(1);
+    let size = place.size_bytes;
+    let loading = tokio::task::spawn_blocking(move || {
+        let folder = &place.folder;
+        std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+        load(BufReader::new(Pieces { pieces, current: Cursor::default() }), &place)
+    });
     let mut offset = 0;
-    while offset < facts.size_bytes {
-        let range = ByteRange::new(offset, PIECE_BYTES.min(facts.size_bytes - offset));
-        let fetched = attempts.run_self_timed(|| async {
-            let piece = FetchBuffer::new(vec![0; range.length as usize]);
-            let fetch = Fetch { blob, version: &facts.version, checked: false, silence_max: options.request_timeout };
-            fetch.fill(range, &piece).await?;
-            Ok(piece.take().await.unwrap_or_default())
-        });
-        let (piece, _) = fetched.await?;
-        std::io::Write::write_all(&mut file, &piece).map_err(failed)?;
+    while offset < size {
+        let range = ByteRange::new(offset, PIECE_BYTES.min(size - offset));
+        let filled = fetch.fill(range, vec![0; range.length as usize]).await?;
+        if output.send(filled.buffer).await.is_err() {
+            break;
+        }
         offset = range.end();
     }
-    Ok(Some(file))
+    drop(output);
+    loading.await.map_err(|_| CopyError::Internal("the reader of the manifest"))?
+}
+
+/// Pieces of a file as they come; they end where the fetching does.
+struct Pieces {
+    pieces: mpsc::Receiver<Vec<u8>>,
+    current: Cursor<Vec<u8>>,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let length = self.current.read(buffer)?;
+            if length > 0 || buffer.is_empty() {
+                return Ok(length);
+            }
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.current = Cursor::new(piece),
+                None => return Ok(0),
+            }
+        }
+    }
 }
 
 /// The error of a blob that is not there.

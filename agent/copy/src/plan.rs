@@ -3,11 +3,12 @@
 use blob::ChunkLimits;
 use protocol::limits::{CHUNK_SIZE_DEFAULT_BYTES, MEMORY_DEFAULT_BYTES, MIB};
 use protocol::manifest::ChunkContent;
-use protocol::units::{ByteSize, ChunkGeometry, ChunkIndex};
+use protocol::units::{ByteSize, ChunkGeometry, ChunkIndex, sizes_apart};
 
 use crate::chunk::Place;
 use crate::error::CopyError;
 use crate::limits::{BATCH_DIVISOR, BUFFERS_MAX};
+use crate::machine::machine_memory_bytes;
 use crate::table::SharedTable;
 
 /// How many chunks in buffers there may be.
@@ -35,7 +36,7 @@ pub(crate) fn chunk_size(
     let size = if wished.saturating_mul(limits.chunks_max) >= total_bytes { wished } else { needed };
     if size > limits.chunk_bytes_max || total_bytes > limits.blob_bytes_max {
         let most = limits.blob_bytes_max.min(limits.chunk_bytes_max.saturating_mul(limits.chunks_max));
-        let (drive, store) = (ByteSize(total_bytes), ByteSize(most));
+        let (drive, store) = sizes_apart(total_bytes, most);
         return Err(CopyError::Refused(format!("the drive has {drive}, and a blob of this kind takes at most {store}")));
     }
     Ok(ChunkGeometry::for_drive(total_bytes, size, step)?)
@@ -53,13 +54,21 @@ const CHUNKS_LEAST: u64 = 4;
 /// The buffers for a transfer: as many as the budget pays for and the drive needs.
 pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> Result<MemoryPlan, CopyError> {
     let chunk = geometry.chunk_size_bytes();
+    let machine = machine_memory_bytes().unwrap_or(u64::MAX);
+    if let Some(ByteSize(budget)) = asked.filter(|asked| asked.0 > machine) {
+        let (budget, machine) = sizes_apart(budget, machine);
+        return Err(CopyError::Usage(format!(
+            "a memory budget of {budget} is more than the {machine} that this machine has: lower `--memory`"
+        )));
+    }
     // The default grows with chunks that had to be raised; a budget that was asked for is kept.
-    let ByteSize(budget) = asked.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES.max(CHUNKS_LEAST * chunk)));
+    let default = MEMORY_DEFAULT_BYTES.max(CHUNKS_LEAST * chunk).min(machine);
+    let ByteSize(budget) = asked.unwrap_or(ByteSize(default));
     // Buffers are aligned, so a small chunk costs a whole unit.
     let buffer_bytes = chunk.next_multiple_of(drive::aligned::ALIGNMENT_BYTES as u64);
     let buffers = (budget / buffer_bytes).min(BUFFERS_MAX);
     if buffers == 0 {
-        let (budget, chunk) = (ByteSize(budget), ByteSize(chunk));
+        let (budget, chunk) = sizes_apart(budget, chunk);
         return Err(CopyError::Usage(format!(
             "a memory budget of {budget} is too small for one chunk of {chunk}: raise `--memory`, or choose a smaller `--chunk-size`"
         )));
@@ -142,6 +151,8 @@ mod tests {
         let geometry = |chunk| ChunkGeometry::new(1 << 44, chunk).unwrap();
         let plan = memory_plan(Some(ByteSize(64 * MIB)), geometry(8 * MIB)).unwrap();
         assert_eq!((plan.buffers, plan.batch_bytes), (8, 16 * MIB));
+        let error = memory_plan(Some(ByteSize(1 << 60)), geometry(8 * MIB)).unwrap_err();
+        assert!(matches!(error, CopyError::Usage(text) if text.contains("than the") && text.contains("this machine has")));
         assert!(matches!(memory_plan(Some(ByteSize(8 * MIB - 1)), geometry(8 * MIB)), Err(CopyError::Usage(_))));
         assert_eq!(memory_plan(Some(ByteSize(8 * MIB)), geometry(8 * MIB)).unwrap().buffers, 1);
         assert_eq!(memory_plan(None, geometry(512 * MIB)).unwrap().buffers, 4);

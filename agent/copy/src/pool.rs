@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use drive::AlignedBuffer;
+use drive::{AlignedBuffer, DriveError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -51,7 +51,10 @@ impl BufferPool {
     }
 
     /// Waits for a buffer.
-    pub(crate) async fn take(&self) -> PooledBuffer {
+    ///
+    /// # Errors
+    /// When one has to be made, and there is no memory for it.
+    pub(crate) async fn take(&self) -> Result<PooledBuffer, DriveError> {
         let counted = Counted { _permit: acquire(&self.shared.shares).await, pool: self.clone() };
         let share = Share(Arc::new(counted));
         loop {
@@ -71,10 +74,10 @@ impl BufferPool {
         }
     }
 
-    fn buffer(&self, memory: OwnedSemaphorePermit, share: Share) -> PooledBuffer {
+    fn buffer(&self, memory: OwnedSemaphorePermit, share: Share) -> Result<PooledBuffer, DriveError> {
         let free = self.free().pop();
-        let buffer = free.unwrap_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes));
-        PooledBuffer { buffer: Some(buffer), _memory: memory, share }
+        let buffer = free.map_or_else(|| AlignedBuffer::new(self.shared.buffer_bytes), Ok)?;
+        Ok(PooledBuffer { buffer: Some(buffer), _memory: memory, share })
     }
 
     /// A way to see how full it is, without keeping its buffers.
@@ -140,8 +143,8 @@ pub(crate) struct PooledBuffer {
 impl PooledBuffer {
     /// The first `length` bytes, shared and immutable from now on.
     pub(crate) fn freeze(self, length: usize) -> PooledBytes {
-        let share = self.share.clone();
-        PooledBytes { bytes: Bytes::from_owner(self).slice(..length), share: Some(share) }
+        let buffer = Arc::new(self);
+        PooledBytes { bytes: Bytes::from_owner(SharedBuffer(buffer.clone())).slice(..length), buffer: Some(buffer) }
     }
 }
 
@@ -159,9 +162,12 @@ impl DerefMut for PooledBuffer {
     }
 }
 
-impl AsRef<[u8]> for PooledBuffer {
+/// A buffer whose bytes are shared.
+struct SharedBuffer(Arc<PooledBuffer>);
+
+impl AsRef<[u8]> for SharedBuffer {
     fn as_ref(&self) -> &[u8] {
-        self
+        &self.0
     }
 }
 
@@ -177,7 +183,8 @@ impl Drop for PooledBuffer {
 #[derive(Clone)]
 pub(crate) struct PooledBytes {
     bytes: Bytes,
-    share: Option<Share>,
+    /// The buffer, where they lie in one.
+    buffer: Option<Arc<PooledBuffer>>,
 }
 
 impl PooledBytes {
@@ -188,13 +195,20 @@ impl PooledBytes {
 
     /// Gives the buffer back, and keeps what it takes of the budget.
     pub(crate) fn into_share(self) -> Option<Share> {
-        self.share
+        self.buffer.map(|buffer| buffer.share.clone())
+    }
+
+    /// The buffer, to be filled again; `None` while others have bytes of it.
+    pub(crate) fn into_buffer(self) -> Option<PooledBuffer> {
+        let PooledBytes { bytes, buffer } = self;
+        drop(bytes);
+        Arc::into_inner(buffer?)
     }
 }
 
 impl From<Bytes> for PooledBytes {
     fn from(bytes: Bytes) -> Self {
-        PooledBytes { bytes, share: None }
+        PooledBytes { bytes, buffer: None }
     }
 }
 
@@ -223,9 +237,9 @@ mod tests {
         let pool = BufferPool::new(2, 4096);
         let mut addresses = BTreeSet::new();
         for _ in 0..10 {
-            let first = pool.take().await;
+            let first = pool.take().await.unwrap();
             assert_eq!(pool.watch().bytes_taken(), 4096);
-            let second = pool.take().await.freeze(7);
+            let second = pool.take().await.unwrap().freeze(7);
             assert_eq!((first.len(), second.len()), (4096, 7));
             addresses.extend([first.as_ptr().addr(), second.as_ptr().addr()]);
             let clone = second.clone();
@@ -238,12 +252,12 @@ mod tests {
     #[tokio::test]
     async fn what_came_back_last_goes_out_first() {
         let pool = BufferPool::new(3, 4096);
-        let [first, second] = [pool.take().await, pool.take().await];
+        let [first, second] = [pool.take().await.unwrap(), pool.take().await.unwrap()];
         let address = second.as_ptr().addr();
         drop(first);
         drop(second);
         for _ in 0..3 {
-            assert_eq!(pool.take().await.as_ptr().addr(), address);
+            assert_eq!(pool.take().await.unwrap().as_ptr().addr(), address);
         }
     }
 
@@ -252,12 +266,12 @@ mod tests {
         let pool = BufferPool::new(20, WORKING_SET_BYTES);
         let mut held = Vec::new();
         while held.len() < WORKING_SET_BUFFERS {
-            held.push(pool.take().await);
+            held.push(pool.take().await.unwrap());
         }
         let started = tokio::time::Instant::now();
         let waiting = tokio::spawn({
             let pool = pool.clone();
-            async move { pool.take().await.as_ptr().addr() }
+            async move { pool.take().await.unwrap().as_ptr().addr() }
         });
         tokio::time::sleep(WARM_PATIENCE / 2).await;
         let back = held.swap_remove(7);
@@ -273,7 +287,7 @@ mod tests {
         let started = tokio::time::Instant::now();
         let mut held = Vec::new();
         while held.len() < 200 {
-            held.push(pool.take().await);
+            held.push(pool.take().await.unwrap());
         }
         assert_eq!(pool.watch().bytes_taken(), 200 * WORKING_SET_BYTES as u64);
         assert!((WARM_PATIENCE..Duration::from_secs(1)).contains(&started.elapsed()));
@@ -281,16 +295,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_buffer_is_filled_again_when_nothing_else_has_it() {
+        let pool = BufferPool::new(1, 4096);
+        let bytes = pool.take().await.unwrap().freeze(7);
+        let address = bytes.as_ptr().addr();
+        let other = bytes.bytes().clone();
+        assert!(bytes.clone().into_buffer().is_none());
+        drop(other);
+        assert_eq!(bytes.into_buffer().map(|buffer| (buffer.as_ptr().addr(), buffer.len())), Some((address, 4096)));
+        assert_eq!(pool.watch().bytes_taken(), 0);
+    }
+
+    #[tokio::test]
     async fn a_share_outlives_its_buffer_and_still_counts() {
         let pool = BufferPool::new(2, 4096);
-        let bytes = pool.take().await.freeze(7);
+        let bytes = pool.take().await.unwrap().freeze(7);
         let address = bytes.as_ptr().addr();
         let share = bytes.into_share();
-        let again = pool.take().await;
+        let again = pool.take().await.unwrap();
         assert_eq!((again.as_ptr().addr(), pool.watch().bytes_taken()), (address, 2 * 4096));
         let waiting = tokio::spawn({
             let pool = pool.clone();
-            async move { pool.take().await.as_ptr().addr() }
+            async move { pool.take().await.unwrap().as_ptr().addr() }
         });
         drop(share);
         assert_ne!(waiting.await.unwrap(), address);

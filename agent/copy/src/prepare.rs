@@ -74,6 +74,7 @@ pub(crate) fn new_header(
         drive,
         blob,
         blob_version: None,
+        replaces: None,
         total_bytes: geometry.total_bytes(),
         chunk_size_bytes: geometry.chunk_size_bytes(),
         digest: DigestAlgorithm::Sha256,
@@ -102,17 +103,17 @@ pub(crate) fn recover(
         .filter(|_| ByteSize(planned.chunk_size_bytes()) != recorded && planned.total_bytes() == recovered.header.total_bytes)
     {
         return Err(CopyError::Usage(format!(
-            "the transfer was begun with a chunk size of {recorded}, and {asked} is asked for now: leave out `--chunk-size` to go on, or begin anew with `--restart`"
+            "the transfer was begun with a chunk size of {recorded}, and {asked} is asked for now: leave out `--chunk-size` to resume it, or start over with `--restart`"
         )));
     }
     tracing::debug!(journal = %journal.path().display(), "going on with a journal");
-    if recovered.table.landed() > 0 {
+    if recovered.landed > 0 {
         let at = recovered.header.created_at.truncate_to_second().format(&Rfc3339).unwrap_or_default();
         link.inform(format!(
-            "going on with a transfer begun at {}: {} of {} chunks had landed",
+            "resuming a transfer begun at {}: {} of {} chunks had landed",
             at,
-            recovered.table.landed(),
-            recovered.table.geometry().chunk_count()
+            recovered.landed,
+            recovered.table.with(|table| Ok(table.geometry().chunk_count()))?
         ));
     }
     Ok(Some(recovered))
@@ -136,7 +137,7 @@ pub(crate) fn require_same_drive(
             Ok(())
         }
         Sameness::Different(why) => Err(CopyError::Refused(format!(
-            "`{}` is not the drive that this transfer was begun with (`{}`): {why}; dock the right drive, or begin anew with `--restart` (journal: `{}`)",
+            "`{}` is not the drive that this transfer was begun with (`{}`): {why}; dock the right drive, or start over with `--restart` (journal: `{}`)",
             now.path,
             recorded.label(),
             journal.path().display()

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
 use protocol::receipt::ByteClass;
-use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+use protocol::rescue::{ReadMap, ReadStatus};
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex, RangeList};
 
 use crate::error::{CopyError, state_error};
 use crate::slots::Slots;
@@ -33,14 +34,20 @@ pub(crate) struct ChunkTable {
     geometry: ChunkGeometry,
     /// Only chunks with unreadable parts; they are few.
     unreadable: BTreeMap<ChunkIndex, Vec<ByteRange>>,
+    /// `+` where what landed came from an image of the drive: as runs, for there may be an image of nearly all of it.
+    from_image: ReadMap,
     landed: u64,
+    /// Where its file is, for messages.
+    folder: PathBuf,
 }
 
 impl ChunkTable {
     /// A table in which nothing has landed; its file is in `folder`.
     pub(crate) fn new(folder: &Path, geometry: ChunkGeometry) -> io::Result<Self> {
         let slots = Slots::new(folder, geometry.chunk_count())?;
-        Ok(ChunkTable { slots, geometry, unreadable: BTreeMap::new(), landed: 0 })
+        let from_image = ReadMap::new(geometry.total_bytes(), ReadStatus::NonTried);
+        let folder = folder.to_owned();
+        Ok(ChunkTable { slots, geometry, unreadable: BTreeMap::new(), from_image, landed: 0, folder })
     }
 
     pub(crate) fn geometry(&self) -> ChunkGeometry {
@@ -66,12 +73,23 @@ impl ChunkTable {
             true => self.unreadable.remove(&index),
             false => self.unreadable.insert(index, record.unreadable.clone()),
         };
+        self.set_from_image(record.range, &record.from_image);
         let landed = Some((record.content, record.state, record.attempts));
         self.write(index, &Entry { class, landed })
     }
 
-    /// Notes that a chunk was sent and nobody knows whether it landed.
+    fn set_from_image(&mut self, chunk: ByteRange, parts: &[ByteRange]) {
+        if self.from_image.bytes(ReadStatus::Finished) > 0 {
+            self.from_image.set(chunk, ReadStatus::NonTried);
+        }
+        parts.iter().for_each(|part| self.from_image.set(*part, ReadStatus::Finished));
+    }
+
+    /// Notes that a chunk was sent and that it is not known whether it landed.
     pub(crate) fn set_unknown(&mut self, index: ChunkIndex) -> io::Result<()> {
+        if self.get(index)?.landed.is_some() {
+            self.landed -= 1;
+        }
         self.write(index, &Entry { class: ByteClass::OutcomeUnknown, landed: None })
     }
 
@@ -81,6 +99,9 @@ impl ChunkTable {
             self.landed -= 1;
         }
         self.unreadable.remove(&index);
+        if let Some(range) = self.geometry.range(index) {
+            self.set_from_image(range, &[]);
+        }
         self.write(index, &Entry { class: ByteClass::NeverSent, landed: None })
     }
 
@@ -110,7 +131,14 @@ impl ChunkTable {
             return Ok(None);
         };
         let unreadable = self.unreadable_of(index).to_vec();
-        Ok(Some(ChunkRecord { range, content, state, attempts, unreadable }))
+        let from_image = self.from_image.runs_in(range).filter(|(_, status)| *status == ReadStatus::Finished);
+        let from_image = from_image.map(|(part, _)| part).collect();
+        Ok(Some(ChunkRecord { range, content, state, attempts, unreadable, from_image }))
+    }
+
+    /// What landed and came from an image of the drive, in drive order.
+    pub(crate) fn image_ranges(&self) -> RangeList {
+        self.from_image.ranges(ReadStatus::Finished)
     }
 
     /// All chunks in drive order.
@@ -137,7 +165,7 @@ impl SharedTable {
     /// Runs `work` on the table; a failure of its file is a failure of the state directory.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut ChunkTable) -> io::Result<T>) -> Result<T, CopyError> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&mut table).map_err(|source| state_error("use the chunk table in", Path::new("the state directory"), source))
+        work(&mut table).map_err(|source| state_error("use the chunk table in", &table.folder, source))
     }
 
     pub(crate) fn get(&self, index: ChunkIndex) -> Result<Entry, CopyError> {
@@ -206,6 +234,11 @@ mod tests {
             state: ChunkState::Sent,
             attempts: 2,
             unreadable: if index == 7 { vec![ByteRange::new(7 * 512, 10)] } else { vec![] },
+            from_image: if index == 7 {
+                vec![ByteRange::new(7 * 512 + 10, 5), ByteRange::new(7 * 512 + 20, 492)]
+            } else {
+                vec![]
+            },
         };
         for index in (0..geometry.chunk_count()).filter(|index| index % 2 == 1) {
             table.set_landed(ChunkIndex(index), &record(index), index > 5000).unwrap();
@@ -221,7 +254,9 @@ mod tests {
             assert_eq!(entry, table.get(index).unwrap());
             assert_eq!(entry.landed.is_some(), index.0 % 2 == 1);
         }
+        assert_eq!(table.image_ranges().total_bytes(), 497);
         table.clear(ChunkIndex(7)).unwrap();
+        assert!(table.image_ranges().is_empty());
         assert_eq!((table.landed(), table.unreadable().count()), (4999, 0));
     }
 }

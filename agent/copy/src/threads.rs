@@ -1,5 +1,8 @@
-//! Threads of a pipeline: named, and reporting how they ended without anybody joining them.
+//! Threads of a pipeline: named, and reporting how they ended without being joined.
 
+use std::io;
+
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::error::CopyError;
@@ -19,8 +22,7 @@ pub(crate) fn spawn(
                 work(number);
                 let _ = ended.send(());
             };
-            let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-            spawned.map_err(|_| CopyError::Internal("a thread could not be started"))?;
+            spawn_once(name, body)?;
             Ok(end)
         })
         .collect()
@@ -31,8 +33,22 @@ pub(crate) fn hash_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).min(crate::limits::HASH_THREADS_MAX)
 }
 
-/// Starts one thread that nobody waits for.
+/// Starts one thread that is never joined.
 pub(crate) fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), CopyError> {
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    spawned.map(|_| ()).map_err(|_| CopyError::Internal("a thread could not be started"))
+    start(name, work).map_err(|source| CopyError::Thread { name, source })
+}
+
+/// The same, with the kernel's own reason where it fails.
+pub(crate) fn start(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// Waits on this thread for a future that the runtime runs; `None` where the runtime ended first. A thread that waited
+/// by itself would panic then: at the end of the process a runtime does not wait for threads.
+pub(crate) fn wait_for<T: Send + 'static>(runtime: &Handle, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let (ended, end) = oneshot::channel();
+    runtime.spawn(async move {
+        let _ = ended.send(future.await);
+    });
+    end.blocking_recv().ok()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::contract::Drive;
 use crate::error::DriveError;
 use crate::image::ImageDrive;
+use crate::new_image::NewImage;
 use crate::simulated::{Pace, SimulatedDrive};
 use protocol::units::ByteRange;
 
@@ -43,11 +44,18 @@ fn target_conforms(drive: &dyn Drive) {
     assert_eq!(read(drive, 0, size).unwrap(), expected);
 }
 
+/// A new image, begun for some transfer.
+fn new_image(path: &Path, size_bytes: u64) -> NewImage {
+    let image = NewImage::new(path, size_bytes);
+    image.begin("0123456789abcdef0123456789abcdef").unwrap();
+    image
+}
+
 #[test]
 fn an_image_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("drive.img");
-    let target = ImageDrive::create_target(&path, 65_536).unwrap();
+    let target = new_image(&path, 65_536);
     target_conforms(&target);
     target.finish().unwrap();
     source_conforms(&ImageDrive::open_source(&path).unwrap());
@@ -61,7 +69,7 @@ fn an_image_conforms() {
 fn a_sparse_image_tells_its_holes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("drive.img");
-    let target = ImageDrive::create_target(&path, 4 << 20).unwrap();
+    let target = new_image(&path, 4 << 20);
     target.write_at(&[9; 4096], 2 << 20).unwrap();
     target.finish().unwrap();
     let source = ImageDrive::open_source(&path).unwrap();

@@ -57,6 +57,24 @@ pub trait Drive: Send + Sync {
         Ok((offset < size).then(|| ByteRange::new(offset, size - offset)))
     }
 
+    /// Takes the drive for a transfer, before anything is written: an image that does not exist is made under a name that
+    /// tells the transfer, or the one that the same transfer left is opened.
+    fn begin(&self, _transfer_id: &str) -> Result<(), DriveError> {
+        Ok(())
+    }
+
+    /// What names the drive's content as it is now, durably, where it can tell: to be asked when nothing is being written.
+    /// Where it is the same later, nothing was written meanwhile.
+    fn state(&self) -> Result<Option<String>, DriveError> {
+        Ok(None)
+    }
+
+    /// Whether there is anything but zeros on an image that exists. Devices are confirmed by their serial number, and do not
+    /// answer this.
+    fn holds_data(&self) -> Result<bool, DriveError> {
+        Ok(false)
+    }
+
     /// What the drive holds where nothing was written through this handle.
     fn target_content(&self) -> TargetContent {
         TargetContent::Unknown
@@ -108,7 +126,7 @@ pub(crate) fn write_zeros(drive: &dyn Drive, range: ByteRange) -> Result<(), Dri
     if range.length == 0 {
         return Ok(());
     }
-    let zeros = AlignedBuffer::new(PIECE_BYTES as usize);
+    let zeros = AlignedBuffer::new(PIECE_BYTES as usize)?;
     let mut offset = range.offset;
     while offset < range.end() {
         let length = PIECE_BYTES.min(range.end() - offset);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use protocol::units::{ByteRange, ByteSize};
+use protocol::units::{ByteRange, sizes_apart};
 use rustix::io::Errno;
 
 /// A failure of a drive. Each is one sentence: what failed, on what, what to do next.
@@ -104,6 +104,16 @@ pub enum DriveError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// Opening it did not come back.
+    #[error(
+        "the drive `{path}` could not be opened within {seconds} s: check its cable and power, dock it again, and repeat the command"
+    )]
+    NotOpened {
+        /// The drive.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Nothing is left on the file system of an image.
     #[error("no space is left for the image `{path}`: free some, and repeat the command to go on")]
     NoSpace {
@@ -111,7 +121,7 @@ pub enum DriveError {
         path: PathBuf,
     },
     /// The target is smaller than what is to be written.
-    #[error("the drive `{path}` has {}, and {} are to be written: use a larger drive", ByteSize(*.size), ByteSize(*.needed))]
+    #[error("the drive `{path}` has {}, and {} are to be written: use a larger drive", sizes_apart(*.size, *.needed).0, sizes_apart(*.size, *.needed).1)]
     TooSmall {
         /// The drive.
         path: PathBuf,
@@ -127,6 +137,12 @@ pub enum DriveError {
         path: PathBuf,
         /// Why.
         reason: &'static str,
+    },
+    /// The machine, or a limit of this process, has no memory left.
+    #[error("there is no memory for a buffer of {bytes} bytes: lower `--memory` or `--chunk-size`")]
+    NoMemory {
+        /// What was asked for, in bytes.
+        bytes: u64,
     },
     /// Anything else.
     #[error("cannot {operation} the drive `{path}`: {source}")]

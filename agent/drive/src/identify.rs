@@ -1,11 +1,14 @@
 //! The facts of an identity that cost reading: samples of the content, and the partition table.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use protocol::identity::{ContentSample, DriveIdentity};
 use protocol::units::ByteRange;
 
-use crate::aligned::AlignedBuffer;
 use crate::contract::Drive;
 use crate::error::DriveError;
+use crate::timed_reader::TimedReader;
 
 /// How many places are sampled. 64 reads of 4 KiB take less than a second on the slowest drive.
 const SAMPLES: u64 = 64;
@@ -13,15 +16,41 @@ const SAMPLES: u64 = 64;
 /// Bytes read at each place: one sector of the largest kind.
 const SAMPLE_BYTES: u64 = 4096;
 
+/// How long sampling may take.
+#[derive(Debug, Clone, Copy)]
+pub struct SampleRules {
+    /// Longest single read.
+    pub each: Duration,
+    /// Longest of all together. A read has half of what is left, so that no number of places that hang uses it up.
+    pub all: Duration,
+    /// Whether a place that hangs counts as unreadable; else it is an error.
+    pub goes_on: bool,
+}
+
+/// Who a drive is.
+#[derive(Debug)]
+pub struct Identified {
+    /// Its identity with content sample and partition table.
+    pub identity: DriveIdentity,
+    /// The sampled places whose reads did not come back.
+    pub hanging: Vec<ByteRange>,
+}
+
 /// The drive's identity with content sample and partition table.
 ///
 /// # Errors
-/// When the drive is gone. Places that cannot be read are part of the sample as unreadable.
-pub fn identify(drive: &dyn Drive) -> Result<DriveIdentity, DriveError> {
+/// When the drive is gone, or hangs everywhere. Places that cannot be read are part of the sample as unreadable.
+pub fn identify(drive: &Arc<dyn Drive>, rules: SampleRules) -> Result<Identified, DriveError> {
+    let end = Instant::now() + rules.all;
+    let mut sampler = Sampler { drive, rules, end, reader: TimedReader::default(), hanging: Vec::new() };
     let mut identity = drive.identity().clone();
-    identity.partition_table_id = partition_table_id(drive)?;
-    identity.content_sample = Some(content_sample(drive)?);
-    Ok(identity)
+    identity.partition_table_id = sampler.partition_table_id()?;
+    identity.content_sample = Some(sampler.content_sample()?);
+    let all_hang = sampled_places(drive.size_bytes()).all(|place| sampler.hanging.contains(&place));
+    match all_hang && drive.size_bytes() > 0 {
+        true => Err(sampler.timed_out(ByteRange::new(0, drive.size_bytes()), rules.each)),
+        false => Ok(Identified { identity, hanging: sampler.hanging }),
+    }
 }
 
 /// Where the content is sampled: places spread evenly from the first sector to the last.
@@ -35,38 +64,68 @@ pub fn sampled_places(size: u64) -> impl Iterator<Item = ByteRange> {
     })
 }
 
-/// Reads the sampled places.
-fn content_sample(drive: &dyn Drive) -> Result<ContentSample, DriveError> {
-    let mut buffer = AlignedBuffer::new(SAMPLE_BYTES as usize);
-    let mut sample = ContentSample::of_places([]);
-    for place in sampled_places(drive.size_bytes()) {
-        let bytes = &mut buffer[..place.length as usize];
-        match drive.read_at(bytes, place.offset) {
-            Ok(()) => sample.push(Some(bytes)),
-            Err(error) if error.is_unreadable() => sample.push(None),
-            Err(error) => return Err(error),
+/// Reads with a bound for each place, and one for all.
+struct Sampler<'drive> {
+    drive: &'drive Arc<dyn Drive>,
+    rules: SampleRules,
+    end: Instant,
+    reader: TimedReader,
+    hanging: Vec<ByteRange>,
+}
+
+impl Sampler<'_> {
+    /// Reads one place, and does something with its bytes; `None` where it cannot be read.
+    fn read<T>(&mut self, place: ByteRange, use_bytes: impl FnOnce(&[u8]) -> T) -> Result<Option<T>, DriveError> {
+        if self.hanging.iter().any(|hang| hang.offset < place.end() && place.offset < hang.end()) {
+            self.hanging.push(place);
+            return Ok(None);
+        }
+        let timeout = self.rules.each.min(self.end.saturating_duration_since(Instant::now()) / 2);
+        match self.reader.read(self.drive, place, timeout, || false) {
+            Ok(Some(buffer)) => {
+                let used = use_bytes(&buffer[..place.length as usize]);
+                self.reader.give_back(buffer);
+                Ok(Some(used))
+            }
+            Ok(None) if self.rules.goes_on => {
+                self.hanging.push(place);
+                Ok(None)
+            }
+            Ok(None) => Err(self.timed_out(place, timeout)),
+            Err(error) if error.is_unreadable() => Ok(None),
+            Err(error) => Err(error),
         }
     }
-    Ok(sample)
+
+    fn timed_out(&self, range: ByteRange, after: Duration) -> DriveError {
+        let path = self.drive.identity().path.clone().into();
+        DriveError::TimedOut { path, range, seconds: after.as_secs().max(1) }
+    }
+
+    /// Reads the sampled places.
+    fn content_sample(&mut self) -> Result<ContentSample, DriveError> {
+        let mut sample = ContentSample::of_places([]);
+        for place in sampled_places(self.drive.size_bytes()) {
+            if self.read(place, |bytes| sample.push(Some(bytes)))?.is_none() {
+                sample.push(None);
+            }
+        }
+        Ok(sample)
+    }
+
+    /// The disk GUID of a GPT (UEFI specification 2.10, section 5.3.2), or the disk signature of an MBR.
+    fn partition_table_id(&mut self) -> Result<Option<String>, DriveError> {
+        let sector = self.drive.sector_size_bytes();
+        if self.drive.size_bytes() < 2 * sector {
+            return Ok(None);
+        }
+        let read = self.read(ByteRange::new(0, 2 * sector), |bytes| parse_partition_table_id(bytes, sector as usize));
+        Ok(read?.flatten())
+    }
 }
 
 fn mul_div(value: u64, factor: u64, divisor: u64) -> u64 {
     (u128::from(value) * u128::from(factor) / u128::from(divisor)) as u64
-}
-
-/// The disk GUID of a GPT (UEFI specification 2.10, section 5.3.2), or the disk signature of an MBR.
-fn partition_table_id(drive: &dyn Drive) -> Result<Option<String>, DriveError> {
-    let sector = drive.sector_size_bytes() as usize;
-    let mut buffer = AlignedBuffer::new(2 * sector);
-    let bytes = &mut buffer[..2 * sector];
-    if drive.size_bytes() < bytes.len() as u64 {
-        return Ok(None);
-    }
-    match drive.read_at(bytes, 0) {
-        Ok(()) => Ok(parse_partition_table_id(bytes, sector)),
-        Err(error) if error.is_unreadable() => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 pub(crate) fn parse_partition_table_id(bytes: &[u8], sector: usize) -> Option<String> {

@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use file::CopyFile;
+use file::locked::{LockError, Which, is_at, open_locked};
+use file::replace::{IfExists, publish, sync_folder};
+use file::{CopyFile, crash};
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
 use rustix::fs::{Advice, fadvise};
@@ -14,13 +16,11 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
+use crate::zero::is_zero;
 
 /// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it. A copier that reads a drive once must not push out everybody else's
 /// cache. rustix has no name for it yet.
 const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
-
-/// What is appended to the name of an image that is not whole yet.
-pub const PARTIAL_SUFFIX: &str = ".partial";
 
 /// A plain file as a drive.
 pub struct ImageDrive {
@@ -62,32 +62,40 @@ impl ImageDrive {
         Self::new(path, path, Content::Source(file), None, TargetContent::Unknown)
     }
 
-    /// Opens an existing image for writing; its size stays.
+    /// Opens an existing image for writing; its size stays. A symbolic link is followed only where this user made it.
     pub fn open_target(path: &Path) -> Result<Self, DriveError> {
+        let link = std::fs::symlink_metadata(path).map_err(|error| open_error(path, error))?;
+        if link.is_symlink() && link.uid() != rustix::process::geteuid().as_raw() {
+            return Err(DriveError::Refused(format!(
+                "`{}` is a symbolic link of another user, and it is not written through: name the image itself",
+                path.display()
+            )));
+        }
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| open_error(path, error))?;
         lock(path, &file)?;
-        Self::new(path, path, Content::Target(CopyFile::new(file, path)), None, TargetContent::Unknown)
+        Self::new(path, path, Content::Target(CopyFile::new(file)), None, TargetContent::Unknown)
     }
 
-    /// Makes an image of `size_bytes` zeros at `path`, or goes on with one that was begun. It is
-    /// called `path.partial` until [`Drive::finish`].
-    pub fn create_target(path: &Path, size_bytes: u64) -> Result<Self, DriveError> {
-        let partial = partial_path(path);
-        let failed = |source| DriveError::Io { operation: "create", path: partial.clone(), source };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&partial).map_err(failed)?;
-        lock(path, &file)?;
-        let content = match file.metadata().map_err(failed)?.len() {
-            0 => TargetContent::KnownZero,
-            _ => TargetContent::Unknown,
+    /// Makes the unfinished image `partial` for a transfer, or opens the one that it left; [`Drive::finish`] moves it to
+    /// `path`.
+    pub(crate) fn begin_target(path: &Path, partial: &Path, size_bytes: u64) -> Result<Self, DriveError> {
+        let failed = |source| DriveError::Io { operation: "create", path: partial.to_owned(), source };
+        let file = open_locked(partial, Which::Any).map_err(|error| match error {
+            LockError::Io(source) => failed(source),
+            LockError::Busy => busy(path),
+            error => DriveError::Refused(format!("`{}`: {error}, and it is not written to: remove it", partial.display())),
+        })?;
+        let length = file.metadata().map_err(failed)?.len();
+        // A length that no run of this transfer gave it says that its content is not ours.
+        let content = match length == size_bytes && size_bytes > 0 {
+            true => TargetContent::Unknown,
+            false => TargetContent::KnownZero,
         };
-        // Only longer: it may be the beginning of another export, which the caller is about to find out.
-        if file.metadata().map_err(failed)?.len() < size_bytes {
-            file.set_len(size_bytes).map_err(failed)?;
+        if content == TargetContent::KnownZero {
+            file.set_len(0).and_then(|()| file.set_len(size_bytes)).and_then(|()| sync_folder(partial)).map_err(failed)?;
         }
-        let mut image =
-            Self::new(path, &partial, Content::Target(CopyFile::new(file, &partial)), Some(path.to_owned()), content)?;
-        image.identity.size = size_bytes;
-        Ok(image)
+        crash::point("target-begun");
+        Self::new(path, partial, Content::Target(CopyFile::new(file)), Some(path.to_owned()), content)
     }
 
     fn new(
@@ -135,27 +143,41 @@ impl ImageDrive {
         DriveError::from_io(operation, &self.path, range, errno)
     }
 
+    /// Fails where an unfinished image has lost its name: what is written then is on its way to nowhere.
+    fn require_name(&self) -> Result<(), DriveError> {
+        let is_there = |path| is_at(self.file.file(), path).unwrap_or(false);
+        match &self.rename_to {
+            Some(target) if !is_there(&self.path) && !is_there(target) => Err(DriveError::Io {
+                operation: "write",
+                path: self.path.clone(),
+                source: io::Error::new(io::ErrorKind::NotFound, "it was removed or replaced while it was written"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn io_error(&self, operation: &'static str, range: ByteRange, error: &io::Error) -> DriveError {
         self.error(operation, range, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
     }
 }
 
-/// Two writers of one image would mix their blobs.
+/// Two writers of one image would mix their blobs. What is locked must still be what the path leads to.
 fn lock(path: &Path, file: &File) -> Result<(), DriveError> {
-    file.try_lock().map_err(|_| {
-        DriveError::Refused(format!("another export is writing `{}`: wait for it, or cancel it first", path.display()))
-    })
+    file.try_lock().map_err(|_| busy(path))?;
+    let own = file.metadata().map_err(|error| open_error(path, error))?;
+    let there = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+    match (own.dev(), own.ino()) == (there.dev(), there.ino()) && own.is_file() {
+        true => Ok(()),
+        false => Err(DriveError::Refused(format!("`{}` was replaced while it was opened: repeat the command", path.display()))),
+    }
+}
+
+fn busy(path: &Path) -> DriveError {
+    DriveError::Refused(format!("another export is writing `{}`: wait for it, or cancel it first", path.display()))
 }
 
 fn modified_unix_nanoseconds(metadata: &std::fs::Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
-}
-
-/// The name of an image that is not whole yet.
-pub fn partial_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(PARTIAL_SUFFIX);
-    PathBuf::from(name)
 }
 
 /// Names the failure of opening `path`.
@@ -221,6 +243,7 @@ impl Drive for ImageDrive {
     }
 
     fn sync(&self) -> Result<(), DriveError> {
+        self.require_name()?;
         self.file.file().sync_data().map_err(|source| match source.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOSPC | Errno::DQUOT) => DriveError::NoSpace { path: self.path.clone() },
             _ => DriveError::Io { operation: "sync", path: self.path.clone(), source },
@@ -232,15 +255,47 @@ impl Drive for ImageDrive {
         if self.rename_to.is_some() {
             self.file.target().and_then(|file| file.give_length(self.identity.size)).map_err(failed)?;
         }
-        self.file.file().sync_all().map_err(failed)?;
-        // Whoever reads it next, to verify it, shall read the disk.
-        let _ = fadvise(self.file.file(), 0, None, Advice::DontNeed);
-        if let Some(target) = &self.rename_to {
-            std::fs::rename(&self.path, target).map_err(failed)?;
-            let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        match &self.rename_to {
+            // The name was free when the export began; what came there since is not ours to replace.
+            Some(target) => {
+                publish(self.file.file(), &self.path, target, IfExists::Fail).map_err(failed)?;
+                crash::point("target-published");
+            }
+            None => self.file.file().sync_all().map_err(failed)?,
         }
+        // A reader that verifies it next reads the disk.
+        let _ = fadvise(self.file.file(), 0, None, Advice::DontNeed);
         Ok(())
+    }
+
+    fn state(&self) -> Result<Option<String>, DriveError> {
+        let failed = |source| DriveError::Io { operation: "sync", path: self.path.clone(), source };
+        self.require_name()?;
+        let file = self.file.file();
+        let metadata = file.sync_all().and_then(|()| file.metadata()).map_err(failed)?;
+        Ok(Some(format!(
+            "{}-{}-{}.{:09}-{}.{:09}",
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec()
+        )))
+    }
+
+    fn holds_data(&self) -> Result<bool, DriveError> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        while let Some(data) = self.next_data(offset)? {
+            let piece = &mut buffer[..data.length.min(1 << 20) as usize];
+            self.read_at(piece, data.offset)?;
+            if !is_zero(piece) {
+                return Ok(true);
+            }
+            offset = data.offset + piece.len() as u64;
+        }
+        Ok(false)
     }
 
     fn was_modified(&self) -> Result<bool, DriveError> {

@@ -10,8 +10,9 @@
 //! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
 //! | [`discovery`] | what is attached, who uses it, and when it comes and goes |
 //! | [`identify`] | content samples and the identity of a partition table |
+//! | [`TimedReader`] | reads with a time limit, for drives that may hang |
 //! | [`loop_device`] | images that the kernel shows as block devices |
-//! | [`aligned`] | memory that the kernel can read into directly; all `unsafe` but the ioctls' |
+//! | [`aligned`] | memory that the kernel can read into directly |
 //! | [`zero`] | is this all zeros? |
 //! | `zeroing` | making a range of a device zero, the cheapest way that is certain |
 //!
@@ -31,14 +32,17 @@
 pub mod aligned;
 pub mod contract;
 pub mod device;
+mod devtmpfs;
 pub mod discovery;
 pub mod error;
 pub mod identify;
 pub mod image;
 mod ioctl;
 pub mod loop_device;
+mod new_image;
 pub mod open;
 pub mod simulated;
+mod timed_reader;
 pub mod zero;
 mod zeroing;
 
@@ -50,3 +54,4 @@ pub use contract::{Drive, TargetContent};
 pub use error::DriveError;
 pub use open::{Confirmation, TargetRequest, open_source, open_target};
 pub use simulated::Pace;
+pub use timed_reader::TimedReader;

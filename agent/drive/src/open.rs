@@ -5,20 +5,25 @@
 //! | `*.toml` | simulated drive | refused: it is computed |
 //! | block device | read-only, exclusive | exclusive, after confirmation |
 //! | file | image | image, written in place |
-//! | nothing | not found | a new image, but never under /dev |
+//! | nothing | not found | a new image, but never among the device nodes in /dev |
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use file::capacity::{self, CapacityError};
+use file::partial;
+use file::replace::folder_of;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::contract::Drive;
 use crate::device::{Access, BlockDevice};
+use crate::devtmpfs::is_on_devtmpfs;
 use crate::discovery;
 use crate::error::DriveError;
-use crate::image::{ImageDrive, open_error, partial_path};
+use crate::image::{ImageDrive, open_error};
+use crate::new_image::NewImage;
 use crate::simulated::{Pace, SimulatedDrive};
 
 enum Place {
@@ -56,10 +61,20 @@ pub fn open_source(path: &Path, pace: Pace) -> Result<Arc<dyn Drive>, DriveError
         Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
         Place::File => {
             require_unused_image(path, false)?;
-            Arc::new(ImageDrive::open_source(path)?)
+            let image = ImageDrive::open_source(path)?;
+            require_size_of_its_own(path, &image)?;
+            Arc::new(image)
         }
         Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
     })
+}
+
+/// A file of the kernel (`/proc/version`) has no size, and content that is made when it is read: not an image.
+fn require_size_of_its_own(path: &Path, image: &ImageDrive) -> Result<(), DriveError> {
+    match image.size_bytes() == 0 && image.read_at(&mut [0], 0).is_ok() {
+        true => Err(DriveError::NotADrive { path: path.to_owned(), what: "a file of size 0 that has content all the same" }),
+        false => Ok(()),
+    }
 }
 
 /// How an operator confirms that a device may be overwritten.
@@ -95,7 +110,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
             confirm(path, &device, &request.confirmation)?;
             Arc::new(device)
         }
-        Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !path.starts_with("/dev") => {
+        Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !is_on_devtmpfs(path) => {
             return Err(DriveError::Refused(format!(
                 "`{}` is no device but an image, which has no serial number to confirm: check the path, or leave out `--confirm`",
                 path.display()
@@ -106,13 +121,10 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
             require_no_blob(path)?;
             Arc::new(ImageDrive::open_target(path)?)
         }
-        Place::Nothing if path.starts_with("/dev") => return Err(DriveError::NotFound { path: path.to_owned() }),
+        Place::Nothing if is_on_devtmpfs(path) => return Err(DriveError::NotFound { path: path.to_owned() }),
         Place::Nothing => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() {
-                return Err(DriveError::NotFound { path: folder.to_owned() });
-            }
-            Arc::new(ImageDrive::create_target(path, request.needed_bytes)?)
+            require_room(path, request.needed_bytes)?;
+            Arc::new(NewImage::new(path, request.needed_bytes))
         }
     };
     require_size(path, &*drive, request.needed_bytes)?;
@@ -141,7 +153,26 @@ fn require_unused_image(path: &Path, for_writing: bool) -> Result<(), DriveError
     }
 }
 
-/// A file with a manifest beside it is a blob of a store, and no drive.
+/// An image of that size must be possible at `path`.
+fn require_room(path: &Path, needed_bytes: u64) -> Result<(), DriveError> {
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        return Err(DriveError::NotFound { path: folder.to_owned() });
+    }
+    let refused = |why: String| DriveError::Refused(format!("the image `{}` cannot be made: {why}", path.display()));
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(refused("it is a symbolic link that leads nowhere; remove it, or name another image".to_owned()));
+    }
+    if path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
+        return Err(refused("names that end with `.ID.partial` are for unfinished files; choose another name".to_owned()));
+    }
+    capacity::require(path, partial::SUFFIX_BYTES, needed_bytes).map(|_| ()).map_err(|error| match error {
+        CapacityError::Io(source) => DriveError::Io { operation: "create", path: path.to_owned(), source },
+        error => refused(error.to_string()),
+    })
+}
+
+/// A file with a manifest beside it is a blob of a store, and not a drive.
 fn require_no_blob(path: &Path) -> Result<(), DriveError> {
     let mut manifest = path.as_os_str().to_owned();
     manifest.push(MANIFEST_SUFFIX);
@@ -212,7 +243,8 @@ fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -
 pub fn is_same_storage(first: &Path, second: &Path) -> bool {
     let names = |path: &Path| {
         let backing = BlockDevice::loop_backing_file(path);
-        [Some(path.to_owned()), Some(partial_path(path)), backing].into_iter().flatten().filter_map(|path| {
+        let unfinished = partial::beside(path).unwrap_or_default();
+        [Some(path.to_owned()), backing].into_iter().flatten().chain(unfinished).filter_map(|path| {
             let metadata = std::fs::metadata(path).ok()?;
             let device = metadata.file_type().is_block_device().then(|| metadata.rdev());
             Some(device.map_or((metadata.dev(), metadata.ino()), |device| (device, 0)))
@@ -262,6 +294,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new.img");
         let drive = open_target(&path, &request(1024)).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made before the export is known");
+        drive.begin("0123456789abcdef0123456789abcdef").unwrap();
         drive.write_at(&[1; 512], 512).unwrap();
         assert!(!path.exists());
         drive.finish().unwrap();

@@ -90,7 +90,7 @@ impl ZeroingLadder {
 
 /// Whether every byte of a range reads as zero.
 fn proves_zero(device: &impl ZeroingDevice, range: ByteRange, step_bytes: u64) -> Result<bool, DriveError> {
-    let mut buffer = AlignedBuffer::new(step_bytes as usize);
+    let mut buffer = AlignedBuffer::new(step_bytes as usize)?;
     let mut offset = range.offset;
     while offset < range.end() {
         let piece = &mut buffer[..step_bytes.min(range.end() - offset) as usize];

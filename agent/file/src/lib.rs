@@ -3,7 +3,16 @@
 //!
 //! # Architecture
 //!
-//! [`CopyFile`] writes one, [`next_data`] tells where the holes of one are. They know nothing of drives, stores, chunks or
+//! | module | what it holds |
+//! |---|---|
+//! | this one | [`CopyFile`] writes such a file, [`next_data`] tells where the holes of one are |
+//! | [`capacity`] | whether a file of some name and size can be made at all |
+//! | [`locked`] | opening a file for one process alone, and being sure that it is the one that its path names |
+//! | [`partial`] | what a file is called until it is whole |
+//! | [`replace`] | making a file appear under its name, whole or not at all |
+//! | [`crash`] | places where tests kill the process |
+//!
+//! They know nothing of drives, stores, chunks or
 //! names: `drive` and `blob` each wrap them, and turn their plain `io::Error` into an error of theirs.
 //!
 //! | rule | why |
@@ -12,13 +21,17 @@
 //! | Room is made before the bytes come | a full disk says so before anything is written; it costs no time that could be measured |
 //! | Zeros are holes | they cost neither room nor time |
 
+pub mod capacity;
 pub mod crash;
+pub mod locked;
+pub mod partial;
+pub mod replace;
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom, fallocate, seek};
@@ -40,9 +53,11 @@ pub struct CopyFile {
 }
 
 impl CopyFile {
-    /// Takes a file that was opened to write, and its path.
-    pub fn new(file: File, path: &Path) -> Self {
-        let direct = OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path).ok();
+    /// Takes a file that was opened to write.
+    pub fn new(file: File) -> Self {
+        // By its descriptor: the path may name another file by now.
+        let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let direct = OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(own).ok();
         CopyFile { file, direct, can_allocate: AtomicBool::new(true) }
     }
 
@@ -152,7 +167,7 @@ mod tests {
     fn file(folder: &tempfile::TempDir) -> CopyFile {
         let path = folder.path().join("copy");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-        CopyFile::new(file, &path)
+        CopyFile::new(file)
     }
 
     fn content(copy: &CopyFile) -> Vec<u8> {

@@ -1,11 +1,11 @@
 //! Drives and blobs that cost nothing: what is left is the engine.
 
-use std::path::Path;
+use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use blob::contract::{BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, UploadRequest, UploadTraits};
-use blob::{Blob, BlobError, BlobErrorKind, Upload};
+use blob::{Blob, BlobError, BlobErrorKind, IfExists, Upload};
 use drive::{Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::identity::{DriveIdentity, DriveKind};
@@ -116,7 +116,7 @@ impl Blob for NoBlob {
         Ok((Arc::new(NoUpload), Held::Nothing))
     }
 
-    async fn put_file(&self, _path: &Path) -> Result<(), BlobError> {
+    async fn put_file(&self, _file: Arc<File>, _transfer_id: &str, _if_exists: IfExists) -> Result<(), BlobError> {
         Ok(())
     }
 }
@@ -142,14 +142,14 @@ impl Upload for NoUpload {
     }
 
     async fn held(&self) -> Result<Held, BlobError> {
-        Ok(Held::Nothing)
+        Ok(Held::Recorded { state: None })
     }
 
-    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<(), BlobError> {
-        Ok(())
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<String, BlobError> {
+        Ok(String::new())
     }
 
-    fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
+    async fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
         None
     }
 }

@@ -7,6 +7,7 @@ use drive::{Confirmation, Pace, TargetRequest};
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::result::{Direction, TransferResult};
 use protocol::units::ByteSize;
+use time::OffsetDateTime;
 
 use super::BenchError;
 use super::ends::NULL;
@@ -169,7 +170,7 @@ impl<'bench> Matrix<'bench> {
 
     async fn limits(&self, printer: &Printer) -> Result<Vec<Measure>, BenchError> {
         let repeat = self.arguments.common.repeat;
-        let mut limits = tokio::task::block_in_place(|| stages::in_memory(repeat));
+        let mut limits = tokio::task::block_in_place(|| stages::in_memory(repeat))?;
         for (index, source) in self.sources.iter().enumerate() {
             let warmths: Vec<bool> = [true, false].into_iter().filter(|warm| self.has_case(index, *warm)).collect();
             for is_warm in warmths {
@@ -206,6 +207,7 @@ impl<'bench> Matrix<'bench> {
                 self.clear_target()?;
                 let request = TargetRequest { needed_bytes: size, confirmation: self.confirmation(), pace: self.pace() };
                 let drive = drive::open_target(Path::new(&self.target()), &request)?;
+                drive.begin(&format!("{:032x}", OffsetDateTime::now_utc().unix_timestamp_nanos()))?;
                 runs.push(tokio::task::block_in_place(|| stages::drive_write(&drive, size))?);
             }
             self.clear_target()?;

@@ -156,7 +156,7 @@ impl Scene {
 
     /// Makes room for the next run, and the cache what it should be.
     fn prepare(&self, is_warm: bool) -> Result<(), BenchError> {
-        for name in ["out", "out.partial", "out.manifest.jsonl", "map"] {
+        for name in ["out", "out.manifest.jsonl", "map"] {
             remove(&self.work.path(name))?;
         }
         set_cache(&self.image, is_warm)?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use tokio::net::TcpListener;
@@ -25,7 +25,12 @@ const ACCOUNT: &str = "devstoreaccount1";
 struct Sizes {
     blocks: HashMap<String, u64>,
     committed: Option<u64>,
+    /// What the blob says about itself: clients look whether it is theirs.
+    metadata: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// Longest list of blocks that is taken, in bytes: 50,000 of a hundred characters.
+const LIST_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Default)]
 struct Sink {
@@ -53,15 +58,19 @@ async fn answer(State(sink): State<Arc<Sink>>, request: Request) -> Response {
     let path = parts.uri.path().to_owned();
     let is_blob = path.trim_matches('/').split('/').count() > 2;
     let comp = query.get("comp").map(String::as_str);
+    if (&parts.method, comp) == (&Method::PUT, Some("blocklist")) {
+        let Ok(list) = axum::body::to_bytes(body, LIST_BYTES_MAX).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        };
+        let metadata = parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value)));
+        sink.with(&path, |sizes| sizes.commit(&String::from_utf8_lossy(&list), metadata));
+        return with_common_headers(StatusCode::CREATED.into_response());
+    }
     let bytes = discard(body).await;
     let answer = match (parts.method, comp, is_blob) {
         (Method::PUT, Some("block"), true) => {
             let id = query.get("blockid").cloned().unwrap_or_default();
             sink.with(&path, |sizes| sizes.blocks.insert(id, bytes));
-            StatusCode::CREATED.into_response()
-        }
-        (Method::PUT, Some("blocklist"), true) => {
-            sink.with(&path, |sizes| sizes.committed = Some(std::mem::take(&mut sizes.blocks).into_values().sum()));
             StatusCode::CREATED.into_response()
         }
         (Method::PUT, None, true) => {
@@ -74,13 +83,28 @@ async fn answer(State(sink): State<Arc<Sink>>, request: Request) -> Response {
                 "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList><CommittedBlocks /><UncommittedBlocks /></BlockList>";
             ([("content-type", "application/xml")], list).into_response()
         }
-        (Method::HEAD | Method::GET, None, true) => match sink.with(&path, |sizes| sizes.committed) {
-            Some(size) => ([("content-length", size.to_string()), ("x-ms-blob-type", "BlockBlob".to_owned())]).into_response(),
-            None => (StatusCode::NOT_FOUND, [("x-ms-error-code", "BlobNotFound")]).into_response(),
+        (Method::HEAD | Method::GET, None, true) => match sink.with(&path, |sizes| (sizes.committed, sizes.metadata.clone())) {
+            (Some(size), metadata) => {
+                let own = [("content-length", size.to_string()), ("x-ms-blob-type", "BlockBlob".to_owned())];
+                let mut response = own.into_response();
+                response.headers_mut().extend(metadata);
+                response
+            }
+            (None, _) => (StatusCode::NOT_FOUND, [("x-ms-error-code", "BlobNotFound")]).into_response(),
         },
         _ => StatusCode::OK.into_response(),
     };
     with_common_headers(answer)
+}
+
+impl Sizes {
+    /// The blob is what the list says, of blocks that came.
+    fn commit(&mut self, list: &str, headers: impl Iterator<Item = (HeaderName, HeaderValue)>) {
+        let ids = list.split("<Latest>").skip(1).filter_map(|rest| rest.split_once("</Latest>"));
+        self.committed = Some(ids.filter_map(|(id, _)| self.blocks.get(id)).sum());
+        self.metadata = headers.filter(|(name, _)| name.as_str().starts_with("x-ms-meta-")).collect();
+        self.blocks.clear();
+    }
 }
 
 /// Takes a body, and gives its size.

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::units::ByteRange;
 use rustix::time::{ClockId, clock_gettime};
+use time::OffsetDateTime;
 
 use super::BenchError;
 use super::report::{Measure, Run};
@@ -70,16 +71,17 @@ fn per_piece(run: Run, bytes: u64) -> Run {
 }
 
 /// The stages that need neither drive nor store.
-pub(super) fn in_memory(repeat: usize) -> Vec<Measure> {
-    let pieces: Vec<Bytes> = (0..PIECES as u64).map(|seed| random_piece(seed + 1)).collect();
+pub(super) fn in_memory(repeat: usize) -> Result<Vec<Measure>, BenchError> {
+    let pieces = (0..PIECES as u64).map(|seed| random_piece(seed + 1)).collect::<Result<Vec<Bytes>, _>>()?;
     let zeros = Bytes::from(vec![0; PIECE_BYTES]);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     type Stage<'stage> = (&'static str, usize, Box<dyn Fn(usize) -> u64 + Sync + 'stage>);
     let piece = |number: usize| &pieces[number % PIECES];
     let copy = |number: usize| {
-        thread_local!(static TARGET: std::cell::RefCell<AlignedBuffer> = std::cell::RefCell::new(AlignedBuffer::new(PIECE_BYTES)));
-        TARGET.with_borrow_mut(|target| target.copy_from_slice(piece(number)));
-        PIECE_BYTES as u64
+        thread_local!(static TARGET: std::cell::RefCell<Option<AlignedBuffer>> = std::cell::RefCell::new(AlignedBuffer::new(PIECE_BYTES).ok()));
+        // A thread without memory copies nothing.
+        let copied = TARGET.with_borrow_mut(|target| target.as_deref_mut().map(|target| target.copy_from_slice(piece(number))));
+        if copied.is_some() { PIECE_BYTES as u64 } else { 0 }
     };
     let side_by_side = |number: usize| {
         let mut hash = SideBySide::default();
@@ -118,7 +120,7 @@ pub(super) fn in_memory(repeat: usize) -> Vec<Measure> {
             runs.push(in_threads(*threads, &**work));
         }
     }
-    stages.iter().zip(runs).map(|((name, ..), runs)| measure(name, PIECE_BYTES as u64, runs)).collect()
+    Ok(stages.iter().zip(runs).map(|((name, ..), runs)| measure(name, PIECE_BYTES as u64, runs)).collect())
 }
 
 /// Repeats work on some threads for a while.
@@ -141,16 +143,16 @@ fn in_threads(threads: usize, work: &(dyn Fn(usize) -> u64 + Sync)) -> Run {
     per_piece(stopwatch.stop(), bytes.into_inner())
 }
 
-fn random_piece(seed: u64) -> Bytes {
+fn random_piece(seed: u64) -> Result<Bytes, BenchError> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut buffer = AlignedBuffer::new(PIECE_BYTES);
+    let mut buffer = AlignedBuffer::new(PIECE_BYTES)?;
     for word in buffer.chunks_exact_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         word.copy_from_slice(&state.to_le_bytes());
     }
-    Bytes::from_owner(buffer)
+    Ok(Bytes::from_owner(buffer))
 }
 
 /// Reads a whole drive once, as the engine does.
@@ -166,7 +168,7 @@ pub(super) fn drive_read(drive: &Arc<dyn Drive>) -> Result<Run, BenchError> {
 
 /// Writes the first `size_bytes` of a drive once, and makes them durable.
 pub(super) fn drive_write(drive: &Arc<dyn Drive>, size_bytes: u64) -> Result<Run, BenchError> {
-    let piece = random_piece(77);
+    let piece = random_piece(77)?;
     let stopwatch = Stopwatch::start();
     for_each_piece(drive.preferred_readers(), size_bytes, |buffer, offset| drive.write_at(&piece[..buffer.len()], offset))?;
     drive.finish()?;
@@ -174,21 +176,21 @@ pub(super) fn drive_write(drive: &Arc<dyn Drive>, size_bytes: u64) -> Result<Run
 }
 
 /// Does something with every piece of `size_bytes`, on some threads that have a buffer each.
-fn for_each_piece<E: Send>(
+fn for_each_piece<E: Into<BenchError>>(
     threads: usize,
     size_bytes: u64,
     work: impl Fn(&mut [u8], u64) -> Result<(), E> + Sync,
-) -> Result<(), E> {
+) -> Result<(), BenchError> {
     let next = AtomicU64::new(0);
     on_threads(threads, || {
-        let mut buffer = AlignedBuffer::new(PIECE_BYTES);
+        let mut buffer = AlignedBuffer::new(PIECE_BYTES)?;
         loop {
             let offset = next.fetch_add(PIECE_BYTES as u64, Ordering::Relaxed);
             if offset >= size_bytes {
                 return Ok(());
             }
             let length = (PIECE_BYTES as u64).min(size_bytes - offset) as usize;
-            work(&mut buffer[..length], offset)?;
+            work(&mut buffer[..length], offset).map_err(Into::into)?;
         }
     })
 }
@@ -210,7 +212,8 @@ fn on_threads<E: Send>(threads: usize, work: impl Fn() -> Result<(), E> + Sync) 
 /// Puts `size_bytes` of data into a blob, and commits it.
 pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<Run, BenchError> {
     let request = UploadRequest {
-        transfer_id: "bench".to_owned(),
+        // No two of one time: an unfinished file is named after it.
+        transfer_id: format!("{:032x}", OffsetDateTime::now_utc().unix_timestamp_nanos()),
         total_bytes: size_bytes,
         overwrite: true,
         resume: false,
@@ -224,7 +227,7 @@ pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<R
         (Sha256Digest(digest), ByteRange::new(offset, (PIECE_BYTES as u64).min(size_bytes - offset)))
     };
     let list: Vec<_> = (0..size_bytes.div_ceil(PIECE_BYTES as u64)).map(chunk).collect();
-    let pieces: Vec<Bytes> = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect();
+    let pieces = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect::<Result<Vec<Bytes>, _>>()?;
     let stopwatch = Stopwatch::start();
     let (upload, _) = blob.begin_upload(&request).await?;
     let puts = futures::stream::iter(list.iter().enumerate().map(|(index, (digest, range))| {

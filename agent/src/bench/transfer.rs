@@ -164,7 +164,7 @@ async fn transfer(order: &Order, station: Option<Arc<StationBudget>>) -> Result<
                     drive::open_target(Path::new(&order.drive), &TargetRequest { needed_bytes, confirmation, pace })
                 }
             };
-            copy::export(open, blob, options, link).await?
+            copy::export(Path::new(&order.drive), open, blob, options, link).await?
         }
     })
 }

@@ -102,7 +102,7 @@ pub(crate) struct ImportArguments {
     pub(crate) blob_type: BlobType,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
-    /// Replace a blob that exists
+    /// Replace a blob, or a manifest beside it, that exists
     #[arg(long)]
     pub(crate) overwrite: bool,
 }
@@ -149,6 +149,9 @@ pub(crate) struct ExportArguments {
     /// Never ask; a device that is not confirmed is refused
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Replace what an image that exists holds
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Debug, Args)]
@@ -241,6 +244,9 @@ pub(crate) struct TransferArguments {
     /// Also write the manifest to this file
     #[arg(long, value_name = "PATH")]
     pub(crate) manifest: Option<PathBuf>,
+    /// Run every check that comes before the first byte, say what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// What a command may use.

@@ -80,6 +80,7 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
     tokio::select! {
         ended = ended => ended,
         () = signals::first() => Ok(()),
+        () = printer.reader_gone() => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! `drive-agent drives`: what is attached, and the small things one does with it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use copy::CopyError;
+use copy::{CopyError, Stop};
 use drive::discovery::{Roots, Watch, attached};
 use drive::loop_device::{self, LoopOptions};
 use drive::{DriveError, simulated};
@@ -12,7 +13,11 @@ use protocol::units::ByteSize;
 use serde::Serialize;
 
 use crate::cli::{AttachArguments, DrivesArguments, DrivesCommand};
+use crate::opening;
 use crate::printer::{Printer, line, table};
+
+/// Longest that looking at the drives, or at a profile, may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Lists, watches, attaches, detaches or describes.
 pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
@@ -33,13 +38,14 @@ pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
 }
 
 fn list(printer: &Printer) -> Result<(), CopyError> {
-    let drives = attached(&Roots::default()).map_err(no_list)?;
+    let look = || attached(&Roots::default()).map_err(no_list);
+    let drives = opening::in_time(Path::new("/sys/block"), ANSWER_TIMEOUT, &Stop::new(), || false, look)?;
     printer.document(&drives, || drives_text(&drives));
     Ok(())
 }
 
-fn no_list(source: std::io::Error) -> CopyError {
-    DriveError::Io { operation: "list", path: "/sys/block".into(), source }.into()
+fn no_list(source: std::io::Error) -> DriveError {
+    DriveError::Io { operation: "list", path: "/sys/block".into(), source }
 }
 
 /// One line of `drives --watch --output json`.
@@ -67,12 +73,14 @@ async fn watch(printer: &Printer) -> Result<(), CopyError> {
         }
     });
     let mut interrupted = std::pin::pin!(crate::signals::first());
+    let mut reader_gone = std::pin::pin!(printer.reader_gone());
     loop {
         tokio::select! {
             () = &mut interrupted => return Ok(()),
+            () = &mut reader_gone => return Ok(()),
             looked = events.recv() => match looked {
                 Some(Ok(events)) => events.iter().for_each(|(event, drive)| tell(*event, drive)),
-                Some(Err(error)) => return Err(no_list(error)),
+                Some(Err(error)) => return Err(no_list(error).into()),
                 None => return Ok(()),
             },
         }
@@ -195,7 +203,10 @@ fn detach_image(device: &Path, printer: &Printer) -> Result<(), CopyError> {
 }
 
 fn describe(profile: &Path, measure: bool, printer: &Printer) -> Result<(), CopyError> {
-    let description = simulated::describe(profile, measure)?;
+    let owned = profile.to_owned();
+    let describe = move || simulated::describe(&owned, measure);
+    // The first signal ends this command.
+    let description = opening::in_time(profile, ANSWER_TIMEOUT, &Stop::new(), || false, describe)?;
     printer.document(&description, || {
         let mut text = format!("{}: {}\n", description.profile, description.model);
         if let Some(serial) = &description.serial {

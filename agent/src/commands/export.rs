@@ -1,44 +1,75 @@
 //! `drive-agent export BLOB DRIVE`
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
 
-use copy::{CopyError, Link};
-use drive::{Confirmation, TargetRequest};
-use protocol::result::{Direction, TransferResult};
+use blob::Blob;
+use copy::{CopyError, Link, TransferOptions};
+use drive::{Confirmation, Pace, TargetRequest};
+use protocol::identity::DriveIdentity;
+use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::cli::{BlobType, ExportArguments};
-use crate::commands::{conclude, link};
+use crate::commands::{conclude, conclude_plan, link};
+use crate::opening;
 use crate::printer::{Printer, visible};
 use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
 
-/// Writes a blob onto a drive.
+/// Writes a blob onto a drive, or says what that would do.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
     let (link, reporter) = link(printer);
-    let ask = |question: &str| printer.ask(question);
-    let result = export(&arguments, link, &ask).await;
+    let blob = without_query(&arguments.blob);
+    if arguments.transfer.dry_run {
+        let plan = plan(&arguments, link).await;
+        reporter.end().await;
+        return conclude_plan(plan, Direction::Export, blob, printer);
+    }
+    let result = export(&arguments, link, printer).await;
     reporter.end().await;
-    conclude(result, Direction::Export, without_query(&arguments.blob), printer)
+    conclude(result, Direction::Export, blob, printer)
 }
 
-async fn export(
-    arguments: &ExportArguments,
-    link: Link,
-    ask: &dyn Fn(&str) -> Option<String>,
-) -> Result<TransferResult, CopyError> {
-    let options = transfer_options(&arguments.transfer)?;
+async fn export(arguments: &ExportArguments, link: Link, printer: &Printer) -> Result<TransferResult, CopyError> {
+    let (blob, options, pace) = settle(arguments)?;
+    let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let (stop, timeout) = (link.stop.clone(), options.read_timeout);
+    let open = |needed_bytes| {
+        let (path, word, asker) = (arguments.drive.clone(), arguments.confirm.clone(), printer.clone());
+        let open = move || {
+            let ask = |question: &str| asker.ask(question);
+            let confirmation = match &word {
+                Some(word) => Confirmation::Word(word),
+                None if may_ask => Confirmation::Ask(&ask),
+                None => Confirmation::None,
+            };
+            drive::open_target(&path, &TargetRequest { needed_bytes, confirmation, pace })
+        };
+        opening::in_time(&arguments.drive, timeout, &stop, || printer.is_asking(), open)
+    };
+    opening::or_cancelled(copy::export(&arguments.drive, open, blob, options, link).await, &stop)
+}
+
+async fn plan(arguments: &ExportArguments, link: Link) -> Result<TransferPlan, CopyError> {
+    let (blob, options, pace) = settle(arguments)?;
+    let (stop, timeout) = (link.stop.clone(), options.read_timeout);
+    let open = |needed_bytes| {
+        let (path, word) = (arguments.drive.clone(), arguments.confirm.clone());
+        let open = move || {
+            // Nothing is written, so nothing has to be confirmed; a word that was given is checked.
+            let any = |_: &DriveIdentity| Ok(());
+            let confirmation = word.as_deref().map_or(Confirmation::Check(&any), Confirmation::Word);
+            drive::open_target(&path, &TargetRequest { needed_bytes, confirmation, pace })
+        };
+        opening::in_time(&arguments.drive, timeout, &stop, || false, open)
+    };
+    opening::or_cancelled(copy::plan_export(open, blob, options, link).await, &stop)
+}
+
+fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions, Pace), CopyError> {
+    let options = TransferOptions { overwrite: arguments.overwrite, ..transfer_options(&arguments.transfer)? };
     let reached = reach_blob(&arguments.blob, BlobType::Block)?;
     require_two_places(&arguments.drive, &reached)?;
-    let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let pace = pace(&arguments.transfer.effort, Some(&arguments.drive))?;
-    let open = |needed_bytes| {
-        let confirmation = match &arguments.confirm {
-            Some(word) => Confirmation::Word(word),
-            None if may_ask => Confirmation::Ask(ask),
-            None => Confirmation::None,
-        };
-        drive::open_target(&arguments.drive, &TargetRequest { needed_bytes, confirmation, pace })
-    };
-    copy::export(open, reached.blob, options, link).await
+    Ok((reached.blob, options, pace(&arguments.transfer.effort, Some(&arguments.drive))?))
 }
 
 impl Printer {

@@ -1,23 +1,57 @@
 //! `drive-agent import DRIVE BLOB`
 
+use std::path::Path;
+use std::sync::Arc;
+
+use blob::Blob;
 use copy::{CopyError, Link, TransferOptions};
-use protocol::result::{Direction, TransferResult};
+use drive::{Drive, Pace};
+use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::cli::ImportArguments;
-use crate::commands::{conclude, link};
+use crate::commands::{conclude, conclude_plan, link};
+use crate::opening;
 use crate::printer::Printer;
 use crate::settings::{pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
 
-/// Copies a drive into a blob.
+/// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
     let (link, reporter) = link(printer);
+    let blob = without_query(&arguments.blob);
+    if arguments.transfer.dry_run {
+        let plan = plan(&arguments, link).await;
+        reporter.end().await;
+        return conclude_plan(plan, Direction::Import, blob, printer);
+    }
     let result = import(&arguments, link).await;
     reporter.end().await;
-    conclude(result, Direction::Import, without_query(&arguments.blob), printer)
+    conclude(result, Direction::Import, blob, printer)
 }
 
 async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResult, CopyError> {
-    let (on_unreadable, rescue) = rescue_options(&arguments.rescue, &arguments.drive)?;
+    match ends(arguments, &link) {
+        Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
+        Err(CopyError::Cancelled) => {
+            let reached = reach_blob(&arguments.blob, arguments.blob_type)?;
+            copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn plan(arguments: &ImportArguments, link: Link) -> Result<TransferPlan, CopyError> {
+    let (drive, blob, options) = ends(arguments, &link)?;
+    copy::plan_import(drive, blob, options, link).await
+}
+
+/// What an import goes between, and how.
+type Ends = (Arc<dyn Drive>, Arc<dyn Blob>, TransferOptions);
+
+/// The drive, the blob and the options that were asked for.
+fn ends(arguments: &ImportArguments, link: &Link) -> Result<Ends, CopyError> {
+    let effort = &arguments.transfer.effort;
+    let open_image = |path: &Path| opening::source(path, Pace::Unlimited, effort.read_timeout, &link.stop);
+    let (on_unreadable, rescue) = rescue_options(&arguments.rescue, &arguments.drive, open_image)?;
     let options = TransferOptions {
         on_unreadable,
         rescue,
@@ -27,7 +61,7 @@ async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResul
     };
     let reached = reach_blob(&arguments.blob, arguments.blob_type)?;
     require_two_places(&arguments.drive, &reached)?;
-    let pace = pace(&arguments.transfer.effort, Some(&arguments.drive))?;
-    let drive = drive::open_source(&arguments.drive, pace)?;
-    copy::import(drive, reached.blob, options, link).await
+    let pace = pace(effort, Some(&arguments.drive))?;
+    let drive = opening::source(&arguments.drive, pace, effort.read_timeout, &link.stop)?;
+    Ok((drive, reached.blob, options))
 }

@@ -201,6 +201,7 @@ impl Jobs<'_> {
         tokio::select! {
             ended = watching => ended,
             () = signals::first() => Ok(()),
+            () = self.printer.reader_gone() => Ok(()),
         }
     }
 

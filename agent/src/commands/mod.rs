@@ -12,7 +12,7 @@ pub(crate) mod verify;
 use copy::{CopyError, Link, Stop};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::receipt::Receipt;
-use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferResult};
+use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferPlan, TransferResult};
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
 
@@ -24,7 +24,7 @@ use crate::{settings, signals};
 /// Links a transfer with the terminal and the signals.
 fn link(printer: &Printer) -> (Link, Reporter) {
     let stop = Stop::new();
-    signals::listen(stop.clone(), printer.clone());
+    signals::stop_at_signals(stop.clone(), printer.clone());
     let notices = printer.clone();
     let link = Link::new(stop, move |notice| notices.notice(&notice));
     let reporter = Reporter::start(link.counters.clone(), printer);
@@ -61,6 +61,17 @@ fn conclude(result: Result<TransferResult, CopyError>, direction: Direction, blo
     result.outcome.exit_code()
 }
 
+/// Prints what a transfer would do, or why it would not begin, and gives the exit code.
+fn conclude_plan(plan: Result<TransferPlan, CopyError>, direction: Direction, blob: &str, printer: &Printer) -> u8 {
+    match plan {
+        Ok(plan) => {
+            printer.plan(&plan);
+            0
+        }
+        Err(error) => conclude(Err(error), direction, blob, printer),
+    }
+}
+
 /// The result of a transfer that could not be begun: nothing was moved.
 pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
     TransferResult {
@@ -76,6 +87,8 @@ pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, erro
         bytes_cleared: 0,
         failed_reads: 0,
         bytes_from_image: 0,
+        from_image: Vec::new(),
+        source_changed: false,
         chunk_size: 0,
         chunks: 0,
         root_sha256: None,

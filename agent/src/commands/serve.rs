@@ -14,6 +14,7 @@ use copy::{OnUnreadable, RescueOptions, StationBudget, TransferOptions, Verify};
 use drive::Pace;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
+use protocol::units::sizes_apart;
 use service::api::{Access, Api, router};
 use service::entra::Entra;
 use service::server;
@@ -27,10 +28,11 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{ServeArguments, Unreadable, VerifyMode};
 use crate::client::{TOKEN_FILE, URL_FILE};
 use crate::printer::Printer;
+use crate::settings;
+use crate::signals::Signals;
 use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
 use crate::station::worker::{MemoryBudget, ReachedAccount, StationWorker};
-use crate::{settings, signals};
 
 /// Memory of all copies together where nobody chose: that of four copies of their own.
 const MEMORY_OF_STATION_BYTES: u64 = 4 * MEMORY_DEFAULT_BYTES;
@@ -105,7 +107,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         async move { station.run().await }
     });
     let serving = tokio::spawn(server::serve(listener, tls, router(api), config.connections, closing.clone()));
-    signals::first().await;
+    let mut signals = Signals::take();
+    signals.first().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     printer.inform("stopping: copies drain, and go on when the service does; once more to drop what is in flight");
     closing.cancel();
@@ -116,7 +119,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     };
     tokio::select! {
         () = drained => {}
-        () = abort_at_second_signal(&station) => {}
+        () = abort_at_second_signal(&mut signals, &station) => {}
     }
     forgetting.abort();
     store.close().await;
@@ -126,8 +129,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
 }
 
 /// Never returns: the drain ends sooner for it.
-async fn abort_at_second_signal(station: &Station) {
-    signals::first().await;
+async fn abort_at_second_signal(signals: &mut Signals, station: &Station) {
+    signals.second().await;
     station.abort();
     std::future::pending::<()>().await;
 }
@@ -240,6 +243,10 @@ fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWor
     let folders = config.drive_folders.clone().or_else(|| (!config.listen.ip().is_loopback()).then(Vec::new));
     let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);
+    if let Some(machine) = copy::machine_memory_bytes().filter(|machine| config.budget.memory.is_some() && memory > *machine) {
+        let (memory, machine) = sizes_apart(memory, machine);
+        return Err(format!("`budget.memory` is {memory}, and this machine has {machine}: lower it"));
+    }
     Ok(StationWorker {
         docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
         accounts,

@@ -1,11 +1,14 @@
 //! `drive-agent verify MANIFEST [--drive DRIVE] [--blob BLOB]`
 
-use copy::{CopyError, Link, Sides};
+use std::path::PathBuf;
+
+use copy::{CopyError, Link, ManifestSource, Sides};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::result::VerifyResult;
 
 use crate::cli::{BlobType, VerifyArguments};
 use crate::commands::link;
+use crate::opening;
 use crate::printer::Printer;
 use crate::settings::{effort_options, pace, reach_blob, without_query};
 
@@ -35,16 +38,12 @@ async fn verify(arguments: &VerifyArguments, link: Link) -> Result<VerifyResult,
     let options = effort_options(&arguments.effort)?;
     let manifest = reach_blob(&arguments.manifest, BlobType::Block)?;
     let pace = pace(&arguments.effort, arguments.drive.as_deref())?;
-    let drive = arguments.drive.as_ref().map(|path| drive::open_source(path, pace)).transpose()?;
+    let open = |path: &PathBuf| opening::source(path, pace, options.read_timeout, &link.stop);
+    let drive = arguments.drive.as_ref().map(open).transpose()?;
     let blob = arguments.blob.as_ref().map(|text| reach_blob(text, BlobType::Block)).transpose()?;
     let sides = Sides { drive, blob: blob.map(|reached| reached.blob) };
-    match manifest.path {
-        Some(path) => copy::verify(&path, without_query(&arguments.manifest), sides, options, link).await,
-        None => {
-            let fetched = copy::fetch_manifest(&*manifest.blob, &options, &link).await?;
-            copy::verify(fetched.path(), without_query(&arguments.manifest), sides, options, link).await
-        }
-    }
+    let source = manifest.path.map_or(ManifestSource::Blob(manifest.blob), ManifestSource::File);
+    copy::verify(source, without_query(&arguments.manifest), sides, options, link).await
 }
 
 fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -> VerifyResult {
@@ -57,6 +56,7 @@ fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -
         bytes_verified: 0,
         chunks: 0,
         root_sha256: None,
+        stream_sha256: None,
         differences: Vec::new(),
         unreadable: Vec::new(),
         elapsed_seconds: 0.0,

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::worker::{MemoryBudget, ReachedAccount, StationWorker};
 use crate::commands::not_begun;
+use crate::opening;
 
 /// After a stop and the time for draining: how long a copy may still take to come back from a drive that hangs.
 const HANGING_GRACE: Duration = Duration::from_secs(5);
@@ -143,7 +144,8 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
         station: Some(worker.budget.clone()),
         keep_journal: true,
         restart: order.wish.restart,
-        overwrite: order.wish.overwrite,
+        // What may be written on was decided when the drive was checked in.
+        overwrite: order.wish.overwrite || order.direction == Direction::Export,
         on_unreadable: if order.wish.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
         names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
@@ -187,27 +189,29 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
                 },
                 () = link.stop.stopping() => return Err(CopyError::Cancelled),
             }
-            let opened = tokio::task::spawn_blocking(move || {
+            let shown = path.clone();
+            let open = move || {
                 let drive = drive::open_source(&path, pace)?;
                 require_same(&path, &docked, drive.identity()).map_err(DriveError::Refused)?;
                 Ok::<Arc<dyn Drive>, DriveError>(drive)
-            });
-            let drive = tokio::select! {
-                opened = tokio::time::timeout(options.read_timeout, opened) => match opened {
-                    Ok(opened) => opened.map_err(|_| CopyError::Internal("a thread at the drive"))??,
-                    Err(_) => return Err(DriveError::Removed { path: PathBuf::from(&order.bay) }.into()),
-                },
-                () = link.stop.stopping() => return Err(CopyError::Cancelled),
             };
-            copy::import(drive, blob, options, link).await
+            let in_time = || opening::in_time(&shown, options.read_timeout, &link.stop, || false, open);
+            let opened = tokio::task::block_in_place(in_time).map_err(CopyError::from);
+            copy::import(opening::or_cancelled(opened, &link.stop)?, blob, options, link).await
         }
         Direction::Export => {
-            let open = move |needed_bytes| {
-                // Whoever checked the drive in confirmed it; that it is this one is seen here.
-                let check = |identity: &DriveIdentity| require_same(&path, &docked, identity);
-                drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
+            let target = path.clone();
+            let (stop, timeout) = (link.stop.clone(), options.read_timeout);
+            let open = |needed_bytes| {
+                let shown = path.clone();
+                let open = move || {
+                    // What was checked in confirmed it; that it is this drive is seen here.
+                    let check = |identity: &DriveIdentity| require_same(&path, &docked, identity);
+                    drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
+                };
+                opening::in_time(&shown, timeout, &stop, || false, open)
             };
-            copy::export(open, blob, options, link).await
+            opening::or_cancelled(copy::export(&target, open, blob, options, link).await, &stop)
         }
     }
 }

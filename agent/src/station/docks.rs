@@ -1,12 +1,14 @@
 //! The bays and what is in them. A thread looks at every watched place whenever the kernel tells of a drive, and at
 //! least once a second; looking touches no drive.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use copy::Stop;
 use drive::Pace;
-use drive::discovery::{DockBell, Docked, attached_at, docked_at};
+use drive::discovery::{DockBell, Docked, attached_at};
 use protocol::arm::drive_id_of;
 use protocol::drives::Verdict;
 use protocol::station::DockedDrive;
@@ -16,9 +18,14 @@ use service::station::worker::{BayContent, WorkError};
 use tokio::sync::Notify;
 
 use super::config::Bay;
+use super::look::{Hangs, Looks};
+use crate::opening;
 
 /// A look comes at least this often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest that opening a drive may take which cannot be docked, to find out why.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The bays of a station.
 pub(crate) struct Docks {
@@ -27,6 +34,7 @@ pub(crate) struct Docks {
     clock: Clock,
     /// Folders from which files may be docked by hand; anywhere, where `None`.
     folders: Option<Vec<PathBuf>>,
+    looks: Looks,
     /// Where it is kept what was docked by hand, so that a restart finds it.
     kept: PathBuf,
 }
@@ -44,8 +52,8 @@ struct DockedByHand {
 
 impl DockedByHand {
     /// Whether it is still there.
-    fn is_there(&self) -> bool {
-        docked_at(&self.path).is_some_and(|docked| {
+    fn is_there(&self, looks: &Looks) -> bool {
+        looks.at(&self.path).ok().flatten().is_some_and(|docked| {
             (docked.serial, docked.model, docked.size_bytes) == (self.serial.clone(), self.model.clone(), self.size_bytes)
         })
     }
@@ -69,7 +77,8 @@ struct Slot {
 impl Docks {
     /// The bays, after a first look at them.
     pub(crate) fn new(bays: &[Bay], folders: Option<Vec<PathBuf>>, clock: Clock, kept: PathBuf) -> Arc<Self> {
-        let by_hand = read_kept(&kept);
+        let looks = Looks::default();
+        let by_hand = read_kept(&kept, &looks);
         let slot = |bay: &Bay| {
             let by_hand = by_hand.iter().find(|docked| docked.bay == bay.name && bay.drive.is_none());
             Slot {
@@ -83,7 +92,7 @@ impl Docks {
             }
         };
         let slots = Mutex::new(bays.iter().map(slot).collect());
-        let docks = Docks { slots, changed: Notify::new(), clock, folders, kept };
+        let docks = Docks { slots, changed: Notify::new(), clock, folders, looks, kept };
         docks.look();
         Arc::new(docks)
     }
@@ -112,11 +121,15 @@ impl Docks {
     fn look(&self) {
         let places: Vec<Option<PathBuf>> = self.slots().iter().map(|slot| slot.place().cloned()).collect();
         // Looking may take a while: nobody waits for it.
-        let found: Vec<Option<Docked>> = places.iter().map(|path| path.as_deref().and_then(docked_at)).collect();
+        let look = |place: &Option<PathBuf>| place.as_deref().map_or(Ok(None), |path| self.looks.at(path));
+        let found: Vec<Result<Option<Docked>, Hangs>> = places.iter().map(look).collect();
         let mut has_changed = false;
         for ((slot, place), found) in self.slots().iter_mut().zip(places).zip(found) {
             // Who was docked or taken out by hand meanwhile was not looked at.
-            if slot.place() == place.as_ref() {
+            // A place that hangs keeps what was seen there last.
+            if let Ok(found) = found
+                && slot.place() == place.as_ref()
+            {
                 has_changed |= slot.see(place.zip(found), &self.clock);
             }
         }
@@ -164,7 +177,9 @@ impl Docks {
         };
         // The name that was given may stay with the port or the drive; the one it leads to now may not.
         let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is no path")) };
-        if !real.starts_with("/dev") && !self.folders.as_ref().is_none_or(is_allowed) {
+        // Files below /dev (/dev/shm) are files like any other.
+        let is_device = real.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
+        if !is_device && !self.folders.as_ref().is_none_or(is_allowed) {
             return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
         }
         if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
@@ -176,10 +191,15 @@ impl Docks {
                 _ => format!("`{shown}` is in use: {}; release it first", drive.in_use_by.join("; ")),
             });
         }
-        let Some(docked) = docked_at(&path) else {
+        let looked = self.looks.at(&path);
+        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
+        let Some(docked) = looked.map_err(hangs)? else {
             // Opening it says what is wrong with it.
-            let why = drive::open_source(&path, Pace::Unlimited).err().map(|error| error.to_string());
-            return refused(why.unwrap_or_else(|| format!("`{shown}` is no drive that can be docked")));
+            let owned = path.clone();
+            let open = move || drive::open_source(&owned, Pace::Unlimited).map(|_| ());
+            let why = opening::in_time(&path, OPEN_TIMEOUT, &Stop::new(), || false, open).err();
+            let none = || format!("`{shown}` is no drive that can be docked");
+            return refused(why.map_or_else(none, |error| error.to_string()));
         };
         {
             let mut slots = self.slots();
@@ -256,10 +276,10 @@ impl Docks {
     }
 }
 
-fn read_kept(path: &Path) -> Vec<DockedByHand> {
+fn read_kept(path: &Path, looks: &Looks) -> Vec<DockedByHand> {
     let kept = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let kept: Vec<DockedByHand> = kept.unwrap_or_default();
-    kept.into_iter().filter(DockedByHand::is_there).collect()
+    kept.into_iter().filter(|docked| docked.is_there(looks)).collect()
 }
 
 impl Slot {

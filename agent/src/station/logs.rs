@@ -1,7 +1,8 @@
 //! Copy logs, written beside a copy's journal and put into the store.
 
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
 use protocol::job::{BlobName, LogAddresses};
@@ -9,8 +10,6 @@ use protocol::manifest::{ChunkContent, ManifestReader};
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use service::station::worker::{LogOrder, WorkError};
-
-use tempfile::NamedTempFile;
 
 use super::worker::{StationWorker, blocking};
 
@@ -30,7 +29,7 @@ pub(super) async fn put_logs(
     let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
     let manifest = folder.join(MANIFEST_FILE);
     let place = |kind: &str| BlobName { container: order.container.clone(), name: format!("{}_{kind}", order.prefix) };
-    let put = |kind: &'static str, path: PathBuf| async move { worker.put_file(&order.copy.account, &place(kind), &path).await };
+    let put = |kind: &'static str, file: File| async move { worker.put_file(&order.copy.account, &place(kind), file).await };
     let (error, verbose) = {
         let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
         // A large drive has millions of chunks.
@@ -38,13 +37,15 @@ pub(super) async fn put_logs(
     };
     let mut logs = LogAddresses::default();
     if let Some(file) = error {
-        logs.error = Some(put("error.xml", file.path().to_owned()).await?);
+        logs.error = Some(put("error.xml", file).await?);
     }
     if let Some(file) = verbose {
-        logs.verbose = Some(put("verbose.xml", file.path().to_owned()).await?);
+        logs.verbose = Some(put("verbose.xml", file).await?);
     }
-    if order.manifest && manifest.exists() {
-        logs.manifest = Some(put("manifest.jsonl", manifest).await?);
+    if order.manifest
+        && let Ok(file) = File::open(manifest)
+    {
+        logs.manifest = Some(put("manifest.jsonl", file).await?);
     }
     Ok(logs)
 }
@@ -55,20 +56,20 @@ fn write_logs(
     manifest: &Path,
     order: &LogOrder,
     result: &TransferResult,
-) -> io::Result<(Option<NamedTempFile>, Option<NamedTempFile>)> {
+) -> io::Result<(Option<File>, Option<File>)> {
     std::fs::create_dir_all(folder)?;
     let blob_path = format!("{}/{}", order.copy.blob.container, order.copy.blob.name);
     let head =
         LogHead { drive_id: &order.copy.drive_id, blob_path: &blob_path, is_import: order.copy.direction == Direction::Import };
     let (mut error, mut verbose) = (None, None);
     if result.outcome != Outcome::Complete {
-        let file = NamedTempFile::new_in(folder)?;
-        write_error_log(BufWriter::new(file.as_file()), &head, result)?;
+        let file = tempfile::tempfile_in(folder)?;
+        write_error_log(BufWriter::new(&file), &head, result)?;
         error = Some(file);
     }
     if order.verbose {
-        let file = NamedTempFile::new_in(folder)?;
-        write_verbose_log(BufWriter::new(file.as_file()), &head, result, chunks_of(manifest)?)?;
+        let file = tempfile::tempfile_in(folder)?;
+        write_verbose_log(BufWriter::new(&file), &head, result, chunks_of(manifest)?)?;
         verbose = Some(file);
     }
     Ok((error, verbose))

@@ -13,5 +13,6 @@ pub(crate) mod config;
 mod copying;
 pub(crate) mod docks;
 mod logs;
+mod look;
 mod select;
 pub(crate) mod worker;

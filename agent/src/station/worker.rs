@@ -1,17 +1,19 @@
 //! What the control plane asks for, done with drives and stores.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blob::Account;
+use blob::{Account, IfExists};
 use copy::{StationBudget, TransferOptions};
 use drive::{Pace, open_source};
 use futures::{StreamExt, TryStreamExt};
 use protocol::arm::Export;
+use protocol::digest::Sha256Digest;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
@@ -90,7 +92,7 @@ impl StationWorker {
     }
 
     /// Puts a file to a place that is made where it is missing; gives the address for customers.
-    pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: &Path) -> Result<String, WorkError> {
+    pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: File) -> Result<String, WorkError> {
         let failed = |error: blob::BlobError| match error.is_passing() {
             true => WorkError::Failed(error.to_string()),
             // A full disk or a denied right may be mended too: only a bad name never will.
@@ -99,11 +101,13 @@ impl StationWorker {
         };
         let reached = self.account(account)?;
         let blob = reached.account.blob(&place.container, &place.name).map_err(failed)?;
-        let length = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        // One name for every try: what an interrupted one left is written again.
+        let id = Sha256Digest::of(format!("{}/{}", place.container, place.name).as_bytes()).to_string();
         let limit = self.options.request_timeout + Duration::from_secs(length / SLOWEST_BODY_BYTES_PER_SECOND);
         let put = async {
             reached.account.make_place(&place.container, &place.name).await?;
-            blob.put_file(file).await
+            blob.put_file(Arc::new(file), &id, IfExists::Replace).await
         };
         let put = tokio::time::timeout(limit, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
@@ -147,9 +151,9 @@ impl Worker for StationWorker {
 
     async fn put_document(&self, account: &str, place: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
         let failed = |error: std::io::Error| WorkError::Failed(error.to_string());
-        let mut file = tempfile::NamedTempFile::new_in(&self.transfers).map_err(failed)?;
+        let mut file = tempfile::tempfile_in(&self.transfers).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
-        self.put_file(account, place, file.path()).await
+        self.put_file(account, place, file).await
     }
 
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {
@@ -220,7 +224,7 @@ fn is_blank(path: &Path) -> Result<bool, WorkError> {
     let failed = |error: drive::DriveError| WorkError::Failed(error.to_string());
     let drive = open_source(path, Pace::Unlimited).map_err(failed)?;
     let (size, sector) = (drive.size_bytes(), drive.sector_size_bytes());
-    let mut buffer = drive::AlignedBuffer::new(BLANK_LOOK_BYTES as usize);
+    let mut buffer = drive::AlignedBuffer::new(BLANK_LOOK_BYTES as usize).map_err(failed)?;
     let mut is_zero_at = |offset: u64, length: u64| {
         let piece = &mut buffer[..(length.min(size - offset)) as usize];
         drive.read_at(piece, offset).map(|()| drive::zero::is_zero(piece)).map_err(failed)

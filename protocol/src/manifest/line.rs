@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{ChunkRecord, Footer, Header};
-use crate::limits::MANIFEST_LINE_MAX_BYTES;
+use super::record::{ChunkRecord, CommitNote, Footer, Header};
+use super::unreadable::{UnreadablePart, parts};
+use crate::limits::{MANIFEST_LINE_MAX_BYTES, UNREADABLE_RANGES_MAX};
 
 /// Any line of a manifest or journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,10 +12,24 @@ use crate::limits::MANIFEST_LINE_MAX_BYTES;
 pub enum Line {
     /// The first line.
     Header(Box<Header>),
+    /// Unreadable ranges of the chunk whose record follows, where it has too many for one line. [`encode`] writes
+    /// these lines by itself.
+    Unreadable(UnreadablePart),
     /// One chunk.
     Chunk(ChunkRecord),
+    /// The transfer stopped, and this is what its target was then (journals only): a target that is still the same
+    /// holds what the records before say.
+    Left {
+        /// What names the state of the target.
+        target: String,
+    },
     /// All chunks landed and the blob is about to appear (journals only).
-    Commit,
+    Commit(CommitNote),
+    /// The blob appeared (journals only).
+    Committed {
+        /// Which version of it.
+        version: String,
+    },
     /// The last line (manifests only).
     End(Footer),
 }
@@ -31,9 +46,35 @@ pub enum LineError {
     /// The checksum is of other bytes.
     #[error("the line's checksum does not fit its content")]
     WrongChecksum,
-    /// The checksum fits, but this is no line that we know.
+    /// The checksum fits, but this is not a line that we know.
     #[error("the line is not understood: {0}")]
     NotUnderstood(String),
+    /// Lines of one record that do not fit together.
+    #[error("the line does not continue the record before it")]
+    NotContinued,
+    /// More than any drive needs.
+    #[error("the chunk has more than {UNREADABLE_RANGES_MAX} unreadable ranges")]
+    TooManyRanges,
+}
+
+/// Why a line cannot be written: it could not be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The serializer failed.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// [`decode`] would refuse it.
+    #[error("a record cannot be written: {0}")]
+    Unreadable(LineError),
+}
+
+impl From<EncodeError> for std::io::Error {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Json(error) => error.into(),
+            EncodeError::Unreadable(_) => std::io::Error::new(std::io::ErrorKind::InvalidData, error),
+        }
+    }
 }
 
 const CHECKSUM_PREFIX: &[u8] = b",\"crc32c\":\"";
@@ -49,11 +90,32 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_DIGITS] {
     digits
 }
 
-/// Writes `line` with its checksum and a newline at the end of `buffer`.
+/// Writes `line` with its checksum and a newline at the end of `buffer`; a chunk with many unreadable ranges as several
+/// lines, its record last. What is written, [`decode`] reads.
 ///
 /// # Errors
-/// None for the types of this crate; a failure of the serializer is passed on.
-pub fn encode(line: &Line, buffer: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+/// When [`decode`] would refuse it. Then nothing is written.
+pub fn encode(line: &Line, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = buffer.len();
+    let written = match line {
+        Line::Chunk(record) => encode_chunk(record, buffer),
+        line => encode_one(line, buffer),
+    };
+    if written.is_err() {
+        buffer.truncate(start);
+    }
+    written
+}
+
+fn encode_chunk(record: &ChunkRecord, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (parts, rest) = parts(record).map_err(EncodeError::Unreadable)?;
+    for part in parts {
+        encode_one(&Line::Unreadable(part), buffer)?;
+    }
+    encode_one(&Line::Chunk(ChunkRecord { unreadable: rest.to_vec(), ..record.clone() }), buffer)
+}
+
+fn encode_one(line: &Line, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = buffer.len();
     serde_json::to_writer(&mut *buffer, line)?;
     buffer.pop();
@@ -61,6 +123,9 @@ pub fn encode(line: &Line, buffer: &mut Vec<u8>) -> Result<(), serde_json::Error
     buffer.extend_from_slice(CHECKSUM_PREFIX);
     buffer.extend_from_slice(&digits);
     buffer.extend_from_slice(CHECKSUM_SUFFIX);
+    if buffer.len() - start > MANIFEST_LINE_MAX_BYTES {
+        return Err(EncodeError::Unreadable(LineError::TooLong));
+    }
     buffer.push(b'\n');
     Ok(())
 }

@@ -8,12 +8,16 @@
 //! ```
 //!
 //! A *journal* is a manifest being written: the header, then chunk records in the order in which
-//! they landed, at last a `commit` line when the blob is about to appear. It has no `end`. A
+//! they landed. A `left` line says what the target was when a run stopped, a `commit` line that the blob is about to
+//! appear, and a `committed` line that it did. It has no `end`. A
 //! *manifest* has its records in drive order, without gaps, and the `end` line with counts and root.
 //!
 //! The checksum of a line is CRC-32C over everything before `,"crc32c"`. A single changed byte
 //! anywhere is always noticed. A torn last line of a journal is what a crash leaves: it is dropped,
 //! never an error. Damage before the last line is an error: nobody knows what else is wrong.
+//!
+//! A chunk with very many unreadable ranges has lines of type `unreadable` before its own, so that every line is bounded.
+//! They count only together with it.
 //!
 //! Records are small and read one at a time: a manifest of a 22 TB drive has millions of them.
 
@@ -21,14 +25,18 @@ mod line;
 mod read;
 mod record;
 mod replay;
+mod size;
+mod unreadable;
 
 #[cfg(test)]
 mod tests;
 
-pub use line::{Line, LineError, decode, encode};
+pub use line::{EncodeError, Line, LineError, decode, encode};
 pub use read::{ManifestError, ManifestReader};
-pub use record::{ChunkContent, ChunkRecord, ChunkState, DigestAlgorithm, Footer, Header};
+pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, Footer, Header};
 pub use replay::{JournalReplay, Replay, ReplayError};
+pub use size::bytes_max;
+pub use unreadable::UnreadablePart;
 
 /// Value of `format` in every header.
 pub const FORMAT: &str = "drive-agent-manifest";

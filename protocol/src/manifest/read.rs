@@ -4,6 +4,7 @@ use std::io::{self, BufRead};
 
 use super::line::{Line, LineError, decode};
 use super::record::{ChunkContent, ChunkRecord, Footer, Header};
+use super::unreadable::Joiner;
 use super::{FORMAT, VERSION};
 use crate::digest::RootHasher;
 use crate::limits::MANIFEST_LINE_MAX_BYTES;
@@ -47,6 +48,14 @@ pub enum ManifestError {
     /// Something follows the `end` line.
     #[error("something follows its last line")]
     Trailing,
+    /// More bytes than its records can take.
+    #[error("it has {bytes} bytes, and a manifest of as many chunks has at most {most}: it is damaged")]
+    TooLong {
+        /// What it has.
+        bytes: u64,
+        /// What it can have.
+        most: u64,
+    },
 }
 
 /// Reads lines of bounded length; tells a torn last line from a whole one.
@@ -105,6 +114,7 @@ pub struct ManifestReader<R> {
     header: Box<Header>,
     geometry: ChunkGeometry,
     next_index: ChunkIndex,
+    joiner: Joiner,
     root: RootHasher,
     zero_chunk_digest: Option<crate::digest::Sha256Digest>,
     bytes_zero: u64,
@@ -129,6 +139,7 @@ impl<R: BufRead> ManifestReader<R> {
             header,
             geometry,
             next_index: ChunkIndex(0),
+            joiner: Joiner::default(),
             root: RootHasher::default(),
             zero_chunk_digest: None,
             bytes_zero: 0,
@@ -157,27 +168,34 @@ impl<R: BufRead> ManifestReader<R> {
         if self.footer.is_some() {
             return Ok(None);
         }
-        let line = match self.lines.next()? {
-            Some(RawLine::Whole(line)) => decode(line),
-            Some(RawLine::TooLong) => Err(LineError::TooLong),
-            Some(RawLine::Torn) | None => return Err(ManifestError::NoEnd),
-        };
-        let number = self.lines.number;
-        match line.map_err(|error| ManifestError::Line { number, error })? {
-            Line::Chunk(record) => {
-                if self.geometry.range(self.next_index) != Some(record.range) {
+        loop {
+            let line = match self.lines.next()? {
+                Some(RawLine::Whole(line)) => decode(line),
+                Some(RawLine::TooLong) => Err(LineError::TooLong),
+                Some(RawLine::Torn) | None => return Err(ManifestError::NoEnd),
+            };
+            let number = self.lines.number;
+            let damaged = |error| ManifestError::Line { number, error };
+            match line.map_err(damaged)? {
+                Line::Unreadable(part) => self.joiner.add(part).map_err(damaged)?,
+                Line::Chunk(record) => {
+                    let record = self.joiner.finish(record).map_err(damaged)?;
+                    if self.geometry.range(self.next_index) != Some(record.range) {
+                        return Err(ManifestError::OutOfOrder { number });
+                    }
+                    self.next_index.0 += 1;
+                    self.count(&record);
+                    return Ok(Some(record));
+                }
+                Line::End(footer) if !self.joiner.is_pending() => {
+                    self.check_end(&footer)?;
+                    self.footer = Some(footer);
+                    return Ok(None);
+                }
+                Line::Header(_) | Line::Left { .. } | Line::Commit(_) | Line::Committed { .. } | Line::End(_) => {
                     return Err(ManifestError::OutOfOrder { number });
                 }
-                self.next_index.0 += 1;
-                self.count(&record);
-                Ok(Some(record))
             }
-            Line::End(footer) => {
-                self.check_end(&footer)?;
-                self.footer = Some(footer);
-                Ok(None)
-            }
-            Line::Header(_) | Line::Commit => Err(ManifestError::OutOfOrder { number }),
         }
     }
 

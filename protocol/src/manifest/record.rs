@@ -33,7 +33,7 @@ pub struct Header {
     pub drive: DriveIdentity,
     /// The blob's address without secrets.
     pub blob: String,
-    /// On export: which version of the blob, as the store names it.
+    /// Which version of the blob, as the store names it: the one that an export reads, or the one that an import made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob_version: Option<String>,
     /// Size of the whole, in bytes.
@@ -45,6 +45,9 @@ pub struct Header {
     /// What stands in the blob where the drive could not be read.
     #[serde(default, skip_serializing_if = "Fill::is_zeros")]
     pub unreadable_fill: Fill,
+    /// The transfer of ours that this one started over: what it left is removed (journals only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// How blocks are named at the store, where they have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_id_scheme: Option<String>,
@@ -98,6 +101,9 @@ pub struct ChunkRecord {
     pub attempts: u32,
     /// Parts that could not be read and were filled with zeros.
     pub unreadable: Vec<ByteRange>,
+    /// Parts that came from an image of the drive, and not from the drive. At most
+    /// [`FROM_IMAGE_RANGES_MAX`](crate::limits::FROM_IMAGE_RANGES_MAX); they may cover more than came from there, never less.
+    pub from_image: Vec<ByteRange>,
 }
 
 /// The chunk record as it is written.
@@ -113,6 +119,8 @@ struct ChunkRecordText {
     attempts: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<ByteRange>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    from_image: Vec<ByteRange>,
 }
 
 impl From<ChunkRecord> for ChunkRecordText {
@@ -129,6 +137,7 @@ impl From<ChunkRecord> for ChunkRecordText {
             state: record.state,
             attempts: record.attempts,
             unreadable: record.unreadable,
+            from_image: record.from_image,
         }
     }
 }
@@ -145,22 +154,53 @@ impl TryFrom<ChunkRecordText> for ChunkRecord {
         if text.length == 0 || text.offset.checked_add(text.length).is_none() {
             return Err("a chunk has at least one byte and ends below 2^64");
         }
-        let mut next = text.offset;
-        for bad in &text.unreadable {
-            let end = bad.offset.checked_add(bad.length).filter(|end| *end <= text.offset + text.length);
-            match end.filter(|_| bad.offset >= next && bad.length > 0) {
-                Some(end) => next = end,
-                None => return Err("unreadable ranges ascend, do not overlap, and lie in their chunk"),
-            }
-        }
-        Ok(ChunkRecord {
+        let record = ChunkRecord {
             range: ByteRange::new(text.offset, text.length),
             content,
             state: text.state,
             attempts: text.attempts,
             unreadable: text.unreadable,
-        })
+            from_image: text.from_image,
+        };
+        record.check_ranges()?;
+        Ok(record)
     }
+}
+
+impl ChunkRecord {
+    /// Whether its ranges can be.
+    pub(super) fn check_ranges(&self) -> Result<(), &'static str> {
+        match are_parts_of(self.range, &self.unreadable) && are_parts_of(self.range, &self.from_image) {
+            true => Ok(()),
+            false => Err("the ranges of a chunk ascend, do not overlap, and lie in it"),
+        }
+    }
+}
+
+/// Whether ranges ascend, do not overlap, and lie in a chunk.
+fn are_parts_of(chunk: ByteRange, parts: &[ByteRange]) -> bool {
+    let mut next = chunk.offset;
+    parts.iter().all(|part| {
+        let is_next = part.offset >= next && part.length > 0;
+        match part.offset.checked_add(part.length).filter(|end| is_next && *end <= chunk.end()) {
+            Some(end) => {
+                next = end;
+                true
+            }
+            None => false,
+        }
+    })
+}
+
+/// What is noted right before a blob is made to appear.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitNote {
+    /// What of the target stays the same when it appears under its name, where the store has no place for the transfer's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The source was modified while it was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source_changed: bool,
 }
 
 /// The last line of a manifest.

@@ -4,7 +4,8 @@ use std::io::{self, BufRead};
 
 use super::line::{Line, LineError, decode};
 use super::read::{ManifestError, RawLine, RawLines, check_header};
-use super::record::{ChunkRecord, Header};
+use super::record::{ChunkRecord, CommitNote, Header};
+use super::unreadable::Joiner;
 use crate::units::{ChunkGeometry, ChunkIndex};
 
 /// Why a journal cannot be continued.
@@ -37,6 +38,9 @@ pub struct JournalReplay<R> {
     lines: RawLines<R>,
     header: Box<Header>,
     geometry: ChunkGeometry,
+    joiner: Joiner,
+    /// Lines of a record whose end was not read yet.
+    pending_bytes: u64,
     valid_bytes: u64,
 }
 
@@ -45,8 +49,12 @@ pub struct JournalReplay<R> {
 pub enum Replay {
     /// This chunk had landed.
     Landed(ChunkIndex, ChunkRecord),
+    /// A run stopped, and this is what names the state of its target then.
+    Left(String),
     /// All chunks had landed, and the blob may or may not have appeared.
-    CommitBegun,
+    CommitBegun(CommitNote),
+    /// The blob had appeared, in this version.
+    Committed(String),
 }
 
 impl<R: BufRead> JournalReplay<R> {
@@ -71,7 +79,7 @@ impl<R: BufRead> JournalReplay<R> {
             Err(error) => return Err(ReplayError::Damaged { number: 1, error }),
         };
         let (header, geometry) = check_header(line)?;
-        Ok(Some(JournalReplay { lines, header, geometry, valid_bytes: length }))
+        Ok(Some(JournalReplay { lines, header, geometry, joiner: Joiner::default(), pending_bytes: 0, valid_bytes: length }))
     }
 
     /// The header.
@@ -92,29 +100,43 @@ impl<R: BufRead> JournalReplay<R> {
     /// What the next line says, in the order of landing; a chunk may come twice. `None` at the end,
     /// a torn last line being no line.
     pub fn next_record(&mut self) -> Result<Option<Replay>, ReplayError> {
-        let (length, decoded) = match self.lines.next()? {
-            None | Some(RawLine::Torn) => return Ok(None),
-            Some(RawLine::TooLong) => (0, Err(LineError::TooLong)),
-            Some(RawLine::Whole(line)) => (line.len() as u64 + 1, decode(line)),
-        };
-        let number = self.lines.number;
-        let replay = match decoded {
-            Ok(Line::Chunk(record)) => match self.geometry.index_of(record.range) {
-                Some(index) => Replay::Landed(index, record),
-                None => return Err(ReplayError::Foreign { number }),
-            },
-            Ok(Line::Commit) => Replay::CommitBegun,
-            Ok(Line::Header(_) | Line::End(_)) => return Err(ReplayError::Foreign { number }),
-            // Blocks of the file may reach the disk out of order: a damaged line at the very end is
-            // a torn one too.
-            Err(error) => {
-                return match self.lines.next()? {
-                    None => Ok(None),
-                    Some(_) => Err(ReplayError::Damaged { number, error }),
-                };
-            }
-        };
-        self.valid_bytes += length;
-        Ok(Some(replay))
+        loop {
+            let (length, decoded) = match self.lines.next()? {
+                None | Some(RawLine::Torn) => return Ok(None),
+                Some(RawLine::TooLong) => (0, Err(LineError::TooLong)),
+                Some(RawLine::Whole(line)) => (line.len() as u64 + 1, decode(line)),
+            };
+            let number = self.lines.number;
+            self.pending_bytes += length;
+            let damaged = |error| ReplayError::Damaged { number, error };
+            let replay = match decoded {
+                Ok(Line::Unreadable(part)) => {
+                    self.joiner.add(part).map_err(damaged)?;
+                    continue;
+                }
+                Ok(Line::Chunk(record)) => {
+                    let record = self.joiner.finish(record).map_err(damaged)?;
+                    match self.geometry.index_of(record.range) {
+                        Some(index) => Replay::Landed(index, record),
+                        None => return Err(ReplayError::Foreign { number }),
+                    }
+                }
+                Ok(_) if self.joiner.is_pending() => return Err(ReplayError::Foreign { number }),
+                Ok(Line::Left { target }) => Replay::Left(target),
+                Ok(Line::Commit(note)) => Replay::CommitBegun(note),
+                Ok(Line::Committed { version }) => Replay::Committed(version),
+                Ok(Line::Header(_) | Line::End(_)) => return Err(ReplayError::Foreign { number }),
+                // Blocks of the file may reach the disk out of order: a damaged line at the very end is
+                // a torn one too.
+                Err(error) => {
+                    return match self.lines.next()? {
+                        None => Ok(None),
+                        Some(_) => Err(ReplayError::Damaged { number, error }),
+                    };
+                }
+            };
+            self.valid_bytes += std::mem::take(&mut self.pending_bytes);
+            return Ok(Some(replay));
+        }
     }
 }

@@ -28,6 +28,7 @@ fn header(total_bytes: u64, chunk_size_bytes: u64) -> Header {
         },
         blob: "file:///store/a%20b".into(),
         blob_version: None,
+        replaces: None,
         total_bytes,
         chunk_size_bytes,
         digest: DigestAlgorithm::Sha256,
@@ -49,6 +50,7 @@ fn records(geometry: ChunkGeometry, seed: u64) -> Vec<ChunkRecord> {
                 state: if zero { ChunkState::Zero } else { ChunkState::Sent },
                 attempts: (bits % 4) as u32,
                 unreadable: if bits.is_multiple_of(5) { vec![ByteRange::new(range.offset, 1)] } else { vec![] },
+                from_image: if bits.is_multiple_of(7) { vec![range] } else { vec![] },
             }
         })
         .collect()
@@ -204,4 +206,72 @@ fn a_damaged_line_in_the_middle_of_a_journal_is_an_error() {
     let middle = journal.len() / 2;
     journal[middle] ^= 1;
     assert!(matches!(replay_journal(&journal), Err(ReplayError::Damaged { .. } | ReplayError::Foreign { .. })));
+}
+
+/// The record of a chunk whose every other sector is unreadable, as far as `count` goes.
+fn record_with(count: u64, seed: u64) -> ChunkRecord {
+    let range = ByteRange::new(0, 4000 << 20);
+    let unreadable =
+        (0..count).map(|index| ByteRange::new(index * 1024 + seed % 512, 1 + (seed >> (index % 50)) % 511)).collect();
+    let content = ChunkContent::Data(Sha256Digest::of(&seed.to_be_bytes()));
+    ChunkRecord { range, content, state: ChunkState::Sent, attempts: 1, unreadable, from_image: Vec::new() }
+}
+
+fn head_of(range: ByteRange) -> Line {
+    Line::Header(Box::new(header(range.length, range.length)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn a_chunk_may_have_any_number_of_unreadable_ranges(count in 0_u64..200_000, seed: u64, cut in 0.0..1.0f64) {
+        let record = record_with(count, seed);
+        let geometry = ChunkGeometry::new(record.range.length, record.range.length).unwrap();
+        let head = write([head_of(record.range)]);
+        let mut journal = head.clone();
+        encode(&Line::Chunk(record.clone()), &mut journal).unwrap();
+        prop_assert!(journal.split(|byte| *byte == b'\n').all(|line| line.is_empty() || decode(line).is_ok()));
+        let records = vec![record];
+        prop_assert_eq!(replay_journal(&journal).unwrap().unwrap(), (records.clone(), journal.len() as u64));
+        let torn = &journal[..head.len() + ((journal.len() - head.len()) as f64 * cut) as usize];
+        prop_assert_eq!(replay_journal(torn).unwrap().unwrap(), (vec![], head.len() as u64), "torn anywhere, it has not landed");
+        let mut manifest = journal;
+        encode(&Line::End(footer(geometry, &records)), &mut manifest).unwrap();
+        prop_assert_eq!(read_manifest(&manifest).unwrap(), records);
+    }
+}
+
+#[test]
+fn what_could_not_be_read_again_is_not_written() {
+    let mut buffer = b"before".to_vec();
+    let too_many = Line::Chunk(record_with(crate::limits::UNREADABLE_RANGES_MAX as u64 + 1, 1));
+    assert!(encode(&too_many, &mut buffer).unwrap_err().to_string().contains("more than 4096000 unreadable ranges"));
+    let long_header = Header { blob: "x".repeat(5 << 20), ..header(512, 512) };
+    assert!(encode(&Line::Header(Box::new(long_header)), &mut buffer).unwrap_err().to_string().contains("longer than"));
+    assert_eq!(buffer, b"before");
+}
+
+#[test]
+fn lines_of_unreadable_ranges_that_do_not_fit_are_refused() {
+    let records = [record_with(100_000, 3)];
+    let geometry = ChunkGeometry::new(records[0].range.length, records[0].range.length).unwrap();
+    let manifest = write([head_of(records[0].range), Line::Chunk(records[0].clone()), Line::End(footer(geometry, &records))]);
+    let lines: Vec<&[u8]> = manifest.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), 6, "header, three lines of ranges, the chunk, the end");
+    let read = |order: &[usize]| read_manifest(&order.iter().map(|line| lines[*line]).collect::<Vec<_>>().concat());
+    assert_eq!(read(&[0, 1, 2, 3, 4, 5]).unwrap(), records);
+    for order in
+        [&[0, 2, 3, 4, 5][..], &[0, 1, 3, 4, 5], &[0, 1, 2, 4, 5], &[0, 1, 2, 3, 5], &[0, 2, 1, 3, 4, 5], &[0, 1, 1, 2, 3, 4, 5]]
+    {
+        let is_refused = read(order).is_err();
+        // Without its first line the rest looks whole, and the end counts other bytes.
+        assert!(is_refused, "{order:?}");
+    }
+    let endless = |following| Line::Unreadable(UnreadablePart { chunk_offset: 0, following, ranges: vec![ByteRange::new(0, 1)] });
+    for following in [0, u64::MAX, crate::limits::UNREADABLE_RANGES_MAX as u64] {
+        let hostile = write([head_of(records[0].range), endless(following)]);
+        assert!(matches!(read_manifest(&hostile), Err(ManifestError::Line { number: 2, .. })), "{following}");
+        assert!(matches!(replay_journal(&hostile), Err(ReplayError::Damaged { number: 2, .. })), "{following}");
+    }
 }

@@ -50,8 +50,8 @@ pub fn write(map: &ReadMap, phase: RescuePhase, position: u64) -> String {
 /// When it is no mapfile, its blocks overlap or leave gaps, or they go on behind the drive's end.
 pub fn read(text: &str, size_bytes: u64) -> Result<ReadMap, MapfileError> {
     let mut map = ReadMap::new(size_bytes, ReadStatus::NonTried);
-    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    let mut content = lines.by_ref().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, without_comment(line).trim()));
+    let mut content = lines.filter(|(_, line)| !line.is_empty());
     let error = |line, expected: String| MapfileError { line, expected };
     let Some((line, status)) = content.next() else {
         return Err(error(1, "a mapfile has a line with the current position and status".to_owned()));
@@ -70,6 +70,11 @@ pub fn read(text: &str, size_bytes: u64) -> Result<ReadMap, MapfileError> {
         next = Some(range.end());
     }
     Ok(map)
+}
+
+/// A comment goes from a `#` to the end of its line, wherever that begins.
+fn without_comment(line: &str) -> &str {
+    line.split_once('#').map_or(line, |(said, _)| said)
 }
 
 fn check_status_line(line: &str) -> Result<(), String> {

@@ -106,6 +106,14 @@ fn a_mapfile_is_what_ddrescue_writes() {
 }
 
 #[test]
+fn comments_stand_wherever_ddrescue_takes_them() {
+    let text = "# before\n  # indented\n0x0 ? 1 # behind the status\n\n# between\n0x0 0x200 + # behind a block\n0x200 0x200 -#at once\n# after";
+    let map = mapfile::read(text, 1024).unwrap();
+    assert_eq!((map.bytes(ReadStatus::Finished), map.bytes(ReadStatus::Bad)), (512, 512));
+    assert!(mapfile::read("0x0 ? 1\n0x0 # 0x200 +\n", 1024).is_err(), "a comment is not a part of a block");
+}
+
+#[test]
 fn mapfiles_with_mistakes_are_refused_with_their_line() {
     let head = "# Mapfile\n0x0 ? 1\n";
     let refused = |text: &str| mapfile::read(text, 1024).unwrap_err();

@@ -42,6 +42,16 @@ impl Agent {
         Agent { command }
     }
 
+    /// The same as a shell runs it after `prelude`: with limits, signals that are ignored, and files opened elsewhere.
+    pub fn after(self, prelude: &str) -> Self {
+        let mut command = Command::new("/bin/bash");
+        command.arg("-c").arg(format!("{prelude}\nexec \"$@\"")).arg("bash");
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.command.get_current_dir().unwrap());
+        Agent { command }
+    }
+
     pub fn with(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
@@ -52,14 +62,36 @@ impl Agent {
         self
     }
 
+    /// Runs it within limits of the shell: `ulimit -n 6`.
+    pub fn limited(self, limits: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{limits} && exec \"$0\" \"$@\""));
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.command.get_current_dir().unwrap());
+        Agent { command }
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
-        let stdout_so_far = Arc::default();
+        let (stdout_so_far, stderr_so_far) = (Arc::default(), Arc::default());
         let stdout = read_all(child.stdout.take().unwrap(), Arc::clone(&stdout_so_far));
-        let stderr = read_all(child.stderr.take().unwrap(), Arc::default());
-        Running { child, stdout, stderr, stdout_so_far }
+        let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
+        Running { child, stdout, stderr, stdout_so_far, stderr_so_far }
+    }
+
+    /// Runs it to its end with a standard output that nobody reads any more.
+    pub fn run_without_reader(mut self) -> Ended {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        let stderr_so_far = Arc::default();
+        let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
+        let stdout = std::thread::spawn(String::new);
+        Running { child, stdout, stderr, stdout_so_far: Arc::default(), stderr_so_far }.wait()
     }
 
     /// Runs it to its end.
@@ -86,9 +118,20 @@ pub struct Running {
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     stdout_so_far: Arc<Mutex<Vec<u8>>>,
+    stderr_so_far: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Running {
+    /// Waits until standard error has this text: progress, say, where `--progress json` was asked for.
+    #[track_caller]
+    pub fn wait_for_message(&self, text: &str) {
+        let end = Instant::now() + RUN_TIMEOUT;
+        while !String::from_utf8_lossy(&self.stderr_so_far.lock().unwrap()).contains(text) {
+            assert!(Instant::now() < end, "`{text}` did not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         // It may have ended already, which the test will see.
@@ -101,6 +144,37 @@ impl Running {
         serde_json::from_slice(&self.stdout_so_far.lock().unwrap()).ok()
     }
 
+    /// Waits until something was written to standard output.
+    pub fn wait_for_output(&self) {
+        self.wait_until("output", |running| (!running.stdout_so_far.lock().unwrap().is_empty()).then_some(()));
+    }
+
+    /// Waits for the result, of a process that may be unable to end.
+    pub fn wait_for_result(&self) -> Value {
+        self.wait_until("a result", Running::result_so_far)
+    }
+
+    /// Waits until these words were said on standard error.
+    pub fn wait_for_words(&self, words: &str) {
+        let has_said =
+            |running: &Running| String::from_utf8_lossy(&running.stderr_so_far.lock().unwrap()).contains(words).then_some(());
+        self.wait_until(words, has_said);
+    }
+
+    fn wait_until<T>(&self, what: &str, look: impl Fn(&Running) -> Option<T>) -> T {
+        let end = Instant::now() + RUN_TIMEOUT / 3;
+        loop {
+            match look(self) {
+                Some(found) => return found,
+                None if Instant::now() > end => {
+                    let stderr = String::from_utf8_lossy(&self.stderr_so_far.lock().unwrap()).into_owned();
+                    panic!("{what} did not come: {stderr}");
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -109,20 +183,24 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    pub fn wait(mut self) -> Ended {
-        let end = Instant::now() + RUN_TIMEOUT;
+    pub fn wait(self) -> Ended {
+        self.wait_at_most(RUN_TIMEOUT).unwrap_or_else(|stderr| panic!("the program did not end within {RUN_TIMEOUT:?}: {stderr}"))
+    }
+
+    /// Its end; where it does not end in time it is killed, and what it said on standard error is given.
+    pub fn wait_at_most(mut self, timeout: Duration) -> Result<Ended, String> {
+        let end = Instant::now() + timeout;
         let status: ExitStatus = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None if Instant::now() > end => {
                     self.child.kill().unwrap();
-                    let stderr = self.stderr.join().unwrap();
-                    panic!("the program did not end within {RUN_TIMEOUT:?}: {stderr}");
+                    return Err(self.stderr.join().unwrap());
                 }
-                None => std::thread::sleep(Duration::from_millis(5)),
+                None => std::thread::sleep(Duration::from_millis(1)),
             }
         };
-        Ended { code: status.code(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+        Ok(Ended { code: status.code(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() })
     }
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
@@ -24,6 +24,10 @@ pub struct Behaviour {
     pub bad: Vec<(u64, u64)>,
     /// A range any read of which never comes back.
     pub hangs: Option<(u64, u64)>,
+    /// No opening of the drive ever comes back.
+    pub open_hangs: bool,
+    /// The openings that hang: dropping them answers with an error.
+    pub hanging_opens: Vec<ReplyOpen>,
     /// The reads that hang: dropping them answers with an error.
     pub hanging: Vec<ReplyData>,
     /// A range any read of which takes so long.
@@ -58,6 +62,27 @@ impl FuseDrive {
         let file_system = OneFile { bytes: bytes.clone(), size, behaviour: behaviour.clone() };
         let session = fuser::spawn_mount(file_system, folder, &Config::default()).unwrap();
         FuseDrive { behaviour, bytes, folder: folder.to_owned(), _session: session }
+    }
+
+    /// Openings hang from now on.
+    pub fn hang_openings(&self) {
+        self.behaviour.lock().unwrap().open_hangs = true;
+    }
+
+    /// Waits until an opening hangs.
+    pub fn wait_for_hanging_opening(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.behaviour.lock().unwrap().hanging_opens.is_empty() {
+            assert!(Instant::now() < end, "nothing opens the drive");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What hangs in an opening is answered with an error, so that its process can end.
+    pub fn release_openings(&self) {
+        let mut behaviour = self.behaviour.lock().unwrap();
+        behaviour.open_hangs = false;
+        behaviour.hanging_opens.clear();
     }
 
     /// What is on it now.
@@ -107,7 +132,11 @@ impl Filesystem for OneFile {
     }
 
     fn open(&self, _request: &Request, _inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+        let mut behaviour = self.behaviour.lock().unwrap();
+        match behaviour.open_hangs {
+            true => behaviour.hanging_opens.push(reply),
+            false => reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO),
+        }
     }
 
     fn read(

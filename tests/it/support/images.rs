@@ -35,6 +35,24 @@ impl Workbench {
         path
     }
 
+    /// The unfinished files of a blob or an image.
+    pub fn partials(&self, name: &str) -> Vec<PathBuf> {
+        partials_of(&self.file(name))
+    }
+
+    /// The only one.
+    #[track_caller]
+    pub fn partial(&self, name: &str) -> PathBuf {
+        partial_of(&self.file(name))
+    }
+
+    /// Removes a blob and its manifest.
+    pub fn remove_blob(&self, name: &str) {
+        for name in [name.to_owned(), format!("{name}.manifest.jsonl")] {
+            std::fs::remove_file(self.file(&name)).unwrap();
+        }
+    }
+
     /// A profile of a simulated drive.
     pub fn profile(&self, name: &str, size: &str, zero_share: f64, run_size: &str) -> PathBuf {
         let text = format!(
@@ -42,6 +60,22 @@ impl Workbench {
         );
         self.image(&format!("{name}.toml"), text.as_bytes())
     }
+}
+
+/// The unfinished files of a path: `NAME.ID.partial`.
+pub fn partials_of(path: &Path) -> Vec<PathBuf> {
+    let start = format!("{}.", path.file_name().unwrap().to_str().unwrap());
+    let names = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let id = |name: &str| Some(name.strip_prefix(&start)?.strip_suffix(".partial")?.len());
+    names.filter(|name| id(name) == Some(16)).map(|name| path.with_file_name(name)).collect()
+}
+
+/// The only one.
+#[track_caller]
+pub fn partial_of(path: &Path) -> PathBuf {
+    let mut found = partials_of(path);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
 }
 
 /// Bytes that do not repeat, the same for the same seed.

@@ -102,6 +102,16 @@ impl Service {
         self.state().join("blobs")
     }
 
+    /// The process.
+    pub fn running(&mut self) -> &mut Running {
+        self.running.as_mut().unwrap()
+    }
+
+    /// Waits for its end, and gives its log.
+    pub fn wait_for_end(&mut self) -> Ended {
+        self.running.take().unwrap().wait()
+    }
+
     pub fn id(&self) -> u32 {
         self.running.as_ref().unwrap().id()
     }

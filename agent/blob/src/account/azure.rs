@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use azure_storage_blob::models::{BlobContainerClientListBlobsOptions, BlobServiceClientListContainersOptions};
+use azure_storage_blob::models::{
+    BlobContainerClientListBlobsOptions, BlobServiceClientListContainersOptions, ListBlobsIncludeItem,
+};
 use futures::TryStreamExt;
 
-use super::{Account, BlobItem};
+use super::{Account, BlobItem, ListBounds};
 use crate::address::AzureAddress;
-use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, from_sdk};
+use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, from_sdk, is_folder};
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -33,6 +35,10 @@ impl AzureContainers {
         }
     }
 
+    fn bounds(&self) -> ListBounds {
+        ListBounds::new(self.address())
+    }
+
     fn error(&self, operation: &'static str, error: &azure_core::Error) -> BlobError {
         from_sdk(operation, &self.address(), error)
     }
@@ -55,7 +61,7 @@ impl Account for AzureContainers {
             Ok(_) => Ok(()),
             Err(error) => match self.error("make a container in", &error) {
                 // It is there; or it may be, and only its making is not ours to do.
-                error if error.kind == BlobErrorKind::Denied || error.message.contains("ContainerAlreadyExists") => Ok(()),
+                error if matches!(error.kind, BlobErrorKind::Denied | BlobErrorKind::AlreadyExists) => Ok(()),
                 error => Err(error),
             },
         }
@@ -67,10 +73,13 @@ impl Account for AzureContainers {
             prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
             ..Default::default()
         };
-        let mut pages = client.list_containers(Some(options)).map_err(|error| self.error("list", &error))?;
+        let mut pages = client.list_containers(Some(options)).map_err(|error| self.error("list", &error))?.into_pages();
         let mut names = Vec::new();
-        while let Some(item) = pages.try_next().await.map_err(|error| self.error("list", &error))? {
-            names.extend(item.name);
+        let mut bounds = self.bounds();
+        while let Some(page) = pages.try_next().await.map_err(|error| self.error("list", &error))? {
+            let page = page.into_model().map_err(|error| self.error("list", &error))?;
+            names.extend(page.container_items.into_iter().filter_map(|item| item.name));
+            bounds.check(names.len())?;
         }
         Ok(names)
     }
@@ -78,23 +87,31 @@ impl Account for AzureContainers {
     async fn blobs(&self, container: &str, prefix: &str) -> Result<Vec<BlobItem>, BlobError> {
         let address = self.at(container, container)?;
         let client = self.account.container(&address).map_err(|error| self.error("reach", &error))?;
-        let options =
-            BlobContainerClientListBlobsOptions { prefix: (!prefix.is_empty()).then(|| prefix.to_owned()), ..Default::default() };
-        let mut pages = client.list_blobs(Some(options)).map_err(|error| self.error("list", &error))?;
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
+            ..Default::default()
+        };
+        let mut pages = client.list_blobs(Some(options)).map_err(|error| self.error("list", &error))?.into_pages();
         let mut items = Vec::new();
+        let mut bounds = self.bounds();
         loop {
-            let item = match pages.try_next().await {
-                Ok(Some(item)) => item,
+            let page = match pages.try_next().await.map_err(|error| self.error("list", &error)) {
+                Ok(Some(page)) => page.into_model().map_err(|error| self.error("list", &error))?,
                 Ok(None) => return Ok(items),
-                Err(error) => match self.error("list", &error) {
-                    error if error.kind == BlobErrorKind::ContainerNotFound => return Ok(Vec::new()),
-                    error => return Err(error),
-                },
+                Err(error) if error.kind == BlobErrorKind::ContainerNotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
             };
-            let size_bytes = item.properties.and_then(|properties| properties.content_length).unwrap_or(0);
-            if let Some(name) = item.name {
-                items.push(BlobItem { container: container.to_owned(), name, size_bytes });
-            }
+            items.extend(page.blob_items.into_iter().filter_map(|item| blob_item(container, item)));
+            bounds.check(items.len())?;
         }
     }
+}
+
+/// A blob of a list; `None` for one that stands for a folder.
+fn blob_item(container: &str, item: azure_storage_blob::models::BlobItem) -> Option<BlobItem> {
+    let size_bytes = item.properties.and_then(|properties| properties.content_length).unwrap_or(0);
+    let metadata = item.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
+    let is_blob = !is_folder(size_bytes, metadata.iter(), None);
+    item.name.filter(|_| is_blob).map(|name| BlobItem { container: container.to_owned(), name, size_bytes })
 }

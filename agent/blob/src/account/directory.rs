@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Account, BlobItem};
+use super::{Account, BlobItem, ListBounds};
 use crate::contract::Blob;
-use crate::directory::{DirectoryBlob, PARTIAL_SUFFIX};
+use crate::directory::DirectoryBlob;
 use crate::error::{BlobError, BlobErrorKind};
 
 pub(super) struct DirectoryAccount {
@@ -66,6 +66,7 @@ impl Account for DirectoryAccount {
         let root = self.path_of(container, ANY_NAME)?.with_file_name("");
         let mut items = Vec::new();
         let mut folders = vec![String::new()];
+        let mut bounds = ListBounds::new(self.address());
         while let Some(folder) = folders.pop() {
             let path = root.join(&folder);
             let within = |name: String| format!("{folder}{name}");
@@ -74,10 +75,12 @@ impl Account for DirectoryAccount {
             let may_hold = |below: &String| below.starts_with(prefix) || prefix.starts_with(below.as_str());
             folders.extend(below.into_iter().map(|name| within(name) + "/").filter(may_hold));
             let files = names(&path, Path::is_file).map_err(|error| self.error("list", &error))?;
-            for name in files.into_iter().map(within).filter(|name| name.starts_with(prefix) && !name.ends_with(PARTIAL_SUFFIX)) {
+            for name in files.into_iter().map(within).filter(|name| name.starts_with(prefix) && !file::partial::is_partial(name))
+            {
                 let size_bytes = std::fs::metadata(root.join(&name)).map_or(0, |metadata| metadata.len());
                 items.push(BlobItem { container: container.to_owned(), name, size_bytes });
             }
+            bounds.check(items.len())?;
         }
         items.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(items)

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use crate::address::{AddressError, AzureAddress, BlobAddress};
 use crate::azure::{CredentialError, Environment};
 use crate::contract::Blob;
-use crate::error::BlobError;
+use crate::error::{BlobError, BlobErrorKind};
 
 /// A blob of a container, as a list tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,34 @@ pub struct BlobItem {
     pub name: String,
     /// Size in bytes.
     pub size_bytes: u64,
+}
+
+/// Most names that one list may have: what asks for more is a mistake, or a store that never ends.
+const LISTED_MAX: usize = 100_000;
+
+/// Most pages of one list: a store may answer page after page with nothing in it.
+const LIST_PAGES_MAX: usize = 10_000;
+
+/// Ends a list that is too long, while it is read.
+struct ListBounds {
+    address: String,
+    pages: usize,
+}
+
+impl ListBounds {
+    fn new(address: String) -> Self {
+        ListBounds { address, pages: 0 }
+    }
+
+    /// Counts a page, after which the list has `listed` names.
+    fn check(&mut self, listed: usize) -> Result<(), BlobError> {
+        self.pages += 1;
+        if listed <= LISTED_MAX && self.pages <= LIST_PAGES_MAX {
+            return Ok(());
+        }
+        let message = format!("there are more than {} names, or no end of pages: choose a longer prefix", LISTED_MAX);
+        Err(BlobError::new(BlobErrorKind::Other, "list", self.address.clone(), message))
+    }
 }
 
 /// The containers of one account. One call is one attempt, as everywhere in this crate.
@@ -126,6 +154,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_list_ends() {
+        let mut bounds = ListBounds::new("here".to_owned());
+        assert!(bounds.check(LISTED_MAX).is_ok());
+        assert!(bounds.check(LISTED_MAX + 1).unwrap_err().to_string().contains("choose a longer prefix"));
+        let mut empty = ListBounds::new("here".to_owned());
+        assert_eq!((0..).take_while(|_| empty.check(0).is_ok()).count(), LIST_PAGES_MAX);
+    }
+
+    #[test]
     fn accounts_are_understood() {
         assert_eq!(AccountAddress::parse("/srv/a b").unwrap(), AccountAddress::Directory("/srv/a b".into()));
         assert_eq!(AccountAddress::parse("file:///srv/a%20b").unwrap(), AccountAddress::Directory("/srv/a b".into()));
@@ -152,7 +189,7 @@ mod tests {
         account.make_place("one", "deep/er/a.img").await.unwrap();
         account.make_place("only", "b.img").await.unwrap();
         std::fs::write(folder.path().join("one/deep/er/a.img"), "12345").unwrap();
-        std::fs::write(folder.path().join("one/deep/b.img.partial"), "").unwrap();
+        std::fs::write(folder.path().join("one/deep/b.img.0123456789abcdef.partial"), "").unwrap();
         assert_eq!(account.containers("on").await.unwrap(), ["one", "only"]);
         let item = BlobItem { container: "one".into(), name: "deep/er/a.img".into(), size_bytes: 5 };
         assert_eq!(account.blobs("one", "deep/").await.unwrap(), std::slice::from_ref(&item));

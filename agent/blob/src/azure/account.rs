@@ -11,7 +11,8 @@ use azure_storage_blob::{
 };
 use url::Url;
 
-use super::ChecksumChoice;
+use super::bounded::BoundedClient;
+use super::checksums::ChecksumChoice;
 use super::credentials::{CredentialError, Environment, Proof};
 use super::shared_key::SharedKey;
 use crate::address::AzureAddress;
@@ -97,5 +98,5 @@ fn transport() -> reqwest::Result<Transport> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .build()?;
-    Ok(Transport::new(Arc::new(client)))
+    Ok(Transport::new(Arc::new(BoundedClient(Arc::new(client)))))
 }

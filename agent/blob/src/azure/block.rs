@@ -1,17 +1,20 @@
 //! A block blob being written.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use azure_core::http::{Etag, RequestContent};
 use azure_storage_blob::clients::BlockBlobClient;
-use azure_storage_blob::models::{BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions, BlockListType};
+use azure_storage_blob::models::{Block, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions, BlockListType};
+use bytes::Bytes;
+use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::limits::{CHUNK_SIZE_MAX_BYTES, MIB};
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use super::{AzureBlob, block_list};
+use super::{AzureBlob, Found, block_list, body_of, require_length};
 use crate::block_id::{block_id, content_of};
 use crate::contract::{Blob, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
 use crate::error::{BlobError, BlobErrorKind};
@@ -31,6 +34,11 @@ pub(super) struct BlockUpload {
     blob: AzureBlob,
     client: BlockBlobClient,
     request: UploadRequest,
+    /// The version that is replaced; `None` where there was no blob.
+    replaced_version: Option<String>,
+    /// Blocks of ours that the store holds and that no blob has yet, with their sizes in bytes: what its list said last,
+    /// and what was acknowledged since.
+    uncommitted: Mutex<HashMap<Sha256Digest, u64>>,
 }
 
 impl BlockUpload {
@@ -38,22 +46,38 @@ impl BlockUpload {
     /// of a blob that is about to be replaced.
     pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
         let client = blob.client()?.block_blob_client();
-        let upload = BlockUpload { blob, client, request: request.clone() };
-        let held = upload.list_blocks(BlockListType::All).await?;
+        let existing = blob.look().await?.map(|found| found.facts);
+        blob.require_uploadable(existing.as_ref())?;
+        let upload = BlockUpload {
+            blob,
+            client,
+            request: request.clone(),
+            replaced_version: existing.map(|facts| facts.version),
+            uncommitted: Mutex::default(),
+        };
+        let held = upload.list_blocks().await?;
         Ok((Arc::new(upload), held))
     }
 
-    async fn list_blocks(&self, which: BlockListType) -> Result<Held, BlobError> {
-        let listed = self.client.get_block_list(which, None).await.map_err(|error| self.blob.error("list the blocks of", error));
-        let list = match listed {
-            Err(error) if error.kind == BlobErrorKind::NotFound => return Ok(Held::Nothing),
+    async fn list_blocks(&self) -> Result<Held, BlobError> {
+        let failed = |error| self.blob.error("list the blocks of", error);
+        let list = match self.client.get_block_list(BlockListType::All, None).await.map_err(failed) {
+            Err(error) if error.kind == BlobErrorKind::NotFound => Default::default(),
             Err(error) => return Err(error),
-            Ok(response) => response.into_model().map_err(|error| self.blob.error("list the blocks of", error))?,
+            Ok(response) => response.into_model().map_err(failed)?,
         };
-        let all = [list.committed_blocks, list.uncommitted_blocks].into_iter().flatten().flatten();
-        let ours: HashMap<Sha256Digest, u64> =
-            all.filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?))).collect();
-        Ok(if ours.is_empty() { Held::Nothing } else { Held::Blocks(ours) })
+        let ours = |blocks: Option<Vec<Block>>| -> HashMap<Sha256Digest, u64> {
+            let blocks = blocks.into_iter().flatten();
+            blocks.filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?))).collect()
+        };
+        let mut all = ours(list.uncommitted_blocks);
+        self.uncommitted().clone_from(&all);
+        all.extend(ours(list.committed_blocks));
+        Ok(if all.is_empty() { Held::Nothing } else { Held::Blocks(all) })
+    }
+
+    fn uncommitted(&self) -> MutexGuard<'_, HashMap<Sha256Digest, u64>> {
+        self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn stage(&self, chunk: &ChunkBody, crc64: Option<Vec<u8>>, md5: Option<Vec<u8>>) -> Result<(), BlobError> {
@@ -67,10 +91,25 @@ impl BlockUpload {
         sent.map(|_| ()).map_err(|error| self.blob.error("send a block of", error))
     }
 
-    /// An answer to the commit may have been lost; the blob's metadata tell whether it is ours.
-    async fn is_committed(&self) -> bool {
-        let facts = self.blob.head().await;
-        facts.is_ok_and(|facts| facts.is_some_and(|facts| facts.transfer_id.as_ref() == Some(&self.request.transfer_id)))
+    async fn send_list(&self, list: &Bytes, facts: &CommitFacts<'_>) -> Result<(), BlobError> {
+        let metadata = self.blob.final_metadata(&self.request, facts);
+        let commit = |crc64, md5| {
+            let options = BlockBlobClientCommitBlockListOptions {
+                metadata: Some(metadata.clone()),
+                // Only what was there when the upload began is replaced.
+                if_none_match: self.replaced_version.is_none().then(|| "*".into()),
+                if_match: self.replaced_version.clone().map(Etag::from),
+                transactional_content_crc64: crc64,
+                transactional_content_md5: md5,
+                ..Default::default()
+            };
+            let body = RequestContent::from(list.to_vec());
+            async move {
+                let sent = self.client.commit_block_list(body, Some(options)).await;
+                sent.map(drop).map_err(|error| self.blob.error("commit", error))
+            }
+        };
+        self.blob.account.checksums.send(list, None, commit).await
     }
 }
 
@@ -86,7 +125,9 @@ impl Upload for BlockUpload {
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
         let send = |crc64, md5| self.stage(chunk, crc64, md5);
-        self.blob.account.checksums.send(&chunk.bytes, chunk.md5, send).await
+        self.blob.account.checksums.send(&chunk.bytes, chunk.md5, send).await?;
+        self.uncommitted().insert(chunk.digest, chunk.bytes.len() as u64);
+        Ok(())
     }
 
     async fn clear(&self, _range: ByteRange) -> Result<(), BlobError> {
@@ -98,29 +139,48 @@ impl Upload for BlockUpload {
     }
 
     async fn held(&self) -> Result<Held, BlobError> {
-        self.list_blocks(BlockListType::All).await
+        self.list_blocks().await
     }
 
-    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError> {
-        let failed = |error| self.blob.error("commit", error);
-        let list = block_list(chunks.iter().map(|(digest, _)| block_id(digest)).collect()).map_err(failed)?;
-        let metadata = self.blob.final_metadata(&self.request, facts);
-        let options = BlockBlobClientCommitBlockListOptions {
-            metadata: Some(metadata),
-            if_none_match: (!self.request.overwrite).then(|| "*".into()),
-            ..Default::default()
+    async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError> {
+        let list = block_list(chunks.iter().map(|(digest, _)| block_id(digest)).collect());
+        let list = body_of(&list.map_err(|error| self.blob.error("commit", error))?);
+        let sent = self.send_list(&list, facts).await;
+        crash::point("target-published");
+        let found = match sent {
+            Err(error) if error.is_passing() => return Err(error),
+            _ => self.blob.look().await,
         };
-        match self.client.commit_block_list(list, Some(options)).await.map_err(failed) {
-            Ok(_) => Ok(()),
-            // The one thing that makes this fail for good and still be done is our own earlier try.
-            Err(error) if !error.is_passing() && self.is_committed().await => Ok(()),
-            Err(error) if error.kind == BlobErrorKind::Changed => Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error }),
-            Err(error) => Err(error),
+        let is_ours = |found: &Found| found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id);
+        match (sent, found) {
+            // The one thing that makes this fail for good and still be done is our own earlier try, whose answer was lost.
+            (Ok(()) | Err(_), Ok(Some(found))) if is_ours(&found) => {
+                let wanted_bytes = chunks.iter().map(|(_, range)| range.length).sum();
+                require_length(found.length_bytes, wanted_bytes, &self.blob.address())?;
+                self.uncommitted().clear();
+                Ok(found.facts.version)
+            }
+            (Ok(()), Err(error)) => Err(error),
+            (Ok(()), Ok(_)) => {
+                let message = "it was committed, and another program replaced or deleted it right after";
+                Err(BlobError::new(BlobErrorKind::Changed, "commit", self.blob.address(), message))
+            }
+            (Err(error), _) if matches!(error.kind, BlobErrorKind::Changed | BlobErrorKind::AlreadyExists) => {
+                Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error })
+            }
+            (Err(error), _) => Err(error),
         }
     }
 
-    fn residue(&self, landed_bytes: u64) -> Option<Residue> {
-        let description = "uncommitted blocks, which a resume goes on with".to_owned();
-        (landed_bytes > 0).then_some(Residue { description, bytes: landed_bytes, lives_days: Some(UNCOMMITTED_LIVE_DAYS) })
+    async fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
+        // Not what landed: zeros and repeated chunks are in the store once, or not at all. Where the store cannot be asked,
+        // what it was seen to hold and what it acknowledged since is the most that there can be.
+        let was_asked = self.list_blocks().await.is_ok();
+        let bytes: u64 = self.uncommitted().values().sum();
+        let description = match was_asked {
+            true => "uncommitted blocks, kept for a resume".to_owned(),
+            false => format!("up to {bytes} bytes of uncommitted blocks, kept for a resume"),
+        };
+        (bytes > 0).then_some(Residue { description, path: None, bytes, lives_days: Some(UNCOMMITTED_LIVE_DAYS) })
     }
 }

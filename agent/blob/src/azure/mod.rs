@@ -6,37 +6,47 @@
 
 mod account;
 mod block;
+mod bounded;
+mod checksums;
 mod credentials;
 mod error;
+mod fence;
+mod obstacles;
 mod page;
+mod reading;
 mod shared_key;
 
 use std::collections::HashMap;
-use std::num::NonZero;
-use std::path::Path;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use azure_core::http::{Etag, RequestContent};
+use azure_core::http::headers::HeaderName;
+use azure_core::http::{Body, RequestContent, XmlFormat};
 use azure_storage_blob::BlobClient;
 use azure_storage_blob::models::{
-    BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders, BlobType, BlockBlobClientStageBlockOptions, BlockLookupList,
-    HttpRange,
+    BlobClientGetPropertiesResultHeaders, BlobType, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions,
+    BlockLookupList,
 };
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use protocol::limits::MIB;
+use file::replace::IfExists;
+use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
 pub use account::AzureAccount;
 pub use credentials::{CredentialError, Environment};
 
 use crate::address::AzureAddress;
-use crate::checksum::{TransferChecksum, crc64, md5};
 use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 pub(crate) use error::from_sdk;
+pub(crate) use obstacles::is_folder;
+use obstacles::{NAME_CHARACTERS_MAX, Properties};
+use reading::KnownLength;
+
+/// What a blob of a hierarchical account is: a file or a directory.
+const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
 
 /// Which kind of blob an import makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,12 +82,14 @@ pub struct AzureBlob {
     account: Arc<AzureAccount>,
     address: AzureAddress,
     kind: BlobKind,
+    /// Shared by its copies.
+    lengths: Arc<KnownLength>,
 }
 
 impl AzureBlob {
     /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
     pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
-        AzureBlob { account, address, kind }
+        AzureBlob { account, address, kind, lengths: Arc::default() }
     }
 
     fn client(&self) -> Result<BlobClient, BlobError> {
@@ -89,50 +101,15 @@ impl AzureBlob {
     }
 }
 
-/// Puts the right checksum on a body: CRC-64 until the server refused it, MD5 from then on.
-#[derive(Debug, Default)]
-struct ChecksumChoice {
-    crc64_is_unknown: AtomicBool,
+/// The largest manifest piece that is staged at once, in bytes.
+const FILE_PIECE_BYTES: u64 = 8 << 20;
+
+/// The piece of a file that begins at `offset`; empty behind its end.
+fn read_piece(file: &File, offset: u64) -> std::io::Result<Vec<u8>> {
+    let length = file.metadata()?.len().saturating_sub(offset).min(FILE_PIECE_BYTES);
+    let mut piece = vec![0; length as usize];
+    file.read_exact_at(&mut piece, offset).map(|()| piece)
 }
-
-impl ChecksumChoice {
-    fn wants_md5(&self) -> bool {
-        self.crc64_is_unknown.load(Ordering::Relaxed)
-    }
-
-    /// Sends a body by `send(crc64, md5)`, falling from CRC-64 to MD5 where the server does not know
-    /// the first. Both are given as raw bytes; at most one of them is.
-    async fn send<F, T>(
-        &self,
-        bytes: &Bytes,
-        known_md5: Option<[u8; 16]>,
-        send: impl Fn(Option<Vec<u8>>, Option<Vec<u8>>) -> F,
-    ) -> Result<T, BlobError>
-    where
-        F: Future<Output = Result<T, BlobError>>,
-    {
-        if !self.wants_md5() {
-            match send(Some(crc64(bytes).to_vec()), None).await {
-                Err(error) if error.kind == BlobErrorKind::Unsupported => {
-                    self.crc64_is_unknown.store(true, Ordering::Relaxed);
-                }
-                other => return other,
-            }
-        }
-        let sum = match known_md5 {
-            Some(sum) => sum,
-            None => {
-                let bytes = bytes.clone();
-                let hashed = tokio::task::spawn_blocking(move || md5(&bytes)).await;
-                hashed.map_err(|error| BlobError::new(BlobErrorKind::Other, "hash a body for", "the store", error.to_string()))?
-            }
-        };
-        send(None, Some(sum.to_vec())).await
-    }
-}
-
-/// The largest manifest piece that is staged at once.
-const FILE_PIECE_BYTES: usize = 8 << 20;
 
 #[async_trait]
 impl Blob for AzureBlob {
@@ -153,43 +130,34 @@ impl Blob for AzureBlob {
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
         let address = self.address.with_name(format!("{}{suffix}", self.address.name));
-        Arc::new(AzureBlob { account: self.account.clone(), address, kind: BlobKind::Block })
+        Arc::new(AzureBlob::new(self.account.clone(), address, BlobKind::Block))
+    }
+
+    fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
+        let refuse = |message: String| Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), message));
+        let longest = self.address.name.chars().count() + MANIFEST_SUFFIX.chars().count();
+        if longest > NAME_CHARACTERS_MAX {
+            let left = NAME_CHARACTERS_MAX - MANIFEST_SUFFIX.chars().count();
+            return refuse(format!(
+                "with `{MANIFEST_SUFFIX}` for its manifest its name would be longer than {NAME_CHARACTERS_MAX} characters: choose a name of at most {left}"
+            ));
+        }
+        if let Some(what) = self.past_state() {
+            return refuse(format!("the address names a {what} of the blob, which cannot be written: leave `{what}` out of it"));
+        }
+        existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
+    }
+
+    fn destroys_at_begin(&self) -> bool {
+        self.kind == BlobKind::Page
     }
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
-        let properties = match self.client()?.get_properties(None).await {
-            Ok(properties) => properties,
-            Err(error) => {
-                let error = self.error("look at", error);
-                return if error.kind == BlobErrorKind::NotFound { self.nothing_there(error).await } else { Err(error) };
-            }
-        };
-        let odd = |error: azure_core::Error| self.error("understand the properties of", error);
-        let metadata = properties.metadata().map_err(odd)?;
-        let length = properties.content_length().map_err(odd)?.unwrap_or(0);
-        let version = properties.etag().map_err(odd)?.map(|etag| etag.to_string()).unwrap_or_default();
-        let is_page_blob = properties.blob_type().map_err(odd)? == Some(BlobType::PageBlob);
-        let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());
-        Ok(Some(BlobFacts {
-            size_bytes: unpadded
-                .filter(|bytes| is_page_blob && *bytes <= length && length - *bytes < page::PAGE_BYTES)
-                .unwrap_or(length),
-            version,
-            transfer_id: metadata.get(metadata::TRANSFER).cloned(),
-            is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
-            is_being_replaced: false,
-        }))
+        Ok(self.look().await?.map(|found| found.facts))
     }
 
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {
-        let wants_md5 = self.account.checksums.wants_md5();
-        match self.read_once(range, version, checked && !wants_md5, checked && wants_md5).await {
-            Err(error) if checked && !wants_md5 && error.kind == BlobErrorKind::Unsupported => {
-                self.account.checksums.crc64_is_unknown.store(true, Ordering::Relaxed);
-                self.read_once(range, version, false, true).await
-            }
-            other => other,
-        }
+        reading::read(self, range, version, checked).await
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
@@ -199,17 +167,18 @@ impl Blob for AzureBlob {
         }
     }
 
-    async fn put_file(&self, path: &Path) -> Result<(), BlobError> {
+    async fn put_file(&self, file: Arc<File>, _transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
         let failed = |error: std::io::Error| BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string());
         let client = self.client()?.block_blob_client();
-        let mut file = std::fs::File::open(path).map_err(failed)?;
-        let mut ids = Vec::new();
-        loop {
-            let mut piece = Vec::with_capacity(FILE_PIECE_BYTES);
-            let length = std::io::Read::read_to_end(&mut std::io::Read::take(&mut file, FILE_PIECE_BYTES as u64), &mut piece);
-            if length.map_err(failed)? == 0 {
+        let (mut ids, mut length_bytes) = (Vec::new(), 0);
+        for number in 0.. {
+            let file = file.clone();
+            let read = tokio::task::spawn_blocking(move || read_piece(&file, number * FILE_PIECE_BYTES)).await;
+            let piece = read.map_err(std::io::Error::other).and_then(|piece| piece).map_err(failed)?;
+            if piece.is_empty() {
                 break;
             }
+            length_bytes += piece.len() as u64;
             let piece = Bytes::from(piece);
             let id = crate::block_id::block_id(&protocol::digest::Sha256Digest::of(&piece));
             let stage = |crc64, md5| {
@@ -229,19 +198,109 @@ impl Blob for AzureBlob {
             ids.push(id);
         }
         let list = block_list(ids).map_err(|error| self.error("write", error))?;
-        client.commit_block_list(list, None).await.map_err(|error| self.error("write", error))?;
-        Ok(())
+        let xml = body_of(&list);
+        let commit = |crc64, md5| {
+            let options = BlockBlobClientCommitBlockListOptions {
+                if_none_match: (if_exists == IfExists::Fail).then(|| "*".into()),
+                transactional_content_crc64: crc64,
+                transactional_content_md5: md5,
+                ..Default::default()
+            };
+            let (client, list) = (&client, RequestContent::from(xml.to_vec()));
+            async move { client.commit_block_list(list, Some(options)).await.map(drop).map_err(|error| self.error("write", error)) }
+        };
+        match self.account.checksums.send(&xml, None, commit).await {
+            Err(error) if error.kind == BlobErrorKind::Changed => {
+                return Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error });
+            }
+            other => other?,
+        }
+        // The store may answer that it is done and hold another list all the same.
+        let found = self.look().await?.map_or(0, |found| found.length_bytes);
+        require_length(found, length_bytes, &self.address())
     }
 }
 
-fn block_list(ids: Vec<Vec<u8>>) -> azure_core::Result<RequestContent<BlockLookupList, azure_core::http::XmlFormat>> {
+/// The bytes that are sent for a list of blocks.
+fn body_of(list: &RequestContent<BlockLookupList, XmlFormat>) -> Bytes {
+    match list.body() {
+        Body::Bytes(bytes) => bytes.clone(),
+        // A list that was written from memory is never a stream.
+        _ => Bytes::new(),
+    }
+}
+
+/// Whether a blob that was just committed is as long as it has to be.
+fn require_length(found_bytes: u64, wanted_bytes: u64, address: &str) -> Result<(), BlobError> {
+    if found_bytes == wanted_bytes {
+        return Ok(());
+    }
+    // Final: blocks that were left out of what was committed are gone from the store.
+    let message = format!(
+        "the store holds {found_bytes} bytes of it after the commit, and not the {wanted_bytes} that were sent: repeat the command with `--restart --overwrite`"
+    );
+    Err(BlobError::new(BlobErrorKind::Other, "commit", address, message))
+}
+
+fn block_list(ids: Vec<Vec<u8>>) -> azure_core::Result<RequestContent<BlockLookupList, XmlFormat>> {
     BlockLookupList { latest: Some(ids), ..Default::default() }.try_into()
 }
 
+/// What a HEAD says.
+struct Found {
+    facts: BlobFacts,
+    /// As the store counts it: a page blob's last page is padded.
+    length_bytes: u64,
+    /// Of a page blob.
+    sequence_number: Option<i64>,
+}
+
 impl AzureBlob {
+    /// Looks at the blob; `None` where there is none in an existing container.
+    async fn look(&self) -> Result<Option<Found>, BlobError> {
+        let properties = match self.client()?.get_properties(None).await {
+            Ok(properties) => properties,
+            Err(error) => {
+                let error = self.error("look at", error);
+                return if error.kind == BlobErrorKind::NotFound { self.nothing_there().await } else { Err(error) };
+            }
+        };
+        let odd = |error: azure_core::Error| self.error("understand the properties of", error);
+        let metadata = properties.metadata().map_err(odd)?;
+        let length_bytes = properties.content_length().map_err(odd)?.unwrap_or(0);
+        let version = properties.etag().map_err(odd)?.map(|etag| etag.to_string()).unwrap_or_default();
+        let kind = properties.blob_type().map_err(odd)?;
+        let is_page_blob = kind == Some(BlobType::PageBlob);
+        let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());
+        let resource_type = properties.headers().get_optional_str(&RESOURCE_TYPE);
+        let is_folder = is_folder(length_bytes, metadata.iter(), resource_type);
+        let known = Properties::of(properties.headers(), kind, is_folder);
+        let facts = BlobFacts {
+            size_bytes: unpadded
+                .filter(|bytes| is_page_blob && *bytes <= length_bytes && length_bytes - *bytes < page::PAGE_BYTES)
+                .unwrap_or(length_bytes),
+            version,
+            transfer_id: metadata.get(metadata::TRANSFER).cloned(),
+            is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
+            content_mark: None,
+            obstacles: known.obstacles(self.kind),
+        };
+        let sequence_number = properties.blob_sequence_number().map_err(odd)?;
+        self.lengths.note(&facts.version, length_bytes);
+        Ok(Some(Found { facts, length_bytes, sequence_number }))
+    }
+
+    /// The parameter of the address that names something else than the blob as it is now.
+    fn past_state(&self) -> Option<&'static str> {
+        let query = self.address.sas.as_deref().unwrap_or("");
+        let names =
+            |name: &str| query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name)));
+        ["snapshot", "versionid"].into_iter().find(|name| names(name))
+    }
+
     /// A HEAD says 404 without saying what is missing; a missing container must not pass for a blob
     /// that can be created. The block list says which of the two it is.
-    async fn nothing_there(&self, error: BlobError) -> Result<Option<BlobFacts>, BlobError> {
+    async fn nothing_there(&self) -> Result<Option<Found>, BlobError> {
         use azure_storage_blob::models::BlockListType;
         let client = self.client()?.block_blob_client();
         match client.get_block_list(BlockListType::Committed, None).await {
@@ -249,38 +308,9 @@ impl AzureBlob {
             Ok(_) => Ok(None),
             Err(answer) => {
                 let answer = self.error("look at", answer);
-                match answer.kind {
-                    BlobErrorKind::NotFound => Ok(None),
-                    BlobErrorKind::Other => Err(error),
-                    _ => Err(answer),
-                }
+                if answer.kind == BlobErrorKind::NotFound { Ok(None) } else { Err(answer) }
             }
         }
-    }
-
-    async fn read_once(&self, range: ByteRange, version: &str, crc64: bool, md5: bool) -> Result<RangeBody, BlobError> {
-        let options = BlobClientDownloadOptions {
-            range: Some(HttpRange::new(range.offset, range.length)),
-            // One partition as long as the range is one plain GET, streamed as it comes.
-            partition_size: NonZero::new(range.length.max(MIB) as usize),
-            parallel: NonZero::new(1),
-            if_match: Some(Etag::from(version.to_owned())),
-            range_get_content_crc64: crc64.then_some(true),
-            range_get_content_md5: md5.then_some(true),
-            ..Default::default()
-        };
-        let response = self.client()?.download(Some(options)).await.map_err(|error| self.error("read", error))?;
-        let raw = |bytes: Option<Vec<u8>>| bytes.unwrap_or_default();
-        let checksum = if crc64 {
-            raw(response.properties.content_crc64).try_into().ok().map(TransferChecksum::Crc64)
-        } else if md5 {
-            raw(response.properties.content_md5).try_into().ok().map(TransferChecksum::Md5)
-        } else {
-            None
-        };
-        let address = self.address();
-        let pieces = response.body.map_err(move |error| from_sdk("read", &address, &error));
-        Ok(RangeBody { pieces: pieces.boxed(), checksum })
     }
 
     fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {

@@ -1,23 +1,32 @@
 //! A page blob being written: made sparse at its full size, and only runs of data are sent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use azure_core::http::Etag;
+use azure_core::http::headers::ETAG;
 use azure_storage_blob::clients::{BlobClient, PageBlobClient};
 use azure_storage_blob::models::{
-    BlobClientSetMetadataOptions, HttpRange, PageBlobClientCreateOptions, PageBlobClientUploadPagesOptions,
+    BlobClientSetMetadataOptions, HttpRange, PageBlobClientClearPagesOptions, PageBlobClientCreateOptions,
+    PageBlobClientSetSequenceNumberOptions, PageBlobClientSetSequenceNumberResultHeaders, PageBlobClientUploadPagesOptions,
+    SequenceNumberActionType,
 };
 use bytes::Bytes;
+use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::limits::{CHUNKS_MAX, MIB};
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use super::{AzureBlob, metadata};
+use super::error::code_of;
+use super::fence::Fence;
+use super::{AzureBlob, Found, metadata, require_length};
 use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
 use crate::error::{BlobError, BlobErrorKind};
+
+/// Why an upload ends whose blob has another number now.
+const REPLACED: &str = "another transfer replaced the page blob while it was written: nothing more is written to it";
 
 /// The unit of a page blob (Put Page).
 pub(super) const PAGE_BYTES: u64 = 512;
@@ -36,49 +45,76 @@ pub(super) const LIMITS: ChunkLimits = ChunkLimits {
     blob_bytes_max: 8 * 1024 * 1024 * MIB,
 };
 
+/// How often the blob is looked at when a late request came between the look and what follows from it.
+const LOOKS_MAX: usize = 5;
+
 pub(super) struct PageUpload {
     blob: AzureBlob,
     client: BlobClient,
     pages: PageBlobClient,
     request: UploadRequest,
+    fence: Fence,
+    /// The number that this run gave the blob.
+    sequence_number: AtomicI64,
     /// The blob was not made by this run: zero runs have to be sent too, since pages may hold bytes.
     is_resumed: AtomicBool,
+    /// The store said that the blob of this upload is there no more.
+    is_lost: AtomicBool,
 }
 
 impl PageUpload {
-    /// Makes the blob at its full size, all zeros, or goes on with the one that the same transfer
+    /// Makes the blob at its full size, all zeros, or resumes the one that the same transfer
     /// began. Until the commit it carries the mark `incomplete`.
     pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
-        let existing = blob.head().await?;
+        let mut looks = 1;
+        loop {
+            match Self::begin_once(blob.clone(), request).await {
+                // A late request of an earlier run may come between the look and what follows.
+                Err(error) if error.kind == BlobErrorKind::Changed && looks < LOOKS_MAX => looks += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn begin_once(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+        let existing = blob.look().await?;
+        blob.require_uploadable(existing.as_ref().map(|found| &found.facts))?;
         let client = blob.client()?;
         let upload = PageUpload {
             pages: client.page_blob_client(),
             client,
             blob,
+            fence: Fence::of(&request.transfer_id),
             request: request.clone(),
+            sequence_number: AtomicI64::new(0),
             is_resumed: AtomicBool::new(false),
+            is_lost: AtomicBool::new(false),
         };
         let is_of =
             |facts: &BlobFacts, id: Option<&String>| facts.is_incomplete && id.is_some() && facts.transfer_id.as_ref() == id;
         let is_ours = |facts: &BlobFacts| is_of(facts, Some(&request.transfer_id));
         let is_left_by_us = |facts: &BlobFacts| is_ours(facts) || is_of(facts, request.replaces.as_ref());
         let held = match existing {
-            Some(facts) if request.resume && is_ours(&facts) => {
+            Some(found) if request.resume && is_ours(&found.facts) && upload.fence.is_ours(found.sequence_number) => {
+                upload.take_over(&found.facts.version).await?;
                 upload.is_resumed.store(true, Ordering::Relaxed);
-                Held::Recorded
+                Held::Recorded { state: Some(found.facts.version) }
             }
             // Never made here: the answer to making it may be lost, and then the next try would take the
             // empty blob for what the journal is about.
             _ if request.resume => {
                 let message = "the page blob that was begun is gone";
-                return Err(BlobError::new(BlobErrorKind::NotFound, "go on with", upload.blob.address(), message));
+                return Err(BlobError::new(BlobErrorKind::NotFound, "resume", upload.blob.address(), message));
             }
-            Some(facts) if !request.overwrite && !is_left_by_us(&facts) => {
+            Some(found) if !request.overwrite && !is_left_by_us(&found.facts) => {
                 let message = "it exists already, or was begun by another transfer: choose another name, or repeat the command with `--overwrite`";
                 return Err(BlobError::new(BlobErrorKind::AlreadyExists, "create", upload.blob.address(), message));
             }
             existing => {
-                upload.create(existing.map(|facts| facts.version)).await?;
+                // The transfer that is replaced may still be writing, and each of its requests makes another version.
+                let is_busy = |facts: &BlobFacts| facts.is_incomplete && request.overwrite;
+                let version = |facts: BlobFacts| if is_busy(&facts) { "*".to_owned() } else { facts.version };
+                upload.create(existing.map(|found| version(found.facts))).await?;
                 Held::Nothing
             }
         };
@@ -90,13 +126,49 @@ impl PageUpload {
         metadata.insert(metadata::STATE.to_owned(), metadata::INCOMPLETE.to_owned());
         let options = PageBlobClientCreateOptions {
             metadata: Some(metadata),
+            blob_sequence_number: Some(self.fence.first()),
             if_none_match: replaced_version.is_none().then(|| "*".into()),
             if_match: replaced_version.map(Etag::from),
             ..Default::default()
         };
-        let size = self.request.total_bytes.next_multiple_of(PAGE_BYTES);
-        let created = self.pages.create(size, Some(options)).await;
-        created.map(|_| ()).map_err(|error| self.blob.error("create", error))
+        let created = self.pages.create(self.length_bytes(), Some(options)).await;
+        created.map_err(|error| self.blob.error("create", error))?;
+        self.sequence_number.store(self.fence.first(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn length_bytes(&self) -> u64 {
+        self.request.total_bytes.next_multiple_of(PAGE_BYTES)
+    }
+
+    /// Gives the blob of that version the next number: from then on no page request that was sent before is taken. Returns
+    /// the version that it has then.
+    async fn take_over(&self, version: &str) -> Result<String, BlobError> {
+        let options =
+            PageBlobClientSetSequenceNumberOptions { if_match: Some(Etag::from(version.to_owned())), ..Default::default() };
+        let failed = |error| self.blob.error("number", error);
+        let answer = self.pages.set_sequence_number(SequenceNumberActionType::Increment, Some(options)).await.map_err(failed)?;
+        let number = answer.blob_sequence_number().map_err(failed)?;
+        if !self.fence.is_ours(number) {
+            return Err(self.lost("number", REPLACED));
+        }
+        self.sequence_number.store(number.unwrap_or_default(), Ordering::Relaxed);
+        Ok(answer.etag().map_err(failed)?.map(|etag| etag.to_string()).unwrap_or_default())
+    }
+
+    /// The error of an upload whose blob is there no more. Final: nothing more is written.
+    fn lost(&self, operation: &'static str, message: &str) -> BlobError {
+        self.is_lost.store(true, Ordering::Relaxed);
+        BlobError::new(BlobErrorKind::Changed, operation, self.blob.address(), message)
+    }
+
+    /// What a page request that failed means.
+    fn page_error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
+        match code_of(&error) {
+            "SequenceNumberConditionNotMet" | "ConditionNotMet" | "InvalidBlobType" => self.lost(operation, REPLACED),
+            "BlobNotFound" => self.lost(operation, "it was deleted while it was written: nothing more is written to it"),
+            _ => self.blob.error(operation, error),
+        }
     }
 
     async fn put_run(&self, bytes: Bytes, offset: u64) -> Result<(), BlobError> {
@@ -104,15 +176,53 @@ impl PageUpload {
             let options = PageBlobClientUploadPagesOptions {
                 transactional_content_crc64: crc64,
                 transactional_content_md5: md5,
+                if_sequence_number_equal_to: Some(self.sequence_number.load(Ordering::Relaxed)),
                 ..Default::default()
             };
             let (body, length) = (bytes.clone(), bytes.len() as u64);
             async move {
                 let sent = self.pages.upload_pages(body.into(), length, HttpRange::new(offset, length), Some(options)).await;
-                sent.map(|_| ()).map_err(|error| self.blob.error("send pages of", error))
+                sent.map(drop).map_err(|error| self.page_error("send pages of", error))
             }
         };
         self.blob.account.checksums.send(&bytes, None, put).await
+    }
+
+    /// Marks the blob as whole. `None` where it changed between the look and the mark: a late request of this very run
+    /// may do that, and one more look tells.
+    async fn mark(&self, facts: &CommitFacts<'_>) -> Result<Option<String>, BlobError> {
+        let now = self.blob.look().await?;
+        let now = now.ok_or_else(|| self.lost("commit", "it was deleted while it was written"))?;
+        if now.facts.transfer_id.as_ref() != Some(&self.request.transfer_id) {
+            return Err(self.lost("commit", REPLACED));
+        }
+        require_length(now.length_bytes, self.length_bytes(), &self.blob.address())?;
+        if !now.facts.is_incomplete {
+            // An earlier try got through, and its answer was lost.
+            return Ok(Some(now.facts.version));
+        }
+        if now.sequence_number != Some(self.sequence_number.load(Ordering::Relaxed)) && !self.is_sealed_by_us(now.sequence_number)
+        {
+            return Err(self.lost("commit", "another run of the same transfer took it over"));
+        }
+        let unless_changed = |error: BlobError| if error.kind == BlobErrorKind::Changed { Ok(None) } else { Err(error) };
+        // Only this very version, with the pages that were acknowledged, becomes the blob, and no page request that is
+        // still on its way changes it.
+        let version = match self.take_over(&now.facts.version).await {
+            Ok(version) => version,
+            Err(error) => return unless_changed(error),
+        };
+        let metadata = self.blob.final_metadata(&self.request, facts);
+        let options = BlobClientSetMetadataOptions { if_match: Some(Etag::from(version)), ..Default::default() };
+        match self.client.set_metadata(&metadata, Some(options)).await {
+            Ok(answer) => Ok(Some(answer.headers().get_optional_str(&ETAG).unwrap_or_default().to_owned())),
+            Err(error) => unless_changed(self.blob.error("commit", error)),
+        }
+    }
+
+    /// An earlier try of the commit gave the blob its next number, and the answer was lost.
+    fn is_sealed_by_us(&self, number: Option<i64>) -> bool {
+        number == Some(self.sequence_number.load(Ordering::Relaxed) + 1)
     }
 }
 
@@ -160,8 +270,12 @@ impl Upload for PageUpload {
 
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
         let length = range.length.next_multiple_of(PAGE_BYTES);
-        let cleared = self.pages.clear_pages(HttpRange::new(range.offset, length), None).await;
-        cleared.map(|_| ()).map_err(|error| self.blob.error("clear pages of", error))
+        let options = PageBlobClientClearPagesOptions {
+            if_sequence_number_equal_to: Some(self.sequence_number.load(Ordering::Relaxed)),
+            ..Default::default()
+        };
+        let cleared = self.pages.clear_pages(HttpRange::new(range.offset, length), Some(options)).await;
+        cleared.map(drop).map_err(|error| self.page_error("clear pages of", error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
@@ -169,31 +283,37 @@ impl Upload for PageUpload {
     }
 
     async fn held(&self) -> Result<Held, BlobError> {
-        let facts = self.blob.head().await?;
-        let ours = facts.is_some_and(|facts| facts.transfer_id.as_ref() == Some(&self.request.transfer_id));
-        Ok(if ours { Held::Recorded } else { Held::Nothing })
+        let found = self.blob.look().await?;
+        let is_ours = |found: &Found| {
+            found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id) && self.fence.is_ours(found.sequence_number)
+        };
+        Ok(if found.as_ref().is_some_and(is_ours) { Held::Recorded { state: None } } else { Held::Nothing })
     }
 
-    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<(), BlobError> {
-        let lost = |message: &str| BlobError::new(BlobErrorKind::Changed, "commit", self.blob.address(), message);
-        let now = self.blob.head().await?.ok_or_else(|| lost("it was deleted while it was written"))?;
-        if now.transfer_id.as_ref() != Some(&self.request.transfer_id) {
-            return Err(lost("another transfer has replaced it while it was written"));
-        }
-        if !now.is_incomplete {
-            // An earlier try got through, and its answer was lost.
-            return Ok(());
-        }
-        let metadata = self.blob.final_metadata(&self.request, facts);
-        // Only this very version, with the pages that were acknowledged, becomes the blob.
-        let options = BlobClientSetMetadataOptions { if_match: Some(Etag::from(now.version)), ..Default::default() };
-        let marked = self.client.set_metadata(&metadata, Some(options)).await;
-        marked.map(|_| ()).map_err(|error| self.blob.error("commit", error))
+    async fn state(&self) -> Result<Option<String>, BlobError> {
+        let found = self.blob.look().await?;
+        let ours = found.filter(|found| found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id));
+        Ok(ours.map(|found| found.facts.version))
     }
 
-    fn residue(&self, landed_bytes: u64) -> Option<Residue> {
-        let description = "the page blob itself, marked `incomplete` in its metadata, which a resume goes on with".to_owned();
-        Some(Residue { description, bytes: landed_bytes, lives_days: None })
+    fn uncommitted(&self) -> Option<Arc<dyn Blob>> {
+        Some(Arc::new(self.blob.clone()))
+    }
+
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError> {
+        for _ in 0..LOOKS_MAX {
+            if let Some(version) = self.mark(facts).await? {
+                crash::point("target-published");
+                return Ok(version);
+            }
+        }
+        Err(BlobError::new(BlobErrorKind::Changed, "commit", self.blob.address(), "another program keeps writing to it"))
+    }
+
+    async fn residue(&self, landed_bytes: u64) -> Option<Residue> {
+        let description = "the page blob itself, marked `incomplete` in its metadata, kept for a resume".to_owned();
+        let is_lost = self.is_lost.load(Ordering::Relaxed);
+        (!is_lost).then_some(Residue { description, path: None, bytes: landed_bytes, lives_days: None })
     }
 }
 

@@ -1,27 +1,29 @@
 //! The end of an export: zeros behind the blob, read-back, the drive's name; or the receipt.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use drive::TargetContent;
+use drive::{DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
-use protocol::identity::DriveIdentity;
+use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
-use protocol::receipt::Residue;
-use protocol::result::{Evidence, TransferResult};
+use protocol::receipt::{Receipt, Residue};
+use protocol::result::{Difference, DifferenceReason, Evidence, TransferResult};
 use protocol::units::ByteRange;
 
 use super::Export;
+use super::prepare::state_of;
 use crate::error::CopyError;
-use crate::finish;
+use crate::finish::{self, Proof};
 use crate::journal::Journal;
-use crate::limits::{CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT};
+use crate::limits::{ABORT_GRACE, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, INQUIRY_TIMEOUT};
 use crate::options::Verify;
 use crate::prepare::with_drive;
-use crate::verify::{Expected, Side, compare};
-use crate::whole_hash::stream_of_drive;
+use crate::verify::{Expected, Scope, Side, compare};
+use crate::whole_hash::{Whole, stream_of_drive};
 
 impl Export {
     /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was
@@ -35,7 +37,7 @@ impl Export {
             true => Ok(None),
             false => self.complete(&mut evidence).await,
         };
-        let done = finish::unless_failed(completed, &self.failure);
+        let done = finish::completed_or_failure(completed, &self.failure);
         self.link.counters.set_phase(Phase::Done);
         let error = self.failure.take();
         let mut result = finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link)?;
@@ -58,11 +60,39 @@ impl Export {
             _ => {
                 result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
                 result.manifest = Some(self.journal_path.display().to_string());
-                let residue = |landed| residue(&self.identity, landed);
-                result.receipt = Some(finish::receipt(&self.table, &self.link, &self.options, residue)?);
+                if let Some(error) = result.error.as_mut().filter(|_| self.is_published) {
+                    *error += &format!("; the drive `{}` is complete: repeat the command for the rest", self.identity.path);
+                }
+                result.receipt = Some(self.reconciled_receipt().await?);
             }
         }
         Ok(result)
+    }
+
+    /// The receipt, and a note in the journal of what the target is now, so that the next run sees whether anything wrote
+    /// to it meanwhile.
+    async fn reconciled_receipt(&mut self) -> Result<Receipt, CopyError> {
+        let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
+        if self.is_published {
+            return Ok(receipt);
+        }
+        // After an abort, or where it failed, the drive may not answer.
+        let grace = if self.link.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let receipt = match tokio::time::timeout(grace, state_of(&self.drive, &self.link)).await {
+            Ok(Ok(Some(state))) => {
+                if let Some(journal) = self.journal.as_mut() {
+                    journal.note_left(state)?;
+                }
+                receipt
+            }
+            Ok(Err(error)) if self.identity.kind == DriveKind::Image => {
+                tracing::debug!(%error, "the image cannot be looked at");
+                receipt.doubted()
+            }
+            _ => receipt,
+        };
+        let landed = receipt.landed_bytes();
+        Ok(Receipt { residue: residue(&self.identity, &self.header.transfer_id, landed), ..receipt })
     }
 
     /// Ranges that the manifest says could not be read when the blob was made.
@@ -85,7 +115,7 @@ impl Export {
         if self.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
             self.forget()?;
             return Err(CopyError::Mismatch(format!(
-                "what is on the drive `{}` is not what the blob's manifest states: begin anew with `--restart`",
+                "what is on the drive `{}` is not what the blob's manifest states: start over with `--restart`",
                 self.identity.path
             )));
         }
@@ -95,28 +125,24 @@ impl Export {
         }
         if self.options.stream_sha256 && self.stream_sha256.is_none() {
             let geometry = self.table.with(|table| Ok(table.geometry()))?;
-            self.stream_sha256 = stream_of_drive(&self.drive, geometry, &self.options, &self.link).await?;
+            let whole = Whole { geometry, memory: self.memory };
+            self.stream_sha256 = stream_of_drive(&self.drive, whole, &self.options, &self.link).await?;
         }
         if self.link.stop.is_stopping() {
             return Ok(None);
         }
-        if self.options.verify == Verify::ReadBack {
-            *evidence = Evidence::ReadBack;
-        }
+        *evidence = match (self.options.verify, self.target_is_sampled) {
+            (Verify::ReadBack, _) => Evidence::ReadBack,
+            (Verify::None, true) => Evidence::Sampled,
+            (Verify::None, false) => *evidence,
+        };
         // Only now the drive has the name, and looks like what it is.
         with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
-        let folder = self.options.state_dir.join("journals");
+        self.is_published = true;
         if let Some(path) = &self.options.manifest {
-            let file = finish::manifest_file(
-                &folder,
-                &self.header,
-                &self.table,
-                root,
-                self.stream_sha256,
-                *evidence,
-                self.options.names.as_ref(),
-            )?;
-            finish::copy_manifest(file.path(), path)?;
+            let proof = Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence };
+            let file = finish::manifest_file(&self.options, &self.header, &self.table, &proof)?;
+            finish::copy_manifest(&file, path, &self.header.transfer_id)?;
         }
         if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
             journal.remove()?;
@@ -155,9 +181,18 @@ impl Export {
     async fn read_back(&mut self) -> Result<(), CopyError> {
         let side = Side::Drive(self.drive.clone());
         // What was written is what is compared: this drive has no unreadable places to leave out.
-        let expected = Expected { table: &self.table, fill: Fill::default() };
+        let expected = Expected { table: &self.table, fill: Fill::default(), scope: Scope::All, stream_sha256: None };
         let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
-        let Some(first) = differences.first() else { return Ok(()) };
+        let is_other = |difference: &&Difference| difference.reason != DifferenceReason::Unreadable;
+        let Some(first) = differences.iter().find(is_other) else {
+            // A drive that cannot be read says nothing about what it holds.
+            let unreadable = differences.first().map(|first| DriveError::Unreadable {
+                path: PathBuf::from(&self.identity.path),
+                range: first.range,
+                source: std::io::ErrorKind::Other.into(),
+            });
+            return unreadable.map_or(Ok(()), |error| Err(error.into()));
+        };
         self.forget()?;
         Err(CopyError::Mismatch(format!(
             "the drive `{}` holds other bytes than were written to it, at {} places, the first at {} (offset+length in bytes): do not use this drive",
@@ -173,7 +208,13 @@ impl Export {
     }
 }
 
-fn residue(identity: &DriveIdentity, landed: u64) -> Option<Residue> {
-    let description = format!("what was written to `{}`, which a resume goes on with", identity.path);
-    (landed > 0).then_some(Residue { description, bytes: landed, lives_days: None })
+/// What an unfinished export leaves: an image under a name of its own, or what was written in place.
+fn residue(identity: &DriveIdentity, transfer_id: &str, landed: u64) -> Option<Residue> {
+    let unfinished = file::partial::path_of(Path::new(&identity.path), transfer_id).ok().filter(|path| path.exists());
+    let path = unfinished.map(|path| path.display().to_string());
+    let description = match &path {
+        Some(path) => format!("the file `{path}`, kept for a resume"),
+        None => format!("what was written to `{}`, kept for a resume", identity.path),
+    };
+    (landed > 0 || path.is_some()).then_some(Residue { description, path, bytes: landed, lives_days: None })
 }

@@ -1,55 +1,90 @@
 //! `export`: a blob onto a drive.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `prepare.rs` | may it begin, or be resumed, and from where? |
+//! | `resume.rs` | is it the same drive, the same blob, and is what was written still there? |
+//! | `pipeline.rs` | the stages, joined |
+//! | `complete.rs` | the steps after the last chunk |
 
 mod complete;
 mod pipeline;
-mod same;
+mod prepare;
+mod resume;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use blob::{Blob, BlobFacts};
-use drive::{Drive, DriveError, TargetContent};
+use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;
-use protocol::result::{Direction, TransferResult};
-use protocol::units::{ByteSize, ChunkGeometry};
+use protocol::result::{TransferPlan, TransferResult};
 
 use crate::attempts::Attempts;
-use crate::error::{CopyError, state_error};
+use crate::early::Known;
+use crate::error::CopyError;
 use crate::failure::Failure;
-use crate::finish;
 use crate::hashing::ZeroDigests;
 use crate::journal::Journal;
-use crate::manifest::{LoadedManifest, manifest_beside, not_found};
+use crate::manifest::LoadedManifest;
 use crate::options::{Link, TransferOptions};
-use crate::plan::{MemoryPlan, chunk_size, memory_plan};
-use crate::prepare::{attempts, count_recorded, new_header, recover};
-use crate::table::{ChunkTable, SharedTable};
-use same::{drive_key, probe_landed, require_same};
+use crate::plan::MemoryPlan;
+use crate::table::SharedTable;
+use prepare::Allowed;
 
-/// Writes a blob onto the drive that `open_drive` opens, given how many bytes it must take.
+/// Writes a blob onto the drive at `path`, which `open_drive` opens, given how many bytes it must take.
 ///
 /// # Errors
 /// When nothing could be begun. A transfer that was begun always has a result, with its receipt where
 /// it is not complete.
 pub async fn export(
+    path: &Path,
     open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
     link: Link,
 ) -> Result<TransferResult, CopyError> {
-    let stop = link.stop.clone();
-    let mut export = tokio::select! {
-        prepared = Export::prepare(open_drive, blob, options, link) => prepared?,
-        () = stop.stopping() => return Err(CopyError::Cancelled),
+    let known = Known::default();
+    // Its lock is let go of at once: the preparation opens it again.
+    if let Some((_, recovered)) = Journal::of_export(&options.state_dir, path, &blob.address()).filter(|_| !options.restart) {
+        known.set(*recovered.header, recovered.table);
+    }
+    let preparing =
+        async { Export::prepare(Allowed::examine(open_drive, blob, options.clone(), link.clone(), &known).await?).await };
+    // It learns first what an earlier run moved, whatever was asked for meanwhile.
+    let prepared = tokio::select! {
+        biased;
+        prepared = preparing => prepared,
+        () = link.stop.stopping() => Err(CopyError::Cancelled),
+    };
+    let mut export = match prepared {
+        Ok(export) => export,
+        Err(error) => return known.result_of(error, &options, &link),
     };
     export.run_pipeline().await?;
     export.finish().await
 }
 
-/// An export that may begin, or go on.
+/// Checks everything that an export would check before its first byte, and says what it would do. Nothing is changed.
+///
+/// # Errors
+/// What would make the export end before its first byte.
+pub async fn plan_export(
+    open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+    blob: Arc<dyn Blob>,
+    options: TransferOptions,
+    link: Link,
+) -> Result<TransferPlan, CopyError> {
+    let stop = link.stop.clone();
+    let known = Known::default();
+    let examined = stop.or_stopping(Allowed::examine(open_drive, blob, options, link, &known)).await;
+    Ok(examined.ok_or(CopyError::Cancelled)??.plan())
+}
+
+/// An export that may begin, or be resumed.
 struct Export {
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
@@ -68,107 +103,19 @@ struct Export {
     journal: Option<Journal>,
     journal_path: PathBuf,
     is_resumed: bool,
+    /// What an earlier run wrote was looked at in some places only.
+    target_is_sampled: bool,
     all_checked: Arc<AtomicBool>,
     stream_sha256: Option<Sha256Digest>,
     bytes_cleared: u64,
+    /// The drive is finished and has its name: what fails after this leaves it complete.
+    is_published: bool,
 }
 
 impl Export {
-    async fn prepare(
-        open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
-        blob: Arc<dyn Blob>,
-        options: TransferOptions,
-        link: Link,
-    ) -> Result<Self, CopyError> {
-        let attempts = attempts(&options, &link, blob.address());
-        finish::require_manifest_place(&options, &blob.address())?;
-        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
-        let facts = facts.ok_or_else(|| not_found(&*blob))?;
-        if facts.is_incomplete {
-            return Err(CopyError::Refused(format!(
-                "the blob `{}` is marked incomplete: its import was not finished; finish it first",
-                blob.address()
-            )));
-        }
-        let folder = options.state_dir.join("journals");
-        std::fs::create_dir_all(&folder).map_err(|source| state_error("create", &folder, source))?;
-        let manifest = manifest_beside(&blob, &facts, &options, &attempts, &folder).await?;
-        if manifest.is_none() {
-            link.warn("there is no manifest beside the blob: only the transport can be checked".to_owned());
-        }
-        let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
-        let identity = drive.identity().clone();
-        let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
-        memory_plan(options.memory, planned)?;
-
-        // By the drive: two exports onto one drive must not forget each other.
-        let what = drive_key(&identity);
-        let mut journal = Journal::open(&options.state_dir, Direction::Export, &what)?;
-        let recovered = recover(&mut journal, planned, &options, &link)?.filter(|recovered| {
-            let is_lost = recovered.table.landed() > 0 && drive.target_content() == TargetContent::KnownZero;
-            if is_lost {
-                link.warn("the image that was begun is gone: it is written from the start".to_owned());
-            }
-            !is_lost
-        });
-        let (header, table) = match recovered {
-            Some(recovered) => {
-                require_same(&recovered.header, planned, &identity, (&blob.address(), &facts), &journal)?;
-                probe_landed(&drive, &recovered.table, &options, &link).await?;
-                (*recovered.header, recovered.table)
-            }
-            None => {
-                let mut header = new_header(Direction::Export, identity.clone(), blob.address(), planned, None);
-                header.blob_version = Some(facts.version.clone());
-                journal.begin(&header)?;
-                let table =
-                    ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
-                (header, table)
-            }
-        };
-        let geometry = table.geometry();
-        link.counters.set_total(geometry.total_bytes());
-        count_recorded(&table, &link).map_err(|source| state_error("read the table in", &folder, source))?;
-        Ok(Export {
-            failure: Failure::new(link.stop.clone()),
-            memory: memory_plan(options.memory, geometry)?,
-            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            is_resumed: table.landed() > 0,
-            table: SharedTable::new(table),
-            journal_path: journal.path().to_owned(),
-            journal: Some(journal),
-            all_checked: Arc::new(AtomicBool::new(true)),
-            stream_sha256: None,
-            bytes_cleared: 0,
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            link,
-            attempts,
-            identity,
-            header,
-        })
+    /// Whether the manifest is of the very version of the blob that is read: then its zeros need not be fetched.
+    fn trusts_zeros(&self) -> bool {
+        let stated = self.manifest.as_ref().and_then(|manifest| manifest.header.blob_version.as_ref());
+        stated == Some(&self.facts.version) && self.blob.local().is_none()
     }
-}
-
-/// The chunks of an export: the manifest's where there is one.
-fn plan_chunks(
-    manifest: &Option<LoadedManifest>,
-    options: &TransferOptions,
-    facts: &BlobFacts,
-    drive: &dyn Drive,
-    blob: &dyn Blob,
-) -> Result<ChunkGeometry, CopyError> {
-    let Some(manifest) = manifest else {
-        return chunk_size(options.chunk_size, facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
-    };
-    let stated = ByteSize(manifest.geometry.chunk_size_bytes());
-    if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
-        return Err(CopyError::Usage(format!(
-            "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
-        )));
-    }
-    Ok(ChunkGeometry::for_drive(facts.size_bytes, stated.0, drive.sector_size_bytes())?)
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, never, unbounded};
-use drive::AlignedBuffer;
 use protocol::manifest::ChunkContent;
 use protocol::progress::Phase;
 use protocol::units::ChunkGeometry;
@@ -17,7 +15,7 @@ use crate::concurrency::Concurrency;
 use crate::crew::Crew;
 use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
-use crate::fetch::{Fetch, FetchBuffer};
+use crate::fetch::Fetch;
 use crate::hashing::ZeroDigests;
 use crate::holes::{Holes, Source};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
@@ -72,12 +70,12 @@ impl Export {
             journal,
             table: self.table.clone(),
             durability: Durability::DriveSync(self.drive.clone(), sync_watch[0].clone()),
+            rescue: None,
             batch_bytes: self.memory.batch_bytes,
             sync_timeout: self.options.request_timeout,
             stop: self.link.stop.clone(),
             failure: self.failure.clone(),
             counters: self.link.counters.clone(),
-            runtime: Handle::current(),
         };
         let recorder_end = recorder.start(record_input)?;
 
@@ -106,8 +104,8 @@ impl Export {
     }
 
     pub(super) fn concurrency(&self) -> Concurrency {
-        let liking = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
-        Concurrency::new(self.options.concurrency, liking, self.memory.buffers)
+        let preferred = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
+        Concurrency::new(self.options.concurrency, preferred, self.memory.buffers)
     }
 
     fn fetch_stage(&self, pool: BufferPool) -> FetchStage {
@@ -122,12 +120,13 @@ impl Export {
             failure: self.failure.clone(),
             silence_max: self.options.request_timeout,
             holes: self.holes(),
+            trusts_zeros: self.trusts_zeros(),
             all_checked: self.all_checked.clone(),
         }
     }
 
     fn holes(&self) -> Option<Holes> {
-        let local = self.blob.local().filter(|_| self.manifest.is_none())?;
+        let local = self.blob.local()?;
         let source = Source::Blob(local, self.facts.version.clone());
         Some(Holes::new(source, self.options.request_timeout, self.link.stop.clone()))
     }
@@ -151,16 +150,15 @@ impl Export {
 
     fn fetch_again(&self) -> FetchAgain {
         let (blob, version, silence_max) = (self.blob.clone(), self.facts.version.clone(), self.options.request_timeout);
-        let runtime = Handle::current();
-        Box::new(move |place| {
-            let buffer = FetchBuffer::new(AlignedBuffer::new(place.range.length as usize));
-            let length = place.range.length as usize;
-            let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max };
-            let buffer = runtime.block_on(async {
-                fetch.fill(place.range, &buffer).await.ok()?;
-                buffer.take().await
-            });
-            buffer.map(|buffer| Bytes::from_owner(buffer).slice(..length))
+        let (attempts, runtime) = (self.attempts.clone(), Handle::current());
+        Box::new(move |place, bytes| {
+            let (blob, version, attempts) = (blob.clone(), version.clone(), attempts.clone());
+            let fetching = async move {
+                let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max, attempts: &attempts };
+                let buffer = fetch.fill_again(place.range, bytes).await?;
+                Ok(buffer.freeze(place.range.length as usize))
+            };
+            threads::wait_for(&runtime, fetching).unwrap_or(Err(CopyError::Cancelled))
         })
     }
 

@@ -46,7 +46,10 @@ impl Import {
         let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
         let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
 
-        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256, geometry, self.is_out_of_order())?;
+        // Only where every chunk passes here; else the blob is hashed at the end.
+        let passes_whole = self.with_recorded || self.table.with(|table| Ok(table.landed() == 0))?;
+        let is_wanted = self.options.stream_sha256 && passes_whole;
+        let (stream_output, stream_end) = stream::spawn(is_wanted, geometry, self.is_out_of_order())?;
         let (counters, station) = (self.link.counters.clone(), self.options.station.clone());
         let hash = Arc::new(HashStage {
             upload: upload.clone(),
@@ -94,12 +97,12 @@ impl Import {
             } else {
                 Durability::StoreSync(upload.clone())
             },
+            rescue: self.rescue.clone(),
             batch_bytes: self.memory.batch_bytes,
             sync_timeout: self.options.request_timeout,
             stop: self.link.stop.clone(),
             failure: self.failure.clone(),
             counters: self.link.counters.clone(),
-            runtime: Handle::current(),
         };
         let recorder_end = recorder.start(record_input)?;
 

@@ -6,7 +6,6 @@
 
 mod scratch;
 mod users_map;
-mod worker;
 
 use std::fs::File;
 use std::io::Read;
@@ -18,6 +17,7 @@ use std::time::Instant;
 use drive::Drive;
 use protocol::fill::Fill;
 use protocol::identity::DriveIdentity;
+use protocol::limits::FROM_IMAGE_RANGES_MAX;
 use protocol::progress::UnreadableSoFar;
 use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, RescuePlan, RescueRules, mapfile};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex, RangeList};
@@ -28,7 +28,6 @@ use crate::limits::{MAPFILE_BYTES_MAX, RESCUE_READ_BYTES_MIN, RESCUE_SAVE_INTERV
 use crate::options::{OnUnreadable, RescueOptions};
 use crate::table::SharedTable;
 use scratch::Scratch;
-pub(crate) use worker::ReadWorker;
 
 /// The rescue of one import: begun at the first trouble, or where an earlier run left one.
 pub(crate) struct Rescue {
@@ -45,10 +44,11 @@ pub(crate) struct Rescue {
     claimed: RangeList,
     begun: AtomicBool,
     failed_reads: AtomicU64,
-    bytes_from_image: AtomicU64,
     /// Begin of the last piece that was read well, for asking whether the drive is still there.
     last_good: AtomicU64,
     state: Mutex<State>,
+    /// Held while maps are written: a state disk that hangs keeps other savers waiting, and nothing that only asks.
+    saving: Mutex<()>,
 }
 
 /// No place was read well yet.
@@ -61,6 +61,8 @@ struct State {
     taken_over: ReadMap,
     /// `+` where the user's image has the bytes.
     in_image: ReadMap,
+    /// `+` where bytes were taken from it, now or in an earlier run.
+    from_image: ReadMap,
     /// What is still to be rescued; everything that is not is `+`.
     plan: RescuePlan,
     scratch: Scratch,
@@ -86,6 +88,7 @@ pub(crate) struct RescueScene<'scene> {
     pub(crate) drive: &'scene dyn Drive,
     pub(crate) identity: &'scene DriveIdentity,
     pub(crate) blob_address: &'scene str,
+    pub(crate) transfer_id: &'scene str,
     pub(crate) journal: &'scene Path,
     /// Nothing of an earlier run is to be taken up.
     pub(crate) is_new: bool,
@@ -140,8 +143,10 @@ impl Rescue {
         let (known, in_scratch) = (known.in_sectors(sector_bytes), in_scratch.in_sectors(sector_bytes));
         let taken_over = ReadMap::new(size, ReadStatus::NonTried);
         let in_image = users.in_image.in_sectors(sector_bytes);
+        let from_image = kept_from_image(scene.journal, &in_scratch)?;
         let saved_at = Instant::now();
-        let state = State { known, taken_over, in_image, plan, scratch, in_scratch, under_way: None, saved_at, saved_phase };
+        let state =
+            State { known, taken_over, in_image, from_image, plan, scratch, in_scratch, under_way: None, saved_at, saved_phase };
         Ok(Some(Arc::new(Rescue {
             options: options.clone(),
             fill: *fill,
@@ -153,9 +158,9 @@ impl Rescue {
             claimed: users.claimed,
             begun: AtomicBool::new(begun),
             failed_reads: AtomicU64::new(0),
-            bytes_from_image: AtomicU64::new(0),
             last_good: AtomicU64::new(NOWHERE),
             state: Mutex::new(state),
+            saving: Mutex::default(),
         })))
     }
 
@@ -281,13 +286,23 @@ impl Rescue {
         self.failed_reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_from_image(&self, bytes: u64) {
-        self.bytes_from_image.fetch_add(bytes, Ordering::Relaxed);
+    /// Notes that a range was read from the user's image.
+    pub(crate) fn took_from_image(&self, range: ByteRange) {
+        let mut state = self.state();
+        state.under_way = None;
+        state.from_image.set(range, ReadStatus::Finished);
+        state.plan.note(range, ReadStatus::Finished);
     }
 
-    /// Bytes that came from the user's image.
-    pub(crate) fn bytes_from_image(&self) -> u64 {
-        self.bytes_from_image.load(Ordering::Relaxed)
+    /// Parts of a chunk that came from the user's image, now or in an earlier run: as few as a record may have, joined
+    /// with what lies between them where there are more.
+    pub(crate) fn image_ranges(&self, chunk: ByteRange) -> Vec<ByteRange> {
+        let state = self.state();
+        if state.from_image.bytes(ReadStatus::Finished) == 0 {
+            return Vec::new();
+        }
+        let found = state.from_image.runs_in(chunk).filter(|(_, status)| *status == ReadStatus::Finished);
+        joined(found.map(|(range, _)| range).collect(), FROM_IMAGE_RANGES_MAX)
     }
 
     /// The bad sectors that are known by now.
@@ -351,6 +366,19 @@ impl Rescue {
         Ok(())
     }
 
+    /// Sampling found places that hang: everything else is tried first.
+    pub(crate) fn expect_hangs(&self, places: &[ByteRange]) {
+        if places.is_empty() {
+            return;
+        }
+        self.begin();
+        let known = &mut self.state().known;
+        for place in places {
+            let untried: Vec<_> = known.runs_in(*place).filter(|(_, status)| *status == ReadStatus::NonTried).collect();
+            untried.into_iter().for_each(|(range, _)| known.set(range, ReadStatus::NonTrimmed));
+        }
+    }
+
     /// Saves the maps now and then, and when a phase ends.
     pub(crate) fn save_sometimes(&self, table: &SharedTable) -> Result<(), CopyError> {
         let is_due = {
@@ -374,25 +402,28 @@ impl Rescue {
 
     /// Saves what only a resume needs.
     fn save_own(&self) -> Result<(), CopyError> {
-        let state = self.state();
-        let (phase, position) = (state.plan.phase(), state.plan.position());
-        state.scratch.sync()?;
-        let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
-        state.copy_failed(&mut own);
-        for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
-            own.set(*range, ReadStatus::Finished);
-        }
-        write_whole(&self.map_path, mapfile::write(&own, phase, position).as_bytes())?;
-        if state.in_image.bytes(ReadStatus::Finished) > 0 {
-            write_whole(&self.image_path, mapfile::write(&state.in_image, phase, position).as_bytes())?;
-        }
-        Ok(())
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (scratch, own, image) = {
+            let state = self.state();
+            let (phase, position) = (state.plan.phase(), state.plan.position());
+            let mut own = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
+            state.copy_failed(&mut own);
+            for range in state.in_scratch.ranges(ReadStatus::Finished).as_slice() {
+                own.set(*range, ReadStatus::Finished);
+            }
+            let has_image = state.in_image.bytes(ReadStatus::Finished) > 0;
+            let image = has_image.then(|| mapfile::write(&state.in_image, phase, position));
+            (state.scratch.to_sync(), mapfile::write(&own, phase, position), image)
+        };
+        scratch.sync()?;
+        write_whole(&self.map_path, own.as_bytes())?;
+        image.map_or(Ok(()), |image| write_whole(&self.image_path, image.as_bytes()))
     }
 
     /// Saves the user's map, where one is wanted.
     pub(crate) fn save_users(&self, table: &SharedTable) -> Result<(), CopyError> {
         let Some(path) = &self.options.mapfile else { return Ok(()) };
-        let state = self.state();
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut users = ReadMap::new(self.geometry.total_bytes(), ReadStatus::NonTried);
         table.with(|table| {
             for entry in table.entries() {
@@ -404,10 +435,40 @@ impl Rescue {
             }
             Ok(())
         })?;
-        state.copy_failed(&mut users);
-        let phase = if users.bytes(ReadStatus::NonTried) == 0 { state.plan.phase() } else { RescuePhase::Copying(1) };
-        write_whole(path, mapfile::write(&users, phase, state.plan.position()).as_bytes())
+        let text = {
+            let state = self.state();
+            state.copy_failed(&mut users);
+            let is_tried = users.bytes(ReadStatus::NonTried) == 0;
+            let phase = if is_tried { state.plan.phase() } else { RescuePhase::Copying(1) };
+            mapfile::write(&users, phase, state.plan.position())
+        };
+        write_whole(path, text.as_bytes())
     }
+}
+
+/// What of the scratch file came from an image: an earlier run wrote down what its image had.
+fn kept_from_image(journal: &Path, in_scratch: &ReadMap) -> Result<ReadMap, CopyError> {
+    let size = in_scratch.size_bytes();
+    let mut kept = ReadMap::new(size, ReadStatus::NonTried);
+    if in_scratch.bytes(ReadStatus::Finished) > 0
+        && let Some(image) = read_map(&beside(journal, "image"), size)?
+    {
+        for range in in_scratch.ranges(ReadStatus::Finished).as_slice() {
+            let parts = image.runs_in(*range).filter(|(_, status)| *status == ReadStatus::Finished);
+            parts.for_each(|(part, _)| kept.set(part, ReadStatus::Finished));
+        }
+    }
+    Ok(kept)
+}
+
+/// At most so many ranges that cover all of these: neighbours are joined with what lies between them.
+fn joined(ranges: Vec<ByteRange>, most: usize) -> Vec<ByteRange> {
+    let group = ranges.len().div_ceil(most).max(1);
+    let groups = ranges.chunks(group);
+    groups
+        .filter_map(|group| Some((group.first()?, group.last()?)))
+        .map(|(first, last)| ByteRange::new(first.offset, last.end() - first.offset))
+        .collect()
 }
 
 /// Removes what a rescue left beside a journal.

@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use protocol::units::ByteRange;
 
@@ -12,14 +13,27 @@ use crate::error::{CopyError, state_error};
 /// The scratch file of one transfer; made when it is first needed.
 pub(super) struct Scratch {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Arc<File>>,
+}
+
+/// A scratch file to be synced, where it may block.
+pub(super) struct ToSync {
+    path: PathBuf,
+    file: Option<Arc<File>>,
+}
+
+impl ToSync {
+    pub(super) fn sync(&self) -> Result<(), CopyError> {
+        let synced = self.file.as_ref().map_or(Ok(()), |file| file.sync_data());
+        synced.map_err(|source| state_error("sync", &self.path, source))
+    }
 }
 
 impl Scratch {
     /// The file at `path`, if an earlier run left one.
     pub(super) fn open(path: &Path) -> Result<Self, CopyError> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => Some(file),
+            Ok(file) => Some(Arc::new(file)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(state_error("open", path, source)),
         };
@@ -39,7 +53,7 @@ impl Scratch {
             Some(file) => file,
             empty => {
                 let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path);
-                empty.insert(made.map_err(|source| state_error("create", &self.path, source))?)
+                empty.insert(Arc::new(made.map_err(|source| state_error("create", &self.path, source))?))
             }
         };
         file.write_all_at(bytes, offset).map_err(|source| state_error("write", &self.path, source))
@@ -51,8 +65,8 @@ impl Scratch {
         file.read_exact_at(bytes, range.offset).map_err(|source| state_error("read", &self.path, source))
     }
 
-    pub(super) fn sync(&self) -> Result<(), CopyError> {
-        let synced = self.file.as_ref().map_or(Ok(()), File::sync_data);
-        synced.map_err(|source| state_error("sync", &self.path, source))
+    /// What makes durable all that was written until now.
+    pub(super) fn to_sync(&self) -> ToSync {
+        ToSync { path: self.path.clone(), file: self.file.clone() }
     }
 }

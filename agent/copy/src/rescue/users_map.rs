@@ -12,7 +12,8 @@ use protocol::units::RangeList;
 
 use super::{RescueScene, beside, read_map};
 use crate::error::{CopyError, state_error};
-use crate::finish::{folder_of, is_part_of_blob};
+use crate::finish::is_part_of_blob;
+use file::replace::folder_of;
 
 /// What the user's map says.
 pub(super) struct UsersMap {
@@ -64,8 +65,8 @@ fn in_image(scene: &RescueScene<'_>, image: &dyn Drive, map_path: &Path, claimed
         Some(map) => map,
         None => {
             // A map of ours says what is in the blob; only of the blob's own file it says what is in the image.
-            let partial = PathBuf::from(format!("{}.partial", scene.blob_address));
-            let is_own_file = drive::open::is_same_storage(&partial, Path::new(&image.identity().path));
+            let partial = file::partial::path_of(Path::new(scene.blob_address), scene.transfer_id);
+            let is_own_file = partial.is_ok_and(|path| drive::open::is_same_storage(&path, Path::new(&image.identity().path)));
             if !is_own_file && is_written_by_us(map_path) {
                 return Err(CopyError::Refused(format!(
                     "the mapfile `{}` was written by drive-agent: its `+` are in a blob, and not in the image `{}`; name the map that came with the image (perhaps `{}.bak`); nothing was begun",
@@ -136,7 +137,7 @@ fn require_image(scene: &RescueScene<'_>, image: &dyn Drive, map: &ReadMap) -> R
         if !is_rescued {
             continue;
         }
-        let mut buffer = AlignedBuffer::new(place.length.next_multiple_of(sector) as usize);
+        let mut buffer = AlignedBuffer::new(place.length.next_multiple_of(sector) as usize)?;
         let bytes = &mut buffer[..place.length as usize];
         image.read_at(bytes, place.offset)?;
         if sample.differs_at(index, bytes) {

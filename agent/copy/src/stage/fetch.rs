@@ -16,7 +16,7 @@ use crate::chunk::{Body, FetchedChunk, Place};
 use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
-use crate::fetch::{Fetch, FetchBuffer};
+use crate::fetch::{Fetch, Filled};
 use crate::holes::Holes;
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::pool::{BufferPool, PooledBuffer};
@@ -35,8 +35,10 @@ pub(crate) struct FetchStage {
     pub(crate) stop: Stop,
     pub(crate) failure: Failure,
     pub(crate) silence_max: Duration,
-    /// Where the blob has holes, when there is no manifest that says where zeros are.
+    /// Where the blob has holes, when it is a file.
     pub(crate) holes: Option<Holes>,
+    /// The manifest is of this very version of the blob: what it calls zeros is not fetched.
+    pub(crate) trusts_zeros: bool,
     /// Becomes false when a range came without a checksum of the store.
     pub(crate) all_checked: Arc<AtomicBool>,
 }
@@ -60,7 +62,7 @@ struct Room {
 
 impl FetchStage {
     /// Fetches the chunks that `next` names until there are none, a stop is asked for, or the store
-    /// fails. Chunks that a manifest says are zeros are not fetched.
+    /// fails. Chunks that are known to be zeros are not fetched.
     pub(crate) async fn run(
         mut self,
         mut next: impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError>,
@@ -129,17 +131,17 @@ impl FetchStage {
         }
     }
 
-    /// Whether a chunk is known to be zeros: the manifest says so, or where there is none the file system.
+    /// Whether a chunk is known to be zeros: the file system says so, or a manifest that is of this very version.
     async fn is_zero(&self, place: Place, content: Option<ChunkContent>, holes: &mut Option<Holes>) -> bool {
         let is_hole = match holes {
-            Some(holes) if content.is_none() => holes.is_hole(place.range).await,
-            _ => false,
+            Some(holes) => holes.is_hole(place.range).await,
+            None => false,
         };
-        if is_hole {
+        if is_hole && content.is_none() {
             // No checksum of a store says so.
             self.all_checked.store(false, Ordering::Relaxed);
         }
-        is_hole || content == Some(ChunkContent::Zero)
+        is_hole || self.trusts_zeros && content == Some(ChunkContent::Zero)
     }
 
     /// Waits for a slot, and for a buffer where none is spare.
@@ -147,7 +149,13 @@ impl FetchStage {
         let slot = slots.clone().acquire_owned().await.ok()?;
         let buffer = match spare.take() {
             Some(buffer) => buffer,
-            None => self.pool.take().await,
+            None => match self.pool.take().await {
+                Ok(buffer) => buffer,
+                Err(error) => {
+                    self.failure.fail(error.into());
+                    return None;
+                }
+            },
         };
         Some(Room { slot, buffer })
     }
@@ -159,26 +167,27 @@ impl FetchStage {
             return Ok(0);
         }
         self.attempts.link.counters.rate_time.add(asked.elapsed());
-        let (filled, attempts) = self.fill(place, buffer).await?;
-        let body = Body::Bytes(filled.freeze(length as usize));
+        let Filled { buffer, attempts, .. } = self.fill(place, buffer).await?;
+        let body = Body::Bytes(buffer.freeze(length as usize));
         let _ = output.send(FetchedChunk { place, body, attempts, slot });
         Ok(length)
     }
 
-    async fn fill(&self, place: Place, buffer: PooledBuffer) -> Result<(PooledBuffer, u32), Failed> {
-        let buffer = FetchBuffer::new(buffer);
+    async fn fill(&self, place: Place, buffer: PooledBuffer) -> Result<Filled<PooledBuffer>, Failed> {
         let started = Instant::now();
-        let result = self.attempts.run_self_timed(|| async {
-            let fetch = Fetch { blob: &*self.blob, version: &self.version, checked: self.checked, silence_max: self.silence_max };
-            fetch.fill(place.range, &buffer).await
-        });
-        let result = result.await;
+        let fetch = Fetch {
+            blob: &*self.blob,
+            version: &self.version,
+            checked: self.checked,
+            silence_max: self.silence_max,
+            attempts: &self.attempts,
+        };
+        let filled = fetch.fill(place.range, buffer).await;
         self.attempts.link.counters.read_time.add(started.elapsed());
-        let (was_checked, attempts) = result?;
-        if !was_checked {
+        let filled = filled?;
+        if !filled.was_checked {
             self.all_checked.store(false, Ordering::Relaxed);
         }
-        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, is_ambiguous: false };
-        Ok((buffer.take().await.ok_or_else(lost)?, attempts))
+        Ok(filled)
     }
 }

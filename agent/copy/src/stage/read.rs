@@ -62,7 +62,7 @@ impl ReadStage {
             let asked = Instant::now();
             // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
             // needs chunks in order never waits for one that cannot come.
-            let Some(mut buffer) = self.take_buffer() else { return Ok(()) };
+            let Some(mut buffer) = self.take_buffer()? else { return Ok(()) };
             let Some((place, recorded)) = self.next_with_data(watch, &mut data, output)? else { return Ok(()) };
             if !self.wait_for_rate(place.range.length) {
                 return Ok(());
@@ -113,8 +113,8 @@ impl ReadStage {
     }
 
     /// A buffer; `None` when a stop was asked for first.
-    pub(crate) fn take_buffer(&self) -> Option<PooledBuffer> {
-        self.counters.wait_time.time(|| self.wait(self.pool.take()))
+    pub(crate) fn take_buffer(&self) -> Result<Option<PooledBuffer>, CopyError> {
+        Ok(self.counters.wait_time.time(|| self.wait(self.pool.take())).transpose()?)
     }
 
     /// Waits until the bytes may be moved; false when a stop was asked for first.

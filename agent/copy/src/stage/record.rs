@@ -7,7 +7,7 @@ use blob::{BlobError, BlobErrorKind, Upload};
 use drive::Drive;
 use protocol::manifest::Line;
 use protocol::units::ByteRange;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
 use crate::progress::Counters;
+use crate::rescue::Rescue;
 use crate::stop::Stop;
 use crate::table::SharedTable;
 use crate::threads;
@@ -37,28 +38,34 @@ pub(crate) struct RecordStage {
     pub(crate) journal: Journal,
     pub(crate) table: SharedTable,
     pub(crate) durability: Durability,
+    /// Knows what came from an image of the drive.
+    pub(crate) rescue: Option<Arc<Rescue>>,
     pub(crate) batch_bytes: u64,
     pub(crate) sync_timeout: Duration,
     pub(crate) stop: Stop,
     pub(crate) failure: Failure,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) runtime: Handle,
 }
 
 impl RecordStage {
     /// Starts the stage on a thread of its own; the journal comes back when it has ended.
     pub(crate) fn start(self, input: mpsc::Receiver<LandedChunk>) -> Result<oneshot::Receiver<Journal>, CopyError> {
         let (recorded, end) = oneshot::channel();
+        // One of its own: after an abort this thread may be at work while the program's runtime ends.
+        let runtime = Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|source| CopyError::Thread { name: "record", source })?;
         threads::spawn_once("record", move || {
-            let _ = recorded.send(self.run(input));
+            let _ = recorded.send(self.run(input, &runtime));
+            // A sync that hangs is left behind.
+            runtime.shutdown_background();
         })?;
         Ok(end)
     }
 
     /// Records until no more chunks come, or recording fails; gives the journal back.
-    fn run(mut self, mut input: mpsc::Receiver<LandedChunk>) -> Journal {
-        while let Some(batch) = self.collect(&mut input) {
-            if let Err(error) = self.record(batch) {
+    fn run(mut self, mut input: mpsc::Receiver<LandedChunk>, runtime: &Runtime) -> Journal {
+        while let Some(batch) = runtime.block_on(self.collect(&mut input)) {
+            if let Err(error) = self.record(batch, runtime) {
                 self.failure.fail(error);
                 break;
             }
@@ -67,31 +74,32 @@ impl RecordStage {
     }
 
     /// The next batch: what is there, and what comes until it is large or old enough.
-    fn collect(&self, input: &mut mpsc::Receiver<LandedChunk>) -> Option<Vec<LandedChunk>> {
-        let first = input.blocking_recv()?;
+    async fn collect(&self, input: &mut mpsc::Receiver<LandedChunk>) -> Option<Vec<LandedChunk>> {
+        let first = input.recv().await?;
         let mut bytes = first.record.range.length;
         let mut batch = vec![first];
-        self.runtime.block_on(async {
-            let end = Instant::now() + RECORD_INTERVAL;
-            while bytes < self.batch_bytes && batch.len() < RECORDS_PER_BATCH_MAX {
-                match timeout_at(end, input.recv()).await {
-                    Ok(Some(landed)) => {
-                        bytes += if landed.record.attempts > 0 { landed.record.range.length } else { 0 };
-                        batch.push(landed);
-                    }
-                    Ok(None) | Err(_) => break,
+        let end = Instant::now() + RECORD_INTERVAL;
+        while bytes < self.batch_bytes && batch.len() < RECORDS_PER_BATCH_MAX {
+            match timeout_at(end, input.recv()).await {
+                Ok(Some(landed)) => {
+                    bytes += if landed.record.attempts > 0 { landed.record.range.length } else { 0 };
+                    batch.push(landed);
                 }
+                Ok(None) | Err(_) => break,
             }
-        });
+        }
         Some(batch)
     }
 
-    fn record(&mut self, batch: Vec<LandedChunk>) -> Result<(), CopyError> {
+    fn record(&mut self, mut batch: Vec<LandedChunk>, runtime: &Runtime) -> Result<(), CopyError> {
         let counters = self.counters.clone();
-        let synced = counters.sync_time.time(|| self.sync());
+        let synced = counters.sync_time.time(|| self.sync(runtime));
         // A drive or store that cannot be synced holds nothing for certain: the batch stays in doubt.
         synced?;
         let synced_at = std::time::Instant::now();
+        if let Some(rescue) = &self.rescue {
+            batch.iter_mut().for_each(|landed| landed.record.from_image = rescue.image_ranges(landed.record.range));
+        }
         let requested_at = self.stop.request().map(|request| request.at);
         self.table.with(|table| {
             for landed in &batch {
@@ -113,19 +121,17 @@ impl RecordStage {
         Ok(())
     }
 
-    fn sync(&self) -> Result<(), CopyError> {
+    fn sync(&self, runtime: &Runtime) -> Result<(), CopyError> {
         match &self.durability {
             Durability::WhenAcknowledged => Ok(()),
             Durability::DriveSync(drive, watch) => Ok(watch.during(ByteRange::new(0, drive.size_bytes()), || drive.sync())?),
-            Durability::StoreSync(upload) => {
-                match self.runtime.block_on(async { timeout(self.sync_timeout, upload.sync()).await }) {
-                    Ok(result) => Ok(result?),
-                    Err(_) => {
-                        let message = format!("no answer within {} s", self.sync_timeout.as_secs());
-                        Err(BlobError::new(BlobErrorKind::TimedOut, "sync", "the store", message).into())
-                    }
+            Durability::StoreSync(upload) => match runtime.block_on(async { timeout(self.sync_timeout, upload.sync()).await }) {
+                Ok(result) => Ok(result?),
+                Err(_) => {
+                    let message = format!("no answer within {} s", self.sync_timeout.as_secs());
+                    Err(BlobError::new(BlobErrorKind::TimedOut, "sync", "the store", message).into())
                 }
-            }
+            },
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use drive::DriveError;
+use drive::{DriveError, TimedReader};
 use protocol::progress::Phase;
 use protocol::rescue::{ReadOutcome, ReadStatus, RescuePhase};
 use protocol::units::{ByteRange, ByteSize, RangeList};
@@ -14,7 +14,7 @@ use crate::error::CopyError;
 use crate::holes::DataRun;
 use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF};
 use crate::pool::PooledBuffer;
-use crate::rescue::{ReadWorker, Rescue};
+use crate::rescue::Rescue;
 use crate::stage::read::ReadStage;
 use crate::watch::CallWatch;
 
@@ -29,7 +29,7 @@ pub(crate) struct RescueReader<'stage> {
     /// Failed reads since the last good one, with what was known before: where the drive is gone, they
     /// say nothing about its sectors.
     failed_since_good: Vec<(ByteRange, ReadStatus)>,
-    worker: ReadWorker,
+    worker: TimedReader,
     hanging_reads: u32,
 }
 
@@ -67,7 +67,7 @@ impl<'stage> RescueReader<'stage> {
             output,
             assembly: None,
             failed_since_good: Vec::new(),
-            worker: ReadWorker::default(),
+            worker: TimedReader::default(),
             hanging_reads: 0,
         }
     }
@@ -122,8 +122,7 @@ impl<'stage> RescueReader<'stage> {
             let bytes = self.bytes_of(piece)?;
             watch.during(piece, || image.read_at(bytes, piece.offset))?;
         }
-        self.rescue.count_from_image(range.length);
-        self.rescue.with_plan(|plan| plan.note(range, ReadStatus::Finished));
+        self.rescue.took_from_image(range);
         self.took(range)
     }
 
@@ -143,7 +142,7 @@ impl<'stage> RescueReader<'stage> {
             }
             false => {
                 let started = Instant::now();
-                let read = self.worker.read(&stage.drive, range, stage.read_timeout, &stage.stop);
+                let read = self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
                 took = started.elapsed();
                 stage.counters.read_time.add(took);
                 match read {
@@ -216,7 +215,7 @@ impl<'stage> RescueReader<'stage> {
     fn require_presence(&mut self) -> Result<(), End> {
         let Some(offset) = self.rescue.last_good() else { return Ok(()) };
         let range = ByteRange::new(offset, self.stage.drive.sector_size_bytes());
-        match self.worker.read(&self.stage.drive, range, self.stage.read_timeout, &self.stage.stop) {
+        match self.worker.read(&self.stage.drive, range, self.stage.read_timeout, || self.stage.stop.is_aborting()) {
             Ok(Some(filled)) => {
                 self.worker.give_back(filled);
                 return Ok(());
@@ -234,7 +233,7 @@ impl<'stage> RescueReader<'stage> {
         let place = self.stage.place_of(range.offset)?;
         if self.assembly.as_ref().is_none_or(|assembly| assembly.place != place) {
             self.put_aside()?;
-            let buffer = self.stage.take_buffer().ok_or(End::Stopped)?;
+            let buffer = self.stage.take_buffer()?.ok_or(End::Stopped)?;
             self.assembly = Some(Assembly { place, buffer, fresh: Vec::new() });
         }
         let assembly = self.assembly.as_mut().ok_or(CopyError::Internal("the rescue"))?;
@@ -305,7 +304,7 @@ impl<'stage> RescueReader<'stage> {
                 return Ok(());
             };
             let place = self.stage.place_of(bad.offset)?;
-            let buffer = self.stage.take_buffer().ok_or(End::Stopped)?;
+            let buffer = self.stage.take_buffer()?.ok_or(End::Stopped)?;
             let runs = self.rescue.runs_of(place.range).into_iter();
             let unreadable: RangeList =
                 runs.filter(|(_, status)| *status != ReadStatus::Finished).map(|(range, _)| range).collect();

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use blob::{ChunkBody, Held as StoreHeld, Upload};
+use blob::{BlobError, ChunkBody, Held as StoreHeld, Upload};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
@@ -18,12 +18,12 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::attempts::{Attempts, Failed};
+use crate::attempts::{Attempts, Doubt, Failed};
 use crate::chunk::{HashedChunk, Held, LandedChunk, Place};
 use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
 use crate::failure::Failure;
-use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_TIMEOUT};
+use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_INTERVAL, INQUIRY_TIMEOUT};
 use crate::pool::{PooledBytes, Share};
 use crate::stop::Stop;
 use crate::table::SharedTable;
@@ -73,7 +73,7 @@ struct Loop {
     /// Chunks that wait for the body of the same content to land.
     waiting: HashMap<Sha256Digest, Vec<Sent>>,
     /// Begun and not known to have landed: asked about at the end.
-    doubtful: HashMap<ChunkIndex, Sent>,
+    doubtful: HashMap<ChunkIndex, (Sent, Doubt)>,
     outbox: VecDeque<LandedChunk>,
     input_ended: bool,
     refusing: bool,
@@ -172,7 +172,7 @@ impl Loop {
         }
         if content_named && let Some(waiting) = self.waiting.get_mut(&digest) {
             sent.state = free;
-            self.doubtful.insert(place.index, sent.clone());
+            self.doubtful.insert(place.index, (sent.clone(), Doubt::Lasting));
             waiting.push(sent);
             return self.stage.table.with(|table| table.set_unknown(place.index));
         }
@@ -202,7 +202,7 @@ impl Loop {
     }
 
     fn spawn(&mut self, sent: Sent, body: PooledBytes, md5: Option<[u8; 16]>) {
-        self.doubtful.insert(sent.place.index, sent.clone());
+        self.doubtful.insert(sent.place.index, (sent.clone(), Doubt::Lasting));
         let (upload, attempts) = (self.stage.upload.clone(), self.stage.attempts.clone());
         self.puts.spawn(async move {
             let range = sent.place.range;
@@ -244,9 +244,9 @@ impl Loop {
             }
             Err(failed) => {
                 // A chunk that goes over in several parts may have landed in part.
-                let is_ambiguous = failed.is_ambiguous || !self.stage.upload.traits().content_named;
+                let doubt = if self.stage.upload.traits().content_named { failed.doubt } else { Doubt::Lasting };
                 for sent in std::iter::once(sent).chain(waiting) {
-                    self.doubt(&sent, is_ambiguous)?;
+                    self.doubt(sent, doubt)?;
                 }
                 if failed.gave_up_for_stop { Ok(()) } else { Err(failed.error) }
             }
@@ -260,9 +260,13 @@ impl Loop {
     }
 
     /// A chunk whose request did not succeed: in doubt, or certainly not there.
-    fn doubt(&self, sent: &Sent, is_ambiguous: bool) -> Result<(), CopyError> {
+    fn doubt(&mut self, sent: Sent, doubt: Doubt) -> Result<(), CopyError> {
         let index = sent.place.index;
-        self.stage.table.with(|table| if is_ambiguous { table.set_unknown(index) } else { table.clear(index) })
+        self.doubtful.insert(index, (sent, doubt));
+        self.stage.table.with(|table| match doubt {
+            Doubt::None => table.clear(index),
+            Doubt::UntilAsked | Doubt::Lasting => table.set_unknown(index),
+        })
     }
 
     /// Drops what is under way. Local writes cannot be dropped, so they get a moment to end.
@@ -281,25 +285,34 @@ impl Loop {
         }
     }
 
-    /// Asks a store that can tell what it holds about chunks in doubt.
+    /// Asks a store that can tell what it holds about chunks in doubt. Where it does not answer they stay unknown.
     async fn resolve_doubts(&mut self) {
         let unfinished = self.stage.stop.is_stopping();
-        if !unfinished || !self.stage.upload.traits().content_named {
+        if !unfinished || self.doubtful.is_empty() || !self.stage.upload.traits().content_named {
             return;
         }
-        let patience = if self.stage.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-        let Ok(Ok(StoreHeld::Blocks(blocks))) = timeout(patience, self.stage.upload.held()).await else {
-            return;
+        let limit = if self.stage.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let blocks = match timeout(limit, self.ask()).await {
+            Ok(Ok(StoreHeld::Blocks(blocks))) => blocks,
+            Ok(Ok(StoreHeld::Nothing)) => HashMap::new(),
+            _ => return,
         };
-        let found: Vec<ChunkIndex> = self
-            .doubtful
-            .iter()
-            .filter(|(_, sent)| blocks.get(&sent.digest) == Some(&sent.place.range.length))
-            .map(|(index, _)| *index)
-            .collect();
-        for index in found {
-            if let Some(sent) = self.doubtful.remove(&index) {
+        for (index, (sent, doubt)) in std::mem::take(&mut self.doubtful) {
+            if blocks.get(&sent.digest) == Some(&sent.place.range.length) {
                 self.landed(sent, 1, None);
+            } else if doubt != Doubt::Lasting {
+                let cleared = self.stage.table.with(|table| table.clear(index));
+                self.stage.failure.check(cleared);
+            }
+        }
+    }
+
+    /// What the store holds. A store that is busy is asked again: its answer decides what a receipt says.
+    async fn ask(&self) -> Result<StoreHeld, BlobError> {
+        loop {
+            match self.stage.upload.held().await {
+                Err(error) if error.is_passing() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
+                answer => return answer,
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender};
 use drive::zero::is_zero;
 use drive::{AlignedBuffer, Drive, TargetContent};
@@ -39,8 +38,8 @@ pub(crate) struct WriteStage {
     pub(crate) fetch_again: FetchAgain,
 }
 
-/// Fetches one chunk on the calling thread; `None` where that fails.
-pub(crate) type FetchAgain = Box<dyn Fn(Place) -> Option<Bytes> + Send + Sync>;
+/// Fetches one chunk once more, into its buffer, while the calling thread waits.
+pub(crate) type FetchAgain = Box<dyn Fn(Place, PooledBytes) -> Result<PooledBytes, CopyError> + Send + Sync>;
 
 impl HasBody for FetchedChunk {
     fn body(&self) -> &Body {
@@ -53,7 +52,12 @@ impl WriteStage {
     pub(crate) fn run_check(&self, output: &Sender<CheckedChunk>) -> Result<(), CopyError> {
         let check = |chunk, digest: Option<_>| {
             let content = digest.map_or(ChunkContent::Zero, ChunkContent::Data);
-            Ok(output.send(self.check(chunk, content)?).is_ok())
+            match self.check(chunk, content) {
+                Ok(checked) => Ok(output.send(checked).is_ok()),
+                // It was to be fetched once more, and a stop came first: it never arrived.
+                Err(CopyError::Cancelled) => Ok(true),
+                Err(error) => Err(error),
+            }
         };
         self.crew.run(|_| Ok(true), check)
     }
@@ -61,12 +65,12 @@ impl WriteStage {
     fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
         let FetchedChunk { place, mut body, attempts, slot } = chunk;
         if !self.is_expected(place, &content)? {
-            body = (self.fetch_again)(place).map_or(Body::Hole, |bytes| Body::Bytes(bytes.into()));
-            content = self.crew.timed(|| match &body {
-                Body::Bytes(bytes) if !is_zero(bytes) => ChunkContent::Data(Sha256Digest::of(bytes)),
-                _ => ChunkContent::Zero,
-            });
-            self.counters.add_retry();
+            let Body::Bytes(bytes) = body else { return Err(differs(place)) };
+            let bytes = (self.fetch_again)(place, bytes)?;
+            content = self
+                .crew
+                .timed(|| if is_zero(&bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(&bytes)) });
+            body = Body::Bytes(bytes);
             if !self.is_expected(place, &content)? {
                 return Err(differs(place));
             }
@@ -137,10 +141,11 @@ impl WriteStage {
             watch.during(range, || self.drive.write_at(piece, range.offset))?;
         }
         if is_odd {
-            let mut sector = AlignedBuffer::new(self.sector());
+            let mut sector = AlignedBuffer::new(self.sector())?;
             sector[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            let range = ByteRange::new(offset + whole as u64, self.sector() as u64);
-            watch.during(range, || self.drive.write_at(&sector[..self.sector()], range.offset))?;
+            // An image may end within the sector: it keeps its size.
+            let range = ByteRange::new(offset + whole as u64, padded - whole as u64);
+            watch.during(range, || self.drive.write_at(&sector[..range.length as usize], range.offset))?;
         }
         Ok(())
     }

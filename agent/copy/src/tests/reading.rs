@@ -144,12 +144,12 @@ fn waits_give_up_at_a_stop() {
     let held = stage.take_buffer();
     assert!(stage.wait_for_rate(1 << 60), "the first bytes go at once");
     std::thread::scope(|scope| {
-        let (buffer, rate) = (scope.spawn(|| stage.take_buffer().is_none()), scope.spawn(|| stage.wait_for_rate(1)));
+        let (buffer, rate) = (scope.spawn(|| stage.take_buffer().unwrap().is_none()), scope.spawn(|| stage.wait_for_rate(1)));
         stage.stop.request_stop(StopReason::Interrupted);
         assert_eq!((buffer.join().unwrap(), rate.join().unwrap()), (true, false));
     });
     drop(held);
-    assert!(stage.take_buffer().is_none(), "after a stop nothing is given out any more");
+    assert!(stage.take_buffer().unwrap().is_none(), "after a stop nothing is given out any more");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_waiting_thread_gets_the_buffer_that_comes_back() {
     let (stage, _) = stage(usize::MAX, 1, 1, &runtime);
     let held = stage.take_buffer();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| stage.take_buffer().is_some());
+        let waiting = scope.spawn(|| stage.take_buffer().unwrap().is_some());
         drop(held);
         assert!(waiting.join().unwrap());
     });

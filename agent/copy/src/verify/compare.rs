@@ -1,9 +1,12 @@
 //! One side against the manifest, chunk by chunk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::Blob;
+use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
+use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
 use protocol::manifest::ChunkContent;
 use protocol::result::{Difference, DifferenceReason};
@@ -11,11 +14,12 @@ use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::Side;
 use super::hashes::Hashes;
+use super::{Expected, Scope, Side};
 use crate::attempts::Attempts;
+use crate::chunk::{Body, Place};
 use crate::error::CopyError;
-use crate::fetch::{Fetch, FetchBuffer};
+use crate::fetch::Fetch;
 use crate::hashing::ZeroDigests;
 use crate::holes::{Holes, Source};
 use crate::limits::{WATCHDOG_BEAT, slowest_read};
@@ -23,7 +27,7 @@ use crate::options::{Link, TransferOptions};
 use crate::pool::{BufferPool, PooledBuffer};
 use crate::rate::RateLimit;
 use crate::sectors::{are_sectors, read_around, read_sectors};
-use crate::table::SharedTable;
+use crate::stage::stream::{self, StreamPiece};
 
 /// What a comparison found.
 #[derive(Default)]
@@ -31,6 +35,8 @@ pub(super) struct Found {
     pub(super) differences: Vec<Difference>,
     /// What the drive could not read then and cannot read now.
     pub(super) unreadable: Vec<ByteRange>,
+    /// The SHA-256 of the whole side, where it was wanted and all of it was read.
+    pub(super) stream_sha256: Option<Sha256Digest>,
 }
 
 impl Found {
@@ -40,15 +46,23 @@ impl Found {
     }
 }
 
+/// The SHA-256 of the whole side on its way: chunks go to it in about the order of the drive.
+pub(super) struct WholeSide {
+    pub(super) pieces: Sender<StreamPiece>,
+    /// A chunk cannot be had: there will be no hash, and what waits for its turn must not keep its buffers.
+    pub(super) is_broken: Arc<AtomicBool>,
+}
+
 /// Compares the chunks of one side.
 pub(super) struct Comparer {
     pub(super) side: Side,
     pub(super) size: u64,
     pub(super) fill: Fill,
-    /// Leave to read, for as many at once as serve the side well.
+    /// Permits to read, for as many at once as serve the side well.
     pub(super) reads: Arc<Semaphore>,
     pub(super) hashes: Hashes,
     pub(super) zeros: ZeroDigests,
+    pub(super) whole: Option<WholeSide>,
     pub(super) pool: BufferPool,
     pub(super) rate: RateLimit,
     pub(super) attempts: Attempts,
@@ -58,7 +72,7 @@ pub(super) struct Comparer {
 
 /// A chunk, with what the manifest says of it.
 struct Planned {
-    range: ByteRange,
+    place: Place,
     expected: Option<ChunkContent>,
     unreadable: Vec<ByteRange>,
 }
@@ -71,7 +85,7 @@ struct Room {
 
 impl Comparer {
     /// Compares chunk after chunk, until there are no more or a stop is asked for.
-    pub(super) async fn run(self: Arc<Self>, geometry: ChunkGeometry, table: &SharedTable) -> Result<Found, CopyError> {
+    pub(super) async fn run(self: Arc<Self>, geometry: ChunkGeometry, expected: Expected<'_>) -> Result<Found, CopyError> {
         let mut chunks = geometry.chunks();
         let mut under_way = JoinSet::new();
         let mut found = Found::default();
@@ -88,9 +102,9 @@ impl Comparer {
                     let one: Found = compared.map_err(|_| CopyError::Internal("a comparison"))??;
                     found.add(one);
                 }
-                room = self.room(), if !ended => match self.next_with_data(&mut chunks, table, &mut holes, &mut found).await? {
+                room = self.room(), if !ended => match self.next_with_data(&mut chunks, expected, &mut holes, &mut found).await? {
                     Some(planned) => {
-                        under_way.spawn(self.clone().compare(planned, room));
+                        under_way.spawn(self.clone().compare(planned, room?));
                     }
                     None => ended = true,
                 },
@@ -104,15 +118,24 @@ impl Comparer {
     async fn next_with_data(
         &self,
         chunks: &mut impl Iterator<Item = (ChunkIndex, ByteRange)>,
-        table: &SharedTable,
+        expected: Expected<'_>,
         holes: &mut Option<Holes>,
         found: &mut Found,
     ) -> Result<Option<Planned>, CopyError> {
         while let Some((index, range)) = chunks.next().filter(|_| !self.link.stop.is_stopping()) {
-            let planned = table.with(|table| {
-                let expected = table.get(index)?.landed.map(|(content, ..)| content);
-                Ok(Planned { range, expected, unreadable: table.unreadable_of(index).to_vec() })
+            let planned = expected.table.with(|table| {
+                let content = table.get(index)?.landed.map(|(content, ..)| content);
+                let unreadable = table.unreadable_of(index).to_vec();
+                Ok(Planned { place: Place { index, range }, expected: content, unreadable })
             })?;
+            let is_wanted = match expected.scope {
+                Scope::All => true,
+                Scope::Landed => planned.expected.is_some(),
+                Scope::Only(places) => places.contains(&index),
+            };
+            if !is_wanted {
+                continue;
+            }
             let is_hole = match holes {
                 Some(holes) if range.end() <= self.size => holes.is_hole(range).await,
                 _ => false,
@@ -120,6 +143,7 @@ impl Comparer {
             if !is_hole {
                 return Ok(Some(planned));
             }
+            self.add_to_whole(planned.place, Body::Hole).await?;
             found.add(self.judge(range, planned.expected, ChunkContent::Zero, Vec::new()));
         }
         Ok(None)
@@ -135,61 +159,81 @@ impl Comparer {
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
-    async fn room(&self) -> Room {
+    async fn room(&self) -> Result<Room, CopyError> {
         // It is never closed.
         let reading = self.reads.clone().acquire_owned().await.ok();
-        Room { reading, buffer: self.pool.take().await }
+        Ok(Room { reading, buffer: self.pool.take().await? })
     }
 
     async fn compare(self: Arc<Self>, planned: Planned, Room { reading, buffer }: Room) -> Result<Found, CopyError> {
-        let Planned { range, expected, unreadable } = planned;
-        let differs = |reason| self.differs(range, reason);
+        let Planned { place, expected, unreadable } = planned;
+        let range = place.range;
         if range.end() > self.size {
             // A chunk that is cut cannot be compared: all of it counts as missing.
-            return Ok(differs(DifferenceReason::Missing));
+            return Ok(self.not_read(range, DifferenceReason::Missing));
         }
         if self.link.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
+            self.break_whole();
             return Ok(Found::default());
         }
         let (buffer, left_out) = match &self.side {
-            Side::Blob { blob, version } => (self.fetch(&**blob, version, range, buffer).await?, Vec::new()),
+            Side::Blob { blob, version } => (self.fetch(&**blob, version).fill(range, buffer).await?.buffer, Vec::new()),
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
                 Ok(read) => read,
-                Err(error) if error.is_unreadable() => return Ok(differs(DifferenceReason::Unreadable)),
+                Err(error) if error.is_unreadable() => return Ok(self.not_read(range, DifferenceReason::Unreadable)),
                 Err(error) => return Err(error.into()),
             },
         };
         drop(reading);
-        let content = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        let (mut bytes, mut content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        if let Side::Blob { blob, version } = &self.side
+            && !self.is_equal(range, expected, content)
+        {
+            let buffer = self.fetch(&**blob, version).fill_again(range, bytes).await?;
+            (bytes, content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        }
+        self.add_to_whole(place, Body::Bytes(bytes)).await?;
         Ok(self.judge(range, expected, content, left_out))
+    }
+
+    async fn add_to_whole(&self, place: Place, body: Body) -> Result<(), CopyError> {
+        match &self.whole {
+            Some(whole) => stream::hand_over(&whole.pieces, StreamPiece { place, body }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A chunk whose bytes cannot be had.
+    fn not_read(&self, range: ByteRange, reason: DifferenceReason) -> Found {
+        self.break_whole();
+        self.differs(range, reason)
+    }
+
+    fn break_whole(&self) {
+        if let Some(whole) = &self.whole {
+            whole.is_broken.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Holds what a chunk is against what it should be; parts of it may have been left out.
     fn judge(&self, range: ByteRange, expected: Option<ChunkContent>, content: ChunkContent, left_out: Vec<ByteRange>) -> Found {
         self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
-        let is_equal = expected.is_some_and(|expected| self.zeros.agree(expected, content, range.length));
-        let equal = Found { differences: Vec::new(), unreadable: left_out };
-        if is_equal { equal } else { self.differs(range, DifferenceReason::Content) }
+        match self.is_equal(range, expected, content) {
+            true => Found { unreadable: left_out, ..Found::default() },
+            false => self.differs(range, DifferenceReason::Content),
+        }
+    }
+
+    fn is_equal(&self, range: ByteRange, expected: Option<ChunkContent>, content: ChunkContent) -> bool {
+        expected.is_some_and(|expected| self.zeros.agree(expected, content, range.length))
     }
 
     fn differs(&self, range: ByteRange, reason: DifferenceReason) -> Found {
-        Found { differences: vec![Difference { side: self.side.name(), range, reason }], unreadable: Vec::new() }
+        Found { differences: vec![Difference { side: self.side.name(), range, reason }], ..Found::default() }
     }
 
-    async fn fetch(
-        &self,
-        blob: &dyn Blob,
-        version: &str,
-        range: ByteRange,
-        buffer: PooledBuffer,
-    ) -> Result<PooledBuffer, CopyError> {
-        let buffer = FetchBuffer::new(buffer);
-        let fetched = self.attempts.run_self_timed(|| async {
-            let fetch = Fetch { blob, version, checked: false, silence_max: self.options.request_timeout };
-            fetch.fill(range, &buffer).await
-        });
-        fetched.await?;
-        buffer.take().await.ok_or(CopyError::Internal("a buffer"))
+    fn fetch<'blob>(&'blob self, blob: &'blob dyn Blob, version: &'blob str) -> Fetch<'blob> {
+        Fetch { blob, version, checked: false, silence_max: self.options.request_timeout, attempts: &self.attempts }
     }
 
     /// Reads on a thread of its own, so that a drive that hangs is an error and not the end of us. Where the

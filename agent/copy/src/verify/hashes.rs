@@ -21,8 +21,9 @@ pub(super) struct Hashes {
 }
 
 struct ToHash {
+    /// Always bytes.
     body: Body,
-    content: oneshot::Sender<ChunkContent>,
+    hashed: oneshot::Sender<(PooledBytes, ChunkContent)>,
 }
 
 impl HasBody for ToHash {
@@ -37,9 +38,11 @@ impl Hashes {
         let (output, input) = unbounded();
         let crew = Arc::new(Crew::new(input, never(), false, counters, station));
         threads::spawn("hash", threads::hash_threads(), move |_| {
-            let done = |hashed: ToHash, digest: Option<_>| {
-                // Who asked may have gone.
-                let _ = hashed.content.send(digest.map_or(ChunkContent::Zero, ChunkContent::Data));
+            let done = |ToHash { body, hashed }, digest: Option<_>| {
+                if let Body::Bytes(bytes) = body {
+                    // The comparison may have ended meanwhile.
+                    let _ = hashed.send((bytes, digest.map_or(ChunkContent::Zero, ChunkContent::Data)));
+                }
                 Ok(true)
             };
             // Nothing in it can fail.
@@ -48,11 +51,11 @@ impl Hashes {
         Ok(Hashes { output })
     }
 
-    /// What the bytes are.
-    pub(super) async fn content(&self, bytes: PooledBytes) -> Result<ChunkContent, CopyError> {
+    /// What the bytes are; they come back with the answer.
+    pub(super) async fn content(&self, bytes: PooledBytes) -> Result<(PooledBytes, ChunkContent), CopyError> {
         let lost = || CopyError::Internal("a hashing thread");
-        let (content, answer) = oneshot::channel();
-        self.output.send(ToHash { body: Body::Bytes(bytes), content }).map_err(|_| lost())?;
+        let (hashed, answer) = oneshot::channel();
+        self.output.send(ToHash { body: Body::Bytes(bytes), hashed }).map_err(|_| lost())?;
         answer.await.map_err(|_| lost())
     }
 }

@@ -3,29 +3,32 @@
 mod compare;
 mod hashes;
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::Blob;
 use drive::Drive;
+use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult};
-use protocol::units::ByteRange;
+use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::Semaphore;
 
-use self::compare::{Comparer, Found};
+use self::compare::{Comparer, Found, WholeSide};
 use self::hashes::Hashes;
 use crate::attempts::Attempts;
-use crate::error::{CopyError, state_error};
+use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
-use crate::manifest::{load_manifest, not_found};
+use crate::manifest::{ManifestSource, load_manifest, not_found};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::BufferPool;
 use crate::prepare::attempts;
 use crate::rate::RateLimit;
+use crate::stage::stream;
 use crate::table::SharedTable;
 
 /// What a manifest is held against.
@@ -58,6 +61,21 @@ pub(crate) struct Expected<'manifest> {
     pub(crate) table: &'manifest SharedTable,
     /// What stands where the drive could not be read.
     pub(crate) fill: Fill,
+    /// Which chunks are compared.
+    pub(crate) scope: Scope<'manifest>,
+    /// The SHA-256 of the whole, where it is known: it costs a thread, which a fast side would wait for.
+    pub(crate) stream_sha256: Option<Sha256Digest>,
+}
+
+/// Which chunks are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope<'places> {
+    /// All of them; one of which nothing is recorded differs.
+    All,
+    /// Those that landed.
+    Landed,
+    /// These.
+    Only(&'places BTreeSet<ChunkIndex>),
 }
 
 /// What [`verify`] holds the manifest against; at least one of the two.
@@ -69,14 +87,13 @@ pub struct Sides {
     pub blob: Option<Arc<dyn Blob>>,
 }
 
-/// Holds the manifest in the file at `path` against a drive, a blob, or both. `shown` is what the
-/// manifest is called in messages.
+/// Holds a manifest against a drive, a blob, or both. `shown` is what the manifest is called in messages.
 ///
 /// # Errors
 /// When the manifest cannot be used, or a side cannot be read at all. Differences are no error: they
 /// are in the result.
 pub async fn verify(
-    path: &Path,
+    manifest: ManifestSource,
     shown: &str,
     sides: Sides,
     options: TransferOptions,
@@ -84,9 +101,8 @@ pub async fn verify(
 ) -> Result<VerifyResult, CopyError> {
     let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
     let attempts = attempts(&options, &link, address);
-    let folder = &options.state_dir;
-    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
-    let loaded = load_manifest(path, shown, folder)?;
+    let loading = load_manifest(&manifest, shown, &options, &attempts);
+    let loaded = link.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
     let geometry = loaded.geometry;
     let mut compared = Vec::new();
     let mut differences = Vec::new();
@@ -107,6 +123,7 @@ pub async fn verify(
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
+        facts.require_readable(&blob.address())?;
         if facts.size_bytes > geometry.total_bytes() {
             let extra = ByteRange::new(geometry.total_bytes(), facts.size_bytes - geometry.total_bytes());
             differences.push(Difference { side: VerifiedSide::Blob, range: extra, reason: DifferenceReason::Extra });
@@ -118,9 +135,16 @@ pub async fn verify(
     let mut bytes_verified = 0;
     let mut unreadable = Vec::new();
     for (side, size) in compared {
-        let expected = Expected { table: &loaded.table, fill: loaded.header.unreadable_fill };
+        let stream_sha256 = loaded.stream_sha256;
+        let fill = loaded.header.unreadable_fill;
+        let expected = Expected { table: &loaded.table, fill, scope: Scope::All, stream_sha256 };
+        let name = side.name();
         let found = compare_up_to(side, size, expected, &options, &attempts, &link, memory).await?;
-        let Found { differences: found, unreadable: unread } = found;
+        let Found { differences: found, unreadable: unread, stream_sha256: of_side } = found;
+        if found.is_empty() && of_side.is_some() && of_side != stream_sha256 {
+            let whole = ByteRange::new(0, geometry.total_bytes());
+            differences.push(Difference { side: name, range: whole, reason: DifferenceReason::StreamSha256 });
+        }
         let lost = found.iter().map(|difference| difference.range).chain(unread.iter().copied());
         bytes_verified += geometry.total_bytes() - lost.map(|range| range.length).sum::<u64>();
         differences.extend(found);
@@ -144,6 +168,7 @@ pub async fn verify(
         bytes_verified: if was_stopped { link.counters.part_bytes() } else { bytes_verified },
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
+        stream_sha256: loaded.stream_sha256,
         differences,
         unreadable,
         elapsed_seconds: link.counters.elapsed_seconds(),
@@ -158,6 +183,11 @@ fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> S
         (true, false) => "the drive differs",
         _ => "the blob differs",
     };
+    if first.reason == DifferenceReason::StreamSha256 {
+        return format!(
+            "{which} from the manifest `{manifest}` as a whole: every chunk has its SHA-256, and the SHA-256 of the whole is not the one that the manifest states; the manifest was edited, or made by a faulty program: import again"
+        );
+    }
     let range = first.range;
     let count = match differences.len() {
         1 => "one range".to_owned(),
@@ -166,7 +196,7 @@ fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> S
     format!("{which} from the manifest `{manifest}` in {count}, the first at {range} (offset+length in bytes)")
 }
 
-/// Compares a whole side with what the table says.
+/// Compares a side with what the table says.
 pub(crate) async fn compare(
     side: Side,
     expected: Expected<'_>,
@@ -191,10 +221,17 @@ async fn compare_up_to(
     memory: MemoryPlan,
 ) -> Result<Found, CopyError> {
     let geometry = expected.table.with(|table| Ok(table.geometry()))?;
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let is_abandoned = {
+        let is_broken = is_broken.clone();
+        move || is_broken.load(Ordering::Relaxed)
+    };
+    let (pieces, whole_end) = stream::spawn(expected.stream_sha256.is_some(), geometry, is_abandoned)?;
     let comparer = Arc::new(Comparer {
         reads: Arc::new(Semaphore::new(side.concurrency(options))),
         hashes: Hashes::start(link.counters.clone(), options.station.clone())?,
         zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+        whole: pieces.map(|pieces| WholeSide { pieces, is_broken }),
         pool: BufferPool::new(memory.buffers, memory.buffer_bytes),
         rate: RateLimit::new(options.rate, options.station.clone()),
         attempts: attempts.clone(),
@@ -204,11 +241,13 @@ async fn compare_up_to(
         size,
         fill: expected.fill,
     });
-    let mut found = comparer.clone().run(geometry, expected.table).await?;
+    let mut found = comparer.clone().run(geometry, expected).await?;
+    drop(comparer);
+    found.stream_sha256 = stream::result(whole_end, &link.stop).await;
     found.differences.sort_by_key(|difference| difference.range);
     found.unreadable.sort_unstable();
     let mut merged: Vec<Difference> = Vec::new();
-    for difference in found.differences {
+    for difference in std::mem::take(&mut found.differences) {
         match merged.last_mut() {
             Some(last) if last.range.end() == difference.range.offset && last.reason == difference.reason => {
                 last.range.length += difference.range.length;
@@ -216,5 +255,5 @@ async fn compare_up_to(
             _ => merged.push(difference),
         }
     }
-    Ok(Found { differences: merged, unreadable: found.unreadable })
+    Ok(Found { differences: merged, ..found })
 }

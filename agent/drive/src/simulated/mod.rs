@@ -8,12 +8,14 @@
 //! | `writes` | what was written over it |
 //! | `timing`, `clock` | how long a physical drive would take, and who waits for that |
 //! | `faults` | what is wrong with it |
+//! | `files` | opening the files that it names |
 //! | `describe` | the figures of a profile, beside the published ones |
 
 mod clock;
 mod content;
 mod describe;
 mod faults;
+mod files;
 mod profile;
 mod timing;
 mod writes;
@@ -21,7 +23,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,7 @@ use crate::error::DriveError;
 use clock::Clock;
 use content::Content;
 use faults::{Fault, FaultPlan};
+use files::{open_plain, read_plain};
 use profile::Backing;
 use writes::{VolatileCache, Written};
 
@@ -95,7 +98,7 @@ impl SimulatedDrive {
             }
         };
         let overlays = profile.overlays.iter().map(|overlay| {
-            let file = File::open(&overlay.image)?;
+            let file = open_plain(&overlay.image, OpenOptions::new().read(true))?;
             let length = file.metadata()?.len();
             Ok((ByteRange::new(overlay.offset, length), file))
         });
@@ -213,6 +216,11 @@ impl SimulatedDrive {
         }
     }
 
+    /// The real drive that takes what is written, where there is one.
+    fn written_base(&self) -> Option<&Arc<dyn Drive>> {
+        self.base.as_ref().filter(|_| self.written.is_none())
+    }
+
     /// Where a range lies in truth: a drive that claims too much begins anew behind its end.
     fn real_pieces(&self, range: ByteRange) -> impl Iterator<Item = (u64, ByteRange)> {
         let size = self.real_size.max(1);
@@ -249,7 +257,7 @@ fn hang() -> ! {
 
 /// How often the drive was opened before, which the file remembers.
 fn count_opening(counter: &Path) -> io::Result<usize> {
-    let openings = match std::fs::read_to_string(counter) {
+    let openings = match read_plain(counter) {
         Ok(text) => text.trim().parse().map_err(io::Error::other)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
@@ -293,6 +301,19 @@ impl Drive for SimulatedDrive {
             return Ok((offset < size).then(|| ByteRange::new(offset, size - offset)));
         }
         Ok(self.content.next_data(offset, size))
+    }
+
+    fn begin(&self, transfer_id: &str) -> Result<(), DriveError> {
+        self.written_base().map_or(Ok(()), |base| base.begin(transfer_id))
+    }
+
+    fn holds_data(&self) -> Result<bool, DriveError> {
+        self.written_base().map_or(Ok(false), |base| base.holds_data())
+    }
+
+    fn finish(&self) -> Result<(), DriveError> {
+        self.sync()?;
+        self.written_base().map_or(Ok(()), |base| base.finish())
     }
 
     fn target_content(&self) -> TargetContent {

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::content::{Content, ContentKind};
 use super::faults::{Fault, FaultText};
+use super::files::read_plain;
 use super::timing::{Published, Timing, TimingText};
 use crate::error::DriveError;
 
@@ -109,7 +110,7 @@ impl Profile {
     /// Reads and checks a profile.
     pub fn load(path: &Path) -> Result<Self, DriveError> {
         let unusable = |line: Option<usize>, reason: String| DriveError::Profile { path: path.to_owned(), line, reason };
-        let text = std::fs::read_to_string(path).map_err(|error| unusable(None, error.to_string()))?;
+        let text = read_plain(path).map_err(|error| unusable(None, error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder).map_err(|mistake| {
             let line = mistake.place.map(|place| 1 + text[..place.start.min(text.len())].matches('\n').count());

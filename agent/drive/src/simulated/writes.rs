@@ -12,6 +12,8 @@ use protocol::units::ByteRange;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use super::files::open_plain;
+
 /// The unit of what is kept: the block of common file systems, whose holes tell what was written.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -41,7 +43,7 @@ impl Written {
 
     /// What earlier runs wrote, in a sparse file. Its holes are what nobody wrote to.
     pub(super) fn in_file(path: &Path, size: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
         if file.metadata()?.len() == 0 {
             file.set_len(size)?;
             if size > 0 && seek(&file, SeekFrom::Data(0)).is_ok() {

@@ -153,6 +153,7 @@ fn identity(drive: &DriveIdentity) -> Vec<(&'static str, String)> {
 /// What a grade of evidence proves.
 fn evidence(grade: Evidence) -> &'static str {
     match grade {
+        Evidence::Sampled => "sampled: some parts were compared at a few places only",
         Evidence::Read => "read: the digests are of what was read from the source",
         Evidence::Transport => "transport: the receiving side checked a checksum of each chunk",
         Evidence::ReadBack => "read-back: read again from the target, and hashed",

@@ -1,0 +1,147 @@
+//! Reading a range of a blob. An answer is handed on only if it says that it is the range that was asked for: a proxy, a
+//! cache or a broken server may give other bytes with an answer that looks good.
+
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+
+use azure_core::http::Etag;
+use azure_core::http::headers::HeaderName;
+use azure_storage_blob::models::{BlobClientDownloadOptions, BlobClientDownloadResult, HttpRange};
+use futures::{StreamExt, TryStreamExt};
+use protocol::limits::MIB;
+use protocol::units::ByteRange;
+
+use super::{AzureBlob, from_sdk};
+use crate::checksum::TransferChecksum;
+use crate::contract::{Blob, RangeBody};
+use crate::error::{BlobError, BlobErrorKind};
+
+const CONTENT_RANGE: HeaderName = HeaderName::from_static("content-range");
+
+/// How long the version of the blob is that was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct KnownLength(Mutex<Option<(String, u64)>>);
+
+impl KnownLength {
+    pub(super) fn note(&self, version: &str, length_bytes: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version.to_owned(), length_bytes));
+    }
+
+    fn of(&self, version: &str) -> Option<u64> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(known, _)| known == version).map(|(_, length)| *length)
+    }
+}
+
+/// Begins to read a range of the version given, with the checksum that the server knows where `checked` asks for one.
+pub(super) async fn read(blob: &AzureBlob, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {
+    let wants_md5 = blob.account.checksums.wants_md5();
+    match read_once(blob, range, version, checked && !wants_md5, checked && wants_md5).await {
+        Err(error) if checked && !wants_md5 && error.kind == BlobErrorKind::Unsupported => {
+            blob.account.checksums.note_unknown_crc64();
+            read_once(blob, range, version, false, true).await
+        }
+        other => other,
+    }
+}
+
+async fn read_once(blob: &AzureBlob, range: ByteRange, version: &str, crc64: bool, md5: bool) -> Result<RangeBody, BlobError> {
+    let options = BlobClientDownloadOptions {
+        range: Some(HttpRange::new(range.offset, range.length)),
+        // One partition as long as the range is one plain GET, streamed as it comes.
+        partition_size: NonZero::new(range.length.max(MIB) as usize),
+        parallel: NonZero::new(1),
+        if_match: Some(Etag::from(version.to_owned())),
+        range_get_content_crc64: crc64.then_some(true),
+        range_get_content_md5: md5.then_some(true),
+        ..Default::default()
+    };
+    let response = blob.client()?.download(Some(options)).await.map_err(|error| blob.error("read", error))?;
+    require_asked_range(&response, range, version, blob.lengths.of(version))
+        .map_err(|message| BlobError::new(BlobErrorKind::Corrupted, "read", blob.address(), message))?;
+    let raw = |bytes: Option<Vec<u8>>| bytes.unwrap_or_default();
+    let checksum = if crc64 {
+        raw(response.properties.content_crc64).try_into().ok().map(TransferChecksum::Crc64)
+    } else if md5 {
+        raw(response.properties.content_md5).try_into().ok().map(TransferChecksum::Md5)
+    } else {
+        None
+    };
+    let address = blob.address();
+    let pieces = response.body.map_err(move |error| from_sdk("read", &address, &error));
+    Ok(RangeBody { pieces: pieces.boxed(), checksum })
+}
+
+fn require_asked_range(
+    response: &BlobClientDownloadResult,
+    asked: ByteRange,
+    version: &str,
+    length_bytes: Option<u64>,
+) -> Result<(), String> {
+    if response.properties.etag.as_ref().is_some_and(|etag| etag.as_ref() != version) {
+        return Err("the answer is of another version of the blob than was asked for".to_owned());
+    }
+    let told = response.headers.get_optional_str(&CONTENT_RANGE);
+    is_asked_range(told, response.properties.content_length, asked, length_bytes)
+}
+
+/// Compares what an answer says of itself with the range that was asked for, and with the blob's length where that is
+/// known. A whole blob (200) may answer a request for all of it.
+fn is_asked_range(
+    told: Option<&str>,
+    content_bytes: Option<u64>,
+    asked: ByteRange,
+    length_bytes: Option<u64>,
+) -> Result<(), String> {
+    let asked_text = format!("bytes {}-{}", asked.offset, (asked.offset + asked.length).saturating_sub(1));
+    let Some(told) = told else {
+        let is_all = asked.offset == 0 && content_bytes.is_none_or(|content| content <= asked.length);
+        let message = format!(
+            "{asked_text} were asked for, and the answer is the whole blob: a proxy on the way that drops `Range` does this"
+        );
+        return if is_all { Ok(()) } else { Err(message) };
+    };
+    let other = || Err(format!("{asked_text} were asked for, and the answer is `{}`", told.escape_default()));
+    let Some((first, last, total)) = parse(told) else { return other() };
+    let is_total = length_bytes.is_none_or(|length| length == total);
+    let is_range = first == asked.offset && last.checked_add(1) == Some((asked.offset + asked.length).min(total));
+    if is_range && is_total { Ok(()) } else { other() }
+}
+
+/// `bytes FIRST-LAST/TOTAL`.
+fn parse(text: &str) -> Option<(u64, u64, u64)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?, total.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_range_that_was_asked_for_is_taken() {
+        let asked = ByteRange::new(512, 1024);
+        for (told, content, length, is_taken) in [
+            (Some("bytes 512-1535/4096"), None, Some(4096), true),
+            (Some("bytes 512-1535/4096"), None, None, true),
+            (Some("bytes 512-1535/8192"), None, Some(4096), false),
+            (Some("bytes 0-1023/4096"), None, Some(4096), false),
+            (Some("bytes 512-1023/4096"), None, Some(4096), false),
+            (Some("bytes 512-2047/4096"), None, Some(4096), false),
+            // The blob ends inside of the range.
+            (Some("bytes 512-1023/1024"), None, Some(1024), true),
+            (Some("bytes 512-1023/1024"), None, Some(4096), false),
+            (Some("bytes 512-18446744073709551615/18446744073709551615"), None, None, false),
+            (Some("bytes */4096"), None, None, false),
+            (Some("garbage"), None, None, false),
+            (None, Some(1024), None, false),
+        ] {
+            assert_eq!(is_asked_range(told, content, asked, length).is_ok(), is_taken, "{told:?} {length:?}");
+        }
+        let from_start = ByteRange::new(0, 1024);
+        for (content, is_taken) in [(Some(1024), true), (Some(100), true), (Some(1025), false), (None, true)] {
+            assert_eq!(is_asked_range(None, content, from_start, None).is_ok(), is_taken, "{content:?}");
+        }
+    }
+}

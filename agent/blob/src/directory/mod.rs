@@ -1,0 +1,238 @@
+//! A directory as a store: a blob is a plain file, byte for byte the drive.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | this one | the blob: looking at it, reading it, and storing a small file whole |
+//! | `preflight.rs` | what can be known before the first byte |
+//! | `upload.rs` | a blob being written, called `NAME.ID.partial` until it is synced and renamed |
+
+mod preflight;
+mod upload;
+
+use std::fs::{File, Metadata};
+use std::io::{self, Seek};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use file::locked::LockError;
+use file::replace::{IfExists, folder_of, with_suffix, write_file};
+use futures::StreamExt;
+use protocol::limits::CHUNKS_MAX;
+use protocol::units::ByteRange;
+
+use crate::contract::{Blob, BlobFacts, ChunkLimits, Held, LocalBlob, RangeBody, Upload, UploadPlan, UploadRequest};
+use crate::error::{BlobError, BlobErrorKind};
+use upload::DirectoryUpload;
+
+/// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
+const READ_PIECE_BYTES: u64 = 1 << 20;
+
+/// A file in a directory store.
+#[derive(Clone)]
+pub struct DirectoryBlob {
+    path: PathBuf,
+}
+
+impl DirectoryBlob {
+    /// The blob at `path`, made absolute so that its address means the same from everywhere.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        // One file has one address, whatever links and dots lead to its folder.
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        Ok(DirectoryBlob { path: folder.zip(path.file_name()).map_or_else(|| path.clone(), |(folder, name)| folder.join(name)) })
+    }
+
+    /// The file of the blob.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
+        error_at(&self.path, operation, error)
+    }
+
+    /// The file, where it is the version given.
+    fn open_version(&self, version: &str) -> Result<File, BlobError> {
+        let file = File::open(&self.path).map_err(|error| self.error("read", &error))?;
+        let metadata = file.metadata().map_err(|error| self.error("read", &error))?;
+        if version_of(&metadata) == version {
+            return Ok(file);
+        }
+        let message = "it was changed by another program meanwhile";
+        Err(BlobError::new(BlobErrorKind::Changed, "read", self.path.display().to_string(), message))
+    }
+
+    /// The directory must be there: a typing mistake must not become a new store.
+    fn require_directory(&self) -> Result<(), BlobError> {
+        let folder = folder_of(&self.path);
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let message = format!("the directory `{}` does not exist: create it, or correct the path", folder.display());
+        Err(BlobError::new(BlobErrorKind::ContainerNotFound, "reach", self.path.display().to_string(), message))
+    }
+
+    fn look(&self) -> Result<Option<BlobFacts>, BlobError> {
+        self.require_directory()?;
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(BlobFacts {
+                size_bytes: metadata.len(),
+                version: version_of(&metadata),
+                content_mark: Some(content_mark_of(&metadata)),
+                transfer_id: None,
+                is_incomplete: false,
+                obstacles: Default::default(),
+            })),
+            Ok(metadata) => {
+                let what = if metadata.is_dir() { "it is a directory" } else { "it is not a plain file" };
+                Err(BlobError::new(BlobErrorKind::Refused, "use", self.address(), what))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("examine", &error)),
+        }
+    }
+
+    fn store(&self, source: &File, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+        self.require_directory()?;
+        let stored = file::partial::path_of(&self.path, transfer_id).and_then(|temporary| {
+            let mut source = source.try_clone()?;
+            write_file(&self.path, &temporary, if_exists, |file| {
+                source.rewind()?;
+                io::copy(&mut source, file).map(|_| ())
+            })
+        });
+        stored.map_err(|error| self.error("write", &error))
+    }
+}
+
+fn error_at(path: &Path, operation: &'static str, error: &io::Error) -> BlobError {
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => BlobErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => BlobErrorKind::AlreadyExists,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => BlobErrorKind::NoSpace,
+        _ => BlobErrorKind::Other,
+    };
+    let message = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!("{error}: free some space, and repeat the command"),
+        io::ErrorKind::FileTooLarge => format!("{error}: raise the limit (`ulimit -f`), or choose another file system"),
+        _ => error.to_string(),
+    };
+    BlobError::new(kind, operation, path.display().to_string(), message)
+}
+
+/// The failure to get a file for this transfer alone.
+fn lock_error(path: &Path, operation: &'static str, error: &LockError) -> BlobError {
+    let (kind, message) = match error {
+        LockError::Io(error) => return error_at(path, operation, error),
+        LockError::Busy => {
+            (BlobErrorKind::AlreadyExists, "another transfer is writing it: wait for it, or cancel it first".to_owned())
+        }
+        error => (BlobErrorKind::Refused, format!("{error}, and it is not written to: remove it, or choose another name")),
+    };
+    BlobError::new(kind, operation, path.display().to_string(), message)
+}
+
+/// Runs blocking file work where it may block; dropping the future does not stop it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+/// What stays the same when a file is renamed, and changes when it is written to or another one takes its place.
+fn content_mark_of(metadata: &Metadata) -> String {
+    format!("{}-{}-{}.{:09}", metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// Changes whenever anything about the file changes: the time of change cannot be set back, as that of the last write can.
+fn version_of(metadata: &Metadata) -> String {
+    format!("{}-{}.{:09}", content_mark_of(metadata), metadata.ctime(), metadata.ctime_nsec())
+}
+
+impl LocalBlob for DirectoryBlob {
+    fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError> {
+        self.open_version(version)?.read_exact_at(buffer, offset).map_err(|error| self.error("read", &error))
+    }
+
+    fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, BlobError> {
+        let file = self.open_version(version)?;
+        let found = file.metadata().and_then(|metadata| file::next_data(&file, offset, metadata.len()));
+        let data = found.map_err(|error| self.error("find the holes of", &error))?;
+        Ok(data.map(|data| ByteRange::new(data.start, data.end - data.start)))
+    }
+}
+
+#[async_trait]
+impl Blob for DirectoryBlob {
+    fn address(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        ChunkLimits { chunks_max: CHUNKS_MAX, chunk_bytes_max: 1 << 40, chunk_bytes_multiple: 512, blob_bytes_max: u64::MAX }
+    }
+
+    fn checks_arrival(&self) -> bool {
+        false
+    }
+
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
+        Arc::new(DirectoryBlob { path: with_suffix(&self.path, suffix) })
+    }
+
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
+        let own = self.clone();
+        blocking(move || own.look()).await.map_err(|error| self.error("examine", &error))?
+    }
+
+    async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+        let (own, version) = (self.clone(), version.to_owned());
+        let opened = blocking(move || own.open_version(&version)).await.map_err(|error| self.error("read", &error))?;
+        let (path, file) = (self.path.clone(), Arc::new(opened?));
+        let pieces = futures::stream::unfold(range, move |left| {
+            let (file, path) = (file.clone(), path.clone());
+            async move {
+                if left.length == 0 {
+                    return None;
+                }
+                let length = left.length.min(READ_PIECE_BYTES);
+                let read = blocking(move || {
+                    let mut bytes = vec![0; length as usize];
+                    file.read_exact_at(&mut bytes, left.offset).map(|()| Bytes::from(bytes))
+                });
+                let piece = read.await.and_then(|result| result).map_err(|error| error_at(&path, "read", &error));
+                let next = match &piece {
+                    Ok(_) => ByteRange::new(left.offset + length, left.length - length),
+                    Err(_) => ByteRange::new(left.end(), 0),
+                };
+                Some((piece, next))
+            }
+        });
+        Ok(RangeBody { pieces: pieces.boxed(), checksum: None })
+    }
+
+    fn local(&self) -> Option<Arc<dyn LocalBlob>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+        let (own, plan) = (self.clone(), plan.clone());
+        let checked = blocking(move || own.check_before_upload(&plan)).await;
+        checked.map_err(|error| self.error("examine", &error))?
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+        let (own, request) = (self.clone(), request.clone());
+        let begun = blocking(move || DirectoryUpload::begin(&own, &request)).await;
+        let (upload, held) = begun.map_err(|error| self.error("begin", &error))??;
+        Ok((Arc::new(upload), held))
+    }
+
+    async fn put_file(&self, source: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+        let (own, transfer_id) = (self.clone(), transfer_id.to_owned());
+        let stored = blocking(move || own.store(&source, &transfer_id, if_exists)).await;
+        stored.map_err(|error| self.error("write", &error))?
+    }
+}

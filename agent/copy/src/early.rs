@@ -1,0 +1,62 @@
+//! A transfer that ends before its first byte: what an earlier run moved is still part of its receipt. Its target was not
+//! asked, so whether it still holds that is unknown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blob::Blob;
+use drive::DriveError;
+use protocol::manifest::Header;
+use protocol::outcome::Outcome;
+use protocol::result::{Direction, TransferResult};
+
+use crate::error::CopyError;
+use crate::finish;
+use crate::journal::Journal;
+use crate::options::{Link, TransferOptions};
+use crate::table::SharedTable;
+
+/// What is known of a transfer while it is being prepared.
+#[derive(Clone, Default)]
+pub(crate) struct Known(Arc<Mutex<Option<(Header, SharedTable)>>>);
+
+impl Known {
+    pub(crate) fn set(&self, header: Header, table: SharedTable) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, table));
+    }
+
+    /// The result of a transfer whose preparation ended with `error`.
+    ///
+    /// # Errors
+    /// The error itself, where nothing has moved and nothing was cancelled: there is nothing to account for.
+    pub(crate) fn result_of(
+        &self,
+        error: CopyError,
+        options: &TransferOptions,
+        link: &Link,
+    ) -> Result<TransferResult, CopyError> {
+        let is_unopened = matches!(error, CopyError::Drive(DriveError::NotOpened { .. }));
+        let error = if is_unopened && link.stop.is_stopping() { CopyError::Cancelled } else { error };
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some((header, table)), Some(outcome)) = (known, error.outcome()) else { return Err(error) };
+        let is_cancelled = outcome == Outcome::Cancelled;
+        if !is_cancelled && table.with(|table| Ok(table.landed()))? == 0 {
+            return Err(error);
+        }
+        let mut result = finish::result(outcome, &header, header.drive.clone(), &table, link)?;
+        result.error = (!is_cancelled).then(|| error.to_string());
+        result.receipt = Some(finish::receipt(&table, link, options)?.doubted());
+        Ok(result)
+    }
+}
+
+/// The result of an import that was cancelled while its drive was opened: of what an earlier run moved.
+///
+/// # Errors
+/// [`CopyError::Cancelled`] where there was no earlier run.
+pub fn cancelled_unopened(blob: &dyn Blob, options: &TransferOptions, link: &Link) -> Result<TransferResult, CopyError> {
+    let known = Known::default();
+    if let Some(recovered) = Journal::open(&options.state_dir, Direction::Import, &blob.address())?.recover()? {
+        known.set(*recovered.header, recovered.table);
+    }
+    known.result_of(CopyError::Cancelled, options, link)
+}

@@ -1,0 +1,279 @@
+//! Before anything is written: may this export begin, or be resumed, and from where?
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use blob::{Blob, BlobFacts};
+use drive::{Drive, DriveError};
+use protocol::identity::{DriveIdentity, DriveKind};
+use protocol::manifest::{Header, MANIFEST_SUFFIX};
+use protocol::result::{Direction, PlannedAction, TransferPlan};
+use protocol::units::{ByteSize, ChunkGeometry};
+
+use super::Export;
+use super::resume::{Target, drive_key, require_same};
+use crate::attempts::Attempts;
+use crate::early::Known;
+use crate::error::{CopyError, state_error};
+use crate::failure::Failure;
+use crate::finish;
+use crate::hashing::ZeroDigests;
+use crate::journal::{Journal, Recovered, journals_folder};
+use crate::limits::DRIVE_SYNC_TIMEOUT;
+use crate::manifest::{LoadedManifest, manifest_beside, not_found};
+use crate::options::{Link, TransferOptions};
+use crate::plan::{MemoryPlan, chunk_size, memory_plan};
+use crate::prepare::{attempts, count_recorded, new_header, recover, with_drive};
+use crate::table::{ChunkTable, SharedTable};
+
+/// An export that nothing forbids; nothing was changed for it.
+pub(super) struct Allowed {
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    facts: BlobFacts,
+    manifest: Option<LoadedManifest>,
+    options: TransferOptions,
+    link: Link,
+    attempts: Attempts,
+    identity: DriveIdentity,
+    planned: ChunkGeometry,
+    memory: MemoryPlan,
+    journal: Journal,
+    recovered: Option<Recovered>,
+    warnings: Vec<String>,
+}
+
+impl Allowed {
+    /// Goes through everything that can be refused. `known` learns what an earlier run wrote.
+    pub(super) async fn examine(
+        open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+        blob: Arc<dyn Blob>,
+        options: TransferOptions,
+        link: Link,
+        known: &Known,
+    ) -> Result<Self, CopyError> {
+        let attempts = attempts(&options, &link, blob.address());
+        finish::require_manifest_place(&options, &blob.address())?;
+        let (facts, manifest) = look_at_blob(&blob, &options, &attempts).await?;
+        let mut warnings = Vec::new();
+        if manifest.is_none() {
+            warnings.push("there is no manifest beside the blob: only the transport can be checked".to_owned());
+        }
+        let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
+        let identity = drive.identity().clone();
+        let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
+        let memory = memory_plan(options.memory, planned)?;
+
+        // By the drive: two exports onto one drive must not forget each other.
+        let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity))?;
+        let recovered = recover(&mut journal, planned, &options, &link)?;
+        if let Some(recovered) = &recovered {
+            known.set((*recovered.header).clone(), recovered.table.clone());
+            require_same(&recovered.header, planned, &identity, (&blob.address(), &facts), &journal)?;
+        }
+        require_blank(&drive, recovered.as_ref(), &options, &link).await?;
+        warnings.extend(others_beside(&identity, recovered.as_ref())?);
+        Ok(Allowed {
+            drive,
+            blob,
+            facts,
+            manifest,
+            options,
+            link,
+            attempts,
+            identity,
+            planned,
+            memory,
+            journal,
+            recovered,
+            warnings,
+        })
+    }
+
+    /// What would be done.
+    pub(super) fn plan(self) -> TransferPlan {
+        let landed = self.recovered.as_ref().map_or(0, |recovered| recovered.landed);
+        TransferPlan {
+            direction: Direction::Export,
+            drive: DriveIdentity { content_sample: None, ..self.identity },
+            blob: self.blob.address(),
+            action: if self.recovered.is_some() { PlannedAction::Resume } else { PlannedAction::Begin },
+            bytes_total: self.planned.total_bytes(),
+            chunk_size: self.planned.chunk_size_bytes(),
+            chunks: self.planned.chunk_count(),
+            chunks_landed: landed,
+            manifest: self.blob.sibling(MANIFEST_SUFFIX).address(),
+            warnings: self.warnings,
+        }
+    }
+
+    fn header_and_table(&mut self) -> Result<(Header, SharedTable), CopyError> {
+        if let Some(recovered) = &self.recovered {
+            return Ok(((*recovered.header).clone(), recovered.table.clone()));
+        }
+        let mut header = new_header(Direction::Export, self.identity.clone(), self.blob.address(), self.planned, None);
+        header.blob_version = Some(self.facts.version.clone());
+        let folder = journals_folder(&self.options.state_dir)?;
+        let table = ChunkTable::new(&folder, self.planned).map_err(|source| state_error("make a table in", &folder, source))?;
+        self.journal.begin(&header)?;
+        Ok((header, SharedTable::new(table)))
+    }
+}
+
+impl Export {
+    /// Takes the drive of an export that nothing forbids, and looks at what an earlier run wrote there.
+    pub(super) async fn prepare(mut allowed: Allowed) -> Result<Self, CopyError> {
+        let warnings = std::mem::take(&mut allowed.warnings);
+        warnings.into_iter().for_each(|warning| allowed.link.warn(warning));
+        let (header, table) = allowed.header_and_table()?;
+        let Allowed {
+            drive,
+            blob,
+            facts,
+            manifest,
+            options,
+            link,
+            attempts,
+            identity,
+            planned,
+            memory,
+            mut journal,
+            recovered,
+            ..
+        } = allowed;
+        let transfer_id = header.transfer_id.clone();
+        with_drive(&drive, options.read_timeout, &link, move |drive| drive.begin(&transfer_id)).await?;
+        let (left, latest) = recovered.map(|recovered| (recovered.left, recovered.latest)).unzip();
+        let is_fresh = latest.is_none();
+        let target =
+            Target { drive: &drive, header: &header, table: &table, options: &options, attempts: &attempts, link: &link, memory };
+        let (left, latest) = (left.flatten(), latest.unwrap_or_default());
+        let target_is_sampled = target.look_at_written(left.as_ref(), &latest, &mut journal).await?;
+        if is_fresh && let Some(state) = state_of(&drive, &link).await? {
+            journal.note_left(state)?;
+        }
+        link.counters.set_total(planned.total_bytes());
+        table.with(|table| count_recorded(table, &link))?;
+        Ok(Export {
+            failure: Failure::new(link.stop.clone()),
+            zeros: ZeroDigests::new(planned.chunk_size_bytes()),
+            is_resumed: table.with(|table| Ok(table.landed() > 0))?,
+            target_is_sampled,
+            journal_path: journal.path().to_owned(),
+            journal: Some(journal),
+            all_checked: Arc::new(AtomicBool::new(true)),
+            stream_sha256: None,
+            bytes_cleared: 0,
+            is_published: false,
+            memory,
+            table,
+            drive,
+            blob,
+            facts,
+            manifest,
+            options,
+            link,
+            attempts,
+            identity,
+            header,
+        })
+    }
+}
+
+/// The blob, which must be whole, and its manifest.
+async fn look_at_blob(
+    blob: &Arc<dyn Blob>,
+    options: &TransferOptions,
+    attempts: &Attempts,
+) -> Result<(BlobFacts, Option<LoadedManifest>), CopyError> {
+    let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
+    let facts = facts.ok_or_else(|| not_found(&**blob))?;
+    facts.require_readable(&blob.address())?;
+    if facts.is_incomplete {
+        return Err(CopyError::Refused(format!(
+            "the blob `{}` is marked incomplete: its import was not finished; finish it first",
+            blob.address()
+        )));
+    }
+    let folder = journals_folder(&options.state_dir)?;
+    let manifest = manifest_beside(blob, &facts, options, attempts, &folder).await?;
+    Ok((facts, manifest))
+}
+
+/// An image that holds data, and is not the work of an export that is resumed, is replaced only where that was asked for.
+async fn require_blank(
+    drive: &Arc<dyn Drive>,
+    recovered: Option<&Recovered>,
+    options: &TransferOptions,
+    link: &Link,
+) -> Result<(), CopyError> {
+    if options.overwrite || recovered.is_some_and(|recovered| recovered.landed > 0) {
+        return Ok(());
+    }
+    if let Some(left) = recovered.and_then(|recovered| recovered.left.as_ref())
+        && Path::new(&drive.identity().path).exists()
+        && state_of(drive, link).await?.as_ref() == Some(left)
+    {
+        return Ok(());
+    }
+    let stop = link.stop.clone();
+    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.holds_data());
+    match stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
+        true => Err(CopyError::Refused(format!(
+            "the image `{}` exists and holds data: choose another name, or replace what it holds with `--overwrite`",
+            drive.identity().path
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Unfinished images of the same name are the work of other exports: they are left alone, and named.
+fn others_beside(identity: &DriveIdentity, recovered: Option<&Recovered>) -> Result<Vec<String>, CopyError> {
+    let path = Path::new(&identity.path);
+    if identity.kind != DriveKind::Image {
+        return Ok(Vec::new());
+    }
+    let own = recovered.and_then(|recovered| file::partial::path_of(path, &recovered.header.transfer_id).ok());
+    let others = file::partial::beside(path).unwrap_or_default().into_iter().filter(|other| Some(other) != own.as_ref());
+    let others: Vec<PathBuf> = others.collect();
+    if let Some(busy) = others.iter().find(|other| file::locked::is_busy(other)) {
+        return Err(CopyError::Refused(format!(
+            "another export is writing `{}` (`{}`): wait for it, or cancel it first",
+            path.display(),
+            busy.display()
+        )));
+    }
+    let text = |other: PathBuf| {
+        format!(
+            "`{}` is the unfinished image of another export, begun with another state directory: it is left alone; resume that export there, or remove the file",
+            other.display()
+        )
+    };
+    Ok(others.into_iter().map(text).collect())
+}
+
+/// What names the state of the drive now.
+pub(super) async fn state_of(drive: &Arc<dyn Drive>, link: &Link) -> Result<Option<String>, CopyError> {
+    with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.state()).await
+}
+
+/// The chunks of an export: the manifest's where there is one.
+fn plan_chunks(
+    manifest: &Option<LoadedManifest>,
+    options: &TransferOptions,
+    facts: &BlobFacts,
+    drive: &dyn Drive,
+    blob: &dyn Blob,
+) -> Result<ChunkGeometry, CopyError> {
+    let Some(manifest) = manifest else {
+        return chunk_size(options.chunk_size, facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
+    };
+    let stated = ByteSize(manifest.geometry.chunk_size_bytes());
+    if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
+        return Err(CopyError::Usage(format!(
+            "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
+        )));
+    }
+    Ok(ChunkGeometry::for_drive(facts.size_bytes, stated.0, drive.sector_size_bytes())?)
+}
