@@ -1,0 +1,393 @@
+//! One command: put together, started, interrupted, ended.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::digest::Sha256Digest;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use serde_json::Value;
+
+use crate::journal::{JournalFacts, journal_lines, read_journals};
+use crate::places::set_read_only;
+use crate::step::{Action, Interruption, Meanwhile, Run, StoreFault, StoreKind, Surroundings, Tamper, Target, When};
+use crate::support::agent::Running;
+use crate::support::azure_fake::On;
+use crate::support::{Agent, Ended};
+use crate::tamper;
+use crate::world::{Snapshot, World};
+
+/// No run takes longer: requests time out, and nothing here is large.
+const RUN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an event is waited for that an interruption is to follow.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Two signals closer to each other than this are one to the program.
+const ONE_GESTURE: Duration = Duration::from_millis(170);
+
+/// A run that ended, with what was there when it started.
+pub struct Finished {
+    pub run: Run,
+    pub arguments: Vec<String>,
+    pub ended: Ended,
+    pub result: Option<Value>,
+    /// It was killed by the history, and has no result.
+    pub was_killed: bool,
+    /// It was asked to stop.
+    pub was_interrupted: bool,
+    pub before: Arc<Snapshot>,
+    pub journals_before: Vec<JournalFacts>,
+    pub journals_after: Vec<JournalFacts>,
+    /// Blocks that the store held for its blob before.
+    pub held_before: Vec<Sha256Digest>,
+    /// What was changed by something else while it ran.
+    pub tampered: Vec<Tamper>,
+    /// Whether its first chunk had landed when something else happened.
+    pub had_landed_when_tampered: bool,
+}
+
+impl Finished {
+    pub fn code(&self) -> Option<i32> {
+        self.ended.code
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.result.as_ref().and_then(|result| result[name].as_str())
+    }
+
+    pub fn is_complete(&self) -> bool {
+        matches!(self.ended.code, Some(0 | 4))
+    }
+
+    /// The ids of the transfers that the operator had or has journals of.
+    pub fn transfer_ids(&self) -> impl Iterator<Item = &str> {
+        let journals = self.journals_before.iter().chain(&self.journals_after);
+        journals.flat_map(|journal| std::iter::once(journal.transfer_id.as_str()).chain(journal.replaces.as_deref()))
+    }
+}
+
+/// The arguments of a run, without the program's name.
+pub fn arguments(world: &World, run: &Run) -> Vec<String> {
+    let mut arguments: Vec<String> = Vec::new();
+    let drive_path = |index: usize| world.drives[index].path.display().to_string();
+    match &run.action {
+        Action::Import { drive, name } => {
+            arguments.extend(["import".to_owned(), drive_path(*drive), world.address(name)]);
+            if world.store == StoreKind::PageBlob {
+                arguments.extend(["--blob-type".to_owned(), "page".to_owned()]);
+            }
+            if run.options.skips_unreadable {
+                arguments.extend(["--on-unreadable".to_owned(), "skip".to_owned()]);
+            }
+        }
+        Action::Export { name, target } => {
+            arguments.extend(["export".to_owned(), world.address(name), world.target_path(*target).display().to_string()]);
+            if let (Target::LoopDevice, Some(device)) = (target, &world.places.loop_device) {
+                arguments.extend(["--confirm".to_owned(), device.word().to_owned()]);
+            }
+        }
+        Action::Verify { name, drive, with_blob } => {
+            arguments.extend(["verify".to_owned(), world.address(&format!("{name}.manifest.jsonl"))]);
+            if let Some(drive) = drive {
+                arguments.extend(["--drive".to_owned(), drive_path(*drive)]);
+            }
+            if *with_blob || drive.is_none() {
+                arguments.extend(["--blob".to_owned(), world.address(name)]);
+            }
+        }
+    }
+    let is_failing = run.action.drive().is_some_and(|drive| !world.drives[drive].unreadable.is_empty());
+    if is_failing {
+        arguments.extend(["--time-scale".to_owned(), "max".to_owned()]);
+    }
+    arguments.extend(option_arguments(world, run));
+    arguments
+}
+
+fn option_arguments(world: &World, run: &Run) -> Vec<String> {
+    let options = &run.options;
+    let is_transfer = !matches!(run.action, Action::Verify { .. });
+    let mut arguments: Vec<String> = Vec::new();
+    let mut add = |is_wanted: bool, texts: &[&str]| {
+        if is_wanted {
+            arguments.extend(texts.iter().map(|text| (*text).to_owned()));
+        }
+    };
+    add(is_transfer && options.overwrite, &["--overwrite"]);
+    add(is_transfer && options.restart, &["--restart"]);
+    add(is_transfer && options.read_back, &["--verify", "read-back"]);
+    add(is_transfer && options.stream_sha256, &["--stream-sha256"]);
+    if let Some(size) = options.chunk_kib.filter(|_| is_transfer) {
+        add(true, &["--chunk-size", &format!("{size}KiB")]);
+    }
+    if let Some(count) = options.concurrency {
+        add(true, &["--concurrency", &count.to_string()]);
+    }
+    if let Some(size) = options.memory_mib {
+        add(true, &["--memory", &format!("{size}MiB")]);
+    }
+    if let Some(milliseconds) = options.stretched_to_milliseconds {
+        let rate = world.drives[0].content().len() as u64 * 1000 / milliseconds;
+        add(true, &["--rate", &format!("{}B/s", rate.max(1000))]);
+    }
+    let manifest = world.folder.join("manifests").join("copy.jsonl");
+    add(is_transfer && options.manifest, &["--manifest", &manifest.display().to_string()]);
+    add(is_transfer, &["--drain-timeout", "5s"]);
+    add(true, &["--retry-budget", "300ms", "--request-timeout", "1s", "--read-timeout", "5s", "--progress", "none"]);
+    add(!run.as_text, &["--output", "json"]);
+    arguments
+}
+
+/// The command as a shell takes it.
+pub fn shell_line(world: &World, operator: usize, arguments: &[String]) -> String {
+    let quote = |text: &String| match text.contains(['&', '?', ' ']) {
+        true => format!("'{text}'"),
+        false => text.clone(),
+    };
+    let words: Vec<String> = arguments.iter().map(quote).collect();
+    format!("XDG_STATE_HOME={} drive-agent {}", world.states[operator].display(), words.join(" "))
+}
+
+/// Runs a command with everything that happens to it. Runs that ended meanwhile are given to `ended` before it is.
+///
+/// # Errors
+/// A violation that was seen on the way.
+pub fn execute(
+    world: &mut World,
+    run: &Run,
+    ended: &mut dyn FnMut(&mut World, Finished) -> Result<(), String>,
+) -> Result<(), String> {
+    let undo = surround(world, run.surroundings);
+    set_faults(world, &run.faults);
+    let started = Started::new(world, run);
+    let finished = started.finish(world, ended);
+    world.places.azure.work_well();
+    if let Some(undo) = undo {
+        undo();
+    }
+    ended(world, finished?)
+}
+
+/// Two commands at once.
+pub fn execute_both(world: &mut World, [one, two]: &[Run; 2]) -> Result<[Finished; 2], String> {
+    world.log.push("# both at once:".to_owned());
+    let one = Started::new(world, one);
+    let two = Started::new(world, two);
+    let mut nothing = |_: &mut World, _: Finished| Ok(());
+    Ok([one.finish(world, &mut nothing)?, two.finish(world, &mut nothing)?])
+}
+
+struct Started {
+    run: Run,
+    arguments: Vec<String>,
+    running: Running,
+    began: Instant,
+    lines_before: u64,
+    puts_before: u64,
+    before: Arc<Snapshot>,
+    journals_before: Vec<JournalFacts>,
+    held_before: Vec<Sha256Digest>,
+}
+
+impl Started {
+    fn new(world: &mut World, run: &Run) -> Self {
+        let arguments = arguments(world, run);
+        let journals_before = read_journals(&world.journals(run.operator));
+        let before = world.snapshot();
+        let mut line = shell_line(world, run.operator, &arguments);
+        let texts: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments.iter().map(|text| text as &dyn AsRef<std::ffi::OsStr>).collect();
+        let mut agent =
+            Agent::bare(&world.folder, &texts).env("XDG_STATE_HOME", &world.states[run.operator].display().to_string());
+        if let Interruption::Crash(point, count) = run.interruption {
+            let crash = format!("{point}:{count}");
+            agent = agent.env("DRIVE_AGENT_CRASH", &crash);
+            line = format!("DRIVE_AGENT_CRASH={crash} {line}");
+        }
+        line += &remarks(run);
+        world.log.push(line);
+        let held_before = world.held(run);
+        let puts_before = world.places.azure.writes_seen();
+        world.touch();
+        let running = agent.start();
+        if let Surroundings::FileSizeLimit(bytes) = run.surroundings {
+            let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+            let pid = Pid::from_raw(running.id() as i32);
+            // It may have ended already.
+            let _ = prlimit(pid, Resource::Fsize, limit);
+        }
+        let lines_before = journals_before.iter().map(|journal| journal.lines).sum();
+        Started {
+            run: run.clone(),
+            arguments,
+            running,
+            began: Instant::now(),
+            lines_before,
+            puts_before,
+            before,
+            journals_before,
+            held_before,
+        }
+    }
+
+    fn finish(
+        mut self,
+        world: &mut World,
+        ended: &mut dyn FnMut(&mut World, Finished) -> Result<(), String>,
+    ) -> Result<Finished, String> {
+        let mut tampered = Vec::new();
+        let mut had_landed = false;
+        let (mut was_killed, mut was_interrupted) = (false, false);
+        match self.run.interruption.clone() {
+            Interruption::None | Interruption::Crash(..) => {}
+            Interruption::Kill(when) => {
+                self.wait_for(world, when);
+                self.running.signal(Signal::KILL);
+                was_killed = true;
+            }
+            Interruption::Interrupt(when) => {
+                self.wait_for(world, when);
+                self.running.signal(Signal::INT);
+                was_interrupted = true;
+            }
+            Interruption::Abort(when) => {
+                self.wait_for(world, when);
+                self.running.signal(Signal::INT);
+                std::thread::sleep(ONE_GESTURE);
+                self.running.signal(Signal::INT);
+                was_interrupted = true;
+            }
+            Interruption::Pause(when, meanwhile) => {
+                self.wait_for(world, when);
+                had_landed = self.new_lines(world) >= 2;
+                self.running.signal(Signal::STOP);
+                wait_until_stopped(self.running.id());
+                world.settle();
+                world.log.push("# stopped; meanwhile:".to_owned());
+                for event in meanwhile {
+                    match event {
+                        Meanwhile::Tamper(change) => {
+                            tamper::apply(world, change);
+                            world.written_under_way.extend(tamper::places_written(change));
+                            tampered.push(change);
+                        }
+                        Meanwhile::Run(inner) => execute(world, &inner, ended)?,
+                    }
+                }
+                world.log.push("# continued".to_owned());
+                self.running.signal(Signal::CONT);
+            }
+        }
+        let is_crash = matches!(self.run.interruption, Interruption::Crash(..));
+        let finished = self
+            .running
+            .wait_at_most(RUN_TIMEOUT)
+            .map_err(|stderr| format!("it did not end within {RUN_TIMEOUT:?}: {stderr}"))?;
+        // A signal that comes before the program listens ends it at once.
+        let was_killed = finished.code.is_none() && (was_killed || is_crash || was_interrupted);
+        let result = serde_json::from_str(&finished.stdout).ok();
+        world.settle();
+        world.log.push(format!("#   exit {:?}; {}", finished.code, finished.stderr.trim().replace('\n', "\n#   ")));
+        Ok(Finished {
+            journals_after: read_journals(&world.journals(self.run.operator)),
+            run: self.run,
+            arguments: self.arguments,
+            ended: finished,
+            result,
+            was_killed,
+            was_interrupted,
+            before: self.before,
+            journals_before: self.journals_before,
+            held_before: self.held_before,
+            tampered,
+            had_landed_when_tampered: had_landed,
+        })
+    }
+
+    fn new_lines(&self, world: &World) -> u64 {
+        let lines: u64 = world.journals(self.run.operator).iter().map(|path| journal_lines(path)).sum();
+        lines.saturating_sub(self.lines_before)
+    }
+
+    /// Returns when it is time, or when the run has ended.
+    fn wait_for(&mut self, world: &World, when: When) {
+        if let When::Microseconds(time) = when {
+            let end = Duration::from_micros(time);
+            std::thread::sleep(end.saturating_sub(self.began.elapsed()));
+            return;
+        }
+        while self.began.elapsed() < EVENT_TIMEOUT && !self.running.has_ended() {
+            let is_time = match when {
+                When::Lines(count) => self.new_lines(world) >= count,
+                When::Puts(count) => world.places.azure.writes_seen() >= self.puts_before + count,
+                When::Microseconds(_) => true,
+            };
+            if is_time {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+}
+
+fn wait_until_stopped(id: u32) {
+    let end = Instant::now() + Duration::from_secs(1);
+    let is_running = || {
+        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        text.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['T', 'Z']))
+    };
+    while is_running() && Instant::now() < end {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// What else there is to know of a run, behind its command.
+fn remarks(run: &Run) -> String {
+    let mut text = String::new();
+    match &run.interruption {
+        Interruption::None | Interruption::Crash(..) => {}
+        Interruption::Pause(when, _) => text += &format!(" # SIGSTOP {when:?}"),
+        other => text += &format!(" # {other:?}"),
+    }
+    if !run.faults.is_empty() {
+        text += &format!(" # faults: {:?}", run.faults);
+    }
+    if run.surroundings != Surroundings::Ordinary {
+        text += &format!(" # {:?}", run.surroundings);
+    }
+    text
+}
+
+type Undo = Box<dyn FnOnce()>;
+
+fn surround(world: &World, surroundings: Surroundings) -> Option<Undo> {
+    let remove = |filler: Option<PathBuf>| -> Option<Undo> {
+        let filler = filler?;
+        Some(Box::new(move || drop(std::fs::remove_file(filler))))
+    };
+    match surroundings {
+        Surroundings::Ordinary | Surroundings::FileSizeLimit(_) => None,
+        Surroundings::StoreFull(left) => remove(world.places.store_disk.fill(left)),
+        Surroundings::StateFull(left) => remove(world.places.state_disk.fill(left)),
+        Surroundings::StoreReadOnly => read_only(vec![world.store_folder.clone(), world.target_folder.clone()]),
+        Surroundings::StateReadOnly => {
+            let folders =
+                world.states.iter().flat_map(|state| ["", "drive-agent", "drive-agent/journals"].map(|name| state.join(name)));
+            read_only(folders.collect())
+        }
+    }
+}
+
+fn read_only(folders: Vec<PathBuf>) -> Option<Undo> {
+    folders.iter().for_each(|folder| set_read_only(folder, true));
+    Some(Box::new(move || folders.iter().for_each(|folder| set_read_only(folder, false))))
+}
+
+fn set_faults(world: &World, faults: &[(On, StoreFault)]) {
+    for (on, fault) in faults {
+        match fault {
+            StoreFault::Next(fault) => world.places.azure.fail(*on, [fault.clone()]),
+            StoreFault::Always(fault) => world.places.azure.always_fail(*on, Some(fault.clone())),
+        }
+    }
+}
