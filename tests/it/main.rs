@@ -22,6 +22,7 @@ mod limits;
 mod manifests;
 mod opening;
 mod output;
+mod ownership;
 mod portal;
 mod profiles;
 mod readme;
