@@ -1,4 +1,4 @@
-//! A result that reaches nobody is not a success.
+//! A result that is lost is not a success.
 
 use std::time::{Duration, Instant};
 

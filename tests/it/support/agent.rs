@@ -82,7 +82,7 @@ impl Agent {
         Running { child, stdout, stderr, stdout_so_far, stderr_so_far }
     }
 
-    /// Runs it to its end with a standard output that nobody reads any more.
+    /// Runs it to its end with a standard output that has no reader any more.
     pub fn run_without_reader(mut self) -> Ended {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

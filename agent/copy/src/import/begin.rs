@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use blob::{BlobErrorKind, Held, Upload, UploadRequest};
+use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::units::ChunkIndex;
 
@@ -30,10 +31,10 @@ impl Import {
                 self.resumed = true;
                 self.look_at_recorded(left, state, latest).await?;
             }
-            Held::Nothing => self.keep_only(|_| false)?,
+            Held::Nothing => self.with_not_held(|_| false, ChunkTable::clear)?,
             Held::Blocks(blocks) if self.options.restart => drop(blocks),
             Held::Blocks(blocks) => {
-                self.keep_only(|digest| blocks.contains_key(&digest))?;
+                self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::clear)?;
                 self.held = blocks.into_keys().collect();
             }
         }
@@ -123,22 +124,24 @@ impl Import {
         Ok(())
     }
 
-    /// Takes back what landed and is not held.
-    fn keep_only(&self, is_held: impl Fn(protocol::digest::Sha256Digest) -> bool) -> Result<(), CopyError> {
+    /// Does something with every chunk that landed and is not held.
+    pub(super) fn with_not_held(
+        &self,
+        is_held: impl Fn(Sha256Digest) -> bool,
+        work: impl Fn(&mut ChunkTable, ChunkIndex) -> std::io::Result<()>,
+    ) -> Result<(), CopyError> {
         let zeros = &self.zeros;
         self.table.with(|table| {
             if table.landed() == 0 {
                 return Ok(());
             }
             for (index, range) in table.geometry().chunks() {
-                let lost = table.get(index)?.landed.is_some_and(|(content, ..)| {
-                    !is_held(match content {
-                        ChunkContent::Data(digest) => digest,
-                        ChunkContent::Zero => zeros.of(range.length),
-                    })
+                let digest = table.get(index)?.landed.map(|(content, ..)| match content {
+                    ChunkContent::Data(digest) => digest,
+                    ChunkContent::Zero => zeros.of(range.length),
                 });
-                if lost {
-                    table.clear(index)?;
+                if digest.is_some_and(|digest| !is_held(digest)) {
+                    work(table, index)?;
                 }
             }
             Ok(())

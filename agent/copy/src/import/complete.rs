@@ -5,7 +5,7 @@ use std::sync::Arc;
 use blob::{Blob, BlobError, BlobErrorKind, CommitFacts, Held, IfExists, Upload};
 use file::crash;
 use protocol::digest::Sha256Digest;
-use protocol::manifest::{ChunkContent, CommitNote, MANIFEST_SUFFIX};
+use protocol::manifest::{CommitNote, MANIFEST_SUFFIX};
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::receipt::{Receipt, Residue};
@@ -23,6 +23,7 @@ use crate::manifest::{header_of_manifest, not_found};
 use crate::options::Verify;
 use crate::rescue::forget_beside;
 use crate::reuse::take_back;
+use crate::table::ChunkTable;
 use crate::verify::{Expected, Scope, Side, compare};
 use crate::whole_hash::{Whole, stream_of_blob};
 
@@ -87,7 +88,7 @@ impl Import {
         let grace = if self.link.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
         if let Some(Held::Blocks(blocks)) = &held {
-            self.doubt_all_but(|digest| blocks.contains_key(&digest))?;
+            self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
         let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
         let receipt = match held {
@@ -109,23 +110,6 @@ impl Import {
             residue.description += &format!(", and what was rescued of unfinished chunks in `{}`", scratch.display());
         }
         residue
-    }
-
-    /// Chunks that landed and that the store does not hold are in doubt.
-    fn doubt_all_but(&self, is_held: impl Fn(Sha256Digest) -> bool) -> Result<(), CopyError> {
-        let zeros = &self.zeros;
-        self.table.with(|table| {
-            for (index, range) in table.geometry().chunks() {
-                let digest = table.get(index)?.landed.map(|(content, ..)| match content {
-                    ChunkContent::Data(digest) => digest,
-                    ChunkContent::Zero => zeros.of(range.length),
-                });
-                if digest.is_some_and(|digest| !is_held(digest)) {
-                    table.set_unknown(index)?;
-                }
-            }
-            Ok(())
-        })
     }
 
     /// Saves what is known of a failing drive, or removes it where nothing is left to do.
