@@ -20,6 +20,13 @@ impl Workbench {
         Workbench { folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap() }
     }
 
+    /// In memory, where the machine has a file system there: for what is more than a disk writes in the time.
+    pub fn in_memory() -> Self {
+        let shared = Path::new("/dev/shm");
+        let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
+        Workbench { folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir_in(parent).unwrap() }
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
