@@ -100,9 +100,10 @@ fn follow(history: &mut History, run: &mut Run, message: &str) -> bool {
     }
     if has("uncommitted blocks of another program") {
         let (Action::Import { name, .. } | Action::Export { name, .. } | Action::Verify { name, .. }) = run.action;
-        let name = history.world.azure_name(name);
-        let there = history.world.places.azure.uncommitted(&name).len();
-        history.world.places.azure.forget_blocks(&name);
+        let azure = &history.world.places.azure;
+        let named = [history.world.azure_name(name), history.world.azure_name(&format!("{name}.manifest.jsonl"))];
+        let there: usize = named.iter().map(|name| azure.uncommitted(name).len()).sum();
+        named.iter().for_each(|name| azure.forget_blocks(name));
         return there > 0;
     }
     if has("delete it, or choose another name") {

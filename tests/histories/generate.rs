@@ -145,7 +145,7 @@ impl Generator {
     }
 
     fn name(&mut self) -> &'static str {
-        self.random.weighted(&[(84, NAMES[0]), (10, NAMES[1]), (4, NAMES[2]), (2, NAMES[3])])
+        self.random.weighted(&[(85, NAMES[0]), (12, NAMES[1]), (2, NAMES[2]), (1, NAMES[3])])
     }
 
     fn target(&mut self) -> Target {

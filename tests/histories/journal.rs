@@ -17,6 +17,8 @@ pub struct JournalFacts {
     pub lines: u64,
     /// Bytes of the chunks that it records.
     pub landed_bytes: u64,
+    /// The blob may have appeared.
+    pub has_begun_commit: bool,
 }
 
 /// What the journals at these paths say, of those that have a header.
@@ -40,6 +42,7 @@ fn facts_of(bytes: &[u8]) -> Option<JournalFacts> {
         drive_path: header["drive"]["path"].as_str().unwrap_or_default().to_owned(),
         blob: header["blob"].as_str().unwrap_or_default().to_owned(),
         lines: lines.len() as u64,
+        has_begun_commit: lines.iter().any(|line| line["type"] == "commit"),
         landed_bytes: chunks.filter_map(|chunk| chunk["length"].as_u64()).sum(),
     })
 }

@@ -39,6 +39,8 @@ pub struct Finished {
     pub before: Arc<Snapshot>,
     pub journals_before: Vec<JournalFacts>,
     pub journals_after: Vec<JournalFacts>,
+    /// Those that there were when it was stopped, before anything else happened.
+    pub journals_meanwhile: Vec<JournalFacts>,
     /// Blocks that the store held for its blob before.
     pub held_before: Vec<Sha256Digest>,
     /// What was changed by something else while it ran.
@@ -62,7 +64,7 @@ impl Finished {
 
     /// The ids of the transfers that the operator had or has journals of.
     pub fn transfer_ids(&self) -> impl Iterator<Item = &str> {
-        let journals = self.journals_before.iter().chain(&self.journals_after);
+        let journals = self.journals_before.iter().chain(&self.journals_meanwhile).chain(&self.journals_after);
         journals.flat_map(|journal| std::iter::once(journal.transfer_id.as_str()).chain(journal.replaces.as_deref()))
     }
 }
@@ -236,7 +238,7 @@ impl Started {
         ended: &mut dyn FnMut(&mut World, Finished) -> Result<(), String>,
     ) -> Result<Finished, String> {
         let mut tampered = Vec::new();
-        let mut had_landed = false;
+        let (mut had_landed, mut journals_meanwhile) = (false, Vec::new());
         let (mut was_killed, mut was_interrupted) = (false, false);
         match self.run.interruption.clone() {
             Interruption::None | Interruption::Crash(..) => {}
@@ -262,6 +264,7 @@ impl Started {
                 had_landed = self.new_lines(world) >= 2;
                 self.running.signal(Signal::STOP);
                 wait_until_stopped(self.running.id());
+                journals_meanwhile = read_journals(&world.journals(self.run.operator));
                 world.settle();
                 world.log.push("# stopped; meanwhile:".to_owned());
                 for event in meanwhile {
@@ -290,6 +293,7 @@ impl Started {
         world.log.push(format!("#   exit {:?}; {}", finished.code, finished.stderr.trim().replace('\n', "\n#   ")));
         Ok(Finished {
             journals_after: read_journals(&world.journals(self.run.operator)),
+            journals_meanwhile,
             run: self.run,
             arguments: self.arguments,
             ended: finished,

@@ -207,6 +207,12 @@ pub trait Blob: Send + Sync {
     /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
 
+    /// The digests of the chunks that it was put together from, in order, where the store keeps names that tell them: a
+    /// proof of its bytes for which they need not be read. `None` where it does not, or they were named by another program.
+    async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+        Ok(None)
+    }
+
     /// The same blob to be read by plain calls, where its bytes lie on this machine.
     fn local(&self) -> Option<Arc<dyn LocalBlob>> {
         None

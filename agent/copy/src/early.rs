@@ -24,6 +24,11 @@ impl Known {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((header, table));
     }
 
+    /// Nothing is known of an earlier run yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// The result of a transfer whose preparation ended with `error`.
     ///
     /// # Errors

@@ -100,19 +100,25 @@ impl Journal {
         &self.path
     }
 
-    /// The unfinished export onto the drive at this path, where its journal tells it.
-    pub(crate) fn of_export(state_dir: &Path, drive: &Path, blob: &str) -> Option<(Self, Recovered)> {
-        let entries = std::fs::read_dir(state_dir.join("journals")).ok()?;
-        entries.filter_map(Result::ok).find_map(|entry| {
-            let name = entry.file_name();
-            if !name.to_string_lossy().starts_with("export-") {
-                return None;
-            }
-            let mut journal = Self::open_file(entry.path(), blob).ok()?;
-            let recovered = journal.recover().ok()??;
-            let is_it = recovered.header.blob == blob && Path::new(&recovered.header.drive.path) == drive;
-            is_it.then_some((journal, recovered))
-        })
+    /// The unfinished export onto the drive at this path, where its journal tells it. Journals of other transfers are not
+    /// locked for it.
+    ///
+    /// # Errors
+    /// Where that export is under way, or its journal cannot be read.
+    pub(crate) fn of_export(state_dir: &Path, drive: &Path, blob: &str) -> Result<Option<(Self, Recovered)>, CopyError> {
+        let Ok(entries) = std::fs::read_dir(state_dir.join("journals")) else { return Ok(None) };
+        let is_it = |path: &PathBuf| {
+            let is_export = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("export-"));
+            let replay = || JournalReplay::new(BufReader::new(File::open(path).ok()?)).ok()?;
+            is_export
+                && replay().is_some_and(|replay| {
+                    let header = replay.header();
+                    header.blob == blob && Path::new(&header.drive.path) == drive
+                })
+        };
+        let Some(path) = entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_it) else { return Ok(None) };
+        let mut journal = Self::open_file(path, blob)?;
+        Ok(journal.recover()?.map(|recovered| (journal, recovered)))
     }
 
     /// Which transfer the journal is of, where that can be read at all.

@@ -15,6 +15,8 @@ mod words;
 use crate::run::Finished;
 use crate::world::{Snapshot, World};
 
+const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
+
 /// `Err` says which rule was broken, and how.
 pub type Verdict = Result<(), String>;
 

@@ -1,6 +1,7 @@
 //! Exit code, outcome, evidence and text agree.
 
-use crate::oracle::Verdict;
+use crate::oracle::content::blob_address;
+use crate::oracle::{MANIFEST_SUFFIX, Verdict};
 use crate::run::Finished;
 use crate::step::{Action, StoreKind};
 use crate::world::{Snapshot, World};
@@ -26,6 +27,9 @@ pub fn check(world: &World, run: &Finished, after: &Snapshot) -> Verdict {
     let Some(code) = run.code() else {
         return if run.was_killed { Ok(()) } else { Err(format!("it was ended by a signal that was not sent: {stderr}")) };
     };
+    if matches!(run.run.action, Action::Import { name, .. } if name.ends_with(MANIFEST_SUFFIX)) && !matches!(code, USAGE | 130) {
+        return Err(format!("exit {code}, and the name that the manifest of another blob has is not refused"));
+    }
     if code == USAGE {
         return if stdout.is_empty() && !stderr.is_empty() {
             Ok(())
@@ -90,6 +94,8 @@ fn check_evidence(world: &World, run: &Finished, after: &Snapshot) -> Verdict {
     let Some(grade) = grade else { return Err(format!("evidence `{evidence}` is not in the table")) };
     let best = match (&run.run.action, world.store) {
         _ if run.run.options.read_back => 3,
+        // A blob whose commit was not answered is read again by itself.
+        (Action::Import { name, .. }, _) if had_begun_commit(world, run, name) => 3,
         (Action::Import { .. }, StoreKind::Directory) => 1,
         (Action::Export { name, .. }, StoreKind::Directory) if !had_manifest(run, after, name) => 1,
         _ => 2,
@@ -98,6 +104,11 @@ fn check_evidence(world: &World, run: &Finished, after: &Snapshot) -> Verdict {
         true => Ok(()),
         false => Err(format!("evidence `{evidence}` is overstated")),
     }
+}
+
+fn had_begun_commit(world: &World, run: &Finished, name: &str) -> bool {
+    let address = blob_address(world, name);
+    run.journals_before.iter().any(|journal| journal.is_import && journal.blob == address && journal.has_begun_commit)
 }
 
 /// Whether there was a manifest beside the blob at any time of the run.

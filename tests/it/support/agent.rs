@@ -79,7 +79,7 @@ impl Agent {
         let (stdout_so_far, stderr_so_far) = (Arc::default(), Arc::default());
         let stdout = read_all(child.stdout.take().unwrap(), Arc::clone(&stdout_so_far));
         let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
-        Running { child, stdout, stderr, stdout_so_far, stderr_so_far }
+        Running { child, stdout: Some(stdout), stderr: Some(stderr), stdout_so_far, stderr_so_far }
     }
 
     /// Runs it to its end with a standard output that has no reader any more.
@@ -90,8 +90,7 @@ impl Agent {
         let mut child = self.command.spawn().unwrap();
         let stderr_so_far = Arc::default();
         let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
-        let stdout = std::thread::spawn(String::new);
-        Running { child, stdout, stderr, stdout_so_far: Arc::default(), stderr_so_far }.wait()
+        Running { child, stdout: None, stderr: Some(stderr), stdout_so_far: Arc::default(), stderr_so_far }.wait()
     }
 
     /// Runs it to its end.
@@ -112,11 +111,11 @@ fn read_all(mut source: impl Read + Send + 'static, so_far: Arc<Mutex<Vec<u8>>>)
     })
 }
 
-/// A run under way.
+/// A run under way. It is killed where nobody waits for its end: a process that was stopped would keep its files for ever.
 pub struct Running {
     child: Child,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
     stdout_so_far: Arc<Mutex<Vec<u8>>>,
     stderr_so_far: Arc<Mutex<Vec<u8>>>,
 }
@@ -195,13 +194,25 @@ impl Running {
                 Some(status) => break status,
                 None if Instant::now() > end => {
                     self.child.kill().unwrap();
-                    return Err(self.stderr.join().unwrap());
+                    return Err(all_of(&mut self.stderr));
                 }
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         };
-        Ok(Ended { code: status.code(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() })
+        Ok(Ended { code: status.code(), stdout: all_of(&mut self.stdout), stderr: all_of(&mut self.stderr) })
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.try_wait();
+    }
+}
+
+/// All that a process wrote, once it has ended.
+fn all_of(reader: &mut Option<JoinHandle<String>>) -> String {
+    reader.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
 }
 
 impl Ended {

@@ -113,6 +113,14 @@ impl BlockUpload {
     }
 }
 
+/// The chunks of a committed blob, by the names of its blocks.
+pub(super) async fn committed_chunks(blob: &AzureBlob) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+    let failed = |error| blob.error("list the blocks of", error);
+    let list = blob.client()?.block_blob_client().get_block_list(BlockListType::Committed, None).await.map_err(failed)?;
+    let blocks = list.into_model().map_err(failed)?.committed_blocks.unwrap_or_default();
+    Ok(blocks.into_iter().map(|block| content_of(&block.name?)).collect())
+}
+
 #[async_trait]
 impl Upload for BlockUpload {
     fn traits(&self) -> UploadTraits {

@@ -31,6 +31,7 @@ use azure_storage_blob::models::{
 };
 use bytes::Bytes;
 use file::replace::IfExists;
+use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
@@ -160,6 +161,13 @@ impl Blob for AzureBlob {
         reading::read(self, range, version, checked).await
     }
 
+    async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+        match self.kind {
+            BlobKind::Block => block::committed_chunks(self).await,
+            BlobKind::Page => Ok(None),
+        }
+    }
+
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
         match self.kind {
             BlobKind::Block => block::BlockUpload::begin(self.clone(), request).await,
@@ -180,7 +188,7 @@ impl Blob for AzureBlob {
             }
             length_bytes += piece.len() as u64;
             let piece = Bytes::from(piece);
-            let id = crate::block_id::block_id(&protocol::digest::Sha256Digest::of(&piece));
+            let id = crate::block_id::block_id(&Sha256Digest::of(&piece));
             let stage = |crc64, md5| {
                 let options = BlockBlobClientStageBlockOptions {
                     transactional_content_crc64: crc64,

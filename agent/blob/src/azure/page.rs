@@ -132,9 +132,24 @@ impl PageUpload {
             ..Default::default()
         };
         let created = self.pages.create(self.length_bytes(), Some(options)).await;
-        created.map_err(|error| self.blob.error("create", error))?;
+        if let Err(error) = created.map_err(|error| self.blob.error("create", error)) {
+            let was_made = matches!(error.kind, BlobErrorKind::AlreadyExists | BlobErrorKind::Changed);
+            if !was_made || !self.is_new_and_ours().await? {
+                return Err(error);
+            }
+        }
         self.sequence_number.store(self.fence.first(), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether the blob that is in the way was made by this very call, whose request came twice: no page was sent yet.
+    async fn is_new_and_ours(&self) -> Result<bool, BlobError> {
+        let found = self.blob.look().await?;
+        Ok(found.is_some_and(|found| {
+            found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id)
+                && found.facts.is_incomplete
+                && found.sequence_number == Some(self.fence.first())
+        }))
     }
 
     fn length_bytes(&self) -> u64 {

@@ -48,10 +48,7 @@ pub async fn export(
     link: Link,
 ) -> Result<TransferResult, CopyError> {
     let known = Known::default();
-    // Its lock is let go of at once: the preparation opens it again.
-    if let Some((_, recovered)) = Journal::of_export(&options.state_dir, path, &blob.address()).filter(|_| !options.restart) {
-        known.set(*recovered.header, recovered.table);
-    }
+    let address = blob.address();
     let preparing =
         async { Export::prepare(Allowed::examine(open_drive, blob, options.clone(), link.clone(), &known).await?).await };
     // It learns first what an earlier run moved, whatever was asked for meanwhile.
@@ -62,7 +59,16 @@ pub async fn export(
     };
     let mut export = match prepared {
         Ok(export) => export,
-        Err(error) => return known.result_of(error, &options, &link),
+        Err(error) => {
+            if known.is_empty() && error.outcome().is_some() && !options.restart {
+                // It ended before the drive was open, by which an export is known.
+                let found = Journal::of_export(&options.state_dir, path, &address);
+                if let Some((_, recovered)) = found.or_else(|busy| if link.stop.is_stopping() { Err(busy) } else { Ok(None) })? {
+                    known.set(*recovered.header, recovered.table);
+                }
+            }
+            return known.result_of(error, &options, &link);
+        }
     };
     export.run_pipeline().await?;
     export.finish().await

@@ -68,6 +68,7 @@ impl Allowed {
     ) -> Result<Self, CopyError> {
         let attempts = attempts(&options, &link, blob.address());
         // What can be refused without touching anything is refused first.
+        require_name_of_no_manifest(&blob.address())?;
         finish::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
@@ -342,6 +343,14 @@ impl Scene {
             identity,
             header,
         })
+    }
+}
+
+/// Refuses the name that the manifest of another blob has: that import would replace it.
+fn require_name_of_no_manifest(blob: &str) -> Result<(), CopyError> {
+    match blob.ends_with(MANIFEST_SUFFIX) {
+        true => Err(CopyError::Usage(format!("`{blob}` is the name of a manifest: choose another name for the blob"))),
+        false => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@
 //! | none, or not at its commit | a whole one, not to be replaced | refused |
 //! | not at its commit | none, unfinished, or to be replaced | resumed |
 //! | at its commit | proved to be the one that was committed | committed |
-//! | at its commit | of this transfer, and touched since | committed, and doubtful |
+//! | at its commit | of this transfer, and perhaps touched since | committed, and doubtful |
 //! | at its commit | another, or none | as if the commit had not been noted |
 
 use blob::BlobFacts;
@@ -25,7 +25,7 @@ pub(super) enum Standing {
     Committed {
         /// Its version now.
         version: String,
-        /// It was touched since, in a way that may have changed its bytes.
+        /// It may have been touched since, in a way that changed its bytes.
         is_doubtful: bool,
     },
     /// There is a blob that may not be replaced.
@@ -56,7 +56,8 @@ fn committed(recovered: &Recovered, facts: &BlobFacts) -> Option<bool> {
         return Some(false);
     }
     match &facts.transfer_id {
-        Some(id) => (*id == recovered.header.transfer_id && !facts.is_incomplete).then_some(noted.is_some()),
+        // Metadata stays when bytes are changed: only the version proves them, and it was not noted, or is another now.
+        Some(id) => (*id == recovered.header.transfer_id && !facts.is_incomplete).then_some(true),
         None => {
             let before = recovered.commit.as_ref().and_then(|commit| commit.target.as_ref());
             let is_it = before.is_some() && before == facts.content_mark.as_ref();
@@ -150,7 +151,7 @@ mod tests {
             (Some("m"), None, file("other"), &Standing::Taken),
             (None, None, file("m"), &Standing::Taken),
             (Some("m"), Some("v"), azure("own"), &certain),
-            (Some("m"), None, azure("own"), &certain),
+            (Some("m"), None, azure("own"), &doubtful),
             (Some("m"), Some("older"), azure("own"), &doubtful),
             (Some("m"), Some("older"), azure("another"), &Standing::Taken),
             (None, None, azure("own"), &Standing::Taken),

@@ -120,12 +120,13 @@ impl AzureFake {
         self.store().blobs.remove(name);
     }
 
-    /// Changes one byte of a blob, as a customer does: it has another ETag then.
+    /// Changes one byte of a blob, as a customer does: it has another ETag then, and is not of our blocks.
     pub fn flip_byte(&self, name: &str, offset: usize) {
         let mut store = self.store();
         let version = store.next_version();
         if let Some(blob) = store.blobs.get_mut(name) {
             blob.version = version;
+            blob.committed_blocks.clear();
         }
         drop(store);
         self.rot_byte(name, offset);
