@@ -19,6 +19,8 @@ pub struct JournalFacts {
     pub landed_bytes: u64,
     /// The blob may have appeared.
     pub has_begun_commit: bool,
+    /// Every chunk is recorded.
+    pub has_all_chunks: bool,
 }
 
 /// What the journals at these paths say, of those that have a header.
@@ -35,6 +37,7 @@ fn facts_of(bytes: &[u8]) -> Option<JournalFacts> {
     let lines: Vec<Value> = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let header = lines.first().filter(|line| line["type"] == "header")?;
     let chunks = lines.iter().filter(|line| line["type"] == "chunk");
+    let landed_bytes = chunks.filter_map(|chunk| chunk["length"].as_u64()).sum();
     Some(JournalFacts {
         transfer_id: header["transfer_id"].as_str()?.to_owned(),
         replaces: header["replaces"].as_str().map(str::to_owned),
@@ -43,7 +46,8 @@ fn facts_of(bytes: &[u8]) -> Option<JournalFacts> {
         blob: header["blob"].as_str().unwrap_or_default().to_owned(),
         lines: lines.len() as u64,
         has_begun_commit: lines.iter().any(|line| line["type"] == "commit"),
-        landed_bytes: chunks.filter_map(|chunk| chunk["length"].as_u64()).sum(),
+        landed_bytes,
+        has_all_chunks: header["total_bytes"].as_u64().is_none_or(|total| landed_bytes >= total),
     })
 }
 

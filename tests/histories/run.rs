@@ -45,8 +45,8 @@ pub struct Finished {
     pub held_before: Vec<Sha256Digest>,
     /// What was changed by something else while it ran.
     pub tampered: Vec<Tamper>,
-    /// Whether its first chunk had landed when something else happened.
-    pub had_landed_when_tampered: bool,
+    /// Whether its first chunk had landed when something else happened, and its last had not.
+    pub was_moving_when_tampered: bool,
 }
 
 impl Finished {
@@ -238,7 +238,7 @@ impl Started {
         ended: &mut dyn FnMut(&mut World, Finished) -> Result<(), String>,
     ) -> Result<Finished, String> {
         let mut tampered = Vec::new();
-        let (mut had_landed, mut journals_meanwhile) = (false, Vec::new());
+        let (mut was_moving, mut journals_meanwhile) = (false, Vec::new());
         let (mut was_killed, mut was_interrupted) = (false, false);
         match self.run.interruption.clone() {
             Interruption::None | Interruption::Crash(..) => {}
@@ -261,13 +261,16 @@ impl Started {
             }
             Interruption::Pause(when, meanwhile) => {
                 self.wait_for(world, when);
-                had_landed = self.new_lines(world) >= 2;
+                let has_begun = self.new_lines(world) >= 2;
                 self.running.signal(Signal::STOP);
                 wait_until_stopped(self.running.id());
                 journals_meanwhile = read_journals(&world.journals(self.run.operator));
+                was_moving = has_begun && journals_meanwhile.iter().all(|journal| !journal.has_all_chunks);
                 world.settle();
-                world.log.push("# stopped; meanwhile:".to_owned());
-                for event in meanwhile {
+                // One that came to its end before it was stopped has nothing happen to it.
+                let is_stopped = !self.running.has_ended();
+                world.log.push(if is_stopped { "# stopped; meanwhile:" } else { "# it had ended" }.to_owned());
+                for event in meanwhile.into_iter().filter(|_| is_stopped) {
                     match event {
                         Meanwhile::Tamper(change) => {
                             tamper::apply(world, change);
@@ -304,7 +307,7 @@ impl Started {
             journals_before: self.journals_before,
             held_before: self.held_before,
             tampered,
-            had_landed_when_tampered: had_landed,
+            was_moving_when_tampered: was_moving,
         })
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use file::replace::IfExists;
 use futures::stream::BoxStream;
 use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
@@ -109,6 +108,17 @@ pub struct UploadRequest {
     pub resume: bool,
     /// A transfer whose unfinished blob is removed, or replaced without `overwrite`: our own, started over.
     pub replaces: Option<String>,
+}
+
+/// What a whole file may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaces {
+    /// Whatever has its name, or nothing.
+    Anything,
+    /// Nothing: the name is free.
+    Nothing,
+    /// This version of the blob that has its name, and no other.
+    Version(String),
 }
 
 /// What is known of an upload before its first byte.
@@ -234,8 +244,9 @@ pub trait Blob: Send + Sync {
     /// interrupted call leaves behind.
     ///
     /// # Errors
-    /// [`BlobErrorKind::AlreadyExists`](crate::BlobErrorKind) where there is a blob of this name and it is to stay.
-    async fn put_file(&self, file: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError>;
+    /// [`BlobErrorKind::AlreadyExists`](crate::BlobErrorKind) where there is a blob of this name that is to stay, or none
+    /// where one was to be replaced.
+    async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError>;
 }
 
 /// The largest range for which a store gives a checksum (Azure: 4 MiB).

@@ -40,8 +40,7 @@ pub mod retry;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, Obstacles, RangeBody, Upload, UploadPlan,
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan,
     UploadRequest, UploadTraits,
 };
 pub use error::{BlobError, BlobErrorKind};
-pub use file::replace::IfExists;

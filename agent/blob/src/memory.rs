@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use file::replace::IfExists;
 use futures::StreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest, UploadTraits,
+    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest, UploadTraits,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -125,12 +124,18 @@ impl Blob for MemoryBlob {
         Ok((Arc::new(MemoryUpload { blob: self.clone(), transfer_id: request.transfer_id.clone() }), self.held_now()))
     }
 
-    async fn put_file(&self, file: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+    async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         let mut bytes = Vec::new();
         let read = file.try_clone().and_then(|mut file| file.rewind().and_then(|()| file.read_to_end(&mut bytes)));
         read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
         let mut state = self.state();
-        if if_exists == IfExists::Fail && state.blobs.contains_key(&self.name) {
+        let found = state.blobs.get(&self.name);
+        let is_allowed = match replaces {
+            Replaces::Anything => true,
+            Replaces::Nothing => found.is_none(),
+            Replaces::Version(version) => found.is_some_and(|(_, transfer_id)| transfer_id == version),
+        };
+        if !is_allowed {
             return Err(BlobError::new(BlobErrorKind::AlreadyExists, "write", self.address(), "it exists already"));
         }
         state.blobs.insert(self.name.clone(), (bytes.into(), transfer_id.to_owned()));

@@ -114,6 +114,16 @@ impl CopyError {
         })
     }
 
+    /// How a transfer that had begun ends with this: it was not refused then, which would mean that nothing was changed.
+    pub(crate) fn outcome_once_begun(&self) -> Option<Outcome> {
+        match (self.outcome(), self) {
+            (Some(Outcome::Refused), CopyError::Drive(_)) => Some(Outcome::DriveFailed),
+            (Some(Outcome::Refused), CopyError::Store(_) | CopyError::StoreGaveUp { .. }) => Some(Outcome::StoreFailed),
+            (Some(Outcome::Refused), _) => Some(Outcome::Failed),
+            (outcome, _) => outcome,
+        }
+    }
+
     /// The reason that this is for stopping the rest of the transfer.
     pub(crate) fn stop_reason(&self) -> StopReason {
         match self.outcome() {

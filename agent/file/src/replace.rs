@@ -7,9 +7,10 @@
 //! | rename, and look again | what appeared has to be this file |
 //! | sync the folder | the name survives a power cut too |
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -17,19 +18,28 @@ use rustix::io::Errno;
 use crate::locked::{LockError, Which, is_at, open_locked};
 
 /// What happens to a file that has the name already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
+#[derive(Clone, Copy)]
+pub enum IfExists<'check> {
     /// It is replaced.
     Replace,
+    /// It is replaced where this says that it is the expected one, and stays otherwise, as it does where there is none: the
+    /// call fails with `AlreadyExists`. Calls for files of one folder wait for each other.
+    ReplaceIf(&'check dyn Fn() -> bool),
     /// It stays, and the call fails with `AlreadyExists`.
     Fail,
 }
+
+/// How often the lock of a folder is tried, which is held for one renaming.
+const LOCK_TRIES: u32 = 500;
+
+/// The pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Syncs `file`, which is at `from`, and moves it to `to`. A second call after the first succeeded changes nothing.
 ///
 /// # Errors
 /// `NotFound` where `from` does not name this file any more; `AlreadyExists` as asked for; else what the kernel says.
-pub fn publish(file: &File, from: &Path, to: &Path, if_exists: IfExists) -> io::Result<()> {
+pub fn publish(file: &File, from: &Path, to: &Path, if_exists: IfExists<'_>) -> io::Result<()> {
     if is_at(file, to)? {
         // An earlier call timed out, and renamed it all the same.
         return sync_folder(to);
@@ -38,7 +48,17 @@ pub fn publish(file: &File, from: &Path, to: &Path, if_exists: IfExists) -> io::
     if !is_at(file, from)? {
         return Err(lost(from));
     }
-    let flags = if if_exists == IfExists::Replace { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+    let _lock = match if_exists {
+        IfExists::ReplaceIf(is_expected) => {
+            let lock = lock_folder(folder_of(to))?;
+            if !is_expected() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            Some(lock)
+        }
+        IfExists::Replace | IfExists::Fail => None,
+    };
+    let flags = if matches!(if_exists, IfExists::Fail) { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
     match renameat_with(CWD, from, CWD, to, flags) {
         // Not every file system knows NOREPLACE; there it is looked at first.
         Err(Errno::INVAL | Errno::NOSYS) if !flags.is_empty() => match std::fs::symlink_metadata(to) {
@@ -54,6 +74,19 @@ pub fn publish(file: &File, from: &Path, to: &Path, if_exists: IfExists) -> io::
     sync_folder(to)
 }
 
+/// Locks a folder against other processes that look before they rename, until the file is dropped. A file system that
+/// cannot lock folders leaves that look as it is: a look.
+fn lock_folder(folder: &Path) -> io::Result<File> {
+    let opened = File::open(folder)?;
+    for _ in 0..LOCK_TRIES {
+        match opened.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(opened),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("another process holds the folder `{}`", folder.display())))
+}
+
 fn lost(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("`{}` was removed or replaced while it was written", path.display()))
 }
@@ -65,7 +98,7 @@ fn lost(path: &Path) -> io::Error {
 pub fn write_file(
     to: &Path,
     temporary: &Path,
-    if_exists: IfExists,
+    if_exists: IfExists<'_>,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut file = match open_locked(temporary, Which::Any) {
@@ -133,7 +166,9 @@ mod tests {
         file.write_all(b"new").unwrap();
         assert_eq!(publish(&file, &from, &to, IfExists::Fail).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&to).unwrap(), b"old");
-        publish(&file, &from, &to, IfExists::Replace).unwrap();
+        let unexpected = publish(&file, &from, &to, IfExists::ReplaceIf(&|| false)).unwrap_err();
+        assert_eq!((unexpected.kind(), std::fs::read(&to).unwrap()), (io::ErrorKind::AlreadyExists, b"old".to_vec()));
+        publish(&file, &from, &to, IfExists::ReplaceIf(&|| std::fs::read(&to).is_ok_and(|bytes| bytes == b"old"))).unwrap();
         publish(&file, &from, &to, IfExists::Fail).unwrap();
         assert_eq!(std::fs::read(&to).unwrap(), b"new");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use blob::contract::{BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, UploadRequest, UploadTraits};
-use blob::{Blob, BlobError, BlobErrorKind, IfExists, Upload};
+use blob::{Blob, BlobError, BlobErrorKind, Replaces, Upload};
 use drive::{Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::identity::{DriveIdentity, DriveKind};
@@ -116,7 +116,7 @@ impl Blob for NoBlob {
         Ok((Arc::new(NoUpload), Held::Nothing))
     }
 
-    async fn put_file(&self, _file: Arc<File>, _transfer_id: &str, _if_exists: IfExists) -> Result<(), BlobError> {
+    async fn put_file(&self, _file: Arc<File>, _transfer_id: &str, _replaces: &Replaces) -> Result<(), BlobError> {
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use blob::{Account, IfExists};
+use blob::{Account, Replaces};
 use copy::{StationBudget, TransferOptions};
 use drive::{Pace, open_source};
 use futures::{StreamExt, TryStreamExt};
@@ -107,7 +107,7 @@ impl StationWorker {
         let limit = self.options.request_timeout + Duration::from_secs(length / SLOWEST_BODY_BYTES_PER_SECOND);
         let put = async {
             reached.account.make_place(&place.container, &place.name).await?;
-            blob.put_file(Arc::new(file), &id, IfExists::Replace).await
+            blob.put_file(Arc::new(file), &id, &Replaces::Anything).await
         };
         let put = tokio::time::timeout(limit, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;

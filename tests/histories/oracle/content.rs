@@ -96,7 +96,7 @@ fn check_import(world: &World, run: &Finished, others: &[&Finished], after: &Sna
         let at = first_difference(content, current);
         return Err(format!("R2: complete, and the blob `{name}` is not what the drive holds: they differ at {at}"));
     }
-    if drive_changed && run.had_landed_when_tampered && !run.run.as_text && !says(run, "source_changed") && !was_committed {
+    if drive_changed && run.was_moving_when_tampered && !run.run.as_text && !says(run, "source_changed") && !was_committed {
         return Err("R3: the drive was changed while it was read, and the result does not say `source_changed`".to_owned());
     }
     let is_changed = may_differ && !changed.is_empty() || drive_changed;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use protocol::digest::Sha256Digest;
 use serde_json::Value;
 
+use crate::journal::JournalFacts;
 use crate::oracle::Verdict;
 use crate::oracle::content::blob_address;
 use crate::run::Finished;
@@ -43,10 +44,12 @@ fn check_early(world: &World, run: &Finished, result: &Value) -> Verdict {
     let (Action::Import { name, .. } | Action::Export { name, .. }) = run.run.action else { return Ok(()) };
     let address = blob_address(world, name);
     let is_import = matches!(run.run.action, Action::Import { .. });
-    let had_landed = run
-        .journals_before
-        .iter()
-        .any(|journal| journal.is_import == is_import && journal.blob == address && journal.landed_bytes > 0);
+    let is_target = |journal: &JournalFacts| match run.run.action {
+        Action::Export { target, .. } => Path::new(&journal.drive_path) == world.target_path(target),
+        _ => true,
+    };
+    let mut of_blob = run.journals_before.iter().filter(|journal| journal.is_import == is_import && journal.blob == address);
+    let had_landed = of_blob.any(|journal| journal.landed_bytes > 0 && is_target(journal));
     match had_landed && !run.run.options.restart && result["bytes_total"] == 0 && run.tampered.is_empty() {
         true => Err("R3: something had landed in an earlier run, and the receipt is of a drive of 0 bytes".to_owned()),
         false => Ok(()),
@@ -87,6 +90,10 @@ fn check_landed(world: &World, run: &Finished, result: &Value, after: &Snapshot)
             let key = format!("store/{name}");
             let blobs: Vec<&[u8]> =
                 [run.before.get(&key), after.get(&key)].into_iter().flatten().filter_map(Item::content).collect();
+            if blobs.is_empty() {
+                // A link was exported: what it leads to is not of this world.
+                return Ok(());
+            }
             let places = export_places(&result["receipt"], *target, after);
             check_ranges(&landed, &blobs, &places, world.changed_bytes.get(&Place::from(*target)))
         }

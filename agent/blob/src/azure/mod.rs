@@ -30,7 +30,6 @@ use azure_storage_blob::models::{
     BlockLookupList,
 };
 use bytes::Bytes;
-use file::replace::IfExists;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
@@ -39,7 +38,7 @@ pub use account::AzureAccount;
 pub use credentials::{CredentialError, Environment};
 
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Upload, UploadRequest};
+use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 pub(crate) use error::from_sdk;
 pub(crate) use obstacles::is_folder;
@@ -175,7 +174,7 @@ impl Blob for AzureBlob {
         }
     }
 
-    async fn put_file(&self, file: Arc<File>, _transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+    async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         let failed = |error: std::io::Error| BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string());
         let client = self.client()?.block_blob_client();
         let (mut ids, mut length_bytes) = (Vec::new(), 0);
@@ -209,7 +208,8 @@ impl Blob for AzureBlob {
         let xml = body_of(&list);
         let commit = |crc64, md5| {
             let options = BlockBlobClientCommitBlockListOptions {
-                if_none_match: (if_exists == IfExists::Fail).then(|| "*".into()),
+                if_none_match: (*replaces == Replaces::Nothing).then(|| "*".into()),
+                if_match: if let Replaces::Version(version) = replaces { Some(version.clone().into()) } else { None },
                 transactional_content_crc64: crc64,
                 transactional_content_md5: md5,
                 ..Default::default()

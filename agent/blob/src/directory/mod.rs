@@ -23,7 +23,7 @@ use futures::StreamExt;
 use protocol::limits::CHUNKS_MAX;
 use protocol::units::ByteRange;
 
-use crate::contract::{Blob, BlobFacts, ChunkLimits, Held, LocalBlob, RangeBody, Upload, UploadPlan, UploadRequest};
+use crate::contract::{Blob, BlobFacts, ChunkLimits, Held, LocalBlob, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 use upload::DirectoryUpload;
 
@@ -95,8 +95,17 @@ impl DirectoryBlob {
         }
     }
 
-    fn store(&self, source: &File, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
+    fn store(&self, source: &File, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         self.require_directory()?;
+        let is_version = || match (replaces, std::fs::metadata(&self.path)) {
+            (Replaces::Version(version), Ok(metadata)) => version_of(&metadata) == *version,
+            _ => false,
+        };
+        let if_exists = match replaces {
+            Replaces::Anything => IfExists::Replace,
+            Replaces::Nothing => IfExists::Fail,
+            Replaces::Version(_) => IfExists::ReplaceIf(&is_version),
+        };
         let stored = file::partial::path_of(&self.path, transfer_id).and_then(|temporary| {
             let mut source = source.try_clone()?;
             write_file(&self.path, &temporary, if_exists, |file| {
@@ -230,9 +239,9 @@ impl Blob for DirectoryBlob {
         Ok((Arc::new(upload), held))
     }
 
-    async fn put_file(&self, source: Arc<File>, transfer_id: &str, if_exists: IfExists) -> Result<(), BlobError> {
-        let (own, transfer_id) = (self.clone(), transfer_id.to_owned());
-        let stored = blocking(move || own.store(&source, &transfer_id, if_exists)).await;
+    async fn put_file(&self, source: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
+        let (own, transfer_id, replaces) = (self.clone(), transfer_id.to_owned(), replaces.clone());
+        let stored = blocking(move || own.store(&source, &transfer_id, &replaces)).await;
         stored.map_err(|error| self.error("write", &error))?
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct DirectoryUpload {
     file: Arc<CopyFile>,
     path: PathBuf,
     partial: PathBuf,
-    if_exists: IfExists,
+    overwrite: bool,
     total_bytes: u64,
     /// What the file was when its commit was noted: nothing may have written to it since.
     noted: Arc<Mutex<Option<String>>>,
@@ -57,14 +57,13 @@ impl DirectoryUpload {
             file.set_len(0).and_then(|()| sync_folder(&own)).map_err(failed)?;
         }
         crash::point("target-begun");
-        let if_exists = if request.overwrite { IfExists::Replace } else { IfExists::Fail };
         let (path, total_bytes) = (blob.path.clone(), request.total_bytes);
         Ok((
             DirectoryUpload {
                 file: Arc::new(CopyFile::new(file)),
                 path,
                 partial: own,
-                if_exists,
+                overwrite: request.overwrite,
                 total_bytes,
                 noted: Arc::default(),
             },
@@ -183,7 +182,8 @@ impl Upload for DirectoryUpload {
         let work = move || {
             own.file.give_length(own.total_bytes)?;
             own.require_as_noted()?;
-            publish(own.file.file(), &own.partial, &own.path, own.if_exists)?;
+            let if_exists = if own.overwrite { IfExists::Replace } else { IfExists::Fail };
+            publish(own.file.file(), &own.partial, &own.path, if_exists)?;
             crash::point("target-published");
             // A reader that verifies it next reads the disk.
             let _ = fadvise(own.file.file(), 0, None, Advice::DontNeed);

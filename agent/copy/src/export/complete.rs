@@ -58,7 +58,8 @@ impl Export {
                 }
             }
             _ => {
-                result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
+                result.outcome =
+                    error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
                 result.manifest = Some(self.journal_path.display().to_string());
                 if let Some(error) = result.error.as_mut().filter(|_| self.is_published) {
                     *error += &format!("; the drive `{}` is complete: repeat the command for the rest", self.identity.path);

@@ -1,8 +1,9 @@
 //! The end of an import: read-back, commit, manifest; or the receipt.
 
+use std::fs::File;
 use std::sync::Arc;
 
-use blob::{Blob, BlobError, BlobErrorKind, CommitFacts, Held, IfExists, Upload};
+use blob::{Blob, BlobError, BlobErrorKind, CommitFacts, Held, Replaces, Upload};
 use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{CommitNote, MANIFEST_SUFFIX};
@@ -26,6 +27,9 @@ use crate::reuse::take_back;
 use crate::table::ChunkTable;
 use crate::verify::{Expected, Scope, Side, compare};
 use crate::whole_hash::{Whole, stream_of_blob};
+
+/// How often the manifest's name is looked at when something else came between the look and the manifest.
+const LOOKS_MAX: u32 = 5;
 
 impl Import {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
@@ -63,7 +67,8 @@ impl Import {
     /// Says of an import that did not complete what was and was not done.
     async fn account(&mut self, result: &mut TransferResult, error: Option<CopyError>) -> Result<(), CopyError> {
         let blob = self.blob.address();
-        result.outcome = error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome).unwrap_or(Outcome::Failed);
+        result.outcome =
+            error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
         result.error = error.map(|error| match self.completion.note(&blob) {
             Some(note) => format!("{error}; {note}"),
             None => error.to_string(),
@@ -225,24 +230,13 @@ impl Import {
         if let Completion::Committed { version } = &self.completion {
             self.header.blob_version = Some(version.clone());
         }
-        self.require_still_there().await?;
         let file = Arc::new(finish::manifest_file(&self.options, &self.header, &self.table, &proof)?);
         crash::point("manifest-written");
         let beside = self.blob.sibling(MANIFEST_SUFFIX);
         if let Some(path) = &self.options.manifest {
             finish::copy_manifest(&file, path, &self.header.transfer_id)?;
         }
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let if_exists = if self.options.overwrite { IfExists::Replace } else { IfExists::Fail };
-        let stored =
-            self.attempts.run("write", length, || beside.put_file(file.clone(), &self.header.transfer_id, if_exists)).await;
-        match stored.map_err(CopyError::from) {
-            Ok(_) => {}
-            // An earlier run, or an earlier try, stored it.
-            Err(CopyError::Store(error) | CopyError::StoreGaveUp { error, .. })
-                if error.kind == BlobErrorKind::AlreadyExists && self.is_stored(&beside).await? => {}
-            Err(error) => return Err(error),
-        }
+        self.store_beside(&beside, file).await?;
         crash::point("manifest-stored");
         let manifest = self.options.manifest.as_ref().map_or_else(|| beside.address(), |path| path.display().to_string());
         self.completion = Completion::ManifestStored { manifest: manifest.clone() };
@@ -251,6 +245,39 @@ impl Import {
         }
         self.completion = Completion::Done { manifest };
         Ok(())
+    }
+
+    /// Stores the manifest where nothing else came since the blob was seen to be there: two imports that replace each
+    /// other leave the blob and the manifest of one of them.
+    async fn store_beside(&mut self, beside: &Arc<dyn Blob>, file: Arc<File>) -> Result<(), CopyError> {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut looks = 1;
+        loop {
+            let found = self.attempts.run("look at", 0, || beside.head()).await?.0;
+            self.require_still_there().await?;
+            let replaces = match found.filter(|_| self.options.overwrite) {
+                Some(facts) => Replaces::Version(facts.version),
+                None => Replaces::Nothing,
+            };
+            let transfer_id = &self.header.transfer_id;
+            let stored = self.attempts.run("write", length, || beside.put_file(file.clone(), transfer_id, &replaces)).await;
+            match stored.map_err(CopyError::from) {
+                Ok(_) => return Ok(()),
+                Err(CopyError::Store(error) | CopyError::StoreGaveUp { error, .. })
+                    if error.kind == BlobErrorKind::AlreadyExists =>
+                {
+                    // An earlier run, or an earlier try, stored it.
+                    if self.is_stored(beside).await? {
+                        return Ok(());
+                    }
+                    if !self.options.overwrite || looks == LOOKS_MAX {
+                        return Err(error.into());
+                    }
+                    looks += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Another import with `--overwrite` may have replaced the blob since it was committed.
