@@ -273,9 +273,10 @@ impl Started {
                 for event in meanwhile.into_iter().filter(|_| is_stopped) {
                     match event {
                         Meanwhile::Tamper(change) => {
-                            tamper::apply(world, change);
-                            world.written_under_way.extend(tamper::places_written(change));
-                            tampered.push(change);
+                            if tamper::apply(world, change) {
+                                world.written_under_way.extend(tamper::places_written(change));
+                                tampered.push(change);
+                            }
                         }
                         Meanwhile::Run(inner) => execute(world, &inner, ended)?,
                     }

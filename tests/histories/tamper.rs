@@ -14,10 +14,11 @@ use crate::world::{Item, Place, World};
 /// noticed by anything.
 const CLOCK_TICK: Duration = Duration::from_millis(5);
 
-/// Does it, where there is something to do it to.
-pub fn apply(world: &mut World, tamper: Tamper) {
+/// Does it, where there is something to do it to; tells whether there was.
+pub fn apply(world: &mut World, tamper: Tamper) -> bool {
     std::thread::sleep(CLOCK_TICK);
     let done = try_apply(world, tamper);
+    world.has_damaged_journal |= done.is_some() && matches!(tamper, Tamper::Journal { .. } | Tamper::CutJournal { .. });
     world.touch();
     if let (Tamper::Manifest { name, .. }, Some(())) = (tamper, done)
         && let Some(Item::File(bytes)) = world.snapshot().get(&format!("store/{name}.manifest.jsonl"))
@@ -26,6 +27,7 @@ pub fn apply(world: &mut World, tamper: Tamper) {
     }
     let outcome = if done.is_some() { "" } else { " (nothing there)" };
     world.log.push(format!("# {tamper:?}{outcome}"));
+    done.is_some()
 }
 
 /// The targets that a change writes to.
@@ -49,9 +51,11 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
         Tamper::Blob { name, offset } => match world.store {
             StoreKind::Directory => flip(&plain(world.store_folder.join(name))?, offset).map(drop),
             _ => {
-                let name = world.azure_name(name);
-                let length = world.places.azure.content(&name).filter(|content| !content.is_empty())?.len();
-                world.places.azure.flip_byte(&name, offset as usize % length);
+                let is_unfinished = matches!(world.look_at_blob(name), Some(Item::IncompleteBlob { .. }));
+                let offset = flip_blob(world, name, offset)?;
+                if is_unfinished {
+                    world.changed_bytes.entry(Place::Partial).or_default().push(offset);
+                }
                 Some(())
             }
         },
@@ -65,7 +69,7 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
         },
         Tamper::Manifest { name, offset } => match world.store {
             StoreKind::Directory => flip(&plain(world.store_folder.join(format!("{name}.manifest.jsonl")))?, offset).map(drop),
-            _ => try_apply_blob(world, &format!("{name}.manifest.jsonl"), offset),
+            _ => flip_blob(world, &format!("{name}.manifest.jsonl"), offset).map(drop),
         },
         Tamper::RemoveManifest { name } => remove(world, &format!("{name}.manifest.jsonl")),
         Tamper::Notes { name } => put_notes(world, name),
@@ -116,11 +120,12 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
     }
 }
 
-fn try_apply_blob(world: &mut World, name: &str, offset: u64) -> Option<()> {
+/// Changes one byte of a blob; gives where.
+fn flip_blob(world: &World, name: &str, offset: u64) -> Option<u64> {
     let name = world.azure_name(name);
-    let length = world.places.azure.content(&name).filter(|content| !content.is_empty())?.len();
-    world.places.azure.flip_byte(&name, offset as usize % length);
-    Some(())
+    let length = world.places.azure.content(&name).filter(|content| !content.is_empty())?.len() as u64;
+    world.places.azure.flip_byte(&name, (offset % length) as usize);
+    Some(offset % length)
 }
 
 fn remove(world: &World, name: &str) -> Option<()> {

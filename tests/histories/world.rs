@@ -72,6 +72,8 @@ pub struct World<'places> {
     /// Manifests in which a byte was changed, as they are then: the program's own checksums find what an independent
     /// reader may take for another manifest.
     pub damaged_manifests: Vec<Vec<u8>>,
+    /// A journal was changed by something else: a transfer whose journal has no header any more is forgotten.
+    pub has_damaged_journal: bool,
     /// What there is, where nothing happened since it was looked at.
     known: Option<Arc<Snapshot>>,
 }
@@ -162,6 +164,7 @@ impl<'places> World<'places> {
             changed_bytes: BTreeMap::new(),
             written_under_way: BTreeSet::new(),
             damaged_manifests: Vec::new(),
+            has_damaged_journal: false,
             known: None,
         }
     }
@@ -200,6 +203,12 @@ impl<'places> World<'places> {
         let now = Arc::new(self.look());
         self.known = Some(now.clone());
         now
+    }
+
+    /// A blob as it is now.
+    pub fn look_at_blob(&mut self, name: &str) -> Option<Item> {
+        self.touch();
+        self.snapshot().get(&format!("store/{name}")).cloned()
     }
 
     /// Something happens: what is there has to be looked at again.

@@ -172,6 +172,15 @@ fn lock(path: &Path, file: &File) -> Result<(), DriveError> {
     }
 }
 
+/// Another program made a file of the image's name while its content was written.
+fn came_meanwhile(target: &Path, partial: &Path) -> DriveError {
+    let advice = format!(
+        "it came to exist while its content was written to `{}`: move it away, and repeat the command",
+        partial.display()
+    );
+    DriveError::Io { operation: "finish", path: target.to_owned(), source: io::Error::new(io::ErrorKind::AlreadyExists, advice) }
+}
+
 fn busy(path: &Path) -> DriveError {
     DriveError::Refused(format!("another export is writing `{}`: wait for it, or cancel it first", path.display()))
 }
@@ -258,7 +267,10 @@ impl Drive for ImageDrive {
         match &self.rename_to {
             // The name was free when the export began; what came there since is not ours to replace.
             Some(target) => {
-                publish(self.file.file(), &self.path, target, IfExists::Fail).map_err(failed)?;
+                publish(self.file.file(), &self.path, target, IfExists::Fail).map_err(|source| match source.kind() {
+                    io::ErrorKind::AlreadyExists => came_meanwhile(target, &self.path),
+                    _ => failed(source),
+                })?;
                 crash::point("target-published");
             }
             None => self.file.file().sync_all().map_err(failed)?,

@@ -4,7 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::replace::{folder_of, with_suffix};
+use crate::crash;
+use crate::locked::{LockError, Which, open_locked};
+use crate::replace::{folder_of, sync_folder, with_suffix};
 
 /// What the name of every unfinished file ends with.
 pub const SUFFIX: &str = ".partial";
@@ -23,6 +25,23 @@ pub fn path_of(path: &Path, transfer_id: &str) -> io::Result<PathBuf> {
     match transfer_id.get(..ID_DIGITS).filter(|id| id.bytes().all(is_digit)) {
         Some(id) => Ok(with_suffix(path, &format!(".{id}{SUFFIX}"))),
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, "the id of the transfer is not a number of ours")),
+    }
+}
+
+/// Removes the unfinished file that a transfer of ours left, unless it is being written. Tells whether there was one.
+///
+/// # Errors
+/// [`LockError`]: where another process has it, or it is not ours to remove.
+pub fn remove(path: &Path, transfer_id: &str) -> Result<bool, LockError> {
+    let partial = path_of(path, transfer_id)?;
+    match open_locked(&partial, Which::Existing) {
+        Ok(_file) => {
+            std::fs::remove_file(&partial).and_then(|()| sync_folder(&partial))?;
+            crash::point("leftover-removed");
+            Ok(true)
+        }
+        Err(LockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -4,11 +4,11 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use file::locked::{LockError, Which, is_at, open_locked};
+use file::locked::{Which, is_at, open_locked};
 use file::replace::{IfExists, publish, sync_folder};
 use file::{CopyFile, crash, partial};
 use protocol::digest::Sha256Digest;
@@ -36,10 +36,9 @@ impl DirectoryUpload {
     /// Makes the unfinished file of a transfer, or opens the one that it left.
     pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, Held), BlobError> {
         blob.require_directory()?;
-        let of = |id: &str| partial::path_of(&blob.path, id).map_err(|error| blob.error("begin", &error));
-        let own = of(&request.transfer_id)?;
+        let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", &error))?;
         if let Some(id) = &request.replaces {
-            remove_unfinished(&of(id)?)?;
+            partial::remove(&blob.path, id).map_err(|error| lock_error(&blob.path, "remove what is left of", &error))?;
         }
         let which = if request.resume { Which::Existing } else { Which::New };
         let file = open_locked(&own, which).map_err(|error| lock_error(&own, "open", &error))?;
@@ -105,19 +104,6 @@ impl DirectoryUpload {
         self.file.file().sync_all()?;
         self.require_name()?;
         self.file.file().metadata()
-    }
-}
-
-/// Removes what an earlier transfer of ours left, unless it is being written.
-fn remove_unfinished(path: &Path) -> Result<(), BlobError> {
-    match open_locked(path, Which::Existing) {
-        Ok(_file) => {
-            std::fs::remove_file(path).and_then(|()| sync_folder(path)).map_err(|error| error_at(path, "remove", &error))?;
-            crash::point("leftover-removed");
-            Ok(())
-        }
-        Err(LockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(lock_error(path, "remove", &error)),
     }
 }
 

@@ -140,6 +140,7 @@ impl Export {
         // Only now the drive has the name, and looks like what it is.
         with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
         self.is_published = true;
+        self.remove_left();
         if let Some(path) = &self.options.manifest {
             let proof = Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence };
             let file = finish::manifest_file(&self.options, &self.header, &self.table, &proof)?;
@@ -151,6 +152,16 @@ impl Export {
         let written = self.options.manifest.as_ref().map(|path| path.display().to_string());
         let beside = self.manifest.as_ref().map(|_| self.blob.sibling(MANIFEST_SUFFIX).address());
         Ok(Some((root, written.or(beside))))
+    }
+
+    /// An image of that name came to exist while this transfer wrote to a file of its own, and was finished instead: that
+    /// file is not needed any more.
+    fn remove_left(&self) {
+        let path = Path::new(&self.identity.path);
+        let is_image = self.identity.kind == DriveKind::Image;
+        if let Some(Err(error)) = is_image.then(|| file::partial::remove(path, &self.header.transfer_id)) {
+            self.link.warn(format!("the unfinished image beside `{}` stays: {error}", path.display()));
+        }
     }
 
     /// Makes the drive behind the blob's end zero: no byte of its last owner stays. False when a stop

@@ -155,14 +155,16 @@ impl Export {
         }
         link.counters.set_total(planned.total_bytes());
         table.with(|table| count_recorded(table, &link))?;
+        let is_resumed = table.with(|table| Ok(table.landed() > 0))?;
         Ok(Export {
             failure: Failure::new(link.stop.clone()),
             zeros: ZeroDigests::new(planned.chunk_size_bytes()),
-            is_resumed: table.with(|table| Ok(table.landed() > 0))?,
+            is_resumed,
             target_is_sampled,
             journal_path: journal.path().to_owned(),
             journal: Some(journal),
-            all_checked: Arc::new(AtomicBool::new(true)),
+            // What an earlier run fetched may not have been checked: nothing recorded that.
+            all_checked: Arc::new(AtomicBool::new(!is_resumed)),
             stream_sha256: None,
             bytes_cleared: 0,
             is_published: false,

@@ -288,17 +288,18 @@ impl Import {
             return Ok(());
         }
         let facts = self.attempts.run("look at", 0, || self.blob.head()).await?.0;
-        let is_it = facts.is_some_and(|facts| match &facts.content_mark {
+        let is_it = facts.as_ref().map(|facts| match &facts.content_mark {
             Some(mark) => version.starts_with(mark.as_str()),
             None => facts.version == *version,
         });
-        if is_it {
-            return Ok(());
-        }
-        self.completion = Completion::Differs;
+        let message = match is_it {
+            Some(true) => return Ok(()),
+            Some(false) => "another program replaced or changed it right after it was committed: look at what it holds now",
+            None => "another program removed it right after it was committed: repeat the command to import it again",
+        };
+        self.completion = if is_it.is_some() { Completion::Differs } else { Completion::Removed };
         self.forget()?;
         self.doubt(&[ByteRange::new(0, self.header.total_bytes)])?;
-        let message = "another program replaced or changed it right after it was committed: look at what it holds now";
         Err(BlobError::new(BlobErrorKind::Changed, "finish", self.blob.address(), message).into())
     }
 

@@ -5,6 +5,7 @@
 //! | unfinished | nothing that looks complete | chunks, or the commit | resumes |
 //! | committed | the whole blob | its manifest | stores the manifest |
 //! | differs | a blob that holds other bytes | the blob | starts over, with `--overwrite` |
+//! | removed | nothing | the blob | starts over |
 //! | manifest stored | the whole blob, and its manifest | bookkeeping | removes the journal |
 //! | done | the same | nothing | finds a blob that exists |
 
@@ -22,6 +23,8 @@ pub(super) enum Completion {
     },
     /// The blob is there, and was found to hold other bytes, or to be another one.
     Differs,
+    /// It was there, and another program removed it.
+    Removed,
     /// Its manifest is beside it.
     ManifestStored {
         /// Where.
@@ -38,7 +41,7 @@ impl Completion {
     /// What to add to the sentence of a failure, so that it does not sound as if the blob was not there.
     pub(super) fn note(&self, blob: &str) -> Option<String> {
         match self {
-            Completion::Unfinished => None,
+            Completion::Unfinished | Completion::Removed => None,
             Completion::Differs => Some(format!("what is under the name `{blob}` is not what was imported")),
             Completion::Committed { .. } => {
                 Some(format!("the blob `{blob}` is complete, and its manifest is missing: repeat the command"))
