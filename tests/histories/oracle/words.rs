@@ -77,7 +77,8 @@ fn check_text(run: &Finished, code: i32, outcome: &str) -> Verdict {
         Action::Verify { .. } => "verify",
     };
     let stdout = &run.ended.stdout;
-    if stdout.is_empty() && !matches!(code, 0 | 4 | 130) {
+    let may_be_early = code != 130 || matches!(run.run.action, Action::Verify { .. });
+    if stdout.is_empty() && may_be_early && !matches!(code, 0 | 4) {
         // Nothing was begun.
         return Ok(());
     }

@@ -275,8 +275,13 @@ impl AzureBlob {
         };
         let odd = |error: azure_core::Error| self.error("understand the properties of", error);
         let metadata = properties.metadata().map_err(odd)?;
-        let length_bytes = properties.content_length().map_err(odd)?.unwrap_or(0);
-        let version = properties.etag().map_err(odd)?.map(|etag| etag.to_string()).unwrap_or_default();
+        let (length_bytes, etag) = (properties.content_length().map_err(odd)?, properties.etag().map_err(odd)?);
+        let (Some(length_bytes), Some(etag)) = (length_bytes, etag) else {
+            // A proxy's, say. A blob of 0 bytes would be another matter.
+            let message = "the answer does not say how long it is, or which version";
+            return Err(BlobError::new(BlobErrorKind::Corrupted, "look at", self.address(), message));
+        };
+        let version = etag.to_string();
         let kind = properties.blob_type().map_err(odd)?;
         let is_page_blob = kind == Some(BlobType::PageBlob);
         let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());

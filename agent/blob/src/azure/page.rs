@@ -168,7 +168,8 @@ impl PageUpload {
             return Err(self.lost("number", REPLACED));
         }
         self.sequence_number.store(number.unwrap_or_default(), Ordering::Relaxed);
-        Ok(answer.etag().map_err(failed)?.map(|etag| etag.to_string()).unwrap_or_default())
+        let silent = || BlobError::new(BlobErrorKind::Corrupted, "number", self.blob.address(), "the answer names no version");
+        answer.etag().map_err(failed)?.map(|etag| etag.to_string()).ok_or_else(silent)
     }
 
     /// The error of an upload whose blob is there no more. Final: nothing more is written.
@@ -230,7 +231,8 @@ impl PageUpload {
         let metadata = self.blob.final_metadata(&self.request, facts);
         let options = BlobClientSetMetadataOptions { if_match: Some(Etag::from(version)), ..Default::default() };
         match self.client.set_metadata(&metadata, Some(options)).await {
-            Ok(answer) => Ok(Some(answer.headers().get_optional_str(&ETAG).unwrap_or_default().to_owned())),
+            // An answer that names no version is as good as none: one more look tells.
+            Ok(answer) => Ok(answer.headers().get_optional_str(&ETAG).map(str::to_owned)),
             Err(error) => unless_changed(self.blob.error("commit", error)),
         }
     }
