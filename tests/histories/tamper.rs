@@ -20,8 +20,13 @@ pub fn apply(world: &mut World, tamper: Tamper) -> bool {
     let done = try_apply(world, tamper);
     world.has_damaged_journal |= done.is_some() && matches!(tamper, Tamper::Journal { .. } | Tamper::CutJournal { .. });
     world.touch();
-    if let (Tamper::Manifest { name, .. }, Some(())) = (tamper, done)
-        && let Some(Item::File(bytes)) = world.snapshot().get(&format!("store/{name}.manifest.jsonl"))
+    let damaged = match tamper {
+        Tamper::Manifest { name, .. } => Some(format!("{name}.manifest.jsonl")),
+        Tamper::Blob { name, .. } => Some(name.to_owned()),
+        _ => None,
+    };
+    if let (Some(name), Some(())) = (damaged, done)
+        && let Some(Item::File(bytes)) = world.snapshot().get(&format!("store/{name}"))
     {
         world.damaged_manifests.push(bytes.clone());
     }
@@ -96,7 +101,9 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
             let length = world.drives[0].content().len().saturating_add_signed(longer_bytes as isize);
             let content = if is_zero { vec![0; length] } else { random_bytes(length, 0x1a6e) };
             world.changed_bytes.remove(&Place::Image);
-            std::fs::write(world.target_path(Target::Image), content).ok()
+            // On a full disk it is shorter, and there.
+            let _ = std::fs::write(world.target_path(Target::Image), content);
+            Some(())
         }
         Tamper::RemoveImage => std::fs::remove_file(world.target_path(Target::Image)).ok(),
         Tamper::Journal { operator, index, offset } => flip(&pick(&world.journals(operator), index)?, offset).map(drop),

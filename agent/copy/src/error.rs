@@ -43,12 +43,14 @@ pub enum CopyError {
     #[error("{0}")]
     Mismatch(String),
     /// A manifest cannot be used.
-    #[error("the manifest `{place}` cannot be used: {error}")]
+    #[error("the manifest `{place}` cannot be used: {error}; {way_out}")]
     Manifest {
         /// Where it is.
         place: String,
         /// Why.
         error: ManifestError,
+        /// What to do.
+        way_out: &'static str,
     },
     /// A journal cannot be continued.
     #[error("the journal `{path}` cannot be continued: {error}; look at it, or start over with `--restart`", path = .path.display())]

@@ -80,7 +80,6 @@ mod table;
 mod threads;
 mod verify;
 mod watch;
-mod whole_hash;
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,6 @@ pub(crate) const WORKING_SET_BUFFERS: usize = 12;
 /// Small buffers cost little: as many as this pays for are there from the beginning.
 pub(crate) const WORKING_SET_BYTES: usize = 96 << 20;
 
-/// Buffers with which a whole is hashed that passes through no pipeline: one is read while the other is hashed.
-pub(crate) const HASHED_ALONE_BUFFERS: usize = 2;
-
 /// How long a buffer that was used before is waited for before more are made.
 pub(crate) const WARM_PATIENCE: Duration = Duration::from_millis(50);
 

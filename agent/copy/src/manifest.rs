@@ -47,6 +47,8 @@ struct Place {
     blob: Option<(String, u64)>,
     /// Where the table of its records goes.
     folder: PathBuf,
+    /// What to do where it cannot be used.
+    way_out: &'static str,
 }
 
 /// Reads and checks a manifest. Its records go into a table in `options.state_dir`.
@@ -57,7 +59,8 @@ pub(crate) async fn load_manifest(
     attempts: &Attempts,
 ) -> Result<LoadedManifest, CopyError> {
     let folder = options.state_dir.clone();
-    let place = Place { shown: shown.to_owned(), size_bytes: 0, blob: None, folder };
+    let way_out = "look whether it is what you meant, or import again";
+    let place = Place { shown: shown.to_owned(), size_bytes: 0, blob: None, folder, way_out };
     match source {
         ManifestSource::File(path) => {
             let path = path.clone();
@@ -81,7 +84,8 @@ pub(crate) async fn manifest_beside(
 ) -> Result<Option<LoadedManifest>, CopyError> {
     let beside = blob.sibling(MANIFEST_SUFFIX);
     let of_blob = Some((blob.address(), facts.size_bytes));
-    let place = Place { shown: beside.address(), size_bytes: 0, blob: of_blob, folder: folder.to_owned() };
+    let way_out = "move it away to export the blob without it, or import again with `--overwrite`";
+    let place = Place { shown: beside.address(), size_bytes: 0, blob: of_blob, folder: folder.to_owned(), way_out };
     download(&*beside, place, options, attempts).await
 }
 
@@ -102,14 +106,15 @@ fn load_file(path: &Path, place: Place) -> Result<LoadedManifest, CopyError> {
     let folder = &place.folder;
     std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let unusable = |error| CopyError::Manifest { place: place.shown.clone(), error: ManifestError::Io(error) };
+    let unusable =
+        |error| CopyError::Manifest { place: place.shown.clone(), error: ManifestError::Io(error), way_out: place.way_out };
     let (size_bytes, file) = opened.map_err(unusable)?;
     load(BufReader::new(file), &Place { size_bytes, ..place })
 }
 
 /// Reads a manifest to its end, and no further than an honest one of its kind can go.
 fn load(source: impl BufRead, place: &Place) -> Result<LoadedManifest, CopyError> {
-    let unusable = |error| CopyError::Manifest { place: place.shown.clone(), error };
+    let unusable = |error| CopyError::Manifest { place: place.shown.clone(), error, way_out: place.way_out };
     let mut reader = ManifestReader::new(source).map_err(unusable)?;
     if let Some((blob, size)) = &place.blob
         && reader.header().total_bytes != *size

@@ -69,12 +69,12 @@ impl Resumed<'_> {
     }
 
     async fn differing(&self, scope: Scope<'_>) -> Result<Vec<ByteRange>, CopyError> {
-        let expected = Expected { table: self.table, fill: self.fill, scope, stream_sha256: None };
-        let differences = compare(self.side.clone(), expected, self.options, self.attempts, self.link, self.memory).await?;
+        let expected = Expected { table: self.table, fill: self.fill, scope, wants_stream: false };
+        let compared = compare(self.side.clone(), expected, self.options, self.attempts, self.link, self.memory).await?;
         if self.link.stop.is_stopping() {
             return Err(CopyError::Cancelled);
         }
-        Ok(differences.into_iter().map(|difference| difference.range).collect())
+        Ok(compared.differences.into_iter().map(|difference| difference.range).collect())
     }
 }
 

@@ -95,6 +95,8 @@ fn check_evidence(world: &World, run: &Finished, after: &Snapshot) -> Verdict {
     let Some(grade) = grade else { return Err(format!("evidence `{evidence}` is not in the table")) };
     let best = match (&run.run.action, world.store) {
         _ if run.run.options.read_back => 3,
+        // A transfer that was resumed is read again for it, and compared on the way.
+        _ if run.run.options.stream_sha256 => 3,
         // A blob whose commit was not answered is read again by itself.
         (Action::Import { name, .. }, _) if had_begun_commit(world, run, name) => 3,
         (Action::Import { .. }, StoreKind::Directory) => 1,

@@ -23,7 +23,6 @@ use crate::limits::{ABORT_GRACE, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, INQUIRY_
 use crate::options::Verify;
 use crate::prepare::with_drive;
 use crate::verify::{Expected, Scope, Side, compare};
-use crate::whole_hash::{Whole, stream_of_drive};
 
 impl Export {
     /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was
@@ -121,21 +120,18 @@ impl Export {
             )));
         }
         with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.sync()).await?;
-        if self.options.verify == Verify::ReadBack {
-            self.read_back().await?;
-        }
-        if self.options.stream_sha256 && self.stream_sha256.is_none() {
-            let geometry = self.table.with(|table| Ok(table.geometry()))?;
-            let whole = Whole { geometry, memory: self.memory };
-            self.stream_sha256 = stream_of_drive(&self.drive, whole, &self.options, &self.link).await?;
+        let wants_stream = self.options.stream_sha256 && self.stream_sha256.is_none();
+        let is_read_back = self.options.verify == Verify::ReadBack || wants_stream;
+        if is_read_back {
+            self.read_back(wants_stream).await?;
         }
         if self.link.stop.is_stopping() {
             return Ok(None);
         }
-        *evidence = match (self.options.verify, self.target_is_sampled) {
-            (Verify::ReadBack, _) => Evidence::ReadBack,
-            (Verify::None, true) => Evidence::Sampled,
-            (Verify::None, false) => *evidence,
+        *evidence = match (is_read_back, self.target_is_sampled) {
+            (true, _) => Evidence::ReadBack,
+            (false, true) => Evidence::Sampled,
+            (false, false) => *evidence,
         };
         // Only now the drive has the name, and looks like what it is.
         with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
@@ -190,11 +186,13 @@ impl Export {
     }
 
     /// Reads the whole drive again and compares it with what came from the blob.
-    async fn read_back(&mut self) -> Result<(), CopyError> {
+    async fn read_back(&mut self, wants_stream: bool) -> Result<(), CopyError> {
         let side = Side::Drive(self.drive.clone());
         // What was written is what is compared: this drive has no unreadable places to leave out.
-        let expected = Expected { table: &self.table, fill: Fill::default(), scope: Scope::All, stream_sha256: None };
-        let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
+        let expected = Expected { table: &self.table, fill: Fill::default(), scope: Scope::All, wants_stream };
+        let compared = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
+        self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
+        let differences = compared.differences;
         let is_other = |difference: &&Difference| difference.reason != DifferenceReason::Unreadable;
         let Some(first) = differences.iter().find(is_other) else {
             // A drive that cannot be read says nothing about what it holds.

@@ -20,13 +20,12 @@ use crate::error::CopyError;
 use crate::finish::{self, Proof};
 use crate::journal::Journal;
 use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
-use crate::manifest::{header_of_manifest, not_found};
+use crate::manifest::header_of_manifest;
 use crate::options::Verify;
 use crate::rescue::forget_beside;
 use crate::reuse::take_back;
 use crate::table::ChunkTable;
 use crate::verify::{Expected, Scope, Side, compare};
-use crate::whole_hash::{Whole, stream_of_blob};
 
 /// How often the manifest's name is looked at when something else came between the look and the manifest.
 const LOOKS_MAX: u32 = 5;
@@ -183,18 +182,14 @@ impl Import {
         })
     }
 
-    /// Reads the blob again where that was asked for, or is needed to believe it; and hashes the whole where chunks did not
+    /// Reads the blob again where that was asked for, is needed to believe it, or to hash the whole: its chunks did not all
     /// pass in their order. Tells whether it was compared.
     async fn prove(&mut self, view: Arc<dyn Blob>) -> Result<bool, CopyError> {
         let is_doubtful = self.trust.committed_is_doubtful && self.upload.is_none() && !self.is_proved_by_names(&*view).await?;
-        let is_compared = self.options.verify == Verify::ReadBack || is_doubtful;
+        let wants_stream = self.options.stream_sha256 && self.stream_sha256.is_none();
+        let is_compared = self.options.verify == Verify::ReadBack || is_doubtful || wants_stream;
         if is_compared {
-            self.read_back(&view).await?;
-        }
-        if self.options.stream_sha256 && self.stream_sha256.is_none() {
-            let whole = Whole { geometry: self.table.with(|table| Ok(table.geometry()))?, memory: self.memory };
-            let facts = self.attempts.run("look at", 0, || view.head()).await?.0.ok_or_else(|| not_found(&*view))?;
-            self.stream_sha256 = stream_of_blob(&*view, &facts.version, whole, &self.attempts, &self.options).await?;
+            self.read_back(&view, wants_stream).await?;
         }
         match self.link.stop.is_stopping() {
             true => Err(CopyError::Cancelled),
@@ -341,13 +336,17 @@ impl Import {
     }
 
     /// Reads the whole blob again and compares it with what was read from the drive.
-    async fn read_back(&mut self, view: &Arc<dyn Blob>) -> Result<(), CopyError> {
+    async fn read_back(&mut self, view: &Arc<dyn Blob>, wants_stream: bool) -> Result<(), CopyError> {
         let facts = self.attempts.run("look at", 0, || view.head()).await?.0;
         let version = facts.map(|facts| facts.version).unwrap_or_default();
         let side = Side::Blob { blob: view.clone(), version: version.clone() };
-        let expected = Expected { table: &self.table, fill: self.header.unreadable_fill, scope: Scope::All, stream_sha256: None };
-        let differences = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
-        let Some(first) = differences.first() else { return self.require_unchanged(view, &version).await };
+        let expected = Expected { table: &self.table, fill: self.header.unreadable_fill, scope: Scope::All, wants_stream };
+        let compared = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
+        let differences = compared.differences;
+        let Some(first) = differences.first() else {
+            self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
+            return self.require_unchanged(view, &version).await;
+        };
         let (place, count) = (first.range, differences.len());
         let blob = self.blob.address();
         if self.completion != Completion::Unfinished {

@@ -31,16 +31,16 @@ use crate::stage::stream::{self, StreamPiece};
 
 /// What a comparison found.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) differences: Vec<Difference>,
+pub(crate) struct Compared {
+    pub(crate) differences: Vec<Difference>,
     /// What the drive could not read then and cannot read now.
-    pub(super) unreadable: Vec<ByteRange>,
+    pub(crate) unreadable: Vec<ByteRange>,
     /// The SHA-256 of the whole side, where it was wanted and all of it was read.
-    pub(super) stream_sha256: Option<Sha256Digest>,
+    pub(crate) stream_sha256: Option<Sha256Digest>,
 }
 
-impl Found {
-    fn add(&mut self, other: Found) {
+impl Compared {
+    fn add(&mut self, other: Compared) {
         self.differences.extend(other.differences);
         self.unreadable.extend(other.unreadable);
     }
@@ -85,10 +85,10 @@ struct Room {
 
 impl Comparer {
     /// Compares chunk after chunk, until there are no more or a stop is asked for.
-    pub(super) async fn run(self: Arc<Self>, geometry: ChunkGeometry, expected: Expected<'_>) -> Result<Found, CopyError> {
+    pub(super) async fn run(self: Arc<Self>, geometry: ChunkGeometry, expected: Expected<'_>) -> Result<Compared, CopyError> {
         let mut chunks = geometry.chunks();
         let mut under_way = JoinSet::new();
-        let mut found = Found::default();
+        let mut found = Compared::default();
         let mut ended = false;
         let mut holes = self.holes();
         while !(ended && under_way.is_empty()) {
@@ -99,7 +99,7 @@ impl Comparer {
                     return Ok(found);
                 }
                 Some(compared) = under_way.join_next() => {
-                    let one: Found = compared.map_err(|_| CopyError::Internal("a comparison"))??;
+                    let one: Compared = compared.map_err(|_| CopyError::Internal("a comparison"))??;
                     found.add(one);
                 }
                 room = self.room(), if !ended => match self.next_with_data(&mut chunks, expected, &mut holes, &mut found).await? {
@@ -120,7 +120,7 @@ impl Comparer {
         chunks: &mut impl Iterator<Item = (ChunkIndex, ByteRange)>,
         expected: Expected<'_>,
         holes: &mut Option<Holes>,
-        found: &mut Found,
+        found: &mut Compared,
     ) -> Result<Option<Planned>, CopyError> {
         while let Some((index, range)) = chunks.next().filter(|_| !self.link.stop.is_stopping()) {
             let planned = expected.table.with(|table| {
@@ -165,7 +165,7 @@ impl Comparer {
         Ok(Room { reading, buffer: self.pool.take().await? })
     }
 
-    async fn compare(self: Arc<Self>, planned: Planned, Room { reading, buffer }: Room) -> Result<Found, CopyError> {
+    async fn compare(self: Arc<Self>, planned: Planned, Room { reading, buffer }: Room) -> Result<Compared, CopyError> {
         let Planned { place, expected, unreadable } = planned;
         let range = place.range;
         if range.end() > self.size {
@@ -174,7 +174,7 @@ impl Comparer {
         }
         if self.link.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
             self.break_whole();
-            return Ok(Found::default());
+            return Ok(Compared::default());
         }
         let (buffer, left_out) = match &self.side {
             Side::Blob { blob, version } => (self.fetch(&**blob, version).fill(range, buffer).await?.buffer, Vec::new()),
@@ -204,7 +204,7 @@ impl Comparer {
     }
 
     /// A chunk whose bytes cannot be had.
-    fn not_read(&self, range: ByteRange, reason: DifferenceReason) -> Found {
+    fn not_read(&self, range: ByteRange, reason: DifferenceReason) -> Compared {
         self.break_whole();
         self.differs(range, reason)
     }
@@ -216,10 +216,16 @@ impl Comparer {
     }
 
     /// Holds what a chunk is against what it should be; parts of it may have been left out.
-    fn judge(&self, range: ByteRange, expected: Option<ChunkContent>, content: ChunkContent, left_out: Vec<ByteRange>) -> Found {
+    fn judge(
+        &self,
+        range: ByteRange,
+        expected: Option<ChunkContent>,
+        content: ChunkContent,
+        left_out: Vec<ByteRange>,
+    ) -> Compared {
         self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
         match self.is_equal(range, expected, content) {
-            true => Found { unreadable: left_out, ..Found::default() },
+            true => Compared { unreadable: left_out, ..Compared::default() },
             false => self.differs(range, DifferenceReason::Content),
         }
     }
@@ -228,8 +234,8 @@ impl Comparer {
         expected.is_some_and(|expected| self.zeros.agree(expected, content, range.length))
     }
 
-    fn differs(&self, range: ByteRange, reason: DifferenceReason) -> Found {
-        Found { differences: vec![Difference { side: self.side.name(), range, reason }], ..Found::default() }
+    fn differs(&self, range: ByteRange, reason: DifferenceReason) -> Compared {
+        Compared { differences: vec![Difference { side: self.side.name(), range, reason }], ..Compared::default() }
     }
 
     fn fetch<'blob>(&'blob self, blob: &'blob dyn Blob, version: &'blob str) -> Fetch<'blob> {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::Blob;
 use drive::Drive;
-use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
@@ -17,7 +16,8 @@ use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult}
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::Semaphore;
 
-use self::compare::{Comparer, Found, WholeSide};
+pub(crate) use self::compare::Compared;
+use self::compare::{Comparer, WholeSide};
 use self::hashes::Hashes;
 use crate::attempts::Attempts;
 use crate::error::CopyError;
@@ -63,8 +63,8 @@ pub(crate) struct Expected<'manifest> {
     pub(crate) fill: Fill,
     /// Which chunks are compared.
     pub(crate) scope: Scope<'manifest>,
-    /// The SHA-256 of the whole, where it is known: it costs a thread, which a fast side would wait for.
-    pub(crate) stream_sha256: Option<Sha256Digest>,
+    /// Whether the SHA-256 of the whole side is wanted: it costs a thread, which a fast side would wait for.
+    pub(crate) wants_stream: bool,
 }
 
 /// Which chunks are compared.
@@ -137,10 +137,10 @@ pub async fn verify(
     for (side, size) in compared {
         let stream_sha256 = loaded.stream_sha256;
         let fill = loaded.header.unreadable_fill;
-        let expected = Expected { table: &loaded.table, fill, scope: Scope::All, stream_sha256 };
+        let expected = Expected { table: &loaded.table, fill, scope: Scope::All, wants_stream: stream_sha256.is_some() };
         let name = side.name();
         let found = compare_up_to(side, size, expected, &options, &attempts, &link, memory).await?;
-        let Found { differences: found, unreadable: unread, stream_sha256: of_side } = found;
+        let Compared { differences: found, unreadable: unread, stream_sha256: of_side } = found;
         if found.is_empty() && of_side.is_some() && of_side != stream_sha256 {
             let whole = ByteRange::new(0, geometry.total_bytes());
             differences.push(Difference { side: name, range: whole, reason: DifferenceReason::StreamSha256 });
@@ -204,10 +204,10 @@ pub(crate) async fn compare(
     attempts: &Attempts,
     link: &Link,
     memory: MemoryPlan,
-) -> Result<Vec<Difference>, CopyError> {
+) -> Result<Compared, CopyError> {
     let total = expected.table.with(|table| Ok(table.geometry().total_bytes()))?;
     link.counters.begin_part(Phase::Verifying, total);
-    Ok(compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await?.differences)
+    compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await
 }
 
 /// The same for a side that ends at `size`: what lies behind is missing.
@@ -219,14 +219,14 @@ async fn compare_up_to(
     attempts: &Attempts,
     link: &Link,
     memory: MemoryPlan,
-) -> Result<Found, CopyError> {
+) -> Result<Compared, CopyError> {
     let geometry = expected.table.with(|table| Ok(table.geometry()))?;
     let is_broken = Arc::new(AtomicBool::new(false));
     let is_abandoned = {
         let is_broken = is_broken.clone();
         move || is_broken.load(Ordering::Relaxed)
     };
-    let (pieces, whole_end) = stream::spawn(expected.stream_sha256.is_some(), geometry, is_abandoned)?;
+    let (pieces, whole_end) = stream::spawn(expected.wants_stream, geometry, is_abandoned)?;
     let comparer = Arc::new(Comparer {
         reads: Arc::new(Semaphore::new(side.concurrency(options))),
         hashes: Hashes::start(link.counters.clone(), options.station.clone())?,
@@ -255,5 +255,5 @@ async fn compare_up_to(
             _ => merged.push(difference),
         }
     }
-    Ok(Found { differences: merged, ..found })
+    Ok(Compared { differences: merged, ..found })
 }
