@@ -61,7 +61,7 @@ fn a_blob_that_was_replaced_meanwhile_is_not_replaced_again() {
     fake.wait_held(1);
     fake.put_plain("blob", vec![2; 10], &[]);
     fake.release();
-    running.wait().expect_error(3, &["another program changed it meanwhile"]);
+    running.wait().expect_error(7, &["another program changed it meanwhile"]);
     assert_eq!(fake.content("blob").unwrap(), vec![2; 10]);
 }
 

@@ -116,12 +116,12 @@ impl CopyError {
         })
     }
 
-    /// How a transfer that had begun ends with this: it was not refused then, which would mean that nothing was changed.
+    /// How a transfer that had begun ends with this: what a store or a drive refuses then is no refusal of ours, which would
+    /// mean that nothing was changed.
     pub(crate) fn outcome_once_begun(&self) -> Option<Outcome> {
         match (self.outcome(), self) {
             (Some(Outcome::Refused), CopyError::Drive(_)) => Some(Outcome::DriveFailed),
             (Some(Outcome::Refused), CopyError::Store(_) | CopyError::StoreGaveUp { .. }) => Some(Outcome::StoreFailed),
-            (Some(Outcome::Refused), _) => Some(Outcome::Failed),
             (outcome, _) => outcome,
         }
     }
