@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::run::Finished;
-use crate::step::{Action, Interruption, StoreKind, Surroundings, Tamper};
+use crate::step::{Action, Interruption, StoreKind, Surroundings, Tamper, When};
 
 /// Counts by kind and name.
 #[derive(Debug, Default, Clone)]
@@ -36,6 +36,9 @@ impl Counts {
             Interruption::Crash(point, _) if run.was_killed => self.add("crash points met", *point),
             Interruption::Crash(..) => self.add("interruptions", "crash point not met"),
             other => {
+                if let Some(When::Point(point, _)) = other.when() {
+                    self.add("crash points waited for", point);
+                }
                 let text = format!("{other:?}");
                 self.add("interruptions", text.split('(').next().unwrap_or_default());
             }

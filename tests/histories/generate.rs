@@ -172,9 +172,8 @@ impl Generator {
         match self.random.below(100) {
             0..38 => Interruption::None,
             38..62 => {
-                let point = self.random.of(file::crash::POINTS);
-                let is_repeated = ["target-synced", "records-appended", "left-noted"].contains(&point);
-                Interruption::Crash(point, if is_repeated { 1 + self.random.below(6) } else { 1 })
+                let (point, count) = self.point();
+                Interruption::Crash(point, count)
             }
             62..70 => Interruption::Kill(self.when()),
             70..85 => Interruption::Interrupt(self.when()),
@@ -202,7 +201,17 @@ impl Generator {
         Meanwhile::Run(Box::new(run))
     }
 
+    fn point(&mut self) -> (&'static str, u64) {
+        let point = self.random.of(file::crash::POINTS);
+        let is_repeated = ["target-synced", "records-appended", "left-noted"].contains(&point);
+        (point, if is_repeated { 1 + self.random.below(6) } else { 1 })
+    }
+
     fn when(&mut self) -> When {
+        if self.random.percent(30) {
+            let (point, count) = self.point();
+            return When::Point(point, count);
+        }
         match (self.random.below(10), self.store) {
             (0..4, _) => When::Microseconds(self.random.below(60_000)),
             (4..6, StoreKind::BlockBlob | StoreKind::PageBlob) => When::Puts(1 + self.random.below(20)),

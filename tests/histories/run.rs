@@ -206,6 +206,11 @@ impl Started {
             agent = agent.env("DRIVE_AGENT_CRASH", &crash);
             line = format!("DRIVE_AGENT_CRASH={crash} {line}");
         }
+        if let Some(When::Point(point, count)) = run.interruption.when() {
+            let stop = format!("{point}:{count}");
+            agent = agent.env("DRIVE_AGENT_STOP", &stop);
+            line = format!("DRIVE_AGENT_STOP={stop} {line}");
+        }
         line += &remarks(run);
         world.log.push(line);
         let held_before = world.held(run);
@@ -250,11 +255,13 @@ impl Started {
             Interruption::Interrupt(when) => {
                 self.wait_for(world, when);
                 self.running.signal(Signal::INT);
+                self.running.signal(Signal::CONT);
                 was_interrupted = true;
             }
             Interruption::Abort(when) => {
                 self.wait_for(world, when);
                 self.running.signal(Signal::INT);
+                self.running.signal(Signal::CONT);
                 std::thread::sleep(ONE_GESTURE);
                 self.running.signal(Signal::INT);
                 was_interrupted = true;
@@ -328,6 +335,7 @@ impl Started {
             let is_time = match when {
                 When::Lines(count) => self.new_lines(world) >= count,
                 When::Puts(count) => world.places.azure.writes_seen() >= self.puts_before + count,
+                When::Point(..) => is_stopped(self.running.id()),
                 When::Microseconds(_) => true,
             };
             if is_time {
@@ -338,13 +346,15 @@ impl Started {
     }
 }
 
+/// Whether a process is stopped, or has ended.
+fn is_stopped(id: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    text.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z']))
+}
+
 fn wait_until_stopped(id: u32) {
     let end = Instant::now() + Duration::from_secs(1);
-    let is_running = || {
-        let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        text.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['T', 'Z']))
-    };
-    while is_running() && Instant::now() < end {
+    while !is_stopped(id) && Instant::now() < end {
         std::thread::sleep(Duration::from_micros(100));
     }
 }

@@ -129,6 +129,17 @@ pub enum Interruption {
     Pause(When, Vec<Meanwhile>),
 }
 
+impl Interruption {
+    /// When it comes, where that is not a crash.
+    pub fn when(&self) -> Option<When> {
+        match self {
+            Interruption::None | Interruption::Crash(..) => None,
+            Interruption::Kill(when) | Interruption::Interrupt(when) | Interruption::Abort(when) => Some(*when),
+            Interruption::Pause(when, _) => Some(*when),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub enum When {
     /// So long after the start.
@@ -137,6 +148,8 @@ pub enum When {
     Lines(u64),
     /// When the fake has been sent this many blocks or pages more.
     Puts(u64),
+    /// At the so-manieth passing of a crash point, exactly: the process stops itself there.
+    Point(&'static str, u64),
 }
 
 #[derive(Debug, Clone)]

@@ -123,3 +123,21 @@ fn a_deleted_page_blob_ends_its_import() {
     running.wait().expect_error(7, &["it was deleted while it was written"]);
     assert_eq!(fake.names(), [] as [&str; 0]);
 }
+
+#[test]
+fn a_page_blob_that_is_replaced_is_said_to_be_gone_from_the_beginning() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    drive(&bench, "old.img", 1);
+    drive(&bench, "new.img", 2);
+    let run = |image: &str| import(&bench, &fake, image).with(&["--overwrite"]);
+    let first = run("old.img").run();
+    first.expect(0);
+    assert!(!first.stderr.contains("is destroyed at the beginning"), "{}", first.stderr);
+    let second = run("new.img").env("DRIVE_AGENT_CRASH", "records-appended:2").run();
+    assert!(second.stderr.contains("until this import is complete there is neither the old one nor the new one"));
+    // What is there does not look complete to anybody.
+    let refused = "is marked incomplete: its import was not finished; finish it first";
+    Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).run().expect_error(3, &[refused]);
+    let verify = [fake.blob("blob.manifest.jsonl"), fake.blob("blob")];
+    Agent::new(bench.path(), &[&"verify", &verify[0], &"--blob", &verify[1]]).run().expect_error(3, &[refused]);
+}

@@ -13,6 +13,7 @@ mod bad_input;
 mod bench;
 mod cancel;
 mod clients;
+mod completion;
 mod devices;
 mod directory;
 mod drives;

@@ -2,7 +2,7 @@
 
 use crate::support::agent::{check_receipt, number};
 use crate::support::fuse_drive::FuseDrive;
-use crate::support::images::{KIB, random_bytes};
+use crate::support::images::{KIB, MIB, random_bytes};
 use crate::support::{Agent, Workbench, parts};
 
 const CHUNK: usize = 256 * KIB;
@@ -78,4 +78,20 @@ fn a_drive_that_dies_ends_with_a_receipt_and_goes_on_when_it_is_back() {
     drive.behaviour.lock().unwrap().is_dead = false;
     assert!(number(&run().run().expect(0), "bytes_reused") > 0);
     assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes);
+}
+
+#[test]
+fn a_drive_that_cannot_be_read_back_has_failed_and_goes_on_when_it_can() {
+    let bench = Workbench::new();
+    let sound = "size = \"8MiB\"\nserial = \"T-1\"\nbacking = \"kept.bin\"\n";
+    let fault = "[[fault]]\nkind = \"unreadable\"\noffset = \"3MiB\"\nlength = 512\n";
+    bench.image("target.toml", format!("{sound}{fault}").as_bytes());
+    bench.image("blob", &random_bytes(8 * MIB, 1));
+    let run = || Agent::new(bench.path(), &[&"export", &"blob", &"target.toml", &"--chunk-size", &"1MiB"]);
+    let failed = run().with(&["--verify", "read-back"]).run();
+    failed.expect_error(6, &["cannot read", "3145728+"]);
+    check_receipt(&failed.expect(6));
+    bench.image("target.toml", sound.as_bytes());
+    let result = run().with(&["--verify", "read-back"]).run().expect(0);
+    assert_eq!((number(&result, "bytes_reused"), &result["evidence"]), (8 * MIB as u64, &"read-back".into()));
 }

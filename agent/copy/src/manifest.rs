@@ -209,6 +209,18 @@ impl Read for Pieces {
     }
 }
 
+/// Refuses a blob that cannot be read, or that an import has begun and not finished.
+pub(crate) fn require_whole(blob: &dyn Blob, facts: &BlobFacts) -> Result<(), CopyError> {
+    facts.require_readable(&blob.address())?;
+    match facts.is_incomplete {
+        true => Err(CopyError::Refused(format!(
+            "the blob `{}` is marked incomplete: its import was not finished; finish it first",
+            blob.address()
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The error of a blob that is not there.
 pub(crate) fn not_found(blob: &dyn Blob) -> blob::BlobError {
     let message = "there is no such blob: correct its name, or import it first";

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use blob::{Blob, BlobFacts};
 use drive::{Drive, DriveError};
+use file::crash;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::{Header, MANIFEST_SUFFIX};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
@@ -21,7 +22,7 @@ use crate::finish;
 use crate::hashing::ZeroDigests;
 use crate::journal::{Journal, Recovered, journals_folder};
 use crate::limits::DRIVE_SYNC_TIMEOUT;
-use crate::manifest::{LoadedManifest, manifest_beside, not_found};
+use crate::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::prepare::{attempts, count_recorded, new_header, recover, with_drive};
@@ -124,6 +125,7 @@ impl Allowed {
 impl Export {
     /// Takes the drive of an export that nothing forbids, and looks at what an earlier run wrote there.
     pub(super) async fn prepare(mut allowed: Allowed) -> Result<Self, CopyError> {
+        crash::point("examined");
         let warnings = std::mem::take(&mut allowed.warnings);
         warnings.into_iter().for_each(|warning| allowed.link.warn(warning));
         let (header, table) = allowed.header_and_table()?;
@@ -191,13 +193,7 @@ async fn look_at_blob(
 ) -> Result<(BlobFacts, Option<LoadedManifest>), CopyError> {
     let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
     let facts = facts.ok_or_else(|| not_found(&**blob))?;
-    facts.require_readable(&blob.address())?;
-    if facts.is_incomplete {
-        return Err(CopyError::Refused(format!(
-            "the blob `{}` is marked incomplete: its import was not finished; finish it first",
-            blob.address()
-        )));
-    }
+    require_whole(&**blob, &facts)?;
     let folder = journals_folder(&options.state_dir)?;
     let manifest = manifest_beside(blob, &facts, options, attempts, &folder).await?;
     Ok((facts, manifest))

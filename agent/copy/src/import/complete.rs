@@ -254,6 +254,7 @@ impl Import {
                 Some(facts) => Replaces::Version(facts.version),
                 None => Replaces::Nothing,
             };
+            crash::point("manifest-allowed");
             let transfer_id = &self.header.transfer_id;
             let stored = self.attempts.run("write", length, || beside.put_file(file.clone(), transfer_id, &replaces)).await;
             match stored.map_err(CopyError::from) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use blob::{Blob, BlobFacts, UploadPlan};
 use drive::identify::Identified;
 use drive::{Drive, DriveError};
+use file::crash;
 use file::replace::folder_of;
 use protocol::identity::{DriveIdentity, Sameness};
 use protocol::manifest::{Header, MANIFEST_SUFFIX};
@@ -122,6 +123,7 @@ impl Allowed {
 impl Import {
     /// Begins the upload of an import that nothing forbids, or takes up what an earlier run left.
     pub(super) async fn prepare(allowed: Allowed) -> Result<Self, CopyError> {
+        crash::point("examined");
         let Allowed { scene, recovered, standing, planned, trust, warnings } = allowed;
         warnings.into_iter().for_each(|warning| scene.link.warn(warning));
         let left = recovered.as_ref().and_then(|recovered| recovered.left.clone());

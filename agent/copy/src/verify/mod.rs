@@ -22,7 +22,7 @@ use self::hashes::Hashes;
 use crate::attempts::Attempts;
 use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
-use crate::manifest::{ManifestSource, load_manifest, not_found};
+use crate::manifest::{ManifestSource, load_manifest, not_found, require_whole};
 use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::pool::BufferPool;
@@ -123,7 +123,7 @@ pub async fn verify(
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
-        facts.require_readable(&blob.address())?;
+        require_whole(&**blob, &facts)?;
         if facts.size_bytes > geometry.total_bytes() {
             let extra = ByteRange::new(geometry.total_bytes(), facts.size_bytes - geometry.total_bytes());
             differences.push(Difference { side: VerifiedSide::Blob, range: extra, reason: DifferenceReason::Extra });
