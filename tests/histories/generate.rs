@@ -88,7 +88,7 @@ impl Generator {
     /// A command with whatever interrupts it.
     fn run(&mut self) -> Run {
         let mut run = self.command();
-        run.interruption = self.interruption();
+        run.interruption = self.interruption(&run);
         if !matches!(run.interruption, Interruption::None | Interruption::Crash(..)) {
             run.options.stretched_to_milliseconds = Some(30 + self.random.below(50));
         }
@@ -168,7 +168,7 @@ impl Generator {
         }
     }
 
-    fn interruption(&mut self) -> Interruption {
+    fn interruption(&mut self, outer: &Run) -> Interruption {
         match self.random.below(100) {
             0..38 => Interruption::None,
             38..62 => {
@@ -181,16 +181,16 @@ impl Generator {
             _ => {
                 let when = self.when();
                 let count = 1 + self.random.index(2);
-                Interruption::Pause(when, (0..count).map(|_| self.meanwhile()).collect())
+                Interruption::Pause(when, (0..count).map(|_| self.meanwhile(outer)).collect())
             }
         }
     }
 
-    fn meanwhile(&mut self) -> Meanwhile {
+    fn meanwhile(&mut self, outer: &Run) -> Meanwhile {
         if self.random.percent(40) {
             return Meanwhile::Tamper(self.tamper());
         }
-        let mut run = self.command();
+        let mut run = if self.random.percent(40) { self.rival(outer) } else { self.command() };
         if self.random.percent(70) {
             run.operator = 1 - run.operator;
         }
@@ -199,6 +199,16 @@ impl Generator {
             run.options.stretched_to_milliseconds = Some(30);
         }
         Meanwhile::Run(Box::new(run))
+    }
+
+    /// Another command with the target of one that is under way, and the right to replace it.
+    fn rival(&mut self, outer: &Run) -> Run {
+        let mut run = outer.clone();
+        run.options.overwrite = true;
+        if let (true, Action::Import { drive, .. }) = (self.random.percent(70), &mut run.action) {
+            *drive = 1 - *drive;
+        }
+        run
     }
 
     fn point(&mut self) -> (&'static str, u64) {

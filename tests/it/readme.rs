@@ -1,7 +1,7 @@
-//! Every command of the README is run, in its order, and prints what the README says it prints.
+//! Every command of the README and the manual is run, in its order, and prints what the page says it prints.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::azurite::Azurite;
@@ -71,7 +71,7 @@ fn is_steady(line: &str) -> bool {
     !shifting.iter().any(|words| line.contains(words))
 }
 
-/// The README's `bad.img`: a file of which eight sectors cannot be read.
+/// The manual's `bad.img`: a file of which eight sectors cannot be read.
 fn failing_image(bench: &Workbench) -> Option<FuseDrive> {
     parts::fuse()?;
     parts::ddrescue()?;
@@ -81,7 +81,7 @@ fn failing_image(bench: &Workbench) -> Option<FuseDrive> {
     Some(drive)
 }
 
-/// Servers that the README starts; ended with the test.
+/// Servers that a page starts; ended with it.
 struct Servers(Vec<std::process::Child>);
 
 impl Drop for Servers {
@@ -93,70 +93,130 @@ impl Drop for Servers {
     }
 }
 
-#[test]
-fn every_command_of_the_readme_works() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let bench = Workbench::new();
-    let programs = bench.file("bin");
-    std::fs::create_dir(&programs).unwrap();
-    symlink(env!("CARGO_BIN_EXE_agent-under-test"), programs.join("drive-agent")).unwrap();
-    // `cargo run --release --` stands for the program here: it was built already.
-    let cargo = programs.join("cargo");
-    std::fs::write(&cargo, "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 99\nshift 3\nexec drive-agent \"$@\"\n")
-        .unwrap();
-    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
-    symlink(root.join("sample-drives"), bench.file("sample-drives")).unwrap();
-    let azurite = Azurite::start();
-    let home = bench.path().to_str().unwrap();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-    let failing = failing_image(&bench);
-    let mut servers = Servers(Vec::new());
-    let steps = steps(&readme);
-    assert!(steps.len() >= 12, "the README lost its commands");
-    for step in steps {
-        if step.command == "tests/run" {
-            assert!(std::fs::metadata(root.join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
-            continue;
-        }
-        if step.command.contains("az://") && azurite.is_none() {
-            continue;
-        }
-        let needs = |words: &[&str]| words.iter().any(|word| step.command.contains(word));
-        if needs(&["attach", "detach"]) && parts::root_with_loop_devices().is_none() {
-            continue;
-        }
-        if needs(&["bad.img", "blob.map"]) && failing.is_none() {
-            continue;
-        }
-        // /tmp of the README is the bench's folder here.
-        let command = step.command.replace("/tmp/", &format!("{home}/"));
+/// What the commands of a page find: the program, its samples, a store, a drive that fails.
+struct Reader {
+    /// Ended before the folder that they use goes.
+    servers: Servers,
+    path: String,
+    azurite: Option<Azurite>,
+    failing: Option<FuseDrive>,
+    bench: Workbench,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let bench = Workbench::new();
+        let programs = bench.file("bin");
+        std::fs::create_dir(&programs).unwrap();
+        symlink(env!("CARGO_BIN_EXE_agent-under-test"), programs.join("drive-agent")).unwrap();
+        // `cargo run --release --` stands for the program here: it was built already.
+        let cargo = programs.join("cargo");
+        std::fs::write(&cargo, "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 99\nshift 3\nexec drive-agent \"$@\"\n")
+            .unwrap();
+        std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(root().join("sample-drives"), bench.file("sample-drives")).unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        let (azurite, failing) = (Azurite::start(), failing_image(&bench));
+        Reader { servers: Servers(Vec::new()), path, azurite, failing, bench }
+    }
+
+    fn home(&self) -> &str {
+        self.bench.path().to_str().unwrap()
+    }
+
+    /// Whether this machine has what a command needs.
+    fn can_run(&self, command: &str) -> bool {
+        let needs = |words: &[&str]| words.iter().any(|word| command.contains(word));
+        !(needs(&["az://"]) && self.azurite.is_none()
+            || needs(&["attach", "detach"]) && parts::root_with_loop_devices().is_none()
+            || needs(&["bad.img", "blob.map"]) && self.failing.is_none())
+    }
+
+    fn shell(&self, text: &str) -> Command {
         let mut run = Command::new("sh");
-        run.args(["-c", &format!("({command}) 2>&1")]).current_dir(bench.path());
-        run.env("PATH", &path).env("HOME", home).env("XDG_STATE_HOME", bench.file("state")).env("NO_COLOR", "1");
-        if let Some(azurite) = &azurite {
+        run.args(["-c", text]).current_dir(self.bench.path());
+        run.env("PATH", &self.path).env("HOME", self.home()).env("XDG_STATE_HOME", self.bench.file("state")).env("NO_COLOR", "1");
+        if let Some(azurite) = &self.azurite {
             run.env("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string());
         }
-        if let Some(begun) = command.strip_suffix(" &") {
-            // A server: the next command finds it, and it ends with this test.
-            let mut server = Command::new("sh");
-            server.args(["-c", &format!("exec {begun}")]).current_dir(bench.path());
-            server.env("PATH", &path).env("HOME", home).env("XDG_STATE_HOME", bench.file("state"));
-            servers.0.push(server.spawn().unwrap());
-            let url = bench.file("state/drive-agent/service.url");
-            while !url.exists() {
-                assert!(servers.0.iter_mut().all(|server| server.try_wait().unwrap().is_none()), "{command} ended");
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            continue;
+        run
+    }
+
+    /// Starts a server: the next command finds it, and it ends with this page.
+    fn serve(&mut self, command: &str) {
+        let server = self.shell(&format!("exec {command}")).spawn().unwrap();
+        self.servers.0.push(server);
+        while !self.bench.file("state/drive-agent/service.url").exists() {
+            assert!(self.servers.0.iter_mut().all(|server| server.try_wait().unwrap().is_none()), "{command} ended");
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        let output = run.output().unwrap();
+    }
+
+    fn run(&mut self, step: &Step) {
+        // /tmp of a page is the bench's folder here.
+        let command = step.command.replace("/tmp/", &format!("{}/", self.home()));
+        if let Some(begun) = command.strip_suffix(" &") {
+            return self.serve(begun);
+        }
+        let output = self.shell(&format!("({command}) 2>&1")).output().unwrap();
         let printed = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{command}: {printed}");
+        let home = self.home();
         let lines: Vec<String> = printed.lines().map(|line| essence(line, home)).collect();
         for expected in step.expected.iter().filter(|line| is_steady(line)) {
             let expected = essence(&expected.replace("/tmp/", &format!("{home}/")), home);
             assert!(lines.contains(&expected), "`{command}` did not print `{expected}` but:\n{printed}");
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The README, and every page of the manual.
+fn pages() -> Vec<PathBuf> {
+    let manual = std::fs::read_dir(root().join("agent/manual")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<PathBuf> = manual.collect();
+    pages.sort();
+    pages.insert(0, root().join("README.md"));
+    pages
+}
+
+/// Each page stands alone: its commands are run in a folder of its own.
+#[test]
+fn every_command_of_the_readme_and_the_manual_works() {
+    let mut count = 0;
+    for page in pages() {
+        let steps = steps(&std::fs::read_to_string(&page).unwrap());
+        if steps.is_empty() {
+            continue;
+        }
+        let mut reader = Reader::new();
+        for step in &steps {
+            if step.command == "tests/run" {
+                assert!(std::fs::metadata(root().join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
+            } else if reader.can_run(&step.command) {
+                reader.run(step);
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 40, "the pages lost their commands: {count}");
+}
+
+#[test]
+fn the_readme_is_short_and_leads_to_every_page() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!((120..=160).contains(&readme.lines().count()), "{} lines", readme.lines().count());
+    for page in pages().iter().skip(1) {
+        let link = format!("(agent/manual/{})", page.file_name().unwrap().to_str().unwrap());
+        assert!(readme.contains(&link), "the README has no link {link}");
+    }
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://")) {
+            assert!(page.parent().unwrap().join(link).exists(), "{}: {link} is not there", page.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration of `serve`: what is written, and what it means. Every key is described in the README.
+//! The configuration of `serve`: what is written, and what it means. Every key is described in `agent/manual/configuration.md`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
