@@ -188,7 +188,11 @@ impl Generator {
 
     fn meanwhile(&mut self, outer: &Run) -> Meanwhile {
         if self.random.percent(40) {
-            return Meanwhile::Tamper(self.tamper());
+            let change = match outer.action {
+                Action::Import { drive, .. } if self.random.percent(25) => Tamper::Drive { drive, offset: self.random.next() },
+                _ => self.tamper(),
+            };
+            return Meanwhile::Tamper(change);
         }
         let mut run = if self.random.percent(40) { self.rival(outer) } else { self.command() };
         if self.random.percent(70) {

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
 use crate::journal::{JournalFacts, journal_lines, read_journals};
+use crate::oracle::blob_address;
 use crate::places::set_read_only;
 use crate::step::{Action, Interruption, Meanwhile, Run, StoreFault, StoreKind, Surroundings, Tamper, Target, When};
 use crate::support::agent::Running;
@@ -272,7 +273,9 @@ impl Started {
                 self.running.signal(Signal::STOP);
                 wait_until_stopped(self.running.id());
                 journals_meanwhile = read_journals(&world.journals(self.run.operator));
-                was_moving = has_begun && journals_meanwhile.iter().all(|journal| !journal.has_all_chunks);
+                let address = self.run.action.name().map(|name| blob_address(world, name));
+                let mut own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
+                was_moving = has_begun && own.all(|journal| !journal.has_all_chunks);
                 world.settle();
                 // One that came to its end before it was stopped has nothing happen to it.
                 let is_stopped = !self.running.has_ended();

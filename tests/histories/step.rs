@@ -85,6 +85,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// The blob of a transfer.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Action::Import { name, .. } | Action::Export { name, .. } => Some(name),
+            Action::Verify { .. } => None,
+        }
+    }
+
     /// The drive that it reads.
     pub fn drive(&self) -> Option<usize> {
         match self {

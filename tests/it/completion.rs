@@ -117,7 +117,7 @@ fn what_an_earlier_run_fetched_is_not_said_to_be_checked() {
 }
 
 #[test]
-fn an_image_that_came_meanwhile_is_left_alone_and_then_resumed_onto() {
+fn an_image_that_came_meanwhile_is_left_alone() {
     let (_fake, bench, bytes) = store_and_drive();
     bench.image("blob", &bytes);
     let run = || Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--chunk-size", "64KiB"]);
@@ -129,7 +129,137 @@ fn an_image_that_came_meanwhile_is_left_alone_and_then_resumed_onto() {
     // Somebody copies the blob by hand.
     bench.image("back", &bytes);
     running.wait().expect_error(6, &["it came to exist while its content was written", "move it away"]);
-    run().run().expect(0);
+    run().run().expect_error(3, &["came to exist since its export was begun, which is unfinished in", "`--overwrite`"]);
+    assert_eq!(bench.partials("back").len(), 1);
+    run().with(&["--overwrite"]).run().expect(0);
     assert!(bench.partials("back").is_empty(), "{:?}", bench.partials("back"));
     assert_eq!(std::fs::read(bench.file("back")).unwrap(), bytes);
+}
+
+/// An export onto `target` that was cancelled in the middle.
+fn half_export(bench: &Workbench, target: &str) {
+    let export = Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--chunk-size", "64KiB", "--rate", "1MiB/s"]);
+    let running = export.start();
+    let journals = bench.file("state/drive-agent/journals");
+    let has_records = || {
+        let journals = std::fs::read_dir(&journals).into_iter().flatten().flatten();
+        journals.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).any(|text| text.lines().count() > 3)
+    };
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while !has_records() && std::time::Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(rustix::process::Signal::INT);
+    running.wait().expect(130);
+}
+
+#[test]
+fn what_a_user_wrote_into_a_begun_image_stays() {
+    let (_fake, bench, bytes) = store_and_drive();
+    bench.image("blob", &bytes);
+    bench.image("image", &vec![0; bytes.len()]);
+    half_export(&bench, "image");
+    let mut content = std::fs::read(bench.file("image")).unwrap();
+    let at = content.len() - 1000;
+    content[at..at + 7].copy_from_slice(b"my work");
+    std::fs::write(bench.file("image"), &content).unwrap();
+    let run = || Agent::new(bench.path(), &[&"export", &"blob", &"image"]).with(&["--chunk-size", "64KiB"]);
+    run().run().expect_error(3, &[&format!("holds data at {at} that the export did not write"), "`--overwrite`"]);
+    assert!(std::fs::read(bench.file("image")).unwrap() == content);
+    run().with(&["--overwrite"]).run().expect(0);
+    assert!(std::fs::read(bench.file("image")).unwrap() == bytes);
+}
+
+#[test]
+fn an_export_knows_its_own_unfinished_image_and_removes_it_when_it_starts_over() {
+    let (_fake, bench, bytes) = store_and_drive();
+    bench.image("blob", &bytes);
+    half_export(&bench, "image");
+    let run = || Agent::new(bench.path(), &[&"export", &"blob", &"image"]).with(&["--chunk-size", "64KiB"]);
+    let planned = run().with(&["--dry-run"]).run();
+    assert!(!planned.stderr.contains("of another export"), "{}", planned.stderr);
+    let restarted = run().with(&["--restart"]).run();
+    restarted.expect(0);
+    assert!(!restarted.stderr.contains("of another export"), "{}", restarted.stderr);
+    assert!(bench.partials("image").is_empty());
+}
+
+#[test]
+fn a_manifest_goes_where_it_destroys_nothing() {
+    let (_fake, bench, bytes) = store_and_drive();
+    let other = random_bytes(CHUNK, 2);
+    bench.image("other.img", &other);
+    let import = |drive: &str, blob: &str| Agent::new(bench.path(), &[&"import", &drive, &blob]);
+    import("drive.img", "blob").with(&["--chunk-size", "64KiB"]).run().expect(0);
+    let export = |manifest: &str| Agent::new(bench.path(), &[&"export", &"blob", &"back", &"--manifest", &manifest]).run();
+    std::os::unix::fs::symlink(".", bench.file("here")).unwrap();
+    for manifest in ["back", "here/back"] {
+        export(manifest).expect_error(3, &["is the drive itself"]);
+    }
+    // The proof of another blob, by its name and by what it says.
+    import("other.img", "second")
+        .with(&["--manifest", "blob.manifest.jsonl"])
+        .run()
+        .expect_error(3, &["the manifest of the blob"]);
+    import("drive.img", "third").with(&["--manifest", "copy.jsonl"]).run().expect(0);
+    let again = import("other.img", "second").with(&["--manifest", "copy.jsonl"]);
+    again.run().expect_error(3, &["the manifest of another blob", "`--overwrite`"]);
+    half_export(&bench, "half");
+    let journals = bench.file("state/drive-agent/journals");
+    let journal = std::fs::read_dir(&journals).unwrap().next().unwrap().unwrap().path();
+    let onto = import("other.img", "second").with(&["--manifest", journal.to_str().unwrap()]);
+    onto.run().expect_error(3, &["something that is not a manifest"]);
+    let map = import("other.img", "second").with(&["--mapfile", "q", "--on-unreadable", "rescue", "--manifest", "q"]);
+    map.run().expect_error(3, &["something that is not a manifest"]);
+    assert!(!bench.file("second").exists() && std::fs::read(bench.file("blob")).unwrap() == bytes);
+}
+
+#[test]
+fn unfinished_files_are_no_blobs_and_no_drives() {
+    let (_fake, bench, bytes) = store_and_drive();
+    bench.image("blob", &bytes);
+    let unfinished = "x.0123456789abcdef.partial";
+    bench.image(unfinished, &bytes);
+    Agent::new(bench.path(), &[&"export", &unfinished, &"back"]).run().expect_error(3, &["is the unfinished file of a transfer"]);
+    let onto = Agent::new(bench.path(), &[&"export", &"blob", &unfinished, &"--overwrite"]);
+    onto.run().expect_error(3, &["are for unfinished files"]);
+    let odd = std::ffi::OsStr::new("image").to_owned();
+    let odd = [odd.as_encoded_bytes(), b"\xff"].concat();
+    let odd = bench.path().join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&odd));
+    Agent::new(bench.path(), &[&"export", &"blob", &odd]).run().expect_error(3, &["is not UTF-8"]);
+}
+
+#[test]
+fn a_dry_run_changes_nothing_at_all() {
+    let (_fake, bench, bytes) = store_and_drive();
+    bench.image("blob", &bytes);
+    half_export(&bench, "image");
+    let profile = format!("size = \"1MiB\"\nserial = \"S\"\nbacking = \"{}\"\n", bench.file("kept.bin").display());
+    bench.image("drive.toml", profile.as_bytes());
+    let journals = bench.file("state/drive-agent/journals");
+    let journal = std::fs::read_dir(&journals).unwrap().next().unwrap().unwrap().path();
+    let mut text = std::fs::read(&journal).unwrap();
+    text.extend(b"{\"type\":\"chunk\",\"of");
+    std::fs::write(&journal, &text).unwrap();
+    let plan = |arguments: &[&str]| Agent::new(bench.path(), &[]).with(arguments).with(&["--dry-run"]);
+    plan(&["export", "blob", "image"]).run().expect_error(3, &["was begun with a chunk size of 64 KiB", "--chunk-size 64KiB"]);
+    let planned = plan(&["export", "blob", "image", "--chunk-size", "64KiB"]).run();
+    assert_eq!((planned.code, std::fs::read(&journal).unwrap()), (Some(0), text), "{}", planned.stderr);
+    assert!(planned.stdout.contains("resume"), "{}", planned.stdout);
+    plan(&["import", "drive.toml", "new"]).env("XDG_STATE_HOME", bench.file("fresh").to_str().unwrap()).run().expect(0);
+    assert!(!bench.file("kept.bin").exists() && !bench.file("fresh/drive-agent/journals").exists());
+}
+
+#[test]
+fn chunks_of_a_drive_of_another_name_stay_sampled() {
+    let bench = Workbench::new();
+    for (name, serial) in [("a.toml", "SER-A"), ("b.toml", "SER-B")] {
+        bench.image(name, format!("size = \"4MiB\"\nserial = \"{serial}\"\nseed = 7\n").as_bytes());
+    }
+    let run =
+        |drive: &str| Agent::new(bench.path(), &[&"import", &drive, &"blob", &"--chunk-size", &"64KiB", &"--memory", &"128KiB"]);
+    for drive in ["a.toml", "b.toml"] {
+        assert_eq!(run(drive).env("DRIVE_AGENT_CRASH", "records-appended:4").run().code, None);
+    }
+    assert_eq!(run("a.toml").run().expect(0)["evidence"], "sampled");
 }

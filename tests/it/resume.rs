@@ -252,7 +252,8 @@ fn an_export_goes_on_only_with_the_same_drive_and_blob() {
     running.wait().expect(130);
     let begun = std::fs::read(&target).unwrap();
     std::fs::write(&target, vec![0x5a; CHUNK * CHUNKS]).unwrap();
-    run().run().expect_error(3, &["does not hold at", "--restart"]);
+    run().run().expect_error(3, &["was changed since its export was begun, and holds data at", "--overwrite"]);
+    run().with(&["--overwrite"]).run().expect_error(3, &["does not hold at", "--restart"]);
     std::fs::write(&target, begun).unwrap();
     let manifest = std::fs::read(bench.file("blob.manifest.jsonl")).unwrap();
     std::fs::write(bench.file("blob"), std::fs::read(&image).unwrap()).unwrap();

@@ -5,7 +5,7 @@ use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use file::replace::{IfExists, folder_of, write_file};
+use file::replace::{IfExists, folder_of, with_suffix, write_file};
 use file::{crash, partial};
 use protocol::digest::{RootHasher, Sha256Digest};
 use protocol::identity::DriveIdentity;
@@ -72,7 +72,7 @@ pub(crate) fn manifest_file(
     table: &SharedTable,
     proof: &Proof,
 ) -> Result<File, CopyError> {
-    let mut header = Header { replaces: None, ..header.clone() };
+    let mut header = Header { replaces: None, source_is_sampled: false, ..header.clone() };
     if let Some(names) = &options.names {
         header.drive.path.clone_from(&names.drive);
         header.blob.clone_from(&names.blob);
@@ -117,9 +117,22 @@ pub(crate) fn manifest_file(
 pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> Result<(), CopyError> {
     let Some(path) = &options.manifest else { return Ok(()) };
     let shown = path.display();
-    if is_part_of_blob(path, blob) || path.exists() && !is_manifest(path) {
+    let refuse = |what: &str| {
+        Err(CopyError::Refused(format!("`--manifest {shown}` would replace {what}: name another file; nothing was begun")))
+    };
+    let mapfile = options.rescue.mapfile.as_deref();
+    let maps = mapfile.into_iter().flat_map(|map| [map.to_owned(), with_suffix(map, ".bak")]);
+    let is_map = maps.into_iter().any(|map| is_same_place(path, &map));
+    let is_state = is_same_place(&folder_of(path).join("x"), &options.state_dir.join("journals/x"));
+    if is_part_of_blob(path, blob) || is_map || is_state || path.exists() && !is_manifest(path) {
+        return refuse("something that is not a manifest");
+    }
+    if let Some(other) = blob_of_manifest(path).filter(|other| other.exists()) {
+        return refuse(&format!("the manifest of the blob `{}`", other.display()));
+    }
+    if !options.overwrite && header_of(path).is_some_and(|header| header.blob != blob) {
         return Err(CopyError::Refused(format!(
-            "`--manifest {shown}` would replace something that is not a manifest: name another file; nothing was begun"
+            "`--manifest {shown}` would replace the manifest of another blob: name another file, or replace it with `--overwrite`; nothing was begun"
         )));
     }
     tempfile::tempfile_in(folder_of(path))
@@ -127,22 +140,51 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
         .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
 }
 
+/// Refuses a `--manifest` that would replace the drive that was just written, or its unfinished file.
+pub(crate) fn require_manifest_off_drive(options: &TransferOptions, drive: &Path) -> Result<(), CopyError> {
+    let Some(path) = &options.manifest else { return Ok(()) };
+    let unfinished = partial::beside(drive).unwrap_or_default();
+    match std::iter::once(drive.to_owned()).chain(unfinished).any(|other| is_same_place(path, &other)) {
+        true => Err(CopyError::Refused(format!(
+            "`--manifest {}` is the drive itself: name another file; nothing was begun",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Whether two paths name the same file, or would.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
+    place(one).is_some_and(|one| place(other) == Some(one))
+}
+
+/// The blob that a manifest of this name is beside.
+fn blob_of_manifest(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?.strip_suffix(MANIFEST_SUFFIX)?;
+    Some(folder_of(path).join(name))
+}
+
+/// The header of a manifest.
+fn header_of(path: &Path) -> Option<Header> {
+    let file = File::open(path).ok()?;
+    Some(ManifestReader::new(BufReader::new(file)).ok()?.header().clone())
+}
+
 /// Whether a path is that of a blob in a directory store, of its manifest, or of an unfinished file of either.
 pub(crate) fn is_part_of_blob(path: &Path, blob: &str) -> bool {
-    let place = |path: &Path| Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
-    let Some(own) = place(path) else { return false };
     Path::new(blob).is_absolute()
         && ["", MANIFEST_SUFFIX].iter().any(|suffix| {
             let other = PathBuf::from(format!("{blob}{suffix}"));
-            place(&other).as_ref() == Some(&own)
-                || partial::beside(&other).is_ok_and(|found| found.iter().any(|found| place(found).as_ref() == Some(&own)))
+            is_same_place(path, &other)
+                || partial::beside(&other).is_ok_and(|found| found.iter().any(|found| is_same_place(path, found)))
         })
 }
 
 /// Whether there is a plain file that begins as a manifest does.
 fn is_manifest(path: &Path) -> bool {
     let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    is_file && File::open(path).is_ok_and(|file| ManifestReader::new(BufReader::new(file)).is_ok())
+    is_file && header_of(path).is_some()
 }
 
 /// Copies a manifest to where the user wants it, whole or not at all. An older manifest there is replaced: it was looked at

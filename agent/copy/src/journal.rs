@@ -60,10 +60,7 @@ impl Journal {
     /// transfer: its blob, and for an export its drive too.
     pub(crate) fn open(state_dir: &Path, direction: Direction, what: &str) -> Result<Self, CopyError> {
         let folder = journals_folder(state_dir)?;
-        let prefix = match direction {
-            Direction::Import => "import",
-            Direction::Export => "export",
-        };
+        let prefix = prefix_of(direction);
         let name = &Sha256Digest::of(what.as_bytes()).to_string()[..24];
         Self::open_file(folder.join(format!("{prefix}-{name}.jsonl")), what)
     }
@@ -233,6 +230,14 @@ impl Journal {
         }
         crash::point("journal-removed");
         Ok(())
+    }
+}
+
+/// What the name of a journal begins with.
+pub(crate) fn prefix_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Import => "import",
+        Direction::Export => "export",
     }
 }
 

@@ -64,6 +64,7 @@ mod machine;
 mod manifest;
 mod options;
 mod plan;
+mod plan_state;
 mod pool;
 mod prepare;
 mod progress;

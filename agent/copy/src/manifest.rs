@@ -105,7 +105,11 @@ pub(crate) async fn header_of_manifest(
 fn load_file(path: &Path, place: Place) -> Result<LoadedManifest, CopyError> {
     let folder = &place.folder;
     std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
-    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    // A pipe would wait for its other end.
+    let opened = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+        true => Ok((metadata.len(), File::open(path)?)),
+        false => Err(std::io::Error::other("it is not a plain file")),
+    });
     let unusable =
         |error| CopyError::Manifest { place: place.shown.clone(), error: ManifestError::Io(error), way_out: place.way_out };
     let (size_bytes, file) = opened.map_err(unusable)?;

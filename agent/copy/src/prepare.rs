@@ -75,6 +75,7 @@ pub(crate) fn new_header(
         blob,
         blob_version: None,
         replaces: None,
+        source_is_sampled: false,
         total_bytes: geometry.total_bytes(),
         chunk_size_bytes: geometry.chunk_size_bytes(),
         digest: DigestAlgorithm::Sha256,

@@ -34,6 +34,9 @@ pub struct BlockDevice {
     file: File,
     identity: DriveIdentity,
     zeroing: ZeroingLadder,
+    sysfs: Option<SysfsDevice>,
+    /// What had been written to it when it was opened.
+    changed_units: Option<u64>,
 }
 
 impl BlockDevice {
@@ -59,7 +62,8 @@ impl BlockDevice {
             content_sample: None,
             modified_unix_nanoseconds: None,
         };
-        Ok(BlockDevice { path: path.to_owned(), file, identity, zeroing: ZeroingLadder::default() })
+        let changed_units = sysfs.as_ref().and_then(SysfsDevice::changed_units);
+        Ok(BlockDevice { path: path.to_owned(), file, identity, zeroing: ZeroingLadder::default(), sysfs, changed_units })
     }
 
     /// What an operator types to confirm writing to the device at `path`: the kernel's name, where it has no
@@ -180,6 +184,10 @@ impl ZeroingDevice for BlockDevice {
 }
 
 impl Drive for BlockDevice {
+    fn was_modified(&self) -> Result<bool, DriveError> {
+        Ok(self.sysfs.as_ref().and_then(SysfsDevice::changed_units) != self.changed_units)
+    }
+
     fn identity(&self) -> &DriveIdentity {
         &self.identity
     }

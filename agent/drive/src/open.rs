@@ -102,6 +102,10 @@ pub struct TargetRequest<'ask> {
 
 /// Opens a drive to write on, when every safety rule allows it; else nothing was touched.
 pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn Drive>, DriveError> {
+    if path.to_str().is_none() {
+        let why = format!("the name of `{}` is not UTF-8, and could not be told from others: rename it", path.display());
+        return Err(DriveError::Refused(why));
+    }
     let drive: Arc<dyn Drive> = match examine(path)? {
         Place::Profile => Arc::new(open_simulated_target(path, request)?),
         Place::Device => {
@@ -119,6 +123,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
         Place::File => {
             require_unused_image(path, true)?;
             require_no_blob(path)?;
+            require_no_unfinished(path)?;
             Arc::new(ImageDrive::open_target(path)?)
         }
         Place::Nothing if is_on_devtmpfs(path) => return Err(DriveError::NotFound { path: path.to_owned() }),
@@ -163,13 +168,22 @@ fn require_room(path: &Path, needed_bytes: u64) -> Result<(), DriveError> {
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         return Err(refused("it is a symbolic link that leads nowhere; remove it, or name another image".to_owned()));
     }
-    if path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
-        return Err(refused("names that end with `.ID.partial` are for unfinished files; choose another name".to_owned()));
-    }
+    require_no_unfinished(path)?;
     capacity::require(path, partial::SUFFIX_BYTES, needed_bytes).map(|_| ()).map_err(|error| match error {
         CapacityError::Io(source) => DriveError::Io { operation: "create", path: path.to_owned(), source },
         error => refused(error.to_string()),
     })
+}
+
+/// The unfinished file of a transfer is written by that transfer alone.
+fn require_no_unfinished(path: &Path) -> Result<(), DriveError> {
+    match path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
+        true => Err(DriveError::Refused(format!(
+            "the image `{}` cannot be written: names that end with `.ID.partial` are for unfinished files; choose another name",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// A file with a manifest beside it is a blob of a store, and not a drive.
@@ -190,6 +204,7 @@ fn require_no_blob(path: &Path) -> Result<(), DriveError> {
 /// it may name has rules of its own.
 fn open_simulated_target(path: &Path, request: &TargetRequest<'_>) -> Result<SimulatedDrive, DriveError> {
     let drive = SimulatedDrive::open(path, request.pace, |base| open_target(base, request))?;
+    drive.backing_file().map_or(Ok(()), require_no_blob)?;
     if !drive.is_writable() {
         return Err(DriveError::ReadOnly { path: path.to_owned(), reason: "its profile has no `backing` to write to" });
     }

@@ -48,6 +48,9 @@ pub struct Header {
     /// The transfer of ours that this one started over: what it left is removed (journals only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// Some chunks came from a drive of another serial number, that was compared in some places only (journals only).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source_is_sampled: bool,
     /// How blocks are named at the store, where they have names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_id_scheme: Option<String>,

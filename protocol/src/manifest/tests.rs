@@ -29,6 +29,7 @@ fn header(total_bytes: u64, chunk_size_bytes: u64) -> Header {
         blob: "file:///store/a%20b".into(),
         blob_version: None,
         replaces: None,
+        source_is_sampled: false,
         total_bytes,
         chunk_size_bytes,
         digest: DigestAlgorithm::Sha256,

@@ -12,6 +12,8 @@ mod receipt;
 mod untouched;
 mod words;
 
+pub use content::blob_address;
+
 use crate::run::Finished;
 use crate::world::{Snapshot, World};
 

@@ -23,12 +23,17 @@ use futures::StreamExt;
 use protocol::limits::CHUNKS_MAX;
 use protocol::units::ByteRange;
 
-use crate::contract::{Blob, BlobFacts, ChunkLimits, Held, LocalBlob, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
+use crate::contract::{
+    Blob, BlobFacts, ChunkLimits, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+};
 use crate::error::{BlobError, BlobErrorKind};
 use upload::DirectoryUpload;
 
 /// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
 const READ_PIECE_BYTES: u64 = 1 << 20;
+
+/// Why the unfinished file of a transfer is not read as a blob.
+const UNFINISHED: &str = "it is the unfinished file of a transfer: resume that transfer, or rename the file";
 
 /// A file in a directory store.
 #[derive(Clone)]
@@ -84,7 +89,7 @@ impl DirectoryBlob {
                 content_mark: Some(content_mark_of(&metadata)),
                 transfer_id: None,
                 is_incomplete: false,
-                obstacles: Default::default(),
+                obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), to_replacing: None },
             })),
             Ok(metadata) => {
                 let what = if metadata.is_dir() { "it is a directory" } else { "it is not a plain file" };
@@ -93,6 +98,10 @@ impl DirectoryBlob {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.error("examine", &error)),
         }
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.path.file_name().is_some_and(|name| file::partial::is_partial(&name.to_string_lossy()))
     }
 
     fn store(&self, source: &File, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {

@@ -64,7 +64,7 @@ impl DirectoryBlob {
             .map(|path| {
                 let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.blocks() * 512);
                 format!(
-                    "`{}` ({}) is the unfinished file of another transfer, begun with another state directory: it is left alone; resume that transfer there, or remove the file",
+                    "`{}` ({}) is the unfinished file of another transfer, of which this state directory has no journal: it is left alone; resume that transfer where it was begun, or remove the file",
                     path.display(),
                     ByteSize(bytes)
                 )

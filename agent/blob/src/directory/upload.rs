@@ -188,6 +188,12 @@ impl Upload for DirectoryUpload {
     async fn residue(&self, _landed_bytes: u64) -> Option<Residue> {
         let measure = |own: &Self| own.require_name().and_then(|()| own.file.file().metadata());
         let metadata = self.with_file("examine", measure).await.ok()?;
+        if is_at(self.file.file(), &self.path).unwrap_or(false) {
+            // It was renamed, and what came after that failed.
+            let path = self.path.display().to_string();
+            let description = format!("the file `{path}`, whole, and perhaps not on the disk for good: repeat the command");
+            return Some(Residue { description, path: Some(path), bytes: metadata.blocks() * 512, lives_days: None });
+        }
         let path = self.partial.display().to_string();
         let description = format!("the file `{path}`, kept for a resume");
         Some(Residue { description, path: Some(path), bytes: metadata.blocks() * 512, lives_days: None })

@@ -21,7 +21,7 @@ use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;
-use protocol::result::{TransferPlan, TransferResult};
+use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::attempts::Attempts;
 use crate::early::Known;
@@ -32,6 +32,7 @@ use crate::journal::Journal;
 use crate::manifest::LoadedManifest;
 use crate::options::{Link, TransferOptions};
 use crate::plan::MemoryPlan;
+use crate::plan_state::PlanState;
 use crate::table::SharedTable;
 use prepare::Allowed;
 
@@ -81,13 +82,15 @@ pub async fn export(
 pub async fn plan_export(
     open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
-    options: TransferOptions,
+    mut options: TransferOptions,
     link: Link,
 ) -> Result<TransferPlan, CopyError> {
+    let state = PlanState::new(&mut options, Direction::Export)?;
     let stop = link.stop.clone();
     let known = Known::default();
     let examined = stop.or_stopping(Allowed::examine(open_drive, blob, options, link, &known)).await;
-    Ok(examined.ok_or(CopyError::Cancelled)??.plan())
+    let examined = examined.ok_or(CopyError::Cancelled)?;
+    Ok(examined.map_err(|error| state.restate(error))?.plan())
 }
 
 /// An export that may begin, or be resumed.

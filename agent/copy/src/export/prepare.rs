@@ -10,7 +10,7 @@ use file::crash;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::{Header, MANIFEST_SUFFIX};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
-use protocol::units::{ByteSize, ChunkGeometry};
+use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
 use super::Export;
 use super::resume::{Target, drive_key, require_same};
@@ -42,6 +42,8 @@ pub(super) struct Allowed {
     memory: MemoryPlan,
     journal: Journal,
     recovered: Option<Recovered>,
+    /// The transfer that is started over with `--restart`.
+    replaces: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -63,18 +65,21 @@ impl Allowed {
         }
         let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
         let identity = drive.identity().clone();
+        finish::require_manifest_off_drive(&options, Path::new(&identity.path))?;
         let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
         let memory = memory_plan(options.memory, planned)?;
 
         // By the drive: two exports onto one drive must not forget each other.
-        let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity))?;
+        let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity)?)?;
+        let replaces = options.restart.then(|| journal.transfer_id()).flatten();
         let recovered = recover(&mut journal, planned, &options, &link)?;
         if let Some(recovered) = &recovered {
             known.set((*recovered.header).clone(), recovered.table.clone());
-            require_same(&recovered.header, planned, &identity, (&blob.address(), &facts), &journal)?;
+            require_same(&recovered.header, planned, &identity, (&blob.address(), &facts, manifest.is_some()), &journal)?;
         }
         require_blank(&drive, recovered.as_ref(), &options, &link).await?;
-        warnings.extend(others_beside(&identity, recovered.as_ref())?);
+        let own_id = recovered.as_ref().map(|recovered| recovered.header.transfer_id.clone());
+        warnings.extend(others_beside(&identity, own_id.or_else(|| replaces.clone()).as_deref())?);
         Ok(Allowed {
             drive,
             blob,
@@ -88,6 +93,7 @@ impl Allowed {
             memory,
             journal,
             recovered,
+            replaces,
             warnings,
         })
     }
@@ -114,10 +120,16 @@ impl Allowed {
             return Ok(((*recovered.header).clone(), recovered.table.clone()));
         }
         let mut header = new_header(Direction::Export, self.identity.clone(), self.blob.address(), self.planned, None);
+        header.replaces.clone_from(&self.replaces);
         header.blob_version = Some(self.facts.version.clone());
         let folder = journals_folder(&self.options.state_dir)?;
         let table = ChunkTable::new(&folder, self.planned).map_err(|source| state_error("make a table in", &folder, source))?;
         self.journal.begin(&header)?;
+        if let (Some(id), DriveKind::Image) = (&self.replaces, self.identity.kind)
+            && let Err(error) = file::partial::remove(Path::new(&self.identity.path), id)
+        {
+            self.link.warn(format!("the unfinished image of the export that is started over stays: {error}"));
+        }
         Ok((header, SharedTable::new(table)))
     }
 }
@@ -206,34 +218,87 @@ async fn require_blank(
     options: &TransferOptions,
     link: &Link,
 ) -> Result<(), CopyError> {
-    if options.overwrite || recovered.is_some_and(|recovered| recovered.landed > 0) {
+    if options.overwrite {
         return Ok(());
     }
-    if let Some(left) = recovered.and_then(|recovered| recovered.left.as_ref())
-        && Path::new(&drive.identity().path).exists()
-        && state_of(drive, link).await?.as_ref() == Some(left)
-    {
+    let path = Path::new(&drive.identity().path);
+    let is_image = drive.identity().kind == DriveKind::Image && path.exists();
+    let unfinished = recovered.and_then(|recovered| file::partial::path_of(path, &recovered.header.transfer_id).ok());
+    if let Some(unfinished) = unfinished.filter(|unfinished| is_image && unfinished.exists()) {
+        return Err(CopyError::Refused(format!(
+            "the image `{}` came to exist since its export was begun, which is unfinished in `{}`: move it away, or replace it with `--overwrite`",
+            path.display(),
+            unfinished.display()
+        )));
+    }
+    let left = recovered.and_then(|recovered| recovered.left.as_ref());
+    if left.is_some() && path.exists() && state_of(drive, link).await?.as_ref() == left {
         return Ok(());
     }
-    let stop = link.stop.clone();
-    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.holds_data());
-    match stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
-        true => Err(CopyError::Refused(format!(
-            "the image `{}` exists and holds data: choose another name, or replace what it holds with `--overwrite`",
-            drive.identity().path
-        ))),
-        false => Ok(()),
+    let refused = |what: &str| {
+        Err(CopyError::Refused(format!(
+            "the image `{}` {what}: choose another name, or replace what it holds with `--overwrite`",
+            path.display()
+        )))
+    };
+    let landed = recovered.filter(|recovered| recovered.landed > 0);
+    let Some(recovered) = landed else {
+        let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.holds_data());
+        let looked = link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??;
+        return if looked { refused("exists and holds data") } else { Ok(()) };
+    };
+    // After a kill, chunks may have been written that were not recorded: nothing tells them from a user's.
+    if left.is_none() || !is_image {
+        return Ok(());
+    }
+    let places = recovered.table.with(|table| {
+        let chunks = table.geometry().chunks();
+        let mut places = Vec::new();
+        for (index, range) in chunks {
+            if table.get(index)?.landed.is_none() {
+                places.push(range);
+            }
+        }
+        Ok(places)
+    })?;
+    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, move |drive| first_data(drive, &places));
+    match link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
+        Some(offset) => {
+            refused(&format!("was changed since its export was begun, and holds data at {offset} that the export did not write"))
+        }
+        None => Ok(()),
     }
 }
 
+/// Where in these ranges, ascending, a drive holds something else than zeros first, in bytes.
+fn first_data(drive: &dyn Drive, places: &[ByteRange]) -> Result<Option<u64>, DriveError> {
+    const PIECE_BYTES: u64 = 1 << 20;
+    let mut buffer = vec![0; PIECE_BYTES as usize];
+    for place in places {
+        let end = place.end().min(drive.size_bytes());
+        let mut offset = place.offset;
+        while let Some(data) = drive.next_data(offset)?.filter(|data| data.offset < end) {
+            let start = data.offset.max(offset);
+            let piece = &mut buffer[..PIECE_BYTES.min(end - start) as usize];
+            drive.read_at(piece, start)?;
+            if let Some(at) = piece.iter().position(|byte| *byte != 0) {
+                return Ok(Some(start + at as u64));
+            }
+            offset = start + piece.len() as u64;
+        }
+    }
+    Ok(None)
+}
+
 /// Unfinished images of the same name are the work of other exports: they are left alone, and named.
-fn others_beside(identity: &DriveIdentity, recovered: Option<&Recovered>) -> Result<Vec<String>, CopyError> {
+fn others_beside(identity: &DriveIdentity, own_transfer_id: Option<&str>) -> Result<Vec<String>, CopyError> {
     let path = Path::new(&identity.path);
     if identity.kind != DriveKind::Image {
         return Ok(Vec::new());
     }
-    let own = recovered.and_then(|recovered| file::partial::path_of(path, &recovered.header.transfer_id).ok());
-    let others = file::partial::beside(path).unwrap_or_default().into_iter().filter(|other| Some(other) != own.as_ref());
+    let own = own_transfer_id.and_then(|id| file::partial::path_of(path, id).ok());
+    let own = own.as_deref().and_then(Path::file_name);
+    let others = file::partial::beside(path).unwrap_or_default().into_iter().filter(|other| other.file_name() != own);
     let others: Vec<PathBuf> = others.collect();
     if let Some(busy) = others.iter().find(|other| file::locked::is_busy(other)) {
         return Err(CopyError::Refused(format!(
@@ -244,7 +309,7 @@ fn others_beside(identity: &DriveIdentity, recovered: Option<&Recovered>) -> Res
     }
     let text = |other: PathBuf| {
         format!(
-            "`{}` is the unfinished image of another export, begun with another state directory: it is left alone; resume that export there, or remove the file",
+            "`{}` is the unfinished image of another export, of which this state directory has no journal: it is left alone; resume that export where it was begun, or remove the file",
             other.display()
         )
     };

@@ -10,7 +10,7 @@ use file::replace::folder_of;
 use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::Header;
-use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+use protocol::units::{ByteRange, ByteSize, ChunkGeometry, ChunkIndex};
 
 use super::prepare::state_of;
 use crate::attempts::Attempts;
@@ -23,11 +23,17 @@ use crate::table::SharedTable;
 use crate::verify::Side;
 
 /// What names the drive of an export: its serial number, or where it is.
-pub(super) fn drive_key(identity: &DriveIdentity) -> String {
+pub(super) fn drive_key(identity: &DriveIdentity) -> Result<String, CopyError> {
+    if let Some(serial) = &identity.serial {
+        return Ok(serial.clone());
+    }
     let path = Path::new(&identity.path);
-    let place =
-        folder_of(path).canonicalize().ok().zip(path.file_name()).map(|(folder, name)| folder.join(name).display().to_string());
-    identity.serial.clone().or(place).unwrap_or_else(|| identity.path.clone())
+    let Some((folder, name)) = folder_of(path).canonicalize().ok().zip(path.file_name()) else {
+        return Ok(identity.path.clone());
+    };
+    // Two folders must not become one when their names are made text.
+    let place = folder.join(name).into_os_string().into_string();
+    place.map_err(|place| CopyError::Usage(format!("the name of `{}` is not UTF-8: rename it", place.display())))
 }
 
 /// Refuses to resume with another drive, another blob, or another version of it.
@@ -35,7 +41,7 @@ pub(super) fn require_same(
     header: &Header,
     planned: ChunkGeometry,
     now: &DriveIdentity,
-    (address, facts): (&str, &BlobFacts),
+    (address, facts, has_manifest): (&str, &BlobFacts, bool),
     journal: &Journal,
 ) -> Result<(), CopyError> {
     let recorded = &header.drive;
@@ -53,7 +59,16 @@ pub(super) fn require_same(
             recorded.label()
         )));
     }
-    if header.blob_version.as_ref() != Some(&facts.version) || header.chunk_size_bytes != planned.chunk_size_bytes() {
+    let is_same_version = header.blob_version.as_ref() == Some(&facts.version);
+    let recorded_size = ByteSize(header.chunk_size_bytes);
+    if is_same_version && recorded_size.0 != planned.chunk_size_bytes() && !has_manifest {
+        let option = recorded_size.to_string().replace(' ', "");
+        return Err(CopyError::Refused(format!(
+            "the export of `{}` was begun with a chunk size of {recorded_size}: repeat it with `--chunk-size {option}`, or start over with `--restart` (journal: `{journal}`)",
+            header.blob
+        )));
+    }
+    if !is_same_version || recorded_size.0 != planned.chunk_size_bytes() {
         return Err(CopyError::Refused(format!(
             "the blob `{}`, or its manifest, was changed since its export was begun: start over with `--restart` (journal: `{journal}`)",
             header.blob

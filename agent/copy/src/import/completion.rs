@@ -44,7 +44,7 @@ impl Completion {
             Completion::Unfinished | Completion::Removed => None,
             Completion::Differs => Some(format!("what is under the name `{blob}` is not what was imported")),
             Completion::Committed { .. } => {
-                Some(format!("the blob `{blob}` is complete, and its manifest is missing: repeat the command"))
+                Some(format!("the blob `{blob}` is complete, and its manifest is not stored for good: repeat the command"))
             }
             Completion::ManifestStored { .. } | Completion::Done { .. } => {
                 Some(format!("the blob `{blob}` and its manifest are complete: repeat the command for the rest"))

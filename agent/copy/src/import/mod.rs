@@ -25,7 +25,7 @@ use drive::Drive;
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;
-use protocol::result::{TransferPlan, TransferResult};
+use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::attempts::Attempts;
 use crate::early::Known;
@@ -35,6 +35,7 @@ use crate::hashing::ZeroDigests;
 use crate::journal::Journal;
 use crate::options::{Link, TransferOptions};
 use crate::plan::MemoryPlan;
+use crate::plan_state::PlanState;
 use crate::rescue::Rescue;
 use crate::table::SharedTable;
 use completion::Completion;
@@ -76,13 +77,15 @@ pub async fn import(
 pub async fn plan_import(
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
-    options: TransferOptions,
+    mut options: TransferOptions,
     link: Link,
 ) -> Result<TransferPlan, CopyError> {
+    let state = PlanState::new(&mut options, Direction::Import)?;
     let stop = link.stop.clone();
     let known = Known::default();
     let examined = stop.or_stopping(Allowed::examine(drive, blob, options, link, &known)).await;
-    examined.ok_or(CopyError::Cancelled)??.plan()
+    let examined = examined.ok_or(CopyError::Cancelled)?;
+    examined.map_err(|error| state.restate(error))?.plan()
 }
 
 /// An import that may begin, or be resumed.

@@ -140,11 +140,24 @@ impl Import {
                 import.trust.committed_is_doubtful = is_doubtful;
                 import.completion = Completion::Committed { version };
             }
-            _ => import.begin(standing == Standing::Resumed, left, &latest).await?,
+            _ => {
+                import.note_sampled_source()?;
+                import.begin(standing == Standing::Resumed, left, &latest).await?;
+            }
         }
         import.table.with(|table| count_recorded(table, &import.link))?;
         import.begin_rescue()?;
         Ok(import)
+    }
+
+    /// Every later run has to know it too.
+    fn note_sampled_source(&mut self) -> Result<(), CopyError> {
+        if !self.trust.source_is_sampled || self.header.source_is_sampled {
+            return Ok(());
+        }
+        self.header.source_is_sampled = true;
+        let (header, table) = (self.header.clone(), self.table.clone());
+        self.journal_mut()?.rewrite(&header, &table)
     }
 
     /// From here on the user's map says what is in this blob, and nothing else.
@@ -239,7 +252,7 @@ impl Scene {
         let is_other_name = recovered.header.drive.compare(&self.identity) == Sameness::SameContentOtherName;
         let is_touched = matches!(standing, Standing::Committed { .. }) && self.is_touched(Some(recovered));
         Trust {
-            source_is_sampled: is_other_name && recovered.landed > 0,
+            source_is_sampled: recovered.header.source_is_sampled || is_other_name && recovered.landed > 0,
             source_changed: is_touched || recovered.commit.as_ref().is_some_and(|commit| commit.source_changed),
             ..Trust::default()
         }

@@ -96,6 +96,14 @@ impl SysfsDevice {
         }
     }
 
+    /// How much was written to it, and discarded, since it is there: a count that only rises.
+    pub(crate) fn changed_units(&self) -> Option<u64> {
+        // Fields 7 and 14 of `stat` (Documentation/block/stat.rst); the second came with Linux 4.18.
+        let text = fs::read_to_string(self.folder.join("stat")).ok()?;
+        let fields: Vec<u64> = text.split_ascii_whitespace().filter_map(|field| field.parse().ok()).collect();
+        Some(fields.get(6)? + fields.get(13).unwrap_or(&0))
+    }
+
     /// The file behind a loop device.
     pub(crate) fn loop_backing_file(&self) -> Option<PathBuf> {
         self.disk_text("loop/backing_file").map(PathBuf::from)

@@ -58,6 +58,7 @@ pub struct SimulatedDrive {
     base: Option<Arc<dyn Drive>>,
     overlays: Vec<(ByteRange, File)>,
     written: Option<Written>,
+    backing_file: Option<PathBuf>,
     volatile: Option<VolatileCache>,
     plan: FaultPlan,
     clock: Clock,
@@ -104,6 +105,10 @@ impl SimulatedDrive {
         });
         let overlays =
             overlays.collect::<io::Result<_>>().map_err(|error| unusable(format!("an overlay cannot be read: {error}")))?;
+        let backing_file = match &profile.backing {
+            Some(Backing::File(file)) => Some(file.clone()),
+            _ => None,
+        };
         let mut identity = DriveIdentity {
             path: path.display().to_string(),
             kind: DriveKind::Simulated,
@@ -143,6 +148,7 @@ impl SimulatedDrive {
             base,
             overlays,
             written,
+            backing_file,
             volatile,
             plan: FaultPlan::new(profile.faults),
             clock: Clock::new(pace, profile.timing, real_size),
@@ -154,6 +160,11 @@ impl SimulatedDrive {
     /// Whether it can be written to.
     pub fn is_writable(&self) -> bool {
         self.written.is_some() || self.base.is_some()
+    }
+
+    /// The file that keeps what is written.
+    pub(crate) fn backing_file(&self) -> Option<&Path> {
+        self.backing_file.as_deref()
     }
 
     /// What a call about `range` meets; returns when the drive would answer, and how much a read may give.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use file::replace::folder_of;
 use protocol::rescue::{ReadMap, ReadStatus};
 use protocol::units::ByteRange;
 use rustix::fs::{SeekFrom, seek};
@@ -32,6 +33,11 @@ enum Kept {
         zeroed: ReadMap,
     },
     File(File),
+    /// A file that is made by the first write: looking at a drive changes nothing.
+    NoFileYet {
+        path: PathBuf,
+        size: u64,
+    },
 }
 
 impl Written {
@@ -43,17 +49,18 @@ impl Written {
 
     /// What earlier runs wrote, in a sparse file. Its holes are what nobody wrote to.
     pub(super) fn in_file(path: &Path, size: u64) -> io::Result<Self> {
-        let file = open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
-        if file.metadata()?.len() == 0 {
-            file.set_len(size)?;
-            if size > 0 && seek(&file, SeekFrom::Data(0)).is_ok() {
-                return Err(io::Error::other("its file system cannot tell what was written: choose another place"));
+        let kept = match open_plain(path, OpenOptions::new().read(true).write(true)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder_of(path).is_dir() => {
+                Kept::NoFileYet { path: path.to_owned(), size }
             }
-        }
-        if file.metadata()?.len() != size {
-            return Err(io::Error::other("it belongs to a drive of another size"));
-        }
-        Ok(Written { kept: Mutex::new(Kept::File(file)) })
+            Err(error) => return Err(error),
+            Ok(file) => match file.metadata()?.len() {
+                0 => Kept::File(sized(file, size)?),
+                length if length == size => Kept::File(file),
+                _ => return Err(io::Error::other("it belongs to a drive of another size")),
+            },
+        };
+        Ok(Written { kept: Mutex::new(kept) })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -102,15 +109,24 @@ impl Written {
                 zeroed.set(range, ReadStatus::Finished);
                 true
             }
-            Kept::File(_) => false,
+            Kept::File(_) | Kept::NoFileYet { .. } => false,
         }
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
         match &*self.kept() {
-            Kept::Memory { .. } => Ok(()),
+            Kept::Memory { .. } | Kept::NoFileYet { .. } => Ok(()),
             Kept::File(file) => file.sync_data(),
         }
+    }
+}
+
+/// Gives a file that is empty the size of its drive.
+fn sized(file: File, size: u64) -> io::Result<File> {
+    file.set_len(size)?;
+    match size > 0 && seek(&file, SeekFrom::Data(0)).is_ok() {
+        true => Err(io::Error::other("its file system cannot tell what was written: choose another place")),
+        false => Ok(file),
     }
 }
 
@@ -122,6 +138,13 @@ impl Kept {
                 Ok(())
             }
             Kept::File(file) => file.write_all_at(block, start),
+            Kept::NoFileYet { path, size } => {
+                let file = open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
+                let file = sized(file, *size)?;
+                file.write_all_at(block, start)?;
+                *self = Kept::File(file);
+                Ok(())
+            }
         }
     }
 
@@ -139,6 +162,7 @@ impl Kept {
                 }
                 Ok(())
             }
+            Kept::NoFileYet { .. } => Ok(()),
             Kept::File(file) => {
                 let mut position = offset;
                 while position < range.end() {
