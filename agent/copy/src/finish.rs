@@ -130,7 +130,9 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
     if let Some(other) = blob_of_manifest(path).filter(|other| other.exists()) {
         return refuse(&format!("the manifest of the blob `{}`", other.display()));
     }
-    if !options.overwrite && header_of(path).is_some_and(|header| header.blob != blob) {
+    // A station's copies call the blob by another name in what they write.
+    let blob_name = options.names.as_ref().map_or(blob, |names| names.blob.as_str());
+    if !options.overwrite && header_of(path).is_some_and(|header| header.blob != blob_name) {
         return Err(CopyError::Refused(format!(
             "`--manifest {shown}` would replace the manifest of another blob: name another file, or replace it with `--overwrite`; nothing was begun"
         )));
