@@ -132,6 +132,23 @@ fn skipping_tries_nothing_twice() {
     assert_eq!(listed(&result), [(3 * MIB as u64 + 66 * KIB as u64, 512)]);
 }
 
+/// A rescue that was cut short knows large places as failed of which most can be read.
+#[test]
+fn skipping_reads_what_a_rescue_had_not_come_to() {
+    let bench = Workbench::new();
+    profiles(&bench, "8MiB", &[unreadable(5 * MIB as u64, 512)]);
+    let mut bytes = plain(&bench);
+    for status in ['*', '/'] {
+        let map = format!("0x0 ? 1\n0x0 0x400000 ?\n0x400000 0x400000 {status}\n");
+        bench.image("map", map.as_bytes());
+        let skip = ["--on-unreadable", "skip", "--mapfile", "map", "--overwrite"];
+        let result = import(&bench, &skip).run().expect(4);
+        assert_eq!(listed(&result), [(5 * MIB as u64, 64 * KIB as u64)], "{status}");
+    }
+    bytes[5 * MIB..5 * MIB + 64 * KIB].fill(0);
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes, "what can be read was lost");
+}
+
 #[test]
 fn a_limit_of_unreadable_bytes_is_kept_and_can_be_raised() {
     let bench = Workbench::new();

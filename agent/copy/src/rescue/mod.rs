@@ -74,6 +74,15 @@ struct State {
     saved_phase: RescuePhase,
 }
 
+/// What a run that does not look at single sectors makes of what another one knew: a large read that failed says
+/// little of most of its sectors, so the place is tried again in small pieces.
+fn unless_proved_bad(status: ReadStatus) -> ReadStatus {
+    match status {
+        ReadStatus::NonTrimmed | ReadStatus::NonScraped => ReadStatus::NonTried,
+        other => other,
+    }
+}
+
 /// Names of the files beside a journal.
 fn beside(journal: &Path, extension: &str) -> PathBuf {
     journal.with_extension(extension)
@@ -223,7 +232,7 @@ impl Rescue {
         let State { known, plan, in_scratch, taken_over, .. } = &mut *state;
         taken_over.set(chunk, ReadStatus::Finished);
         for (range, status) in known.runs_in(chunk) {
-            plan.note(range, status);
+            plan.note(range, if self.rules.scrapes { status } else { unless_proved_bad(status) });
         }
         for (range, status) in in_scratch.runs_in(chunk) {
             if status == ReadStatus::Finished {
