@@ -12,7 +12,7 @@ use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::pool::{PooledBytes, Share};
+use crate::flow::pool::{PooledBytes, Share};
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

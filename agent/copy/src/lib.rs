@@ -42,59 +42,36 @@
 //! `limits.rs` names every limit. Per-chunk knowledge is in a file of fixed-size slots (`slots.rs`), so
 //! millions of chunks cost no memory; holes of a file are zeros that nobody reads (`holes.rs`), so they cost little time.
 
-mod account;
-mod attempts;
+mod call;
 mod chunk;
-mod concurrency;
-mod crew;
-mod drain;
-mod early;
 mod error;
 mod export;
-mod failure;
-mod fetch;
-mod finish;
+mod flow;
 pub mod hashing;
-mod holes;
-mod identified;
 mod import;
-mod journal;
 mod limits;
-mod machine;
-mod manifest;
-mod options;
 mod plan;
-mod plan_state;
-mod pool;
-mod prepare;
-mod progress;
-mod rate;
-mod readers;
+mod record;
 mod rescue;
-mod reuse;
-mod sectors;
-mod slots;
+mod source;
 mod stage;
-mod station;
-mod stop;
-mod table;
-mod threads;
+mod transfer;
 mod verify;
-mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub use account::account;
-pub use early::cancelled_unopened;
+pub use call::counters::Counters;
+pub use call::handle::TransferHandle;
+pub use call::options::{OnUnreadable, PublicNames, RescueOptions, TransferOptions, Verify};
+pub use call::shared_budget::SharedBudget;
+pub use call::stop::{Stop, StopRequest};
 pub use error::CopyError;
 pub use export::{export, plan_export};
+pub use flow::machine_memory::machine_memory_bytes;
 pub use import::{import, plan_import};
-pub use machine::machine_memory_bytes;
-pub use manifest::ManifestSource;
-pub use options::{Link, OnUnreadable, PublicNames, RescueOptions, TransferOptions, Verify};
 pub use plan::least_memory_bytes;
-pub use progress::Counters;
-pub use station::StationBudget;
-pub use stop::{Stop, StopRequest};
+pub use source::manifest::ManifestSource;
+pub use transfer::account::account;
+pub use transfer::unopened::cancelled_unopened;
 pub use verify::{Sides, verify};

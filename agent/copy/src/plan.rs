@@ -7,9 +7,9 @@ use protocol::units::{ByteSize, ChunkGeometry, ChunkIndex, sizes_apart};
 
 use crate::chunk::Place;
 use crate::error::CopyError;
+use crate::flow::machine_memory::machine_memory_bytes;
 use crate::limits::{BATCH_DIVISOR, BUFFERS_MAX};
-use crate::machine::machine_memory_bytes;
-use crate::table::SharedTable;
+use crate::record::table::SharedTable;
 
 /// How many chunks in buffers there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

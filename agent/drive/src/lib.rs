@@ -13,6 +13,7 @@
 //! | [`TimedReader`] | reads with a time limit, for drives that may hang |
 //! | [`loop_device`] | images that the kernel shows as block devices |
 //! | [`aligned`] | memory that the kernel can read into directly |
+//! | [`blank`] | is anything on a drive? |
 //! | [`zero`] | is this all zeros? |
 //! | `zeroing` | making a range of a device zero, the cheapest way that is certain |
 //!
@@ -30,6 +31,7 @@
 //! write.
 
 pub mod aligned;
+pub mod blank;
 pub mod contract;
 pub mod device;
 mod devtmpfs;

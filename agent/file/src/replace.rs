@@ -9,6 +9,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,6 +120,20 @@ pub fn write_file(
 /// As for [`write_file`].
 pub fn write_bytes(to: &Path, bytes: &[u8]) -> io::Result<()> {
     write_file(to, &with_suffix(to, ".tmp"), IfExists::Replace, |file| file.write_all(bytes))
+}
+
+/// Writes a small file of the user's whole or not at all: through a symbolic link and not over it, readable as new files are.
+///
+/// # Errors
+/// What the kernel says. What was at `to` stays then.
+pub fn write_users_file(to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = std::fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(&target))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&target).map_err(|error| error.error)?;
+    sync_folder(&target)
 }
 
 /// A path with something appended to its last part.

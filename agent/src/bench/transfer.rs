@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use copy::{Link, StationBudget, Stop, TransferOptions};
+use copy::{SharedBudget, Stop, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
@@ -39,7 +39,7 @@ pub(super) struct Order {
     pub(super) confirm: Option<String>,
     /// So many at once, into blobs whose names are numbered.
     pub(super) count: usize,
-    /// Memory of all of them together, where they share it as a station's bays do.
+    /// Memory of all of them together, where they share it as the bays of a station do.
     pub(super) total_memory_bytes: Option<u64>,
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn run() -> u8 {
 
 async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let station = order.total_memory_bytes.map(|_| Arc::new(StationBudget::new(None, cores)));
+    let shared_budget = order.total_memory_bytes.map(|_| Arc::new(SharedBudget::new(None, cores)));
     let mut running = Vec::new();
     for number in 0..order.count {
         let share = |total: u64| (total / order.count as u64).clamp(*MEMORY_SHARE_BYTES.start(), *MEMORY_SHARE_BYTES.end());
@@ -128,8 +128,8 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
             memory_bytes: order.memory_bytes.or(order.total_memory_bytes.map(share)),
             ..order.clone()
         };
-        let station = station.clone();
-        running.push(tokio::spawn(async move { transfer(&own, station).await }));
+        let shared_budget = shared_budget.clone();
+        running.push(tokio::spawn(async move { transfer(&own, shared_budget).await }));
     }
     let mut results = Vec::new();
     for running in running {
@@ -138,7 +138,7 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
     Ok(results)
 }
 
-async fn transfer(order: &Order, station: Option<Arc<StationBudget>>) -> Result<TransferResult, BenchError> {
+async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Result<TransferResult, BenchError> {
     let blob = match order.blob.as_str() {
         NULL => Arc::new(NoBlob),
         address => reach_blob(address, BlobType::Block)?.blob,
@@ -149,10 +149,10 @@ async fn transfer(order: &Order, station: Option<Arc<StationBudget>>) -> Result<
         concurrency: order.concurrency,
         overwrite: true,
         restart: true,
-        station,
+        shared_budget,
         ..TransferOptions::new(order.state_dir.clone())
     };
-    let link = Link::new(Stop::new(), |_| {});
+    let link = TransferHandle::new(Stop::new(), |_| {});
     let pace = if order.is_unpaced { Pace::Unlimited } else { Pace::Scaled(1.0) };
     Ok(match order.direction {
         Direction::Import => copy::import(open_source(&order.drive, order.size_bytes, pace)?, blob, options, link).await?,

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use blob::Blob;
-use copy::{CopyError, Link, TransferOptions};
+use copy::{CopyError, TransferHandle, TransferOptions};
 use drive::{Confirmation, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
 use protocol::result::{Direction, TransferPlan, TransferResult};
@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
     conclude(result, Direction::Export, blob, printer)
 }
 
-async fn export(arguments: &ExportArguments, link: Link, printer: &Printer) -> Result<TransferResult, CopyError> {
+async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {
     let (blob, options, pace) = settle(arguments)?;
     let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let (stop, timeout) = (link.stop.clone(), options.read_timeout);
@@ -49,7 +49,7 @@ async fn export(arguments: &ExportArguments, link: Link, printer: &Printer) -> R
     opening::or_cancelled(copy::export(&arguments.drive, open, blob, options, link).await, &stop)
 }
 
-async fn plan(arguments: &ExportArguments, link: Link) -> Result<TransferPlan, CopyError> {
+async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (blob, options, pace) = settle(arguments)?;
     let (stop, timeout) = (link.stop.clone(), options.read_timeout);
     let open = |needed_bytes| {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
-use copy::{CopyError, Link, TransferOptions};
+use copy::{CopyError, TransferHandle, TransferOptions};
 use drive::{Drive, Pace};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
     conclude(result, Direction::Import, blob, printer)
 }
 
-async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResult, CopyError> {
+async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferResult, CopyError> {
     match ends(arguments, &link) {
         Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
         Err(CopyError::Cancelled) => {
@@ -39,7 +39,7 @@ async fn import(arguments: &ImportArguments, link: Link) -> Result<TransferResul
     }
 }
 
-async fn plan(arguments: &ImportArguments, link: Link) -> Result<TransferPlan, CopyError> {
+async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (drive, blob, options) = ends(arguments, &link)?;
     copy::plan_import(drive, blob, options, link).await
 }
@@ -48,7 +48,7 @@ async fn plan(arguments: &ImportArguments, link: Link) -> Result<TransferPlan, C
 type Ends = (Arc<dyn Drive>, Arc<dyn Blob>, TransferOptions);
 
 /// The drive, the blob and the options that were asked for.
-fn ends(arguments: &ImportArguments, link: &Link) -> Result<Ends, CopyError> {
+fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, CopyError> {
     let effort = &arguments.transfer.effort;
     let open_image = |path: &Path| opening::source(path, Pace::Unlimited, effort.read_timeout, &link.stop);
     let (on_unreadable, rescue) = rescue_options(&arguments.rescue, &arguments.drive, open_image)?;

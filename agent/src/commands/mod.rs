@@ -9,7 +9,7 @@ pub(crate) mod serve;
 pub(crate) mod tokens;
 pub(crate) mod verify;
 
-use copy::{CopyError, Link, Stop};
+use copy::{CopyError, Stop, TransferHandle};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferPlan, TransferResult};
@@ -22,11 +22,11 @@ use crate::reporter::Reporter;
 use crate::{settings, signals};
 
 /// Links a transfer with the terminal and the signals.
-fn link(printer: &Printer) -> (Link, Reporter) {
+fn link(printer: &Printer) -> (TransferHandle, Reporter) {
     let stop = Stop::new();
     signals::stop_at_signals(stop.clone(), printer.clone());
     let notices = printer.clone();
-    let link = Link::new(stop, move |notice| notices.notice(&notice));
+    let link = TransferHandle::new(stop, move |notice| notices.notice(&notice));
     let reporter = Reporter::start(link.counters.clone(), printer);
     (link, reporter)
 }

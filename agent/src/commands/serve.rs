@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::retry::RetryPolicy;
-use copy::{OnUnreadable, RescueOptions, StationBudget, TransferOptions, Verify};
+use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
 use drive::Pace;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
@@ -30,9 +30,11 @@ use crate::client::{TOKEN_FILE, URL_FILE};
 use crate::printer::Printer;
 use crate::settings;
 use crate::signals::Signals;
+use crate::station::accounts::ReachedAccount;
 use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
-use crate::station::worker::{MemoryBudget, ReachedAccount, StationWorker};
+use crate::station::host::StationWorker;
+use crate::station::memory::MemoryBudget;
 
 /// Memory of all copies together where nobody chose: that of four copies of their own.
 const MEMORY_OF_STATION_BYTES: u64 = 4 * MEMORY_DEFAULT_BYTES;
@@ -251,7 +253,7 @@ fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWor
         docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
         accounts,
         options: transfer_options(&config.transfer, &transfers),
-        budget: Arc::new(StationBudget::new(config.budget.rate, hash_threads)),
+        budget: Arc::new(SharedBudget::new(config.budget.rate, hash_threads)),
         memory: MemoryBudget::new(memory, config.bay.len()),
         transfers,
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),

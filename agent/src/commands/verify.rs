@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use copy::{CopyError, Link, ManifestSource, Sides};
+use copy::{CopyError, ManifestSource, Sides, TransferHandle};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::result::VerifyResult;
 
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
     result.outcome.exit_code()
 }
 
-async fn verify(arguments: &VerifyArguments, link: Link) -> Result<VerifyResult, CopyError> {
+async fn verify(arguments: &VerifyArguments, link: TransferHandle) -> Result<VerifyResult, CopyError> {
     let options = effort_options(&arguments.effort)?;
     let manifest = reach_blob(&arguments.manifest, BlobType::Block)?;
     let pace = pace(&arguments.effort, arguments.drive.as_deref())?;

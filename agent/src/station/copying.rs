@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, Link, OnUnreadable, PublicNames, Stop, TransferOptions};
+use copy::{CopyError, OnUnreadable, PublicNames, Stop, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
@@ -16,7 +16,9 @@ use protocol::units::ByteSize;
 use service::station::worker::{CopyOrder, RunningCopy};
 use tokio::sync::oneshot;
 
-use super::worker::{MemoryBudget, ReachedAccount, StationWorker};
+use super::accounts::ReachedAccount;
+use super::host::StationWorker;
+use super::memory::MemoryBudget;
 use crate::commands::not_begun;
 use crate::opening;
 
@@ -24,24 +26,24 @@ use crate::opening;
 const HANGING_GRACE: Duration = Duration::from_secs(5);
 
 struct Copy {
-    link: Link,
+    handle: TransferHandle,
 }
 
 impl RunningCopy for Copy {
     fn progress(&self) -> Progress {
-        let progress = self.link.counters.snapshot();
-        match self.link.stop.is_stopping() && progress.phase != Phase::Done {
+        let progress = self.handle.counters.snapshot();
+        match self.handle.stop.is_stopping() && progress.phase != Phase::Done {
             true => Progress { phase: Phase::Draining, eta_seconds: None, ..progress },
             false => progress,
         }
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {
-        self.link.counters.unreadable_so_far()
+        self.handle.counters.unreadable_so_far()
     }
 
     fn stop(&self, reason: StopReason) {
-        self.link.stop.request_stop(reason);
+        self.handle.stop.request_stop(reason);
     }
 }
 
@@ -63,23 +65,23 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         Notice::Warning(text) => tracing::warn!(job = %uid, "{text}"),
         Notice::Information(text) => tracing::info!(job = %uid, "{text}"),
     };
-    let link = Link::new(Stop::new(), notify);
+    let handle = TransferHandle::new(Stop::new(), notify);
     if order.account_only {
-        link.stop.request_stop(StopReason::JobCancelled);
+        handle.stop.request_stop(StopReason::JobCancelled);
     }
-    let copy = Arc::new(Copy { link: link.clone() });
+    let copy = Arc::new(Copy { handle: handle.clone() });
     let memory = worker.memory.clone();
     let options = options(worker, &order);
     let scene = scene(worker, &order, options.clone());
     tokio::spawn(async move {
         let copied = match order.account_only {
             true => Err(CopyError::Cancelled),
-            false => watched(scene, &order, &memory, link.clone()).await,
+            false => watched(scene, &order, &memory, handle.clone()).await,
         };
         let result = match copied {
             Ok(result) => result,
             // Stopped before it was far enough to tell by itself what there is.
-            Err(CopyError::Cancelled) => account(options, &order, &memory, link).await,
+            Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
             Err(error) => failed(&order, &error),
         };
         // Nobody waits any more only where the whole service is going.
@@ -100,12 +102,12 @@ async fn watched(
     scene: Result<Scene, CopyError>,
     order: &CopyOrder,
     memory: &MemoryBudget,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
     let scene = scene?;
     let patience = scene.options.drain_timeout + HANGING_GRACE;
-    let stop = link.stop.clone();
-    let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), link));
+    let stop = handle.stop.clone();
+    let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), handle));
     tokio::select! {
         copied = running => copied.unwrap_or(Err(CopyError::Internal("a copy"))),
         () = async {
@@ -115,15 +117,20 @@ async fn watched(
     }
 }
 
-async fn with_memory(scene: Scene, order: CopyOrder, memory: MemoryBudget, link: Link) -> Result<TransferResult, CopyError> {
+async fn with_memory(
+    scene: Scene,
+    order: CopyOrder,
+    memory: MemoryBudget,
+    handle: TransferHandle,
+) -> Result<TransferResult, CopyError> {
     let wanted = wanted_mebibytes(&scene.options, scene.docked.size_bytes, &*scene.blob, &memory);
     let _permit = tokio::select! {
         permit = memory.free_mebibytes.clone().acquire_many_owned(wanted) => permit.ok(),
-        () = link.stop.stopping() => return Err(CopyError::Cancelled),
+        () = handle.stop.stopping() => return Err(CopyError::Cancelled),
     };
     let memory = Some(ByteSize(u64::from(wanted) << 20));
     let scene = Scene { options: TransferOptions { memory, ..scene.options }, ..scene };
-    run(scene, &order, link).await
+    run(scene, &order, handle).await
 }
 
 fn scene(worker: &StationWorker, order: &CopyOrder, options: TransferOptions) -> Result<Scene, CopyError> {
@@ -141,7 +148,7 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
     TransferOptions {
         manifest: Some(state_dir.join(super::logs::MANIFEST_FILE)),
         state_dir,
-        station: Some(worker.budget.clone()),
+        shared_budget: Some(worker.budget.clone()),
         keep_journal: true,
         restart: order.wish.restart,
         // What may be written on was decided when the drive was checked in.
@@ -160,11 +167,11 @@ fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob,
 }
 
 /// Tells from the journal what a copy did that will not go on now.
-async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, link: Link) -> TransferResult {
+async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, handle: TransferHandle) -> TransferResult {
     // No copy holds more than all of it.
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
     let was_cut_off = order.was_cut_off;
-    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &link)).await;
+    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &handle)).await;
     match told.unwrap_or(Err(CopyError::Internal("a thread at the journal"))) {
         Ok(Some(result)) => result,
         Ok(None) => failed(order, &CopyError::Cancelled),
@@ -172,7 +179,7 @@ async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBud
     }
 }
 
-async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResult, CopyError> {
+async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<TransferResult, CopyError> {
     let Scene { path, docked, blob, options, pace, reached } = scene;
     std::fs::create_dir_all(&options.state_dir).map_err(|source| CopyError::State {
         operation: "create",
@@ -187,7 +194,7 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
                     Ok(made) => made?,
                     Err(_) => return Err(no_answer(&reached).into()),
                 },
-                () = link.stop.stopping() => return Err(CopyError::Cancelled),
+                () = handle.stop.stopping() => return Err(CopyError::Cancelled),
             }
             let shown = path.clone();
             let open = move || {
@@ -195,13 +202,13 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
                 require_same(&path, &docked, drive.identity()).map_err(DriveError::Refused)?;
                 Ok::<Arc<dyn Drive>, DriveError>(drive)
             };
-            let in_time = || opening::in_time(&shown, options.read_timeout, &link.stop, || false, open);
+            let in_time = || opening::in_time(&shown, options.read_timeout, &handle.stop, || false, open);
             let opened = tokio::task::block_in_place(in_time).map_err(CopyError::from);
-            copy::import(opening::or_cancelled(opened, &link.stop)?, blob, options, link).await
+            copy::import(opening::or_cancelled(opened, &handle.stop)?, blob, options, handle).await
         }
         Direction::Export => {
             let target = path.clone();
-            let (stop, timeout) = (link.stop.clone(), options.read_timeout);
+            let (stop, timeout) = (handle.stop.clone(), options.read_timeout);
             let open = |needed_bytes| {
                 let shown = path.clone();
                 let open = move || {
@@ -211,7 +218,7 @@ async fn run(scene: Scene, order: &CopyOrder, link: Link) -> Result<TransferResu
                 };
                 opening::in_time(&shown, timeout, &stop, || false, open)
             };
-            opening::or_cancelled(copy::export(&target, open, blob, options, link).await, &stop)
+            opening::or_cancelled(copy::export(&target, open, blob, options, handle).await, &stop)
         }
     }
 }

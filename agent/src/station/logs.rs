@@ -11,7 +11,7 @@ use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use service::station::worker::{LogOrder, WorkError};
 
-use super::worker::{StationWorker, blocking};
+use super::host::{StationWorker, blocking};
 
 /// The manifest of a complete copy, beside its journal.
 pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";

@@ -1,18 +1,25 @@
-//! The station's data plane, and how `serve` puts everything together: the one place where jobs and drives meet.
+//! What happens on a host with bays? The one place where jobs and drives meet.
 //!
-//! | file | what it knows |
+//! | file | responsibility |
 //! |---|---|
 //! | `config` | the configuration file |
+//! | `host` | what the copies of this host share: bays, accounts, budgets, folders |
+//! | `accounts` | blob accounts that can be reached |
+//! | `memory` | the memory that all copies have together |
 //! | `docks` | bays, and what is in them |
+//! | `look` | looking at what is attached, again and again |
 //! | `worker` | what the control plane asks for, done with drives and stores |
 //! | `copying` | one copy from its order to its result |
 //! | `select` | which blobs an export asks for |
 //! | `logs` | copy logs |
 
+pub(crate) mod accounts;
 pub(crate) mod config;
 mod copying;
 pub(crate) mod docks;
+pub(crate) mod host;
 mod logs;
 mod look;
+pub(crate) mod memory;
 mod select;
-pub(crate) mod worker;
+mod worker;

@@ -22,6 +22,7 @@
 //! Records are small and read one at a time: a manifest of a 22 TB drive has millions of them.
 
 mod line;
+mod line_error;
 mod read;
 mod record;
 mod replay;
@@ -31,7 +32,8 @@ mod unreadable;
 #[cfg(test)]
 mod tests;
 
-pub use line::{EncodeError, Line, LineError, decode, encode};
+pub use line::{Line, decode, encode};
+pub use line_error::{EncodeError, LineError};
 pub use read::{ManifestError, ManifestReader};
 pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, Footer, Header};
 pub use replay::{JournalReplay, Replay, ReplayError};

@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead};
 
-use super::line::{Line, LineError, decode};
+use super::line::{Line, decode};
+use super::line_error::LineError;
 use super::record::{ChunkContent, ChunkRecord, Footer, Header};
 use super::unreadable::Joiner;
 use super::{FORMAT, VERSION};

@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead};
 
-use super::line::{Line, LineError, decode};
+use super::line::{Line, decode};
+use super::line_error::LineError;
 use super::read::{ManifestError, RawLine, RawLines, check_header};
 use super::record::{ChunkRecord, CommitNote, Header};
 use super::unreadable::Joiner;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::line::LineError;
+use super::line_error::LineError;
 use super::record::ChunkRecord;
 use crate::limits::{UNREADABLE_RANGES_MAX, UNREADABLE_RANGES_PER_LINE};
 use crate::units::ByteRange;

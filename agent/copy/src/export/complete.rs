@@ -15,13 +15,14 @@ use protocol::result::{Difference, DifferenceReason, Evidence, TransferResult};
 use protocol::units::ByteRange;
 
 use super::Export;
-use super::prepare::state_of;
+use super::resume::state_of;
+use crate::call::options::Verify;
 use crate::error::CopyError;
-use crate::finish::{self, Proof};
-use crate::journal::Journal;
+use crate::flow::drive_call::with_drive;
 use crate::limits::{ABORT_GRACE, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, INQUIRY_TIMEOUT};
-use crate::options::Verify;
-use crate::prepare::with_drive;
+use crate::record::journal::Journal;
+use crate::record::manifest::{self, Proof};
+use crate::transfer::result;
 use crate::verify::{Expected, Scope, Side, compare};
 
 impl Export {
@@ -32,14 +33,14 @@ impl Export {
             true => Evidence::Transport,
             false => Evidence::Read,
         };
-        let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
+        let completed = match self.failure.has_failed() || self.handle.stop.is_stopping() {
             true => Ok(None),
             false => self.complete(&mut evidence).await,
         };
-        let done = finish::completed_or_failure(completed, &self.failure);
-        self.link.counters.set_phase(Phase::Done);
+        let done = result::completed_or_failure(completed, &self.failure);
+        self.handle.counters.set_phase(Phase::Done);
         let error = self.failure.take();
-        let mut result = finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link)?;
+        let mut result = result::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.handle)?;
         result.evidence = evidence;
         result.checked_against_manifest = Some(self.manifest.is_some());
         result.bytes_cleared = self.bytes_cleared;
@@ -51,7 +52,7 @@ impl Export {
                 result.manifest = manifest;
                 result.unreadable = self.filled()?;
                 if !result.unreadable.is_empty() {
-                    self.link
+                    self.handle
                         .warn("the import could not read parts of the drive: these ranges are filling, and no data".to_owned());
                     result.outcome = Outcome::CompleteWithUnreadable;
                 }
@@ -72,13 +73,13 @@ impl Export {
     /// The receipt, and a note in the journal of what the target is now, so that the next run sees whether anything wrote
     /// to it meanwhile.
     async fn reconciled_receipt(&mut self) -> Result<Receipt, CopyError> {
-        let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
+        let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
         if self.is_published {
             return Ok(receipt);
         }
         // After an abort, or where it failed, the drive may not answer.
-        let grace = if self.link.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-        let receipt = match tokio::time::timeout(grace, state_of(&self.drive, &self.link)).await {
+        let grace = if self.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let receipt = match tokio::time::timeout(grace, state_of(&self.drive, &self.handle)).await {
             Ok(Ok(Some(state))) => {
                 if let Some(journal) = self.journal.as_mut() {
                     journal.note_left(state)?;
@@ -103,15 +104,15 @@ impl Export {
 
     /// The steps after the last chunk, each repeatable. `None` when a stop came first.
     async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
-        self.link.counters.set_phase(Phase::Committing);
+        self.handle.counters.set_phase(Phase::Committing);
         if !self.table.with(|table| Ok(table.is_complete()))? {
             return Err(CopyError::Internal("the pipeline"));
         }
         if !self.clear_behind().await? {
             return Ok(None);
         }
-        self.link.counters.set_phase(Phase::Committing);
-        let (root, _) = finish::root(&self.table, &self.zeros, false)?;
+        self.handle.counters.set_phase(Phase::Committing);
+        let (root, _) = manifest::root(&self.table, &self.zeros, false)?;
         if self.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
             self.forget()?;
             return Err(CopyError::Mismatch(format!(
@@ -119,13 +120,13 @@ impl Export {
                 self.identity.path
             )));
         }
-        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.sync()).await?;
+        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.handle, |drive| drive.sync()).await?;
         let wants_stream = self.options.stream_sha256 && self.stream_sha256.is_none();
         let is_read_back = self.options.verify == Verify::ReadBack || wants_stream;
         if is_read_back {
             self.read_back(wants_stream).await?;
         }
-        if self.link.stop.is_stopping() {
+        if self.handle.stop.is_stopping() {
             return Ok(None);
         }
         *evidence = match (is_read_back, self.target_is_sampled) {
@@ -134,13 +135,13 @@ impl Export {
             (false, false) => *evidence,
         };
         // Only now the drive has the name, and looks like what it is.
-        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.link, |drive| drive.finish()).await?;
+        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.handle, |drive| drive.finish()).await?;
         self.is_published = true;
         self.remove_left();
         if let Some(path) = &self.options.manifest {
             let proof = Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence };
-            let file = finish::manifest_file(&self.options, &self.header, &self.table, &proof)?;
-            finish::copy_manifest(&file, path, &self.header.transfer_id)?;
+            let file = manifest::manifest_file(&self.options, &self.header, &self.table, &proof)?;
+            manifest::copy_manifest(&file, path, &self.header.transfer_id)?;
         }
         if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
             journal.remove()?;
@@ -156,7 +157,7 @@ impl Export {
         let path = Path::new(&self.identity.path);
         let is_image = self.identity.kind == DriveKind::Image;
         if let Some(Err(error)) = is_image.then(|| file::partial::remove(path, &self.header.transfer_id)) {
-            self.link.warn(format!("the unfinished image beside `{}` stays: {error}", path.display()));
+            self.handle.warn(format!("the unfinished image beside `{}` stays: {error}", path.display()));
         }
     }
 
@@ -168,19 +169,19 @@ impl Export {
         if self.drive.target_content() == TargetContent::KnownZero {
             return Ok(true);
         }
-        self.link.counters.begin_part(Phase::Clearing, size - start);
+        self.handle.counters.begin_part(Phase::Clearing, size - start);
         let mut offset = start;
         while offset < size {
-            if self.link.stop.is_stopping() {
+            if self.handle.stop.is_stopping() {
                 return Ok(false);
             }
             // Every piece but the first is aligned to the largest blocks that drives erase at once.
             let end = (offset / CLEAR_PIECE_BYTES + 1) * CLEAR_PIECE_BYTES;
             let range = ByteRange::new(offset, end.min(size) - offset);
-            with_drive(&self.drive, self.options.read_timeout, &self.link, move |drive| drive.zero_range(range)).await?;
+            with_drive(&self.drive, self.options.read_timeout, &self.handle, move |drive| drive.zero_range(range)).await?;
             offset = range.end();
             self.bytes_cleared = offset - start;
-            self.link.counters.add_to_part(range.length);
+            self.handle.counters.add_to_part(range.length);
         }
         Ok(true)
     }
@@ -190,7 +191,7 @@ impl Export {
         let side = Side::Drive(self.drive.clone());
         // What was written is what is compared: this drive has no unreadable places to leave out.
         let expected = Expected { table: &self.table, fill: Fill::default(), scope: Scope::All, wants_stream };
-        let compared = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
+        let compared = compare(side, expected, &self.options, &self.attempts, &self.handle, self.memory).await?;
         self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
         let differences = compared.differences;
         let is_other = |difference: &&Difference| difference.reason != DifferenceReason::Unreadable;

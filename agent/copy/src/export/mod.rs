@@ -23,17 +23,18 @@ use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::attempts::Attempts;
-use crate::early::Known;
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::error::CopyError;
-use crate::failure::Failure;
+use crate::flow::attempts::Attempts;
+use crate::flow::failure::Failure;
 use crate::hashing::ZeroDigests;
-use crate::journal::Journal;
-use crate::manifest::LoadedManifest;
-use crate::options::{Link, TransferOptions};
 use crate::plan::MemoryPlan;
-use crate::plan_state::PlanState;
-use crate::table::SharedTable;
+use crate::record::dry_run::PlanState;
+use crate::record::journal::Journal;
+use crate::record::table::SharedTable;
+use crate::source::manifest::LoadedManifest;
+use crate::transfer::unopened::Known;
 use prepare::Allowed;
 
 /// Writes a blob onto the drive at `path`, which `open_drive` opens, given how many bytes it must take.
@@ -46,17 +47,17 @@ pub async fn export(
     open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
     let known = Known::default();
     let address = blob.address();
     let preparing =
-        async { Export::prepare(Allowed::examine(open_drive, blob, options.clone(), link.clone(), &known).await?).await };
+        async { Export::prepare(Allowed::examine(open_drive, blob, options.clone(), handle.clone(), &known).await?).await };
     // It learns first what an earlier run moved, whatever was asked for meanwhile.
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
-        () = link.stop.stopping() => Err(CopyError::Cancelled),
+        () = handle.stop.stopping() => Err(CopyError::Cancelled),
     };
     let mut export = match prepared {
         Ok(export) => export,
@@ -64,11 +65,13 @@ pub async fn export(
             if known.is_empty() && error.outcome().is_some() && !options.restart {
                 // It ended before the drive was open, by which an export is known.
                 let found = Journal::of_export(&options.state_dir, path, &address);
-                if let Some((_, recovered)) = found.or_else(|busy| if link.stop.is_stopping() { Err(busy) } else { Ok(None) })? {
+                if let Some((_, recovered)) =
+                    found.or_else(|busy| if handle.stop.is_stopping() { Err(busy) } else { Ok(None) })?
+                {
                     known.set(*recovered.header, recovered.table);
                 }
             }
-            return known.result_of(error, &options, &link);
+            return known.result_of(error, &options, &handle);
         }
     };
     export.run_pipeline().await?;
@@ -83,12 +86,12 @@ pub async fn plan_export(
     open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
     mut options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<TransferPlan, CopyError> {
     let state = PlanState::new(&mut options, Direction::Export)?;
-    let stop = link.stop.clone();
+    let stop = handle.stop.clone();
     let known = Known::default();
-    let examined = stop.or_stopping(Allowed::examine(open_drive, blob, options, link, &known)).await;
+    let examined = stop.or_stopping(Allowed::examine(open_drive, blob, options, handle, &known)).await;
     let examined = examined.ok_or(CopyError::Cancelled)?;
     Ok(examined.map_err(|error| state.restate(error))?.plan())
 }
@@ -100,7 +103,7 @@ struct Export {
     facts: BlobFacts,
     manifest: Option<LoadedManifest>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
     attempts: Attempts,
     failure: Failure,
     identity: DriveIdentity,

@@ -11,23 +11,23 @@ use tokio::sync::mpsc;
 
 use super::Export;
 use crate::chunk::{CheckedChunk, LandedChunk, Place};
-use crate::concurrency::Concurrency;
-use crate::crew::Crew;
-use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
-use crate::fetch::Fetch;
+use crate::flow::concurrency::Concurrency;
+use crate::flow::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::flow::pool::BufferPool;
+use crate::flow::rate::RateLimit;
+use crate::flow::threads;
+use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
-use crate::holes::{Holes, Source};
+use crate::hashing::hash_pool::HashPool;
+use crate::hashing::whole;
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
-use crate::pool::BufferPool;
-use crate::rate::RateLimit;
+use crate::source::blob_range::Fetch;
+use crate::source::holes::{Holes, Source};
 use crate::stage::fetch::FetchStage;
 use crate::stage::record::{Durability, RecordStage};
-use crate::stage::stream;
 use crate::stage::write::{FetchAgain, WriteStage};
-use crate::threads;
-use crate::watch::{self, CallWatch};
 
 /// Requests at once where nobody chose.
 const CONCURRENCY: usize = 8;
@@ -40,30 +40,37 @@ impl Export {
     pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
         let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
         let geometry = self.table.with(|table| Ok(table.geometry()))?;
-        self.link.counters.set_phase(Phase::Copying);
+        self.handle.counters.set_phase(Phase::Copying);
         // Buffers and slots bound what is in these.
         let (fetch_output, check_input) = unbounded();
         let (check_output, write_input) = unbounded();
         let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
-        self.link.counters.set_workers(workers);
-        self.link.counters.watch_buffers(&pool);
+        self.handle.counters.set_workers(workers);
+        let watch = pool.watch();
+        self.handle.counters.set_bytes_in_flight(move || watch.bytes_taken());
 
-        let (stream_output, stream_end) = stream::spawn(self.options.stream_sha256 && !self.is_resumed, geometry, || false)?;
+        let (stream_output, stream_end) = whole::spawn(self.options.stream_sha256 && !self.is_resumed, geometry, || false)?;
         let write = Arc::new(WriteStage {
             drive: self.drive.clone(),
             expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             table: self.table.clone(),
-            crew: Crew::new(check_input, never(), false, self.link.counters.clone(), self.options.station.clone()),
-            counters: self.link.counters.clone(),
-            stop: self.link.stop.clone(),
+            hash_pool: HashPool::new(
+                check_input,
+                never(),
+                false,
+                self.handle.counters.clone(),
+                self.options.shared_budget.clone(),
+            ),
+            counters: self.handle.counters.clone(),
+            stop: self.handle.stop.clone(),
             stream: stream_output,
             fetch_again: self.fetch_again(),
         });
         self.spawn_check(write.clone(), check_output)?;
-        let (write_watches, sync_watch) = (watch::watches(self.drive.preferred_readers()), watch::watches(1));
+        let (write_watches, sync_watch) = (watchdog::watches(self.drive.preferred_readers()), watchdog::watches(1));
         self.spawn_write(write, write_watches.clone(), write_input, write_output)?;
 
         let recorder = RecordStage {
@@ -73,23 +80,23 @@ impl Export {
             rescue: None,
             batch_bytes: self.memory.batch_bytes,
             sync_timeout: self.options.request_timeout,
-            stop: self.link.stop.clone(),
+            stop: self.handle.stop.clone(),
             failure: self.failure.clone(),
-            counters: self.link.counters.clone(),
+            counters: self.handle.counters.clone(),
         };
         let recorder_end = recorder.start(record_input)?;
 
         let fetching = self.fetch_stage(pool).run(self.next_chunk(geometry), self.concurrency(), fetch_output);
-        let draining = enforce_drain_timeout(&self.options, &self.link);
+        let draining = enforce_drain_timeout(&self.options, &self.handle);
         let ending = async {
             fetching.await;
-            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+            wait_for_recorder(recorder_end, &self.handle, &self.failure).await
         };
         let watching = async {
-            let (path, stop, failure) = (&self.identity.path, &self.link.stop, &self.failure);
+            let (path, stop, failure) = (&self.identity.path, &self.handle.stop, &self.failure);
             tokio::select! {
-                () = watch::hanging(&write_watches, path, self.options.read_timeout, stop, failure) => {}
-                () = watch::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
+                () = watchdog::hanging(&write_watches, path, self.options.read_timeout, stop, failure) => {}
+                () = watchdog::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
             }
             // Reported; what else is in flight has the drain timeout to land.
             std::future::pending::<()>().await;
@@ -99,7 +106,7 @@ impl Export {
             () = draining => None,
             () = watching => None,
         };
-        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
+        self.stream_sha256 = whole::result(stream_end, &self.handle.stop).await;
         Ok(())
     }
 
@@ -115,8 +122,8 @@ impl Export {
             checked: self.manifest.is_none(),
             attempts: self.attempts.clone(),
             pool,
-            rate: RateLimit::new(self.options.rate, self.options.station.clone()),
-            stop: self.link.stop.clone(),
+            rate: RateLimit::new(self.options.rate, self.options.shared_budget.clone()),
+            stop: self.handle.stop.clone(),
             failure: self.failure.clone(),
             silence_max: self.options.request_timeout,
             holes: self.holes(),
@@ -128,7 +135,7 @@ impl Export {
     fn holes(&self) -> Option<Holes> {
         let local = self.blob.local()?;
         let source = Source::Blob(local, self.facts.version.clone());
-        Some(Holes::new(source, self.options.request_timeout, self.link.stop.clone()))
+        Some(Holes::new(source, self.options.request_timeout, self.handle.stop.clone()))
     }
 
     /// The chunks that are still to be fetched, with what the manifest says they are.

@@ -13,20 +13,22 @@ use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
 use super::Export;
-use super::resume::{Target, drive_key, require_same};
-use crate::attempts::Attempts;
-use crate::early::Known;
+use super::resume::{Target, drive_key, require_same, state_of};
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::error::{CopyError, state_error};
-use crate::failure::Failure;
-use crate::finish;
+use crate::flow::attempts::Attempts;
+use crate::flow::drive_call::with_drive;
+use crate::flow::failure::Failure;
 use crate::hashing::ZeroDigests;
-use crate::journal::{Journal, Recovered, journals_folder};
 use crate::limits::DRIVE_SYNC_TIMEOUT;
-use crate::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
-use crate::options::{Link, TransferOptions};
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
-use crate::prepare::{attempts, count_recorded, new_header, recover, with_drive};
-use crate::table::{ChunkTable, SharedTable};
+use crate::record::journal::{Journal, Recovered, journals_folder};
+use crate::record::manifest_place;
+use crate::record::table::{ChunkTable, SharedTable};
+use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
+use crate::transfer::begin::{count_recorded, new_header, recover};
+use crate::transfer::unopened::Known;
 
 /// An export that nothing forbids; nothing was changed for it.
 pub(super) struct Allowed {
@@ -35,7 +37,7 @@ pub(super) struct Allowed {
     facts: BlobFacts,
     manifest: Option<LoadedManifest>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
     attempts: Attempts,
     identity: DriveIdentity,
     planned: ChunkGeometry,
@@ -53,11 +55,11 @@ impl Allowed {
         open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
         blob: Arc<dyn Blob>,
         options: TransferOptions,
-        link: Link,
+        handle: TransferHandle,
         known: &Known,
     ) -> Result<Self, CopyError> {
-        let attempts = attempts(&options, &link, blob.address());
-        finish::require_manifest_place(&options, &blob.address())?;
+        let attempts = Attempts::new(&options, &handle, blob.address());
+        manifest_place::require_manifest_place(&options, &blob.address())?;
         let (facts, manifest) = look_at_blob(&blob, &options, &attempts).await?;
         let mut warnings = Vec::new();
         if manifest.is_none() {
@@ -65,19 +67,19 @@ impl Allowed {
         }
         let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
         let identity = drive.identity().clone();
-        finish::require_manifest_off_drive(&options, Path::new(&identity.path))?;
+        manifest_place::require_manifest_off_drive(&options, Path::new(&identity.path))?;
         let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
         let memory = memory_plan(options.memory, planned)?;
 
         // By the drive: two exports onto one drive must not forget each other.
         let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity)?)?;
         let replaces = options.restart.then(|| journal.transfer_id()).flatten();
-        let recovered = recover(&mut journal, planned, &options, &link)?;
+        let recovered = recover(&mut journal, planned, &options, &handle)?;
         if let Some(recovered) = &recovered {
             known.set((*recovered.header).clone(), recovered.table.clone());
             require_same(&recovered.header, planned, &identity, (&blob.address(), &facts, manifest.is_some()), &journal)?;
         }
-        require_blank(&drive, recovered.as_ref(), &options, &link).await?;
+        require_blank(&drive, recovered.as_ref(), &options, &handle).await?;
         let own_id = recovered.as_ref().map(|recovered| recovered.header.transfer_id.clone());
         warnings.extend(others_beside(&identity, own_id.or_else(|| replaces.clone()).as_deref())?);
         Ok(Allowed {
@@ -86,7 +88,7 @@ impl Allowed {
             facts,
             manifest,
             options,
-            link,
+            handle,
             attempts,
             identity,
             planned,
@@ -128,7 +130,7 @@ impl Allowed {
         if let (Some(id), DriveKind::Image) = (&self.replaces, self.identity.kind)
             && let Err(error) = file::partial::remove(Path::new(&self.identity.path), id)
         {
-            self.link.warn(format!("the unfinished image of the export that is started over stays: {error}"));
+            self.handle.warn(format!("the unfinished image of the export that is started over stays: {error}"));
         }
         Ok((header, SharedTable::new(table)))
     }
@@ -139,7 +141,7 @@ impl Export {
     pub(super) async fn prepare(mut allowed: Allowed) -> Result<Self, CopyError> {
         crash::point("examined");
         let warnings = std::mem::take(&mut allowed.warnings);
-        warnings.into_iter().for_each(|warning| allowed.link.warn(warning));
+        warnings.into_iter().for_each(|warning| allowed.handle.warn(warning));
         let (header, table) = allowed.header_and_table()?;
         let Allowed {
             drive,
@@ -147,7 +149,7 @@ impl Export {
             facts,
             manifest,
             options,
-            link,
+            handle,
             attempts,
             identity,
             planned,
@@ -157,21 +159,28 @@ impl Export {
             ..
         } = allowed;
         let transfer_id = header.transfer_id.clone();
-        with_drive(&drive, options.read_timeout, &link, move |drive| drive.begin(&transfer_id)).await?;
+        with_drive(&drive, options.read_timeout, &handle, move |drive| drive.begin(&transfer_id)).await?;
         let (left, latest) = recovered.map(|recovered| (recovered.left, recovered.latest)).unzip();
         let is_fresh = latest.is_none();
-        let target =
-            Target { drive: &drive, header: &header, table: &table, options: &options, attempts: &attempts, link: &link, memory };
+        let target = Target {
+            drive: &drive,
+            header: &header,
+            table: &table,
+            options: &options,
+            attempts: &attempts,
+            handle: &handle,
+            memory,
+        };
         let (left, latest) = (left.flatten(), latest.unwrap_or_default());
         let target_is_sampled = target.look_at_written(left.as_ref(), &latest, &mut journal).await?;
-        if is_fresh && let Some(state) = state_of(&drive, &link).await? {
+        if is_fresh && let Some(state) = state_of(&drive, &handle).await? {
             journal.note_left(state)?;
         }
-        link.counters.set_total(planned.total_bytes());
-        table.with(|table| count_recorded(table, &link))?;
+        handle.counters.set_total(planned.total_bytes());
+        table.with(|table| count_recorded(table, &handle))?;
         let is_resumed = table.with(|table| Ok(table.landed() > 0))?;
         Ok(Export {
-            failure: Failure::new(link.stop.clone()),
+            failure: Failure::new(handle.stop.clone()),
             zeros: ZeroDigests::new(planned.chunk_size_bytes()),
             is_resumed,
             target_is_sampled,
@@ -189,7 +198,7 @@ impl Export {
             facts,
             manifest,
             options,
-            link,
+            handle,
             attempts,
             identity,
             header,
@@ -216,7 +225,7 @@ async fn require_blank(
     drive: &Arc<dyn Drive>,
     recovered: Option<&Recovered>,
     options: &TransferOptions,
-    link: &Link,
+    handle: &TransferHandle,
 ) -> Result<(), CopyError> {
     if options.overwrite {
         return Ok(());
@@ -232,7 +241,7 @@ async fn require_blank(
         )));
     }
     let left = recovered.and_then(|recovered| recovered.left.as_ref());
-    if left.is_some() && path.exists() && state_of(drive, link).await?.as_ref() == left {
+    if left.is_some() && path.exists() && state_of(drive, handle).await?.as_ref() == left {
         return Ok(());
     }
     let refused = |what: &str| {
@@ -243,8 +252,8 @@ async fn require_blank(
     };
     let landed = recovered.filter(|recovered| recovered.landed > 0);
     let Some(recovered) = landed else {
-        let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.holds_data());
-        let looked = link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??;
+        let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, handle, |drive| drive.holds_data());
+        let looked = handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??;
         return if looked { refused("exists and holds data") } else { Ok(()) };
     };
     // After a kill, chunks may have been written that were not recorded: nothing tells them from a user's.
@@ -261,8 +270,8 @@ async fn require_blank(
         }
         Ok(places)
     })?;
-    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, link, move |drive| first_data(drive, &places));
-    match link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
+    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, handle, move |drive| first_data(drive, &places));
+    match handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
         Some(offset) => {
             refused(&format!("was changed since its export was begun, and holds data at {offset} that the export did not write"))
         }
@@ -314,11 +323,6 @@ fn others_beside(identity: &DriveIdentity, own_transfer_id: Option<&str>) -> Res
         )
     };
     Ok(others.into_iter().map(text).collect())
-}
-
-/// What names the state of the drive now.
-pub(super) async fn state_of(drive: &Arc<dyn Drive>, link: &Link) -> Result<Option<String>, CopyError> {
-    with_drive(drive, DRIVE_SYNC_TIMEOUT, link, |drive| drive.state()).await
 }
 
 /// The chunks of an export: the manifest's where there is one.

@@ -12,14 +12,16 @@ use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::Header;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry, ChunkIndex};
 
-use super::prepare::state_of;
-use crate::attempts::Attempts;
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::error::CopyError;
-use crate::journal::Journal;
-use crate::options::{Link, TransferOptions};
+use crate::flow::drive_call::with_drive;
+use crate::limits::DRIVE_SYNC_TIMEOUT;
+use crate::flow::attempts::Attempts;
 use crate::plan::MemoryPlan;
-use crate::reuse::{Look, Resumed, look, take_back};
-use crate::table::SharedTable;
+use crate::record::journal::Journal;
+use crate::record::table::SharedTable;
+use crate::transfer::reuse::{Look, Resumed, look, take_back};
 use crate::verify::Side;
 
 /// What names the drive of an export: its serial number, or where it is.
@@ -84,7 +86,7 @@ pub(super) struct Target<'export> {
     pub(super) table: &'export SharedTable,
     pub(super) options: &'export TransferOptions,
     pub(super) attempts: &'export Attempts,
-    pub(super) link: &'export Link,
+    pub(super) handle: &'export TransferHandle,
     pub(super) memory: MemoryPlan,
 }
 
@@ -101,13 +103,13 @@ impl Target<'_> {
             return Ok(false);
         }
         if self.drive.target_content() == TargetContent::KnownZero {
-            self.link.warn("the image that was begun is gone: it is written from the start".to_owned());
+            self.handle.warn("the image that was begun is gone: it is written from the start".to_owned());
             let whole = ByteRange::new(0, self.header.total_bytes);
             take_back(self.table, &[whole])?;
             journal.rewrite(self.header, self.table)?;
             return Ok(false);
         }
-        let now = state_of(self.drive, self.link).await?;
+        let now = state_of(self.drive, self.handle).await?;
         let is_image = self.drive.identity().kind == DriveKind::Image;
         let look = look(left, now.as_ref(), is_image);
         let resumed = Resumed {
@@ -117,7 +119,7 @@ impl Target<'_> {
             latest,
             options: self.options,
             attempts: self.attempts,
-            link: self.link,
+            handle: self.handle,
             memory: self.memory,
         };
         let lost = resumed.lost(look).await?;
@@ -129,9 +131,14 @@ impl Target<'_> {
             )));
         }
         let taken = take_back(self.table, &lost)?;
-        self.link
+        self.handle
             .warn(format!("the unfinished image does not hold {taken} of the chunks that were written: they are written again"));
         journal.rewrite(self.header, self.table)?;
         Ok(false)
     }
+}
+
+/// What names the state of the drive now.
+pub(super) async fn state_of(drive: &Arc<dyn Drive>, handle: &TransferHandle) -> Result<Option<String>, CopyError> {
+    with_drive(drive, DRIVE_SYNC_TIMEOUT, handle, |drive| drive.state()).await
 }

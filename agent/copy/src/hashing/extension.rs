@@ -9,7 +9,11 @@ use core::arch::x86_64::{
     _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,
 };
 
-use super::{Block, State};
+/// A block of SHA-256.
+pub(super) type Block = [u8; 64];
+
+/// The eight words between two blocks.
+pub(super) type State = [u32; 8];
 
 /// The round constants of SHA-256 (FIPS 180-4, 4.2.2), four rounds to a row.
 const ROUND_CONSTANTS: [[u32; 4]; 16] = [

@@ -2,8 +2,10 @@
 
 use protocol::digest::Sha256Digest;
 
-use super::extension::Extension;
-use super::{Block, STEP_BLOCKS, State};
+use crate::hashing::extension::{Block, Extension, State};
+
+/// What is hashed of each message before others may join: a fraction of a millisecond.
+const STEP_BLOCKS: usize = 4096;
 
 /// The initial hash value of SHA-256 (FIPS 180-4, 5.3.3).
 const INITIAL: State = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];

@@ -1,118 +1,25 @@
-//! SHA-256 of several chunks side by side on one core.
+//! How does a chunk get its SHA-256, at the speed of the processor?
 //!
-//! The SHA instructions of x86-64 are bound by latency: one stream leaves half of the unit idle. On a core of Zen 5 two
-//! streams hash 1.5 times as much as one, four 1.85 times, six 1.9 times (`drive-agent bench` measures it where it runs).
-//!
-//! | file | what it knows |
+//! | file | responsibility |
 //! |---|---|
-//! | `extension` | the instructions; the only unsafe code |
+//! | [`hash_pool`] | the hash threads of a transfer: as few as keep up, each filling the lanes of its core |
+//! | [`side_by_side`] | several messages on one core |
 //! | `lane` | one message on its way: its blocks, and its padded end |
-//! | `zeros` | digests that need no bytes |
+//! | `extension` | the instructions; the only unsafe code |
+//! | [`zeros`] | digests of zeros, which need no bytes |
+//! | [`whole`] | the plain SHA-256 of the whole drive, in drive order |
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod extension;
+pub(crate) mod hash_pool;
 #[cfg(target_arch = "x86_64")]
 mod lane;
+pub(crate) mod side_by_side;
 #[cfg(test)]
 mod tests;
+pub(crate) mod whole;
 mod zeros;
 
-use protocol::digest::Sha256Digest;
-
+pub use side_by_side::{LANES, SideBySide};
 pub(crate) use zeros::ZeroDigests;
-
-/// How many messages are hashed side by side: as many as measured fastest for the code that each number needs.
-pub const LANES: usize = 4;
-
-/// What is hashed of each message before others may join: a fraction of a millisecond.
-const STEP_BLOCKS: usize = 4096;
-
-/// A block of SHA-256.
-type Block = [u8; 64];
-
-/// The eight words between two blocks.
-type State = [u32; 8];
-
-/// How many messages gain from each other's company here: one, on a processor that cannot.
-pub(crate) fn lanes() -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if extension::Extension::detect().is_some() {
-        return LANES;
-    }
-    1
-}
-
-/// Up to [`LANES`] messages that are hashed side by side on this core, where the processor can. A message joins those
-/// under way at any step, so that none has to wait for company.
-pub struct SideBySide<M> {
-    #[cfg(target_arch = "x86_64")]
-    extension: Option<extension::Extension>,
-    #[cfg(target_arch = "x86_64")]
-    lanes: Vec<lane::Lane<M>>,
-    /// Those of a processor that cannot.
-    waiting: Vec<M>,
-}
-
-impl<M: AsRef<[u8]>> Default for SideBySide<M> {
-    fn default() -> Self {
-        SideBySide {
-            #[cfg(target_arch = "x86_64")]
-            extension: extension::Extension::detect(),
-            #[cfg(target_arch = "x86_64")]
-            lanes: Vec::with_capacity(LANES),
-            waiting: Vec::new(),
-        }
-    }
-}
-
-impl<M: AsRef<[u8]>> SideBySide<M> {
-    #[cfg(target_arch = "x86_64")]
-    fn count(&self) -> usize {
-        self.lanes.len() + self.waiting.len()
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn count(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Whether no message is under way.
-    pub fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
-    /// Whether one more message may join.
-    pub fn has_room(&self) -> bool {
-        self.count() < LANES
-    }
-
-    /// Lets a message join. Its bytes must not change until it is done.
-    pub fn add(&mut self, message: M) {
-        #[cfg(target_arch = "x86_64")]
-        if self.extension.is_some() {
-            self.lanes.push(lane::Lane::new(message));
-            return;
-        }
-        self.waiting.push(message);
-    }
-
-    /// Hashes a part of every message, and tells of each that is done.
-    pub fn step(&mut self, mut done: impl FnMut(M, Sha256Digest)) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(extension) = self.extension {
-            lane::advance(extension, &mut self.lanes);
-            while let Some(index) = self.lanes.iter().position(lane::Lane::is_done) {
-                let (message, digest) = self.lanes.remove(index).finish();
-                done(message, digest);
-            }
-            return;
-        }
-        // One after the other, in the order of coming.
-        if !self.waiting.is_empty() {
-            let message = self.waiting.remove(0);
-            let digest = Sha256Digest::of(message.as_ref());
-            done(message, digest);
-        }
-    }
-}

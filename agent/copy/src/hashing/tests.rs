@@ -129,7 +129,7 @@ fn a_message_may_join_others_on_their_way() {
 #[test]
 fn without_the_instructions_it_is_the_same() {
     let bytes = message(1000, 3);
-    let mut side_by_side = SideBySide { extension: None, ..SideBySide::default() };
+    let mut side_by_side = SideBySide::without_extension();
     side_by_side.add(&bytes[..10]);
     side_by_side.add(&bytes[..]);
     let mut found = Vec::new();

@@ -10,9 +10,9 @@ use protocol::units::ChunkIndex;
 
 use super::Import;
 use crate::error::CopyError;
-use crate::journal::Journal;
-use crate::reuse::{Look, Resumed, look, take_back};
-use crate::table::ChunkTable;
+use crate::record::journal::Journal;
+use crate::record::table::ChunkTable;
+use crate::transfer::reuse::{Look, Resumed, look, take_back};
 use crate::verify::Side;
 
 impl Import {
@@ -40,7 +40,7 @@ impl Import {
         }
         let lost = landed_before - self.landed()?;
         if lost > 0 {
-            self.link.warn(format!("the store does not hold {lost} of the chunks that had landed: they are sent again"));
+            self.handle.warn(format!("the store does not hold {lost} of the chunks that had landed: they are sent again"));
         }
         let had_unreadable = self.with_recorded && self.table.with(|table| Ok(table.unreadable().next().is_some()))?;
         if had_unreadable {
@@ -114,13 +114,13 @@ impl Import {
             latest,
             options: &self.options,
             attempts: &self.attempts,
-            link: &self.link,
+            handle: &self.handle,
             memory: self.memory,
         };
         let lost = resumed.lost(look).await?;
         self.trust.target_is_sampled = look == Look::Sampled && lost.is_empty();
         take_back(&self.table, &lost)?;
-        self.link.counters.set_total(self.header.total_bytes);
+        self.handle.counters.set_total(self.header.total_bytes);
         Ok(())
     }
 

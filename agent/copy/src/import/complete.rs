@@ -16,15 +16,16 @@ use tokio::time::timeout;
 
 use super::Import;
 use super::completion::Completion;
+use crate::call::options::Verify;
 use crate::error::CopyError;
-use crate::finish::{self, Proof};
-use crate::journal::Journal;
 use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
-use crate::manifest::header_of_manifest;
-use crate::options::Verify;
+use crate::record::journal::Journal;
+use crate::record::manifest::{self, Proof};
+use crate::record::table::ChunkTable;
 use crate::rescue::forget_beside;
-use crate::reuse::take_back;
-use crate::table::ChunkTable;
+use crate::source::manifest::header_of_manifest;
+use crate::transfer::result;
+use crate::transfer::reuse::take_back;
 use crate::verify::{Expected, Scope, Side, compare};
 
 /// How often the manifest's name is looked at when something else came between the look and the manifest.
@@ -34,16 +35,16 @@ impl Import {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
     pub(super) async fn finish(mut self) -> Result<TransferResult, CopyError> {
         let mut evidence = if self.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
-        let completed = match self.failure.has_failed() || self.link.stop.is_stopping() {
+        let completed = match self.failure.has_failed() || self.handle.stop.is_stopping() {
             true => Ok(None),
             false => self.complete(&mut evidence).await.map(Some),
         };
-        let root = finish::completed_or_failure(completed, &self.failure);
+        let root = result::completed_or_failure(completed, &self.failure);
         let saved = self.save_rescue();
         self.failure.check(saved);
-        self.link.counters.set_phase(Phase::Done);
+        self.handle.counters.set_phase(Phase::Done);
         let error = self.failure.take();
-        let mut result = finish::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.link)?;
+        let mut result = result::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.handle)?;
         result.evidence = evidence;
         result.source_changed = self.trust.source_changed;
         if let Some(rescue) = &self.rescue {
@@ -79,7 +80,7 @@ impl Import {
         result.receipt = Some(match self.upload.clone().filter(|_| self.completion == Completion::Unfinished) {
             Some(upload) => self.reconciled_receipt(&*upload).await?,
             None => {
-                let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
+                let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
                 Receipt { residue: self.completion.residue(&blob), ..receipt }
             }
         });
@@ -89,12 +90,12 @@ impl Import {
     /// The receipt, after the store was asked whether it holds what landed; and a note in the journal of what the target
     /// is now, so that the next run sees whether anything wrote to it meanwhile.
     async fn reconciled_receipt(&mut self, upload: &dyn Upload) -> Result<Receipt, CopyError> {
-        let grace = if self.link.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let grace = if self.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
         if let Some(Held::Blocks(blocks)) = &held {
             self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
-        let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
+        let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
             Some(Held::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
@@ -121,7 +122,7 @@ impl Import {
         if !self.journal_path.exists() {
             // The blob is whole, whatever becomes of its map.
             if let Some(Err(error)) = self.rescue.as_ref().map(|rescue| rescue.save_users(&self.table)) {
-                self.link.warn(error.to_string());
+                self.handle.warn(error.to_string());
             }
             return forget_beside(&self.journal_path);
         }
@@ -136,7 +137,7 @@ impl Import {
 
     /// The steps after the last chunk, each repeatable. Gives the root.
     async fn complete(&mut self, evidence: &mut Evidence) -> Result<Sha256Digest, CopyError> {
-        self.link.counters.set_phase(Phase::Committing);
+        self.handle.counters.set_phase(Phase::Committing);
         if !self.table.with(|table| Ok(table.is_complete()))? {
             return Err(CopyError::Internal("the pipeline"));
         }
@@ -144,7 +145,7 @@ impl Import {
             self.note_source()?;
         }
         let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
-        let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
+        let (root, list) = manifest::root(&self.table, &self.zeros, content_named)?;
         let mut is_read_back = false;
         if let Some(upload) = self.upload.clone() {
             // Before anything looks complete, where the store allows it.
@@ -165,7 +166,7 @@ impl Import {
     fn note_source(&mut self) -> Result<(), CopyError> {
         if self.drive.was_modified()? {
             self.trust.source_changed = true;
-            self.link.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
+            self.handle.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl Import {
         if is_compared {
             self.read_back(&view, wants_stream).await?;
         }
-        match self.link.stop.is_stopping() {
+        match self.handle.stop.is_stopping() {
             true => Err(CopyError::Cancelled),
             false => Ok(is_compared),
         }
@@ -200,7 +201,7 @@ impl Import {
     /// Whether the blob is put together from exactly the chunks that were read, as the store names them.
     async fn is_proved_by_names(&self, view: &dyn Blob) -> Result<bool, CopyError> {
         let Some(named) = self.attempts.run("look at", 0, || view.named_chunks()).await?.0 else { return Ok(false) };
-        let (_, list) = finish::root(&self.table, &self.zeros, true)?;
+        let (_, list) = manifest::root(&self.table, &self.zeros, true)?;
         Ok(named.iter().eq(list.iter().map(|(digest, _)| digest)))
     }
 
@@ -225,11 +226,11 @@ impl Import {
         if let Completion::Committed { version } = &self.completion {
             self.header.blob_version = Some(version.clone());
         }
-        let file = Arc::new(finish::manifest_file(&self.options, &self.header, &self.table, &proof)?);
+        let file = Arc::new(manifest::manifest_file(&self.options, &self.header, &self.table, &proof)?);
         crash::point("manifest-written");
         let beside = self.blob.sibling(MANIFEST_SUFFIX);
         if let Some(path) = &self.options.manifest {
-            finish::copy_manifest(&file, path, &self.header.transfer_id)?;
+            manifest::copy_manifest(&file, path, &self.header.transfer_id)?;
         }
         self.store_beside(&beside, file).await?;
         crash::point("manifest-stored");
@@ -342,7 +343,7 @@ impl Import {
         let version = facts.map(|facts| facts.version).unwrap_or_default();
         let side = Side::Blob { blob: view.clone(), version: version.clone() };
         let expected = Expected { table: &self.table, fill: self.header.unreadable_fill, scope: Scope::All, wants_stream };
-        let compared = compare(side, expected, &self.options, &self.attempts, &self.link, self.memory).await?;
+        let compared = compare(side, expected, &self.options, &self.attempts, &self.handle, self.memory).await?;
         let differences = compared.differences;
         let Some(first) = differences.first() else {
             self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);

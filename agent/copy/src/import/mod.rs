@@ -27,17 +27,18 @@ use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::attempts::Attempts;
-use crate::early::Known;
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::error::CopyError;
-use crate::failure::Failure;
+use crate::flow::attempts::Attempts;
+use crate::flow::failure::Failure;
 use crate::hashing::ZeroDigests;
-use crate::journal::Journal;
-use crate::options::{Link, TransferOptions};
 use crate::plan::MemoryPlan;
-use crate::plan_state::PlanState;
+use crate::record::dry_run::PlanState;
+use crate::record::journal::Journal;
+use crate::record::table::SharedTable;
 use crate::rescue::Rescue;
-use crate::table::SharedTable;
+use crate::transfer::unopened::Known;
 use completion::Completion;
 use prepare::Allowed;
 
@@ -50,19 +51,20 @@ pub async fn import(
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
     let known = Known::default();
-    let preparing = async { Import::prepare(Allowed::examine(drive, blob, options.clone(), link.clone(), &known).await?).await };
+    let preparing =
+        async { Import::prepare(Allowed::examine(drive, blob, options.clone(), handle.clone(), &known).await?).await };
     // It learns first what an earlier run moved, whatever was asked for meanwhile.
     let prepared = tokio::select! {
         biased;
         prepared = preparing => prepared,
-        () = link.stop.stopping() => Err(CopyError::Cancelled),
+        () = handle.stop.stopping() => Err(CopyError::Cancelled),
     };
     let mut import = match prepared {
         Ok(import) => import,
-        Err(error) => return known.result_of(error, &options, &link),
+        Err(error) => return known.result_of(error, &options, &handle),
     };
     if import.completion == Completion::Unfinished {
         import.run_pipeline().await?;
@@ -78,12 +80,12 @@ pub async fn plan_import(
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
     mut options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<TransferPlan, CopyError> {
     let state = PlanState::new(&mut options, Direction::Import)?;
-    let stop = link.stop.clone();
+    let stop = handle.stop.clone();
     let known = Known::default();
-    let examined = stop.or_stopping(Allowed::examine(drive, blob, options, link, &known)).await;
+    let examined = stop.or_stopping(Allowed::examine(drive, blob, options, handle, &known)).await;
     let examined = examined.ok_or(CopyError::Cancelled)?;
     examined.map_err(|error| state.restate(error))?.plan()
 }
@@ -93,7 +95,7 @@ struct Import {
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
     attempts: Attempts,
     failure: Failure,
     identity: DriveIdentity,

@@ -10,23 +10,23 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Import;
-use crate::concurrency::Concurrency;
-use crate::crew::Crew;
-use crate::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::error::CopyError;
+use crate::flow::concurrency::Concurrency;
+use crate::flow::drain::{enforce_drain_timeout, wait_for_recorder};
+use crate::flow::pool::BufferPool;
+use crate::flow::rate::RateLimit;
+use crate::flow::readers::Readers;
+use crate::flow::threads;
+use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
+use crate::hashing::hash_pool::HashPool;
+use crate::hashing::whole;
 use crate::limits::{BODILESS_CHUNKS_MAX, READERS_MAX};
 use crate::plan::ReadPlan;
-use crate::pool::BufferPool;
-use crate::rate::RateLimit;
-use crate::readers::Readers;
 use crate::stage::hash::HashStage;
 use crate::stage::read::ReadStage;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::send::SendStage;
-use crate::stage::stream;
-use crate::threads;
-use crate::watch::{self, CallWatch};
 
 impl Import {
     /// Whether chunks come in another order than that of the drive.
@@ -39,7 +39,7 @@ impl Import {
     pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
         let upload = self.upload.clone().ok_or(CopyError::Internal("the upload"))?;
         let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
-        self.link.counters.set_phase(Phase::Copying);
+        self.handle.counters.set_phase(Phase::Copying);
         let geometry = self.table.with(|table| Ok(table.geometry()))?;
         let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
         let (abandon, abandoned) = bounded::<Infallible>(0);
@@ -49,12 +49,12 @@ impl Import {
         // Only where every chunk passes here; else the blob is hashed at the end.
         let passes_whole = self.with_recorded || self.table.with(|table| Ok(table.landed() == 0))?;
         let is_wanted = self.options.stream_sha256 && passes_whole;
-        let (stream_output, stream_end) = stream::spawn(is_wanted, geometry, self.is_out_of_order())?;
-        let (counters, station) = (self.link.counters.clone(), self.options.station.clone());
+        let (stream_output, stream_end) = whole::spawn(is_wanted, geometry, self.is_out_of_order())?;
+        let (counters, shared_budget) = (self.handle.counters.clone(), self.options.shared_budget.clone());
         let hash = Arc::new(HashStage {
             upload: upload.clone(),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            crew: Crew::new(hash_input, abandoned, upload.wants_md5(), counters, station),
+            hash_pool: HashPool::new(hash_input, abandoned, upload.wants_md5(), counters, shared_budget),
             stream: stream_output,
         });
         let failure = self.failure.clone();
@@ -62,26 +62,31 @@ impl Import {
 
         let concurrency = Concurrency::new(self.options.concurrency, upload.traits().concurrency, self.memory.buffers);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
-        let counters = &self.link.counters;
+        let counters = &self.handle.counters;
         counters.set_workers([1, threads::hash_threads(), concurrency.now(), 1]);
-        counters.watch_buffers(&pool);
+        let watch = pool.watch();
+        counters.set_bytes_in_flight(move || watch.bytes_taken());
         if let Some(rescue) = &self.rescue {
-            counters.watch_rescue(rescue);
+            let known = Arc::downgrade(rescue);
+            counters.set_unreadable_so_far(move || {
+                let rescue = known.upgrade().filter(|rescue| rescue.has_begun());
+                rescue.map(|rescue| rescue.unreadable_so_far()).unwrap_or_default()
+            });
         }
-        let watches = watch::watches(READERS_MAX);
+        let watches = watchdog::watches(READERS_MAX);
         let read = Arc::new(ReadStage {
             drive: self.drive.clone(),
             plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), self.with_recorded)),
             pool,
-            rate: RateLimit::new(self.options.rate, self.options.station.clone()),
+            rate: RateLimit::new(self.options.rate, self.options.shared_budget.clone()),
             geometry,
             table: self.table.clone(),
             rescue: self.rescue.clone(),
             read_timeout: self.options.read_timeout,
-            readers: Readers::new(watches.clone(), self.link.counters.clone()),
+            readers: Readers::new(watches.clone(), self.handle.counters.clone()),
             readers_left: AtomicUsize::new(READERS_MAX),
-            stop: self.link.stop.clone(),
-            counters: self.link.counters.clone(),
+            stop: self.handle.stop.clone(),
+            counters: self.handle.counters.clone(),
             runtime: Handle::current(),
         });
         let (failure, reader_watches) = (self.failure.clone(), watches.clone());
@@ -100,16 +105,16 @@ impl Import {
             rescue: self.rescue.clone(),
             batch_bytes: self.memory.batch_bytes,
             sync_timeout: self.options.request_timeout,
-            stop: self.link.stop.clone(),
+            stop: self.handle.stop.clone(),
             failure: self.failure.clone(),
-            counters: self.link.counters.clone(),
+            counters: self.handle.counters.clone(),
         };
         let recorder_end = recorder.start(record_input)?;
 
         let sender = SendStage {
             upload: upload.clone(),
             attempts: self.attempts.clone(),
-            stop: self.link.stop.clone(),
+            stop: self.handle.stop.clone(),
             failure: self.failure.clone(),
             table: self.table.clone(),
             held: std::mem::take(&mut self.held),
@@ -118,17 +123,17 @@ impl Import {
         };
         let sending = sender.run(send_input, send_output);
         let watching = self.watch(&watches, readers, abandon);
-        let draining = enforce_drain_timeout(&self.options, &self.link);
+        let draining = enforce_drain_timeout(&self.options, &self.handle);
         let ending = async {
             futures::future::join(sending, watching).await;
-            wait_for_recorder(recorder_end, &self.link, &self.failure).await
+            wait_for_recorder(recorder_end, &self.handle, &self.failure).await
         };
         let journal = tokio::select! {
             journal = ending => journal,
             () = draining => None,
         };
         self.journal = journal;
-        self.stream_sha256 = stream::result(stream_end, &self.link.stop).await;
+        self.stream_sha256 = whole::result(stream_end, &self.handle.stop).await;
         Ok(())
     }
 
@@ -143,7 +148,7 @@ impl Import {
         tokio::select! {
             biased;
             _ = futures::future::join_all(readers) => {}
-            () = watch::hanging(watches, &self.identity.path, self.options.read_timeout, &self.link.stop, &self.failure) => {}
+            () = watchdog::hanging(watches, &self.identity.path, self.options.read_timeout, &self.handle.stop, &self.failure) => {}
         }
         drop(abandon);
     }

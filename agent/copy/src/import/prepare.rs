@@ -17,28 +17,30 @@ use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 use super::completion::Completion;
 use super::standing::{Standing, is_own_manifest, standing};
 use super::{Import, Trust};
-use crate::attempts::Attempts;
-use crate::early::Known;
+use crate::call::handle::TransferHandle;
+use crate::call::options::{OnUnreadable, TransferOptions};
 use crate::error::{CopyError, state_error};
-use crate::failure::Failure;
-use crate::finish;
+use crate::flow::attempts::Attempts;
+use crate::flow::drive_call::with_drive;
+use crate::flow::failure::Failure;
 use crate::hashing::ZeroDigests;
-use crate::identified::identified;
-use crate::journal::{Journal, Recovered};
 use crate::limits::HOLES_COUNTED_MAX;
-use crate::manifest::header_of_manifest;
-use crate::options::{Link, OnUnreadable, TransferOptions};
 use crate::plan::{chunk_size, memory_plan};
-use crate::prepare::{attempts, count_recorded, new_header, recover, require_same_drive, with_drive};
+use crate::record::journal::{Journal, Recovered};
+use crate::record::manifest_place;
+use crate::record::table::{ChunkTable, SharedTable};
 use crate::rescue::{Rescue, RescueScene};
-use crate::table::{ChunkTable, SharedTable};
+use crate::source::manifest::header_of_manifest;
+use crate::transfer::begin::{count_recorded, new_header, recover, require_same_drive};
+use crate::transfer::identify::identified;
+use crate::transfer::unopened::Known;
 
 /// What is known when it is decided whether the import may begin.
 struct Scene {
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
     attempts: Attempts,
     identity: DriveIdentity,
     /// Places of the drive that hang.
@@ -64,21 +66,21 @@ impl Allowed {
         drive: Arc<dyn Drive>,
         blob: Arc<dyn Blob>,
         options: TransferOptions,
-        link: Link,
+        handle: TransferHandle,
         known: &Known,
     ) -> Result<Self, CopyError> {
-        let attempts = attempts(&options, &link, blob.address());
+        let attempts = Attempts::new(&options, &handle, blob.address());
         // What can be refused without touching anything is refused first.
         require_name_of_no_manifest(&blob.address())?;
-        finish::require_manifest_place(&options, &blob.address())?;
+        manifest_place::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
         let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
         let replaces = options.restart.then(|| journal.transfer_id()).flatten();
-        let recovered = recover(&mut journal, planned, &options, &link)?;
+        let recovered = recover(&mut journal, planned, &options, &handle)?;
         tell(known, recovered.as_ref(), &drive, &blob, planned, &journal)?;
-        let Identified { identity, hanging } = identified(&drive, &options, &link).await?;
-        let scene = Scene { drive, blob, options, link, attempts, identity, hanging, journal, replaces };
+        let Identified { identity, hanging } = identified(&drive, &options, &handle).await?;
+        let scene = Scene { drive, blob, options, handle, attempts, identity, hanging, journal, replaces };
         let facts = scene.attempts.for_first_contact().run("look at", 0, || scene.blob.head()).await?.0;
         let standing = scene.decide(recovered.as_ref(), facts.as_ref()).await?;
         let trust = scene.trust(recovered.as_ref(), &standing);
@@ -125,12 +127,12 @@ impl Import {
     pub(super) async fn prepare(allowed: Allowed) -> Result<Self, CopyError> {
         crash::point("examined");
         let Allowed { scene, recovered, standing, planned, trust, warnings } = allowed;
-        warnings.into_iter().for_each(|warning| scene.link.warn(warning));
+        warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
         let left = recovered.as_ref().and_then(|recovered| recovered.left.clone());
         let latest = recovered.as_ref().map(|recovered| recovered.latest.clone()).unwrap_or_default();
         let with_recorded = scene.is_touched(recovered.as_ref()) && standing == Standing::Resumed;
         if with_recorded {
-            scene.link.inform("the image was written to since: what had landed is read again and compared".to_owned());
+            scene.handle.inform("the image was written to since: what had landed is read again and compared".to_owned());
         }
         let (header, table) = scene.header_and_table(recovered, planned)?;
         let mut import = scene.into_import(header, table, &standing, with_recorded)?;
@@ -145,7 +147,7 @@ impl Import {
                 import.begin(standing == Standing::Resumed, left, &latest).await?;
             }
         }
-        import.table.with(|table| count_recorded(table, &import.link))?;
+        import.table.with(|table| count_recorded(table, &import.handle))?;
         import.begin_rescue()?;
         Ok(import)
     }
@@ -165,13 +167,13 @@ impl Import {
         let Some(rescue) = &self.rescue else { return Ok(()) };
         let in_vain = rescue.bytes_claimed_in_vain(&self.table)?;
         if in_vain > 0 {
-            self.link.warn(format!(
+            self.handle.warn(format!(
                 "the mapfile calls {} rescued that are not in this blob: they are read from the drive again, unless `--rescued` names their image (the map as it was: `.bak`)",
                 ByteSize(in_vain)
             ));
         }
         if self.options.rescue.rescued.is_some() {
-            self.link.inform("what the mapfile calls rescued is taken from the image, and not read from the drive".to_owned());
+            self.handle.inform("what the mapfile calls rescued is taken from the image, and not read from the drive".to_owned());
         }
         rescue.save(&self.table)
     }
@@ -206,7 +208,7 @@ impl Scene {
     /// Where this import stands, with everything that may not be replaced in view.
     async fn decide(&self, recovered: Option<&Recovered>, facts: Option<&BlobFacts>) -> Result<Standing, CopyError> {
         if let Some(recovered) = recovered {
-            require_same_drive(&recovered.header.drive, &self.identity, &self.journal, &self.link)?;
+            require_same_drive(&recovered.header.drive, &self.identity, &self.journal, &self.handle)?;
         }
         let standing = standing(recovered, facts, self.options.overwrite);
         if standing == Standing::Taken {
@@ -262,7 +264,7 @@ impl Scene {
     async fn preflight(&self, recovered: Option<&Recovered>, facts: Option<&BlobFacts>) -> Result<Vec<String>, CopyError> {
         self.blob.require_uploadable(facts)?;
         require_image_stays(&self.options, &self.blob.address(), recovered)?;
-        let data = with_drive(&self.drive, self.options.read_timeout, &self.link, data_bytes).await?;
+        let data = with_drive(&self.drive, self.options.read_timeout, &self.handle, data_bytes).await?;
         let landed = recovered.map_or(0, |recovered| recovered.landed * recovered.header.chunk_size_bytes);
         let own = recovered.iter().flat_map(|recovered| {
             let header = &recovered.header;
@@ -303,7 +305,7 @@ impl Scene {
         }
         let stated = table.with(|table| Ok(table.geometry().chunk_size_bytes()))?;
         if self.options.chunk_size.is_some_and(|asked| asked.0 < stated) {
-            self.link.inform(format!(
+            self.handle.inform(format!(
                 "a chunk size of {} is used: the store takes a limited number of chunks, and the drive is large",
                 ByteSize(stated)
             ));
@@ -318,7 +320,7 @@ impl Scene {
         standing: &Standing,
         with_recorded: bool,
     ) -> Result<Import, CopyError> {
-        let Scene { drive, blob, options, link, attempts, identity, hanging, journal, .. } = self;
+        let Scene { drive, blob, options, handle, attempts, identity, hanging, journal, .. } = self;
         let geometry = table.with(|table| Ok(table.geometry()))?;
         let journal_path = journal.path().to_owned();
         let rescue = Rescue::open(RescueScene {
@@ -334,9 +336,9 @@ impl Scene {
             is_new: *standing == Standing::Fresh,
         })?;
         rescue.iter().for_each(|rescue| rescue.expect_hangs(&hanging));
-        link.counters.set_total(geometry.total_bytes());
+        handle.counters.set_total(geometry.total_bytes());
         Ok(Import {
-            failure: Failure::new(link.stop.clone()),
+            failure: Failure::new(handle.stop.clone()),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
             memory: memory_plan(options.memory, geometry)?,
             table,
@@ -353,7 +355,7 @@ impl Scene {
             drive,
             blob,
             options,
-            link,
+            handle,
             attempts,
             identity,
             header,

@@ -12,7 +12,7 @@
 use blob::BlobFacts;
 use protocol::manifest::Header;
 
-use crate::journal::Recovered;
+use crate::record::journal::Recovered;
 
 /// Where an import stands when it is prepared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +80,8 @@ mod tests {
     use protocol::units::ChunkGeometry;
 
     use super::*;
-    use crate::prepare::new_header;
-    use crate::table::{ChunkTable, SharedTable};
+    use crate::record::table::{ChunkTable, SharedTable};
+    use crate::transfer::begin::new_header;
 
     fn recovered(folder: &tempfile::TempDir, commit: Option<&str>, committed: Option<&str>) -> Recovered {
         let geometry = ChunkGeometry::new(512, 512).unwrap();

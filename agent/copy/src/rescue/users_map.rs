@@ -10,9 +10,10 @@ use protocol::digest::Sha256Digest;
 use protocol::rescue::{ReadMap, ReadStatus};
 use protocol::units::RangeList;
 
-use super::{RescueScene, beside, read_map};
 use crate::error::{CopyError, state_error};
-use crate::finish::is_part_of_blob;
+use crate::record::manifest_place::is_part_of_blob;
+use crate::rescue::files::{beside, read_map};
+use crate::rescue::scene::RescueScene;
 use file::replace::folder_of;
 
 /// What the user's map says.

@@ -11,17 +11,17 @@ use protocol::manifest::ChunkContent;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::attempts::{Attempts, Failed};
+use crate::call::stop::Stop;
 use crate::chunk::{Body, FetchedChunk, Place};
-use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
-use crate::failure::Failure;
-use crate::fetch::{Fetch, Filled};
-use crate::holes::Holes;
+use crate::flow::attempts::{Attempts, Failed};
+use crate::flow::concurrency::{Concurrency, Ended};
+use crate::flow::failure::Failure;
+use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::rate::RateLimit;
 use crate::limits::BODILESS_CHUNKS_MAX;
-use crate::pool::{BufferPool, PooledBuffer};
-use crate::rate::RateLimit;
-use crate::stop::Stop;
+use crate::source::blob_range::{Fetch, Filled};
+use crate::source::holes::Holes;
 
 /// Where the chunks of an export come from.
 pub(crate) struct FetchStage {
@@ -93,7 +93,7 @@ impl FetchStage {
                 }
                 Event::Stop => input_ended = true,
                 Event::Room(Room { slot, buffer }) => {
-                    stage.attempts.link.counters.wait_time.add(waiting_since.elapsed());
+                    stage.attempts.handle.counters.wait_time.add(waiting_since.elapsed());
                     let planned = if stage.stop.is_stopping() { Ok(None) } else { next() };
                     match planned {
                         Ok(Some((place, content))) if stage.is_zero(place, content, &mut holes).await => {
@@ -120,7 +120,7 @@ impl FetchStage {
                         throttled: stage.attempts.throttled.load(Ordering::Relaxed),
                         at: Instant::now(),
                     });
-                    stage.attempts.link.counters.set_readers(concurrency.now());
+                    stage.attempts.handle.counters.set_readers(concurrency.now());
                     if let Some(failed) = ended.err().filter(|failed| !failed.gave_up_for_stop) {
                         stage.failure.fail(failed.error);
                     }
@@ -166,7 +166,7 @@ impl FetchStage {
         if self.stop.or_stopping(self.rate.wait(length)).await.is_none() {
             return Ok(0);
         }
-        self.attempts.link.counters.rate_time.add(asked.elapsed());
+        self.attempts.handle.counters.rate_time.add(asked.elapsed());
         let Filled { buffer, attempts, .. } = self.fill(place, buffer).await?;
         let body = Body::Bytes(buffer.freeze(length as usize));
         let _ = output.send(FetchedChunk { place, body, attempts, slot });
@@ -183,7 +183,7 @@ impl FetchStage {
             attempts: &self.attempts,
         };
         let filled = fetch.fill(place.range, buffer).await;
-        self.attempts.link.counters.read_time.add(started.elapsed());
+        self.attempts.handle.counters.read_time.add(started.elapsed());
         let filled = filled?;
         if !filled.was_checked {
             self.all_checked.store(false, Ordering::Relaxed);

@@ -10,16 +10,16 @@ use protocol::manifest::ChunkContent;
 use tokio::sync::mpsc;
 
 use crate::chunk::{Body, HashedChunk, ReadChunk};
-use crate::crew::{Crew, HasBody};
 use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
-use crate::stage::stream::StreamPiece;
+use crate::hashing::hash_pool::{HasBody, HashPool};
+use crate::hashing::whole::StreamPiece;
 
 /// What all hashing threads of a transfer share.
 pub(crate) struct HashStage {
     pub(crate) upload: Arc<dyn Upload>,
     pub(crate) zeros: ZeroDigests,
-    pub(crate) crew: Crew<ReadChunk>,
+    pub(crate) hash_pool: HashPool<ReadChunk>,
     /// Where chunks go whose whole-drive hash is wanted too.
     pub(crate) stream: Option<Sender<StreamPiece>>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct HashStage {
 impl HashStage {
     /// Hashes chunk after chunk until no more come, or the readers were given up on.
     pub(crate) fn run(&self, output: &mpsc::Sender<HashedChunk>) -> Result<(), CopyError> {
-        self.crew.run(|chunk| self.begin(chunk), |chunk, digest| self.hand_on(chunk, digest, output))
+        self.hash_pool.run(|chunk| self.begin(chunk), |chunk, digest| self.hand_on(chunk, digest, output))
     }
 
     fn begin(&self, chunk: &ReadChunk) -> Result<bool, CopyError> {
@@ -52,7 +52,7 @@ impl HashStage {
         let ReadChunk { place, body, recorded, unreadable } = chunk;
         let hashed = match (body, digest) {
             (Body::Bytes(bytes), Some(digest)) => {
-                let md5 = self.upload.wants_md5().then(|| self.crew.timed(|| blob::checksum::md5(&bytes)));
+                let md5 = self.upload.wants_md5().then(|| self.hash_pool.timed(|| blob::checksum::md5(&bytes)));
                 HashedChunk { place, bytes: Some(bytes), digest, md5, unreadable }
             }
             _ => HashedChunk { place, bytes: None, digest: self.zeros.of(place.range.length), md5: None, unreadable },

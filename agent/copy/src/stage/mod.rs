@@ -7,5 +7,4 @@ pub(crate) mod read;
 pub(crate) mod record;
 pub(crate) mod rescue;
 pub(crate) mod send;
-pub(crate) mod stream;
 pub(crate) mod write;

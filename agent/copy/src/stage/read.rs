@@ -10,19 +10,19 @@ use drive::{Drive, DriveError};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 use tokio::runtime::Handle;
 
+use crate::call::counters::Counters;
+use crate::call::stop::Stop;
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
-use crate::holes::DataRun;
+use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::rate::RateLimit;
+use crate::flow::readers::Readers;
+use crate::flow::watchdog::CallWatch;
 use crate::plan::{Planned, ReadPlan};
-use crate::pool::{BufferPool, PooledBuffer};
-use crate::progress::Counters;
-use crate::rate::RateLimit;
-use crate::readers::Readers;
+use crate::record::table::SharedTable;
 use crate::rescue::Rescue;
-use crate::stage::rescue::is_slow;
-use crate::stop::Stop;
-use crate::table::SharedTable;
-use crate::watch::CallWatch;
+use crate::rescue::is_slow;
+use crate::source::holes::DataRun;
 
 /// What all readers of a transfer share.
 pub(crate) struct ReadStage {

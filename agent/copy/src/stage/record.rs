@@ -11,17 +11,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::call::counters::Counters;
+use crate::call::stop::Stop;
 use crate::chunk::LandedChunk;
 use crate::error::CopyError;
-use crate::failure::Failure;
-use crate::journal::Journal;
+use crate::flow::failure::Failure;
+use crate::flow::threads;
+use crate::flow::watchdog::CallWatch;
 use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
-use crate::progress::Counters;
+use crate::record::journal::Journal;
+use crate::record::table::SharedTable;
 use crate::rescue::Rescue;
-use crate::stop::Stop;
-use crate::table::SharedTable;
-use crate::threads;
-use crate::watch::CallWatch;
 
 /// When what was acknowledged is durable.
 pub(crate) enum Durability {

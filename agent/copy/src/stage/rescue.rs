@@ -11,12 +11,12 @@ use protocol::units::{ByteRange, ByteSize, RangeList};
 
 use crate::chunk::{Body, Place, ReadChunk};
 use crate::error::CopyError;
-use crate::holes::DataRun;
-use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX, LATENCY_CLIFF};
-use crate::pool::PooledBuffer;
-use crate::rescue::Rescue;
+use crate::flow::pool::PooledBuffer;
+use crate::flow::watchdog::CallWatch;
+use crate::limits::{FAILURES_UNTIL_ASKED, HANGING_READS_MAX};
+use crate::rescue::{Rescue, is_slow};
+use crate::source::holes::DataRun;
 use crate::stage::read::ReadStage;
-use crate::watch::CallWatch;
 
 /// The rescuing reader.
 pub(crate) struct RescueReader<'stage> {
@@ -324,14 +324,6 @@ fn pieces(range: ByteRange, step_bytes: u64) -> impl Iterator<Item = ByteRange> 
         next = end;
         Some(piece)
     })
-}
-
-/// Whether a good read took so long that its neighbourhood is suspicious.
-pub(crate) fn is_slow(rescue: &Rescue, bytes: u64, took: Duration) -> bool {
-    match rescue.options.min_read_rate {
-        Some(rate) => (bytes as f64) < rate.bytes_per_second as f64 * took.as_secs_f64(),
-        None => took >= LATENCY_CLIFF,
-    }
 }
 
 impl ReadStage {

@@ -18,15 +18,15 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::attempts::{Attempts, Doubt, Failed};
+use crate::call::stop::Stop;
 use crate::chunk::{HashedChunk, Held, LandedChunk, Place};
-use crate::concurrency::{Concurrency, Ended};
 use crate::error::CopyError;
-use crate::failure::Failure;
+use crate::flow::attempts::{Attempts, Doubt, Failed};
+use crate::flow::concurrency::{Concurrency, Ended};
+use crate::flow::failure::Failure;
+use crate::flow::pool::{PooledBytes, Share};
 use crate::limits::{ABORT_GRACE, BODILESS_CHUNKS_MAX, INQUIRY_INTERVAL, INQUIRY_TIMEOUT};
-use crate::pool::{PooledBytes, Share};
-use crate::stop::Stop;
-use crate::table::SharedTable;
+use crate::record::table::SharedTable;
 
 /// The sending stage of one import.
 pub(crate) struct SendStage {
@@ -213,7 +213,7 @@ impl Loop {
             } else {
                 attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
             };
-            attempts.link.counters.send_time.add(started.elapsed());
+            attempts.handle.counters.send_time.add(started.elapsed());
             PutEnd {
                 sent,
                 body_bytes: chunk.bytes.len() as u64,
@@ -231,7 +231,7 @@ impl Loop {
             throttled: self.stage.attempts.throttled.load(Ordering::Relaxed),
             at: std::time::Instant::now(),
         });
-        self.stage.attempts.link.counters.set_senders(self.stage.concurrency.now());
+        self.stage.attempts.handle.counters.set_senders(self.stage.concurrency.now());
         let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
         match result {
             Ok(tries) => {

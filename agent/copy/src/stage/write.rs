@@ -11,17 +11,17 @@ use protocol::manifest::{ChunkContent, ChunkState};
 use protocol::units::ByteRange;
 use tokio::sync::mpsc;
 
+use crate::call::counters::Counters;
+use crate::call::stop::Stop;
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
-use crate::crew::{Crew, HasBody};
 use crate::error::CopyError;
+use crate::flow::pool::PooledBytes;
+use crate::flow::watchdog::CallWatch;
 use crate::hashing::ZeroDigests;
+use crate::hashing::hash_pool::{HasBody, HashPool};
+use crate::hashing::whole::StreamPiece;
 use crate::limits::WRITE_PIECE_BYTES;
-use crate::pool::PooledBytes;
-use crate::progress::Counters;
-use crate::stage::stream::StreamPiece;
-use crate::stop::Stop;
-use crate::table::SharedTable;
-use crate::watch::CallWatch;
+use crate::record::table::SharedTable;
 
 /// What all checking and writing threads of an export share.
 pub(crate) struct WriteStage {
@@ -30,7 +30,7 @@ pub(crate) struct WriteStage {
     pub(crate) expected: Option<SharedTable>,
     pub(crate) zeros: ZeroDigests,
     pub(crate) table: SharedTable,
-    pub(crate) crew: Crew<FetchedChunk>,
+    pub(crate) hash_pool: HashPool<FetchedChunk>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: Stop,
     pub(crate) stream: Option<Sender<StreamPiece>>,
@@ -59,7 +59,7 @@ impl WriteStage {
                 Err(error) => Err(error),
             }
         };
-        self.crew.run(|_| Ok(true), check)
+        self.hash_pool.run(|_| Ok(true), check)
     }
 
     fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
@@ -68,7 +68,7 @@ impl WriteStage {
             let Body::Bytes(bytes) = body else { return Err(differs(place)) };
             let bytes = (self.fetch_again)(place, bytes)?;
             content = self
-                .crew
+                .hash_pool
                 .timed(|| if is_zero(&bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(&bytes)) });
             body = Body::Bytes(bytes);
             if !self.is_expected(place, &content)? {

@@ -13,9 +13,9 @@ use protocol::units::{ByteRange, ChunkIndex};
 use tokio::sync::mpsc;
 
 use crate::chunk::{Body, Place, ReadChunk};
-use crate::crew::Crew;
 use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
+use crate::hashing::hash_pool::HashPool;
 use crate::stage::hash::HashStage;
 
 fn chunk(index: u64, body: Body, recorded: Option<ChunkContent>) -> ReadChunk {
@@ -26,8 +26,8 @@ fn chunk(index: u64, body: Body, recorded: Option<ChunkContent>) -> ReadChunk {
 async fn stage(input: Receiver<ReadChunk>, abandoned: Receiver<Infallible>) -> HashStage {
     let request = UploadRequest { transfer_id: "t".into(), total_bytes: 2048, overwrite: false, resume: false, replaces: None };
     let (upload, _) = MemoryBlob::new("b").begin_upload(&request).await.unwrap();
-    let crew = Crew::new(input, abandoned, false, Arc::default(), None);
-    HashStage { upload, zeros: ZeroDigests::new(512), crew, stream: None }
+    let hash_pool = HashPool::new(input, abandoned, false, Arc::default(), None);
+    HashStage { upload, zeros: ZeroDigests::new(512), hash_pool, stream: None }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Tests of single stages, where the whole program would hide what is tested.
 
-mod crew;
+mod hash_pool;
 mod hashing;
 mod reading;
 mod sending;

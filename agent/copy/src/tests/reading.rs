@@ -11,15 +11,15 @@ use protocol::stop::StopReason;
 use protocol::units::{ByteRange, ByteRate, ChunkGeometry};
 use tokio::runtime::Runtime;
 
+use crate::call::stop::Stop;
 use crate::chunk::{Body, ReadChunk};
+use crate::flow::pool::BufferPool;
+use crate::flow::rate::RateLimit;
+use crate::flow::readers::Readers;
+use crate::flow::watchdog::{self, CallWatch};
 use crate::plan::ReadPlan;
-use crate::pool::BufferPool;
-use crate::rate::RateLimit;
-use crate::readers::Readers;
+use crate::record::table::{ChunkTable, SharedTable};
 use crate::stage::read::ReadStage;
-use crate::stop::Stop;
-use crate::table::{ChunkTable, SharedTable};
-use crate::watch::{self, CallWatch};
 
 const CHUNK_BYTES: u64 = 4096;
 const PIECE_BYTES: usize = 512;
@@ -96,7 +96,7 @@ fn stage(stop_at: usize, chunks: u64, buffers: usize, runtime: &Runtime) -> (Rea
         table,
         rescue: None,
         read_timeout: std::time::Duration::from_secs(60),
-        readers: Readers::new(watch::watches(1), Arc::default()),
+        readers: Readers::new(watchdog::watches(1), Arc::default()),
         readers_left: AtomicUsize::new(1),
         stop,
         counters: Arc::default(),

@@ -16,15 +16,15 @@ use protocol::stop::StopReason;
 use protocol::units::{ChunkGeometry, ChunkIndex};
 use tokio::sync::mpsc;
 
-use crate::attempts::Attempts;
+use crate::call::handle::TransferHandle;
+use crate::call::stop::Stop;
 use crate::chunk::{HashedChunk, LandedChunk, Place};
-use crate::concurrency::Concurrency;
-use crate::failure::Failure;
-use crate::options::Link;
-use crate::pool::BufferPool;
+use crate::flow::attempts::Attempts;
+use crate::flow::concurrency::Concurrency;
+use crate::flow::failure::Failure;
+use crate::flow::pool::BufferPool;
+use crate::record::table::{ChunkTable, SharedTable};
 use crate::stage::send::SendStage;
-use crate::stop::Stop;
-use crate::table::{ChunkTable, SharedTable};
 
 const CHUNKS: u64 = 6;
 
@@ -52,7 +52,7 @@ async fn scene() -> Scene {
         policy: RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() },
         request_timeout: Duration::from_secs(5),
         first_contact_budget: Duration::ZERO,
-        link: Link::new(stop.clone(), |_| ()),
+        handle: TransferHandle::new(stop.clone(), |_| ()),
         throttled: Arc::default(),
         told_at: Arc::default(),
     };

@@ -16,18 +16,19 @@ use tokio::task::JoinSet;
 
 use super::hashes::Hashes;
 use super::{Expected, Scope, Side};
-use crate::attempts::Attempts;
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::chunk::{Body, Place};
 use crate::error::CopyError;
-use crate::fetch::Fetch;
+use crate::flow::attempts::Attempts;
+use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
-use crate::holes::{Holes, Source};
+use crate::hashing::whole::{self, StreamPiece};
 use crate::limits::{WATCHDOG_BEAT, slowest_read};
-use crate::options::{Link, TransferOptions};
-use crate::pool::{BufferPool, PooledBuffer};
-use crate::rate::RateLimit;
-use crate::sectors::{are_sectors, read_around, read_sectors};
-use crate::stage::stream::{self, StreamPiece};
+use crate::source::blob_range::Fetch;
+use crate::source::holes::{Holes, Source};
+use crate::source::sectors::{are_sectors, read_around, read_sectors};
 
 /// What a comparison found.
 #[derive(Default)]
@@ -67,7 +68,7 @@ pub(super) struct Comparer {
     pub(super) rate: RateLimit,
     pub(super) attempts: Attempts,
     pub(super) options: TransferOptions,
-    pub(super) link: Link,
+    pub(super) handle: TransferHandle,
 }
 
 /// A chunk, with what the manifest says of it.
@@ -94,7 +95,7 @@ impl Comparer {
         while !(ended && under_way.is_empty()) {
             tokio::select! {
                 biased;
-                () = self.link.stop.aborting() => {
+                () = self.handle.stop.aborting() => {
                     under_way.shutdown().await;
                     return Ok(found);
                 }
@@ -122,7 +123,7 @@ impl Comparer {
         holes: &mut Option<Holes>,
         found: &mut Compared,
     ) -> Result<Option<Planned>, CopyError> {
-        while let Some((index, range)) = chunks.next().filter(|_| !self.link.stop.is_stopping()) {
+        while let Some((index, range)) = chunks.next().filter(|_| !self.handle.stop.is_stopping()) {
             let planned = expected.table.with(|table| {
                 let content = table.get(index)?.landed.map(|(content, ..)| content);
                 let unreadable = table.unreadable_of(index).to_vec();
@@ -155,7 +156,7 @@ impl Comparer {
             Side::Drive(drive) => (Source::Drive(drive.clone()), self.options.read_timeout),
             Side::Blob { blob, version } => (Source::Blob(blob.local()?, version.clone()), self.options.request_timeout),
         };
-        Some(Holes::new(source, patience, self.link.stop.clone()))
+        Some(Holes::new(source, patience, self.handle.stop.clone()))
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
@@ -172,7 +173,7 @@ impl Comparer {
             // A chunk that is cut cannot be compared: all of it counts as missing.
             return Ok(self.not_read(range, DifferenceReason::Missing));
         }
-        if self.link.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
+        if self.handle.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
             self.break_whole();
             return Ok(Compared::default());
         }
@@ -198,7 +199,7 @@ impl Comparer {
 
     async fn add_to_whole(&self, place: Place, body: Body) -> Result<(), CopyError> {
         match &self.whole {
-            Some(whole) => stream::hand_over(&whole.pieces, StreamPiece { place, body }).await,
+            Some(whole) => whole::hand_over(&whole.pieces, StreamPiece { place, body }).await,
             None => Ok(()),
         }
     }
@@ -223,7 +224,7 @@ impl Comparer {
         content: ChunkContent,
         left_out: Vec<ByteRange>,
     ) -> Compared {
-        self.link.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
+        self.handle.counters.add_to_part(range.length - left_out.iter().map(|range| range.length).sum::<u64>());
         match self.is_equal(range, expected, content) {
             true => Compared { unreadable: left_out, ..Compared::default() },
             false => self.differs(range, DifferenceReason::Content),

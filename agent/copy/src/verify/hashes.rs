@@ -6,13 +6,13 @@ use crossbeam_channel::{Sender, never, unbounded};
 use protocol::manifest::ChunkContent;
 use tokio::sync::oneshot;
 
+use crate::call::counters::Counters;
+use crate::call::shared_budget::SharedBudget;
 use crate::chunk::Body;
-use crate::crew::{Crew, HasBody};
 use crate::error::CopyError;
-use crate::pool::PooledBytes;
-use crate::progress::Counters;
-use crate::station::StationBudget;
-use crate::threads;
+use crate::flow::pool::PooledBytes;
+use crate::flow::threads;
+use crate::hashing::hash_pool::{HasBody, HashPool};
 
 /// Hash threads, until this is dropped.
 pub(super) struct Hashes {
@@ -34,9 +34,9 @@ impl HasBody for ToHash {
 
 impl Hashes {
     /// Starts the threads.
-    pub(super) fn start(counters: Arc<Counters>, station: Option<Arc<StationBudget>>) -> Result<Self, CopyError> {
+    pub(super) fn start(counters: Arc<Counters>, shared_budget: Option<Arc<SharedBudget>>) -> Result<Self, CopyError> {
         let (output, input) = unbounded();
-        let crew = Arc::new(Crew::new(input, never(), false, counters, station));
+        let hash_pool = Arc::new(HashPool::new(input, never(), false, counters, shared_budget));
         threads::spawn("hash", threads::hash_threads(), move |_| {
             let done = |ToHash { body, hashed }, digest: Option<_>| {
                 if let Body::Bytes(bytes) = body {
@@ -46,7 +46,7 @@ impl Hashes {
                 Ok(true)
             };
             // Nothing in it can fail.
-            let _ = crew.run(|_| Ok(true), done);
+            let _ = hash_pool.run(|_| Ok(true), done);
         })?;
         Ok(Hashes { output })
     }

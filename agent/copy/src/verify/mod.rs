@@ -19,17 +19,17 @@ use tokio::sync::Semaphore;
 pub(crate) use self::compare::Compared;
 use self::compare::{Comparer, WholeSide};
 use self::hashes::Hashes;
-use crate::attempts::Attempts;
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::flow::attempts::Attempts;
+use crate::flow::pool::BufferPool;
+use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
-use crate::manifest::{ManifestSource, load_manifest, not_found, require_whole};
-use crate::options::{Link, TransferOptions};
+use crate::hashing::whole;
 use crate::plan::{MemoryPlan, memory_plan};
-use crate::pool::BufferPool;
-use crate::prepare::attempts;
-use crate::rate::RateLimit;
-use crate::stage::stream;
-use crate::table::SharedTable;
+use crate::record::table::SharedTable;
+use crate::source::manifest::{ManifestSource, load_manifest, not_found, require_whole};
 
 /// What a manifest is held against.
 #[derive(Clone)]
@@ -97,12 +97,12 @@ pub async fn verify(
     shown: &str,
     sides: Sides,
     options: TransferOptions,
-    link: Link,
+    handle: TransferHandle,
 ) -> Result<VerifyResult, CopyError> {
     let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
-    let attempts = attempts(&options, &link, address);
+    let attempts = Attempts::new(&options, &handle, address);
     let loading = load_manifest(&manifest, shown, &options, &attempts);
-    let loaded = link.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
+    let loaded = handle.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
     let geometry = loaded.geometry;
     let mut compared = Vec::new();
     let mut differences = Vec::new();
@@ -111,7 +111,7 @@ pub async fn verify(
         let recorded = &loaded.header.drive;
         if recorded.serial != drive.identity().serial {
             let (now, recorded) = (drive.identity().label(), recorded.label());
-            link.inform(format!("the manifest was made of the drive `{recorded}`; this one is `{now}`"));
+            handle.inform(format!("the manifest was made of the drive `{recorded}`; this one is `{now}`"));
         }
         let size = drive.size_bytes();
         compared.push((Side::Drive(drive), size));
@@ -119,7 +119,7 @@ pub async fn verify(
     if let Some(blob) = &sides.blob {
         let patient = attempts.for_first_contact();
         let looking = patient.run("look at", 0, || blob.head());
-        let facts = link.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
+        let facts = handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
         let Some(facts) = facts else {
             return Err(CopyError::Store(not_found(&**blob)));
         };
@@ -130,7 +130,7 @@ pub async fn verify(
         }
         compared.push((Side::Blob { blob: blob.clone(), version: facts.version }, facts.size_bytes));
     }
-    link.counters.begin_part(Phase::Verifying, geometry.total_bytes() * compared.len() as u64);
+    handle.counters.begin_part(Phase::Verifying, geometry.total_bytes() * compared.len() as u64);
     let memory = memory_plan(options.memory, geometry)?;
     let mut bytes_verified = 0;
     let mut unreadable = Vec::new();
@@ -139,7 +139,7 @@ pub async fn verify(
         let fill = loaded.header.unreadable_fill;
         let expected = Expected { table: &loaded.table, fill, scope: Scope::All, wants_stream: stream_sha256.is_some() };
         let name = side.name();
-        let found = compare_up_to(side, size, expected, &options, &attempts, &link, memory).await?;
+        let found = compare_up_to(side, size, expected, &options, &attempts, &handle, memory).await?;
         let Compared { differences: found, unreadable: unread, stream_sha256: of_side } = found;
         if found.is_empty() && of_side.is_some() && of_side != stream_sha256 {
             let whole = ByteRange::new(0, geometry.total_bytes());
@@ -151,8 +151,8 @@ pub async fn verify(
         unreadable.extend(unread);
     }
     differences.sort_by_key(|difference| (difference.side, difference.range));
-    link.counters.set_phase(Phase::Done);
-    let was_stopped = link.stop.is_stopping();
+    handle.counters.set_phase(Phase::Done);
+    let was_stopped = handle.stop.is_stopping();
     let (outcome, error) = match differences.first() {
         _ if was_stopped => (Outcome::Cancelled, Some("the verification was cancelled before its end".to_owned())),
         None if unreadable.is_empty() => (Outcome::Complete, None),
@@ -165,13 +165,13 @@ pub async fn verify(
         drive,
         blob: sides.blob.map(|blob| blob.address()),
         bytes_total: geometry.total_bytes(),
-        bytes_verified: if was_stopped { link.counters.part_bytes() } else { bytes_verified },
+        bytes_verified: if was_stopped { handle.counters.part_bytes() } else { bytes_verified },
         chunks: geometry.chunk_count(),
         root_sha256: Some(loaded.root),
         stream_sha256: loaded.stream_sha256,
         differences,
         unreadable,
-        elapsed_seconds: link.counters.elapsed_seconds(),
+        elapsed_seconds: handle.counters.elapsed_seconds(),
         error,
     })
 }
@@ -202,12 +202,12 @@ pub(crate) async fn compare(
     expected: Expected<'_>,
     options: &TransferOptions,
     attempts: &Attempts,
-    link: &Link,
+    handle: &TransferHandle,
     memory: MemoryPlan,
 ) -> Result<Compared, CopyError> {
     let total = expected.table.with(|table| Ok(table.geometry().total_bytes()))?;
-    link.counters.begin_part(Phase::Verifying, total);
-    compare_up_to(side, u64::MAX, expected, options, attempts, link, memory).await
+    handle.counters.begin_part(Phase::Verifying, total);
+    compare_up_to(side, u64::MAX, expected, options, attempts, handle, memory).await
 }
 
 /// The same for a side that ends at `size`: what lies behind is missing.
@@ -217,7 +217,7 @@ async fn compare_up_to(
     expected: Expected<'_>,
     options: &TransferOptions,
     attempts: &Attempts,
-    link: &Link,
+    handle: &TransferHandle,
     memory: MemoryPlan,
 ) -> Result<Compared, CopyError> {
     let geometry = expected.table.with(|table| Ok(table.geometry()))?;
@@ -226,24 +226,24 @@ async fn compare_up_to(
         let is_broken = is_broken.clone();
         move || is_broken.load(Ordering::Relaxed)
     };
-    let (pieces, whole_end) = stream::spawn(expected.wants_stream, geometry, is_abandoned)?;
+    let (pieces, whole_end) = whole::spawn(expected.wants_stream, geometry, is_abandoned)?;
     let comparer = Arc::new(Comparer {
         reads: Arc::new(Semaphore::new(side.concurrency(options))),
-        hashes: Hashes::start(link.counters.clone(), options.station.clone())?,
+        hashes: Hashes::start(handle.counters.clone(), options.shared_budget.clone())?,
         zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
         whole: pieces.map(|pieces| WholeSide { pieces, is_broken }),
         pool: BufferPool::new(memory.buffers, memory.buffer_bytes),
-        rate: RateLimit::new(options.rate, options.station.clone()),
+        rate: RateLimit::new(options.rate, options.shared_budget.clone()),
         attempts: attempts.clone(),
         options: options.clone(),
-        link: link.clone(),
+        handle: handle.clone(),
         side,
         size,
         fill: expected.fill,
     });
     let mut found = comparer.clone().run(geometry, expected).await?;
     drop(comparer);
-    found.stream_sha256 = stream::result(whole_end, &link.stop).await;
+    found.stream_sha256 = whole::result(whole_end, &handle.stop).await;
     found.differences.sort_by_key(|difference| difference.range);
     found.unreadable.sort_unstable();
     let mut merged: Vec<Difference> = Vec::new();

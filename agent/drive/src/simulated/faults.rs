@@ -10,27 +10,27 @@ use protocol::units::ByteRange;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::profile::{self, Mistake};
+use super::text::{self, Mistake};
 
 /// A `[[fault]]` as it is written: which keys it takes depends on its kind.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultText {
     kind: FaultKind,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     offset: Option<u64>,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     length: Option<u64>,
     after_reads: Option<u32>,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     after_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "profile::optional_duration")]
+    #[serde(default, deserialize_with = "text::optional_duration")]
     after: Option<Duration>,
-    #[serde(default, deserialize_with = "profile::optional_duration")]
+    #[serde(default, deserialize_with = "text::optional_duration")]
     delay: Option<Duration>,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     loses: Option<u64>,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     size: Option<u64>,
     serials: Option<Vec<String>>,
     counter: Option<PathBuf>,

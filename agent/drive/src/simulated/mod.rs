@@ -17,6 +17,7 @@ mod describe;
 mod faults;
 mod files;
 mod profile;
+mod text;
 mod timing;
 mod writes;
 

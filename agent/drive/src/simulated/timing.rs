@@ -28,19 +28,19 @@ use protocol::units::ByteRange;
 use serde::Deserialize;
 
 use super::content::mix;
-use super::profile::{self, Mistake};
+use super::text::{self, Mistake};
 
 /// `[timing]` as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TimingText {
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     interface_rate: f64,
-    #[serde(default, deserialize_with = "profile::duration")]
+    #[serde(default, deserialize_with = "text::duration")]
     command_overhead: Duration,
     #[serde(default = "one")]
     queue_depth: u32,
-    #[serde(default, deserialize_with = "profile::duration")]
+    #[serde(default, deserialize_with = "text::duration")]
     spin_up: Duration,
     disk: Option<Disk>,
     flash: Option<Flash>,
@@ -72,21 +72,21 @@ pub(super) enum Medium {
 #[serde(deny_unknown_fields)]
 pub(super) struct Disk {
     rpm: u32,
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     outer_rate: f64,
-    #[serde(default, deserialize_with = "profile::optional_rate")]
+    #[serde(default, deserialize_with = "text::optional_rate")]
     middle_rate: Option<f64>,
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     inner_rate: f64,
     #[serde(default = "zones")]
     zones: u32,
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     seek_track_to_track: Duration,
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     seek_average: Duration,
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     seek_full: Duration,
-    #[serde(deserialize_with = "profile::size")]
+    #[serde(deserialize_with = "text::size")]
     cache: u64,
     shingled: Option<Shingled>,
 }
@@ -99,9 +99,9 @@ fn zones() -> u32 {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Shingled {
-    #[serde(deserialize_with = "profile::size")]
+    #[serde(deserialize_with = "text::size")]
     media_cache: u64,
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     write_rate: f64,
 }
 
@@ -109,17 +109,17 @@ struct Shingled {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Flash {
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     read_rate: f64,
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     write_rate: f64,
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     read_latency: Duration,
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     write_latency: Duration,
-    #[serde(default, deserialize_with = "profile::optional_plain_size")]
+    #[serde(default, deserialize_with = "text::optional_plain_size")]
     fast_write_bytes: Option<u64>,
-    #[serde(default, deserialize_with = "profile::optional_rate")]
+    #[serde(default, deserialize_with = "text::optional_rate")]
     slow_write_rate: Option<f64>,
 }
 
@@ -127,9 +127,9 @@ pub(super) struct Flash {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bridge {
-    #[serde(deserialize_with = "profile::duration")]
+    #[serde(deserialize_with = "text::duration")]
     command_overhead: Duration,
-    #[serde(deserialize_with = "profile::rate")]
+    #[serde(deserialize_with = "text::rate")]
     rate: f64,
     #[serde(default = "one")]
     queue_depth: u32,
@@ -140,16 +140,16 @@ struct Bridge {
 #[serde(deny_unknown_fields)]
 pub struct Published {
     /// Bytes a second at the drive's beginning.
-    #[serde(default, deserialize_with = "profile::optional_rate")]
+    #[serde(default, deserialize_with = "text::optional_rate")]
     pub sequential_outer: Option<f64>,
     /// Bytes a second in its middle.
-    #[serde(default, deserialize_with = "profile::optional_rate")]
+    #[serde(default, deserialize_with = "text::optional_rate")]
     pub sequential_middle: Option<f64>,
     /// Bytes a second at its end.
-    #[serde(default, deserialize_with = "profile::optional_rate")]
+    #[serde(default, deserialize_with = "text::optional_rate")]
     pub sequential_inner: Option<f64>,
     /// Mean time of a random read of 4 KiB, one at a time.
-    #[serde(default, deserialize_with = "profile::optional_duration")]
+    #[serde(default, deserialize_with = "text::optional_duration")]
     pub random_read_4k: Option<Duration>,
     /// Where the figures are from.
     pub source: Option<String>,

@@ -1,0 +1,134 @@
+//! Holes: ranges that a file system says are zeros, which nobody has to read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::LocalBlob;
+use drive::Drive;
+use protocol::units::ByteRange;
+
+use crate::call::stop::Stop;
+
+/// The last run of data that was found, so that a source is asked once for each run, and not for each chunk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DataRun(ByteRange);
+
+impl DataRun {
+    /// Nothing was found yet.
+    pub(crate) fn unknown() -> Self {
+        DataRun(ByteRange::new(0, 0))
+    }
+
+    /// Whether a range lies behind all that was found: the source must be asked what comes next.
+    pub(crate) fn ends_before(self, range: ByteRange) -> bool {
+        self.0.end() <= range.offset
+    }
+
+    /// Notes the run that was found, or that there is none any more.
+    pub(crate) fn note(&mut self, found: Option<ByteRange>) {
+        self.0 = found.unwrap_or(ByteRange::new(u64::MAX, 0));
+    }
+
+    /// Whether a range that it does not end before lies before it.
+    pub(crate) fn begins_after(self, range: ByteRange) -> bool {
+        range.end() <= self.0.offset
+    }
+}
+
+/// What may have holes.
+pub(crate) enum Source {
+    Drive(Arc<dyn Drive>),
+    /// A blob, and its version.
+    Blob(Arc<dyn LocalBlob>, String),
+}
+
+/// The holes of a source, for who goes through it in order and must not block.
+pub(crate) struct Holes {
+    source: Arc<Source>,
+    patience: Duration,
+    stop: Stop,
+    known: DataRun,
+}
+
+impl Holes {
+    /// The holes of `source`, which has `patience` to answer.
+    pub(crate) fn new(source: Source, patience: Duration, stop: Stop) -> Self {
+        Holes { source: Arc::new(source), patience, stop, known: DataRun::unknown() }
+    }
+
+    /// Whether a range is a hole. A source that does not answer has none: who reads it is told what is wrong there.
+    pub(crate) async fn is_hole(&mut self, range: ByteRange) -> bool {
+        if self.known.ends_before(range) {
+            let everything = Some(ByteRange::new(range.offset, u64::MAX - range.offset));
+            self.known.note(self.next_data(range.offset).await.unwrap_or(everything));
+        }
+        self.known.begins_after(range)
+    }
+
+    /// What the source answers; `None` where it does not, or a stop was asked for first.
+    async fn next_data(&self, offset: u64) -> Option<Option<ByteRange>> {
+        let source = self.source.clone();
+        let asking = tokio::task::spawn_blocking(move || match &*source {
+            Source::Drive(drive) => drive.next_data(offset).ok(),
+            Source::Blob(blob, version) => blob.next_data(offset, version).ok(),
+        });
+        let answer = self.stop.or_stopping(tokio::time::timeout(self.patience, asking)).await?;
+        answer.ok()?.ok()?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::stop::StopReason;
+
+    const CHUNK: u64 = 1 << 20;
+
+    fn chunk(index: u64) -> ByteRange {
+        ByteRange::new(index * CHUNK, CHUNK)
+    }
+
+    /// A blob with one run of data, in chunk 3 alone; what was asked of it.
+    #[derive(Default)]
+    struct Sparse(std::sync::Mutex<Vec<u64>>);
+
+    impl LocalBlob for Sparse {
+        fn read_at(&self, _buffer: &mut [u8], _offset: u64, _version: &str) -> Result<(), blob::BlobError> {
+            unreachable!("nobody has to read a hole")
+        }
+
+        fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, blob::BlobError> {
+            self.0.lock().unwrap().push(offset);
+            match version {
+                "gone" => Err(blob::BlobError::new(blob::BlobErrorKind::Changed, "read", "x".to_owned(), "it was changed")),
+                _ => Ok((offset < 4 * CHUNK).then(|| ByteRange::new(3 * CHUNK + 7, 9))),
+            }
+        }
+    }
+
+    async fn found(version: &str, stop: Stop) -> (Vec<u64>, Vec<u64>) {
+        let blob = Arc::new(Sparse::default());
+        let mut holes = Holes::new(Source::Blob(blob.clone(), version.to_owned()), Duration::from_secs(60), stop);
+        let mut found = Vec::new();
+        for index in 0..8 {
+            if holes.is_hole(chunk(index)).await {
+                found.push(index);
+            }
+        }
+        let asked = blob.0.lock().unwrap().clone();
+        (found, asked)
+    }
+
+    #[tokio::test]
+    async fn a_source_is_asked_once_for_each_run() {
+        assert_eq!(found("", Stop::new()).await, (vec![0, 1, 2, 4, 5, 6, 7], vec![0, 4 * CHUNK]));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_cannot_answer_has_no_holes() {
+        assert_eq!(found("gone", Stop::new()).await, (vec![], vec![0]));
+        let stop = Stop::new();
+        stop.request_stop(StopReason::Interrupted);
+        assert_eq!(found("", stop).await.0, Vec::<u64>::new());
+    }
+}

@@ -1,0 +1,17 @@
+//! What do imports and exports have in common, before and after the pipeline?
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | [`begin`] | what an earlier run left, and whether it may be resumed |
+//! | [`identify`] | which drive it is, found out in time whatever hangs |
+//! | [`reuse`] | what an earlier run moved: is it still there? |
+//! | [`result`] | the end, told: result and receipt |
+//! | [`unopened`] | a transfer that ends before its first byte |
+//! | [`account`] | what an interrupted transfer did, told from its journal alone |
+
+pub(crate) mod account;
+pub(crate) mod begin;
+pub(crate) mod identify;
+pub(crate) mod result;
+pub(crate) mod reuse;
+pub(crate) mod unopened;

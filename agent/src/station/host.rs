@@ -1,0 +1,77 @@
+//! What the copies of this host share: bays, accounts, budgets, folders.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::Replaces;
+use copy::{SharedBudget, TransferOptions};
+use drive::Pace;
+use protocol::digest::Sha256Digest;
+use protocol::job::BlobName;
+use service::station::worker::WorkError;
+
+use super::accounts::ReachedAccount;
+use super::docks::Docks;
+use super::memory::MemoryBudget;
+
+/// A file is expected to be put at least at this rate, in bytes a second.
+const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
+
+/// The data plane of a station.
+pub(crate) struct StationWorker {
+    pub(crate) docks: Arc<Docks>,
+    pub(crate) accounts: HashMap<String, ReachedAccount>,
+    /// How every drive is copied; journals and budgets are added for each.
+    pub(crate) options: TransferOptions,
+    pub(crate) budget: Arc<SharedBudget>,
+    pub(crate) memory: MemoryBudget,
+    /// Below it everything that is kept to go on with copies: a folder a job, in it one a drive.
+    pub(crate) transfers: PathBuf,
+    pub(crate) pace: Pace,
+}
+
+impl StationWorker {
+    pub(crate) fn account(&self, name: &str) -> Result<&ReachedAccount, WorkError> {
+        let found = self.accounts.get(&name.to_lowercase());
+        found.ok_or_else(|| WorkError::Refused(format!("this station cannot reach the account `{name}`")))
+    }
+
+    /// Where the journal of a drive's copy is kept.
+    pub(crate) fn state_dir(&self, job_uid: &str, drive_id: &str) -> PathBuf {
+        self.transfers.join(job_uid).join(drive_id)
+    }
+
+    /// Puts a file to a place that is made where it is missing; gives the address for customers.
+    pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: File) -> Result<String, WorkError> {
+        let failed = |error: blob::BlobError| match error.is_passing() {
+            true => WorkError::Failed(error.to_string()),
+            // A full disk or a denied right may be mended too: only a bad name never will.
+            false if error.kind == blob::BlobErrorKind::Other => WorkError::Refused(error.to_string()),
+            false => WorkError::Failed(error.to_string()),
+        };
+        let reached = self.account(account)?;
+        let blob = reached.account.blob(&place.container, &place.name).map_err(failed)?;
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        // One name for every try: what an interrupted one left is written again.
+        let id = Sha256Digest::of(format!("{}/{}", place.container, place.name).as_bytes()).to_string();
+        let limit = self.options.request_timeout + Duration::from_secs(length / SLOWEST_BODY_BYTES_PER_SECOND);
+        let put = async {
+            reached.account.make_place(&place.container, &place.name).await?;
+            blob.put_file(Arc::new(file), &id, &Replaces::Anything).await
+        };
+        let put = tokio::time::timeout(limit, put).await;
+        put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
+        Ok(reached.public_address(place))
+    }
+}
+
+/// Runs work that blocks.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WorkError> + Send + 'static,
+) -> Result<T, WorkError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(WorkError::Failed(error.to_string())))
+}
