@@ -72,6 +72,28 @@ fn a_blob_that_was_changed_after_a_commit_that_was_not_answered_is_found() {
     assert_eq!(fake.content("blob").unwrap().to_vec(), bytes);
 }
 
+/// Nothing says of a manifest of an earlier run that it is still what that run stored.
+#[test]
+fn a_manifest_that_was_changed_after_it_was_stored_is_stored_again() {
+    let (fake, bench, _) = store_and_drive();
+    let azure = fake.blob("blob");
+    for blob in ["blob", &azure] {
+        let import = || Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).with(&["--chunk-size", "64KiB"]);
+        assert_eq!(import().env("DRIVE_AGENT_CRASH", "manifest-stored").run().code, None);
+        if blob == "blob" {
+            let path = bench.file("blob.manifest.jsonl");
+            let mut bytes = std::fs::read(&path).unwrap();
+            let last = bytes.len() - 20;
+            bytes[last] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        } else {
+            fake.flip_byte("blob.manifest.jsonl", 2000);
+        }
+        import().run().expect(0);
+        verify(&bench, blob).run().expect(0);
+    }
+}
+
 #[test]
 fn a_page_blob_that_was_made_twice_is_the_transfers_own() {
     let (fake, bench, bytes) = store_and_drive();

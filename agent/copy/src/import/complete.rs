@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use blob::{Blob, BlobError, BlobErrorKind, CommitFacts, Held, Replaces, Upload};
+use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, CommitFacts, Held, Replaces, Upload};
 use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{CommitNote, MANIFEST_SUFFIX};
@@ -251,8 +251,11 @@ impl Import {
         loop {
             let found = self.attempts.run("look at", 0, || beside.head()).await?.0;
             self.require_still_there().await?;
-            let replaces = match found.filter(|_| self.options.overwrite) {
-                Some(facts) => Replaces::Version(facts.version),
+            let may_replace = self.options.overwrite || self.is_own_manifest(beside, found.as_ref()).await?;
+            let seen = found.map(|facts| facts.version);
+            let replaces = match seen.clone().filter(|_| may_replace) {
+                // One of an earlier run too: nothing says that it is still what that run stored.
+                Some(version) => Replaces::Version(version),
                 None => Replaces::Nothing,
             };
             crash::point("manifest-allowed");
@@ -263,8 +266,10 @@ impl Import {
                 Err(CopyError::Store(error) | CopyError::StoreGaveUp { error, .. })
                     if error.kind == BlobErrorKind::AlreadyExists =>
                 {
-                    // An earlier run, or an earlier try, stored it.
-                    if self.is_stored(beside).await? {
+                    // An earlier try of this request stored it, and its answer was lost.
+                    let now = self.attempts.run("look at", 0, || beside.head()).await?.0;
+                    let is_new = now.as_ref().is_some_and(|facts| seen.as_ref() != Some(&facts.version));
+                    if is_new && self.is_own_manifest(beside, now.as_ref()).await? {
                         return Ok(());
                     }
                     if !self.options.overwrite || looks == LOOKS_MAX {
@@ -318,11 +323,11 @@ impl Import {
         })
     }
 
-    /// Whether the manifest that lies beside the blob is this transfer's.
-    async fn is_stored(&self, beside: &Arc<dyn Blob>) -> Result<bool, CopyError> {
-        let Some(facts) = self.attempts.run("look at", 0, || beside.head()).await?.0 else { return Ok(false) };
-        let found = header_of_manifest(&**beside, &facts, &self.options, &self.attempts).await?;
-        Ok(found.is_some_and(|found| found.transfer_id == self.header.transfer_id))
+    /// Whether the manifest that was found beside the blob is this transfer's.
+    async fn is_own_manifest(&self, beside: &Arc<dyn Blob>, found: Option<&BlobFacts>) -> Result<bool, CopyError> {
+        let Some(facts) = found else { return Ok(false) };
+        let header = header_of_manifest(&**beside, facts, &self.options, &self.attempts).await?;
+        Ok(header.is_some_and(|header| header.transfer_id == self.header.transfer_id))
     }
 
     /// What was compared must be what is there when the comparison ends: another program may have written to it behind.
