@@ -1,6 +1,7 @@
 //! The whole system, through its program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+mod structure;
 mod support;
 
 mod architecture;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::aligned::AlignedBuffer;
-use crate::discovery::attached_at;
+use crate::discovery::attached::attached_at;
 use crate::error::DriveError;
 use crate::open::open_source;
 use crate::simulated::Pace;

@@ -11,8 +11,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::contract::Drive;
+use crate::discovery::attached::attached_at;
+use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::SysfsDevice;
-use crate::discovery::{self, Roots};
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl;
@@ -119,7 +120,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     // Somebody who lists drives holds each for a moment: only who stays uses it.
     for _ in 0..BUSY_TRIES {
         let is_busy = opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error()));
-        if !is_busy || discovery::attached_at(path).is_some_and(|drive| !drive.in_use_by.is_empty()) {
+        if !is_busy || attached_at(path).is_some_and(|drive| !drive.in_use_by.is_empty()) {
             break;
         }
         std::thread::sleep(BUSY_PAUSE);
@@ -127,7 +128,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     }
     opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => {
-            let users = discovery::attached_at(path).map(|drive| drive.in_use_by).unwrap_or_default();
+            let users = attached_at(path).map(|drive| drive.in_use_by).unwrap_or_default();
             in_use(path, &users)
         }
         Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => read_only(),
@@ -140,7 +141,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
 /// What the kernel's exclusive open cannot know: whether the machine runs from it, or uses it in a way that
 /// holds nothing.
 fn require_unused(path: &Path) -> Result<(), DriveError> {
-    let Some(drive) = discovery::attached_at(path) else { return Ok(()) };
+    let Some(drive) = attached_at(path) else { return Ok(()) };
     match drive.verdict {
         Verdict::Free => Ok(()),
         Verdict::InUse => Err(in_use(path, &drive.in_use_by)),

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::device::BlockDevice;
-use crate::discovery;
+use crate::discovery::attached::{attached_at, attached_image};
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl::{self, LoopConfig};
@@ -66,7 +66,7 @@ pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveEr
             metadata.len()
         )));
     }
-    if let Some(other) = discovery::attached_image(path) {
+    if let Some(other) = attached_image(path) {
         let (path, other) = (path.display(), other.path);
         return Err(DriveError::Refused(format!("the image `{path}` is attached already, as `{other}`: use that, or detach it")));
     }
@@ -106,7 +106,7 @@ pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
     let opened = OpenOptions::new().read(true).custom_flags((OFlags::EXCL | OFlags::CLOEXEC).bits() as i32).open(path);
     let device = match opened {
         Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            let users = discovery::attached_at(path).map(|drive| drive.in_use_by.join("; ")).unwrap_or_default();
+            let users = attached_at(path).map(|drive| drive.in_use_by.join("; ")).unwrap_or_default();
             return refused(format!("`{}` is in use: {users}; release it first", path.display()));
         }
         other => other.map_err(|error| open_error(path, error))?,

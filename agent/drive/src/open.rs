@@ -20,7 +20,7 @@ use protocol::manifest::MANIFEST_SUFFIX;
 use crate::contract::Drive;
 use crate::device::{Access, BlockDevice};
 use crate::devtmpfs::is_on_devtmpfs;
-use crate::discovery;
+use crate::discovery::attached::attached_image;
 use crate::error::DriveError;
 use crate::image::{ImageDrive, open_error};
 use crate::new_image::NewImage;
@@ -142,7 +142,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
 /// An image that the kernel shows as a block device belongs to whoever uses that; to write to it beside the
 /// device is a mistake even while nobody does.
 fn require_unused_image(path: &Path, for_writing: bool) -> Result<(), DriveError> {
-    let Some(device) = discovery::attached_image(path) else { return Ok(()) };
+    let Some(device) = attached_image(path) else { return Ok(()) };
     let (image, device_path) = (path.display(), &device.path);
     if !device.in_use_by.is_empty() {
         let users = device.in_use_by.join("; ");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::BenchError;
+use super::error::BenchError;
 use super::report::{FORMAT, Measure, Report, Spread};
 use crate::printer::{Printer, table};
 

@@ -4,7 +4,7 @@ use askama::Template;
 use protocol::result::StageSeconds;
 use protocol::units::ByteSize;
 
-use super::BenchError;
+use super::error::BenchError;
 use super::plot::{Plot, Series};
 use super::report::{Case, Machine, Measure, Report};
 use super::table::rate;

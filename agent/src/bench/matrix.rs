@@ -9,8 +9,8 @@ use protocol::result::{Direction, TransferResult};
 use protocol::units::ByteSize;
 use time::OffsetDateTime;
 
-use super::BenchError;
 use super::ends::NULL;
+use super::error::BenchError;
 use super::report::{Case, Limit, Machine, Measure, Report, Run, Spread};
 use super::stages::{self, names};
 use super::transfer::{Order, carry_out, is_nothing, open_source};

@@ -13,6 +13,7 @@
 //! | `transfer` | one transfer, in a process of its own |
 //! | `process` | measuring a process |
 //! | `turns` | the order of the runs |
+//! | `error` | why nothing was measured |
 //! | `ends` | drives and blobs that cost nothing |
 //! | `sink` | a server that takes uploads and throws them away |
 //! | `report`, `table`, `html`, `plot` | what was measured, and how it looks |
@@ -20,6 +21,7 @@
 
 mod compare;
 mod ends;
+mod error;
 mod html;
 mod matrix;
 mod peers;
@@ -34,54 +36,10 @@ mod transfer;
 mod turns;
 mod work;
 
-use std::path::Path;
-
 use crate::cli::{BenchArguments, BenchCommand, CommonArguments};
 use crate::printer::Printer;
+use error::BenchError;
 use report::Report;
-
-/// Why nothing was measured.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BenchError {
-    /// The command line asks for what cannot be.
-    #[error("{0}")]
-    Usage(String),
-    /// A file could not be used.
-    #[error("`{path}` cannot be used: {source}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Something that was to be measured failed: one sentence.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl BenchError {
-    fn file(path: &Path, source: std::io::Error) -> Self {
-        BenchError::File { path: path.display().to_string(), source }
-    }
-}
-
-impl From<copy::CopyError> for BenchError {
-    fn from(error: copy::CopyError) -> Self {
-        BenchError::Failed(error.to_string())
-    }
-}
-
-impl From<drive::DriveError> for BenchError {
-    fn from(error: drive::DriveError) -> Self {
-        BenchError::Failed(error.to_string())
-    }
-}
-
-impl From<blob::BlobError> for BenchError {
-    fn from(error: blob::BlobError) -> Self {
-        BenchError::Failed(error.to_string())
-    }
-}
 
 /// Measures, and prints what came of it.
 pub(crate) async fn run(arguments: BenchArguments, printer: &Printer) -> u8 {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use protocol::result::Direction;
 
-use super::BenchError;
+use super::error::BenchError;
 use super::process::measure;
 use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out};

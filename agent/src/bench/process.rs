@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::BenchError;
+use super::error::BenchError;
 use super::report::Run;
 
 /// How often memory is looked at.

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 
-use super::BenchError;
+use super::error::BenchError;
 use crate::printer::Printer;
 
 /// The account of emulators.

@@ -16,7 +16,7 @@ use protocol::units::ByteRange;
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
-use super::BenchError;
+use super::error::BenchError;
 use super::report::{Measure, Run};
 
 /// The piece that everything is done with: a chunk of the default size.

@@ -3,8 +3,8 @@
 use protocol::result::Direction;
 use protocol::units::ByteSize;
 
-use super::BenchError;
 use super::ends::NULL;
+use super::error::BenchError;
 use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out_all};
 use super::turns;

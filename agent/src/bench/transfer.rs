@@ -13,8 +13,8 @@ use protocol::result::{Direction, TransferResult};
 use protocol::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use super::BenchError;
 use super::ends::{NULL, NoBlob, NoDrive, ZERO};
+use super::error::BenchError;
 use super::process::measure;
 use super::report::Run;
 use crate::cli::BlobType;

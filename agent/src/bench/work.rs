@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
-use super::BenchError;
+use super::error::BenchError;
 
 /// Bytes between two runs of zeros: of each 32 MiB of an image 8 are zeros.
 const DATA_BYTES: u64 = 24 << 20;

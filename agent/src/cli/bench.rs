@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::units::ByteSize;
 
-use super::{Concurrency, parse_concurrency};
+use super::values::{Concurrency, parse_concurrency};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod service;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
     LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
 };
+pub(crate) use values::parse_time_scale;
+use values::{Concurrency, parse_concurrency, parse_limit, parse_sector_size, parse_timeout};
 
 /// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
 /// exact receipt, and a restart moves only what is missing.
@@ -213,14 +216,6 @@ pub(crate) struct AttachArguments {
     pub(crate) hold: bool,
 }
 
-fn parse_sector_size(text: &str) -> Result<u32, String> {
-    match text {
-        "512" => Ok(512),
-        "4096" => Ok(4096),
-        _ => Err(format!("`{text}` is no sector size: it is 512 or 4096")),
-    }
-}
-
 /// Options of a transfer.
 #[derive(Debug, Args)]
 pub(crate) struct TransferArguments {
@@ -277,45 +272,6 @@ pub(crate) struct EffortArguments {
     /// Longest silence of the store within one request
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
     pub(crate) request_timeout: Duration,
-}
-
-/// `--concurrency`: a number, or the store's liking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Concurrency(pub(crate) Option<usize>);
-
-pub(crate) fn parse_time_scale(text: &str) -> Result<Pace, String> {
-    match text {
-        "max" => Ok(Pace::Unlimited),
-        _ => match text.parse() {
-            Ok(factor) if factor > 0.0 && f64::is_finite(factor) => Ok(Pace::Scaled(factor)),
-            _ => Err(format!("`{text}` is neither `max` nor a number above 0")),
-        },
-    }
-}
-
-/// A size that may be nothing.
-fn parse_limit(text: &str) -> Result<ByteSize, String> {
-    if text == "0" { Ok(ByteSize(0)) } else { text.parse().map_err(|error: protocol::units::SizeError| error.to_string()) }
-}
-
-/// A duration that something may take: none at all is a mistake.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a time limit is longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
-    const MAX: usize = 1024;
-    match text {
-        "auto" => Ok(Concurrency(None)),
-        _ => match text.parse() {
-            Ok(number) if (1..=MAX).contains(&number) => Ok(Concurrency(Some(number))),
-            _ => Err(format!("`{text}` is neither `auto` nor a number from 1 to {MAX}")),
-        },
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

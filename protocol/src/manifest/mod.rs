@@ -35,16 +35,10 @@ mod tests;
 pub use line::{Line, decode, encode};
 pub use line_error::{EncodeError, LineError};
 pub use read::{ManifestError, ManifestReader};
-pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, Footer, Header};
+pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, FORMAT, Footer, Header, VERSION};
 pub use replay::{JournalReplay, Replay, ReplayError};
 pub use size::bytes_max;
 pub use unreadable::UnreadablePart;
-
-/// Value of `format` in every header.
-pub const FORMAT: &str = "drive-agent-manifest";
-
-/// The version of the format that this program writes, and the only one it reads.
-pub const VERSION: u32 = 1;
 
 /// What is appended to a blob's name to name its manifest.
 pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";

@@ -4,9 +4,8 @@ use std::io::{self, BufRead};
 
 use super::line::{Line, decode};
 use super::line_error::LineError;
-use super::record::{ChunkContent, ChunkRecord, Footer, Header};
+use super::record::{ChunkContent, ChunkRecord, FORMAT, Footer, Header, VERSION};
 use super::unreadable::Joiner;
-use super::{FORMAT, VERSION};
 use crate::digest::RootHasher;
 use crate::limits::MANIFEST_LINE_MAX_BYTES;
 use crate::units::{ChunkGeometry, ChunkIndex, GeometryError};

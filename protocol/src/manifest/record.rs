@@ -9,6 +9,12 @@ use crate::identity::DriveIdentity;
 use crate::result::{Direction, Evidence};
 use crate::units::ByteRange;
 
+/// Value of `format` in every header.
+pub const FORMAT: &str = "drive-agent-manifest";
+
+/// The version of the format that this program writes, and the only one it reads.
+pub const VERSION: u32 = 1;
+
 /// How chunks are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DigestAlgorithm {
@@ -20,9 +26,9 @@ pub enum DigestAlgorithm {
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Always [`FORMAT`](super::FORMAT).
+    /// Always [`FORMAT`].
     pub format: String,
-    /// Always [`VERSION`](super::VERSION).
+    /// Always [`VERSION`].
     pub version: u32,
     /// A random name of this transfer; the committed blob carries it as metadata, so that a crash
     /// between commit and bookkeeping is recognised.

@@ -12,7 +12,8 @@
 
 use std::fmt::Write;
 
-use super::{ReadMap, ReadStatus, RescuePhase};
+use super::map::{ReadMap, ReadStatus};
+use super::plan::RescuePhase;
 use crate::units::ByteRange;
 
 /// How maps of ours begin.

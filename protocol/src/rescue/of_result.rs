@@ -1,6 +1,7 @@
 //! What a transfer knows of its drive, as a map that ddrescue understands.
 
-use super::{ReadMap, ReadStatus, RescuePhase};
+use super::map::{ReadMap, ReadStatus};
+use super::plan::RescuePhase;
 use crate::result::TransferResult;
 
 /// The map of a drive after a transfer: `+` is what landed, `-` what could not be read, `?` the rest.

@@ -1,6 +1,6 @@
 //! What to read next.
 
-use super::{ReadMap, ReadStatus};
+use super::map::{ReadMap, ReadStatus};
 use crate::units::ByteRange;
 
 /// How a rescue goes about it.

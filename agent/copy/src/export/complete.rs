@@ -1,7 +1,6 @@
 //! The end of an export: zeros behind the blob, read-back, the drive's name; or the receipt.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use drive::{DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
@@ -14,10 +13,10 @@ use protocol::receipt::{Receipt, Residue};
 use protocol::result::{Difference, DifferenceReason, Evidence, TransferResult};
 use protocol::units::ByteRange;
 
-use super::Export;
-use super::resume::state_of;
 use crate::call::options::Verify;
 use crate::error::CopyError;
+use crate::export::copied::{Completing, Copied};
+use crate::export::resume::state_of;
 use crate::flow::drive_call::with_drive;
 use crate::limits::{ABORT_GRACE, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, INQUIRY_TIMEOUT};
 use crate::record::journal::Journal;
@@ -25,24 +24,38 @@ use crate::record::manifest::{self, Proof};
 use crate::transfer::result;
 use crate::verify::{Expected, Scope, Side, compare};
 
-impl Export {
+impl Copied {
     /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was
     /// not done.
-    pub(super) async fn finish(mut self) -> Result<TransferResult, CopyError> {
-        let mut evidence = match self.manifest.is_some() || self.all_checked.load(Ordering::Relaxed) {
+    pub(super) async fn finish(self) -> Result<TransferResult, CopyError> {
+        let Copied { mut completing, mut journal } = self;
+        completing.finish(journal.as_mut()).await
+    }
+}
+
+impl Completing {
+    async fn finish(&mut self, mut journal: Option<&mut Journal>) -> Result<TransferResult, CopyError> {
+        let mut evidence = match self.context.manifest.is_some() || self.all_checked {
             true => Evidence::Transport,
             false => Evidence::Read,
         };
-        let completed = match self.failure.has_failed() || self.handle.stop.is_stopping() {
-            true => Ok(None),
-            false => self.complete(&mut evidence).await,
+        let is_ended = self.context.failure.has_failed() || self.context.handle.stop.is_stopping();
+        let completed = match journal.as_deref_mut().filter(|_| !is_ended) {
+            Some(journal) => self.complete(journal, &mut evidence).await,
+            None => Ok(None),
         };
-        let done = result::completed_or_failure(completed, &self.failure);
-        self.handle.counters.set_phase(Phase::Done);
-        let error = self.failure.take();
-        let mut result = result::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.handle)?;
+        let done = result::completed_or_failure(completed, &self.context.failure);
+        self.context.handle.counters.set_phase(Phase::Done);
+        let error = self.context.failure.take();
+        let mut result = result::result(
+            Outcome::Complete,
+            &self.context.header,
+            self.context.identity.clone(),
+            &self.context.table,
+            &self.context.handle,
+        )?;
         result.evidence = evidence;
-        result.checked_against_manifest = Some(self.manifest.is_some());
+        result.checked_against_manifest = Some(self.context.manifest.is_some());
         result.bytes_cleared = self.bytes_cleared;
         result.error = error.as_ref().map(ToString::to_string);
         match done {
@@ -52,7 +65,8 @@ impl Export {
                 result.manifest = manifest;
                 result.unreadable = self.filled()?;
                 if !result.unreadable.is_empty() {
-                    self.handle
+                    self.context
+                        .handle
                         .warn("the import could not read parts of the drive: these ranges are filling, and no data".to_owned());
                     result.outcome = Outcome::CompleteWithUnreadable;
                 }
@@ -60,11 +74,12 @@ impl Export {
             _ => {
                 result.outcome =
                     error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
-                result.manifest = Some(self.journal_path.display().to_string());
+                result.manifest = Some(self.context.journal_path.display().to_string());
                 if let Some(error) = result.error.as_mut().filter(|_| self.is_published) {
-                    *error += &format!("; the drive `{}` is complete: repeat the command for the rest", self.identity.path);
+                    *error +=
+                        &format!("; the drive `{}` is complete: repeat the command for the rest", self.context.identity.path);
                 }
-                result.receipt = Some(self.reconciled_receipt().await?);
+                result.receipt = Some(self.reconciled_receipt(journal).await?);
             }
         }
         Ok(result)
@@ -72,150 +87,154 @@ impl Export {
 
     /// The receipt, and a note in the journal of what the target is now, so that the next run sees whether anything wrote
     /// to it meanwhile.
-    async fn reconciled_receipt(&mut self) -> Result<Receipt, CopyError> {
-        let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
+    async fn reconciled_receipt(&self, journal: Option<&mut Journal>) -> Result<Receipt, CopyError> {
+        let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
         if self.is_published {
             return Ok(receipt);
         }
         // After an abort, or where it failed, the drive may not answer.
-        let grace = if self.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-        let receipt = match tokio::time::timeout(grace, state_of(&self.drive, &self.handle)).await {
+        let grace = if self.context.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let receipt = match tokio::time::timeout(grace, state_of(&self.context.drive, &self.context.handle)).await {
             Ok(Ok(Some(state))) => {
-                if let Some(journal) = self.journal.as_mut() {
+                if let Some(journal) = journal.filter(|journal| journal.is_kept()) {
                     journal.note_left(state)?;
                 }
                 receipt
             }
-            Ok(Err(error)) if self.identity.kind == DriveKind::Image => {
+            Ok(Err(error)) if self.context.identity.kind == DriveKind::Image => {
                 tracing::debug!(%error, "the image cannot be looked at");
                 receipt.doubted()
             }
             _ => receipt,
         };
         let landed = receipt.landed_bytes();
-        Ok(Receipt { residue: residue(&self.identity, &self.header.transfer_id, landed), ..receipt })
+        Ok(Receipt { residue: residue(&self.context.identity, &self.context.header.transfer_id, landed), ..receipt })
     }
 
     /// Ranges that the manifest says could not be read when the blob was made.
     fn filled(&self) -> Result<Vec<ByteRange>, CopyError> {
-        let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
+        let Some(manifest) = &self.context.manifest else { return Ok(Vec::new()) };
         manifest.table.with(|table| Ok(table.unreadable().collect()))
     }
 
     /// The steps after the last chunk, each repeatable. `None` when a stop came first.
-    async fn complete(&mut self, evidence: &mut Evidence) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
-        self.handle.counters.set_phase(Phase::Committing);
-        if !self.table.with(|table| Ok(table.is_complete()))? {
+    async fn complete(
+        &mut self,
+        journal: &mut Journal,
+        evidence: &mut Evidence,
+    ) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
+        self.context.handle.counters.set_phase(Phase::Committing);
+        if !self.context.table.with(|table| Ok(table.is_complete()))? {
             return Err(CopyError::Internal("the pipeline"));
         }
         if !self.clear_behind().await? {
             return Ok(None);
         }
-        self.handle.counters.set_phase(Phase::Committing);
-        let (root, _) = manifest::root(&self.table, &self.zeros, false)?;
-        if self.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
-            self.forget()?;
+        self.context.handle.counters.set_phase(Phase::Committing);
+        let (root, _) = manifest::root(&self.context.table, &self.context.zeros, false)?;
+        if self.context.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
+            journal.remove()?;
             return Err(CopyError::Mismatch(format!(
                 "what is on the drive `{}` is not what the blob's manifest states: start over with `--restart`",
-                self.identity.path
+                self.context.identity.path
             )));
         }
-        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.handle, |drive| drive.sync()).await?;
-        let wants_stream = self.options.stream_sha256 && self.stream_sha256.is_none();
-        let is_read_back = self.options.verify == Verify::ReadBack || wants_stream;
+        with_drive(&self.context.drive, DRIVE_SYNC_TIMEOUT, &self.context.handle, |drive| drive.sync()).await?;
+        let wants_stream = self.context.options.stream_sha256 && self.stream_sha256.is_none();
+        let is_read_back = self.context.options.verify == Verify::ReadBack || wants_stream;
         if is_read_back {
-            self.read_back(wants_stream).await?;
+            self.read_back(journal, wants_stream).await?;
         }
-        if self.handle.stop.is_stopping() {
+        if self.context.handle.stop.is_stopping() {
             return Ok(None);
         }
-        *evidence = match (is_read_back, self.target_is_sampled) {
+        *evidence = match (is_read_back, self.context.target_is_sampled) {
             (true, _) => Evidence::ReadBack,
             (false, true) => Evidence::Sampled,
             (false, false) => *evidence,
         };
         // Only now the drive has the name, and looks like what it is.
-        with_drive(&self.drive, DRIVE_SYNC_TIMEOUT, &self.handle, |drive| drive.finish()).await?;
+        with_drive(&self.context.drive, DRIVE_SYNC_TIMEOUT, &self.context.handle, |drive| drive.finish()).await?;
         self.is_published = true;
         self.remove_left();
-        if let Some(path) = &self.options.manifest {
+        if let Some(path) = &self.context.options.manifest {
             let proof = Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence };
-            let file = manifest::manifest_file(&self.options, &self.header, &self.table, &proof)?;
-            manifest::copy_manifest(&file, path, &self.header.transfer_id)?;
+            let file = manifest::manifest_file(&self.context.options, &self.context.header, &self.context.table, &proof)?;
+            manifest::copy_manifest(&file, path, &self.context.header.transfer_id)?;
         }
-        if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
+        if !self.context.options.keep_journal {
             journal.remove()?;
         }
-        let written = self.options.manifest.as_ref().map(|path| path.display().to_string());
-        let beside = self.manifest.as_ref().map(|_| self.blob.sibling(MANIFEST_SUFFIX).address());
+        let written = self.context.options.manifest.as_ref().map(|path| path.display().to_string());
+        let beside = self.context.manifest.as_ref().map(|_| self.context.blob.sibling(MANIFEST_SUFFIX).address());
         Ok(Some((root, written.or(beside))))
     }
 
     /// An image of that name came to exist while this transfer wrote to a file of its own, and was finished instead: that
     /// file is not needed any more.
     fn remove_left(&self) {
-        let path = Path::new(&self.identity.path);
-        let is_image = self.identity.kind == DriveKind::Image;
-        if let Some(Err(error)) = is_image.then(|| file::partial::remove(path, &self.header.transfer_id)) {
-            self.handle.warn(format!("the unfinished image beside `{}` stays: {error}", path.display()));
+        let path = Path::new(&self.context.identity.path);
+        let is_image = self.context.identity.kind == DriveKind::Image;
+        if let Some(Err(error)) = is_image.then(|| file::partial::remove(path, &self.context.header.transfer_id)) {
+            self.context.handle.warn(format!("the unfinished image beside `{}` stays: {error}", path.display()));
         }
     }
 
     /// Makes the drive behind the blob's end zero: no byte of its last owner stays. False when a stop
     /// came first.
     async fn clear_behind(&mut self) -> Result<bool, CopyError> {
-        let size = self.drive.size_bytes();
-        let start = self.header.total_bytes.next_multiple_of(self.drive.sector_size_bytes()).min(size);
-        if self.drive.target_content() == TargetContent::KnownZero {
+        let size = self.context.drive.size_bytes();
+        let start = self.context.header.total_bytes.next_multiple_of(self.context.drive.sector_size_bytes()).min(size);
+        if self.context.drive.target_content() == TargetContent::KnownZero {
             return Ok(true);
         }
-        self.handle.counters.begin_part(Phase::Clearing, size - start);
+        self.context.handle.counters.begin_part(Phase::Clearing, size - start);
         let mut offset = start;
         while offset < size {
-            if self.handle.stop.is_stopping() {
+            if self.context.handle.stop.is_stopping() {
                 return Ok(false);
             }
             // Every piece but the first is aligned to the largest blocks that drives erase at once.
             let end = (offset / CLEAR_PIECE_BYTES + 1) * CLEAR_PIECE_BYTES;
             let range = ByteRange::new(offset, end.min(size) - offset);
-            with_drive(&self.drive, self.options.read_timeout, &self.handle, move |drive| drive.zero_range(range)).await?;
+            with_drive(&self.context.drive, self.context.options.read_timeout, &self.context.handle, move |drive| {
+                drive.zero_range(range)
+            })
+            .await?;
             offset = range.end();
             self.bytes_cleared = offset - start;
-            self.handle.counters.add_to_part(range.length);
+            self.context.handle.counters.add_to_part(range.length);
         }
         Ok(true)
     }
 
     /// Reads the whole drive again and compares it with what came from the blob.
-    async fn read_back(&mut self, wants_stream: bool) -> Result<(), CopyError> {
-        let side = Side::Drive(self.drive.clone());
+    async fn read_back(&mut self, journal: &Journal, wants_stream: bool) -> Result<(), CopyError> {
+        let side = Side::Drive(self.context.drive.clone());
         // What was written is what is compared: this drive has no unreadable places to leave out.
-        let expected = Expected { table: &self.table, fill: Fill::default(), scope: Scope::All, wants_stream };
-        let compared = compare(side, expected, &self.options, &self.attempts, &self.handle, self.memory).await?;
+        let expected = Expected { table: &self.context.table, fill: Fill::default(), scope: Scope::All, wants_stream };
+        let compared =
+            compare(side, expected, &self.context.options, &self.context.attempts, &self.context.handle, self.context.memory)
+                .await?;
         self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
         let differences = compared.differences;
         let is_other = |difference: &&Difference| difference.reason != DifferenceReason::Unreadable;
         let Some(first) = differences.iter().find(is_other) else {
             // A drive that cannot be read says nothing about what it holds.
             let unreadable = differences.first().map(|first| DriveError::Unreadable {
-                path: PathBuf::from(&self.identity.path),
+                path: PathBuf::from(&self.context.identity.path),
                 range: first.range,
                 source: std::io::ErrorKind::Other.into(),
             });
             return unreadable.map_or(Ok(()), |error| Err(error.into()));
         };
-        self.forget()?;
+        journal.remove()?;
         Err(CopyError::Mismatch(format!(
             "the drive `{}` holds other bytes than were written to it, at {} places, the first at {} (offset+length in bytes): do not use this drive",
-            self.identity.path,
+            self.context.identity.path,
             differences.len(),
             first.range
         )))
-    }
-
-    /// Removes the journal: nothing that was recorded may be believed again.
-    fn forget(&mut self) -> Result<(), CopyError> {
-        self.journal.take().map_or(Ok(()), Journal::remove)
     }
 }
 

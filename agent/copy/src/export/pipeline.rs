@@ -1,6 +1,7 @@
 //! The pipeline of an export: fetch, check, write, record.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, never, unbounded};
 use protocol::manifest::ChunkContent;
@@ -9,9 +10,11 @@ use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::Export;
 use crate::chunk::{CheckedChunk, LandedChunk, Place};
 use crate::error::CopyError;
+use crate::export::context::Context;
+use crate::export::copied::{Completing, Copied};
+use crate::export::prepared::Prepared;
 use crate::flow::concurrency::Concurrency;
 use crate::flow::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::flow::pool::BufferPool;
@@ -35,87 +38,94 @@ const CONCURRENCY: usize = 8;
 /// The same for a blob on this machine: more readers only stand in each other's way.
 const CONCURRENCY_LOCAL: usize = 4;
 
-impl Export {
+impl Prepared {
     /// Joins the stages, and returns when the last of them has ended.
-    pub(super) async fn run_pipeline(&mut self) -> Result<(), CopyError> {
-        let journal = self.journal.take().ok_or(CopyError::Internal("the journal"))?;
-        let geometry = self.table.with(|table| Ok(table.geometry()))?;
-        self.handle.counters.set_phase(Phase::Copying);
+    pub(super) async fn copy(self) -> Result<Copied, CopyError> {
+        let Prepared { context, journal } = self;
+        // What an earlier run fetched may not have been checked: nothing recorded that.
+        let all_checked = Arc::new(AtomicBool::new(!context.is_resumed));
+        let geometry = context.table.with(|table| Ok(table.geometry()))?;
+        context.handle.counters.set_phase(Phase::Copying);
         // Buffers and slots bound what is in these.
         let (fetch_output, check_input) = unbounded();
         let (check_output, write_input) = unbounded();
         let (write_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
-        let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
-        let workers = [self.concurrency().now(), threads::hash_threads(), 1, self.drive.preferred_readers()];
-        self.handle.counters.set_workers(workers);
+        let pool = BufferPool::new(context.memory.buffers, context.memory.buffer_bytes);
+        let workers = [context.concurrency().now(), threads::hash_threads(), 1, context.drive.preferred_readers()];
+        context.handle.counters.set_workers(workers);
         let watch = pool.watch();
-        self.handle.counters.set_bytes_in_flight(move || watch.bytes_taken());
+        context.handle.counters.set_bytes_in_flight(move || watch.bytes_taken());
 
-        let (stream_output, stream_end) = whole::spawn(self.options.stream_sha256 && !self.is_resumed, geometry, || false)?;
+        let (stream_output, stream_end) = whole::spawn(context.options.stream_sha256 && !context.is_resumed, geometry, || false)?;
         let write = Arc::new(WriteStage {
-            drive: self.drive.clone(),
-            expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
+            drive: context.drive.clone(),
+            expected: context.manifest.as_ref().map(|manifest| manifest.table.clone()),
             zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            table: self.table.clone(),
+            table: context.table.clone(),
             hash_pool: HashPool::new(
                 check_input,
                 never(),
                 false,
-                self.handle.counters.clone(),
-                self.options.shared_budget.clone(),
+                context.handle.counters.clone(),
+                context.options.shared_budget.clone(),
             ),
-            counters: self.handle.counters.clone(),
-            stop: self.handle.stop.clone(),
+            counters: context.handle.counters.clone(),
+            stop: context.handle.stop.clone(),
             stream: stream_output,
-            fetch_again: self.fetch_again(),
+            fetch_again: context.fetch_again(),
         });
-        self.spawn_check(write.clone(), check_output)?;
-        let (write_watches, sync_watch) = (watchdog::watches(self.drive.preferred_readers()), watchdog::watches(1));
-        self.spawn_write(write, write_watches.clone(), write_input, write_output)?;
+        context.spawn_check(write.clone(), check_output)?;
+        let (write_watches, sync_watch) = (watchdog::watches(context.drive.preferred_readers()), watchdog::watches(1));
+        context.spawn_write(write, write_watches.clone(), write_input, write_output)?;
 
         let recorder = RecordStage {
             journal,
-            table: self.table.clone(),
-            durability: Durability::DriveSync(self.drive.clone(), sync_watch[0].clone()),
+            table: context.table.clone(),
+            durability: Durability::DriveSync(context.drive.clone(), sync_watch[0].clone()),
             rescue: None,
-            batch_bytes: self.memory.batch_bytes,
-            sync_timeout: self.options.request_timeout,
-            stop: self.handle.stop.clone(),
-            failure: self.failure.clone(),
-            counters: self.handle.counters.clone(),
+            batch_bytes: context.memory.batch_bytes,
+            sync_timeout: context.options.request_timeout,
+            stop: context.handle.stop.clone(),
+            failure: context.failure.clone(),
+            counters: context.handle.counters.clone(),
         };
         let recorder_end = recorder.start(record_input)?;
 
-        let fetching = self.fetch_stage(pool).run(self.next_chunk(geometry), self.concurrency(), fetch_output);
-        let draining = enforce_drain_timeout(&self.options, &self.handle);
+        let fetching =
+            context.fetch_stage(pool, all_checked.clone()).run(context.next_chunk(geometry), context.concurrency(), fetch_output);
+        let draining = enforce_drain_timeout(&context.options, &context.handle);
         let ending = async {
             fetching.await;
-            wait_for_recorder(recorder_end, &self.handle, &self.failure).await
+            wait_for_recorder(recorder_end, &context.handle, &context.failure).await
         };
         let watching = async {
-            let (path, stop, failure) = (&self.identity.path, &self.handle.stop, &self.failure);
+            let (path, stop, failure) = (&context.identity.path, &context.handle.stop, &context.failure);
             tokio::select! {
-                () = watchdog::hanging(&write_watches, path, self.options.read_timeout, stop, failure) => {}
+                () = watchdog::hanging(&write_watches, path, context.options.read_timeout, stop, failure) => {}
                 () = watchdog::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
             }
             // Reported; what else is in flight has the drain timeout to land.
             std::future::pending::<()>().await;
         };
-        self.journal = tokio::select! {
+        let journal = tokio::select! {
             journal = ending => journal,
             () = draining => None,
             () = watching => None,
         };
-        self.stream_sha256 = whole::result(stream_end, &self.handle.stop).await;
-        Ok(())
+        let stream_sha256 = whole::result(stream_end, &context.handle.stop).await;
+        let all_checked = all_checked.load(Ordering::Relaxed);
+        let completing = Completing { context, all_checked, stream_sha256, bytes_cleared: 0, is_published: false };
+        Ok(Copied { completing, journal })
     }
+}
 
-    pub(super) fn concurrency(&self) -> Concurrency {
+impl Context {
+    fn concurrency(&self) -> Concurrency {
         let preferred = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
         Concurrency::new(self.options.concurrency, preferred, self.memory.buffers)
     }
 
-    fn fetch_stage(&self, pool: BufferPool) -> FetchStage {
+    fn fetch_stage(&self, pool: BufferPool, all_checked: Arc<AtomicBool>) -> FetchStage {
         FetchStage {
             blob: self.blob.clone(),
             version: self.facts.version.clone(),
@@ -128,7 +138,7 @@ impl Export {
             silence_max: self.options.request_timeout,
             holes: self.holes(),
             trusts_zeros: self.trusts_zeros(),
-            all_checked: self.all_checked.clone(),
+            all_checked,
         }
     }
 

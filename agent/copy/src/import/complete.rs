@@ -1,12 +1,8 @@
 //! The end of an import: read-back, commit, manifest; or the receipt.
 
-use std::fs::File;
-use std::sync::Arc;
-
-use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, CommitFacts, Held, Replaces, Upload};
-use file::crash;
+use blob::{CommitFacts, Held, Upload};
 use protocol::digest::Sha256Digest;
-use protocol::manifest::{CommitNote, MANIFEST_SUFFIX};
+use protocol::manifest::CommitNote;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::receipt::{Receipt, Residue};
@@ -14,40 +10,47 @@ use protocol::result::{Evidence, TransferResult};
 use protocol::units::{ByteRange, ChunkIndex};
 use tokio::time::timeout;
 
-use super::Import;
-use super::completion::Completion;
-use crate::call::options::Verify;
 use crate::error::CopyError;
+use crate::import::completion::Completion;
+use crate::import::copied::{Completing, Copied};
 use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
 use crate::record::journal::Journal;
 use crate::record::manifest::{self, Proof};
 use crate::record::table::ChunkTable;
 use crate::rescue::forget_beside;
-use crate::source::manifest::header_of_manifest;
 use crate::transfer::result;
-use crate::transfer::reuse::take_back;
-use crate::verify::{Expected, Scope, Side, compare};
 
-/// How often the manifest's name is looked at when something else came between the look and the manifest.
-const LOOKS_MAX: u32 = 5;
-
-impl Import {
+impl Copied {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
-    pub(super) async fn finish(mut self) -> Result<TransferResult, CopyError> {
-        let mut evidence = if self.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
-        let completed = match self.failure.has_failed() || self.handle.stop.is_stopping() {
-            true => Ok(None),
-            false => self.complete(&mut evidence).await.map(Some),
+    pub(super) async fn finish(self) -> Result<TransferResult, CopyError> {
+        let Copied { mut completing, mut journal } = self;
+        completing.finish(journal.as_mut()).await
+    }
+}
+
+impl Completing {
+    async fn finish(&mut self, mut journal: Option<&mut Journal>) -> Result<TransferResult, CopyError> {
+        let mut evidence = if self.context.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
+        let is_ended = self.context.failure.has_failed() || self.context.handle.stop.is_stopping();
+        let completed = match journal.as_deref_mut().filter(|_| !is_ended) {
+            Some(journal) => self.complete(journal, &mut evidence).await.map(Some),
+            None => Ok(None),
         };
-        let root = result::completed_or_failure(completed, &self.failure);
+        let root = result::completed_or_failure(completed, &self.context.failure);
         let saved = self.save_rescue();
-        self.failure.check(saved);
-        self.handle.counters.set_phase(Phase::Done);
-        let error = self.failure.take();
-        let mut result = result::result(Outcome::Complete, &self.header, self.identity.clone(), &self.table, &self.handle)?;
+        self.context.failure.check(saved);
+        self.context.handle.counters.set_phase(Phase::Done);
+        let error = self.context.failure.take();
+        let mut result = result::result(
+            Outcome::Complete,
+            &self.context.header,
+            self.context.identity.clone(),
+            &self.context.table,
+            &self.context.handle,
+        )?;
         result.evidence = evidence;
-        result.source_changed = self.trust.source_changed;
-        if let Some(rescue) = &self.rescue {
+        result.source_changed = self.context.trust.source_changed;
+        if let Some(rescue) = &self.context.rescue {
             result.failed_reads = rescue.failed_reads();
         }
         match (&self.completion, root) {
@@ -59,28 +62,33 @@ impl Import {
                     result.outcome = Outcome::CompleteWithUnreadable;
                 }
             }
-            _ => self.account(&mut result, error).await?,
+            _ => self.account(journal, &mut result, error).await?,
         }
         Ok(result)
     }
 
     /// Says of an import that did not complete what was and was not done.
-    async fn account(&mut self, result: &mut TransferResult, error: Option<CopyError>) -> Result<(), CopyError> {
-        let blob = self.blob.address();
+    async fn account(
+        &mut self,
+        journal: Option<&mut Journal>,
+        result: &mut TransferResult,
+        error: Option<CopyError>,
+    ) -> Result<(), CopyError> {
+        let blob = self.context.blob.address();
         result.outcome =
             error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
         result.error = error.map(|error| match self.completion.note(&blob) {
             Some(note) => format!("{error}; {note}"),
             None => error.to_string(),
         });
-        result.manifest = Some(self.journal_path.display().to_string());
-        if let Some(rescue) = self.rescue.as_ref().filter(|_| result.unreadable.is_empty()) {
+        result.manifest = Some(self.context.journal_path.display().to_string());
+        if let Some(rescue) = self.context.rescue.as_ref().filter(|_| result.unreadable.is_empty()) {
             result.unreadable = rescue.bad_ranges().as_slice().to_vec();
         }
-        result.receipt = Some(match self.upload.clone().filter(|_| self.completion == Completion::Unfinished) {
-            Some(upload) => self.reconciled_receipt(&*upload).await?,
+        result.receipt = Some(match self.target.upload().cloned().filter(|_| self.completion == Completion::Unfinished) {
+            Some(upload) => self.reconciled_receipt(journal, &*upload).await?,
             None => {
-                let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
+                let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
                 Receipt { residue: self.completion.residue(&blob), ..receipt }
             }
         });
@@ -89,13 +97,13 @@ impl Import {
 
     /// The receipt, after the store was asked whether it holds what landed; and a note in the journal of what the target
     /// is now, so that the next run sees whether anything wrote to it meanwhile.
-    async fn reconciled_receipt(&mut self, upload: &dyn Upload) -> Result<Receipt, CopyError> {
-        let grace = if self.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+    async fn reconciled_receipt(&self, journal: Option<&mut Journal>, upload: &dyn Upload) -> Result<Receipt, CopyError> {
+        let grace = if self.context.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
         if let Some(Held::Blocks(blocks)) = &held {
-            self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
+            self.context.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
-        let receipt = result::receipt(&self.table, &self.handle, &self.options)?;
+        let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
             Some(Held::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
@@ -103,7 +111,7 @@ impl Import {
             None if upload.uncommitted().is_some_and(|view| view.local().is_some()) => receipt.doubted(),
             None => receipt,
         };
-        if let (Ok(Ok(Some(state))), Some(journal)) = (timeout(grace, upload.state()).await, self.journal.as_mut()) {
+        if let (Ok(Ok(Some(state))), Some(journal)) = (timeout(grace, upload.state()).await, journal) {
             journal.note_left(state)?;
         }
         let residue = timeout(grace, upload.residue(receipt.landed_bytes())).await.ok().flatten();
@@ -111,7 +119,7 @@ impl Import {
     }
 
     fn with_scratch(&self, mut residue: Residue) -> Residue {
-        if let Some(scratch) = self.rescue.as_ref().and_then(|rescue| rescue.scratch_path()) {
+        if let Some(scratch) = self.context.rescue.as_ref().and_then(|rescue| rescue.scratch_path()) {
             residue.description += &format!(", and what was rescued of unfinished chunks in `{}`", scratch.display());
         }
         residue
@@ -119,54 +127,56 @@ impl Import {
 
     /// Saves what is known of a failing drive, or removes it where nothing is left to do.
     fn save_rescue(&self) -> Result<(), CopyError> {
-        if !self.journal_path.exists() {
+        if !self.context.journal_path.exists() {
             // The blob is whole, whatever becomes of its map.
-            if let Some(Err(error)) = self.rescue.as_ref().map(|rescue| rescue.save_users(&self.table)) {
-                self.handle.warn(error.to_string());
+            if let Some(Err(error)) = self.context.rescue.as_ref().map(|rescue| rescue.save_users(&self.context.table)) {
+                self.context.handle.warn(error.to_string());
             }
-            return forget_beside(&self.journal_path);
+            return forget_beside(&self.context.journal_path);
         }
-        let Some(rescue) = &self.rescue else { return Ok(()) };
+        let Some(rescue) = &self.context.rescue else { return Ok(()) };
         // A read of a chunk; what else may hang says nothing about a place.
-        let of_chunk = |range: &ByteRange| range.length <= self.header.chunk_size_bytes;
-        if let Some(range) = self.failure.hanging_range().filter(of_chunk) {
-            rescue.note_hang(range, &self.table)?;
+        let of_chunk = |range: &ByteRange| range.length <= self.context.header.chunk_size_bytes;
+        if let Some(range) = self.context.failure.hanging_range().filter(of_chunk) {
+            rescue.note_hang(range, &self.context.table)?;
         }
-        rescue.save(&self.table)
+        rescue.save(&self.context.table)
     }
 
     /// The steps after the last chunk, each repeatable. Gives the root.
-    async fn complete(&mut self, evidence: &mut Evidence) -> Result<Sha256Digest, CopyError> {
-        self.handle.counters.set_phase(Phase::Committing);
-        if !self.table.with(|table| Ok(table.is_complete()))? {
+    async fn complete(&mut self, journal: &mut Journal, evidence: &mut Evidence) -> Result<Sha256Digest, CopyError> {
+        self.context.handle.counters.set_phase(Phase::Committing);
+        if !self.context.table.with(|table| Ok(table.is_complete()))? {
             return Err(CopyError::Internal("the pipeline"));
         }
         if matches!(self.completion, Completion::Unfinished) {
             self.note_source()?;
         }
-        let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
-        let (root, list) = manifest::root(&self.table, &self.zeros, content_named)?;
+        let content_named = self.target.upload().is_some_and(|upload| upload.traits().content_named);
+        let (root, list) = manifest::root(&self.context.table, &self.context.zeros, content_named)?;
         let mut is_read_back = false;
-        if let Some(upload) = self.upload.clone() {
+        if let Some(upload) = self.target.upload().cloned() {
             // Before anything looks complete, where the store allows it.
             if let Some(view) = upload.uncommitted() {
-                is_read_back = self.prove(view).await?;
+                is_read_back = self.prove(journal, view).await?;
             }
-            self.commit(&*upload, &root, &list).await?;
+            self.commit(journal, &*upload, &root, &list).await?;
         }
         drop(list);
         if !is_read_back {
-            is_read_back = self.prove(self.blob.clone()).await?;
+            is_read_back = self.prove(journal, self.context.blob.clone()).await?;
         }
         *evidence = self.evidence(*evidence, is_read_back)?;
-        self.store_manifest(Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence }).await?;
+        self.store_manifest(journal, Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence }).await?;
         Ok(root)
     }
 
     fn note_source(&mut self) -> Result<(), CopyError> {
-        if self.drive.was_modified()? {
-            self.trust.source_changed = true;
-            self.handle.warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.identity.path));
+        if self.context.drive.was_modified()? {
+            self.context.trust.source_changed = true;
+            self.context
+                .handle
+                .warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.context.identity.path));
         }
         Ok(())
     }
@@ -174,8 +184,9 @@ impl Import {
     /// The grade of the weakest chunk.
     fn evidence(&self, of_chunks: Evidence, is_read_back: bool) -> Result<Evidence, CopyError> {
         // An image of the drive was compared with it at a few places only.
-        let has_image = self.table.with(|table| Ok(!table.image_ranges().is_empty()))?;
-        let is_sampled = self.trust.target_is_sampled && !is_read_back || self.trust.source_is_sampled || has_image;
+        let has_image = self.context.table.with(|table| Ok(!table.image_ranges().is_empty()))?;
+        let is_sampled =
+            self.context.trust.target_is_sampled && !is_read_back || self.context.trust.source_is_sampled || has_image;
         Ok(match is_sampled {
             true => Evidence::Sampled,
             false if is_read_back => Evidence::ReadBack,
@@ -183,137 +194,27 @@ impl Import {
         })
     }
 
-    /// Reads the blob again where that was asked for, is needed to believe it, or to hash the whole: its chunks did not all
-    /// pass in their order. Tells whether it was compared.
-    async fn prove(&mut self, view: Arc<dyn Blob>) -> Result<bool, CopyError> {
-        let is_doubtful = self.trust.committed_is_doubtful && self.upload.is_none() && !self.is_proved_by_names(&*view).await?;
-        let wants_stream = self.options.stream_sha256 && self.stream_sha256.is_none();
-        let is_compared = self.options.verify == Verify::ReadBack || is_doubtful || wants_stream;
-        if is_compared {
-            self.read_back(&view, wants_stream).await?;
-        }
-        match self.handle.stop.is_stopping() {
-            true => Err(CopyError::Cancelled),
-            false => Ok(is_compared),
-        }
-    }
-
-    /// Whether the blob is put together from exactly the chunks that were read, as the store names them.
-    async fn is_proved_by_names(&self, view: &dyn Blob) -> Result<bool, CopyError> {
-        let Some(named) = self.attempts.run("look at", 0, || view.named_chunks()).await?.0 else { return Ok(false) };
-        let (_, list) = manifest::root(&self.table, &self.zeros, true)?;
-        Ok(named.iter().eq(list.iter().map(|(digest, _)| digest)))
-    }
-
     async fn commit(
         &mut self,
+        journal: &mut Journal,
         upload: &dyn Upload,
         root: &Sha256Digest,
         list: &[(Sha256Digest, ByteRange)],
     ) -> Result<(), CopyError> {
-        let source_changed = self.trust.source_changed;
-        let target = self.attempts.run("sync", 0, || upload.content_mark()).await?.0;
-        self.journal_mut()?.note_commit(CommitNote { target, source_changed })?;
-        let unreadable: Vec<ByteRange> = self.table.with(|table| Ok(table.unreadable().collect()))?;
+        let source_changed = self.context.trust.source_changed;
+        let target = self.context.attempts.run("sync", 0, || upload.content_mark()).await?.0;
+        journal.note_commit(CommitNote { target, source_changed })?;
+        let unreadable: Vec<ByteRange> = self.context.table.with(|table| Ok(table.unreadable().collect()))?;
         let facts = CommitFacts { root, unreadable: &unreadable };
-        let (version, _) = self.attempts.run("commit", 0, || upload.commit(list, &facts)).await?;
+        let (version, _) = self.context.attempts.run("commit", 0, || upload.commit(list, &facts)).await?;
         self.completion = Completion::Committed { version: version.clone() };
-        self.journal_mut()?.note_committed(version)
-    }
-
-    /// Stores the manifest: first where the user wants a copy, then beside the blob; then the journal can go.
-    async fn store_manifest(&mut self, proof: Proof) -> Result<(), CopyError> {
-        if let Completion::Committed { version } = &self.completion {
-            self.header.blob_version = Some(version.clone());
-        }
-        let file = Arc::new(manifest::manifest_file(&self.options, &self.header, &self.table, &proof)?);
-        crash::point("manifest-written");
-        let beside = self.blob.sibling(MANIFEST_SUFFIX);
-        if let Some(path) = &self.options.manifest {
-            manifest::copy_manifest(&file, path, &self.header.transfer_id)?;
-        }
-        self.store_beside(&beside, file).await?;
-        crash::point("manifest-stored");
-        let manifest = self.options.manifest.as_ref().map_or_else(|| beside.address(), |path| path.display().to_string());
-        self.completion = Completion::ManifestStored { manifest: manifest.clone() };
-        if let Some(journal) = self.journal.take().filter(|_| !self.options.keep_journal) {
-            journal.remove()?;
-        }
-        self.completion = Completion::Done { manifest };
-        Ok(())
-    }
-
-    /// Stores the manifest where nothing else came since the blob was seen to be there: two imports that replace each
-    /// other leave the blob and the manifest of one of them.
-    async fn store_beside(&mut self, beside: &Arc<dyn Blob>, file: Arc<File>) -> Result<(), CopyError> {
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
-        let mut looks = 1;
-        loop {
-            let found = self.attempts.run("look at", 0, || beside.head()).await?.0;
-            self.require_still_there().await?;
-            let may_replace = self.options.overwrite || self.is_own_manifest(beside, found.as_ref()).await?;
-            let seen = found.map(|facts| facts.version);
-            let replaces = match seen.clone().filter(|_| may_replace) {
-                // One of an earlier run too: nothing says that it is still what that run stored.
-                Some(version) => Replaces::Version(version),
-                None => Replaces::Nothing,
-            };
-            crash::point("manifest-allowed");
-            let transfer_id = &self.header.transfer_id;
-            let stored = self.attempts.run("write", length, || beside.put_file(file.clone(), transfer_id, &replaces)).await;
-            match stored.map_err(CopyError::from) {
-                Ok(_) => return Ok(()),
-                Err(CopyError::Store(error) | CopyError::StoreGaveUp { error, .. })
-                    if error.kind == BlobErrorKind::AlreadyExists =>
-                {
-                    // An earlier try of this request stored it, and its answer was lost.
-                    let now = self.attempts.run("look at", 0, || beside.head()).await?.0;
-                    let is_new = now.as_ref().is_some_and(|facts| seen.as_ref() != Some(&facts.version));
-                    if is_new && self.is_own_manifest(beside, now.as_ref()).await? {
-                        return Ok(());
-                    }
-                    if !self.options.overwrite || looks == LOOKS_MAX {
-                        return Err(error.into());
-                    }
-                    looks += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Another import with `--overwrite` may have replaced the blob since it was committed.
-    async fn require_still_there(&mut self) -> Result<(), CopyError> {
-        let Completion::Committed { version } = &self.completion else { return Ok(()) };
-        if version.is_empty() {
-            // A store that has no versions.
-            return Ok(());
-        }
-        let facts = self.attempts.run("look at", 0, || self.blob.head()).await?.0;
-        let is_it = facts.as_ref().map(|facts| match &facts.content_mark {
-            Some(mark) => version.starts_with(mark.as_str()),
-            None => facts.version == *version,
-        });
-        let message = match is_it {
-            Some(true) => return Ok(()),
-            Some(false) => "another program replaced or changed it right after it was committed: look at what it holds now",
-            None => "another program removed it right after it was committed: repeat the command to import it again",
-        };
-        self.completion = if is_it.is_some() { Completion::Differs } else { Completion::Removed };
-        self.forget()?;
-        self.doubt(&[ByteRange::new(0, self.header.total_bytes)])?;
-        Err(BlobError::new(BlobErrorKind::Changed, "finish", self.blob.address(), message).into())
-    }
-
-    /// Nothing that was recorded may be believed again.
-    fn forget(&mut self) -> Result<(), CopyError> {
-        self.journal.take().map_or(Ok(()), Journal::remove)
+        journal.note_committed(version)
     }
 
     /// What the blob holds in these ranges is unknown.
-    fn doubt(&self, ranges: &[ByteRange]) -> Result<(), CopyError> {
-        let size = self.header.chunk_size_bytes;
-        self.table.with(|table| {
+    pub(super) fn doubt(&self, ranges: &[ByteRange]) -> Result<(), CopyError> {
+        let size = self.context.header.chunk_size_bytes;
+        self.context.table.with(|table| {
             for range in ranges.iter().filter(|range| range.length > 0) {
                 for index in range.offset / size..range.end().div_ceil(size) {
                     table.set_unknown(ChunkIndex(index))?;
@@ -321,56 +222,5 @@ impl Import {
             }
             Ok(())
         })
-    }
-
-    /// Whether the manifest that was found beside the blob is this transfer's.
-    async fn is_own_manifest(&self, beside: &Arc<dyn Blob>, found: Option<&BlobFacts>) -> Result<bool, CopyError> {
-        let Some(facts) = found else { return Ok(false) };
-        let header = header_of_manifest(&**beside, facts, &self.options, &self.attempts).await?;
-        Ok(header.is_some_and(|header| header.transfer_id == self.header.transfer_id))
-    }
-
-    /// What was compared must be what is there when the comparison ends: another program may have written to it behind.
-    async fn require_unchanged(&self, view: &Arc<dyn Blob>, version: &str) -> Result<(), CopyError> {
-        let facts = self.attempts.run("look at", 0, || view.head()).await?.0;
-        match facts.is_some_and(|facts| facts.version == version) {
-            true => Ok(()),
-            false => Err(CopyError::Mismatch(format!(
-                "another program changed `{}` while it was read again: repeat the command",
-                view.address()
-            ))),
-        }
-    }
-
-    /// Reads the whole blob again and compares it with what was read from the drive.
-    async fn read_back(&mut self, view: &Arc<dyn Blob>, wants_stream: bool) -> Result<(), CopyError> {
-        let facts = self.attempts.run("look at", 0, || view.head()).await?.0;
-        let version = facts.map(|facts| facts.version).unwrap_or_default();
-        let side = Side::Blob { blob: view.clone(), version: version.clone() };
-        let expected = Expected { table: &self.table, fill: self.header.unreadable_fill, scope: Scope::All, wants_stream };
-        let compared = compare(side, expected, &self.options, &self.attempts, &self.handle, self.memory).await?;
-        let differences = compared.differences;
-        let Some(first) = differences.first() else {
-            self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
-            return self.require_unchanged(view, &version).await;
-        };
-        let (place, count) = (first.range, differences.len());
-        let blob = self.blob.address();
-        if self.completion != Completion::Unfinished {
-            self.completion = Completion::Differs;
-            self.forget()?;
-            let ranges: Vec<ByteRange> = differences.iter().map(|difference| difference.range).collect();
-            self.doubt(&ranges)?;
-            return Err(CopyError::Mismatch(format!(
-                "the blob `{blob}` holds other bytes than were sent, at {count} places, the first at {place} (offset+length in bytes): import again with `--restart --overwrite`"
-            )));
-        }
-        let ranges: Vec<ByteRange> = differences.into_iter().map(|difference| difference.range).collect();
-        take_back(&self.table, &ranges)?;
-        let (header, table) = (self.header.clone(), self.table.clone());
-        self.journal_mut()?.rewrite(&header, &table)?;
-        Err(CopyError::Mismatch(format!(
-            "the unfinished blob `{blob}` holds other bytes than were sent, at {count} places, the first at {place} (offset+length in bytes): nothing was put under its name; repeat the command to send them again"
-        )))
     }
 }

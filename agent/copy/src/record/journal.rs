@@ -222,8 +222,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes the journal: its transfer is done and stated by a manifest, or nothing that it says may be believed.
-    pub(crate) fn remove(self) -> Result<(), CopyError> {
+    /// Whether it is in its folder: it was not removed, by this program or another.
+    pub(crate) fn is_kept(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
+    }
+
+    /// Removes the journal from its folder: its transfer is done and stated by a manifest, or nothing that it says may be believed.
+    pub(crate) fn remove(&self) -> Result<(), CopyError> {
         let failed = |source| state_error("remove", &self.path, source);
         if is_at(&self.file, &self.path).map_err(failed)? {
             std::fs::remove_file(&self.path).map_err(failed)?;

@@ -5,9 +5,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use super::roots::Roots;
 use super::sysfs::SysfsDevice;
-use super::{Roots, watch};
+use super::watch;
 use crate::contract::Drive;
+use crate::open::open_source;
 use crate::simulated::{Pace, SimulatedDrive};
 
 /// A drive in a dock.
@@ -40,7 +42,7 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
     let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     if is_profile {
         // Reading a profile touches no drive but one that it may name.
-        let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| crate::open_source(base, Pace::Unlimited)).ok()?;
+        let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| open_source(base, Pace::Unlimited)).ok()?;
         let identity = drive.identity();
         let (serial, model) = (identity.serial.clone().or_else(|| stem(path)), identity.model.clone());
         return Some(Docked { serial, model, size_bytes: identity.size, sequence: metadata.ino() });

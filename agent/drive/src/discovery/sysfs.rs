@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use protocol::drives::Transport;
 
-use super::Roots;
+use super::roots::Roots;
 
 /// Sizes in sysfs are in units of 512 bytes, whatever the sector size.
 const SYSFS_UNIT_BYTES: u64 = 512;

@@ -1,7 +1,8 @@
 use std::os::unix::fs::symlink;
 
-use protocol::drives::{DockEvent, Transport};
+use protocol::drives::{AttachedDrive, DockEvent, Transport, Verdict};
 
+use super::attached::natural_order;
 use super::*;
 
 /// A machine on paper: files as the kernel shows them.

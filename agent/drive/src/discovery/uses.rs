@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::PathBuf;
 
-use super::Roots;
+use super::roots::Roots;
 use super::sysfs::{Part, SysfsDevice};
 
 /// Mount points without which a machine does not run.

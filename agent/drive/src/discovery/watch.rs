@@ -9,7 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use super::{Roots, attached, sysfs};
+use super::attached::attached;
+use super::roots::Roots;
+use super::sysfs;
 
 /// The kernel's own group of messages (libudev's "kernel" monitor).
 const KERNEL_GROUP: u32 = 1;

@@ -2,56 +2,50 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use blob::{Blob, BlobFacts};
 use drive::{Drive, DriveError};
-use file::crash;
 use protocol::identity::{DriveIdentity, DriveKind};
-use protocol::manifest::{Header, MANIFEST_SUFFIX};
+use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
-use super::Export;
-use super::resume::{Target, drive_key, require_same, state_of};
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
-use crate::error::{CopyError, state_error};
+use crate::error::CopyError;
+use crate::export::resume::{drive_key, require_same, state_of};
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
-use crate::flow::failure::Failure;
-use crate::hashing::ZeroDigests;
 use crate::limits::DRIVE_SYNC_TIMEOUT;
 use crate::plan::{MemoryPlan, chunk_size, memory_plan};
 use crate::record::journal::{Journal, Recovered, journals_folder};
 use crate::record::manifest_place;
-use crate::record::table::{ChunkTable, SharedTable};
 use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
-use crate::transfer::begin::{count_recorded, new_header, recover};
+use crate::transfer::begin::recover;
 use crate::transfer::unopened::Known;
 
 /// An export that nothing forbids; nothing was changed for it.
-pub(super) struct Allowed {
-    drive: Arc<dyn Drive>,
-    blob: Arc<dyn Blob>,
-    facts: BlobFacts,
-    manifest: Option<LoadedManifest>,
-    options: TransferOptions,
-    handle: TransferHandle,
-    attempts: Attempts,
-    identity: DriveIdentity,
-    planned: ChunkGeometry,
-    memory: MemoryPlan,
-    journal: Journal,
-    recovered: Option<Recovered>,
+pub(super) struct Examined {
+    pub(super) drive: Arc<dyn Drive>,
+    pub(super) blob: Arc<dyn Blob>,
+    pub(super) facts: BlobFacts,
+    pub(super) manifest: Option<LoadedManifest>,
+    pub(super) options: TransferOptions,
+    pub(super) handle: TransferHandle,
+    pub(super) attempts: Attempts,
+    pub(super) identity: DriveIdentity,
+    pub(super) planned: ChunkGeometry,
+    pub(super) memory: MemoryPlan,
+    pub(super) journal: Journal,
+    pub(super) recovered: Option<Recovered>,
     /// The transfer that is started over with `--restart`.
-    replaces: Option<String>,
-    warnings: Vec<String>,
+    pub(super) replaces: Option<String>,
+    pub(super) warnings: Vec<String>,
 }
 
-impl Allowed {
+impl Examined {
     /// Goes through everything that can be refused. `known` learns what an earlier run wrote.
-    pub(super) async fn examine(
+    pub(super) async fn new(
         open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
         blob: Arc<dyn Blob>,
         options: TransferOptions,
@@ -82,7 +76,7 @@ impl Allowed {
         require_blank(&drive, recovered.as_ref(), &options, &handle).await?;
         let own_id = recovered.as_ref().map(|recovered| recovered.header.transfer_id.clone());
         warnings.extend(others_beside(&identity, own_id.or_else(|| replaces.clone()).as_deref())?);
-        Ok(Allowed {
+        Ok(Examined {
             drive,
             blob,
             facts,
@@ -115,94 +109,6 @@ impl Allowed {
             manifest: self.blob.sibling(MANIFEST_SUFFIX).address(),
             warnings: self.warnings,
         }
-    }
-
-    fn header_and_table(&mut self) -> Result<(Header, SharedTable), CopyError> {
-        if let Some(recovered) = &self.recovered {
-            return Ok(((*recovered.header).clone(), recovered.table.clone()));
-        }
-        let mut header = new_header(Direction::Export, self.identity.clone(), self.blob.address(), self.planned, None);
-        header.replaces.clone_from(&self.replaces);
-        header.blob_version = Some(self.facts.version.clone());
-        let folder = journals_folder(&self.options.state_dir)?;
-        let table = ChunkTable::new(&folder, self.planned).map_err(|source| state_error("make a table in", &folder, source))?;
-        self.journal.begin(&header)?;
-        if let (Some(id), DriveKind::Image) = (&self.replaces, self.identity.kind)
-            && let Err(error) = file::partial::remove(Path::new(&self.identity.path), id)
-        {
-            self.handle.warn(format!("the unfinished image of the export that is started over stays: {error}"));
-        }
-        Ok((header, SharedTable::new(table)))
-    }
-}
-
-impl Export {
-    /// Takes the drive of an export that nothing forbids, and looks at what an earlier run wrote there.
-    pub(super) async fn prepare(mut allowed: Allowed) -> Result<Self, CopyError> {
-        crash::point("examined");
-        let warnings = std::mem::take(&mut allowed.warnings);
-        warnings.into_iter().for_each(|warning| allowed.handle.warn(warning));
-        let (header, table) = allowed.header_and_table()?;
-        let Allowed {
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            handle,
-            attempts,
-            identity,
-            planned,
-            memory,
-            mut journal,
-            recovered,
-            ..
-        } = allowed;
-        let transfer_id = header.transfer_id.clone();
-        with_drive(&drive, options.read_timeout, &handle, move |drive| drive.begin(&transfer_id)).await?;
-        let (left, latest) = recovered.map(|recovered| (recovered.left, recovered.latest)).unzip();
-        let is_fresh = latest.is_none();
-        let target = Target {
-            drive: &drive,
-            header: &header,
-            table: &table,
-            options: &options,
-            attempts: &attempts,
-            handle: &handle,
-            memory,
-        };
-        let (left, latest) = (left.flatten(), latest.unwrap_or_default());
-        let target_is_sampled = target.look_at_written(left.as_ref(), &latest, &mut journal).await?;
-        if is_fresh && let Some(state) = state_of(&drive, &handle).await? {
-            journal.note_left(state)?;
-        }
-        handle.counters.set_total(planned.total_bytes());
-        table.with(|table| count_recorded(table, &handle))?;
-        let is_resumed = table.with(|table| Ok(table.landed() > 0))?;
-        Ok(Export {
-            failure: Failure::new(handle.stop.clone()),
-            zeros: ZeroDigests::new(planned.chunk_size_bytes()),
-            is_resumed,
-            target_is_sampled,
-            journal_path: journal.path().to_owned(),
-            journal: Some(journal),
-            // What an earlier run fetched may not have been checked: nothing recorded that.
-            all_checked: Arc::new(AtomicBool::new(!is_resumed)),
-            stream_sha256: None,
-            bytes_cleared: 0,
-            is_published: false,
-            memory,
-            table,
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            handle,
-            attempts,
-            identity,
-            header,
-        })
     }
 }
 

@@ -1,68 +1,62 @@
 //! Before anything moves: may this import begin, or be resumed, and from where?
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::{Blob, BlobFacts, UploadPlan};
 use drive::identify::Identified;
 use drive::{Drive, DriveError};
-use file::crash;
 use file::replace::folder_of;
 use protocol::identity::{DriveIdentity, Sameness};
 use protocol::manifest::{Header, MANIFEST_SUFFIX};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
-use super::completion::Completion;
-use super::standing::{Standing, is_own_manifest, standing};
-use super::{Import, Trust};
 use crate::call::handle::TransferHandle;
-use crate::call::options::{OnUnreadable, TransferOptions};
+use crate::call::options::TransferOptions;
 use crate::error::{CopyError, state_error};
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
-use crate::flow::failure::Failure;
-use crate::hashing::ZeroDigests;
+use crate::import::context::Trust;
+use crate::import::standing::{Standing, is_own_manifest, standing};
 use crate::limits::HOLES_COUNTED_MAX;
 use crate::plan::{chunk_size, memory_plan};
 use crate::record::journal::{Journal, Recovered};
 use crate::record::manifest_place;
 use crate::record::table::{ChunkTable, SharedTable};
-use crate::rescue::{Rescue, RescueScene};
 use crate::source::manifest::header_of_manifest;
-use crate::transfer::begin::{count_recorded, new_header, recover, require_same_drive};
+use crate::transfer::begin::{new_header, recover, require_same_drive};
 use crate::transfer::identify::identified;
 use crate::transfer::unopened::Known;
 
 /// What is known when it is decided whether the import may begin.
-struct Scene {
-    drive: Arc<dyn Drive>,
-    blob: Arc<dyn Blob>,
-    options: TransferOptions,
-    handle: TransferHandle,
-    attempts: Attempts,
-    identity: DriveIdentity,
+pub(super) struct Scene {
+    pub(super) drive: Arc<dyn Drive>,
+    pub(super) blob: Arc<dyn Blob>,
+    pub(super) options: TransferOptions,
+    pub(super) handle: TransferHandle,
+    pub(super) attempts: Attempts,
+    pub(super) identity: DriveIdentity,
     /// Places of the drive that hang.
-    hanging: Vec<ByteRange>,
-    journal: Journal,
+    pub(super) hanging: Vec<ByteRange>,
+    pub(super) journal: Journal,
     /// The transfer that is started over with `--restart`.
-    replaces: Option<String>,
+    pub(super) replaces: Option<String>,
 }
 
 /// An import that nothing forbids; nothing was changed for it.
-pub(super) struct Allowed {
-    scene: Scene,
-    recovered: Option<Recovered>,
-    standing: Standing,
-    planned: ChunkGeometry,
-    trust: Trust,
-    warnings: Vec<String>,
+pub(super) struct Examined {
+    pub(super) scene: Scene,
+    pub(super) recovered: Option<Recovered>,
+    pub(super) standing: Standing,
+    pub(super) planned: ChunkGeometry,
+    pub(super) trust: Trust,
+    pub(super) warnings: Vec<String>,
 }
 
-impl Allowed {
+impl Examined {
     /// Goes through everything that can be refused. `known` learns what an earlier run moved.
-    pub(super) async fn examine(
+    pub(super) async fn new(
         drive: Arc<dyn Drive>,
         blob: Arc<dyn Blob>,
         options: TransferOptions,
@@ -95,12 +89,12 @@ impl Allowed {
             let path = &scene.identity.path;
             warnings.push(format!("`{path}` was written to since it was copied: the blob holds what was read before"));
         }
-        Ok(Allowed { scene, recovered, standing, planned, trust, warnings })
+        Ok(Examined { scene, recovered, standing, planned, trust, warnings })
     }
 
     /// What would be done.
     pub(super) fn plan(self) -> Result<TransferPlan, CopyError> {
-        let Allowed { scene, recovered, standing, planned, warnings, .. } = self;
+        let Examined { scene, recovered, standing, planned, warnings, .. } = self;
         let action = match (&standing, &recovered) {
             (Standing::Committed { .. }, _) => PlannedAction::StoreManifest,
             (_, Some(_)) => PlannedAction::Resume,
@@ -119,63 +113,6 @@ impl Allowed {
             manifest: scene.blob.sibling(MANIFEST_SUFFIX).address(),
             warnings,
         })
-    }
-}
-
-impl Import {
-    /// Begins the upload of an import that nothing forbids, or takes up what an earlier run left.
-    pub(super) async fn prepare(allowed: Allowed) -> Result<Self, CopyError> {
-        crash::point("examined");
-        let Allowed { scene, recovered, standing, planned, trust, warnings } = allowed;
-        warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
-        let left = recovered.as_ref().and_then(|recovered| recovered.left.clone());
-        let latest = recovered.as_ref().map(|recovered| recovered.latest.clone()).unwrap_or_default();
-        let with_recorded = scene.is_touched(recovered.as_ref()) && standing == Standing::Resumed;
-        if with_recorded {
-            scene.handle.inform("the image was written to since: what had landed is read again and compared".to_owned());
-        }
-        let (header, table) = scene.header_and_table(recovered, planned)?;
-        let mut import = scene.into_import(header, table, &standing, with_recorded)?;
-        import.trust = trust;
-        match standing {
-            Standing::Committed { version, is_doubtful } => {
-                import.trust.committed_is_doubtful = is_doubtful;
-                import.completion = Completion::Committed { version };
-            }
-            _ => {
-                import.note_sampled_source()?;
-                import.begin(standing == Standing::Resumed, left, &latest).await?;
-            }
-        }
-        import.table.with(|table| count_recorded(table, &import.handle))?;
-        import.begin_rescue()?;
-        Ok(import)
-    }
-
-    /// Every later run has to know it too.
-    fn note_sampled_source(&mut self) -> Result<(), CopyError> {
-        if !self.trust.source_is_sampled || self.header.source_is_sampled {
-            return Ok(());
-        }
-        self.header.source_is_sampled = true;
-        let (header, table) = (self.header.clone(), self.table.clone());
-        self.journal_mut()?.rewrite(&header, &table)
-    }
-
-    /// From here on the user's map says what is in this blob, and nothing else.
-    fn begin_rescue(&self) -> Result<(), CopyError> {
-        let Some(rescue) = &self.rescue else { return Ok(()) };
-        let in_vain = rescue.bytes_claimed_in_vain(&self.table)?;
-        if in_vain > 0 {
-            self.handle.warn(format!(
-                "the mapfile calls {} rescued that are not in this blob: they are read from the drive again, unless `--rescued` names their image (the map as it was: `.bak`)",
-                ByteSize(in_vain)
-            ));
-        }
-        if self.options.rescue.rescued.is_some() {
-            self.handle.inform("what the mapfile calls rescued is taken from the image, and not read from the drive".to_owned());
-        }
-        rescue.save(&self.table)
     }
 }
 
@@ -243,7 +180,7 @@ impl Scene {
     }
 
     /// Whether the image was written to since its transfer was begun.
-    fn is_touched(&self, recovered: Option<&Recovered>) -> bool {
+    pub(super) fn is_touched(&self, recovered: Option<&Recovered>) -> bool {
         recovered
             .is_some_and(|recovered| recovered.header.drive.modified_unix_nanoseconds != self.identity.modified_unix_nanoseconds)
     }
@@ -286,7 +223,11 @@ impl Scene {
         Ok(warnings)
     }
 
-    fn header_and_table(&self, recovered: Option<Recovered>, planned: ChunkGeometry) -> Result<(Header, SharedTable), CopyError> {
+    pub(super) fn header_and_table(
+        &self,
+        recovered: Option<Recovered>,
+        planned: ChunkGeometry,
+    ) -> Result<(Header, SharedTable), CopyError> {
         let (header, table) = match recovered {
             Some(recovered) => (*recovered.header, recovered.table),
             None => {
@@ -312,55 +253,6 @@ impl Scene {
         }
         Ok((header, table))
     }
-
-    fn into_import(
-        self,
-        header: Header,
-        table: SharedTable,
-        standing: &Standing,
-        with_recorded: bool,
-    ) -> Result<Import, CopyError> {
-        let Scene { drive, blob, options, handle, attempts, identity, hanging, journal, .. } = self;
-        let geometry = table.with(|table| Ok(table.geometry()))?;
-        let journal_path = journal.path().to_owned();
-        let rescue = Rescue::open(RescueScene {
-            policy: options.on_unreadable,
-            options: options.rescue.clone(),
-            fill: header.unreadable_fill,
-            geometry,
-            drive: &*drive,
-            identity: &identity,
-            blob_address: &blob.address(),
-            transfer_id: &header.transfer_id,
-            journal: &journal_path,
-            is_new: *standing == Standing::Fresh,
-        })?;
-        rescue.iter().for_each(|rescue| rescue.expect_hangs(&hanging));
-        handle.counters.set_total(geometry.total_bytes());
-        Ok(Import {
-            failure: Failure::new(handle.stop.clone()),
-            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            memory: memory_plan(options.memory, geometry)?,
-            table,
-            rescue,
-            journal_path,
-            journal: Some(journal),
-            upload: None,
-            held: HashSet::new(),
-            resumed: false,
-            with_recorded: with_recorded || reads_again_to_hash(&options, &*blob),
-            completion: Completion::Unfinished,
-            trust: Trust::default(),
-            stream_sha256: None,
-            drive,
-            blob,
-            options,
-            handle,
-            attempts,
-            identity,
-            header,
-        })
-    }
 }
 
 /// Refuses the name that the manifest of another blob has: that import would replace it.
@@ -369,12 +261,6 @@ fn require_name_of_no_manifest(blob: &str) -> Result<(), CopyError> {
         true => Err(CopyError::Usage(format!("`{blob}` is the name of a manifest: choose another name for the blob"))),
         false => Ok(()),
     }
-}
-
-/// Whether a resumed import reads what had landed again, so that the SHA-256 of the whole can be computed on the way. A blob
-/// that is a file is hashed at the end; and a drive that may be failing is not read twice.
-fn reads_again_to_hash(options: &TransferOptions, blob: &dyn Blob) -> bool {
-    options.stream_sha256 && blob.local().is_none() && options.on_unreadable == OnUnreadable::Stop
 }
 
 /// How many bytes of a drive may be something else than zeros, as far as it tells.

@@ -1,0 +1,113 @@
+//! Storing the manifest: first where the user wants a copy, then beside the blob; then the journal can go.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, Replaces};
+use file::crash;
+use protocol::manifest::MANIFEST_SUFFIX;
+use protocol::units::ByteRange;
+
+use crate::error::CopyError;
+use crate::import::completion::Completion;
+use crate::import::copied::Completing;
+use crate::record::journal::Journal;
+use crate::record::manifest::{self, Proof};
+use crate::source::manifest::header_of_manifest;
+
+/// How often the manifest's name is looked at when something else came between the look and the manifest.
+const LOOKS_MAX: u32 = 5;
+
+impl Completing {
+    /// Stores the manifest: first where the user wants a copy, then beside the blob; then the journal can go.
+    pub(super) async fn store_manifest(&mut self, journal: &mut Journal, proof: Proof) -> Result<(), CopyError> {
+        if let Completion::Committed { version } = &self.completion {
+            self.context.header.blob_version = Some(version.clone());
+        }
+        let file = Arc::new(manifest::manifest_file(&self.context.options, &self.context.header, &self.context.table, &proof)?);
+        crash::point("manifest-written");
+        let beside = self.context.blob.sibling(MANIFEST_SUFFIX);
+        if let Some(path) = &self.context.options.manifest {
+            manifest::copy_manifest(&file, path, &self.context.header.transfer_id)?;
+        }
+        self.store_beside(journal, &beside, file).await?;
+        crash::point("manifest-stored");
+        let manifest = self.context.options.manifest.as_ref().map_or_else(|| beside.address(), |path| path.display().to_string());
+        self.completion = Completion::ManifestStored { manifest: manifest.clone() };
+        if !self.context.options.keep_journal {
+            journal.remove()?;
+        }
+        self.completion = Completion::Done { manifest };
+        Ok(())
+    }
+
+    /// Stores the manifest where nothing else came since the blob was seen to be there: two imports that replace each
+    /// other leave the blob and the manifest of one of them.
+    async fn store_beside(&mut self, journal: &Journal, beside: &Arc<dyn Blob>, file: Arc<File>) -> Result<(), CopyError> {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut looks = 1;
+        loop {
+            let found = self.context.attempts.run("look at", 0, || beside.head()).await?.0;
+            self.require_still_there(journal).await?;
+            let may_replace = self.context.options.overwrite || self.is_own_manifest(beside, found.as_ref()).await?;
+            let seen = found.map(|facts| facts.version);
+            let replaces = match seen.clone().filter(|_| may_replace) {
+                // One of an earlier run too: nothing says that it is still what that run stored.
+                Some(version) => Replaces::Version(version),
+                None => Replaces::Nothing,
+            };
+            crash::point("manifest-allowed");
+            let transfer_id = &self.context.header.transfer_id;
+            let stored =
+                self.context.attempts.run("write", length, || beside.put_file(file.clone(), transfer_id, &replaces)).await;
+            match stored.map_err(CopyError::from) {
+                Ok(_) => return Ok(()),
+                Err(CopyError::Store(error) | CopyError::StoreGaveUp { error, .. })
+                    if error.kind == BlobErrorKind::AlreadyExists =>
+                {
+                    // An earlier try of this request stored it, and its answer was lost.
+                    let now = self.context.attempts.run("look at", 0, || beside.head()).await?.0;
+                    let is_new = now.as_ref().is_some_and(|facts| seen.as_ref() != Some(&facts.version));
+                    if is_new && self.is_own_manifest(beside, now.as_ref()).await? {
+                        return Ok(());
+                    }
+                    if !self.context.options.overwrite || looks == LOOKS_MAX {
+                        return Err(error.into());
+                    }
+                    looks += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Another import with `--overwrite` may have replaced the blob since it was committed.
+    async fn require_still_there(&mut self, journal: &Journal) -> Result<(), CopyError> {
+        let Completion::Committed { version } = &self.completion else { return Ok(()) };
+        if version.is_empty() {
+            // A store that has no versions.
+            return Ok(());
+        }
+        let facts = self.context.attempts.run("look at", 0, || self.context.blob.head()).await?.0;
+        let is_it = facts.as_ref().map(|facts| match &facts.content_mark {
+            Some(mark) => version.starts_with(mark.as_str()),
+            None => facts.version == *version,
+        });
+        let message = match is_it {
+            Some(true) => return Ok(()),
+            Some(false) => "another program replaced or changed it right after it was committed: look at what it holds now",
+            None => "another program removed it right after it was committed: repeat the command to import it again",
+        };
+        self.completion = if is_it.is_some() { Completion::Differs } else { Completion::Removed };
+        journal.remove()?;
+        self.doubt(&[ByteRange::new(0, self.context.header.total_bytes)])?;
+        Err(BlobError::new(BlobErrorKind::Changed, "finish", self.context.blob.address(), message).into())
+    }
+
+    /// Whether the manifest that was found beside the blob is this transfer's.
+    async fn is_own_manifest(&self, beside: &Arc<dyn Blob>, found: Option<&BlobFacts>) -> Result<bool, CopyError> {
+        let Some(facts) = found else { return Ok(false) };
+        let header = header_of_manifest(&**beside, facts, &self.context.options, &self.context.attempts).await?;
+        Ok(header.is_some_and(|header| header.transfer_id == self.context.header.transfer_id))
+    }
+}

@@ -1,0 +1,58 @@
+//! An import from its first check to its result, and a dry run of it.
+
+use std::sync::Arc;
+
+use blob::Blob;
+use drive::Drive;
+use protocol::result::{Direction, TransferPlan, TransferResult};
+
+use crate::call::handle::TransferHandle;
+use crate::call::options::TransferOptions;
+use crate::error::CopyError;
+use crate::import::examine::Examined;
+use crate::import::prepared::Prepared;
+use crate::record::dry_run::PlanState;
+use crate::transfer::unopened::Known;
+
+/// Copies a drive into a blob.
+///
+/// # Errors
+/// When nothing could be begun. A transfer that was begun always has a result, with its receipt where
+/// it is not complete.
+pub async fn import(
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    options: TransferOptions,
+    handle: TransferHandle,
+) -> Result<TransferResult, CopyError> {
+    let known = Known::default();
+    let preparing = async { Prepared::begin(Examined::new(drive, blob, options.clone(), handle.clone(), &known).await?).await };
+    // It learns first what an earlier run moved, whatever was asked for meanwhile.
+    let prepared = tokio::select! {
+        biased;
+        prepared = preparing => prepared,
+        () = handle.stop.stopping() => Err(CopyError::Cancelled),
+    };
+    match prepared {
+        Ok(prepared) => prepared.copy().await?.finish().await,
+        Err(error) => known.result_of(error, &options, &handle),
+    }
+}
+
+/// Checks everything that an import would check before its first byte, and says what it would do. Nothing is changed.
+///
+/// # Errors
+/// What would make the import end before its first byte.
+pub async fn plan_import(
+    drive: Arc<dyn Drive>,
+    blob: Arc<dyn Blob>,
+    mut options: TransferOptions,
+    handle: TransferHandle,
+) -> Result<TransferPlan, CopyError> {
+    let state = PlanState::new(&mut options, Direction::Import)?;
+    let stop = handle.stop.clone();
+    let known = Known::default();
+    let examined = stop.or_stopping(Examined::new(drive, blob, options, handle, &known)).await;
+    let examined = examined.ok_or(CopyError::Cancelled)?;
+    examined.map_err(|error| state.restate(error))?.plan()
+}

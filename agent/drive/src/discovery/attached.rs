@@ -1,0 +1,136 @@
+//! What is attached: which drive it is, what is on it, what uses it, and whether it may be touched.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::drives::{AttachedDrive, Layout, Verdict};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::layout;
+use super::roots::Roots;
+use super::sysfs::{self, SysfsDevice};
+use super::uses::Uses;
+
+/// Every drive that is attached, by the kernel's names.
+///
+/// # Errors
+/// When the kernel's list cannot be read. What cannot be found out of one drive is absent there.
+pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
+    let uses = Uses::find(roots);
+    let mut drives: Vec<AttachedDrive> =
+        sysfs::drives(roots)?.into_iter().filter_map(|device| describe(roots, &device, &uses)).collect();
+    drives.sort_by_key(|drive| natural_order(&drive.path));
+    Ok(drives)
+}
+
+/// The loop device that has this very file, and who uses it.
+pub fn attached_image(path: &Path) -> Option<AttachedDrive> {
+    let own = std::fs::metadata(path).ok()?;
+    let is_own = |file: PathBuf| std::fs::metadata(file).is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino()));
+    let roots = Roots::default();
+    let devices = sysfs::drives(&roots).unwrap_or_default();
+    let device = devices.into_iter().find(|device| device.loop_backing_file().is_some_and(is_own))?;
+    describe(&roots, &device, &Uses::find(&roots))
+}
+
+/// The drive behind the device node at `path`, or behind its partition.
+pub fn attached_at(path: &Path) -> Option<AttachedDrive> {
+    let roots = Roots::default();
+    let device = SysfsDevice::of_node(&roots, path)?;
+    describe(&roots, &device, &Uses::find(&roots))
+}
+
+fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<AttachedDrive> {
+    let name = device.kernel_name();
+    let path = roots.dev.join(&name);
+    let size = device.size_bytes().filter(|size| *size > 0)?;
+    let sector_size = device.number_in("queue/logical_block_size").unwrap_or(512);
+    let (mut in_use_by, _) = uses.of(device);
+    // A free partition of the system disk is on the system disk.
+    let (_, is_system) = uses.of(&device.disk());
+    let node = probe(&path, in_use_by.is_empty());
+    if in_use_by.is_empty() && matches!(node, Node::Busy) {
+        in_use_by.push("a program, or a pool such as ZFS, that the kernel does not name".to_owned());
+    }
+    Some(AttachedDrive {
+        by_id: links_to(&roots.dev.join("disk/by-id"), &name),
+        by_path: links_to(&roots.dev.join("disk/by-path"), &name),
+        model: device.model(),
+        serial: device.serial(),
+        wwn: device.wwn(),
+        size,
+        sector_size,
+        physical_sector_size: device.number_in("queue/physical_block_size").unwrap_or(sector_size),
+        transport: device.transport(),
+        rotational: device.number_in("queue/rotational") == Some(1),
+        removable: device.number_in("removable") == Some(1),
+        read_only: device.is_read_only(),
+        backing_file: device.loop_backing_file().map(|path| path.display().to_string()),
+        layout: node.layout(&path, size, sector_size),
+        verdict: match (is_system, in_use_by.is_empty()) {
+            (true, _) => Verdict::System,
+            (false, true) => Verdict::Free,
+            (false, false) => Verdict::InUse,
+        },
+        in_use_by,
+        path: path.display().to_string(),
+    })
+}
+
+/// What opening a node exclusively told.
+enum Node {
+    Free,
+    Busy,
+    Closed,
+}
+
+/// Others who look at the same moment hold it too, for a moment: who is busy stays so.
+const BUSY_LOOKS: u32 = 6;
+const BUSY_PAUSE: Duration = Duration::from_millis(15);
+
+/// Asks the kernel whether anybody holds the node.
+fn probe(path: &Path, seems_free: bool) -> Node {
+    let flags = OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    for look in 1.. {
+        match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+            Ok(_) => return Node::Free,
+            Err(error) if error.raw_os_error() != Some(Errno::BUSY.raw_os_error()) => return Node::Closed,
+            Err(_) if !seems_free || look == BUSY_LOOKS => return Node::Busy,
+            // Not in step with somebody who does the same.
+            Err(_) => std::thread::sleep(BUSY_PAUSE + Duration::from_millis(u64::from(std::process::id() % 13))),
+        }
+    }
+    Node::Busy
+}
+
+impl Node {
+    fn layout(self, path: &Path, size: u64, sector_size: u64) -> Option<Layout> {
+        // Reading is no harm to whoever holds it.
+        let file = if matches!(self, Node::Closed) { None } else { File::open(path).ok() };
+        layout::read(&file?, size, sector_size).ok()
+    }
+}
+
+/// Names in `folder` that lead to the device called `name`.
+fn links_to(folder: &Path, name: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| {
+            std::fs::read_link(entry.path()).is_ok_and(|target| target.file_name().is_some_and(|file| *file == *name))
+        })
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// `loop10` comes after `loop9`, and `sdaa` after `sdz`.
+pub(super) fn natural_order(path: &str) -> (String, usize, String, u64) {
+    let name = path.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let number = path[name.len()..].parse().unwrap_or(0);
+    let stem: String = name.chars().take(name.rfind('/').map_or(0, |slash| slash + 3)).collect();
+    (stem, name.len(), name.to_owned(), number)
+}
