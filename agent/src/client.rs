@@ -11,6 +11,9 @@ use serde_json::Value;
 use crate::cli::ConnectArguments;
 use crate::settings;
 
+/// No event of a job service is longer, with what came behind it in one piece.
+const EVENT_BYTES_MAX: usize = 4 << 20;
+
 /// The version of the published API that we speak.
 const API_VERSION: &str = "2021-01-01";
 
@@ -71,7 +74,7 @@ impl JobService {
             Some(text.trim().to_owned()).filter(|text| !text.is_empty())
         };
         let base = connect.server.clone().or_else(|| kept(URL_FILE)).unwrap_or_else(|| "http://127.0.0.1:7070".to_owned());
-        let base = Url::parse(&base).map_err(|error| ClientError::Usage(format!("`{base}` is no URL: {error}")))?;
+        let base = Url::parse(&base).map_err(|error| ClientError::Usage(format!("`{base}` is not a URL: {error}")))?;
         let given = connect.token_file.as_deref().map(read_token).transpose()?;
         let of_environment = || std::env::var("DRIVE_AGENT_TOKEN").ok().filter(|token| !token.is_empty());
         let is_loopback = match base.host() {
@@ -80,7 +83,7 @@ impl JobService {
             Some(url::Host::Domain(name)) => name == "localhost",
             None => false,
         };
-        // The token of the service on this machine is for nobody else.
+        // The token of the service on this machine is for no other service.
         let own =
             || kept(TOKEN_FILE).filter(|_| is_loopback || kept(URL_FILE).as_deref() == Some(base.as_str().trim_end_matches('/')));
         let token = given.or_else(of_environment).or_else(own).ok_or_else(|| {
@@ -105,7 +108,7 @@ impl JobService {
     /// The URL of a path, whose segments are given apart.
     fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, ClientError> {
         let mut url = self.base.clone();
-        let cannot = || ClientError::Usage(format!("`{}` is no address of a service", self.base));
+        let cannot = || ClientError::Usage(format!("`{}` is not an address of a service", self.base));
         url.path_segments_mut().map_err(|()| cannot())?.pop_if_empty().extend(segments);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -174,7 +177,7 @@ impl JobService {
                 all.extend(jobs);
             }
             let Some(next) = page.get("nextLink").and_then(Value::as_str) else { return Ok(all) };
-            // Whatever the link says, the token goes to nobody else.
+            // Whatever the link says, the token goes to no other host.
             let link = Url::parse(next).map_err(|error| ClientError::Failed(error.to_string()))?;
             let mut url = self.base.clone();
             url.set_path(link.path());
@@ -208,6 +211,9 @@ impl JobService {
                 match futures::TryStreamExt::try_next(&mut pieces).await? {
                     Some(piece) => {
                         let piece: bytes::Bytes = piece;
+                        if buffer.len() + piece.len() > EVENT_BYTES_MAX {
+                            return Err(ClientError::Failed("the job service sends an event without an end".to_owned()));
+                        }
                         buffer.extend_from_slice(&piece);
                     }
                     None => return Ok(None),

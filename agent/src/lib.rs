@@ -5,7 +5,8 @@
 //!    machine.
 //! 2. `settings` turns it into what the libraries want: options, an opened drive, a blob with its
 //!    credentials.
-//! 3. `commands` runs one verb each; `bench` measures, and `station` is the worker of a job service.
+//! 3. `commands` runs one verb each; `bench` measures, `serve` is the job service, and `station` its
+//!    worker beside the drives.
 //!
 //! # Who prints
 //! Libraries emit events and results; `printer` writes the result to standard output, and messages to
@@ -23,6 +24,7 @@ mod commands;
 mod opening;
 mod printer;
 mod reporter;
+mod serve;
 mod settings;
 mod signals;
 mod standard_output;
@@ -75,7 +77,7 @@ pub fn main() -> ExitCode {
             Command::Verify(verify) => commands::verify::run(verify, &printer).await,
             Command::Drives(drives) => commands::drives::run(drives, &printer).await,
             Command::Bench(bench) => bench::run(*bench, &printer).await,
-            Command::Serve(serve) => commands::serve::run(serve, &printer).await,
+            Command::Serve(serve) => serve::run(serve, &printer).await,
             Command::Jobs(jobs) => commands::jobs::run(jobs, &printer).await,
             Command::Bays(bays) => commands::bays::run(bays, &printer).await,
             Command::Tokens(tokens) => commands::tokens::run(tokens, &printer).await,
@@ -114,7 +116,7 @@ fn start_logging(verbose: u8, service: Option<LogFormat>, uses_color: bool) {
         _ => "debug,hyper_util=info,reqwest=info",
     };
     let filter = tracing_subscriber::EnvFilter::new(level);
-    // A second start in one process (tests) is no reason to fail.
+    // A second start in one process (tests) is not a reason to fail.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(std::io::stderr);
     let _ = match service {
         Some(LogFormat::Json) => log.json().try_init(),

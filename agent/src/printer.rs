@@ -215,7 +215,7 @@ impl Printer {
     }
 }
 
-/// The text without what a terminal would obey: names of files, and of drives, are anybody's.
+/// Strips control characters: names of files and of drives are untrusted.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |letter: char| letter.is_control() && letter != '\n';
     if !text.contains(is_hidden) {
@@ -386,7 +386,7 @@ fn receipt_text(receipt: &Receipt) -> String {
         let lives = residue.lives_days.map(|days| format!("; kept {days} days")).unwrap_or_default();
         text += &line("left behind", format!("{} ({} bytes{lives})", residue.description, residue.bytes));
     }
-    text + &line("to go on", &receipt.resume)
+    text + &line("to resume", &receipt.resume)
 }
 
 fn verify_text(result: &VerifyResult) -> String {

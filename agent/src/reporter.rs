@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use crate::printer::{Printer, Shown};
 
 /// Bars are redrawn this often; they change less often than a person can read.
-const BAR_BEAT: Duration = Duration::from_millis(100);
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// JSON lines where nobody asked for them come this often.
+/// JSON lines that were not asked for come this often.
 const QUIET_BEAT: Duration = Duration::from_secs(2);
 
 /// Shows progress until it is told to end.
@@ -32,8 +32,8 @@ impl Reporter {
         match printer.shown() {
             Shown::Bar => Self::bar(counters, printer),
             Shown::JsonLines => {
-                let beat = Duration::from_secs(1) / PROGRESS_LINES_PER_SECOND_MAX;
-                Self::lines(counters, printer, beat)
+                let interval = Duration::from_secs(1) / PROGRESS_LINES_PER_SECOND_MAX;
+                Self::lines(counters, printer, interval)
             }
             Shown::FewJsonLines => Self::lines(counters, printer, QUIET_BEAT),
             Shown::Nothing => Reporter { task: None, bar: None, counters, printer },
@@ -46,23 +46,23 @@ impl Reporter {
         printer.attach(bar.clone());
         let (shown, source) = (bar.clone(), counters.clone());
         let task = tokio::spawn(async move {
-            let mut beat = tokio::time::interval(BAR_BEAT);
+            let mut ticks = tokio::time::interval(BAR_INTERVAL);
             loop {
-                beat.tick().await;
+                ticks.tick().await;
                 draw(&shown, &source.snapshot());
             }
         });
         Reporter { task: Some(task), bar: Some(bar), counters, printer }
     }
 
-    fn lines(counters: Arc<Counters>, printer: Printer, beat: Duration) -> Self {
+    fn lines(counters: Arc<Counters>, printer: Printer, interval: Duration) -> Self {
         let (source, output) = (counters.clone(), printer.clone());
         let task = tokio::spawn(async move {
-            let mut beat = tokio::time::interval(beat);
-            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            beat.tick().await;
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            ticks.tick().await;
             loop {
-                beat.tick().await;
+                ticks.tick().await;
                 output.progress_line(&source.snapshot());
             }
         });

@@ -60,7 +60,7 @@ pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> 
     asked.ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
 }
 
-/// The state directory of a job service: asked for, or the user's; `None` where nobody knows it.
+/// The state directory of a job service: asked for, or the user's; `None` where it is not known.
 pub(crate) fn service_state_dir(asked: Option<&Path>) -> Option<PathBuf> {
     asked.map(PathBuf::from).or_else(user_state_dir)
 }
@@ -69,6 +69,25 @@ fn user_state_dir() -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")))?;
     Some(base.join("drive-agent"))
+}
+
+impl From<Unreadable> for OnUnreadable {
+    fn from(word: Unreadable) -> Self {
+        match word {
+            Unreadable::Stop => OnUnreadable::Stop,
+            Unreadable::Skip => OnUnreadable::Skip,
+            Unreadable::Rescue => OnUnreadable::Rescue,
+        }
+    }
+}
+
+impl From<VerifyMode> for Verify {
+    fn from(word: VerifyMode) -> Self {
+        match word {
+            VerifyMode::None => Verify::None,
+            VerifyMode::ReadBack => Verify::ReadBack,
+        }
+    }
 }
 
 /// Options of anything that moves or reads bytes.
@@ -91,10 +110,7 @@ pub(crate) fn transfer_options(transfer: &TransferArguments) -> Result<TransferO
     Ok(TransferOptions {
         chunk_size: transfer.chunk_size,
         restart: transfer.restart,
-        verify: match transfer.verify {
-            VerifyMode::None => Verify::None,
-            VerifyMode::ReadBack => Verify::ReadBack,
-        },
+        verify: transfer.verify.into(),
         stream_sha256: transfer.stream_sha256,
         drain_timeout: transfer.drain_timeout,
         manifest: transfer.manifest.clone(),
@@ -121,15 +137,15 @@ pub(crate) fn rescue_options(
     let policy = match (rescue.on_unreadable, wants_rescue) {
         (Some(Unreadable::Stop), Some(name)) => {
             return usage(format!(
-                "`{name}` says how to go on at unreadable places, and `--on-unreadable stop` not to: drop one"
+                "`{name}` says what to do at unreadable places, and `--on-unreadable stop` ends the transfer there: drop one"
             ));
         }
         (Some(Unreadable::Skip), _) if rescue.retry_passes.is_some() => {
             return usage("`--retry-passes` is for `--on-unreadable rescue`: skipping tries nothing twice".to_owned());
         }
-        (Some(Unreadable::Stop), None) | (None, None) => OnUnreadable::Stop,
-        (Some(Unreadable::Skip), _) => OnUnreadable::Skip,
-        (Some(Unreadable::Rescue), _) | (None, Some(_)) => OnUnreadable::Rescue,
+        (Some(asked), _) => asked.into(),
+        (None, Some(_)) => OnUnreadable::Rescue,
+        (None, None) => OnUnreadable::Stop,
     };
     let rescued = match &rescue.rescued {
         Some(path) if drive::open::is_same_storage(path, drive) => {
@@ -159,7 +175,7 @@ pub(crate) fn resume_command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let shown = arguments.filter(|argument| argument != "--restart").map(|argument| match without_query(&argument) {
         shown if shown.len() == argument.len() => quote(shown),
-        // Whoever goes on has to put the signature there.
+        // The signature has to be put there to resume.
         shown => quote(&format!("{shown}?SAS")),
     });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")

@@ -34,7 +34,7 @@ fn crates_import_only_what_the_table_says() {
         ("blob", &["file", "protocol"][..]),
         ("copy", &["blob", "drive", "file", "protocol"][..]),
         ("service", &["protocol"][..]),
-        ("drive-agent", &["blob", "copy", "drive", "protocol", "service"][..]),
+        ("drive-agent", &["blob", "copy", "drive", "file", "protocol", "service"][..]),
         ("tests", &["drive-agent"][..]),
     ]);
     let dependencies = dependencies();
@@ -77,9 +77,10 @@ fn the_top_level_is_the_users() {
 fn unsafe_code_is_only_in_its_small_modules() {
     let listed = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
+    let allowed = concat!("allow(", "unsafe_code)");
     let with_unsafe = files.lines().filter(|path| {
         let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
-        text.lines().any(|line| line.contains("#![allow(unsafe_code)]") && !line.contains("contains"))
+        text.contains(allowed)
     });
-    assert_eq!(with_unsafe.collect::<Vec<_>>(), ["agent/drive/src/ioctl.rs"]);
+    assert_eq!(with_unsafe.collect::<Vec<_>>(), ["agent/copy/src/hashing/extension.rs", "agent/drive/src/ioctl.rs"]);
 }

@@ -336,10 +336,10 @@ fn words_that_do_not_fit_together_are_usage_errors() {
     import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is no filling"]);
     import(&bench, &["--rescued", "x.img"]).run().expect_error(2, &["--mapfile"]);
     import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than nothing"]);
-    for (name, why) in [("blob", "belongs to it"), ("blob.manifest.jsonl", "belongs to it"), (".", "no plain file")] {
+    for (name, why) in [("blob", "belongs to it"), ("blob.manifest.jsonl", "belongs to it"), (".", "not a plain file")] {
         import(&bench, &["--mapfile", name]).run().expect_error(2, &[why, "nothing was begun"]);
     }
-    import(&bench, &["--mapfile", "/dev/full"]).run().expect_error(2, &["no plain file"]);
+    import(&bench, &["--mapfile", "/dev/full"]).run().expect_error(2, &["not a plain file"]);
     import(&bench, &["--mapfile", "no/such/folder/map"]).run().expect_error(2, &["cannot be written", "nothing was begun"]);
     bench.image("map", b"# Mapfile\n0x0 ? 1\n0x0 0x200 +\n0x400 0x200 -\n");
     import(&bench, &["--mapfile", "map"]).run().expect_error(2, &["`map` cannot be used: line 4", "without gap or overlap"]);

@@ -116,7 +116,7 @@ impl CopyError {
         })
     }
 
-    /// How a transfer that had begun ends with this: what a store or a drive refuses then is no refusal of ours, which would
+    /// How a transfer that had begun ends with this: what a store or a drive refuses then is not a refusal of ours, which would
     /// mean that nothing was changed.
     pub(crate) fn outcome_once_begun(&self) -> Option<Outcome> {
         match (self.outcome(), self) {

@@ -13,11 +13,11 @@ pub(crate) const WORKING_SET_BUFFERS: usize = 12;
 pub(crate) const WORKING_SET_BYTES: usize = 96 << 20;
 
 /// How long a buffer that was used before is waited for before more are made.
-pub(crate) const WARM_PATIENCE: Duration = Duration::from_millis(50);
+pub(crate) const WARM_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Divisor of the memory budget that makes a journal batch: what landed and is not recorded yet keeps
-/// its buffer, so that a kill repeats at most one budget; a quarter leaves the rest to move on while
-/// the batch is synced. A chunk keeps its buffer through its retries too: they need no reserve.
+/// its share of the budget, so that a kill repeats at most one budget; a quarter leaves the rest to move on while
+/// the batch is synced. A chunk keeps its share through its retries too: they need no reserve.
 pub(crate) const BATCH_DIVISOR: u64 = 4;
 
 /// Chunks without a body (zeros, chunks the store has) between two stages. They cost a hundred bytes
@@ -34,10 +34,10 @@ pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) const OUTAGE_NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often the watchdog looks at reads under way.
-pub(crate) const WATCHDOG_BEAT: Duration = Duration::from_millis(100);
+pub(crate) const WATCHDOG_INTERVAL: Duration = Duration::from_millis(100);
 
 /// After an abort: how long local writes under way may take to end, and how long the store is asked
-/// what it holds. Together with the watchdog's beat an abort ends within two seconds.
+/// what it holds. Together with the watchdog's interval an abort ends within two seconds.
 pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(700);
 
 /// How long the store is asked what it holds after a stop that was not an abort.
@@ -46,7 +46,7 @@ pub(crate) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a store that is busy is left alone before it is asked again what it holds.
 pub(crate) const INQUIRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Requests to a store nobody has reached yet are repeated this long where nobody chose a budget: a wrong
+/// Requests to a store that was not reached yet are repeated this long where no budget was chosen: a wrong
 /// address should not take all of it to be told.
 pub const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
 

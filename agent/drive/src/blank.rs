@@ -79,7 +79,7 @@ mod tests {
         file.set_len(600 << 20).unwrap();
         assert!(is_blank(&path).unwrap());
         file.write_all_at(b"ten bytes!", 5_000_000).unwrap();
-        assert!(!is_blank(&path).unwrap(), "a few bytes in the middle are somebody's data");
+        assert!(!is_blank(&path).unwrap(), "a few bytes in the middle are a customer's data");
         file.set_len(0).unwrap();
         file.set_len(12345).unwrap();
         assert!(is_blank(&path).unwrap(), "an odd size");

@@ -100,7 +100,7 @@ impl BlockDevice {
     }
 }
 
-/// How often a device that nobody seems to use is asked for once more.
+/// How often a device that seems unused is asked for once more.
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
 
@@ -117,7 +117,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     let mut options = OpenOptions::new();
     options.read(true).write(access == Access::ReadWrite).custom_flags(flags.bits() as i32);
     let mut opened = options.open(path);
-    // Somebody who lists drives holds each for a moment: only who stays uses it.
+    // A program that lists drives holds each for a moment: only a holder that stays uses it.
     for _ in 0..BUSY_TRIES {
         let is_busy = opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error()));
         if !is_busy || attached_at(path).is_some_and(|drive| !drive.in_use_by.is_empty()) {

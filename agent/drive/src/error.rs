@@ -16,7 +16,7 @@ pub enum DriveError {
         /// What was asked for.
         path: PathBuf,
     },
-    /// There is something, and it is no drive.
+    /// There is something, and it is not a drive.
     #[error("`{path}` is {what}, not a drive: give a block device, a raw image or a profile (*.toml)")]
     NotADrive {
         /// What was asked for.
@@ -81,7 +81,7 @@ pub enum DriveError {
     },
     /// The user's limit is reached.
     #[error(
-        "the drive `{path}` has {bytes} bytes that cannot be read, and `--max-unreadable` allows {limit}: raise it to go on",
+        "the drive `{path}` has {bytes} bytes that cannot be read, and `--max-unreadable` allows {limit}: raise it to resume",
         path = .path.display()
     )]
     TooMuchUnreadable {
@@ -115,7 +115,7 @@ pub enum DriveError {
         seconds: u64,
     },
     /// Nothing is left on the file system of an image.
-    #[error("no space is left for the image `{path}`: free some, and repeat the command to go on")]
+    #[error("no space is left for the image `{path}`: free some, and repeat the command to resume")]
     NoSpace {
         /// The image.
         path: PathBuf,

@@ -35,7 +35,7 @@ const BLKDISCARD: rustix::ioctl::Opcode = opcode::none(0x12, 119);
 
 /// LO_FLAGS_READ_ONLY: nothing is ever written to the image.
 pub(crate) const LOOP_READ_ONLY: u32 = 1;
-/// LO_FLAGS_AUTOCLEAR: detached when nobody has it open any more.
+/// LO_FLAGS_AUTOCLEAR: detached when it is not open any more.
 pub(crate) const LOOP_AUTOCLEAR: u32 = 4;
 /// LO_FLAGS_PARTSCAN: the kernel looks for partitions.
 pub(crate) const LOOP_PARTSCAN: u32 = 8;

@@ -8,7 +8,7 @@
 //! | [`image`] | a plain file, byte for byte a drive |
 //! | [`device`] | a block device of the kernel, loop devices among them |
 //! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
-//! | [`discovery`] | what is attached, who uses it, and when it comes and goes |
+//! | [`discovery`] | what is attached, what uses it, and when it comes and goes |
 //! | [`identify`] | content samples and the identity of a partition table |
 //! | [`TimedReader`] | reads with a time limit, for drives that may hang |
 //! | [`loop_device`] | images that the kernel shows as block devices |
@@ -23,7 +23,7 @@
 //!
 //! # What may block
 //! Everything: this is plain positional blocking I/O, made for threads of their own. Nothing here
-//! can be interrupted; whoever must not hang watches from outside (the copy engine does).
+//! can be interrupted; a caller that must not hang watches from outside (the copy engine does).
 //!
 //! # What is written
 //! A source is opened read-only and nothing is ever set on it. A target is opened exclusively. What

@@ -16,9 +16,9 @@ use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl::{self, LoopConfig};
 
-/// Whoever looks what is on a drive has it open for a moment: a detached device is waited for this long before it is said
+/// A program that looks what is on a drive has it open for a moment: a detached device is waited for this long before it is said
 /// to be held.
-const PASSING_HOLDER_PATIENCE: Duration = Duration::from_secs(2);
+const PASSING_HOLDER_GRACE: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether the device has gone.
 const DETACH_BEAT: Duration = Duration::from_millis(10);
@@ -48,7 +48,7 @@ const TRIES: u32 = 16;
 /// Attaches the image at `path` to a free loop device.
 ///
 /// # Errors
-/// When it is no image of whole sectors, is attached already, or the kernel refuses.
+/// When it is not an image of whole sectors, is attached already, or the kernel refuses.
 pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveError> {
     let metadata = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
     if !metadata.is_file() {
@@ -61,7 +61,7 @@ pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveEr
     let sector = u64::from(options.sector_size_bytes);
     if metadata.len() == 0 || !metadata.len().is_multiple_of(sector) {
         return Err(DriveError::Refused(format!(
-            "the image `{}` has {} bytes, which are no whole sectors of {sector}: its tail would be missing",
+            "the image `{}` has {} bytes, which are not whole sectors of {sector}: its tail would be missing",
             path.display(),
             metadata.len()
         )));
@@ -94,14 +94,14 @@ pub fn attach(path: &Path, options: LoopOptions) -> Result<AttachedLoop, DriveEr
 /// Detaches the loop device at `path`. Gives its image.
 ///
 /// # Errors
-/// When it is no attached loop device, or somebody uses it.
+/// When it is not an attached loop device, or is in use.
 pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
     let refused = |text: String| Err(DriveError::Refused(text));
     if !path.exists() {
         return Err(DriveError::NotFound { path: path.to_owned() });
     }
     let Some(image) = BlockDevice::loop_backing_file(path) else {
-        return refused(format!("`{}` is no loop device with an image: see `drive-agent drives`", path.display()));
+        return refused(format!("`{}` is not a loop device with an image: see `drive-agent drives`", path.display()));
     };
     let opened = OpenOptions::new().read(true).custom_flags((OFlags::EXCL | OFlags::CLOEXEC).bits() as i32).open(path);
     let device = match opened {
@@ -114,7 +114,7 @@ pub fn detach(path: &Path) -> Result<PathBuf, DriveError> {
     let failed = |errno: Errno| DriveError::Io { operation: "detach", path: path.to_owned(), source: errno.into() };
     ioctl::clear_loop(&device).map_err(failed)?;
     drop(device);
-    let end = Instant::now() + PASSING_HOLDER_PATIENCE;
+    let end = Instant::now() + PASSING_HOLDER_GRACE;
     // Another image under the number came after ours had gone.
     while BlockDevice::loop_backing_file(path).as_ref() == Some(&image) {
         if Instant::now() >= end {

@@ -116,7 +116,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
         }
         Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !is_on_devtmpfs(path) => {
             return Err(DriveError::Refused(format!(
-                "`{}` is no device but an image, which has no serial number to confirm: check the path, or leave out `--confirm`",
+                "`{}` is not a device but an image, which has no serial number to confirm: check the path, or leave out `--confirm`",
                 path.display()
             )));
         }
@@ -139,8 +139,8 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
     Ok(drive)
 }
 
-/// An image that the kernel shows as a block device belongs to whoever uses that; to write to it beside the
-/// device is a mistake even while nobody does.
+/// An image that the kernel shows as a block device belongs to the users of that; to write to it beside the
+/// device is a mistake even while there are none.
 fn require_unused_image(path: &Path, for_writing: bool) -> Result<(), DriveError> {
     let Some(device) = attached_image(path) else { return Ok(()) };
     let (image, device_path) = (path.display(), &device.path);
@@ -200,7 +200,7 @@ fn require_no_blob(path: &Path) -> Result<(), DriveError> {
     }
 }
 
-/// A simulated drive is confirmed only where a word was given: nobody's data is on it. The real drive that
+/// A simulated drive is confirmed only where a word was given: no customer's data is on it. The real drive that
 /// it may name has rules of its own.
 fn open_simulated_target(path: &Path, request: &TargetRequest<'_>) -> Result<SimulatedDrive, DriveError> {
     let drive = SimulatedDrive::open(path, request.pace, |base| open_target(base, request))?;

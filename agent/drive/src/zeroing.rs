@@ -65,7 +65,7 @@ impl ZeroingLadder {
     /// Makes `range` zero.
     ///
     /// # Errors
-    /// When the device fails. A step that it does not have is no failure.
+    /// When the device fails. A step that it does not have is not a failure.
     pub(crate) fn zero(&self, device: &impl ZeroingDevice, range: ByteRange) -> Result<(), DriveError> {
         if range.length == 0 {
             return Ok(());

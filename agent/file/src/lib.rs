@@ -17,7 +17,7 @@
 //!
 //! | rule | why |
 //! |---|---|
-//! | Aligned bytes go past the page cache (O_DIRECT) where the file system can | half of the kernel's work, nobody else's cache is pushed out, and the sync before each journal record has little left to do |
+//! | Aligned bytes go past the page cache (O_DIRECT) where the file system can | half of the kernel's work, no other program's cache is pushed out, and the sync before each journal record has little left to do |
 //! | Room is made before the bytes come | a full disk says so before anything is written; it costs no time that could be measured |
 //! | Zeros are holes | they cost neither room nor time |
 

@@ -118,7 +118,7 @@ fn require_own(metadata: &Metadata) -> Result<(), LockError> {
 /// Whether `path` itself, no link, names this very file.
 ///
 /// # Errors
-/// What the kernel says about the open file. A path that names nothing is no error.
+/// What the kernel says about the open file. A path that names nothing is not an error.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     Ok(std::fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))

@@ -63,7 +63,7 @@ pub(super) fn run(before: &Path, after: &Path, printer: &Printer) -> Result<(), 
 fn read(path: &Path) -> Result<Report, BenchError> {
     let text = std::fs::read_to_string(path).map_err(|error| BenchError::file(path, error))?;
     let report: Report = serde_json::from_str(&text)
-        .map_err(|error| BenchError::Usage(format!("`{}` is no report of a bench: {error}", path.display())))?;
+        .map_err(|error| BenchError::Usage(format!("`{}` is not a report of a bench: {error}", path.display())))?;
     if report.format != FORMAT {
         return Err(BenchError::Usage(format!("`{}` has format {}, and {FORMAT} is known here", path.display(), report.format)));
     }
@@ -90,7 +90,7 @@ fn changes(before: &Measure, after: &Measure) -> Vec<Change> {
     type Figure = fn(&super::report::Run) -> f64;
     let figures: [(&'static str, Figure); 2] = [("seconds", |run| run.seconds), ("cpu_seconds", |run| run.cpu_seconds)];
     let change = |(figure, of): (&'static str, Figure)| {
-        // Per byte: another size is no other speed.
+        // Per byte: another size is not another speed.
         let each = |measure: &Measure| -> Vec<f64> {
             measure.runs.iter().take(FIGURES_MAX).map(|run| of(run) / measure.bytes.max(1) as f64).collect()
         };

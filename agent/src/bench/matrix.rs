@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Begins anew: no run finds what another made.
+    /// Starts over: no run finds what another made.
     fn clear(&self) -> Result<(), BenchError> {
         let Some(path) = self.reached.as_ref().and_then(|reached| reached.path.as_ref()) else { return Ok(()) };
         remove(path)?;
@@ -100,7 +100,7 @@ impl<'bench> Matrix<'bench> {
         for blob in blobs {
             let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block)?) };
             if let Some(reached) = &reached {
-                // Both are made and removed: neither may be somebody's.
+                // Both are made and removed: neither may be a file of the user's.
                 for blob in [reached.blob.clone(), reached.blob.sibling(MANIFEST_SUFFIX)] {
                     if blob.head().await?.is_some() {
                         let address = blob.address();
@@ -234,7 +234,7 @@ impl<'bench> Matrix<'bench> {
         self.arguments.target.clone().unwrap_or_else(|| self.work.path("target").display().to_string())
     }
 
-    /// An image of our own is made anew each time.
+    /// An image of our own is made again each time.
     fn clear_target(&self) -> Result<(), BenchError> {
         if self.arguments.target.is_none() { remove(&self.work.path("target")) } else { Ok(()) }
     }
@@ -327,7 +327,7 @@ fn read_name(drive: &str, is_warm: bool) -> String {
     if is_warm { drive.to_owned() } else { format!("{drive}, cold") }
 }
 
-/// The lowest limit of a case. `data_share` of its bytes are no zeros: only they are hashed and moved.
+/// The lowest limit of a case. `data_share` of its bytes are not zeros: only they are hashed and moved.
 fn lowest(direction: Direction, case: &Case, data_share: f64, limits: &[Measure]) -> Option<Limit> {
     let find = |name: &str| limits.iter().find(|limit| limit.name == name);
     let of = |stage: &str, what: &str| find(&format!("{stage}: {what}"));

@@ -211,7 +211,7 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
                     scene.environment(&mut command);
                     match measure(&mut command, b"") {
                         Ok(ended) => ended.run,
-                        // A peer that fails is no reason to measure nothing.
+                        // A peer that fails is not a reason to measure nothing.
                         Err(error) => {
                             note(&mut report, format!("{}, {}: {error}", way.group, way.name));
                             continue;
@@ -281,7 +281,7 @@ impl Sink {
         Ok(Sink { process, url: url.trim().to_owned() })
     }
 
-    /// The address of a blob. The signature is none: nobody looks at it.
+    /// The address of a blob. The signature is none: it is not looked at.
     fn blob(&self, name: &str) -> String {
         format!("{}/bench/{name}?{SAS}", self.url)
     }

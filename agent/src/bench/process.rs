@@ -33,7 +33,7 @@ pub(super) fn measure(command: &mut Command, input: &[u8]) -> Result<Ended, Benc
     let started = Instant::now();
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // Whoever does not read it does not need it.
+        // A caller that does not read it does not need it.
         let _ = stdin.write_all(input);
     }
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

@@ -40,7 +40,7 @@ struct Sink {
 /// Serves until the process is ended, and tells its address first.
 pub(super) async fn run(listen: SocketAddr, printer: &Printer) -> Result<(), BenchError> {
     if !listen.ip().is_loopback() {
-        return Err(BenchError::Usage(format!("`{listen}` is no loopback address: what is thrown away comes from here")));
+        return Err(BenchError::Usage(format!("`{listen}` is not a loopback address: what is thrown away comes from here")));
     }
     let failed = |error: std::io::Error| BenchError::Failed(format!("`{listen}` cannot be listened on: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(failed)?;

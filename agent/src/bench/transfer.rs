@@ -1,4 +1,4 @@
-//! One transfer in a process of its own, so that its processor time and memory are nobody else's. What it is to do comes
+//! One transfer in a process of its own, so that its processor time and memory are those of this transfer alone. What it is to do comes
 //! through standard input: addresses may hold signatures.
 
 use std::io::{Read, Write};

@@ -41,7 +41,7 @@ impl WorkDir {
         self.folder.path().join(name)
     }
 
-    /// Makes an image; gives its path and how much of it is no zeros.
+    /// Makes an image; gives its path and how much of it is not zeros.
     pub(super) fn image(&self, name: &str, size_bytes: u64, filling: Filling) -> Result<(PathBuf, u64), BenchError> {
         let path = self.path(name);
         let made = write_image(&path, size_bytes, filling);

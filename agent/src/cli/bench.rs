@@ -157,6 +157,6 @@ fn parse_repeat(text: &str) -> Result<usize, String> {
     const MAX: usize = 1000;
     match text.parse() {
         Ok(number) if (1..=MAX).contains(&number) => Ok(number),
-        _ => Err(format!("`{text}` is no number from 1 to {MAX}")),
+        _ => Err(format!("`{text}` is not a number from 1 to {MAX}")),
     }
 }

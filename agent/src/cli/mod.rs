@@ -266,7 +266,7 @@ pub(crate) struct EffortArguments {
     /// store was reached for the first time]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub(crate) retry_budget: Option<Duration>,
-    /// Longest single read or write of the drive; one that takes longer is given up on
+    /// Longest single read or write of the drive; one that takes longer is abandoned
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
     pub(crate) read_timeout: Duration,
     /// Longest silence of the store within one request

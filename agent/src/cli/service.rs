@@ -283,7 +283,7 @@ pub(crate) enum TokensCommand {
         #[arg(long)]
         operator: bool,
     },
-    /// Who has a token
+    /// The tokens and their owners
     List,
     /// Take a token back
     Revoke {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use drive::Pace;
 use protocol::units::{ByteSize, parse_duration};
 
-/// `--concurrency`: a number, or the store's liking.
+/// `--concurrency`: a number, or the store's preferred concurrency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(pub(crate) Option<usize>);
 
@@ -48,6 +48,6 @@ pub(crate) fn parse_sector_size(text: &str) -> Result<u32, String> {
     match text {
         "512" => Ok(512),
         "4096" => Ok(4096),
-        _ => Err(format!("`{text}` is no sector size: it is 512 or 4096")),
+        _ => Err(format!("`{text}` is not a sector size: it is 512 or 4096")),
     }
 }

@@ -62,7 +62,7 @@ async fn watch(printer: &Printer) -> Result<(), CopyError> {
     };
     present.iter().for_each(|drive| tell(DockEvent::Present, drive));
     let (sender, mut events) = tokio::sync::mpsc::channel(16);
-    // A thread that nobody waits for: it sleeps in the kernel.
+    // A thread that is not waited for: it sleeps in the kernel.
     std::thread::spawn(move || {
         loop {
             let looked = watch.wait();

@@ -73,7 +73,7 @@ fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions
 }
 
 impl Printer {
-    /// Asks the person at the terminal; `None` where nobody answers.
+    /// Asks the person at the terminal; `None` where there is no answer.
     fn ask(&self, question: &str) -> Option<String> {
         self.set_asking(true);
         let answer = self.without_bar(|| {

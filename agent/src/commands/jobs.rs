@@ -245,7 +245,7 @@ fn read_json(path: &Path) -> Result<Value, ClientError> {
         true => std::io::stdin().lock().read_to_string(&mut text).map(|_| ()).map_err(failed)?,
         false => text = std::fs::read_to_string(path).map_err(failed)?,
     }
-    serde_json::from_str(&text).map_err(|error| ClientError::Usage(format!("`{shown}` is no JSON: {error}")))
+    serde_json::from_str(&text).map_err(|error| ClientError::Usage(format!("`{shown}` is not JSON: {error}")))
 }
 
 fn state_text(job: &JobResponse) -> String {

@@ -5,7 +5,6 @@ pub(crate) mod drives;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod jobs;
-pub(crate) mod serve;
 pub(crate) mod tokens;
 pub(crate) mod verify;
 

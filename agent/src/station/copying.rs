@@ -50,7 +50,7 @@ impl RunningCopy for Copy {
 /// Everything that a copy needs, found before it begins.
 struct Scene {
     path: PathBuf,
-    /// Who is docked there.
+    /// Which drive is docked there.
     docked: Docked,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
@@ -58,7 +58,7 @@ struct Scene {
     reached: ReachedAccount,
 }
 
-/// Begins a copy, or goes on with it.
+/// Begins or resumes a copy.
 pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
     let uid = order.job_uid.clone();
     let notify = move |notice: Notice| match notice {
@@ -84,7 +84,7 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
             Err(error) => failed(&order, &error),
         };
-        // Nobody waits any more only where the whole service is going.
+        // The receiver is gone only where the whole service is ending.
         let _ = ended.send(result);
     });
     copy
@@ -105,14 +105,14 @@ async fn watched(
     handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
     let scene = scene?;
-    let patience = scene.options.drain_timeout + HANGING_GRACE;
+    let grace = scene.options.drain_timeout + HANGING_GRACE;
     let stop = handle.stop.clone();
     let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), handle));
     tokio::select! {
         copied = running => copied.unwrap_or(Err(CopyError::Internal("a copy"))),
         () = async {
             stop.stopping().await;
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(grace).await;
         } => Err(CopyError::Cancelled),
     }
 }
@@ -227,7 +227,7 @@ fn no_answer(reached: &ReachedAccount) -> blob::BlobError {
     blob::BlobError::new(blob::BlobErrorKind::TimedOut, "reach", reached.account.address(), "no answer in time")
 }
 
-/// Whether the drive that was opened is the one that the order is about: it was open before we look who is docked, so
+/// Whether the drive that was opened is the one that the order is about: it was open before we look which drive is docked, so
 /// one that came in between is noticed.
 fn require_same(path: &std::path::Path, docked: &Docked, opened: &DriveIdentity) -> Result<(), String> {
     let is_same = docked_at(path).as_ref() == Some(docked) && opened.size == docked.size_bytes;

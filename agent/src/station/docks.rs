@@ -9,6 +9,7 @@ use std::time::Duration;
 use copy::Stop;
 use drive::Pace;
 use drive::discovery::{DockBell, Docked, attached_at};
+use file::replace::write_bytes;
 use protocol::arm::drive_id_of;
 use protocol::drives::Verdict;
 use protocol::station::DockedDrive;
@@ -120,12 +121,12 @@ impl Docks {
     /// Looks at every bay, and rings when something changed.
     fn look(&self) {
         let places: Vec<Option<PathBuf>> = self.slots().iter().map(|slot| slot.place().cloned()).collect();
-        // Looking may take a while: nobody waits for it.
+        // Looking may take a while, and is not waited for.
         let look = |place: &Option<PathBuf>| place.as_deref().map_or(Ok(None), |path| self.looks.at(path));
         let found: Vec<Result<Option<Docked>, Hangs>> = places.iter().map(look).collect();
         let mut has_changed = false;
         for ((slot, place), found) in self.slots().iter_mut().zip(places).zip(found) {
-            // Who was docked or taken out by hand meanwhile was not looked at.
+            // A drive that was docked or taken out by hand meanwhile was not looked at.
             // A place that hangs keeps what was seen there last.
             if let Ok(found) = found
                 && slot.place() == place.as_ref()
@@ -176,14 +177,14 @@ impl Docks {
             folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder)))
         };
         // The name that was given may stay with the port or the drive; the one it leads to now may not.
-        let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is no path")) };
+        let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is not a path")) };
         // Files below /dev (/dev/shm) are files like any other.
         let is_device = real.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
         if !is_device && !self.folders.as_ref().is_none_or(is_allowed) {
             return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
         }
         if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
-            return refused(format!("`{shown}` is the service's own: it is no drive"));
+            return refused(format!("`{shown}` is the service's own: it is not a drive"));
         }
         if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
             return refused(match drive.verdict {
@@ -198,7 +199,7 @@ impl Docks {
             let owned = path.clone();
             let open = move || drive::open_source(&owned, Pace::Unlimited).map(|_| ());
             let why = opening::in_time(&path, OPEN_TIMEOUT, &Stop::new(), || false, open).err();
-            let none = || format!("`{shown}` is no drive that can be docked");
+            let none = || format!("`{shown}` is not a drive that can be docked");
             return refused(why.map_or_else(none, |error| error.to_string()));
         };
         {
@@ -242,15 +243,8 @@ impl Docks {
             })
         };
         let docked: Vec<DockedByHand> = slots.iter().filter_map(docked).collect();
-        let write = || -> std::io::Result<()> {
-            let folder = self.kept.parent().unwrap_or(Path::new("."));
-            let file = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(file.as_file(), &docked)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.kept)?;
-            Ok(())
-        };
-        if let Err(error) = write() {
+        let written = serde_json::to_vec(&docked).map_err(Into::into).and_then(|bytes| write_bytes(&self.kept, &bytes));
+        if let Err(error) = written {
             tracing::warn!(%error, "what is docked by hand cannot be kept: a restart will not find it");
         }
     }
@@ -287,7 +281,7 @@ impl Slot {
         self.watched.as_ref().or(self.by_hand.as_ref())
     }
 
-    /// Notes who is there now; tells whether that is somebody else.
+    /// Notes which drive is there now; tells whether that is another one.
     fn see(&mut self, now: Option<(PathBuf, Docked)>, clock: &Clock) -> bool {
         let is_first = !std::mem::replace(&mut self.was_seen, true);
         let before = self.docked.as_ref().map(|(docked, _)| docked);
@@ -346,7 +340,7 @@ mod tests {
         assert!(content(0).drive.is_none());
         std::fs::write(&path, [0; 512]).unwrap();
         docks.look();
-        assert_eq!(content(0).drive.unwrap().drive_id.as_deref(), Some("WD42"), "spaces are no part of a serial number");
+        assert_eq!(content(0).drive.unwrap().drive_id.as_deref(), Some("WD42"), "spaces are not part of a serial number");
         assert!(content(0).docked_at.is_some(), "it came while we watched");
         let other = folder.path().join("other.img");
         std::fs::write(&other, [0; 512]).unwrap();

@@ -28,7 +28,7 @@ pub(crate) struct StationWorker {
     pub(crate) options: TransferOptions,
     pub(crate) budget: Arc<SharedBudget>,
     pub(crate) memory: MemoryBudget,
-    /// Below it everything that is kept to go on with copies: a folder a job, in it one a drive.
+    /// Below it everything that is kept to resume copies: a folder a job, in it one a drive.
     pub(crate) transfers: PathBuf,
     pub(crate) pace: Pace,
 }

@@ -10,7 +10,7 @@ const MEMORY_SHARE_MEBIBYTES_MIN: u32 = 32;
 /// More than this makes no copy faster, and a cancel longer: what is in buffers is still written.
 const MEMORY_SHARE_MEBIBYTES_MAX: u32 = 128;
 
-/// The memory of all copies together, handed out in MiB. Who comes first is served first.
+/// The memory of all copies together, handed out in MiB. First come, first served.
 #[derive(Clone)]
 pub(crate) struct MemoryBudget {
     pub(crate) free_mebibytes: Arc<Semaphore>,

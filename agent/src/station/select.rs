@@ -23,7 +23,7 @@ fn failed(error: BlobError) -> WorkError {
     WorkError::Failed(error.to_string())
 }
 
-/// The blobs in the order of the lists, each once; manifests are no blobs of the customer's.
+/// The blobs in the order of the lists, each once; manifests are not the customer's blobs.
 pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
     let mut list = export.blob_list.clone().unwrap_or_default();
     if let Some(path) = &export.blob_list_blob_path {
@@ -92,7 +92,7 @@ async fn read(blob: &dyn Blob) -> Result<Vec<u8>, WorkError> {
 
 /// Understands `<BlobList><BlobPath>…</BlobPath><BlobPathPrefix>…</BlobPathPrefix></BlobList>`.
 fn parse_list(bytes: &[u8]) -> Result<BlobList, WorkError> {
-    let wrong = |what: &str| WorkError::Refused(format!("the list of blobs is no BlobList: {what}"));
+    let wrong = |what: &str| WorkError::Refused(format!("the list of blobs is not a BlobList: {what}"));
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     let (mut list, mut element, mut content, mut has_root) = (BlobList::default(), None, String::new(), false);

@@ -70,7 +70,7 @@ pub struct TransferOptions {
     pub chunk_size: Option<ByteSize>,
     /// All buffers together; the default, raised where chunks need it, where `None`.
     pub memory: Option<ByteSize>,
-    /// Requests at once; the store's liking where `None`.
+    /// Requests at once; the store's preferred concurrency where `None`.
     pub concurrency: Option<usize>,
     /// Where journals are.
     pub state_dir: PathBuf,
@@ -94,7 +94,7 @@ pub struct TransferOptions {
     pub manifest: Option<PathBuf>,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
-    /// Patience with a store.
+    /// How requests to a store are repeated.
     pub retry: RetryPolicy,
     /// The budget of requests to a store that was not reached yet, in place of that of `retry`.
     pub first_contact_budget: Duration,

@@ -32,7 +32,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A stop that nobody has asked for.
+    /// A stop that was not asked for.
     pub fn new() -> Self {
         Self::default()
     }

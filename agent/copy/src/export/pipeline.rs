@@ -32,7 +32,7 @@ use crate::stage::fetch::FetchStage;
 use crate::stage::record::{Durability, RecordStage};
 use crate::stage::write::{FetchAgain, WriteStage};
 
-/// Requests at once where nobody chose.
+/// Requests at once where no number was chosen.
 const CONCURRENCY: usize = 8;
 
 /// The same for a blob on this machine: more readers only stand in each other's way.

@@ -22,10 +22,10 @@ pub(crate) struct Attempts {
     pub(crate) address: String,
     pub(crate) policy: RetryPolicy,
     pub(crate) request_timeout: Duration,
-    /// The budget of requests to a store that nobody has reached yet.
+    /// The budget of requests to a store that was not reached yet.
     pub(crate) first_contact_budget: Duration,
     pub(crate) handle: TransferHandle,
-    /// How often the store asked for patience.
+    /// How often the store throttled.
     pub(crate) throttled: Arc<AtomicU64>,
     /// When the user was last told that requests are being repeated.
     pub(crate) told_at: Arc<Mutex<Option<Instant>>>,
@@ -143,7 +143,7 @@ impl Attempts {
         Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, doubt: Doubt::Lasting })
     }
 
-    /// The same with the patience for a store that nobody has reached yet.
+    /// The same with the shorter budget for a store that was not reached yet.
     pub(crate) fn for_first_contact(&self) -> Self {
         Attempts { policy: RetryPolicy { budget: self.first_contact_budget, ..self.policy }, ..self.clone() }
     }

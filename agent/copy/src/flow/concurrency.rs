@@ -1,6 +1,6 @@
 //! How many requests run at once; and how many readers, whose reads are requests to a drive.
 //!
-//! Where nobody fixed a number it is found by trying, over windows in which a few requests for each connection ended:
+//! Where no number was fixed it is found by trying, over windows in which a few requests for each connection ended:
 //!
 //! | state | what a window tells | next |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | trying more | it did not | settled, where it was before |
 //! | trying fewer | the rate is the same within 2 % | trying still fewer |
 //! | trying fewer | it is not | settled, where it was before |
-//! | any | the store asked for patience | recovering, with half |
+//! | any | the store throttled | recovering, with half |
 //! | recovering | as many requests ended as run at once | recovering, with one more; settled, where that is what ran before |
 //!
 //! What was tried without a gain is tried again after twice as many windows, up to a limit, so that a store where all is
@@ -30,8 +30,8 @@ const GAIN: f64 = 1.05;
 const LOSS: f64 = 0.98;
 
 /// Windows between two tries: the fewest, and the most after tries that gained nothing.
-const PATIENCE_WINDOWS_MIN: u32 = 4;
-const PATIENCE_WINDOWS_MAX: u32 = 32;
+const WAIT_WINDOWS_MIN: u32 = 4;
+const WAIT_WINDOWS_MAX: u32 = 32;
 
 /// The most that are ever tried.
 const CONCURRENCY_MAX: usize = 64;
@@ -43,13 +43,13 @@ pub(crate) struct Concurrency {
     max: usize,
     state: State,
     window: Window,
-    patience_windows: u32,
+    wait_windows: u32,
     throttled_seen: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    /// Somebody chose.
+    /// It was chosen.
     Fixed,
     Settled {
         windows_left: u32,
@@ -97,20 +97,20 @@ pub(crate) struct Ended {
     pub(crate) bytes: u64,
     /// Whether as many ran as may: otherwise something else was waited for.
     pub(crate) was_full: bool,
-    /// How often the store has asked for patience by now.
+    /// How often the store has throttled by now.
     pub(crate) throttled: u64,
     pub(crate) at: Instant,
 }
 
 impl Concurrency {
-    /// `asked` for good; or found by trying, from `liking` on and up to `most`.
-    pub(crate) fn new(asked: Option<usize>, liking: usize, most: usize) -> Self {
+    /// `asked` for good; or found by trying, from `preferred` on and up to `most`.
+    pub(crate) fn new(asked: Option<usize>, preferred: usize, most: usize) -> Self {
         let max = most.clamp(1, CONCURRENCY_MAX);
         let (now, state) = match asked {
             Some(asked) => (asked.max(1), State::Fixed),
-            None => (liking.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
+            None => (preferred.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
         };
-        Concurrency { now, max, state, window: Window::default(), patience_windows: PATIENCE_WINDOWS_MIN, throttled_seen: 0 }
+        Concurrency { now, max, state, window: Window::default(), wait_windows: WAIT_WINDOWS_MIN, throttled_seen: 0 }
     }
 
     pub(crate) fn now(&self) -> usize {
@@ -130,12 +130,12 @@ impl Concurrency {
             recovered(self.now, successes + 1, until)
         } else {
             let Some(shown) = self.window.add(ended, self.now) else { return };
-            next(self.now, self.max, self.state, shown, self.patience_windows)
+            next(self.now, self.max, self.state, shown, self.wait_windows)
         };
-        self.patience_windows = match (self.state, state) {
-            (State::Trying { .. }, State::Settled { .. }) => (2 * self.patience_windows).min(PATIENCE_WINDOWS_MAX),
-            (State::Trying { .. } | State::Recovering { .. }, _) => PATIENCE_WINDOWS_MIN,
-            _ => self.patience_windows,
+        self.wait_windows = match (self.state, state) {
+            (State::Trying { .. }, State::Settled { .. }) => (2 * self.wait_windows).min(WAIT_WINDOWS_MAX),
+            (State::Trying { .. } | State::Recovering { .. }, _) => WAIT_WINDOWS_MIN,
+            _ => self.wait_windows,
         };
         if now != self.now {
             tracing::debug!(before = self.now, now, "requests at once");
@@ -166,17 +166,17 @@ impl Window {
     }
 }
 
-/// One more after as many successes as run at once, until as many run as before the store asked for patience.
+/// One more after as many successes as run at once, until as many run as before the store throttled.
 fn recovered(now: usize, successes: usize, until: usize) -> (usize, State) {
     match (successes >= now, now + 1 >= until) {
         (false, _) => (now, State::Recovering { successes, until }),
         (true, false) => (now + 1, State::Recovering { successes: 0, until }),
-        (true, true) => (until, State::Settled { windows_left: PATIENCE_WINDOWS_MIN, next: Direction::More }),
+        (true, true) => (until, State::Settled { windows_left: WAIT_WINDOWS_MIN, next: Direction::More }),
     }
 }
 
 /// What runs at once, and what is tried, after a window: the table of the module.
-fn next(now: usize, max: usize, state: State, shown: Shown, patience_windows: u32) -> (usize, State) {
+fn next(now: usize, max: usize, state: State, shown: Shown, wait_windows: u32) -> (usize, State) {
     let rate = shown.bytes_per_second;
     let tried = |direction: Direction, bytes_per_second: f64| {
         let tried = match direction {
@@ -185,7 +185,7 @@ fn next(now: usize, max: usize, state: State, shown: Shown, patience_windows: u3
         };
         let opposite = if direction == Direction::More { Direction::Fewer } else { Direction::More };
         match tried == now {
-            true => (now, State::Settled { windows_left: patience_windows, next: opposite }),
+            true => (now, State::Settled { windows_left: wait_windows, next: opposite }),
             false => (tried, State::Trying { direction, before: now, bytes_per_second }),
         }
     };
@@ -198,14 +198,14 @@ fn next(now: usize, max: usize, state: State, shown: Shown, patience_windows: u3
             tried(Direction::More, rate)
         }
         State::Trying { direction: Direction::More, before, .. } => {
-            (before, State::Settled { windows_left: patience_windows, next: Direction::Fewer })
+            (before, State::Settled { windows_left: wait_windows, next: Direction::Fewer })
         }
         // What is lost in many small steps is lost too: the best of them is what the next is held against.
         State::Trying { direction: Direction::Fewer, bytes_per_second, .. } if rate >= LOSS * bytes_per_second => {
             tried(Direction::Fewer, rate.max(bytes_per_second))
         }
         State::Trying { direction: Direction::Fewer, before, .. } => {
-            (before, State::Settled { windows_left: patience_windows, next: Direction::More })
+            (before, State::Settled { windows_left: wait_windows, next: Direction::More })
         }
         State::Fixed | State::Recovering { .. } => (now, state),
     }
@@ -283,11 +283,11 @@ mod tests {
     proptest! {
         #[test]
         fn there_is_always_one_and_never_too_many(
-            liking in 0..100_usize,
+            preferred in 0..100_usize,
             most in 0..100_usize,
             steps in proptest::collection::vec((0..2_000_u64, 0..80_usize, 0..2_u64, 0..900_u64), 0..400),
         ) {
-            let mut concurrency = Concurrency::new(None, liking, most);
+            let mut concurrency = Concurrency::new(None, preferred, most);
             let (mut throttled, mut at) = (0, Instant::now());
             for (bytes, in_flight, more_throttled, milliseconds) in steps {
                 throttled += more_throttled * (bytes % 7 / 6);

@@ -14,7 +14,7 @@ use drive::{AlignedBuffer, DriveError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::limits::{WARM_PATIENCE, WORKING_SET_BUFFERS, WORKING_SET_BYTES};
+use crate::limits::{WARM_TIMEOUT, WORKING_SET_BUFFERS, WORKING_SET_BYTES};
 
 /// A bounded pool of aligned buffers of one size. As few as possible are ever touched, since a new one costs the kernel
 /// more than hashing what is in it: the one that came back last goes out first, and new ones beyond a first few are made
@@ -30,7 +30,7 @@ struct Shared {
     free: Mutex<Vec<AlignedBuffer>>,
     /// One permit for each share of the budget.
     shares: Arc<Semaphore>,
-    /// One permit for each buffer that there may be by now, `working_set` in all. Whoever has one finds a buffer in
+    /// One permit for each buffer that there may be by now, `working_set` in all. A holder of one finds a buffer in
     /// `free`, or may make it: a buffer comes back before its permit does, and its permit before its share.
     memory: Arc<Semaphore>,
     working_set: AtomicUsize,
@@ -58,7 +58,7 @@ impl BufferPool {
         let counted = Counted { _permit: acquire(&self.shared.shares).await, pool: self.clone() };
         let share = Share(Arc::new(counted));
         loop {
-            match timeout(WARM_PATIENCE, acquire(&self.shared.memory)).await {
+            match timeout(WARM_TIMEOUT, acquire(&self.shared.memory)).await {
                 Ok(memory) => return self.buffer(memory, share),
                 Err(_) => self.grow(),
             }
@@ -119,7 +119,7 @@ pub(crate) struct PoolWatch {
 }
 
 impl PoolWatch {
-    /// Bytes of buffers that somebody has; none where the pool is gone.
+    /// Bytes of buffers that are handed out; none where the pool is gone.
     pub(crate) fn bytes_taken(&self) -> u64 {
         let Some(shared) = self.shared.upgrade() else { return 0 };
         let taken = shared.buffers_max.saturating_sub(shared.shares.available_permits());
@@ -273,12 +273,12 @@ mod tests {
             let pool = pool.clone();
             async move { pool.take().await.unwrap().as_ptr().addr() }
         });
-        tokio::time::sleep(WARM_PATIENCE / 2).await;
+        tokio::time::sleep(WARM_TIMEOUT / 2).await;
         let back = held.swap_remove(7);
         let address = back.as_ptr().addr();
         drop(back);
         assert_eq!(waiting.await.unwrap(), address);
-        assert!(started.elapsed() < WARM_PATIENCE);
+        assert!(started.elapsed() < WARM_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
@@ -290,7 +290,7 @@ mod tests {
             held.push(pool.take().await.unwrap());
         }
         assert_eq!(pool.watch().bytes_taken(), 200 * WORKING_SET_BYTES as u64);
-        assert!((WARM_PATIENCE..Duration::from_secs(1)).contains(&started.elapsed()));
+        assert!((WARM_TIMEOUT..Duration::from_secs(1)).contains(&started.elapsed()));
         assert!(timeout(Duration::from_secs(60), pool.take()).await.is_err());
     }
 

@@ -14,7 +14,7 @@ use crate::limits::STUCK_CALL;
 /// A reader that waits longer for its buffer is not what holds the transfer back.
 const WAIT_MAX: Duration = Duration::from_millis(1);
 
-/// Who reads at this moment. The others are parked.
+/// Which readers are active. The others are parked.
 pub(crate) struct Readers {
     state: Mutex<State>,
     changed: Condvar,
@@ -53,7 +53,7 @@ impl Readers {
                 state.reading += 1;
                 return Some(Reading { readers: self, ended: None });
             }
-            // Who reads looks at the token and sends the others home; the beat is for one that is stuck.
+            // An active reader looks at the token and sends the others home; the interval is for one that is stuck.
             (state, _) = self.changed.wait_timeout(state, STUCK_CALL).unwrap_or_else(PoisonError::into_inner);
         }
     }

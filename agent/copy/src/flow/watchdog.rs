@@ -8,7 +8,7 @@ use protocol::units::ByteRange;
 
 use crate::call::stop::Stop;
 use crate::flow::failure::Failure;
-use crate::limits::WATCHDOG_BEAT;
+use crate::limits::WATCHDOG_INTERVAL;
 
 /// What one thread is doing with a drive.
 #[derive(Default)]
@@ -54,9 +54,9 @@ fn longest(watches: &[Arc<CallWatch>]) -> Option<(Duration, ByteRange)> {
 /// Returns when a call has not come back for `timeout` (which is reported as a failure of the drive), or
 /// when one is under way while requests are being dropped.
 pub(crate) async fn hanging(watches: &[Arc<CallWatch>], path: &str, timeout: Duration, stop: &Stop, failure: &Failure) {
-    let mut beat = tokio::time::interval(WATCHDOG_BEAT);
+    let mut interval = tokio::time::interval(WATCHDOG_INTERVAL);
     loop {
-        beat.tick().await;
+        interval.tick().await;
         let Some((since, range)) = longest(watches) else { continue };
         if since > timeout {
             failure.fail(DriveError::TimedOut { path: path.into(), range, seconds: since.as_secs() }.into());

@@ -4,6 +4,8 @@
 //! long as the unit needs until it can start another. One stream therefore leaves
 //! half of the unit idle; several fill it.
 
+#![allow(unsafe_code)]
+
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_extract_epi32, _mm_set_epi32, _mm_set_epi64x, _mm_setzero_si128,
     _mm_sha256msg1_epu32, _mm_sha256msg2_epu32, _mm_sha256rnds2_epu32, _mm_shuffle_epi8, _mm_shuffle_epi32,

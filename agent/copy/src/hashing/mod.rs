@@ -10,7 +10,6 @@
 //! | [`whole`] | the plain SHA-256 of the whole drive, in drive order |
 
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
 mod extension;
 pub(crate) mod hash_pool;
 #[cfg(target_arch = "x86_64")]

@@ -18,7 +18,7 @@ use crate::hashing::ZeroDigests;
 use crate::record::journal::journals_folder;
 use crate::record::table::SharedTable;
 
-/// All digests in drive order and the root over them. The list is left empty where nobody needs it.
+/// All digests in drive order and the root over them. The list is left empty where it is not needed.
 pub(crate) fn root(
     table: &SharedTable,
     zeros: &ZeroDigests,

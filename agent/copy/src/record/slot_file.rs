@@ -1,4 +1,4 @@
-//! Fixed-size slots in a file without a name, those used last in memory: who goes through millions of them in order, and
+//! Fixed-size slots in a file without a name, those used last in memory: a caller that goes through millions of them in order, and
 //! a few others close behind, costs neither memory nor a call for each.
 
 use std::fs::File;

@@ -55,7 +55,7 @@ pub(super) fn read_map(path: &Path, size_bytes: u64) -> Result<Option<ReadMap>, 
     if bytes.len() as u64 > MAPFILE_BYTES_MAX {
         return Err(unusable(format!("it is longer than {} bytes", MAPFILE_BYTES_MAX)));
     }
-    let text = String::from_utf8(bytes).map_err(|_| unusable("it is no text".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not text".to_owned()))?;
     if text.is_empty() {
         return Ok(None);
     }

@@ -89,7 +89,7 @@ impl State {
         }
         for (range, status) in self.known.runs().filter(|(_, status)| is_failed(status)) {
             for (part, taken) in self.taken_over.runs_in(range) {
-                // What has landed meanwhile is no failure any more.
+                // What has landed meanwhile is not a failure any more.
                 if taken != ReadStatus::Finished && to.runs_in(part).all(|(_, now)| now == ReadStatus::NonTried) {
                     to.set(part, status);
                 }

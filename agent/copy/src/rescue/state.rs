@@ -189,7 +189,7 @@ impl Rescue {
         Ok(())
     }
 
-    /// Makes a chunk that nobody has read in this run part of the rescue, as it is known.
+    /// Makes a chunk that was not read in this run part of the rescue, as it is known.
     pub(crate) fn add_chunk(&self, chunk: ByteRange) {
         let mut state = self.state();
         let State { known, plan, in_scratch, taken_over, .. } = &mut *state;
@@ -319,7 +319,7 @@ impl Rescue {
         map.bytes(ReadStatus::Bad) + if self.rules.scrapes { 0 } else { untouched }
     }
 
-    /// A read of `range` hangs: whoever goes on tries everything else first.
+    /// A read of `range` hangs: everything else is tried first from now on.
     pub(crate) fn note_hang(&self, range: ByteRange, table: &SharedTable) -> Result<(), CopyError> {
         self.begin();
         let mut state = self.state();

@@ -96,7 +96,7 @@ fn require_place(path: &Path, blob_address: &str) -> Result<(), CopyError> {
         return refused("is the blob, or belongs to it: name another file");
     }
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return refused("is no plain file: name another one");
+        return refused("is not a plain file: name another one");
     }
     match tempfile::tempfile_in(folder_of(path)) {
         Ok(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Holes: ranges that a file system says are zeros, which nobody has to read.
+//! Holes: ranges that a file system says are zeros, which need not be read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,21 +42,21 @@ pub(crate) enum Source {
     Blob(Arc<dyn LocalBlob>, String),
 }
 
-/// The holes of a source, for who goes through it in order and must not block.
+/// The holes of a source, for a task that goes through it in order and must not block.
 pub(crate) struct Holes {
     source: Arc<Source>,
-    patience: Duration,
+    timeout: Duration,
     stop: Stop,
     known: DataRun,
 }
 
 impl Holes {
-    /// The holes of `source`, which has `patience` to answer.
-    pub(crate) fn new(source: Source, patience: Duration, stop: Stop) -> Self {
-        Holes { source: Arc::new(source), patience, stop, known: DataRun::unknown() }
+    /// The holes of `source`, which has `timeout` to answer.
+    pub(crate) fn new(source: Source, timeout: Duration, stop: Stop) -> Self {
+        Holes { source: Arc::new(source), timeout, stop, known: DataRun::unknown() }
     }
 
-    /// Whether a range is a hole. A source that does not answer has none: who reads it is told what is wrong there.
+    /// Whether a range is a hole. A source that does not answer has none: its reader learns what is wrong there.
     pub(crate) async fn is_hole(&mut self, range: ByteRange) -> bool {
         if self.known.ends_before(range) {
             let everything = Some(ByteRange::new(range.offset, u64::MAX - range.offset));
@@ -72,7 +72,7 @@ impl Holes {
             Source::Drive(drive) => drive.next_data(offset).ok(),
             Source::Blob(blob, version) => blob.next_data(offset, version).ok(),
         });
-        let answer = self.stop.or_stopping(tokio::time::timeout(self.patience, asking)).await?;
+        let answer = self.stop.or_stopping(tokio::time::timeout(self.timeout, asking)).await?;
         answer.ok()?.ok()?
     }
 }
@@ -94,7 +94,7 @@ mod tests {
 
     impl LocalBlob for Sparse {
         fn read_at(&self, _buffer: &mut [u8], _offset: u64, _version: &str) -> Result<(), blob::BlobError> {
-            unreachable!("nobody has to read a hole")
+            unreachable!("a hole need not be read")
         }
 
         fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, blob::BlobError> {

@@ -45,7 +45,7 @@ pub(crate) struct FetchStage {
 
 enum Event {
     /// There is room for one more chunk. Room comes before chunks, so the earliest chunk under way always has a buffer,
-    /// and whoever needs chunks in order never waits for one that cannot come.
+    /// and a stage that needs chunks in order never waits for one that cannot come.
     Room(Room),
     Stop,
     /// A request, with the bytes that it moved.

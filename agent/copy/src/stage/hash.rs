@@ -25,7 +25,7 @@ pub(crate) struct HashStage {
 }
 
 impl HashStage {
-    /// Hashes chunk after chunk until no more come, or the readers were given up on.
+    /// Hashes chunk after chunk until no more come, or the readers were abandoned.
     pub(crate) fn run(&self, output: &mpsc::Sender<HashedChunk>) -> Result<(), CopyError> {
         self.hash_pool.run(|chunk| self.begin(chunk), |chunk, digest| self.hand_on(chunk, digest, output))
     }
@@ -42,7 +42,7 @@ impl HashStage {
         Ok(true)
     }
 
-    /// Hands a chunk on, or compares it with what was recorded; false where nobody takes it any more.
+    /// Hands a chunk on, or compares it with what was recorded; false where no stage takes it any more.
     fn hand_on(
         &self,
         chunk: ReadChunk,
@@ -75,6 +75,6 @@ fn changed(chunk: &HashedChunk) -> CopyError {
     let place = chunk.place.range;
     let what = if matches!(chunk.content(), ChunkContent::Zero) { "zeros" } else { "other bytes" };
     CopyError::Refused(format!(
-        "the drive has changed since its transfer was begun: {place} (offset+length in bytes) holds {what} now; nothing was lost: dock the right drive, or begin anew with `--restart`"
+        "the drive has changed since its transfer was begun: {place} (offset+length in bytes) holds {what} now; nothing was lost: dock the right drive, or start over with `--restart`"
     ))
 }

@@ -60,7 +60,7 @@ impl ReadStage {
         let mut data = DataRun::unknown();
         while let Some(reading) = self.readers.turn(&self.stop) {
             let asked = Instant::now();
-            // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and whoever
+            // A buffer first, then a chunk: so the earliest chunk under way always has a buffer, and a stage that
             // needs chunks in order never waits for one that cannot come.
             let Some(mut buffer) = self.take_buffer()? else { return Ok(()) };
             let Some((place, recorded)) = self.next_with_data(watch, &mut data, output)? else { return Ok(()) };
@@ -82,7 +82,7 @@ impl ReadStage {
         Ok(())
     }
 
-    /// The next chunk that is no hole; the holes before it go on without being read. `None` when there is none, or
+    /// The next chunk that is not a hole; the holes before it go on without being read. `None` when there is none, or
     /// none is to be begun any more.
     fn next_with_data(
         &self,

@@ -42,7 +42,7 @@ struct Assembly {
 
 /// Why the reader ends early.
 enum End {
-    /// A stop was asked for, or nobody takes chunks any more.
+    /// A stop was asked for, or no stage takes chunks any more.
     Stopped,
     Failed(CopyError),
 }

@@ -71,7 +71,7 @@ fn chunks_that_come_one_by_one_keep_one_thread_at_work() {
 fn more_chunks_than_one_core_has_lanes_for_call_the_next_thread() {
     let (input, received) = unbounded();
     (0..2 * lanes() + 1).for_each(|number| input.send(piece(number as u8 + 1)).unwrap());
-    // Nobody gets on until both threads have hashed something.
+    // No thread gets on until both have hashed something.
     let (first, barrier) = (Mutex::new(HashSet::new()), Barrier::new(THREADS));
     let end = start(received, move |_| {
         let is_first = first.lock().unwrap().insert(thread::current().id());
@@ -100,7 +100,7 @@ fn every_digest_is_told_once_and_all_threads_end() {
 }
 
 #[test]
-fn a_thread_that_fails_is_replaced_and_nobody_waits_for_ever() {
+fn a_thread_that_fails_is_replaced_and_no_other_waits_for_ever() {
     let (input, received) = unbounded();
     let failed = Mutex::new(false);
     let end = start(received, move |_| match std::mem::replace(&mut *failed.lock().unwrap(), true) {

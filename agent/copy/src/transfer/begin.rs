@@ -1,4 +1,4 @@
-//! Before anything moves: what an earlier run left, and whether it may be gone on with.
+//! Before anything moves: what an earlier run left, and whether it may be resumed.
 
 use std::io;
 
@@ -65,7 +65,7 @@ pub(crate) fn recover(
             "the transfer was begun with a chunk size of {recorded}, and {asked} is asked for now: leave out `--chunk-size` to resume it, or start over with `--restart`"
         )));
     }
-    tracing::debug!(journal = %journal.path().display(), "going on with a journal");
+    tracing::debug!(journal = %journal.path().display(), "resuming from a journal");
     if recovered.landed > 0 {
         let at = recovered.header.created_at.truncate_to_second().format(&Rfc3339).unwrap_or_default();
         handle.inform(format!(
@@ -78,7 +78,7 @@ pub(crate) fn recover(
     Ok(Some(recovered))
 }
 
-/// Refuses to go on with a journal of another drive.
+/// Refuses to resume with a journal of another drive.
 pub(crate) fn require_same_drive(
     recorded: &DriveIdentity,
     now: &DriveIdentity,

@@ -63,7 +63,7 @@ pub(crate) fn result(
     Ok(TransferResult {
         outcome,
         direction: header.direction,
-        // The samples are for the journal; nobody reads them here.
+        // The samples are for the journal; they are not read here.
         drive: Some(DriveIdentity { content_sample: None, ..drive }),
         blob: header.blob.clone(),
         bytes_total: header.total_bytes,

@@ -23,7 +23,7 @@ use crate::flow::pool::{BufferPool, PooledBuffer};
 use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
 use crate::hashing::whole::{self, StreamPiece};
-use crate::limits::{WATCHDOG_BEAT, slowest_read};
+use crate::limits::{WATCHDOG_INTERVAL, slowest_read};
 use crate::source::blob_range::Fetch;
 use crate::source::holes::{Holes, Source};
 use crate::source::sectors::{are_sectors, read_around, read_sectors};
@@ -114,7 +114,7 @@ impl Comparer {
         Ok(found)
     }
 
-    /// The next chunk that is no hole; the holes before it are compared without being read. `None` when there is none, or
+    /// The next chunk that is not a hole; the holes before it are compared without being read. `None` when there is none, or
     /// none is to be begun any more.
     async fn next_with_data(
         &self,
@@ -152,11 +152,11 @@ impl Comparer {
 
     /// The holes of the side, where it may have some.
     fn holes(&self) -> Option<Holes> {
-        let (source, patience) = match &self.side {
+        let (source, timeout) = match &self.side {
             Side::Drive(drive) => (Source::Drive(drive.clone()), self.options.read_timeout),
             Side::Blob { blob, version } => (Source::Blob(blob.local()?, version.clone()), self.options.request_timeout),
         };
-        Some(Holes::new(source, patience, self.handle.stop.clone()))
+        Some(Holes::new(source, timeout, self.handle.stop.clone()))
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
@@ -264,7 +264,7 @@ impl Comparer {
             }
             Err(error) => Err(error),
         });
-        let limit = self.options.read_timeout.max(WATCHDOG_BEAT) + slowest_read(range.length);
+        let limit = self.options.read_timeout.max(WATCHDOG_INTERVAL) + slowest_read(range.length);
         match tokio::time::timeout(limit, reading).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(DriveError::TimedOut { path, range, seconds }),

@@ -26,7 +26,7 @@ pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
     Ok(drives)
 }
 
-/// The loop device that has this very file, and who uses it.
+/// The loop device that has this very file, and what uses it.
 pub fn attached_image(path: &Path) -> Option<AttachedDrive> {
     let own = std::fs::metadata(path).ok()?;
     let is_own = |file: PathBuf| std::fs::metadata(file).is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino()));
@@ -87,11 +87,11 @@ enum Node {
     Closed,
 }
 
-/// Others who look at the same moment hold it too, for a moment: who is busy stays so.
+/// Programs that look at the same moment hold it too, for a moment: a device in use stays busy.
 const BUSY_LOOKS: u32 = 6;
 const BUSY_PAUSE: Duration = Duration::from_millis(15);
 
-/// Asks the kernel whether anybody holds the node.
+/// Asks the kernel whether a program holds the node.
 fn probe(path: &Path, seems_free: bool) -> Node {
     let flags = OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
     for look in 1.. {
@@ -99,7 +99,7 @@ fn probe(path: &Path, seems_free: bool) -> Node {
             Ok(_) => return Node::Free,
             Err(error) if error.raw_os_error() != Some(Errno::BUSY.raw_os_error()) => return Node::Closed,
             Err(_) if !seems_free || look == BUSY_LOOKS => return Node::Busy,
-            // Not in step with somebody who does the same.
+            // Not in step with a program that does the same.
             Err(_) => std::thread::sleep(BUSY_PAUSE + Duration::from_millis(u64::from(std::process::id() % 13))),
         }
     }
@@ -108,7 +108,7 @@ fn probe(path: &Path, seems_free: bool) -> Node {
 
 impl Node {
     fn layout(self, path: &Path, size: u64, sector_size: u64) -> Option<Layout> {
-        // Reading is no harm to whoever holds it.
+        // Reading does no harm to its holder.
         let file = if matches!(self, Node::Closed) { None } else { File::open(path).ok() };
         layout::read(&file?, size, sector_size).ok()
     }

@@ -1,4 +1,4 @@
-//! One place where a drive can be docked: who is there now, found out without touching the drive.
+//! One place where a drive can be docked: which drive is there now, found out without touching the drive.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -26,8 +26,8 @@ pub struct Docked {
     pub sequence: u64,
 }
 
-/// Who is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
-/// nobody is, or nothing that could be a drive.
+/// Which drive is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
+/// there is none, or nothing that could be a drive.
 pub fn docked_at(path: &Path) -> Option<Docked> {
     let metadata = std::fs::metadata(path).ok()?;
     if metadata.file_type().is_block_device() {
@@ -83,7 +83,7 @@ mod tests {
         std::fs::write(&path, [0; 1024]).unwrap();
         let docked = docked_at(&path).unwrap();
         assert_eq!((docked.serial.as_deref(), docked.size_bytes), (Some("WD-42"), 1024));
-        assert_eq!(docked_at(folder.path()), None, "a directory is no drive");
+        assert_eq!(docked_at(folder.path()), None, "a directory is not a drive");
         let profile = folder.path().join("a.toml");
         std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S 1\"\nmodel = \"M\"\n").unwrap();
         let docked = docked_at(&profile).unwrap();

@@ -19,7 +19,7 @@ pub(crate) struct SysfsDevice {
     folder: PathBuf,
 }
 
-/// Every whole disk that somebody could dock: no partition, nothing that is built on other devices, nothing
+/// Every whole disk that could be docked: no partition, nothing that is built on other devices, nothing
 /// that lives in memory.
 pub(super) fn drives(roots: &Roots) -> io::Result<Vec<SysfsDevice>> {
     let mut devices = Vec::new();
@@ -87,7 +87,7 @@ impl SysfsDevice {
         fs::read_to_string(self.folder.join("ro")).is_ok_and(|text| text.trim() == "1")
     }
 
-    /// The model that the drive reports, with the vendor before it where that is no mere transport.
+    /// The model that the drive reports, with the vendor before it where that is not a mere transport.
     pub(crate) fn model(&self) -> Option<String> {
         let model = self.disk_text("device/model").or_else(|| self.disk_text("device/name"))?;
         match self.disk_text("device/vendor").filter(|vendor| vendor != "ATA" && !vendor.starts_with("0x")) {

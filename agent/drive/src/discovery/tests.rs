@@ -73,7 +73,7 @@ fn a_drive_is_described_by_what_the_kernel_knows() {
     machine.link("dev/sda", "dev/disk/by-path/pci-0000:00:1f.2-ata-1");
     let drive = machine.only();
     assert!(drive.path.ends_with("/dev/sda"));
-    assert_eq!(drive.model.as_deref(), Some("ST8000NM0055"), "ATA is no vendor");
+    assert_eq!(drive.model.as_deref(), Some("ST8000NM0055"), "ATA is not a vendor");
     assert_eq!(drive.serial.as_deref(), Some("ZA1234X"));
     assert_eq!(drive.wwn.as_deref(), Some("naa.5000c500a1b2c3d4"));
     assert_eq!((drive.size, drive.sector_size, drive.physical_sector_size), (1 << 20, 512, 4096));

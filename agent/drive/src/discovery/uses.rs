@@ -1,4 +1,4 @@
-//! Who uses a drive: mounts in any namespace, swap, and devices that the kernel built on it.
+//! What uses a drive: mounts in any namespace, swap, and devices that the kernel built on it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -56,7 +56,7 @@ impl Uses {
         Uses { mounts, swaps }
     }
 
-    /// Who uses a drive, and whether the machine runs from it.
+    /// What uses a drive, and whether the machine runs from it.
     pub(super) fn of(&self, device: &SysfsDevice) -> (Vec<String>, bool) {
         let mut found = BTreeSet::new();
         let mut is_system = false;

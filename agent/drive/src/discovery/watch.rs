@@ -88,8 +88,8 @@ pub(super) fn wait_for_burst(socket: Option<&OwnedFd>, longest: Duration) {
     let mut quiet = longest;
     let mut message = [0; 8192];
     loop {
-        let patience = quiet.min(end.saturating_duration_since(Instant::now()));
-        let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
+        let left = quiet.min(end.saturating_duration_since(Instant::now()));
+        let timeout = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout));
         if !ready.is_ok_and(|count| count > 0) || recv(socket, &mut message, RecvFlags::DONTWAIT).is_err() {
             return;

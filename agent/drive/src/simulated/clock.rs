@@ -10,7 +10,7 @@ use super::timing::{Model, Timing};
 pub enum Pace {
     /// So many of its seconds in one of ours.
     Scaled(f64),
-    /// Its time goes on only by what it does, and nobody waits for it.
+    /// Its time goes on only by what it does, and nothing waits for it.
     Unlimited,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Clock {
 
 struct State {
     model: Option<Model>,
-    /// The drive's time where nobody waits.
+    /// The drive's time where nothing waits for it.
     unlimited_now: f64,
 }
 

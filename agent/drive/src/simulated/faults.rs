@@ -72,7 +72,7 @@ pub(super) enum Fault {
     RemovedAfter(Duration),
     /// A sync says yes, and the last so many bytes are lost when the drive is.
     LyingCache { loses: u64 },
-    /// It says that it has this size; behind its real end it begins anew.
+    /// It says that it has this size; behind its real end it starts over.
     WrongCapacity { size: u64 },
     /// It has another serial each time it is opened, in turn; the file counts the openings.
     ChangingSerial { serials: Vec<String>, counter: PathBuf },

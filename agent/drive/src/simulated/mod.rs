@@ -6,7 +6,7 @@
 //! | `profile` | what a `*.toml` says, checked |
 //! | `content` | what lies where |
 //! | `writes` | what was written over it |
-//! | `timing`, `clock` | how long a physical drive would take, and who waits for that |
+//! | `timing`, `clock` | how long a physical drive would take, and what waits for that |
 //! | `faults` | what is wrong with it |
 //! | `files` | opening the files that it names |
 //! | `describe` | the figures of a profile, beside the published ones |
@@ -188,7 +188,7 @@ impl SimulatedDrive {
         Ok(length)
     }
 
-    /// What lies at a place that nobody wrote to.
+    /// What lies at a place that was not written to.
     fn below(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.base {
             Some(base) => base.read_at(bytes, offset).map_err(io::Error::other)?,
@@ -233,7 +233,7 @@ impl SimulatedDrive {
         self.base.as_ref().filter(|_| self.written.is_none())
     }
 
-    /// Where a range lies in truth: a drive that claims too much begins anew behind its end.
+    /// Where a range lies in truth: a drive that claims too much starts over behind its end.
     fn real_pieces(&self, range: ByteRange) -> impl Iterator<Item = (u64, ByteRange)> {
         let size = self.real_size.max(1);
         let mut position = range.offset;

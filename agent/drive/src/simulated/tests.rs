@@ -108,7 +108,7 @@ fn faults_do_what_they_say() {
     assert!(drive.read_at(&mut sector, 8192).is_err() && drive.read_at(&mut sector, 8192).is_err());
     assert_eq!(read(&drive, 8192, 512), whole[8192..8704], "it has healed");
     assert_eq!(read(&drive, 0, 101)[100], whole[100] ^ 0x10);
-    assert_eq!(read(&drive, 16_384, 4096), whole[16_384..20_480], "a short read is gone on with");
+    assert_eq!(read(&drive, 16_384, 4096), whole[16_384..20_480], "a short read is continued");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How long a physical drive would take: a model of heads, flash, cache and cable.
 //!
 //! Pure: every function takes the time of the request and gives the time of its end, in seconds since the
-//! drive was opened. Who waits for that, and at what pace, is `clock.rs`'s business.
+//! drive was opened. What waits for that, and at what pace, is `clock.rs`'s business.
 //!
 //! # The spinning drive
 //! - Rate by zone: a track's length grows with its radius, and bytes with the area, so the rate at the share

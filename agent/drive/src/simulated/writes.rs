@@ -18,7 +18,7 @@ use super::files::open_plain;
 /// The unit of what is kept: the block of common file systems, whose holes tell what was written.
 const BLOCK_BYTES: u64 = 4096;
 
-/// Content of a place that nobody wrote to.
+/// Content of a place that was not written to.
 pub(super) type Below<'drive> = &'drive dyn Fn(&mut [u8], u64) -> io::Result<()>;
 
 /// What was written.

@@ -1,0 +1,17 @@
+//! How do job service, scheduler and bays become one process? `drive-agent serve`.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | [`operation`] | the service from its configuration to its end |
+//! | [`wiring`] | from the configuration to the parts that it describes |
+//! | [`state_dir`] | the folder of its state: one service at a time |
+//! | [`first_token`] | the operator's token of a new service |
+//! | [`shutdown`] | signals, and what drains |
+
+mod first_token;
+mod operation;
+mod shutdown;
+mod state_dir;
+mod wiring;
+
+pub(crate) use operation::run;

@@ -1,0 +1,151 @@
+//! The job service from its configuration to its end.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use service::api::{Access, Api, router};
+use service::entra::Entra;
+use service::server;
+use service::station::Station;
+use service::store::{Role, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::first_token::make_first_token;
+use super::{shutdown, state_dir, wiring};
+use crate::cli::ServeArguments;
+use crate::client::URL_FILE;
+use crate::printer::Printer;
+use crate::settings;
+use crate::station::config::Config;
+
+/// How often clients that ask no more are forgotten.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Serves until a signal.
+pub(crate) async fn run(arguments: ServeArguments, printer: &Printer) -> u8 {
+    match serve(&arguments, printer).await {
+        Ok(()) => 0,
+        Err(error) => {
+            printer.error(&error);
+            1
+        }
+    }
+}
+
+async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), String> {
+    let config = configuration(arguments, printer)?;
+    let state_dir = settings::service_state_dir(config.state_dir.as_deref());
+    let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
+    let _lock = state_dir::lock(&state_dir)?;
+    if config.is_exposed() && !config.allow_plaintext {
+        return Err(format!(
+            "`{}` is reached by others, and without `tls` their tokens can be read on the way: configure it, or say `--allow-plaintext`",
+            config.listen
+        ));
+    }
+    let tls = config.tls.as_ref().map(|tls| server::tls(&tls.certificates, &tls.key)).transpose();
+    let tls = tls.map_err(|error| error.to_string())?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener
+        .map_err(|error| format!("`{}` cannot be listened on: {error}; choose another address with `--listen`", config.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    // A second service in one process (tests) counts with the first.
+    let _ = service::install_metrics(recorder);
+
+    let clock = wiring::clock(config.clock_offset_file.clone());
+    let store = state_dir::open_store(&state_dir).await?;
+    make_first_token(&store, &state_dir, &clock).await?;
+    warn_of_open_accounts(&config, &store, printer).await;
+    let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
+    worker.docks.watch();
+    let station = Station::new(store.clone(), worker, clock, config.import_container.clone());
+    let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
+    let closing = CancellationToken::new();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let api = Arc::new(Api {
+        store: store.clone(),
+        station: station.clone(),
+        access: Arc::new(Access::new(config.requests_per_second, entra)),
+        locations: config.locations(),
+        accounts: config.accounts(&state_dir).iter().map(|account| account.reachable()).collect(),
+        public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
+        scheme,
+        closing: closing.clone(),
+        metrics,
+    });
+    let url = format!("{scheme}://{}", reachable(address));
+    state_dir::write_line(&state_dir.join(URL_FILE), &url).map_err(|error| format!("`{URL_FILE}` cannot be written: {error}"))?;
+    printer.inform(&format!("serving on {url}; state in {}", state_dir.display()));
+    tracing::info!(url, "serving");
+    // systemd may not be there.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    let forgetting = tokio::spawn(forget_idle(api.clone()));
+    let scheduling = tokio::spawn({
+        let station = station.clone();
+        async move { station.run().await }
+    });
+    let serving = tokio::spawn(server::serve(listener, tls, router(api), config.connections, closing.clone()));
+    shutdown::wait(&station, &closing, scheduling, serving, printer).await;
+    forgetting.abort();
+    store.close().await;
+    // A client that looks for it now finds nothing.
+    let _ = fs::remove_file(state_dir.join(URL_FILE));
+    Ok(())
+}
+
+/// An account that every customer may use is a mistake as soon as there are two customers.
+async fn warn_of_open_accounts(config: &Config, store: &Store, printer: &Printer) {
+    let tokens = store.tokens().await.unwrap_or_default();
+    let customers = tokens.iter().filter(|actor| matches!(actor.role, Role::Customer(_))).count();
+    let open: Vec<&str> =
+        config.account.iter().filter(|account| account.subscriptions.is_empty()).map(|account| account.name.as_str()).collect();
+    if customers > 1 && (!open.is_empty() || config.account.is_empty()) {
+        let names = if open.is_empty() { "local".to_owned() } else { open.join("`, `") };
+        printer.warn(&format!("every customer reaches every blob of `{names}`: say whose it is with `subscriptions`"));
+    }
+}
+
+fn configuration(arguments: &ServeArguments, printer: &Printer) -> Result<Config, String> {
+    let mut config = match &arguments.config {
+        None => Config::default(),
+        Some(path) => {
+            let (config, unknown) = Config::read(path)?;
+            for key in unknown {
+                printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
+            }
+            config
+        }
+    };
+    config.listen = arguments.listen.unwrap_or(config.listen);
+    config.state_dir = arguments.state_dir.clone().or(config.state_dir);
+    config.allow_plaintext |= arguments.allow_plaintext;
+    Ok(config)
+}
+
+/// An address that a client on this machine can use.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    reachable
+}
+
+async fn forget_idle(api: Arc<Api>) {
+    loop {
+        tokio::time::sleep(FORGET_INTERVAL).await;
+        api.access.forget_idle();
+        // Without it what was measured piles up where it is not asked for.
+        api.metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,41 @@
+//! The folder of a service's state: one service at a time, and readable by its owner alone.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use file::replace::write_bytes;
+use service::store::Store;
+use service::vault::Vault;
+
+/// Makes the state directory, and keeps a second service out of it.
+pub(super) fn lock(state_dir: &Path) -> Result<File, String> {
+    let failed = |error: std::io::Error| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(failed)?;
+    let path = state_dir.join("service.lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For people who wonder which process holds it.
+            file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id())).map_err(failed)?;
+            Ok(file)
+        }
+        Err(_) => Err(format!("another service runs on the state directory `{}`: stop it first", state_dir.display())),
+    }
+}
+
+/// Opens the database, with the key of its secrets.
+pub(super) async fn open_store(state_dir: &Path) -> Result<Store, String> {
+    let vault = Vault::open(&state_dir.join("vault.key")).map_err(|error| error.to_string())?;
+    let path = state_dir.join("jobs.db");
+    // Personal data: for the owner alone, whatever the umask is.
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
+    Store::open(&path, vault).await.map_err(|error| format!("`{}`: {error}", path.display()))
+}
+
+/// Writes a file of one line that only its owner may read, whole or not at all.
+pub(super) fn write_line(path: &Path, line: &str) -> std::io::Result<()> {
+    write_bytes(path, format!("{line}\n").as_bytes())
+}

@@ -1,0 +1,89 @@
+//! From the configuration to the parts that it describes.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use blob::retry::RetryPolicy;
+use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
+use drive::Pace;
+use protocol::limits::MEMORY_DEFAULT_BYTES;
+use protocol::units::sizes_apart;
+use service::station::Clock;
+use time::OffsetDateTime;
+
+use crate::station::accounts::ReachedAccount;
+use crate::station::config::{Config, Transfer};
+use crate::station::docks::Docks;
+use crate::station::host::StationWorker;
+use crate::station::memory::MemoryBudget;
+
+/// Memory of all copies together where it was not chosen: that of four copies of their own.
+const MEMORY_OF_STATION_BYTES: u64 = 4 * MEMORY_DEFAULT_BYTES;
+
+/// The clock, moved by as many seconds as a file says.
+pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
+    Arc::new(move || {
+        let offset = offset_file.as_ref().and_then(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+        let now = OffsetDateTime::now_utc();
+        now.checked_add(time::Duration::seconds(offset.unwrap_or(0))).unwrap_or(now)
+    })
+}
+
+/// The data plane that the configuration describes.
+pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWorker, String> {
+    let transfers = state_dir.join("transfers");
+    let failed = |path: &Path, error: std::io::Error| format!("`{}` cannot be made: {error}", path.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(&transfers).map_err(|error| failed(&transfers, error))?;
+    let mut accounts = HashMap::new();
+    for account in config.accounts(state_dir) {
+        if config.account.is_empty() {
+            fs::create_dir_all(&account.store).map_err(|error| failed(Path::new(&account.store), error))?;
+        }
+        let reached = account.reach()?;
+        let address = reached.address();
+        // A directory is the station's business.
+        let own = if address.contains("://") { address } else { account.name.clone() };
+        let public = account.public_url.clone().unwrap_or(own).trim_end_matches('/').to_owned();
+        accounts.insert(account.name.to_lowercase(), ReachedAccount { account: reached, public });
+    }
+    let folders = config.drive_folders.clone().or_else(|| (!config.listen.ip().is_loopback()).then(Vec::new));
+    let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);
+    if let Some(machine) = copy::machine_memory_bytes().filter(|machine| config.budget.memory.is_some() && memory > *machine) {
+        let (memory, machine) = sizes_apart(memory, machine);
+        return Err(format!("`budget.memory` is {memory}, and this machine has {machine}: lower it"));
+    }
+    Ok(StationWorker {
+        docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
+        accounts,
+        options: transfer_options(&config.transfer, &transfers),
+        budget: Arc::new(SharedBudget::new(config.budget.rate, hash_threads)),
+        memory: MemoryBudget::new(memory, config.bay.len()),
+        transfers,
+        pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),
+    })
+}
+
+fn transfer_options(transfer: &Transfer, transfers: &Path) -> TransferOptions {
+    let defaults = TransferOptions::new(transfers.to_owned());
+    TransferOptions {
+        chunk_size: transfer.chunk_size,
+        on_unreadable: transfer.on_unreadable.map_or(OnUnreadable::Stop, OnUnreadable::from),
+        rescue: RescueOptions {
+            max_unreadable: transfer.max_unreadable,
+            retry_passes: transfer.retry_passes.unwrap_or(1),
+            ..RescueOptions::default()
+        },
+        verify: transfer.verify.map_or(Verify::None, Verify::from),
+        drain_timeout: transfer.drain_timeout.unwrap_or(defaults.drain_timeout),
+        read_timeout: transfer.read_timeout.unwrap_or(defaults.read_timeout),
+        request_timeout: transfer.request_timeout.unwrap_or(defaults.request_timeout),
+        retry: RetryPolicy { budget: transfer.retry_budget.unwrap_or(defaults.retry.budget), ..defaults.retry },
+        // No person waits for it: a store that is away for a moment at the beginning may come.
+        first_contact_budget: transfer.retry_budget.unwrap_or(defaults.retry.budget),
+        ..defaults
+    }
+}
