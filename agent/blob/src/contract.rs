@@ -136,7 +136,7 @@ pub struct UploadPlan {
 
 /// What the store holds of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
+pub enum BlocksHeld {
     /// Nothing: it begins now.
     Nothing,
     /// The incomplete blob of the same transfer: everything that its journal recorded, unless something else wrote to it.
@@ -150,14 +150,17 @@ pub enum Held {
 
 /// How an upload takes its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UploadTraits {
+pub struct UploadCapabilities {
     /// Chunks are named by content: one body serves every chunk with that digest, and zero chunks
     /// need one too.
     pub content_named: bool,
     /// An acknowledged chunk is durable; else it is after [`Upload::sync`].
     pub durable_when_acknowledged: bool,
-    /// How many requests at once serve it well when nobody chose.
-    pub concurrency: usize,
+    /// The commit replaces only the blob that was there when the upload began, and fails where another one is there by then.
+    /// Else, with [`UploadRequest::overwrite`], it replaces any.
+    pub replaces_only_what_it_found: bool,
+    /// How many requests at once serve it well: what is used where the user chose none.
+    pub preferred_concurrency: usize,
 }
 
 /// What a blob says about itself, where its store has a place for that.
@@ -236,9 +239,15 @@ pub trait Blob: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The scheme that names its chunks, where the store names them by their content. `None` where a chunk is the place
+    /// that it is written to.
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Begins an upload, or resumes one. Where what the journal is about is gone and the store cannot
     /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError>;
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError>;
 
     /// Stores a whole local file under this name, atomically, from its beginning. `transfer_id` names what an
     /// interrupted call leaves behind.
@@ -256,7 +265,7 @@ pub const CHECKED_RANGE_BYTES_MAX: u64 = 4 << 20;
 #[async_trait]
 pub trait Upload: Send + Sync {
     /// How it takes its chunks.
-    fn traits(&self) -> UploadTraits;
+    fn capabilities(&self) -> UploadCapabilities;
 
     /// Whether an MD5 of each chunk is needed. May change while the upload runs, when the store turns
     /// out not to know CRC-64.
@@ -268,14 +277,14 @@ pub trait Upload: Send + Sync {
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError>;
 
     /// Makes a range zero where an earlier run of the same upload may have left bytes. Not needed for
-    /// uploads that begin with [`Held::Nothing`], nor for content-named ones.
+    /// uploads that begin with [`BlocksHeld::Nothing`], nor for content-named ones.
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError>;
 
     /// Returns when every acknowledged chunk is durable.
     async fn sync(&self) -> Result<(), BlobError>;
 
     /// Asks the store what it holds now.
-    async fn held(&self) -> Result<Held, BlobError>;
+    async fn held(&self) -> Result<BlocksHeld, BlobError>;
 
     /// What names the target as it is now, durably, where the store can tell: to be asked when nothing is being written.
     async fn state(&self) -> Result<Option<String>, BlobError> {

@@ -40,7 +40,7 @@ pub mod retry;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan,
-    UploadRequest, UploadTraits,
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
+    UploadCapabilities, UploadPlan, UploadRequest,
 };
 pub use error::{BlobError, BlobErrorKind};

@@ -17,7 +17,8 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest, UploadTraits,
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadCapabilities,
+    UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -71,9 +72,9 @@ impl MemoryBlob {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held_now(&self) -> Held {
+    fn held_now(&self) -> BlocksHeld {
         let blocks = self.state().blocks.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect::<HashMap<_, _>>();
-        if blocks.is_empty() { Held::Nothing } else { Held::Blocks(blocks) }
+        if blocks.is_empty() { BlocksHeld::Nothing } else { BlocksHeld::Blocks(blocks) }
     }
 
     fn failure(&self) -> Option<BlobError> {
@@ -120,7 +121,11 @@ impl Blob for MemoryBlob {
         Ok(RangeBody { pieces: futures::stream::iter([Ok(piece)]).boxed(), checksum: None })
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        Some(crate::block_id::SCHEME)
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         Ok((Arc::new(MemoryUpload { blob: self.clone(), transfer_id: request.transfer_id.clone() }), self.held_now()))
     }
 
@@ -150,8 +155,13 @@ struct MemoryUpload {
 
 #[async_trait]
 impl Upload for MemoryUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: true, durable_when_acknowledged: true, concurrency: 4 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: true,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: false,
+            preferred_concurrency: 4,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -174,7 +184,7 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
         Ok(self.blob.held_now())
     }
 

@@ -103,12 +103,12 @@ pub(crate) struct Ended {
 }
 
 impl Concurrency {
-    /// `asked` for good; or found by trying, from `liking` on and up to `most`.
-    pub(crate) fn new(asked: Option<usize>, liking: usize, most: usize) -> Self {
+    /// `asked` for good; or found by trying, from `preferred` on and up to `most`.
+    pub(crate) fn new(asked: Option<usize>, preferred: usize, most: usize) -> Self {
         let max = most.clamp(1, CONCURRENCY_MAX);
         let (now, state) = match asked {
             Some(asked) => (asked.max(1), State::Fixed),
-            None => (liking.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
+            None => (preferred.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
         };
         Concurrency { now, max, state, window: Window::default(), patience_windows: PATIENCE_WINDOWS_MIN, throttled_seen: 0 }
     }
@@ -283,11 +283,11 @@ mod tests {
     proptest! {
         #[test]
         fn there_is_always_one_and_never_too_many(
-            liking in 0..100_usize,
+            preferred in 0..100_usize,
             most in 0..100_usize,
             steps in proptest::collection::vec((0..2_000_u64, 0..80_usize, 0..2_u64, 0..900_u64), 0..400),
         ) {
-            let mut concurrency = Concurrency::new(None, liking, most);
+            let mut concurrency = Concurrency::new(None, preferred, most);
             let (mut throttled, mut at) = (0, Instant::now());
             for (bytes, in_flight, more_throttled, milliseconds) in steps {
                 throttled += more_throttled * (bytes % 7 / 6);

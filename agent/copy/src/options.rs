@@ -73,7 +73,7 @@ pub struct TransferOptions {
     pub chunk_size: Option<ByteSize>,
     /// All buffers together; the default, raised where chunks need it, where `None`.
     pub memory: Option<ByteSize>,
-    /// Requests at once; the store's liking where `None`.
+    /// Requests at once; the store's preferred concurrency where `None`.
     pub concurrency: Option<usize>,
     /// Where journals are.
     pub state_dir: PathBuf,

@@ -279,7 +279,7 @@ pub(crate) struct EffortArguments {
     pub(crate) request_timeout: Duration,
 }
 
-/// `--concurrency`: a number, or the store's liking.
+/// `--concurrency`: a number, or what the store prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(pub(crate) Option<usize>);
 

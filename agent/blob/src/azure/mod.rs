@@ -38,7 +38,8 @@ pub use account::AzureAccount;
 pub use credentials::{CredentialError, Environment};
 
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest};
+use crate::block_id::{self, block_id};
+use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 pub(crate) use error::from_sdk;
 pub(crate) use obstacles::is_folder;
@@ -167,7 +168,11 @@ impl Blob for AzureBlob {
         }
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        (self.kind == BlobKind::Block).then_some(block_id::SCHEME)
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         match self.kind {
             BlobKind::Block => block::BlockUpload::begin(self.clone(), request).await,
             BlobKind::Page => page::PageUpload::begin(self.clone(), request).await,
@@ -187,7 +192,7 @@ impl Blob for AzureBlob {
             }
             length_bytes += piece.len() as u64;
             let piece = Bytes::from(piece);
-            let id = crate::block_id::block_id(&Sha256Digest::of(&piece));
+            let id = block_id(&Sha256Digest::of(&piece));
             let stage = |crc64, md5| {
                 let options = BlockBlobClientStageBlockOptions {
                     transactional_content_crc64: crc64,

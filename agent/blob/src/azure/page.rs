@@ -22,7 +22,9 @@ use protocol::units::ByteRange;
 use super::error::code_of;
 use super::fence::Fence;
 use super::{AzureBlob, Found, metadata, require_length};
-use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// Why an upload ends whose blob has another number now.
@@ -65,7 +67,7 @@ pub(super) struct PageUpload {
 impl PageUpload {
     /// Makes the blob at its full size, all zeros, or resumes the one that the same transfer
     /// began. Until the commit it carries the mark `incomplete`.
-    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let mut looks = 1;
         loop {
             match Self::begin_once(blob.clone(), request).await {
@@ -76,7 +78,7 @@ impl PageUpload {
         }
     }
 
-    async fn begin_once(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    async fn begin_once(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let existing = blob.look().await?;
         blob.require_uploadable(existing.as_ref().map(|found| &found.facts))?;
         let client = blob.client()?;
@@ -98,7 +100,7 @@ impl PageUpload {
             Some(found) if request.resume && is_ours(&found.facts) && upload.fence.is_ours(found.sequence_number) => {
                 upload.take_over(&found.facts.version).await?;
                 upload.is_resumed.store(true, Ordering::Relaxed);
-                Held::Recorded { state: Some(found.facts.version) }
+                BlocksHeld::Recorded { state: Some(found.facts.version) }
             }
             // Never made here: the answer to making it may be lost, and then the next try would take the
             // empty blob for what the journal is about.
@@ -115,7 +117,7 @@ impl PageUpload {
                 let is_busy = |facts: &BlobFacts| facts.is_incomplete && request.overwrite;
                 let version = |facts: BlobFacts| if is_busy(&facts) { "*".to_owned() } else { facts.version };
                 upload.create(existing.map(|found| version(found.facts))).await?;
-                Held::Nothing
+                BlocksHeld::Nothing
             }
         };
         Ok((Arc::new(upload), held))
@@ -265,8 +267,13 @@ fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>>
 
 #[async_trait]
 impl Upload for PageUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: true, concurrency: 16 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: false,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: true,
+            preferred_concurrency: 16,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -299,12 +306,12 @@ impl Upload for PageUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
         let found = self.blob.look().await?;
         let is_ours = |found: &Found| {
             found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id) && self.fence.is_ours(found.sequence_number)
         };
-        Ok(if found.as_ref().is_some_and(is_ours) { Held::Recorded { state: None } } else { Held::Nothing })
+        Ok(if found.as_ref().is_some_and(is_ours) { BlocksHeld::Recorded { state: None } } else { BlocksHeld::Nothing })
     }
 
     async fn state(&self) -> Result<Option<String>, BlobError> {

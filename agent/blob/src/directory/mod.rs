@@ -24,7 +24,7 @@ use protocol::limits::CHUNKS_MAX;
 use protocol::units::ByteRange;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkLimits, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+    Blob, BlobFacts, BlocksHeld, ChunkLimits, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 use upload::DirectoryUpload;
@@ -241,7 +241,7 @@ impl Blob for DirectoryBlob {
         checked.map_err(|error| self.error("examine", &error))?
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let (own, request) = (self.clone(), request.clone());
         let begun = blocking(move || DirectoryUpload::begin(&own, &request)).await;
         let (upload, held) = begun.map_err(|error| self.error("begin", &error))??;

@@ -17,7 +17,7 @@ use protocol::units::ByteRange;
 use rustix::fs::{Advice, fadvise};
 
 use super::{DirectoryBlob, blocking, content_mark_of, error_at, lock_error, version_of};
-use crate::contract::{Blob, ChunkBody, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// A file being written under its partial name.
@@ -34,7 +34,7 @@ pub(super) struct DirectoryUpload {
 
 impl DirectoryUpload {
     /// Makes the unfinished file of a transfer, or opens the one that it left.
-    pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, Held), BlobError> {
+    pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, BlocksHeld), BlobError> {
         blob.require_directory()?;
         let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", &error))?;
         if let Some(id) = &request.replaces {
@@ -48,11 +48,11 @@ impl DirectoryUpload {
         // is one that records may be about; one that was just made is not.
         let held = match metadata.len() {
             length if request.resume && length == request.total_bytes && length > 0 => {
-                Held::Recorded { state: Some(version_of(&metadata)) }
+                BlocksHeld::Recorded { state: Some(version_of(&metadata)) }
             }
-            _ => Held::Nothing,
+            _ => BlocksHeld::Nothing,
         };
-        if held == Held::Nothing {
+        if held == BlocksHeld::Nothing {
             file.set_len(0).and_then(|()| sync_folder(&own)).map_err(failed)?;
         }
         crash::point("target-begun");
@@ -109,8 +109,13 @@ impl DirectoryUpload {
 
 #[async_trait]
 impl Upload for DirectoryUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: false, concurrency: 4 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: false,
+            durable_when_acknowledged: false,
+            replaces_only_what_it_found: false,
+            preferred_concurrency: 4,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -136,8 +141,8 @@ impl Upload for DirectoryUpload {
         self.with_file("sync", sync).await
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
-        let look = |own: &Self| Ok(own.require_name().map_or(Held::Nothing, |()| Held::Recorded { state: None }));
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
+        let look = |own: &Self| Ok(own.require_name().map_or(BlocksHeld::Nothing, |()| BlocksHeld::Recorded { state: None }));
         self.with_file("examine", look).await
     }
 

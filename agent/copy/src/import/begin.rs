@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use blob::{BlobErrorKind, Held, Upload, UploadRequest};
+use blob::{BlobErrorKind, BlocksHeld, Upload, UploadRequest};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::units::ChunkIndex;
@@ -27,13 +27,13 @@ impl Import {
         let held = self.begin_upload(resume).await?;
         let landed_before = self.landed()?;
         match held {
-            Held::Recorded { state } => {
+            BlocksHeld::Recorded { state } => {
                 self.resumed = true;
                 self.look_at_recorded(left, state, latest).await?;
             }
-            Held::Nothing => self.with_not_held(|_| false, ChunkTable::clear)?,
-            Held::Blocks(blocks) if self.options.restart => drop(blocks),
-            Held::Blocks(blocks) => {
+            BlocksHeld::Nothing => self.with_not_held(|_| false, ChunkTable::clear)?,
+            BlocksHeld::Blocks(blocks) if self.options.restart => drop(blocks),
+            BlocksHeld::Blocks(blocks) => {
                 self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::clear)?;
                 self.held = blocks.into_keys().collect();
             }
@@ -59,7 +59,7 @@ impl Import {
         self.table.with(|table| Ok(table.landed()))
     }
 
-    async fn begin_upload(&mut self, resume: bool) -> Result<Held, CopyError> {
+    async fn begin_upload(&mut self, resume: bool) -> Result<BlocksHeld, CopyError> {
         let request = UploadRequest {
             transfer_id: self.header.transfer_id.clone(),
             total_bytes: self.header.total_bytes,
@@ -82,7 +82,7 @@ impl Import {
         Ok(held)
     }
 
-    async fn begin_once(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), CopyError> {
+    async fn begin_once(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), CopyError> {
         let begun = self.attempts.for_first_contact().run("begin", 0, || self.blob.begin_upload(request)).await;
         Ok(begun.map_err(CopyError::from)?.0)
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use blob::{Blob, BlobError, BlobErrorKind, CommitFacts, Held, Replaces, Upload};
+use blob::{Blob, BlobError, BlobErrorKind, BlocksHeld, CommitFacts, Replaces, Upload};
 use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{CommitNote, MANIFEST_SUFFIX};
@@ -91,13 +91,13 @@ impl Import {
     async fn reconciled_receipt(&mut self, upload: &dyn Upload) -> Result<Receipt, CopyError> {
         let grace = if self.link.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
-        if let Some(Held::Blocks(blocks)) = &held {
+        if let Some(BlocksHeld::Blocks(blocks)) = &held {
             self.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
         let receipt = finish::receipt(&self.table, &self.link, &self.options)?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
-            Some(Held::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
+            Some(BlocksHeld::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
             Some(_) => receipt,
             None if upload.uncommitted().is_some_and(|view| view.local().is_some()) => receipt.doubted(),
             None => receipt,
@@ -143,7 +143,7 @@ impl Import {
         if matches!(self.completion, Completion::Unfinished) {
             self.note_source()?;
         }
-        let content_named = self.upload.as_ref().is_some_and(|upload| upload.traits().content_named);
+        let content_named = self.upload.as_ref().is_some_and(|upload| upload.capabilities().content_named);
         let (root, list) = finish::root(&self.table, &self.zeros, content_named)?;
         let mut is_read_back = false;
         if let Some(upload) = self.upload.clone() {

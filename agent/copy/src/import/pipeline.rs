@@ -60,7 +60,8 @@ impl Import {
         let failure = self.failure.clone();
         threads::spawn("hash", threads::hash_threads(), move |_| failure.check(hash.run(&hash_output)))?;
 
-        let concurrency = Concurrency::new(self.options.concurrency, upload.traits().concurrency, self.memory.buffers);
+        let concurrency =
+            Concurrency::new(self.options.concurrency, upload.capabilities().preferred_concurrency, self.memory.buffers);
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         let counters = &self.link.counters;
         counters.set_workers([1, threads::hash_threads(), concurrency.now(), 1]);
@@ -92,7 +93,7 @@ impl Import {
         let recorder = RecordStage {
             journal,
             table: self.table.clone(),
-            durability: if upload.traits().durable_when_acknowledged {
+            durability: if upload.capabilities().durable_when_acknowledged {
                 Durability::WhenAcknowledged
             } else {
                 Durability::StoreSync(upload.clone())

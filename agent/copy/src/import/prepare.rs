@@ -288,8 +288,8 @@ impl Scene {
         let (header, table) = match recovered {
             Some(recovered) => (*recovered.header, recovered.table),
             None => {
-                let scheme = self.blob.limits().chunks_max.le(&50_000).then_some(blob::block_id::SCHEME);
-                let mut header = new_header(Direction::Import, self.identity.clone(), self.blob.address(), planned, scheme);
+                let (address, scheme) = (self.blob.address(), self.blob.chunk_scheme());
+                let mut header = new_header(Direction::Import, self.identity.clone(), address, planned, scheme);
                 header.unreadable_fill = self.options.fill.unwrap_or_default();
                 header.replaces.clone_from(&self.replaces);
                 (header, new_table(&self.journal, planned)?)
