@@ -16,7 +16,9 @@ use protocol::units::ByteRange;
 
 use super::{AzureBlob, Found, block_list, body_of, require_length};
 use crate::block_id::{block_id, content_of};
-use crate::contract::{Blob, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest};
+use crate::contract::{
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.
@@ -48,6 +50,12 @@ impl BlockUpload {
         let client = blob.client()?.block_blob_client();
         let existing = blob.look().await?.map(|found| found.facts);
         blob.require_uploadable(existing.as_ref())?;
+        let is_own = |facts: &BlobFacts| facts.transfer_id.as_ref() == Some(&request.transfer_id);
+        if !request.overwrite && existing.as_ref().is_some_and(|facts| !is_own(facts)) {
+            // It came after the caller looked: the commit, which replaces what is found here, must not replace it.
+            let message = "it exists already: choose another name, or repeat the command with `--overwrite`";
+            return Err(BlobError::new(BlobErrorKind::AlreadyExists, "begin", blob.address(), message));
+        }
         let upload = BlockUpload {
             blob,
             client,
