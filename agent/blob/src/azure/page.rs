@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use azure_core::http::Etag;
 use azure_core::http::headers::ETAG;
+use azure_core::http::{Etag, StatusCode};
 use azure_storage_blob::clients::{BlobClient, PageBlobClient};
 use azure_storage_blob::models::{
     BlobClientSetMetadataOptions, HttpRange, PageBlobClientClearPagesOptions, PageBlobClientCreateOptions,
@@ -182,8 +182,11 @@ impl PageUpload {
 
     /// What a page request that failed means.
     fn page_error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
+        let is_behind_end = error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable);
         match code_of(&error) {
             "SequenceNumberConditionNotMet" | "ConditionNotMet" | "InvalidBlobType" => self.lost(operation, REPLACED),
+            // No page lies behind the end of the blob that this upload made: it is a shorter one by now.
+            _ if is_behind_end => self.lost(operation, REPLACED),
             "BlobNotFound" => self.lost(operation, "it was deleted while it was written: nothing more is written to it"),
             _ => self.blob.error(operation, error),
         }
