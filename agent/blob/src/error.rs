@@ -16,6 +16,8 @@ pub enum BlobErrorKind {
     Changed,
     /// What is there rules it out, whatever is tried: the message names the way out.
     Refused,
+    /// No store can have a container or a blob of that name.
+    InvalidName,
     /// The credentials are missing, wrong, expired, or do not allow it.
     Denied,
     /// Nothing is left on the store's disk, or of its quota.

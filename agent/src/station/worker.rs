@@ -96,7 +96,7 @@ impl StationWorker {
         let failed = |error: blob::BlobError| match error.is_passing() {
             true => WorkError::Failed(error.to_string()),
             // A full disk or a denied right may be mended too: only a bad name never will.
-            false if error.kind == blob::BlobErrorKind::Other => WorkError::Refused(error.to_string()),
+            false if error.kind == blob::BlobErrorKind::InvalidName => WorkError::Refused(error.to_string()),
             false => WorkError::Failed(error.to_string()),
         };
         let reached = self.account(account)?;

@@ -23,7 +23,7 @@ impl DirectoryAccount {
             true => Ok(self.root.join(container).join(name)),
             false => {
                 let message = "a container is one name, and a blob's name has no empty part, no `.` and no `..`";
-                Err(BlobError::new(BlobErrorKind::Other, "name", format!("{container}/{name}"), message))
+                Err(BlobError::new(BlobErrorKind::InvalidName, "name", format!("{container}/{name}"), message))
             }
         }
     }
@@ -31,7 +31,8 @@ impl DirectoryAccount {
     fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
-            io::ErrorKind::StorageFull => BlobErrorKind::NoSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => BlobErrorKind::NoSpace,
+            io::ErrorKind::InvalidFilename => BlobErrorKind::InvalidName,
             _ => BlobErrorKind::Other,
         };
         BlobError::new(kind, operation, self.address(), error.to_string())

@@ -104,6 +104,9 @@ fn kind_of(status: u16, code: &str) -> BlobErrorKind {
         (_, "ContainerBeingDeleted") => BlobErrorKind::Throttled,
         (_, "BlobAlreadyExists" | "UnauthorizedBlobOverwrite" | "ContainerAlreadyExists") => BlobErrorKind::AlreadyExists,
         (_, "InvalidBlobOrBlock") => BlobErrorKind::ForeignBlocks,
+        (_, "InvalidResourceName" | "InvalidUri" | "RequestUrlFailedToParse") | (400, "OutOfRangeInput") => {
+            BlobErrorKind::InvalidName
+        }
         (_, "Md5Mismatch" | "Crc64Mismatch") => BlobErrorKind::Corrupted,
         (412, "LeaseIdMissing" | "LeaseLost") => BlobErrorKind::Other,
         (_, "FeatureNotSupported" | "NotImplemented" | "UnsupportedHeader") | (501, _) => BlobErrorKind::Unsupported,
@@ -161,6 +164,7 @@ mod tests {
         assert_eq!(kind_of(412, "ConditionNotMet"), BlobErrorKind::Changed);
         assert_eq!(kind_of(412, "LeaseIdMissing"), BlobErrorKind::Other);
         assert_eq!(kind_of(400, "Crc64Mismatch"), BlobErrorKind::Corrupted);
+        assert_eq!(kind_of(400, "InvalidResourceName"), BlobErrorKind::InvalidName);
         assert_eq!(kind_of(400, "InvalidBlockList"), BlobErrorKind::Other);
         assert_eq!(kind_of(500, "FeatureNotSupported"), BlobErrorKind::Unsupported);
         assert!(kind_of(409, "ContainerBeingDeleted").is_passing());

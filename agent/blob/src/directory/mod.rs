@@ -132,6 +132,7 @@ fn error_at(path: &Path, operation: &'static str, error: &io::Error) -> BlobErro
         io::ErrorKind::AlreadyExists => BlobErrorKind::AlreadyExists,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => BlobErrorKind::NoSpace,
+        io::ErrorKind::InvalidFilename => BlobErrorKind::InvalidName,
         _ => BlobErrorKind::Other,
     };
     let message = match error.kind() {
