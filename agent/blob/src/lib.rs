@@ -8,6 +8,8 @@
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
+//! | `memory` | a store for tests, with the feature `testing` |
+//! | `conformance` | what every store promises, tried on each; with the same feature |
 //! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
 //! | [`block_id`] | a block is named by its content |
 //! | [`retry`] | when to try again: a pure function of attempt, error and time |
@@ -31,6 +33,7 @@ pub mod address;
 pub mod azure;
 pub mod block_id;
 pub mod checksum;
+pub mod conformance;
 pub mod contract;
 pub mod directory;
 pub mod error;
