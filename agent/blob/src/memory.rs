@@ -177,7 +177,7 @@ impl Blob for MemoryBlob {
     async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         let mut bytes = Vec::new();
         let read = file.try_clone().and_then(|mut file| file.rewind().and_then(|()| file.read_to_end(&mut bytes)));
-        read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
+        read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()).caused_by(error))?;
         let mut state = self.state();
         let found = state.version(&self.name);
         let is_allowed = match replaces {

@@ -35,7 +35,9 @@ use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
 pub use account::AzureAccount;
+pub use bounded::AnswerTooLong;
 pub use credentials::{CredentialError, Environment};
+pub use error::AzureFailure;
 
 use crate::address::AzureAddress;
 use crate::block_id::{self, block_id};
@@ -180,7 +182,9 @@ impl Blob for AzureBlob {
     }
 
     async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
-        let failed = |error: std::io::Error| BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string());
+        let failed = |error: std::io::Error| {
+            BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string()).caused_by(error)
+        };
         let client = self.client()?.block_blob_client();
         let (mut ids, mut length_bytes) = (Vec::new(), 0);
         for number in 0.. {

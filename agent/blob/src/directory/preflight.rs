@@ -21,7 +21,7 @@ impl DirectoryBlob {
         self.require_directory()?;
         self.require_name_of_its_own()?;
         let free = capacity::require(&self.path, LONGEST_SUFFIX_BYTES, plan.total_bytes).map_err(|error| match error {
-            CapacityError::Io(error) => self.error("make a file in the folder of", &error),
+            CapacityError::Io(error) => self.error("make a file in the folder of", error),
             error => self.refusal(error.to_string()),
         })?;
         let mut warnings = Vec::new();

@@ -36,13 +36,13 @@ impl DirectoryUpload {
     /// Makes the unfinished file of a transfer, or opens the one that it left.
     pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, BlocksHeld), BlobError> {
         blob.require_directory()?;
-        let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", &error))?;
+        let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", error))?;
         if let Some(id) = &request.replaces {
-            partial::remove(&blob.path, id).map_err(|error| lock_error(&blob.path, "remove what is left of", &error))?;
+            partial::remove(&blob.path, id).map_err(|error| lock_error(&blob.path, "remove what is left of", error))?;
         }
         let which = if request.resume { Which::Existing } else { Which::New };
-        let file = open_locked(&own, which).map_err(|error| lock_error(&own, "open", &error))?;
-        let failed = |error: io::Error| error_at(&own, "begin", &error);
+        let file = open_locked(&own, which).map_err(|error| lock_error(&own, "open", error))?;
+        let failed = |error: io::Error| error_at(&own, "begin", error);
         let metadata = file.metadata().map_err(failed)?;
         // The file gets its length with the first chunk, which the journal's beginning precedes. So a file of that length
         // is one that records may be about; one that was just made is not.
@@ -78,7 +78,7 @@ impl DirectoryUpload {
     ) -> Result<T, BlobError> {
         let own = self.clone();
         let done = blocking(move || work(&own)).await.and_then(|result| result);
-        done.map_err(|error| error_at(&self.partial, operation, &error))
+        done.map_err(|error| error_at(&self.partial, operation, error))
     }
 
     /// Fails where the file has lost its name: what is written then is on its way to nowhere.
@@ -186,7 +186,7 @@ impl Upload for DirectoryUpload {
                 let message = "another program made it meanwhile: choose another name, or replace it with `--overwrite`";
                 BlobError::new(BlobErrorKind::AlreadyExists, "finish", self.path.display().to_string(), message)
             }
-            _ => error_at(&self.path, "finish", &error),
+            _ => error_at(&self.path, "finish", error),
         })
     }
 
