@@ -126,6 +126,21 @@ impl DirectoryBlob {
     }
 }
 
+/// The unfinished file of a transfer into the blob of this address, where that is one of a directory.
+pub fn unfinished_file(address: &str, transfer_id: &str) -> Option<PathBuf> {
+    file::partial::path_of(path_of(address)?, transfer_id).ok()
+}
+
+/// The unfinished files of every transfer into the blob of this address; none where that is not one of a directory.
+pub fn unfinished_files(address: &str) -> Vec<PathBuf> {
+    path_of(address).and_then(|path| file::partial::beside(path).ok()).unwrap_or_default()
+}
+
+/// The file of a blob, whose address it is; the addresses of other stores are URLs.
+fn path_of(address: &str) -> Option<&Path> {
+    Some(Path::new(address)).filter(|path| path.is_absolute())
+}
+
 fn error_at(path: &Path, operation: &'static str, error: io::Error) -> BlobError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => BlobErrorKind::NotFound,

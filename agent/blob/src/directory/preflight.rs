@@ -38,9 +38,7 @@ impl DirectoryBlob {
     /// No name that unfinished files have, and no symbolic link: it may lead to a file of another owner.
     fn require_name_of_its_own(&self) -> Result<(), BlobError> {
         if self.path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
-            return Err(
-                self.refusal("names that end with `.ID.partial` are for unfinished files: choose another name".to_owned())
-            );
+            return Err(self.refusal(partial::RESERVED.to_owned()));
         }
         match std::fs::symlink_metadata(&self.path) {
             Ok(metadata) if metadata.is_symlink() => Err(self.refusal(
