@@ -28,9 +28,10 @@ impl Fill {
             Fill::Zeros => bytes.fill(0),
             Fill::Byte(byte) => bytes.fill(byte),
             Fill::Marker => {
-                for (index, byte) in bytes.iter_mut().enumerate() {
-                    *byte = MARKER[((offset + index as u64) % MARKER.len() as u64) as usize];
-                }
+                // The length of the marker divides 256, so the lowest byte tells where in it an offset is.
+                let [.., lowest] = offset.to_be_bytes();
+                let marker = MARKER.iter().cycle().skip(usize::from(lowest) % MARKER.len());
+                bytes.iter_mut().zip(marker).for_each(|(byte, mark)| *byte = *mark);
             }
         }
     }

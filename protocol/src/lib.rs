@@ -28,6 +28,8 @@
 //! lists all chunks of a transfer; the *journal* is a manifest being written; the *receipt* is what
 //! a transfer leaves that did not complete.
 
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
 pub mod arm;
 pub mod copy_log;
 pub mod digest;

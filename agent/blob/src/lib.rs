@@ -28,6 +28,8 @@
 //! Keys, tokens and signatures live in types that do not print them; addresses are shown without
 //! their query.
 
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
 pub mod account;
 pub mod address;
 pub mod azure;

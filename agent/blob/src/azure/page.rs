@@ -31,7 +31,10 @@ use crate::error::{BlobError, BlobErrorKind};
 const REPLACED: &str = "another transfer replaced the page blob while it was written: nothing more is written to it";
 
 /// The unit of a page blob (Put Page).
-pub(super) const PAGE_BYTES: u64 = 512;
+pub(super) const PAGE_BYTES: u64 = PAGE as u64;
+
+/// The same of bytes in memory.
+const PAGE: usize = 512;
 
 /// Most that one Put Page takes.
 const PUT_PAGE_BYTES_MAX: usize = 4 << 20;
@@ -284,10 +287,10 @@ impl Upload for PageUpload {
         for run in data_runs(&chunk.bytes, zero_run_bytes) {
             let offset = chunk.range.offset + run.start as u64;
             let mut bytes = chunk.bytes.slice(run);
-            if !(bytes.len() as u64).is_multiple_of(PAGE_BYTES) {
+            if !bytes.len().is_multiple_of(PAGE) {
                 // Only the tail of an odd image: it is padded to a whole page.
                 let mut padded = bytes.to_vec();
-                padded.resize(bytes.len().next_multiple_of(PAGE_BYTES as usize), 0);
+                padded.resize(bytes.len().next_multiple_of(PAGE), 0);
                 bytes = padded.into();
             }
             self.put_run(bytes, offset).await?;

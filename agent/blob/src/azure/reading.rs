@@ -63,7 +63,7 @@ async fn read_once(blob: &AzureBlob, range: ByteRange, version: &str, crc64: boo
     let options = BlobClientDownloadOptions {
         range: Some(HttpRange::new(range.offset, range.length)),
         // One partition as long as the range is one plain GET, streamed as it comes.
-        partition_size: NonZero::new(range.length.max(MIB) as usize),
+        partition_size: NonZero::new(usize::try_from(range.length.max(MIB)).unwrap_or(usize::MAX)),
         parallel: NonZero::new(1),
         if_match: Some(Etag::from(version.to_owned())),
         range_get_content_crc64: crc64.then_some(true),
