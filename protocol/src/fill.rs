@@ -12,7 +12,7 @@ pub enum Fill {
     /// Zeros.
     #[default]
     Zeros,
-    /// The text `UNREADABLE-BYTES` again and again, so that nobody takes it for data.
+    /// The text `UNREADABLE-BYTES` again and again, so that it is not taken for data.
     Marker,
     /// One byte again and again.
     Byte(u8),
@@ -54,7 +54,7 @@ impl FromStr for Fill {
                 .filter(|digits| digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
                 .and_then(|digits| u8::from_str_radix(digits, 16).ok())
                 .map(Fill::Byte)
-                .ok_or_else(|| format!("`{text}` is no filling: write `zeros`, `marker`, or one byte such as 0xff")),
+                .ok_or_else(|| format!("`{text}` is not a fill: write `zeros`, `marker`, or one byte such as 0xff")),
         }
     }
 }

@@ -244,7 +244,7 @@ pub enum GeometryError {
     #[error("a chunk size of {0} is out of bounds: it must be between 512 bytes and 4000 MiB")]
     OutOfBounds(ByteSize),
     /// Not a whole number of sectors.
-    #[error("a chunk size of {chunk_size_bytes} bytes is no multiple of the drive's sector size of {sector_size_bytes} bytes")]
+    #[error("a chunk size of {chunk_size_bytes} bytes is not a multiple of the drive's sector size of {sector_size_bytes} bytes")]
     NotAligned {
         /// What was asked for.
         chunk_size_bytes: u64,

@@ -29,11 +29,11 @@ pub struct BlobFacts {
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
-    /// What stands against using it.
+    /// What prevents using it.
     pub obstacles: Obstacles,
 }
 
-/// What stands against using a blob that exists: each a reason with the way out, `None` where there is none.
+/// What prevents using a blob that exists: each a reason with the way out, `None` where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obstacles {
     /// Why its bytes cannot be read, or are not those of a blob: it marks a folder, it is archived.
@@ -217,7 +217,11 @@ pub trait Blob: Send + Sync {
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError>;
 
     /// Begins to read a range of the version given. With `checked` the store is asked for a checksum
-    /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
+    /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes. A range may be empty; one that ends
+    /// behind the blob fails for good, or ends early.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::Changed`] where another version is there; that or [`BlobErrorKind::NotFound`] where none is.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
 
     /// The digests of the chunks that it was put together from, in order, where the store keeps names that tell them: a
@@ -245,15 +249,19 @@ pub trait Blob: Send + Sync {
         None
     }
 
-    /// Begins an upload, or resumes one. Where what the journal is about is gone and the store cannot
-    /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).
+    /// Begins an upload, or resumes one: only the work of this very transfer. Where what the journal is about is gone
+    /// and the store cannot tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`].
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::AlreadyExists`] where there is a blob, or the work of another transfer, that this upload would
+    /// destroy without leave. A store that notices that no sooner says so at the commit.
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError>;
 
     /// Stores a whole local file under this name, atomically, from its beginning. `transfer_id` names what an
     /// interrupted call leaves behind.
     ///
     /// # Errors
-    /// [`BlobErrorKind::AlreadyExists`](crate::BlobErrorKind) where there is a blob of this name that is to stay, or none
+    /// [`BlobErrorKind::AlreadyExists`] where there is a blob of this name that is to stay, or none
     /// where one was to be replaced.
     async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError>;
 }
@@ -304,6 +312,11 @@ pub trait Upload: Send + Sync {
 
     /// Makes the blob appear, whole, with these chunks in drive order, and gives its version. A second time after the
     /// first succeeded changes nothing.
+    ///
+    /// # Errors
+    /// Where another blob came under the name that this upload may not replace, it stays:
+    /// [`BlobErrorKind::AlreadyExists`], or [`BlobErrorKind::Changed`] of a store that writes in place, which has lost the
+    /// upload then.
     async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError>;
 
     /// What stays at the store while the upload is not committed. `landed_bytes` is what was acknowledged, in bytes.

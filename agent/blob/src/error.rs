@@ -1,4 +1,4 @@
-//! Failures of a store, named by what the caller can do, and split into passing and final.
+//! Failures of a store, named by what the caller can do, and split into transient and final.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum BlobErrorKind {
     Unsupported,
     /// Uncommitted blocks of another program are in the way.
     ForeignBlocks,
-    /// The store asks for patience.
+    /// The store asks to be asked less, or later.
     Throttled,
     /// The store failed.
     ServerFault,
@@ -44,7 +44,7 @@ pub enum BlobErrorKind {
 
 impl BlobErrorKind {
     /// Whether the same request may succeed later.
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient(self) -> bool {
         use BlobErrorKind::*;
         matches!(self, Throttled | ServerFault | Corrupted | TimedOut | Transport)
     }
@@ -82,8 +82,8 @@ impl BlobError {
     }
 
     /// Whether the same request may succeed later.
-    pub fn is_passing(&self) -> bool {
-        self.kind.is_passing()
+    pub fn is_transient(&self) -> bool {
+        self.kind.is_transient()
     }
 }
 

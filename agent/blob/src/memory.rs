@@ -1,5 +1,5 @@
-//! A store in memory for tests, with block blobs' manners: content-named blocks that are not a blob
-//! until they are committed. It can be slow, fail on demand, and counts what it is asked.
+//! A store in memory for tests, that behaves as block blobs do: content-named blocks that are not a blob
+//! until they are committed. It can be slow and fail on demand, and it counts its requests.
 #![cfg(any(test, feature = "testing"))]
 
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ impl State {
     }
 }
 
-/// What the store does to those who use it, and what it counted.
+/// How the store behaves, and what it counted.
 #[derive(Default)]
 pub struct Behaviour {
     /// How long each chunk takes, in milliseconds.

@@ -130,7 +130,7 @@ fn mapfiles_with_mistakes_are_refused_with_their_line() {
 }
 
 proptest! {
-    /// Whatever is bad: everything else is read, nothing readable is given up, and nothing is tried more
+    /// Whichever sectors are bad: every other one is read, no readable one is abandoned, and none is tried more
     /// often than the rules allow.
     #[test]
     fn every_readable_sector_is_recovered(

@@ -169,7 +169,7 @@ impl Upload for BlockUpload {
         let sent = self.send_list(&list, facts).await;
         crash::point("target-published");
         let found = match sent {
-            Err(error) if error.is_passing() => return Err(error),
+            Err(error) if error.is_transient() => return Err(error),
             _ => self.blob.look().await,
         };
         let is_ours = |found: &Found| found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id);

@@ -217,11 +217,11 @@ mod tests {
         assert_eq!(kind_of(400, "InvalidResourceName"), BlobErrorKind::InvalidName);
         assert_eq!(kind_of(400, "InvalidBlockList"), BlobErrorKind::Other);
         assert_eq!(kind_of(500, "FeatureNotSupported"), BlobErrorKind::Unsupported);
-        assert!(kind_of(409, "ContainerBeingDeleted").is_passing());
-        for (status, passing) in
+        assert!(kind_of(409, "ContainerBeingDeleted").is_transient());
+        for (status, transient) in
             [(500, true), (503, true), (429, true), (408, true), (400, false), (403, false), (404, false), (409, false)]
         {
-            assert_eq!(kind_of(status, "").is_passing(), passing, "{status}");
+            assert_eq!(kind_of(status, "").is_transient(), transient, "{status}");
         }
     }
 

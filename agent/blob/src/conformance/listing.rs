@@ -17,7 +17,7 @@ pub(super) async fn what_is_stored_is_listed(tried: &dyn TestStore) {
         assert_holds(&*account.blob(&container, name).unwrap(), &bytes).await;
     }
     expected.sort_by(|one, other| one.name.cmp(&other.name));
-    // Work that is not finished is no blob yet, except where it is written in place.
+    // An unfinished upload is not a blob yet, except where it is written in place.
     let (unfinished, bytes) = (tried.blob("list/deep/unfinished"), bytes_of(CHUNK_BYTES, 51));
     let upload = begun(&*unfinished, &request(FIRST, &bytes), &chunks_of(&bytes)).await;
     drop(upload);

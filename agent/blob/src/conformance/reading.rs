@@ -67,7 +67,7 @@ pub(super) async fn nothing_is_read_behind_the_end(tried: &dyn TestStore) {
                     let (bytes, padding) = found.split_at_checked(rest.len()).unwrap_or_default();
                     assert!(bytes == rest && is_zero(padding), "{} at {offset}+{length}: {} bytes", blob.address(), found.len());
                 }
-                Err(error) => assert!(!error.is_passing(), "asking again would not help: {error}"),
+                Err(error) => assert!(!error.is_transient(), "asking again would not help: {error}"),
             }
         }
     }

@@ -8,7 +8,7 @@ use super::content::{
     CHUNK_BYTES, FIRST, assert_holds, begun, bytes_like, bytes_of, chunks_of, commit, facts, overwriting, read, request, store,
 };
 
-/// Lengths that are no multiple of a chunk, of a page or of anything, and those that are.
+/// Lengths that are not multiples of a chunk or a page, and lengths that are.
 pub(super) async fn every_size_comes_back(tried: &dyn TestStore) {
     for length in [0, 1, 511, 512, 513, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 17] {
         let (blob, bytes) = (tried.blob(&format!("size-{length}")), bytes_of(length, 1));

@@ -311,7 +311,7 @@ impl Loop {
     async fn ask(&self) -> Result<BlocksHeld, BlobError> {
         loop {
             match self.stage.upload.held().await {
-                Err(error) if error.is_passing() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
                 answer => return answer,
             }
         }
