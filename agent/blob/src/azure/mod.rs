@@ -15,20 +15,17 @@ mod obstacles;
 mod page;
 mod reading;
 mod shared_key;
+mod whole_file;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::http::headers::HeaderName;
 use azure_core::http::{Body, RequestContent, XmlFormat};
 use azure_storage_blob::BlobClient;
-use azure_storage_blob::models::{
-    BlobClientGetPropertiesResultHeaders, BlobType, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions,
-    BlockLookupList,
-};
+use azure_storage_blob::models::{BlobClientGetPropertiesResultHeaders, BlobType, BlockLookupList};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
@@ -40,7 +37,7 @@ pub use credentials::{CredentialError, Environment};
 pub use error::AzureFailure;
 
 use crate::address::AzureAddress;
-use crate::block_id::{self, block_id};
+use crate::block_id;
 use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 pub(crate) use error::from_sdk;
@@ -102,16 +99,6 @@ impl AzureBlob {
     fn error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
         from_sdk(operation, self.address.url().as_str(), &error)
     }
-}
-
-/// The largest manifest piece that is staged at once, in bytes.
-const FILE_PIECE_BYTES: u64 = 8 << 20;
-
-/// The piece of a file that begins at `offset`; empty behind its end.
-fn read_piece(file: &File, offset: u64) -> std::io::Result<Vec<u8>> {
-    let length = file.metadata()?.len().saturating_sub(offset).min(FILE_PIECE_BYTES);
-    let mut piece = vec![0; length as usize];
-    file.read_exact_at(&mut piece, offset).map(|()| piece)
 }
 
 #[async_trait]
@@ -182,59 +169,7 @@ impl Blob for AzureBlob {
     }
 
     async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
-        let failed = |error: std::io::Error| {
-            BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string()).caused_by(error)
-        };
-        let client = self.client()?.block_blob_client();
-        let (mut ids, mut length_bytes) = (Vec::new(), 0);
-        for number in 0.. {
-            let file = file.clone();
-            let read = tokio::task::spawn_blocking(move || read_piece(&file, number * FILE_PIECE_BYTES)).await;
-            let piece = read.map_err(std::io::Error::other).and_then(|piece| piece).map_err(failed)?;
-            if piece.is_empty() {
-                break;
-            }
-            length_bytes += piece.len() as u64;
-            let piece = Bytes::from(piece);
-            let id = block_id(&Sha256Digest::of(&piece));
-            let stage = |crc64, md5| {
-                let options = BlockBlobClientStageBlockOptions {
-                    transactional_content_crc64: crc64,
-                    transactional_content_md5: md5,
-                    ..Default::default()
-                };
-                let (client, id, piece) = (&client, &id, piece.clone());
-                async move {
-                    let length = piece.len() as u64;
-                    let sent = client.stage_block(id, length, piece.into(), Some(options)).await;
-                    sent.map(|_| ()).map_err(|error| self.error("write", error))
-                }
-            };
-            self.account.checksums.send(&piece, None, stage).await?;
-            ids.push(id);
-        }
-        let list = block_list(ids).map_err(|error| self.error("write", error))?;
-        let xml = body_of(&list);
-        let commit = |crc64, md5| {
-            let options = BlockBlobClientCommitBlockListOptions {
-                if_none_match: (*replaces == Replaces::Nothing).then(|| "*".into()),
-                if_match: if let Replaces::Version(version) = replaces { Some(version.clone().into()) } else { None },
-                transactional_content_crc64: crc64,
-                transactional_content_md5: md5,
-                ..Default::default()
-            };
-            let (client, list) = (&client, RequestContent::from(xml.to_vec()));
-            async move { client.commit_block_list(list, Some(options)).await.map(drop).map_err(|error| self.error("write", error)) }
-        };
-        match self.account.checksums.send(&xml, None, commit).await {
-            Err(error) if error.kind == BlobErrorKind::Changed => {
-                return Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error });
-            }
-            other => other?,
-        }
-        // The store may answer that it is done and hold another list all the same.
-        let found = self.look().await?.map_or(0, |found| found.length_bytes);
-        require_length(found, length_bytes, &self.address())
+        whole_file::put(self, &file, replaces).await
     }
 }
 
