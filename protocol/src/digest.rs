@@ -22,9 +22,9 @@ impl Sha256Digest {
         let mut hasher = Sha256::new();
         let mut left = length;
         while left > 0 {
-            let step = left.min(ZEROS.len() as u64);
-            hasher.update(&ZEROS[..step as usize]);
-            left -= step;
+            let step = usize::try_from(left).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            hasher.update(&ZEROS[..step]);
+            left -= step as u64;
         }
         Sha256Digest(hasher.finalize().into())
     }
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn digest_of_zeros_is_the_digest_of_that_many_zeros() {
-        for length in [0, 1, 512, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20] {
-            assert_eq!(Sha256Digest::of_zeros(length), Sha256Digest::of(&vec![0; length as usize]), "{length}");
+        for length in [0_usize, 1, 512, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20] {
+            assert_eq!(Sha256Digest::of_zeros(length as u64), Sha256Digest::of(&vec![0; length]), "{length}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The document that `drives` prints: what is attached, who it is, and whether it may be touched.
+//! The document that `drives` prints: what is attached, which drive it is, and whether it may be touched.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct AttachedDrive {
     /// What its content looks like; absent where it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
-    /// Who uses it or a part of it.
+    /// What uses it or a part of it.
     pub in_use_by: Vec<String>,
     /// Whether it may be touched.
     pub verdict: Verdict,
@@ -69,9 +69,9 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Nobody uses it.
+    /// It is not in use.
     Free,
-    /// Somebody does: `in_use_by` says who.
+    /// It is in use: `in_use_by` says by what.
     InUse,
     /// This machine runs from it.
     System,
@@ -119,7 +119,7 @@ pub enum DockEvent {
     Docked,
     /// It was taken away.
     Undocked,
-    /// Something about it changed: who uses it, its medium, its partitions.
+    /// Something about it changed: what uses it, its medium, its partitions.
     Changed,
 }
 

@@ -12,7 +12,7 @@ pub enum Fill {
     /// Zeros.
     #[default]
     Zeros,
-    /// The text `UNREADABLE-BYTES` again and again, so that nobody takes it for data.
+    /// The text `UNREADABLE-BYTES` again and again, so that it is not taken for data.
     Marker,
     /// One byte again and again.
     Byte(u8),
@@ -28,9 +28,10 @@ impl Fill {
             Fill::Zeros => bytes.fill(0),
             Fill::Byte(byte) => bytes.fill(byte),
             Fill::Marker => {
-                for (index, byte) in bytes.iter_mut().enumerate() {
-                    *byte = MARKER[((offset + index as u64) % MARKER.len() as u64) as usize];
-                }
+                // The length of the marker divides 256, so the lowest byte tells where in it an offset is.
+                let [.., lowest] = offset.to_be_bytes();
+                let marker = MARKER.iter().cycle().skip(usize::from(lowest) % MARKER.len());
+                bytes.iter_mut().zip(marker).for_each(|(byte, mark)| *byte = *mark);
             }
         }
     }
@@ -53,7 +54,7 @@ impl FromStr for Fill {
                 .filter(|digits| digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
                 .and_then(|digits| u8::from_str_radix(digits, 16).ok())
                 .map(Fill::Byte)
-                .ok_or_else(|| format!("`{text}` is no filling: write `zeros`, `marker`, or one byte such as 0xff")),
+                .ok_or_else(|| format!("`{text}` is not a fill: write `zeros`, `marker`, or one byte such as 0xff")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who a drive is: a set of facts, and when two sets mean the same drive.
+//! The identity of a drive: a set of facts, and when two sets mean the same drive.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

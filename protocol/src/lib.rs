@@ -9,7 +9,7 @@
 //! | [`units`] | bytes, ranges, rates, and the cutting of a drive into chunks |
 //! | [`digest`] | SHA-256 of a chunk, and the root over all of them |
 //! | [`manifest`] | the one format of manifests and journals: lines, records, replay |
-//! | [`identity`] | who a drive is, as a set of facts, and when two sets mean one drive |
+//! | [`identity`] | the identity of a drive: a set of facts, and when two sets mean one drive |
 //! | [`stop`] | why a transfer was stopped, in order of severity |
 //! | [`outcome`] | how a transfer ended, and its exit code |
 //! | [`receipt`] | what a stopped transfer did and did not do, by byte range |
@@ -17,7 +17,7 @@
 //! | [`result`] | the document that `import`, `export` and `verify` print |
 //! | [`progress`] | what the copy engine tells while it works |
 //! | [`copy_log`] | copy logs in the published XML |
-//! | [`drives`] | what is attached, who it is, and whether it may be touched |
+//! | [`drives`] | what is attached, which drive it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
 //! | [`station`] | what a station shows of itself: bays, and what needs a person |
@@ -27,6 +27,8 @@
 //! *store*; a *chunk* is the unit of copying, hashing, journalling and cancelling; the *manifest*
 //! lists all chunks of a transfer; the *journal* is a manifest being written; the *receipt* is what
 //! a transfer leaves that did not complete.
+
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 pub mod arm;
 pub mod copy_log;

@@ -7,7 +7,7 @@ pub const MIB: u64 = 1 << 20;
 /// Gibibyte, in bytes.
 pub const GIB: u64 = 1 << 30;
 
-/// Chunk size when nobody chose one. 8 MiB is where peers settled for blob storage: large enough
+/// Chunk size where none was chosen. 8 MiB is where peers settled for blob storage: large enough
 /// to hide a round trip, small enough that a cancel drains within a second.
 pub const CHUNK_SIZE_DEFAULT_BYTES: u64 = 8 * MIB;
 
@@ -17,7 +17,7 @@ pub const CHUNK_SIZE_MIN_BYTES: u64 = 512;
 /// Largest chunk: a block of a block blob may have 4,000 MiB (Azure, Put Block).
 pub const CHUNK_SIZE_MAX_BYTES: u64 = 4000 * MIB;
 
-/// All buffers of a transfer together, when nobody chose.
+/// All buffers of a transfer together, where no size was chosen.
 pub const MEMORY_DEFAULT_BYTES: u64 = 256 * MIB;
 
 /// Longest line of a manifest. A line of [`UNREADABLE_RANGES_PER_LINE`] ranges of at most 64 characters has 2 MiB.

@@ -56,7 +56,7 @@ pub struct Progress {
     pub elapsed_seconds: f64,
     /// Bytes a second over the last seconds.
     pub bytes_per_second: f64,
-    /// Seconds to the end at that rate; absent while nobody can say.
+    /// Seconds to the end at that rate; absent while it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
 }
@@ -64,7 +64,7 @@ pub struct Progress {
 /// What a failing drive has not given so far, each in drive order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadableSoFar {
-    /// Tried sector by sector, and given up.
+    /// Tried sector by sector, and abandoned.
     pub bad: Vec<ByteRange>,
     /// A read of them failed; parts of them may still be got.
     pub doubtful: Vec<ByteRange>,
@@ -73,7 +73,7 @@ pub struct UnreadableSoFar {
 /// Something worth one line to a person, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// Something is unusual, and the transfer goes on.
+    /// Something is unusual, and the transfer continues.
     Warning(String),
     /// Something a person may want to know.
     Information(String),

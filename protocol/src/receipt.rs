@@ -14,7 +14,7 @@ pub enum ByteClass {
     LandedBeforeRequest,
     /// It was in flight then, and landed while draining.
     LandedAfterRequest,
-    /// It was sent, and nobody can say whether it landed.
+    /// It was sent, and whether it landed is unknown.
     OutcomeUnknown,
     /// It was never sent, or could not be read.
     NeverSent,
@@ -46,7 +46,7 @@ pub struct Residue {
     pub path: Option<String>,
     /// Its size in bytes.
     pub bytes: u64,
-    /// How long it stays when nobody touches it; absent where it stays for good.
+    /// How long it stays when it is left alone; absent where it stays for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lives_days: Option<u32>,
 }
@@ -68,7 +68,7 @@ pub struct Receipt {
     pub landed_before_request: ClassRanges,
     /// Landed while draining.
     pub landed_after_request: ClassRanges,
-    /// Sent, with nobody able to say whether it landed.
+    /// Sent, and whether it landed is unknown.
     pub outcome_unknown: ClassRanges,
     /// Never sent, or unreadable.
     pub never_sent: ClassRanges,

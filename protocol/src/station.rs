@@ -37,9 +37,9 @@ pub enum BayState {
     Draining,
     /// It copies what can be read of a failing drive.
     Rescuing,
-    /// Somebody paused it.
+    /// An operator paused it.
     Paused,
-    /// It failed, and waits for somebody.
+    /// It failed, and waits for an operator.
     Held,
     /// Its drive is done.
     Done,

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// Somebody paused the drive.
+    /// An operator paused the drive.
     Paused,
     /// The customer cancelled the job.
     JobCancelled,
     /// The agent is shutting down (SIGTERM).
     Terminated,
-    /// Someone pressed Ctrl-C (SIGINT).
+    /// Ctrl-C was pressed (SIGINT).
     Interrupted,
     /// Something else failed: a verification, the journal's disk.
     Failed,
@@ -28,7 +28,7 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// Whether the stop was somebody's wish, and not a fault.
+    /// Whether the stop was asked for, and is not a fault.
     pub fn is_cancel(self) -> bool {
         !matches!(self, StopReason::Failed | StopReason::DriveFailed | StopReason::StoreFailed)
     }

@@ -134,10 +134,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
     let whole: u64 = whole.parse().map_err(|_| unknown())?;
     let parts: u64 = fraction.parse().map_err(|_| unknown())?;
-    let nanoseconds =
-        u128::from(whole) * nanoseconds_each + u128::from(parts) * nanoseconds_each / 10_u128.pow(fraction.len() as u32);
-    u64::try_from(nanoseconds / 1_000_000_000).map_err(|_| unknown())?;
-    Ok(Duration::new((nanoseconds / 1_000_000_000) as u64, (nanoseconds % 1_000_000_000) as u32))
+    let parts_each = fraction.bytes().fold(1, |parts_each, _| parts_each * 10);
+    let nanoseconds = u128::from(whole) * nanoseconds_each + u128::from(parts) * nanoseconds_each / parts_each;
+    let seconds = u64::try_from(nanoseconds / 1_000_000_000).map_err(|_| unknown())?;
+    let rest = u32::try_from(nanoseconds % 1_000_000_000).map_err(|_| unknown())?;
+    Ok(Duration::new(seconds, rest))
 }
 
 /// A run of bytes of a drive or a blob.
@@ -243,7 +244,7 @@ pub enum GeometryError {
     #[error("a chunk size of {0} is out of bounds: it must be between 512 bytes and 4000 MiB")]
     OutOfBounds(ByteSize),
     /// Not a whole number of sectors.
-    #[error("a chunk size of {chunk_size_bytes} bytes is no multiple of the drive's sector size of {sector_size_bytes} bytes")]
+    #[error("a chunk size of {chunk_size_bytes} bytes is not a multiple of the drive's sector size of {sector_size_bytes} bytes")]
     NotAligned {
         /// What was asked for.
         chunk_size_bytes: u64,

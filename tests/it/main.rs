@@ -12,6 +12,7 @@ mod azure_obstacles;
 mod azure_pages;
 mod bad_input;
 mod bench;
+mod blob_conformance;
 mod cancel;
 mod clients;
 mod completion;

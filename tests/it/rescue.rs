@@ -333,7 +333,7 @@ fn words_that_do_not_fit_together_are_usage_errors() {
     profiles(&bench, "8MiB", &[]);
     import(&bench, &["--on-unreadable", "stop", "--fill", "marker"]).run().expect_error(2, &["`--fill`", "drop one"]);
     import(&bench, &["--on-unreadable", "skip", "--retry-passes", "2"]).run().expect_error(2, &["tries nothing twice"]);
-    import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is no filling"]);
+    import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is not a fill"]);
     import(&bench, &["--rescued", "x.img"]).run().expect_error(2, &["--mapfile"]);
     import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than nothing"]);
     for (name, why) in [("blob", "belongs to it"), ("blob.manifest.jsonl", "belongs to it"), (".", "not a plain file")] {

@@ -49,11 +49,11 @@ pub struct AzureAddress {
     pub sas: Option<String>,
 }
 
-/// Why a text is no BLOB.
+/// Why a text is not a BLOB.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// A scheme that is none of ours.
-    #[error("`{0}://` is no scheme of a blob: use a path, file://, https://, http:// (emulators) or az://")]
+    #[error("`{0}://` is not a scheme of a blob: use a path, file://, https://, http:// (emulators) or az://")]
     UnknownScheme(String),
     /// Not a URL at all.
     #[error("`{0}` is not a blob address: {1}")]
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_no_blob_is_refused_without_its_secret() {
         let refused = |text: &str| BlobAddress::parse(text).unwrap_err().to_string();
-        assert!(refused("s3://bucket/key").contains("`s3://` is no scheme"));
+        assert!(refused("s3://bucket/key").contains("`s3://` is not a scheme"));
         assert!(refused("https://acme.blob.core.windows.net/c?sig=SECRET").contains("does not name a blob"));
         assert!(refused("http://127.0.0.1:1/account/c?sig=SECRET").contains("does not name a blob"));
         assert!(refused("https://u:p@acme.blob.core.windows.net/c/n").contains("user name"));

@@ -27,8 +27,8 @@ pub fn crc64(bytes: &[u8]) -> [u8; 8] {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes).to_le_bytes()
 }
 
-/// MD5 of `bytes`. Three times dearer than SHA-256 on processors with SHA instructions: only where a
-/// server knows nothing better.
+/// MD5 of `bytes`. Three times as slow as SHA-256 on processors with SHA instructions: only where a
+/// server knows no better one.
 pub fn md5(bytes: &[u8]) -> [u8; 16] {
     Md5::digest(bytes).into()
 }

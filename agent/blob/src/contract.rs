@@ -29,11 +29,11 @@ pub struct BlobFacts {
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
-    /// What stands against using it.
+    /// What prevents using it.
     pub obstacles: Obstacles,
 }
 
-/// What stands against using a blob that exists: each a reason with the way out, `None` where there is none.
+/// What prevents using a blob that exists: each a reason with the way out, `None` where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obstacles {
     /// Why its bytes cannot be read, or are not those of a blob: it marks a folder, it is archived.
@@ -136,7 +136,7 @@ pub struct UploadPlan {
 
 /// What the store holds of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
+pub enum BlocksHeld {
     /// Nothing: it begins now.
     Nothing,
     /// The incomplete blob of the same transfer: everything that its journal recorded, unless something else wrote to it.
@@ -150,14 +150,17 @@ pub enum Held {
 
 /// How an upload takes its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UploadTraits {
+pub struct UploadCapabilities {
     /// Chunks are named by content: one body serves every chunk with that digest, and zero chunks
     /// need one too.
     pub content_named: bool,
     /// An acknowledged chunk is durable; else it is after [`Upload::sync`].
     pub durable_when_acknowledged: bool,
-    /// How many requests at once serve it well when nobody chose.
-    pub concurrency: usize,
+    /// The commit replaces only the blob that was there when the upload began, and fails where another one is there by then.
+    /// Else, with [`UploadRequest::overwrite`], it replaces any.
+    pub replaces_only_what_it_found: bool,
+    /// How many requests at once serve it well: what is used where the user chose none.
+    pub preferred_concurrency: usize,
 }
 
 /// What a blob says about itself, where its store has a place for that.
@@ -214,7 +217,11 @@ pub trait Blob: Send + Sync {
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError>;
 
     /// Begins to read a range of the version given. With `checked` the store is asked for a checksum
-    /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes.
+    /// of the range, which it gives for at most [`CHECKED_RANGE_BYTES_MAX`] bytes. A range may be empty; one that ends
+    /// behind the blob fails for good, or ends early.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::Changed`] where another version is there; that or [`BlobErrorKind::NotFound`] where none is.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
 
     /// The digests of the chunks that it was put together from, in order, where the store keeps names that tell them: a
@@ -236,15 +243,25 @@ pub trait Blob: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Begins an upload, or resumes one. Where what the journal is about is gone and the store cannot
-    /// tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`](crate::BlobErrorKind).
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError>;
+    /// The scheme that names its chunks, where the store names them by their content. `None` where a chunk is the place
+    /// that it is written to.
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Begins an upload, or resumes one: only the work of this very transfer. Where what the journal is about is gone
+    /// and the store cannot tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`].
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::AlreadyExists`] where there is a blob, or the work of another transfer, that this upload would
+    /// destroy without leave. A store that notices that no sooner says so at the commit.
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError>;
 
     /// Stores a whole local file under this name, atomically, from its beginning. `transfer_id` names what an
     /// interrupted call leaves behind.
     ///
     /// # Errors
-    /// [`BlobErrorKind::AlreadyExists`](crate::BlobErrorKind) where there is a blob of this name that is to stay, or none
+    /// [`BlobErrorKind::AlreadyExists`] where there is a blob of this name that is to stay, or none
     /// where one was to be replaced.
     async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError>;
 }
@@ -256,7 +273,7 @@ pub const CHECKED_RANGE_BYTES_MAX: u64 = 4 << 20;
 #[async_trait]
 pub trait Upload: Send + Sync {
     /// How it takes its chunks.
-    fn traits(&self) -> UploadTraits;
+    fn capabilities(&self) -> UploadCapabilities;
 
     /// Whether an MD5 of each chunk is needed. May change while the upload runs, when the store turns
     /// out not to know CRC-64.
@@ -268,14 +285,14 @@ pub trait Upload: Send + Sync {
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError>;
 
     /// Makes a range zero where an earlier run of the same upload may have left bytes. Not needed for
-    /// uploads that begin with [`Held::Nothing`], nor for content-named ones.
+    /// uploads that begin with [`BlocksHeld::Nothing`], nor for content-named ones.
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError>;
 
     /// Returns when every acknowledged chunk is durable.
     async fn sync(&self) -> Result<(), BlobError>;
 
     /// Asks the store what it holds now.
-    async fn held(&self) -> Result<Held, BlobError>;
+    async fn held(&self) -> Result<BlocksHeld, BlobError>;
 
     /// What names the target as it is now, durably, where the store can tell: to be asked when nothing is being written.
     async fn state(&self) -> Result<Option<String>, BlobError> {
@@ -295,6 +312,11 @@ pub trait Upload: Send + Sync {
 
     /// Makes the blob appear, whole, with these chunks in drive order, and gives its version. A second time after the
     /// first succeeded changes nothing.
+    ///
+    /// # Errors
+    /// Where another blob came under the name that this upload may not replace, it stays:
+    /// [`BlobErrorKind::AlreadyExists`], or [`BlobErrorKind::Changed`] of a store that writes in place, which has lost the
+    /// upload then.
     async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError>;
 
     /// What stays at the store while the upload is not committed. `landed_bytes` is what was acknowledged, in bytes.

@@ -1,5 +1,7 @@
-//! Failures of a store, named by what the caller can do, and split into passing and final.
+//! Failures of a store, named by what the caller can do, and split into transient and final.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the caller can do about it.
@@ -16,6 +18,8 @@ pub enum BlobErrorKind {
     Changed,
     /// What is there rules it out, whatever is tried: the message names the way out.
     Refused,
+    /// No store can have a container or a blob of that name.
+    InvalidName,
     /// The credentials are missing, wrong, expired, or do not allow it.
     Denied,
     /// Nothing is left on the store's disk, or of its quota.
@@ -24,7 +28,7 @@ pub enum BlobErrorKind {
     Unsupported,
     /// Uncommitted blocks of another program are in the way.
     ForeignBlocks,
-    /// The store asks for patience.
+    /// The store asks to be asked less, or later.
     Throttled,
     /// The store failed.
     ServerFault,
@@ -40,7 +44,7 @@ pub enum BlobErrorKind {
 
 impl BlobErrorKind {
     /// Whether the same request may succeed later.
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient(self) -> bool {
         use BlobErrorKind::*;
         matches!(self, Throttled | ServerFault | Corrupted | TimedOut | Transport)
     }
@@ -60,16 +64,42 @@ pub struct BlobError {
     pub message: String,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
+    /// What caused it, for callers that look closer than the kind. The message says it already; it carries no secrets.
+    #[source]
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl BlobError {
-    /// An error without the server's wish to wait.
+    /// An error that nothing else caused.
     pub fn new(kind: BlobErrorKind, operation: &'static str, address: impl Into<String>, message: impl Into<String>) -> Self {
-        BlobError { kind, operation, address: address.into(), message: message.into(), retry_after: None }
+        BlobError { kind, operation, address: address.into(), message: message.into(), retry_after: None, source: None }
+    }
+
+    /// The same error, with what caused it.
+    #[must_use]
+    pub fn caused_by(self, source: impl Error + Send + Sync + 'static) -> Self {
+        BlobError { source: Some(Arc::new(source)), ..self }
     }
 
     /// Whether the same request may succeed later.
-    pub fn is_passing(&self) -> bool {
-        self.kind.is_passing()
+    pub fn is_transient(&self) -> bool {
+        self.kind.is_transient()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_is_kept_and_said_once() {
+        let cause = io::Error::from(io::ErrorKind::StorageFull);
+        let error = BlobError::new(BlobErrorKind::NoSpace, "write", "blob", cause.to_string()).caused_by(cause);
+        let source = error.clone().source.and_then(|source| source.downcast_ref::<io::Error>().map(io::Error::kind));
+        assert_eq!(source, Some(io::ErrorKind::StorageFull));
+        assert!(Error::source(&error).is_some());
+        assert_eq!(error.to_string(), "cannot write `blob`: no storage space");
     }
 }

@@ -8,6 +8,8 @@
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
+//! | `memory` | a store for tests, with the feature `testing` |
+//! | `conformance` | what every store promises, tried on each; with the same feature |
 //! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
 //! | [`block_id`] | a block is named by its content |
 //! | [`retry`] | when to try again: a pure function of attempt, error and time |
@@ -26,11 +28,14 @@
 //! Keys, tokens and signatures live in types that do not print them; addresses are shown without
 //! their query.
 
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
 pub mod account;
 pub mod address;
 pub mod azure;
 pub mod block_id;
 pub mod checksum;
+pub mod conformance;
 pub mod contract;
 pub mod directory;
 pub mod error;
@@ -40,7 +45,7 @@ pub mod retry;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan,
-    UploadRequest, UploadTraits,
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
+    UploadCapabilities, UploadPlan, UploadRequest,
 };
 pub use error::{BlobError, BlobErrorKind};

@@ -1,5 +1,5 @@
-//! A store in memory for tests, with block blobs' manners: content-named blocks that are not a blob
-//! until they are committed. It can be slow, fail on demand, and counts what it is asked.
+//! A store in memory for tests, that behaves as block blobs do: content-named blocks that are not a blob
+//! until they are committed. It can be slow and fail on demand, and it counts its requests.
 #![cfg(any(test, feature = "testing"))]
 
 use std::collections::HashMap;
@@ -17,17 +17,41 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest, UploadTraits,
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadCapabilities,
+    UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
-#[derive(Default)]
-struct State {
-    blocks: HashMap<Sha256Digest, Bytes>,
-    blobs: HashMap<String, (Bytes, String)>,
+/// A blob that was committed, or stored whole.
+struct Stored {
+    bytes: Bytes,
+    version: String,
+    /// Of the upload that made it.
+    transfer_id: Option<String>,
 }
 
-/// What the store does to those who use it, and what it counted.
+#[derive(Default)]
+struct State {
+    /// Blocks that no blob has yet, for each name.
+    blocks: HashMap<String, HashMap<Sha256Digest, Bytes>>,
+    blobs: HashMap<String, Stored>,
+    versions: u64,
+}
+
+impl State {
+    fn store(&mut self, name: &str, bytes: Bytes, transfer_id: Option<String>) -> String {
+        self.versions += 1;
+        let version = self.versions.to_string();
+        self.blobs.insert(name.to_owned(), Stored { bytes, version: version.clone(), transfer_id });
+        version
+    }
+
+    fn version(&self, name: &str) -> Option<&String> {
+        self.blobs.get(name).map(|stored| &stored.version)
+    }
+}
+
+/// How the store behaves, and what it counted.
 #[derive(Default)]
 pub struct Behaviour {
     /// How long each chunk takes, in milliseconds.
@@ -59,21 +83,25 @@ impl MemoryBlob {
 
     /// The committed bytes, if the blob exists.
     pub fn content(&self) -> Option<Bytes> {
-        self.state().blobs.get(&self.name).map(|(bytes, _)| bytes.clone())
+        self.state().blobs.get(&self.name).map(|stored| stored.bytes.clone())
     }
 
     /// The blocks that are held and not committed.
     pub fn blocks(&self) -> HashMap<Sha256Digest, Bytes> {
-        self.state().blocks.clone()
+        self.state().blocks.get(&self.name).cloned().unwrap_or_default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held_now(&self) -> Held {
-        let blocks = self.state().blocks.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect::<HashMap<_, _>>();
-        if blocks.is_empty() { Held::Nothing } else { Held::Blocks(blocks) }
+    fn held_now(&self) -> BlocksHeld {
+        let blocks = self.blocks().iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect::<HashMap<_, _>>();
+        if blocks.is_empty() { BlocksHeld::Nothing } else { BlocksHeld::Blocks(blocks) }
+    }
+
+    fn error(&self, kind: BlobErrorKind, operation: &'static str, message: &str) -> BlobError {
+        BlobError::new(kind, operation, self.address(), message)
     }
 
     fn failure(&self) -> Option<BlobError> {
@@ -104,41 +132,63 @@ impl Blob for MemoryBlob {
     }
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
-        Ok(self.state().blobs.get(&self.name).map(|(bytes, transfer_id)| BlobFacts {
-            size_bytes: bytes.len() as u64,
-            version: transfer_id.clone(),
+        Ok(self.state().blobs.get(&self.name).map(|stored| BlobFacts {
+            size_bytes: stored.bytes.len() as u64,
+            version: stored.version.clone(),
             content_mark: None,
-            transfer_id: Some(transfer_id.clone()),
+            transfer_id: stored.transfer_id.clone(),
             is_incomplete: false,
             obstacles: Default::default(),
         }))
     }
 
-    async fn read(&self, range: ByteRange, _version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
-        let missing = || BlobError::new(BlobErrorKind::NotFound, "read", self.address(), "it is not there");
-        let piece = self.content().ok_or_else(missing)?.slice(range.offset as usize..range.end() as usize);
+    async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+        let state = self.state();
+        let stored = state.blobs.get(&self.name);
+        let stored = stored.ok_or_else(|| self.error(BlobErrorKind::NotFound, "read", "it is not there"))?;
+        if stored.version != version {
+            return Err(self.error(BlobErrorKind::Changed, "read", "it is another version by now"));
+        }
+        let length = stored.bytes.len();
+        let place = |offset: u64| usize::try_from(offset).map_or(length, |offset| offset.min(length));
+        let piece = stored.bytes.slice(place(range.offset)..place(range.end()));
         Ok(RangeBody { pieces: futures::stream::iter([Ok(piece)]).boxed(), checksum: None })
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
-        Ok((Arc::new(MemoryUpload { blob: self.clone(), transfer_id: request.transfer_id.clone() }), self.held_now()))
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        Some(crate::block_id::SCHEME)
     }
 
-    async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
+        let (replaced_version, is_ours) = {
+            let state = self.state();
+            let found = state.blobs.get(&self.name);
+            let is_ours = found.is_none_or(|stored| stored.transfer_id.as_ref() == Some(&request.transfer_id));
+            (found.map(|stored| stored.version.clone()), is_ours)
+        };
+        if !request.overwrite && !is_ours {
+            return Err(self.error(BlobErrorKind::AlreadyExists, "begin", "it exists already"));
+        }
+        let (blob, transfer_id) = (self.clone(), request.transfer_id.clone());
+        let upload = MemoryUpload { blob, transfer_id, replaced_version, committed: Mutex::default() };
+        Ok((Arc::new(upload), self.held_now()))
+    }
+
+    async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         let mut bytes = Vec::new();
         let read = file.try_clone().and_then(|mut file| file.rewind().and_then(|()| file.read_to_end(&mut bytes)));
-        read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()))?;
+        read.map_err(|error| BlobError::new(BlobErrorKind::Other, "write", self.address(), error.to_string()).caused_by(error))?;
         let mut state = self.state();
-        let found = state.blobs.get(&self.name);
+        let found = state.version(&self.name);
         let is_allowed = match replaces {
             Replaces::Anything => true,
             Replaces::Nothing => found.is_none(),
-            Replaces::Version(version) => found.is_some_and(|(_, transfer_id)| transfer_id == version),
+            Replaces::Version(version) => found == Some(version),
         };
         if !is_allowed {
-            return Err(BlobError::new(BlobErrorKind::AlreadyExists, "write", self.address(), "it exists already"));
+            return Err(self.error(BlobErrorKind::AlreadyExists, "write", "another version, or none, is there"));
         }
-        state.blobs.insert(self.name.clone(), (bytes.into(), transfer_id.to_owned()));
+        state.store(&self.name, bytes.into(), None);
         Ok(())
     }
 }
@@ -146,12 +196,20 @@ impl Blob for MemoryBlob {
 struct MemoryUpload {
     blob: MemoryBlob,
     transfer_id: String,
+    replaced_version: Option<String>,
+    /// The version that the commit made.
+    committed: Mutex<Option<String>>,
 }
 
 #[async_trait]
 impl Upload for MemoryUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: true, durable_when_acknowledged: true, concurrency: 4 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: true,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: true,
+            preferred_concurrency: 4,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -162,7 +220,8 @@ impl Upload for MemoryUpload {
             return Err(error);
         }
         behaviour.puts_landed.fetch_add(1, Ordering::SeqCst);
-        self.blob.state().blocks.insert(chunk.digest, Bytes::copy_from_slice(&chunk.bytes));
+        let bytes = Bytes::copy_from_slice(&chunk.bytes);
+        self.blob.state().blocks.entry(self.blob.name.clone()).or_default().insert(chunk.digest, bytes);
         Ok(())
     }
 
@@ -174,20 +233,29 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
         Ok(self.blob.held_now())
     }
 
     async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<String, BlobError> {
+        let name = &self.blob.name;
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.blob.state();
+        if let Some(version) = committed.as_ref().filter(|version| state.version(name) == Some(version)) {
+            return Ok(version.clone());
+        }
+        if state.version(name) != self.replaced_version.as_ref() {
+            return Err(self.blob.error(BlobErrorKind::AlreadyExists, "commit", "it was replaced meanwhile"));
+        }
         let mut whole = Vec::new();
         for (digest, _) in chunks {
-            let missing = || BlobError::new(BlobErrorKind::Other, "commit", self.blob.address(), "a block is missing");
-            whole.extend_from_slice(state.blocks.get(digest).ok_or_else(missing)?);
+            let block = state.blocks.get(name).and_then(|blocks| blocks.get(digest));
+            whole.extend_from_slice(block.ok_or_else(|| self.blob.error(BlobErrorKind::Other, "commit", "a block is missing"))?);
         }
-        state.blobs.insert(self.blob.name.clone(), (whole.into(), self.transfer_id.clone()));
-        state.blocks.clear();
-        Ok(self.transfer_id.clone())
+        let version = state.store(name, whole.into(), Some(self.transfer_id.clone()));
+        state.blocks.remove(name);
+        *committed = Some(version.clone());
+        Ok(version)
     }
 
     async fn residue(&self, landed_bytes: u64) -> Option<Residue> {

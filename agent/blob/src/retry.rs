@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::error::BlobError;
 
-/// How patient we are. There is one budget for all tries of one request: the time from its first
-/// failure.
+/// How long and how often a request is tried. There is one budget for all tries of a request: the time
+/// from its first failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Back-off after the first failure; doubled after each further one.
@@ -42,18 +42,18 @@ impl RetryPolicy {
     /// first failure. `jitter` is a random number from 0 to 1: delays are spread over their upper
     /// half, so that a crowd of requests does not come back at once.
     pub fn decide(&self, attempt: u32, error: &BlobError, elapsed: Duration, jitter: f64) -> Retry {
-        if !error.is_passing() {
+        if !error.is_transient() {
             return Retry::GiveUp;
         }
         let doublings = attempt.saturating_sub(1).min(16);
         let full = self.first_delay.saturating_mul(1 << doublings).min(self.delay_max);
-        let wished = error.retry_after.unwrap_or_default();
+        let asked = error.retry_after.unwrap_or_default();
         let left = self.budget.saturating_sub(elapsed);
-        if left.is_zero() || wished > left {
+        if left.is_zero() || asked > left {
             return Retry::GiveUp;
         }
         // The last try is at the very end of the budget: an outage that ends just before it is survived.
-        Retry::After(full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(wished).min(left))
+        Retry::After(full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0)).max(asked).min(left))
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_counts() {
+    fn the_delay_that_the_server_asks_for_counts() {
         let throttled = BlobError { retry_after: Some(Duration::from_secs(7)), ..error(BlobErrorKind::Throttled) };
         let policy = RetryPolicy::default();
         assert_eq!(policy.decide(1, &throttled, Duration::ZERO, 0.0), Retry::After(Duration::from_secs(7)));

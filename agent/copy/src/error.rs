@@ -24,6 +24,7 @@ pub enum CopyError {
     #[error("{error}; given up after {attempts} attempts in {seconds:.0} s")]
     StoreGaveUp {
         /// The last failure.
+        #[source]
         error: BlobError,
         /// How many times it was tried.
         attempts: u32,

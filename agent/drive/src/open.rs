@@ -178,10 +178,7 @@ fn require_room(path: &Path, needed_bytes: u64) -> Result<(), DriveError> {
 /// The unfinished file of a transfer is written by that transfer alone.
 fn require_no_unfinished(path: &Path) -> Result<(), DriveError> {
     match path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
-        true => Err(DriveError::Refused(format!(
-            "the image `{}` cannot be written: names that end with `.ID.partial` are for unfinished files; choose another name",
-            path.display()
-        ))),
+        true => Err(DriveError::Refused(format!("the image `{}` cannot be written: {}", path.display(), partial::RESERVED))),
         false => Ok(()),
     }
 }

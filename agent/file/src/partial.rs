@@ -11,6 +11,9 @@ use crate::replace::{folder_of, sync_folder, with_suffix};
 /// What the name of every unfinished file ends with.
 pub const SUFFIX: &str = ".partial";
 
+/// Why no other file may have such a name.
+pub const RESERVED: &str = "names that end with `.ID.partial` are for unfinished files: choose another name";
+
 /// How much of a transfer's id is in the name.
 const ID_DIGITS: usize = 16;
 

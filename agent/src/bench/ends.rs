@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use blob::contract::{BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, RangeBody, UploadRequest, UploadTraits};
+use blob::contract::{BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, RangeBody, UploadCapabilities, UploadRequest};
 use blob::{Blob, BlobError, BlobErrorKind, Replaces, Upload};
 use drive::{Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
@@ -112,8 +112,8 @@ impl Blob for NoBlob {
         Err(BlobError::new(BlobErrorKind::NotFound, "read", self.address(), "nothing is in it"))
     }
 
-    async fn begin_upload(&self, _request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
-        Ok((Arc::new(NoUpload), Held::Nothing))
+    async fn begin_upload(&self, _request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
+        Ok((Arc::new(NoUpload), BlocksHeld::Nothing))
     }
 
     async fn put_file(&self, _file: Arc<File>, _transfer_id: &str, _replaces: &Replaces) -> Result<(), BlobError> {
@@ -125,8 +125,13 @@ struct NoUpload;
 
 #[async_trait]
 impl Upload for NoUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: true, concurrency: 4 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: false,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: false,
+            preferred_concurrency: 4,
+        }
     }
 
     async fn put_chunk(&self, _chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -141,8 +146,8 @@ impl Upload for NoUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
-        Ok(Held::Recorded { state: None })
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
+        Ok(BlocksHeld::Recorded { state: None })
     }
 
     async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], _facts: &CommitFacts<'_>) -> Result<String, BlobError> {

@@ -237,7 +237,7 @@ pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<R
         let upload = upload.clone();
         async move { upload.put_chunk(&body).await }
     }));
-    let mut puts = puts.buffer_unordered(upload.traits().concurrency);
+    let mut puts = puts.buffer_unordered(upload.capabilities().preferred_concurrency);
     while let Some(put) = puts.next().await {
         put?;
     }

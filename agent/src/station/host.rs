@@ -46,11 +46,10 @@ impl StationWorker {
 
     /// Puts a file to a place that is made where it is missing; gives the address for customers.
     pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: File) -> Result<String, WorkError> {
-        let failed = |error: blob::BlobError| match error.is_passing() {
-            true => WorkError::Failed(error.to_string()),
-            // A full disk or a denied right may be mended too: only a bad name never will.
-            false if error.kind == blob::BlobErrorKind::Other => WorkError::Refused(error.to_string()),
-            false => WorkError::Failed(error.to_string()),
+        let failed = |error: blob::BlobError| match error.kind {
+            blob::BlobErrorKind::InvalidName => WorkError::Refused(error.to_string()),
+            // A full disk or a denied right may be mended: only a bad name never will.
+            _ => WorkError::Failed(error.to_string()),
         };
         let reached = self.account(account)?;
         let blob = reached.account.blob(&place.container, &place.name).map_err(failed)?;

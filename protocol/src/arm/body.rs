@@ -6,8 +6,8 @@ use serde_json::Value;
 /// A body that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is no JSON.
-    #[error("the body is no JSON: {0}")]
+    /// It is not JSON.
+    #[error("the body is not JSON: {0}")]
     NoJson(String),
     /// A field has the wrong type or an unknown value.
     #[error("`{target}`: {message}")]
@@ -32,7 +32,7 @@ impl BodyError {
 /// Fields that hold lists.
 const LISTS: [&str; 4] = ["driveList", "blobPath", "blobPathPrefix", "subscriptions"];
 
-/// Where an object is expected the parser would take a list too, member by member: nobody means that.
+/// Where an object is expected the parser would take a list too, member by member, which is never meant.
 fn require_shape(value: &Value, path: &str, name: &str) -> Result<(), BodyError> {
     let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
@@ -53,7 +53,7 @@ fn require_shape(value: &Value, path: &str, name: &str) -> Result<(), BodyError>
 /// # Errors
 /// With the path of the first field that is wrong.
 pub fn read_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
-    // Whether it is JSON at all is asked first: a truncated body is no mistake of a field.
+    // Whether it is JSON at all is asked first: a truncated body is not a mistake in a field.
     let value: Value = serde_json::from_slice(bytes).map_err(|error| BodyError::NoJson(error.to_string()))?;
     require_shape(&value, "", "")?;
     let deserializer = &mut serde_json::Deserializer::from_slice(bytes);

@@ -60,7 +60,7 @@ fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), ()> {
 /// A value by its name in JSON.
 fn parse<T: serde::de::DeserializeOwned>(value: &str) -> Result<T, FilterError> {
     let parsed = serde_json::from_value(serde_json::Value::String(value.to_owned()));
-    parsed.map_err(|_| FilterError(format!("`{value}` is no known value")))
+    parsed.map_err(|_| FilterError(format!("`{value}` is not a known value")))
 }
 
 /// `name eq 'value'` at the beginning: name, value, and what is left. A quote in a value is written twice.

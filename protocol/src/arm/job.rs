@@ -349,5 +349,5 @@ fn state_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     let text = Option::<String>::deserialize(deserializer)?;
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let known = serde_json::from_value(serde_json::Value::String(text.clone()));
-    known.map(Some).map_err(|_| serde::de::Error::custom(format!("`{text}` is no state of a job")))
+    known.map(Some).map_err(|_| serde::de::Error::custom(format!("`{text}` is not a state of a job")))
 }

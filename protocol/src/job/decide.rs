@@ -211,11 +211,11 @@ impl Next {
             return self.refuse("without a drive");
         }
         if self.job.kind == JobKind::Export {
-            // Its drives have no names before they come: nobody waits for more of them.
+            // Its drives have no names before they arrive: no more of them are expected.
             self.job.expected_drives = self.job.drives.len();
             return Ok(());
         }
-        let drive = self.drive(id, &[DriveState::Specified], "given up on")?;
+        let drive = self.drive(id, &[DriveState::Specified], "abandoned")?;
         drive.state = DriveState::NeverReceived;
         drive.had_error = true;
         Ok(())

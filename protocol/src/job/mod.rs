@@ -1,8 +1,8 @@
 //! The job: what the customer asked for, and how it moves.
 //!
 //! [`decide`] is the only thing that moves a job. It is pure: the job as it stands, what happened, and the
-//! time go in; the job as it is then, and what is to be done about it, come out. Who stores the one and does
-//! the other is the service's business.
+//! time go in; the job as it is then, and what is to be done about it, come out. Storing the one and doing
+//! the other is left to the service.
 //!
 //! ```text
 //!                      ship                  all drives in             first drive starts

@@ -113,7 +113,7 @@ pub struct Job {
     pub state: JobState,
     /// Whether the customer wants it cancelled. Never taken back.
     pub cancel_requested: bool,
-    /// Whether it was closed because nobody said where its drives are.
+    /// Whether it was closed because it was never reported where its drives are.
     pub went_silent: bool,
     /// Whether it is known where the drives go in the end.
     pub has_return_address: bool,

@@ -156,7 +156,7 @@ fn a_cancel_stops_what_is_copied_and_begins_nothing_more() {
     assert_eq!(decide(&decision.job, started("B"), start()).unwrap_err(), Refusal::Cancelled);
     let again = decide(&decision.job, Event::Cancel, start() + Duration::hours(1)).unwrap();
     assert_eq!((again.job, again.effects), (decision.job.clone(), vec![]), "a second cancel changes nothing");
-    // Whatever its end, it is no error of a cancelled job.
+    // However it ends, it is not an error of a cancelled job.
     let drained = decide(&decision.job, ended("A", CopyEnd::Failed), start()).unwrap();
     assert_eq!(
         (drained.job.state, drained.effects),

@@ -23,7 +23,7 @@ pub enum Timer {
     RemoveUnshipped,
     /// Drives that have not come are NeverReceived.
     DrivesMissing,
-    /// Nobody says where the drives are.
+    /// It was not reported where the drives are.
     ShippingSilent,
     /// The job is removed: it has been over for long enough.
     RemoveFinished,

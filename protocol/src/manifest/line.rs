@@ -41,10 +41,11 @@ const CHECKSUM_SUFFIX: &[u8] = b"\"}";
 const TRAILER_BYTES: usize = CHECKSUM_PREFIX.len() + CHECKSUM_DIGITS + CHECKSUM_SUFFIX.len();
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_DIGITS] {
-    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32;
+    // The library gives 32 bits as 64.
+    let [.., a, b, c, d] = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes).to_be_bytes();
     let mut digits = [0; CHECKSUM_DIGITS];
     // Eight digits for four bytes always fit.
-    let _ = hex::encode_to_slice(crc.to_be_bytes(), &mut digits);
+    let _ = hex::encode_to_slice([a, b, c, d], &mut digits);
     digits
 }
 

@@ -14,7 +14,7 @@
 //!
 //! The checksum of a line is CRC-32C over everything before `,"crc32c"`. A single changed byte
 //! anywhere is always noticed. A torn last line of a journal is what a crash leaves: it is dropped,
-//! never an error. Damage before the last line is an error: nobody knows what else is wrong.
+//! never an error. Damage before the last line is an error: what else is wrong cannot be known.
 //!
 //! A chunk with very many unreadable ranges has lines of type `unreadable` before its own, so that every line is bounded.
 //! They count only together with it.

@@ -1,6 +1,7 @@
 //! Properties of the format: round trip, any truncation, any flipped byte.
 
 use proptest::prelude::*;
+use proptest::sample::Index;
 use time::OffsetDateTime;
 
 use super::*;
@@ -119,38 +120,39 @@ proptest! {
     }
 
     #[test]
-    fn a_truncated_journal_loses_only_its_torn_line(total_bytes in 0u64..20_000, seed: u64, cut in 0.0..1.0f64) {
+    fn a_truncated_journal_loses_only_its_torn_line(total_bytes in 0u64..20_000, seed: u64, cut: Index) {
         let (_, records, journal, _) = sample(total_bytes, seed);
-        let cut = (journal.len() as f64 * cut) as usize;
+        let cut = cut.index(journal.len());
         let whole_lines = journal[..cut].iter().filter(|byte| **byte == b'\n').count();
         match replay_journal(&journal[..cut]).unwrap() {
             None => prop_assert_eq!(whole_lines, 0),
             Some((found, valid_bytes)) => {
                 prop_assert_eq!(&found, &records[..whole_lines - 1]);
-                prop_assert!(journal[..valid_bytes as usize].ends_with(b"\n") && valid_bytes as usize <= cut);
+                let valid = usize::try_from(valid_bytes).unwrap();
+                prop_assert!(journal[..valid].ends_with(b"\n") && valid <= cut);
             }
         }
     }
 
     #[test]
-    fn a_truncated_manifest_is_refused(total_bytes in 0u64..20_000, seed: u64, cut in 0.0..1.0f64) {
+    fn a_truncated_manifest_is_refused(total_bytes in 0u64..20_000, seed: u64, cut: Index) {
         let (_, _, _, manifest) = sample(total_bytes, seed);
-        let cut = ((manifest.len() - 1) as f64 * cut) as usize;
+        let cut = cut.index(manifest.len() - 1);
         prop_assert!(read_manifest(&manifest[..cut]).is_err());
     }
 
     #[test]
-    fn a_flipped_bit_of_a_manifest_is_noticed(total_bytes in 0u64..5_000, seed: u64, place in 0.0..1.0f64, bit in 0u8..8) {
+    fn a_flipped_bit_of_a_manifest_is_noticed(total_bytes in 0u64..5_000, seed: u64, place: Index, bit in 0u8..8) {
         let (_, _, _, mut manifest) = sample(total_bytes, seed);
-        let place = (manifest.len() as f64 * place) as usize;
+        let place = place.index(manifest.len());
         manifest[place] ^= 1 << bit;
         prop_assert!(read_manifest(&manifest).is_err());
     }
 
     #[test]
-    fn a_flipped_bit_of_a_journal_never_invents_a_record(total_bytes in 0u64..5_000, seed: u64, place in 0.0..1.0f64, bit in 0u8..8) {
+    fn a_flipped_bit_of_a_journal_never_invents_a_record(total_bytes in 0u64..5_000, seed: u64, place: Index, bit in 0u8..8) {
         let (_, records, mut journal, _) = sample(total_bytes, seed);
-        let place = (journal.len() as f64 * place) as usize;
+        let place = place.index(journal.len());
         journal[place] ^= 1 << bit;
         let last_line_start = journal[..journal.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         match replay_journal(&journal) {
@@ -226,7 +228,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
-    fn a_chunk_may_have_any_number_of_unreadable_ranges(count in 0_u64..200_000, seed: u64, cut in 0.0..1.0f64) {
+    fn a_chunk_may_have_any_number_of_unreadable_ranges(count in 0_u64..200_000, seed: u64, cut: Index) {
         let record = record_with(count, seed);
         let geometry = ChunkGeometry::new(record.range.length, record.range.length).unwrap();
         let head = write([head_of(record.range)]);
@@ -235,7 +237,7 @@ proptest! {
         prop_assert!(journal.split(|byte| *byte == b'\n').all(|line| line.is_empty() || decode(line).is_ok()));
         let records = vec![record];
         prop_assert_eq!(replay_journal(&journal).unwrap().unwrap(), (records.clone(), journal.len() as u64));
-        let torn = &journal[..head.len() + ((journal.len() - head.len()) as f64 * cut) as usize];
+        let torn = &journal[..head.len() + cut.index(journal.len() - head.len())];
         prop_assert_eq!(replay_journal(torn).unwrap().unwrap(), (vec![], head.len() as u64), "torn anywhere, it has not landed");
         let mut manifest = journal;
         encode(&Line::End(footer(geometry, &records)), &mut manifest).unwrap();

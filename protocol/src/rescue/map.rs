@@ -7,7 +7,7 @@ use crate::units::{ByteRange, RangeList};
 /// What is known of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadStatus {
-    /// Nobody has read it.
+    /// It was not read yet.
     NonTried,
     /// A read that was longer than a sector failed here; its edges may be good.
     NonTrimmed,

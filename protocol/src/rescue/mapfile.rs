@@ -48,7 +48,7 @@ pub fn write(map: &ReadMap, phase: RescuePhase, position: u64) -> String {
 /// Reads a map of a drive of `size_bytes`. What the file does not speak of was not tried.
 ///
 /// # Errors
-/// When it is no mapfile, its blocks overlap or leave gaps, or they go on behind the drive's end.
+/// When it is not a mapfile, or its blocks overlap, leave gaps, or extend past the end of the drive.
 pub fn read(text: &str, size_bytes: u64) -> Result<ReadMap, MapfileError> {
     let mut map = ReadMap::new(size_bytes, ReadStatus::NonTried);
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, without_comment(line).trim()));

@@ -1,11 +1,11 @@
 //! Getting everything off a drive that fails: what is known of each byte, and what to read next.
 //!
 //! [`ReadMap`] knows a status for every byte of the drive, [`mapfile`] writes it as GNU ddrescue does, and
-//! [`RescuePlan`] decides the next read from it. All of it is pure: who reads, and where the bytes go, is
-//! the copy engine's business.
+//! [`RescuePlan`] decides the next read from it. All of it is pure: reading, and where the bytes go, is
+//! left to the copy engine.
 //!
-//! The order of reads is ddrescue's (GNU ddrescue manual, "Algorithm"), since nobody has found a better
-//! one: what reads well first, the edges of what does not next, its inside last.
+//! The order of reads is ddrescue's (GNU ddrescue manual, "Algorithm"), since no better
+//! one is known: what reads well first, the edges of what does not next, its inside last.
 //!
 //! ```text
 //! copying ──▶ trimming ──▶ scraping ──▶ retrying ──▶ finished

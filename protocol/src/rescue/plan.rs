@@ -73,7 +73,7 @@ impl RescuePhase {
 
 /// The state of a rescue: a map, and where it stands in it.
 ///
-/// Whoever reads calls [`next_read`](Self::next_read), reads that range, and tells how it ended with
+/// The reader calls [`next_read`](Self::next_read), reads that range, and reports how it ended with
 /// [`done`](Self::done), one read at a time: a failing drive gets worse with every head movement.
 #[derive(Debug, Clone)]
 pub struct RescuePlan {
@@ -90,7 +90,7 @@ pub struct RescuePlan {
 }
 
 impl RescuePlan {
-    /// A rescue that begins, or goes on, with what is known.
+    /// A rescue that begins, or resumes, with what is known.
     pub fn new(map: ReadMap, rules: RescueRules) -> Self {
         let mut plan = RescuePlan {
             map,

@@ -30,7 +30,7 @@ impl AzureContainers {
             true => Ok(AzureAddress { container: container.to_owned(), name: name.to_owned(), ..self.address.clone() }),
             false => {
                 let message = "a container is one name, and a blob's name has no empty part, no `.` and no `..`";
-                Err(BlobError::new(BlobErrorKind::Other, "name", format!("{container}/{name}"), message))
+                Err(BlobError::new(BlobErrorKind::InvalidName, "name", format!("{container}/{name}"), message))
             }
         }
     }

@@ -23,18 +23,19 @@ impl DirectoryAccount {
             true => Ok(self.root.join(container).join(name)),
             false => {
                 let message = "a container is one name, and a blob's name has no empty part, no `.` and no `..`";
-                Err(BlobError::new(BlobErrorKind::Other, "name", format!("{container}/{name}"), message))
+                Err(BlobError::new(BlobErrorKind::InvalidName, "name", format!("{container}/{name}"), message))
             }
         }
     }
 
-    fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
+    fn error(&self, operation: &'static str, error: io::Error) -> BlobError {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
-            io::ErrorKind::StorageFull => BlobErrorKind::NoSpace,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => BlobErrorKind::NoSpace,
+            io::ErrorKind::InvalidFilename => BlobErrorKind::InvalidName,
             _ => BlobErrorKind::Other,
         };
-        BlobError::new(kind, operation, self.address(), error.to_string())
+        BlobError::new(kind, operation, self.address(), error.to_string()).caused_by(error)
     }
 }
 
@@ -46,18 +47,18 @@ impl Account for DirectoryAccount {
 
     fn blob(&self, container: &str, name: &str) -> Result<Arc<dyn Blob>, BlobError> {
         let path = self.path_of(container, name)?;
-        Ok(Arc::new(DirectoryBlob::new(&path).map_err(|error| self.error("use", &error))?))
+        Ok(Arc::new(DirectoryBlob::new(&path).map_err(|error| self.error("use", error))?))
     }
 
     async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError> {
         let path = self.path_of(container, name)?;
         let folder = path.parent().unwrap_or(&self.root);
-        std::fs::create_dir_all(folder).map_err(|error| self.error("make a folder in", &error))
+        std::fs::create_dir_all(folder).map_err(|error| self.error("make a folder in", error))
     }
 
     async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
         let listed = names(&self.root, |entry| entry.is_dir());
-        let mut names = listed.map_err(|error| self.error("list", &error))?;
+        let mut names = listed.map_err(|error| self.error("list", error))?;
         names.retain(|name| name.starts_with(prefix));
         Ok(names)
     }
@@ -70,11 +71,11 @@ impl Account for DirectoryAccount {
         while let Some(folder) = folders.pop() {
             let path = root.join(&folder);
             let within = |name: String| format!("{folder}{name}");
-            let below = names(&path, Path::is_dir).map_err(|error| self.error("list", &error))?;
+            let below = names(&path, Path::is_dir).map_err(|error| self.error("list", error))?;
             // Only folders that can hold such names.
             let may_hold = |below: &String| below.starts_with(prefix) || prefix.starts_with(below.as_str());
             folders.extend(below.into_iter().map(|name| within(name) + "/").filter(may_hold));
-            let files = names(&path, Path::is_file).map_err(|error| self.error("list", &error))?;
+            let files = names(&path, Path::is_file).map_err(|error| self.error("list", error))?;
             for name in files.into_iter().map(within).filter(|name| name.starts_with(prefix) && !file::partial::is_partial(name))
             {
                 let size_bytes = std::fs::metadata(root.join(&name)).map_or(0, |metadata| metadata.len());

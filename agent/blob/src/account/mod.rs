@@ -1,5 +1,5 @@
-//! An account of blob storage: its containers, and what is in them. The copy engine knows one blob at a time; whoever
-//! chooses blobs, or makes places for them, asks here.
+//! An account of blob storage: its containers, and what is in them. The copy engine knows one blob at a time; jobs,
+//! which choose blobs and make places for them, ask here.
 
 mod azure;
 mod directory;
@@ -123,7 +123,7 @@ impl AccountAddress {
                     Err(AddressError::Incomplete(place.to_owned(), form))
                 }
             },
-            _ => Err(AddressError::NotAUrl(place.to_owned(), "it is no address of an account".to_owned())),
+            _ => Err(AddressError::NotAUrl(place.to_owned(), "it is not the address of an account".to_owned())),
         }
     }
 

@@ -16,7 +16,9 @@ use protocol::units::ByteRange;
 
 use super::{AzureBlob, Found, block_list, body_of, require_length};
 use crate::block_id::{block_id, content_of};
-use crate::contract::{Blob, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.
@@ -44,10 +46,16 @@ pub(super) struct BlockUpload {
 impl BlockUpload {
     /// Asks what the store holds already: uncommitted blocks of an earlier run, and with them those
     /// of a blob that is about to be replaced.
-    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let client = blob.client()?.block_blob_client();
         let existing = blob.look().await?.map(|found| found.facts);
         blob.require_uploadable(existing.as_ref())?;
+        let is_own = |facts: &BlobFacts| facts.transfer_id.as_ref() == Some(&request.transfer_id);
+        if !request.overwrite && existing.as_ref().is_some_and(|facts| !is_own(facts)) {
+            // It came after the caller looked: the commit, which replaces what is found here, must not replace it.
+            let message = "it exists already: choose another name, or repeat the command with `--overwrite`";
+            return Err(BlobError::new(BlobErrorKind::AlreadyExists, "begin", blob.address(), message));
+        }
         let upload = BlockUpload {
             blob,
             client,
@@ -59,7 +67,7 @@ impl BlockUpload {
         Ok((Arc::new(upload), held))
     }
 
-    async fn list_blocks(&self) -> Result<Held, BlobError> {
+    async fn list_blocks(&self) -> Result<BlocksHeld, BlobError> {
         let failed = |error| self.blob.error("list the blocks of", error);
         let list = match self.client.get_block_list(BlockListType::All, None).await.map_err(failed) {
             Err(error) if error.kind == BlobErrorKind::NotFound => Default::default(),
@@ -73,7 +81,7 @@ impl BlockUpload {
         let mut all = ours(list.uncommitted_blocks);
         self.uncommitted().clone_from(&all);
         all.extend(ours(list.committed_blocks));
-        Ok(if all.is_empty() { Held::Nothing } else { Held::Blocks(all) })
+        Ok(if all.is_empty() { BlocksHeld::Nothing } else { BlocksHeld::Blocks(all) })
     }
 
     fn uncommitted(&self) -> MutexGuard<'_, HashMap<Sha256Digest, u64>> {
@@ -123,8 +131,13 @@ pub(super) async fn committed_chunks(blob: &AzureBlob) -> Result<Option<Vec<Sha2
 
 #[async_trait]
 impl Upload for BlockUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: true, durable_when_acknowledged: true, concurrency: 16 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: true,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: true,
+            preferred_concurrency: 16,
+        }
     }
 
     fn wants_md5(&self) -> bool {
@@ -146,7 +159,7 @@ impl Upload for BlockUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
         self.list_blocks().await
     }
 
@@ -156,7 +169,7 @@ impl Upload for BlockUpload {
         let sent = self.send_list(&list, facts).await;
         crash::point("target-published");
         let found = match sent {
-            Err(error) if error.is_passing() => return Err(error),
+            Err(error) if error.is_transient() => return Err(error),
             _ => self.blob.look().await,
         };
         let is_ours = |found: &Found| found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id);

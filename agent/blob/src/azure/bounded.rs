@@ -16,9 +16,9 @@ const ERROR_BYTES_MAX: u64 = 64 << 10;
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// An answer that was longer than any that is expected.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is longer than {} MiB", ANSWER_BYTES_MAX >> 20)]
-pub(super) struct AnswerTooLong;
+pub struct AnswerTooLong;
 
 /// A client whose answers end.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::task::JoinError;
 
 use crate::checksum::{crc64, md5};
 use crate::error::{BlobError, BlobErrorKind};
@@ -44,8 +45,10 @@ impl ChecksumChoice {
             Some(sum) => sum,
             None => {
                 let bytes = bytes.clone();
-                let hashed = tokio::task::spawn_blocking(move || md5(&bytes)).await;
-                hashed.map_err(|error| BlobError::new(BlobErrorKind::Other, "hash a body for", "the store", error.to_string()))?
+                let failed = |error: JoinError| {
+                    BlobError::new(BlobErrorKind::Other, "hash a body for", "the store", error.to_string()).caused_by(error)
+                };
+                tokio::task::spawn_blocking(move || md5(&bytes)).await.map_err(failed)?
             }
         };
         send(None, Some(sum.to_vec())).await

@@ -1,9 +1,9 @@
 //! Which credentials reach an account.
 //!
-//! A signature in the address comes first: whoever writes one means it. Then the environment, as the
+//! A signature in the address comes first: it was written there to be used. Then the environment, as the
 //! `az` command takes it: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
 //! AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN. Else Entra ID: a client secret or a workload's token
-//! file from the environment, a managed identity, or whoever is logged in to `az`.
+//! file from the environment, a managed identity, or the user who is logged in to `az`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::address::{AzureAddress, BlobAddress};
 /// Why no credentials could be had. Never carries one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
-    /// A text that is no connection string.
+    /// A text that is not a connection string.
     #[error("AZURE_STORAGE_CONNECTION_STRING cannot be used: {0}")]
     ConnectionString(&'static str),
     /// A key that is not base64.
@@ -60,7 +60,7 @@ const NAMES: [&str; 9] = [
     "IDENTITY_ENDPOINT",
 ];
 
-/// How requests to an account prove who sends them.
+/// How requests to an account are authorized.
 pub(super) enum Proof {
     /// The signature is in every URL.
     Sas(String),
@@ -122,7 +122,7 @@ impl Environment {
         Ok(BlobAddress::Azure(AzureAddress { endpoint, account, container, name, sas: None }))
     }
 
-    /// How to prove who we are to the account of `address`.
+    /// How requests to the account of `address` are authorized.
     pub(super) fn proof_for(&self, address: &AzureAddress, transport: &Transport) -> Result<Proof, CredentialError> {
         if let Some(sas) = &address.sas {
             return Ok(Proof::Sas(sas.clone()));
@@ -214,7 +214,7 @@ impl ConnectionString {
                 return Err(CredentialError::ConnectionString("it names neither AccountName nor BlobEndpoint"));
             }
         };
-        let endpoint = Url::parse(&endpoint).map_err(|_| CredentialError::ConnectionString("its BlobEndpoint is no URL"))?;
+        let endpoint = Url::parse(&endpoint).map_err(|_| CredentialError::ConnectionString("its BlobEndpoint is not a URL"))?;
         let account = match account_name {
             Some(account) => account,
             None => endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default().to_owned(),

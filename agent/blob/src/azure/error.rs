@@ -18,55 +18,110 @@ const SERVER_TEXT_CHARACTERS_MAX: usize = 200;
 
 /// Names a failed request by what the caller can do.
 pub(crate) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
-    match error.kind() {
-        ErrorKind::HttpResponse { status, raw_response, .. } => {
-            let status = u16::from(*status);
-            let header = |name| raw_response.as_ref().and_then(|response| response.headers().get_optional_str(&name));
-            let code = header(ERROR_CODE).unwrap_or("");
-            let retry_after = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-            let body = raw_response.as_ref().map(|response| response.body().as_ref());
-            let said = Said { text: body.and_then(server_text), request_id: header(REQUEST_ID).and_then(plain) };
-            let kind = kind_of(status, code);
-            BlobError { retry_after, ..BlobError::new(kind, operation, address, message_of(kind, status, code, &said)) }
-        }
-        ErrorKind::Connection => {
-            let message = format!("no connection to the server: {}", innermost(error));
-            BlobError::new(BlobErrorKind::Transport, operation, address, message)
-        }
-        ErrorKind::Io => {
-            let message = format!("the connection broke: {}", innermost(error));
-            BlobError::new(BlobErrorKind::Transport, operation, address, message)
-        }
-        ErrorKind::Credential => {
-            let message = format!("no access token could be had from Entra ID: {}", innermost(error));
-            BlobError::new(BlobErrorKind::Denied, operation, address, message)
-        }
-        ErrorKind::DataConversion => {
-            BlobError::new(BlobErrorKind::Other, operation, address, "the server's answer was not understood")
-        }
-        _ => {
-            let too_long = std::error::Error::source(error).and_then(|source| source.downcast_ref::<AnswerTooLong>());
-            let message = too_long.map_or("the request could not be made".to_owned(), ToString::to_string);
-            BlobError::new(BlobErrorKind::Other, operation, address, message)
+    let failure = AzureFailure::of(error);
+    let kind = failure.kind();
+    let message = format!("{failure}{}", failure.advice(kind));
+    BlobError { retry_after: retry_after(error), ..BlobError::new(kind, operation, address, message) }.caused_by(failure)
+}
+
+/// What a request to Azure ended with. Nothing in it can carry a signature or a token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AzureFailure {
+    /// The server refused, or failed.
+    #[error("{}", answer_text(*status, code, text.as_deref(), request_id.as_deref()))]
+    Answer {
+        /// Of HTTP.
+        status: u16,
+        /// Azure's code; empty where there was none.
+        code: String,
+        /// The first sentence of what the server said.
+        text: Option<String>,
+        /// The name of the request, as Azure's support asks for it.
+        request_id: Option<String>,
+    },
+    /// Nothing answered.
+    #[error("no connection to the server: {0}")]
+    NoConnection(String),
+    /// The connection ended within a request or an answer.
+    #[error("the connection broke: {0}")]
+    BrokenConnection(String),
+    /// Entra ID gave no access token.
+    #[error("no access token could be had from Entra ID: {0}")]
+    NoToken(String),
+    /// The answer has another form than Azure's.
+    #[error("the server's answer was not understood")]
+    NotUnderstood,
+    /// The answer did not end where it had to.
+    #[error(transparent)]
+    TooLong(AnswerTooLong),
+    /// Anything else: the text of the library may have a URL.
+    #[error("the request could not be made")]
+    NotMade,
+}
+
+fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&str>) -> String {
+    let code = if code.is_empty() { "no code" } else { code };
+    let text = text.map_or(String::new(), |text| format!(" \"{text}\""));
+    let request = request_id.map_or(String::new(), |id| format!(" (request {id})"));
+    format!("the server answered {status} {code}{text}{request}")
+}
+
+impl AzureFailure {
+    fn of(error: &azure_core::Error) -> Self {
+        match error.kind() {
+            ErrorKind::HttpResponse { status, raw_response, .. } => AzureFailure::Answer {
+                status: u16::from(*status),
+                code: code_of(error).to_owned(),
+                text: raw_response.as_ref().and_then(|response| server_text(response.body().as_ref())),
+                request_id: header(error, &REQUEST_ID).and_then(plain),
+            },
+            ErrorKind::Connection => AzureFailure::NoConnection(innermost(error)),
+            ErrorKind::Io => AzureFailure::BrokenConnection(innermost(error)),
+            ErrorKind::Credential => AzureFailure::NoToken(innermost(error)),
+            ErrorKind::DataConversion => AzureFailure::NotUnderstood,
+            _ => {
+                let too_long = std::error::Error::source(error).and_then(|source| source.downcast_ref::<AnswerTooLong>());
+                too_long.map_or(AzureFailure::NotMade, |too_long| AzureFailure::TooLong(too_long.clone()))
+            }
         }
     }
+
+    fn kind(&self) -> BlobErrorKind {
+        match self {
+            AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
+            AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
+            AzureFailure::NoToken(_) => BlobErrorKind::Denied,
+            AzureFailure::NotUnderstood | AzureFailure::TooLong(_) | AzureFailure::NotMade => BlobErrorKind::Other,
+        }
+    }
+
+    /// What to do next, where more can be said than the failure does.
+    fn advice(&self, kind: BlobErrorKind) -> String {
+        match self {
+            AzureFailure::Answer { code, .. } => match advice_of(kind, code) {
+                "" => String::new(),
+                advice => format!("; {advice}"),
+            },
+            _ => String::new(),
+        }
+    }
+}
+
+fn header<'error>(error: &'error azure_core::Error, name: &HeaderName) -> Option<&'error str> {
+    match error.kind() {
+        ErrorKind::HttpResponse { raw_response: Some(response), .. } => response.headers().get_optional_str(name),
+        _ => None,
+    }
+}
+
+fn retry_after(error: &azure_core::Error) -> Option<Duration> {
+    header(error, &RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
 /// Azure's code of a failed request; empty where there is none.
 pub(super) fn code_of(error: &azure_core::Error) -> &str {
-    match error.kind() {
-        ErrorKind::HttpResponse { raw_response: Some(response), .. } => {
-            response.headers().get_optional_str(&ERROR_CODE).unwrap_or("")
-        }
-        _ => "",
-    }
-}
-
-/// What the server said beside status and code.
-#[derive(Default)]
-struct Said {
-    text: Option<String>,
-    request_id: Option<String>,
+    header(error, &ERROR_CODE).unwrap_or("")
 }
 
 /// The first sentence of `<Message>`: what follows repeats the request and the time.
@@ -104,6 +159,9 @@ fn kind_of(status: u16, code: &str) -> BlobErrorKind {
         (_, "ContainerBeingDeleted") => BlobErrorKind::Throttled,
         (_, "BlobAlreadyExists" | "UnauthorizedBlobOverwrite" | "ContainerAlreadyExists") => BlobErrorKind::AlreadyExists,
         (_, "InvalidBlobOrBlock") => BlobErrorKind::ForeignBlocks,
+        (_, "InvalidResourceName" | "InvalidUri" | "RequestUrlFailedToParse") | (400, "OutOfRangeInput") => {
+            BlobErrorKind::InvalidName
+        }
         (_, "Md5Mismatch" | "Crc64Mismatch") => BlobErrorKind::Corrupted,
         (412, "LeaseIdMissing" | "LeaseLost") => BlobErrorKind::Other,
         (_, "FeatureNotSupported" | "NotImplemented" | "UnsupportedHeader") | (501, _) => BlobErrorKind::Unsupported,
@@ -117,8 +175,8 @@ fn kind_of(status: u16, code: &str) -> BlobErrorKind {
     }
 }
 
-fn message_of(kind: BlobErrorKind, status: u16, code: &str, said: &Said) -> String {
-    let advice = match kind {
+fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
+    match kind {
         BlobErrorKind::ContainerNotFound => "create the container, or correct its name",
         BlobErrorKind::Denied => {
             "check that the key or SAS is whole, not expired, of this account, and that it permits this operation"
@@ -140,12 +198,7 @@ fn message_of(kind: BlobErrorKind, status: u16, code: &str, said: &Said) -> Stri
             }
             _ => "",
         },
-    };
-    let code = if code.is_empty() { "no code" } else { code };
-    let text = said.text.as_ref().map_or(String::new(), |text| format!(" \"{text}\""));
-    let request = said.request_id.as_ref().map_or(String::new(), |id| format!(" (request {id})"));
-    let separator = if advice.is_empty() { "" } else { "; " };
-    format!("the server answered {status} {code}{text}{request}{separator}{advice}")
+    }
 }
 
 #[cfg(test)]
@@ -161,28 +214,38 @@ mod tests {
         assert_eq!(kind_of(412, "ConditionNotMet"), BlobErrorKind::Changed);
         assert_eq!(kind_of(412, "LeaseIdMissing"), BlobErrorKind::Other);
         assert_eq!(kind_of(400, "Crc64Mismatch"), BlobErrorKind::Corrupted);
+        assert_eq!(kind_of(400, "InvalidResourceName"), BlobErrorKind::InvalidName);
         assert_eq!(kind_of(400, "InvalidBlockList"), BlobErrorKind::Other);
         assert_eq!(kind_of(500, "FeatureNotSupported"), BlobErrorKind::Unsupported);
-        assert!(kind_of(409, "ContainerBeingDeleted").is_passing());
-        for (status, passing) in
+        assert!(kind_of(409, "ContainerBeingDeleted").is_transient());
+        for (status, transient) in
             [(500, true), (503, true), (429, true), (408, true), (400, false), (403, false), (404, false), (409, false)]
         {
-            assert_eq!(kind_of(status, "").is_passing(), passing, "{status}");
+            assert_eq!(kind_of(status, "").is_transient(), transient, "{status}");
         }
     }
 
     #[test]
     fn the_servers_own_words_are_shown_without_secrets() {
         let body = b"<?xml version=\"1.0\"?><Error><Code>X</Code><Message>The lease is \x1b[31mthere. More of it.\nRequestId:1</Message></Error>";
-        let said = Said { text: server_text(body), request_id: plain("6c3c-5e") };
-        assert_eq!(
-            message_of(BlobErrorKind::Other, 409, "X", &said),
-            "the server answered 409 X \"The lease is [31mthere\" (request 6c3c-5e)"
-        );
+        let failure =
+            AzureFailure::Answer { status: 409, code: "X".to_owned(), text: server_text(body), request_id: plain("6c3c-5e") };
+        assert_eq!(failure.to_string(), "the server answered 409 X \"The lease is [31mthere\" (request 6c3c-5e)");
         assert_eq!(server_text(b"<Message>look at https://a.example/?sig=abc</Message>"), None);
         assert_eq!(server_text(b"<Message>sig=abc</Message>"), None);
         assert_eq!(server_text(b"no XML at all"), None);
         let long = format!("<Message>{}</Message>", "x".repeat(10_000));
         assert_eq!(server_text(long.as_bytes()).map(|text| text.len()), Some(SERVER_TEXT_CHARACTERS_MAX));
+    }
+
+    #[test]
+    fn neither_an_error_nor_its_cause_shows_a_signature() {
+        for kind in [ErrorKind::Other, ErrorKind::Io, ErrorKind::Connection, ErrorKind::Credential, ErrorKind::DataConversion] {
+            let error = azure_core::Error::with_message(kind, "https://acme.blob.core.windows.net/c/n?sig=SECRET");
+            let error = from_sdk("read", "blob", &error);
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            assert!(!source.is_empty() && !source.contains("SECRET"), "{source}");
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+        }
     }
 }

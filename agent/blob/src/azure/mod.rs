@@ -15,30 +15,30 @@ mod obstacles;
 mod page;
 mod reading;
 mod shared_key;
+mod whole_file;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::http::headers::HeaderName;
 use azure_core::http::{Body, RequestContent, XmlFormat};
 use azure_storage_blob::BlobClient;
-use azure_storage_blob::models::{
-    BlobClientGetPropertiesResultHeaders, BlobType, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions,
-    BlockLookupList,
-};
+use azure_storage_blob::models::{BlobClientGetPropertiesResultHeaders, BlobType, BlockLookupList};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
 pub use account::AzureAccount;
+pub use bounded::AnswerTooLong;
 pub use credentials::{CredentialError, Environment};
+pub use error::AzureFailure;
 
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, ChunkLimits, CommitFacts, Held, RangeBody, Replaces, Upload, UploadRequest};
+use crate::block_id;
+use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 pub(crate) use error::from_sdk;
 pub(crate) use obstacles::is_folder;
@@ -101,16 +101,6 @@ impl AzureBlob {
     }
 }
 
-/// The largest manifest piece that is staged at once, in bytes.
-const FILE_PIECE_BYTES: u64 = 8 << 20;
-
-/// The piece of a file that begins at `offset`; empty behind its end.
-fn read_piece(file: &File, offset: u64) -> std::io::Result<Vec<u8>> {
-    let length = file.metadata()?.len().saturating_sub(offset).min(FILE_PIECE_BYTES);
-    let mut piece = vec![0; length as usize];
-    file.read_exact_at(&mut piece, offset).map(|()| piece)
-}
-
 #[async_trait]
 impl Blob for AzureBlob {
     fn address(&self) -> String {
@@ -167,7 +157,11 @@ impl Blob for AzureBlob {
         }
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        (self.kind == BlobKind::Block).then_some(block_id::SCHEME)
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         match self.kind {
             BlobKind::Block => block::BlockUpload::begin(self.clone(), request).await,
             BlobKind::Page => page::PageUpload::begin(self.clone(), request).await,
@@ -175,57 +169,7 @@ impl Blob for AzureBlob {
     }
 
     async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
-        let failed = |error: std::io::Error| BlobError::new(BlobErrorKind::Other, "read for", self.address(), error.to_string());
-        let client = self.client()?.block_blob_client();
-        let (mut ids, mut length_bytes) = (Vec::new(), 0);
-        for number in 0.. {
-            let file = file.clone();
-            let read = tokio::task::spawn_blocking(move || read_piece(&file, number * FILE_PIECE_BYTES)).await;
-            let piece = read.map_err(std::io::Error::other).and_then(|piece| piece).map_err(failed)?;
-            if piece.is_empty() {
-                break;
-            }
-            length_bytes += piece.len() as u64;
-            let piece = Bytes::from(piece);
-            let id = crate::block_id::block_id(&Sha256Digest::of(&piece));
-            let stage = |crc64, md5| {
-                let options = BlockBlobClientStageBlockOptions {
-                    transactional_content_crc64: crc64,
-                    transactional_content_md5: md5,
-                    ..Default::default()
-                };
-                let (client, id, piece) = (&client, &id, piece.clone());
-                async move {
-                    let length = piece.len() as u64;
-                    let sent = client.stage_block(id, length, piece.into(), Some(options)).await;
-                    sent.map(|_| ()).map_err(|error| self.error("write", error))
-                }
-            };
-            self.account.checksums.send(&piece, None, stage).await?;
-            ids.push(id);
-        }
-        let list = block_list(ids).map_err(|error| self.error("write", error))?;
-        let xml = body_of(&list);
-        let commit = |crc64, md5| {
-            let options = BlockBlobClientCommitBlockListOptions {
-                if_none_match: (*replaces == Replaces::Nothing).then(|| "*".into()),
-                if_match: if let Replaces::Version(version) = replaces { Some(version.clone().into()) } else { None },
-                transactional_content_crc64: crc64,
-                transactional_content_md5: md5,
-                ..Default::default()
-            };
-            let (client, list) = (&client, RequestContent::from(xml.to_vec()));
-            async move { client.commit_block_list(list, Some(options)).await.map(drop).map_err(|error| self.error("write", error)) }
-        };
-        match self.account.checksums.send(&xml, None, commit).await {
-            Err(error) if error.kind == BlobErrorKind::Changed => {
-                return Err(BlobError { kind: BlobErrorKind::AlreadyExists, ..error });
-            }
-            other => other?,
-        }
-        // The store may answer that it is done and hold another list all the same.
-        let found = self.look().await?.map_or(0, |found| found.length_bytes);
-        require_length(found, length_bytes, &self.address())
+        whole_file::put(self, &file, replaces).await
     }
 }
 

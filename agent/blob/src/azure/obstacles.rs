@@ -1,4 +1,4 @@
-//! What stands against reading or replacing a blob, decided from what the store says of it.
+//! What prevents reading or replacing a blob, decided from what the store says of it.
 
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_storage_blob::models::BlobType;
@@ -36,7 +36,7 @@ pub(super) struct Properties {
 }
 
 impl Properties {
-    /// From the texts of headers: a value that is not known stands against nothing, and must not make a blob unreadable.
+    /// From the texts of headers: a value that is not known prevents nothing, and must not make a blob unreadable.
     pub(super) fn of(headers: &Headers, kind: Option<BlobType>, is_folder: bool) -> Self {
         let text = |name: &'static str| headers.get_optional_str(&HeaderName::from_static(name));
         let is = |name, value: &str| text(name).is_some_and(|found| found.eq_ignore_ascii_case(value));

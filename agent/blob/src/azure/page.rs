@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use azure_core::http::Etag;
 use azure_core::http::headers::ETAG;
+use azure_core::http::{Etag, StatusCode};
 use azure_storage_blob::clients::{BlobClient, PageBlobClient};
 use azure_storage_blob::models::{
     BlobClientSetMetadataOptions, HttpRange, PageBlobClientClearPagesOptions, PageBlobClientCreateOptions,
@@ -22,14 +22,19 @@ use protocol::units::ByteRange;
 use super::error::code_of;
 use super::fence::Fence;
 use super::{AzureBlob, Found, metadata, require_length};
-use crate::contract::{Blob, BlobFacts, ChunkBody, ChunkLimits, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// Why an upload ends whose blob has another number now.
 const REPLACED: &str = "another transfer replaced the page blob while it was written: nothing more is written to it";
 
 /// The unit of a page blob (Put Page).
-pub(super) const PAGE_BYTES: u64 = 512;
+pub(super) const PAGE_BYTES: u64 = PAGE as u64;
+
+/// The same of bytes in memory.
+const PAGE: usize = 512;
 
 /// Most that one Put Page takes.
 const PUT_PAGE_BYTES_MAX: usize = 4 << 20;
@@ -65,7 +70,7 @@ pub(super) struct PageUpload {
 impl PageUpload {
     /// Makes the blob at its full size, all zeros, or resumes the one that the same transfer
     /// began. Until the commit it carries the mark `incomplete`.
-    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let mut looks = 1;
         loop {
             match Self::begin_once(blob.clone(), request).await {
@@ -76,7 +81,7 @@ impl PageUpload {
         }
     }
 
-    async fn begin_once(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    async fn begin_once(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let existing = blob.look().await?;
         blob.require_uploadable(existing.as_ref().map(|found| &found.facts))?;
         let client = blob.client()?;
@@ -98,7 +103,7 @@ impl PageUpload {
             Some(found) if request.resume && is_ours(&found.facts) && upload.fence.is_ours(found.sequence_number) => {
                 upload.take_over(&found.facts.version).await?;
                 upload.is_resumed.store(true, Ordering::Relaxed);
-                Held::Recorded { state: Some(found.facts.version) }
+                BlocksHeld::Recorded { state: Some(found.facts.version) }
             }
             // Never made here: the answer to making it may be lost, and then the next try would take the
             // empty blob for what the journal is about.
@@ -115,7 +120,7 @@ impl PageUpload {
                 let is_busy = |facts: &BlobFacts| facts.is_incomplete && request.overwrite;
                 let version = |facts: BlobFacts| if is_busy(&facts) { "*".to_owned() } else { facts.version };
                 upload.create(existing.map(|found| version(found.facts))).await?;
-                Held::Nothing
+                BlocksHeld::Nothing
             }
         };
         Ok((Arc::new(upload), held))
@@ -180,8 +185,11 @@ impl PageUpload {
 
     /// What a page request that failed means.
     fn page_error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
+        let is_behind_end = error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable);
         match code_of(&error) {
             "SequenceNumberConditionNotMet" | "ConditionNotMet" | "InvalidBlobType" => self.lost(operation, REPLACED),
+            // No page lies behind the end of the blob that this upload made: it is a shorter one by now.
+            _ if is_behind_end => self.lost(operation, REPLACED),
             "BlobNotFound" => self.lost(operation, "it was deleted while it was written: nothing more is written to it"),
             _ => self.blob.error(operation, error),
         }
@@ -265,8 +273,13 @@ fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>>
 
 #[async_trait]
 impl Upload for PageUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: true, concurrency: 16 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: false,
+            durable_when_acknowledged: true,
+            replaces_only_what_it_found: true,
+            preferred_concurrency: 16,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -274,10 +287,10 @@ impl Upload for PageUpload {
         for run in data_runs(&chunk.bytes, zero_run_bytes) {
             let offset = chunk.range.offset + run.start as u64;
             let mut bytes = chunk.bytes.slice(run);
-            if !(bytes.len() as u64).is_multiple_of(PAGE_BYTES) {
+            if !bytes.len().is_multiple_of(PAGE) {
                 // Only the tail of an odd image: it is padded to a whole page.
                 let mut padded = bytes.to_vec();
-                padded.resize(bytes.len().next_multiple_of(PAGE_BYTES as usize), 0);
+                padded.resize(bytes.len().next_multiple_of(PAGE), 0);
                 bytes = padded.into();
             }
             self.put_run(bytes, offset).await?;
@@ -299,12 +312,12 @@ impl Upload for PageUpload {
         Ok(())
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
         let found = self.blob.look().await?;
         let is_ours = |found: &Found| {
             found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id) && self.fence.is_ours(found.sequence_number)
         };
-        Ok(if found.as_ref().is_some_and(is_ours) { Held::Recorded { state: None } } else { Held::Nothing })
+        Ok(if found.as_ref().is_some_and(is_ours) { BlocksHeld::Recorded { state: None } } else { BlocksHeld::Nothing })
     }
 
     async fn state(&self) -> Result<Option<String>, BlobError> {

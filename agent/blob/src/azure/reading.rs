@@ -35,6 +35,9 @@ impl KnownLength {
 
 /// Begins to read a range of the version given, with the checksum that the server knows where `checked` asks for one.
 pub(super) async fn read(blob: &AzureBlob, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {
+    if range.length == 0 {
+        return read_nothing(blob, version).await;
+    }
     let wants_md5 = blob.account.checksums.wants_md5();
     match read_once(blob, range, version, checked && !wants_md5, checked && wants_md5).await {
         Err(error) if checked && !wants_md5 && error.kind == BlobErrorKind::Unsupported => {
@@ -45,11 +48,22 @@ pub(super) async fn read(blob: &AzureBlob, range: ByteRange, version: &str, chec
     }
 }
 
+/// A range without bytes, which no request can ask for: of an empty blob it is the whole. The blob has to be there all the
+/// same, and of that version.
+async fn read_nothing(blob: &AzureBlob, version: &str) -> Result<RangeBody, BlobError> {
+    let failed = |kind, message: &str| Err(BlobError::new(kind, "read", blob.address(), message));
+    match blob.look().await? {
+        None => failed(BlobErrorKind::NotFound, "it is not there"),
+        Some(found) if found.facts.version != version => failed(BlobErrorKind::Changed, "another program changed it meanwhile"),
+        Some(_) => Ok(RangeBody { pieces: futures::stream::empty().boxed(), checksum: None }),
+    }
+}
+
 async fn read_once(blob: &AzureBlob, range: ByteRange, version: &str, crc64: bool, md5: bool) -> Result<RangeBody, BlobError> {
     let options = BlobClientDownloadOptions {
         range: Some(HttpRange::new(range.offset, range.length)),
         // One partition as long as the range is one plain GET, streamed as it comes.
-        partition_size: NonZero::new(range.length.max(MIB) as usize),
+        partition_size: NonZero::new(usize::try_from(range.length.max(MIB)).unwrap_or(usize::MAX)),
         parallel: NonZero::new(1),
         if_match: Some(Etag::from(version.to_owned())),
         range_get_content_crc64: crc64.then_some(true),

@@ -69,7 +69,7 @@ impl SharedKey {
     }
 
     fn signature(&self, text: &str) -> String {
-        // HMAC takes keys of any length, so there is no error to meet.
+        // HMAC takes keys of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.bytes()) else {
             return String::new();
         };

@@ -24,7 +24,7 @@ use protocol::limits::CHUNKS_MAX;
 use protocol::units::ByteRange;
 
 use crate::contract::{
-    Blob, BlobFacts, ChunkLimits, Held, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+    Blob, BlobFacts, BlocksHeld, ChunkLimits, LocalBlob, Obstacles, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 use upload::DirectoryUpload;
@@ -55,14 +55,14 @@ impl DirectoryBlob {
         &self.path
     }
 
-    fn error(&self, operation: &'static str, error: &io::Error) -> BlobError {
+    fn error(&self, operation: &'static str, error: io::Error) -> BlobError {
         error_at(&self.path, operation, error)
     }
 
     /// The file, where it is the version given.
     fn open_version(&self, version: &str) -> Result<File, BlobError> {
-        let file = File::open(&self.path).map_err(|error| self.error("read", &error))?;
-        let metadata = file.metadata().map_err(|error| self.error("read", &error))?;
+        let file = File::open(&self.path).map_err(|error| self.error("read", error))?;
+        let metadata = file.metadata().map_err(|error| self.error("read", error))?;
         if version_of(&metadata) == version {
             return Ok(file);
         }
@@ -96,7 +96,7 @@ impl DirectoryBlob {
                 Err(BlobError::new(BlobErrorKind::Refused, "use", self.address(), what))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error("examine", &error)),
+            Err(error) => Err(self.error("examine", error)),
         }
     }
 
@@ -122,16 +122,32 @@ impl DirectoryBlob {
                 io::copy(&mut source, file).map(|_| ())
             })
         });
-        stored.map_err(|error| self.error("write", &error))
+        stored.map_err(|error| self.error("write", error))
     }
 }
 
-fn error_at(path: &Path, operation: &'static str, error: &io::Error) -> BlobError {
+/// The unfinished file of a transfer into the blob of this address, where that is one of a directory.
+pub fn unfinished_file(address: &str, transfer_id: &str) -> Option<PathBuf> {
+    file::partial::path_of(path_of(address)?, transfer_id).ok()
+}
+
+/// The unfinished files of every transfer into the blob of this address; none where that is not one of a directory.
+pub fn unfinished_files(address: &str) -> Vec<PathBuf> {
+    path_of(address).and_then(|path| file::partial::beside(path).ok()).unwrap_or_default()
+}
+
+/// The file of a blob, whose address it is; the addresses of other stores are URLs.
+fn path_of(address: &str) -> Option<&Path> {
+    Some(Path::new(address)).filter(|path| path.is_absolute())
+}
+
+fn error_at(path: &Path, operation: &'static str, error: io::Error) -> BlobError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => BlobErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => BlobErrorKind::AlreadyExists,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => BlobErrorKind::Denied,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => BlobErrorKind::NoSpace,
+        io::ErrorKind::InvalidFilename => BlobErrorKind::InvalidName,
         _ => BlobErrorKind::Other,
     };
     let message = match error.kind() {
@@ -139,19 +155,19 @@ fn error_at(path: &Path, operation: &'static str, error: &io::Error) -> BlobErro
         io::ErrorKind::FileTooLarge => format!("{error}: raise the limit (`ulimit -f`), or choose another file system"),
         _ => error.to_string(),
     };
-    BlobError::new(kind, operation, path.display().to_string(), message)
+    BlobError::new(kind, operation, path.display().to_string(), message).caused_by(error)
 }
 
 /// The failure to get a file for this transfer alone.
-fn lock_error(path: &Path, operation: &'static str, error: &LockError) -> BlobError {
+fn lock_error(path: &Path, operation: &'static str, error: LockError) -> BlobError {
     let (kind, message) = match error {
         LockError::Io(error) => return error_at(path, operation, error),
         LockError::Busy => {
             (BlobErrorKind::AlreadyExists, "another transfer is writing it: wait for it, or cancel it first".to_owned())
         }
-        error => (BlobErrorKind::Refused, format!("{error}, and it is not written to: remove it, or choose another name")),
+        _ => (BlobErrorKind::Refused, format!("{error}, and it is not written to: remove it, or choose another name")),
     };
-    BlobError::new(kind, operation, path.display().to_string(), message)
+    BlobError::new(kind, operation, path.display().to_string(), message).caused_by(error)
 }
 
 /// Runs blocking file work where it may block; dropping the future does not stop it.
@@ -171,13 +187,13 @@ fn version_of(metadata: &Metadata) -> String {
 
 impl LocalBlob for DirectoryBlob {
     fn read_at(&self, buffer: &mut [u8], offset: u64, version: &str) -> Result<(), BlobError> {
-        self.open_version(version)?.read_exact_at(buffer, offset).map_err(|error| self.error("read", &error))
+        self.open_version(version)?.read_exact_at(buffer, offset).map_err(|error| self.error("read", error))
     }
 
     fn next_data(&self, offset: u64, version: &str) -> Result<Option<ByteRange>, BlobError> {
         let file = self.open_version(version)?;
         let found = file.metadata().and_then(|metadata| file::next_data(&file, offset, metadata.len()));
-        let data = found.map_err(|error| self.error("find the holes of", &error))?;
+        let data = found.map_err(|error| self.error("find the holes of", error))?;
         Ok(data.map(|data| ByteRange::new(data.start, data.end - data.start)))
     }
 }
@@ -202,12 +218,12 @@ impl Blob for DirectoryBlob {
 
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
         let own = self.clone();
-        blocking(move || own.look()).await.map_err(|error| self.error("examine", &error))?
+        blocking(move || own.look()).await.map_err(|error| self.error("examine", error))?
     }
 
     async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
         let (own, version) = (self.clone(), version.to_owned());
-        let opened = blocking(move || own.open_version(&version)).await.map_err(|error| self.error("read", &error))?;
+        let opened = blocking(move || own.open_version(&version)).await.map_err(|error| self.error("read", error))?;
         let (path, file) = (self.path.clone(), Arc::new(opened?));
         let pieces = futures::stream::unfold(range, move |left| {
             let (file, path) = (file.clone(), path.clone());
@@ -220,7 +236,7 @@ impl Blob for DirectoryBlob {
                     let mut bytes = vec![0; length as usize];
                     file.read_exact_at(&mut bytes, left.offset).map(|()| Bytes::from(bytes))
                 });
-                let piece = read.await.and_then(|result| result).map_err(|error| error_at(&path, "read", &error));
+                let piece = read.await.and_then(|result| result).map_err(|error| error_at(&path, "read", error));
                 let next = match &piece {
                     Ok(_) => ByteRange::new(left.offset + length, left.length - length),
                     Err(_) => ByteRange::new(left.end(), 0),
@@ -238,19 +254,19 @@ impl Blob for DirectoryBlob {
     async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
         let (own, plan) = (self.clone(), plan.clone());
         let checked = blocking(move || own.check_before_upload(&plan)).await;
-        checked.map_err(|error| self.error("examine", &error))?
+        checked.map_err(|error| self.error("examine", error))?
     }
 
-    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), BlobError> {
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let (own, request) = (self.clone(), request.clone());
         let begun = blocking(move || DirectoryUpload::begin(&own, &request)).await;
-        let (upload, held) = begun.map_err(|error| self.error("begin", &error))??;
+        let (upload, held) = begun.map_err(|error| self.error("begin", error))??;
         Ok((Arc::new(upload), held))
     }
 
     async fn put_file(&self, source: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
         let (own, transfer_id, replaces) = (self.clone(), transfer_id.to_owned(), replaces.clone());
         let stored = blocking(move || own.store(&source, &transfer_id, &replaces)).await;
-        stored.map_err(|error| self.error("write", &error))?
+        stored.map_err(|error| self.error("write", error))?
     }
 }

@@ -21,7 +21,7 @@ impl DirectoryBlob {
         self.require_directory()?;
         self.require_name_of_its_own()?;
         let free = capacity::require(&self.path, LONGEST_SUFFIX_BYTES, plan.total_bytes).map_err(|error| match error {
-            CapacityError::Io(error) => self.error("make a file in the folder of", &error),
+            CapacityError::Io(error) => self.error("make a file in the folder of", error),
             error => self.refusal(error.to_string()),
         })?;
         let mut warnings = Vec::new();
@@ -38,9 +38,7 @@ impl DirectoryBlob {
     /// No name that unfinished files have, and no symbolic link: it may lead to a file of another owner.
     fn require_name_of_its_own(&self) -> Result<(), BlobError> {
         if self.path.file_name().is_some_and(|name| partial::is_partial(&name.to_string_lossy())) {
-            return Err(
-                self.refusal("names that end with `.ID.partial` are for unfinished files: choose another name".to_owned())
-            );
+            return Err(self.refusal(partial::RESERVED.to_owned()));
         }
         match std::fs::symlink_metadata(&self.path) {
             Ok(metadata) if metadata.is_symlink() => Err(self.refusal(

@@ -17,7 +17,7 @@ use protocol::units::ByteRange;
 use rustix::fs::{Advice, fadvise};
 
 use super::{DirectoryBlob, blocking, content_mark_of, error_at, lock_error, version_of};
-use crate::contract::{Blob, ChunkBody, CommitFacts, Held, Upload, UploadRequest, UploadTraits};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 
 /// A file being written under its partial name.
@@ -34,25 +34,25 @@ pub(super) struct DirectoryUpload {
 
 impl DirectoryUpload {
     /// Makes the unfinished file of a transfer, or opens the one that it left.
-    pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, Held), BlobError> {
+    pub(super) fn begin(blob: &DirectoryBlob, request: &UploadRequest) -> Result<(Self, BlocksHeld), BlobError> {
         blob.require_directory()?;
-        let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", &error))?;
+        let own = partial::path_of(&blob.path, &request.transfer_id).map_err(|error| blob.error("begin", error))?;
         if let Some(id) = &request.replaces {
-            partial::remove(&blob.path, id).map_err(|error| lock_error(&blob.path, "remove what is left of", &error))?;
+            partial::remove(&blob.path, id).map_err(|error| lock_error(&blob.path, "remove what is left of", error))?;
         }
         let which = if request.resume { Which::Existing } else { Which::New };
-        let file = open_locked(&own, which).map_err(|error| lock_error(&own, "open", &error))?;
-        let failed = |error: io::Error| error_at(&own, "begin", &error);
+        let file = open_locked(&own, which).map_err(|error| lock_error(&own, "open", error))?;
+        let failed = |error: io::Error| error_at(&own, "begin", error);
         let metadata = file.metadata().map_err(failed)?;
         // The file gets its length with the first chunk, which the journal's beginning precedes. So a file of that length
         // is one that records may be about; one that was just made is not.
         let held = match metadata.len() {
             length if request.resume && length == request.total_bytes && length > 0 => {
-                Held::Recorded { state: Some(version_of(&metadata)) }
+                BlocksHeld::Recorded { state: Some(version_of(&metadata)) }
             }
-            _ => Held::Nothing,
+            _ => BlocksHeld::Nothing,
         };
-        if held == Held::Nothing {
+        if held == BlocksHeld::Nothing {
             file.set_len(0).and_then(|()| sync_folder(&own)).map_err(failed)?;
         }
         crash::point("target-begun");
@@ -78,7 +78,7 @@ impl DirectoryUpload {
     ) -> Result<T, BlobError> {
         let own = self.clone();
         let done = blocking(move || work(&own)).await.and_then(|result| result);
-        done.map_err(|error| error_at(&self.partial, operation, &error))
+        done.map_err(|error| error_at(&self.partial, operation, error))
     }
 
     /// Fails where the file has lost its name: what is written then is on its way to nowhere.
@@ -109,8 +109,13 @@ impl DirectoryUpload {
 
 #[async_trait]
 impl Upload for DirectoryUpload {
-    fn traits(&self) -> UploadTraits {
-        UploadTraits { content_named: false, durable_when_acknowledged: false, concurrency: 4 }
+    fn capabilities(&self) -> UploadCapabilities {
+        UploadCapabilities {
+            content_named: false,
+            durable_when_acknowledged: false,
+            replaces_only_what_it_found: false,
+            preferred_concurrency: 4,
+        }
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
@@ -136,8 +141,8 @@ impl Upload for DirectoryUpload {
         self.with_file("sync", sync).await
     }
 
-    async fn held(&self) -> Result<Held, BlobError> {
-        let look = |own: &Self| Ok(own.require_name().map_or(Held::Nothing, |()| Held::Recorded { state: None }));
+    async fn held(&self) -> Result<BlocksHeld, BlobError> {
+        let look = |own: &Self| Ok(own.require_name().map_or(BlocksHeld::Nothing, |()| BlocksHeld::Recorded { state: None }));
         self.with_file("examine", look).await
     }
 
@@ -181,7 +186,7 @@ impl Upload for DirectoryUpload {
                 let message = "another program made it meanwhile: choose another name, or replace it with `--overwrite`";
                 BlobError::new(BlobErrorKind::AlreadyExists, "finish", self.path.display().to_string(), message)
             }
-            _ => error_at(&self.path, "finish", &error),
+            _ => error_at(&self.path, "finish", error),
         })
     }
 

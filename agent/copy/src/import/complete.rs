@@ -1,6 +1,6 @@
 //! The end of an import: read-back, commit, manifest; or the receipt.
 
-use blob::{CommitFacts, Held, Upload};
+use blob::{CommitFacts, BlocksHeld, Upload};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::CommitNote;
 use protocol::outcome::Outcome;
@@ -100,13 +100,13 @@ impl Completing {
     async fn reconciled_receipt(&self, journal: Option<&mut Journal>, upload: &dyn Upload) -> Result<Receipt, CopyError> {
         let grace = if self.context.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
-        if let Some(Held::Blocks(blocks)) = &held {
+        if let Some(BlocksHeld::Blocks(blocks)) = &held {
             self.context.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
         let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
-            Some(Held::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
+            Some(BlocksHeld::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
             Some(_) => receipt,
             None if upload.uncommitted().is_some_and(|view| view.local().is_some()) => receipt.doubted(),
             None => receipt,
@@ -152,7 +152,7 @@ impl Completing {
         if matches!(self.completion, Completion::Unfinished) {
             self.note_source()?;
         }
-        let content_named = self.target.upload().is_some_and(|upload| upload.traits().content_named);
+        let content_named = self.target.upload().is_some_and(|upload| upload.capabilities().content_named);
         let (root, list) = manifest::root(&self.context.table, &self.context.zeros, content_named)?;
         let mut is_read_back = false;
         if let Some(upload) = self.target.upload().cloned() {

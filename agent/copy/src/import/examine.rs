@@ -231,8 +231,8 @@ impl Scene {
         let (header, table) = match recovered {
             Some(recovered) => (*recovered.header, recovered.table),
             None => {
-                let scheme = self.blob.limits().chunks_max.le(&50_000).then_some(blob::block_id::SCHEME);
-                let mut header = new_header(Direction::Import, self.identity.clone(), self.blob.address(), planned, scheme);
+                let (address, scheme) = (self.blob.address(), self.blob.chunk_scheme());
+                let mut header = new_header(Direction::Import, self.identity.clone(), address, planned, scheme);
                 header.unreadable_fill = self.options.fill.unwrap_or_default();
                 header.replaces.clone_from(&self.replaces);
                 (header, new_table(&self.journal, planned)?)
@@ -280,10 +280,10 @@ fn require_image_stays(options: &TransferOptions, blob: &str, recovered: Option<
     let Some(image) = &options.rescue.rescued else { return Ok(()) };
     let image_path = Path::new(&image.identity().path);
     let is_same = |path: &PathBuf| drive::open::is_same_storage(path, image_path);
-    let own = recovered.and_then(|recovered| file::partial::path_of(Path::new(blob), &recovered.header.transfer_id).ok());
+    let own = recovered.and_then(|recovered| blob::directory::unfinished_file(blob, &recovered.header.transfer_id));
     let is_resumed = own.as_ref().is_some_and(is_same)
         && recovered.is_some_and(|recovered| recovered.header.total_bytes == image.size_bytes());
-    let is_unfinished = file::partial::beside(Path::new(blob)).unwrap_or_default().iter().any(is_same);
+    let is_unfinished = blob::directory::unfinished_files(blob).iter().any(is_same);
     match is_unfinished && !is_resumed {
         true => Err(CopyError::Refused(format!(
             "`--rescued {}` is the unfinished file of the blob, and this import does not resume it: rename the image, and name it by its new name; nothing was begun",

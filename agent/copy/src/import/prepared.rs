@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use blob::{Blob, BlobErrorKind, Held, Upload, UploadRequest};
+use blob::{Blob, BlobErrorKind, BlocksHeld, Upload, UploadRequest};
 use file::crash;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::Header;
@@ -175,13 +175,13 @@ async fn begin_upload(
     let mut uploading = Uploading { upload, held: HashSet::new(), is_resumed: false, with_recorded };
     let landed_before = landed(context)?;
     match held {
-        Held::Recorded { state } => {
+        BlocksHeld::Recorded { state } => {
             uploading.is_resumed = true;
             look_at_recorded(context, &*uploading.upload, left, state).await?;
         }
-        Held::Nothing => context.with_not_held(|_| false, ChunkTable::clear)?,
-        Held::Blocks(blocks) if context.options.restart => drop(blocks),
-        Held::Blocks(blocks) => {
+        BlocksHeld::Nothing => context.with_not_held(|_| false, ChunkTable::clear)?,
+        BlocksHeld::Blocks(blocks) if context.options.restart => drop(blocks),
+        BlocksHeld::Blocks(blocks) => {
             context.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::clear)?;
             uploading.held = blocks.into_keys().collect();
         }
@@ -210,7 +210,7 @@ async fn begin_at_store(
     context: &Context,
     journal: &mut Journal,
     is_resumed: bool,
-) -> Result<(Arc<dyn Upload>, Held), CopyError> {
+) -> Result<(Arc<dyn Upload>, BlocksHeld), CopyError> {
     let request = UploadRequest {
         transfer_id: context.header.transfer_id.clone(),
         total_bytes: context.header.total_bytes,
@@ -230,7 +230,7 @@ async fn begin_at_store(
     }
 }
 
-async fn begin_once(context: &Context, request: &UploadRequest) -> Result<(Arc<dyn Upload>, Held), CopyError> {
+async fn begin_once(context: &Context, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), CopyError> {
     let begun = context.attempts.for_first_contact().run("begin", 0, || context.blob.begin_upload(request)).await;
     Ok(begun.map_err(CopyError::from)?.0)
 }

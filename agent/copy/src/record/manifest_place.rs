@@ -76,9 +76,9 @@ fn header_of(path: &Path) -> Option<Header> {
 pub(crate) fn is_part_of_blob(path: &Path, blob: &str) -> bool {
     Path::new(blob).is_absolute()
         && ["", MANIFEST_SUFFIX].iter().any(|suffix| {
-            let other = PathBuf::from(format!("{blob}{suffix}"));
-            is_same_place(path, &other)
-                || partial::beside(&other).is_ok_and(|found| found.iter().any(|found| is_same_place(path, found)))
+            let other = format!("{blob}{suffix}");
+            is_same_place(path, Path::new(&other))
+                || blob::directory::unfinished_files(&other).iter().any(|found| is_same_place(path, found))
         })
 }
 

@@ -66,8 +66,9 @@ fn in_image(scene: &RescueScene<'_>, image: &dyn Drive, map_path: &Path, claimed
         Some(map) => map,
         None => {
             // A map of ours says what is in the blob; only of the blob's own file it says what is in the image.
-            let partial = file::partial::path_of(Path::new(scene.blob_address), scene.transfer_id);
-            let is_own_file = partial.is_ok_and(|path| drive::open::is_same_storage(&path, Path::new(&image.identity().path)));
+            let unfinished = blob::directory::unfinished_file(scene.blob_address, scene.transfer_id);
+            let is_own_file =
+                unfinished.is_some_and(|path| drive::open::is_same_storage(&path, Path::new(&image.identity().path)));
             if !is_own_file && is_written_by_us(map_path) {
                 return Err(CopyError::Refused(format!(
                     "the mapfile `{}` was written by drive-agent: its `+` are in a blob, and not in the image `{}`; name the map that came with the image (perhaps `{}.bak`); nothing was begun",

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use blob::{BlobError, ChunkBody, Held as StoreHeld, Upload};
+use blob::{BlobError, BlocksHeld, ChunkBody, Upload};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
@@ -159,7 +159,7 @@ impl Loop {
 
     /// Decides what a chunk needs: nothing, a body, or the body of another chunk with its content.
     fn begin(&mut self, chunk: HashedChunk) -> Result<(), CopyError> {
-        let content_named = self.stage.upload.traits().content_named;
+        let content_named = self.stage.upload.capabilities().content_named;
         let content = chunk.content();
         let is_zero = content == ChunkContent::Zero;
         let HashedChunk { place, bytes, digest, md5, unreadable } = chunk;
@@ -235,7 +235,7 @@ impl Loop {
         let waiting = self.waiting.remove(&sent.digest).unwrap_or_default();
         match result {
             Ok(tries) => {
-                if self.stage.upload.traits().content_named {
+                if self.stage.upload.capabilities().content_named {
                     self.stage.held.insert(sent.digest);
                 }
                 self.landed(sent, tries, share);
@@ -244,7 +244,7 @@ impl Loop {
             }
             Err(failed) => {
                 // A chunk that goes over in several parts may have landed in part.
-                let doubt = if self.stage.upload.traits().content_named { failed.doubt } else { Doubt::Lasting };
+                let doubt = if self.stage.upload.capabilities().content_named { failed.doubt } else { Doubt::Lasting };
                 for sent in std::iter::once(sent).chain(waiting) {
                     self.doubt(sent, doubt)?;
                 }
@@ -272,7 +272,7 @@ impl Loop {
     /// Drops what is under way. Local writes cannot be dropped, so they get a moment to end.
     async fn abort(&mut self, input: &mut mpsc::Receiver<HashedChunk>) {
         self.refusing = true;
-        if !self.stage.upload.traits().durable_when_acknowledged {
+        if !self.stage.upload.capabilities().durable_when_acknowledged {
             let end = tokio::time::Instant::now() + ABORT_GRACE;
             while let Ok(Some(ended)) = tokio::time::timeout_at(end, self.puts.join_next()).await {
                 self.apply(Event::Ended(ended));
@@ -288,13 +288,13 @@ impl Loop {
     /// Asks a store that can tell what it holds about chunks in doubt. Where it does not answer they stay unknown.
     async fn resolve_doubts(&mut self) {
         let unfinished = self.stage.stop.is_stopping();
-        if !unfinished || self.doubtful.is_empty() || !self.stage.upload.traits().content_named {
+        if !unfinished || self.doubtful.is_empty() || !self.stage.upload.capabilities().content_named {
             return;
         }
         let limit = if self.stage.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
         let blocks = match timeout(limit, self.ask()).await {
-            Ok(Ok(StoreHeld::Blocks(blocks))) => blocks,
-            Ok(Ok(StoreHeld::Nothing)) => HashMap::new(),
+            Ok(Ok(BlocksHeld::Blocks(blocks))) => blocks,
+            Ok(Ok(BlocksHeld::Nothing)) => HashMap::new(),
             _ => return,
         };
         for (index, (sent, doubt)) in std::mem::take(&mut self.doubtful) {
@@ -308,10 +308,10 @@ impl Loop {
     }
 
     /// What the store holds. A store that is busy is asked again: its answer decides what a receipt says.
-    async fn ask(&self) -> Result<StoreHeld, BlobError> {
+    async fn ask(&self) -> Result<BlocksHeld, BlobError> {
         loop {
             match self.stage.upload.held().await {
-                Err(error) if error.is_passing() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
                 answer => return answer,
             }
         }

@@ -78,6 +78,7 @@ pub(super) fn list_blobs(store: &Store, request: &RequestParts) -> Response {
 
 fn item(store: &Store, name: &str, with_metadata: bool) -> String {
     let blob = &store.blobs[name];
+    let name = name.replace('&', "&amp;").replace('<', "&lt;");
     let kind = if blob.pages.is_some() { "PageBlob" } else { "BlockBlob" };
     let length = blob.committed().map_or(0, |bytes| bytes.len());
     let metadata: String = blob.metadata.iter().map(|(key, value)| format!("<{key}>{value}</{key}>")).collect();
