@@ -9,7 +9,7 @@ use syn::{ItemMod, ItemUse, UseTree};
 
 type Module = Vec<String>;
 
-const CRATES: [&str; 5] = ["protocol/src", "agent/src", "agent/copy/src", "agent/drive/src", "agent/file/src"];
+const CRATES: [&str; 6] = ["protocol/src", "agent/src", "agent/blob/src", "agent/copy/src", "agent/drive/src", "agent/file/src"];
 
 /// The folders and single files of `copy`, from the bottom up: each imports only from the lines above its own.
 const COPY: [&[&str]; 13] = [

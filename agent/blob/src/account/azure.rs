@@ -8,7 +8,7 @@ use azure_storage_blob::models::{
 };
 use futures::TryStreamExt;
 
-use super::{Account, BlobItem, ListBounds};
+use super::contract::{Account, BlobItem, ListBounds};
 use crate::address::AzureAddress;
 use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, from_sdk, is_folder};
 use crate::contract::Blob;

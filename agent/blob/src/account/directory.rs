@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Account, BlobItem, ListBounds};
+use super::contract::{Account, BlobItem, ListBounds};
 use crate::contract::Blob;
 use crate::directory::DirectoryBlob;
 use crate::error::{BlobError, BlobErrorKind};

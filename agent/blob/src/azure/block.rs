@@ -14,7 +14,7 @@ use protocol::limits::{CHUNK_SIZE_MAX_BYTES, MIB};
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use super::{AzureBlob, Found, block_list, body_of, require_length};
+use super::client::{AzureBlob, Found, block_list, body_of, require_length};
 use crate::block_id::{block_id, content_of};
 use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,

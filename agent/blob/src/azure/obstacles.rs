@@ -3,7 +3,7 @@
 use azure_core::http::headers::{HeaderName, Headers};
 use azure_storage_blob::models::BlobType;
 
-use super::BlobKind;
+use super::kind::BlobKind;
 use crate::contract::Obstacles;
 
 /// Longest name of a blob (`Naming and referencing containers, blobs, and metadata`).

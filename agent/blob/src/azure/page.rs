@@ -19,9 +19,10 @@ use protocol::limits::{CHUNKS_MAX, MIB};
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
+use super::client::{AzureBlob, Found, PAGE_BYTES, require_length};
 use super::error::code_of;
 use super::fence::Fence;
-use super::{AzureBlob, Found, metadata, require_length};
+use super::metadata;
 use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
 };
@@ -30,10 +31,7 @@ use crate::error::{BlobError, BlobErrorKind};
 /// Why an upload ends whose blob has another number now.
 const REPLACED: &str = "another transfer replaced the page blob while it was written: nothing more is written to it";
 
-/// The unit of a page blob (Put Page).
-pub(super) const PAGE_BYTES: u64 = PAGE as u64;
-
-/// The same of bytes in memory.
+/// The unit of a page blob, of bytes in memory.
 const PAGE: usize = 512;
 
 /// Most that one Put Page takes.

@@ -2,7 +2,6 @@
 //! cache or a broken server may give other bytes with an answer that looks good.
 
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
 
 use azure_core::http::Etag;
 use azure_core::http::headers::HeaderName;
@@ -11,27 +10,13 @@ use futures::{StreamExt, TryStreamExt};
 use protocol::limits::MIB;
 use protocol::units::ByteRange;
 
-use super::{AzureBlob, from_sdk};
+use super::client::AzureBlob;
+use super::error::from_sdk;
 use crate::checksum::TransferChecksum;
 use crate::contract::{Blob, RangeBody};
 use crate::error::{BlobError, BlobErrorKind};
 
 const CONTENT_RANGE: HeaderName = HeaderName::from_static("content-range");
-
-/// How long the version of the blob is that was last looked at.
-#[derive(Debug, Default)]
-pub(super) struct KnownLength(Mutex<Option<(String, u64)>>);
-
-impl KnownLength {
-    pub(super) fn note(&self, version: &str, length_bytes: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version.to_owned(), length_bytes));
-    }
-
-    fn of(&self, version: &str) -> Option<u64> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(known, _)| known == version).map(|(_, length)| *length)
-    }
-}
 
 /// Begins to read a range of the version given, with the checksum that the server knows where `checked` asks for one.
 pub(super) async fn read(blob: &AzureBlob, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {

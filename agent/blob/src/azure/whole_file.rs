@@ -11,7 +11,7 @@ use azure_storage_blob::models::{BlockBlobClientCommitBlockListOptions, BlockBlo
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 
-use super::{AzureBlob, block_list, body_of, require_length};
+use super::client::{AzureBlob, block_list, body_of, require_length};
 use crate::block_id::block_id;
 use crate::contract::{Blob, Replaces};
 use crate::error::{BlobError, BlobErrorKind};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use protocol::manifest::MANIFEST_SUFFIX;
 
-use super::TestStore;
 use super::content::{FIRST, SECOND, assert_holds, assert_kind, bytes_of, facts};
+use super::test_store::TestStore;
 use crate::contract::{Blob, Replaces};
 use crate::error::{BlobError, BlobErrorKind::AlreadyExists};
 

@@ -1,7 +1,7 @@
 //! Containers, and what is in them.
 
-use super::TestStore;
 use super::content::{CHUNK_BYTES, FIRST, assert_holds, assert_kind, begun, bytes_of, chunks_of, request, store};
+use super::test_store::TestStore;
 use crate::account::BlobItem;
 use crate::error::BlobErrorKind::InvalidName;
 

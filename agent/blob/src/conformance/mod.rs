@@ -4,6 +4,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `test_store` | a store that is tried |
+//! | `check` | everything that is tried |
 //! | `content` | what is stored, and how it is sent and read back |
 //! | `upload` | begin, put, commit, read |
 //! | `ownership` | resumed, abandoned, replaced and lost uploads |
@@ -13,57 +15,16 @@
 #![cfg(any(test, feature = "testing"))]
 #![allow(clippy::unwrap_used, reason = "a suite of tests: what fails here is a failed test")]
 
+mod check;
 mod content;
 mod files;
 mod listing;
 mod ownership;
 mod reading;
+mod test_store;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-use std::sync::Arc;
-
-use crate::account::Account;
-use crate::contract::Blob;
-
-/// A store that is tried. Nothing is in it at the beginning.
-pub trait TestStore: Sync {
-    /// The blob of this name.
-    fn blob(&self, name: &str) -> Arc<dyn Blob>;
-
-    /// A blob of a container that is not there, where the store has containers.
-    fn in_missing_container(&self) -> Option<Arc<dyn Blob>>;
-
-    /// The account of the store and the container of its blobs, where it has them.
-    fn account(&self) -> Option<(Arc<dyn Account>, String)>;
-}
-
-/// Tries everything. Each check uses names of its own, so that all of them can share a store.
-///
-/// # Panics
-/// Where the store breaks a promise.
-pub async fn check(store: &dyn TestStore) {
-    upload::every_size_comes_back(store).await;
-    upload::chunks_may_come_in_any_order_and_twice(store).await;
-    upload::zeros_and_repeated_chunks_come_back(store).await;
-    upload::nothing_looks_complete_before_its_commit(store).await;
-    upload::a_second_commit_changes_nothing(store).await;
-    upload::names_are_taken_as_they_stand(store).await;
-    ownership::a_resumed_upload_finds_what_landed(store).await;
-    ownership::a_resumed_upload_may_hold_other_bytes(store).await;
-    ownership::nothing_is_resumed_that_was_not_begun(store).await;
-    ownership::another_transfer_neither_sees_nor_destroys_it(store).await;
-    ownership::what_is_started_over_is_forgotten(store).await;
-    ownership::a_blob_stays_unless_it_may_be_replaced(store).await;
-    ownership::a_name_that_was_taken_meanwhile_stays(store).await;
-    ownership::a_blob_that_was_replaced_meanwhile_stays(store).await;
-    reading::every_range_is_what_was_stored(store).await;
-    reading::nothing_is_read_behind_the_end(store).await;
-    reading::what_is_not_there_is_told(store).await;
-    reading::another_version_is_noticed(store).await;
-    files::a_file_replaces_only_what_it_may(store).await;
-    files::files_of_every_length_come_back(store).await;
-    listing::what_is_stored_is_listed(store).await;
-    listing::names_that_cannot_be_are_refused(store).await;
-}
+pub use check::check;
+pub use test_store::TestStore;

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::TestStore;
 use super::content::{
     CHUNK_BYTES, FIRST, SECOND, THIRD, assert_holds, assert_kind, begun, bytes_like, bytes_of, chunks_of, commit, overwriting,
     request, resuming, send, store,
 };
+use super::test_store::TestStore;
 use crate::contract::{Blob, BlocksHeld, ChunkBody, Upload, UploadRequest};
 use crate::error::BlobErrorKind::{AlreadyExists, Changed, NotFound};
 

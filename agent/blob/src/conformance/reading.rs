@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use protocol::units::ByteRange;
 
-use super::TestStore;
 use super::content::{
     CHUNK_BYTES, FIRST, SECOND, assert_kind, bytes_of, facts, is_zero, overwriting, place, read, request, resuming, store,
 };
+use super::test_store::TestStore;
 use crate::contract::{Blob, CHECKED_RANGE_BYTES_MAX, Replaces};
 use crate::error::BlobErrorKind::{Changed, ContainerNotFound, NotFound};
 

@@ -3,10 +3,10 @@
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
-use super::TestStore;
 use super::content::{
     CHUNK_BYTES, FIRST, assert_holds, begun, bytes_like, bytes_of, chunks_of, commit, facts, overwriting, read, request, store,
 };
+use super::test_store::TestStore;
 
 /// Lengths that are not multiples of a chunk or a page, and lengths that are.
 pub(super) async fn every_size_comes_back(tried: &dyn TestStore) {

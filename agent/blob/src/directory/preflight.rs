@@ -9,7 +9,7 @@ use file::{locked, partial};
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteSize;
 
-use super::DirectoryBlob;
+use super::place::DirectoryBlob;
 use crate::contract::UploadPlan;
 use crate::error::{BlobError, BlobErrorKind};
 

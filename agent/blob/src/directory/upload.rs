@@ -16,7 +16,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 use rustix::fs::{Advice, fadvise};
 
-use super::{DirectoryBlob, blocking, content_mark_of, error_at, lock_error, version_of};
+use super::place::{DirectoryBlob, blocking, content_mark_of, error_at, lock_error, version_of};
 use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 

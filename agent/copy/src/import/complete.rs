@@ -1,6 +1,6 @@
 //! The end of an import: read-back, commit, manifest; or the receipt.
 
-use blob::{CommitFacts, BlocksHeld, Upload};
+use blob::{BlocksHeld, CommitFacts, Upload};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::CommitNote;
 use protocol::outcome::Outcome;

@@ -77,7 +77,8 @@ async fn run(context: Context, journal: Journal, uploading: Uploading) -> Result
     let failure = context.failure.clone();
     threads::spawn("hash", threads::hash_threads(), move |_| failure.check(hash.run(&hash_output)))?;
 
-    let concurrency = Concurrency::new(context.options.concurrency, upload.capabilities().preferred_concurrency, context.memory.buffers);
+    let concurrency =
+        Concurrency::new(context.options.concurrency, upload.capabilities().preferred_concurrency, context.memory.buffers);
     let pool = BufferPool::new(context.memory.buffers, context.memory.buffer_bytes);
     let counters = &context.handle.counters;
     counters.set_workers([1, threads::hash_threads(), concurrency.now(), 1]);

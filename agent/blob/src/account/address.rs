@@ -1,0 +1,125 @@
+//! How an account is written, and which kind of store that is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use super::azure::AzureContainers;
+use super::contract::Account;
+use super::directory::DirectoryAccount;
+use crate::address::{AddressError, AzureAddress, BlobAddress};
+use crate::azure::{CredentialError, Environment};
+
+/// Where an account is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AccountAddress {
+    /// A directory: containers are its folders.
+    Directory(PathBuf),
+    /// An account of Azure, or of an emulator; container and name of the address mean nothing.
+    Azure(AzureAddress),
+}
+
+/// A name that stands where an account's address has none.
+const ANY: &str = "any";
+
+impl AccountAddress {
+    /// Understands a path, `file:///PATH`, `https://ACCOUNT.blob.core.windows.net[?SAS]` or
+    /// `http://HOST:PORT/ACCOUNT[?SAS]`.
+    ///
+    /// # Errors
+    /// When it is none of these. Messages never repeat a query.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = text.strip_prefix("file://") {
+            let decoded = percent_decode_str(path.strip_prefix("localhost").unwrap_or(path)).decode_utf8();
+            let decoded = decoded.map_err(|error| AddressError::NotAUrl(text.to_owned(), error.to_string()))?;
+            return Ok(AccountAddress::Directory(PathBuf::from(decoded.into_owned())));
+        }
+        if !text.contains("://") {
+            return Ok(AccountAddress::Directory(PathBuf::from(text)));
+        }
+        let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        match BlobAddress::parse(&format!("{}/{ANY}/{ANY}{query}", place.trim_end_matches('/')))? {
+            BlobAddress::Azure(address) => match address.container == ANY && address.name == ANY {
+                true => Ok(AccountAddress::Azure(address)),
+                false => {
+                    let form = "an account: https://ACCOUNT.blob.core.windows.net, or http://HOST:PORT/ACCOUNT";
+                    Err(AddressError::Incomplete(place.to_owned(), form))
+                }
+            },
+            _ => Err(AddressError::NotAUrl(place.to_owned(), "it is not the address of an account".to_owned())),
+        }
+    }
+
+    /// Prepares to reach the account. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When there are no credentials.
+    pub fn reach(self, environment: &Environment) -> Result<Arc<dyn Account>, CredentialError> {
+        Ok(match self {
+            AccountAddress::Directory(root) => Arc::new(DirectoryAccount { root }),
+            AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment)?),
+        })
+    }
+}
+
+impl fmt::Debug for AccountAddress {
+    /// Without the signature.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountAddress::Directory(root) => write!(formatter, "{}", root.display()),
+            AccountAddress::Azure(address) => write!(formatter, "{}", address.endpoint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract::BlobItem;
+    use super::*;
+
+    #[test]
+    fn accounts_are_understood() {
+        assert_eq!(AccountAddress::parse("/srv/a b").unwrap(), AccountAddress::Directory("/srv/a b".into()));
+        assert_eq!(AccountAddress::parse("file:///srv/a%20b").unwrap(), AccountAddress::Directory("/srv/a b".into()));
+        let AccountAddress::Azure(cloud) = AccountAddress::parse("https://acme.blob.core.windows.net/?sig=S").unwrap() else {
+            panic!()
+        };
+        assert_eq!((&*cloud.account, cloud.sas.as_deref()), ("acme", Some("sig=S")));
+        let AccountAddress::Azure(emulator) = AccountAddress::parse("http://127.0.0.1:10000/devstoreaccount1").unwrap() else {
+            panic!()
+        };
+        assert_eq!((&*emulator.account, emulator.endpoint.path()), ("devstoreaccount1", "/devstoreaccount1"));
+        for bad in ["https://acme.blob.core.windows.net/c?sig=SECRET", "s3://acme?sig=SECRET", "http://127.0.0.1:1?sig=SECRET"] {
+            let error = AccountAddress::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+        let shown = format!("{:?}", AccountAddress::parse("https://acme.blob.core.windows.net/?sig=SECRET").unwrap());
+        assert!(!shown.contains("SECRET"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_an_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let account = AccountAddress::Directory(folder.path().to_owned()).reach(&Environment::default()).unwrap();
+        account.make_place("one", "deep/er/a.img").await.unwrap();
+        account.make_place("only", "b.img").await.unwrap();
+        std::fs::write(folder.path().join("one/deep/er/a.img"), "12345").unwrap();
+        std::fs::write(folder.path().join("one/deep/b.img.0123456789abcdef.partial"), "").unwrap();
+        assert_eq!(account.containers("on").await.unwrap(), ["one", "only"]);
+        let item = BlobItem { container: "one".into(), name: "deep/er/a.img".into(), size_bytes: 5 };
+        assert_eq!(account.blobs("one", "deep/").await.unwrap(), std::slice::from_ref(&item));
+        assert_eq!(account.blobs("one", "").await.unwrap(), [item]);
+        assert!(account.blobs("one", "e").await.unwrap().is_empty() && account.blobs("none", "").await.unwrap().is_empty());
+        let blob = account.blob("one", "deep/er/a.img").unwrap();
+        assert_eq!(blob.head().await.unwrap().unwrap().size_bytes, 5);
+        for (container, name) in
+            [("..", "a"), ("one", "../../a"), ("one", "/etc/passwd"), ("", "a"), ("a/b", "c"), ("one", "a//b")]
+        {
+            assert!(account.blob(container, name).is_err(), "{container}/{name}");
+            assert!(account.make_place(container, name).await.is_err(), "{container}/{name}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What every store promises, for a blob of Azure.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use protocol::digest::Sha256Digest;
+use protocol::manifest::MANIFEST_SUFFIX;
+use protocol::units::ByteRange;
+
+use super::client::AzureBlob;
+use super::kind::BlobKind;
+use super::obstacles::NAME_CHARACTERS_MAX;
+use super::{block, page, reading, whole_file};
+use crate::block_id;
+use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadRequest};
+use crate::error::{BlobError, BlobErrorKind};
+
+#[async_trait]
+impl Blob for AzureBlob {
+    fn address(&self) -> String {
+        self.address.url().to_string()
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        match self.kind {
+            BlobKind::Block => block::LIMITS,
+            BlobKind::Page => page::LIMITS,
+        }
+    }
+
+    fn checks_arrival(&self) -> bool {
+        true
+    }
+
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
+        let address = self.address.with_name(format!("{}{suffix}", self.address.name));
+        Arc::new(AzureBlob::new(self.account.clone(), address, BlobKind::Block))
+    }
+
+    fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
+        let refuse = |message: String| Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), message));
+        let longest = self.address.name.chars().count() + MANIFEST_SUFFIX.chars().count();
+        if longest > NAME_CHARACTERS_MAX {
+            let left = NAME_CHARACTERS_MAX - MANIFEST_SUFFIX.chars().count();
+            return refuse(format!(
+                "with `{MANIFEST_SUFFIX}` for its manifest its name would be longer than {NAME_CHARACTERS_MAX} characters: choose a name of at most {left}"
+            ));
+        }
+        if let Some(what) = self.past_state() {
+            return refuse(format!("the address names a {what} of the blob, which cannot be written: leave `{what}` out of it"));
+        }
+        existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
+    }
+
+    fn destroys_at_begin(&self) -> bool {
+        self.kind == BlobKind::Page
+    }
+
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
+        Ok(self.look().await?.map(|found| found.facts))
+    }
+
+    async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError> {
+        reading::read(self, range, version, checked).await
+    }
+
+    async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+        match self.kind {
+            BlobKind::Block => block::committed_chunks(self).await,
+            BlobKind::Page => Ok(None),
+        }
+    }
+
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        (self.kind == BlobKind::Block).then_some(block_id::SCHEME)
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
+        match self.kind {
+            BlobKind::Block => block::BlockUpload::begin(self.clone(), request).await,
+            BlobKind::Page => page::PageUpload::begin(self.clone(), request).await,
+        }
+    }
+
+    async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
+        whole_file::put(self, &file, replaces).await
+    }
+}

@@ -1,0 +1,180 @@
+//! One blob of Azure: how it is reached, and what a look at it says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use azure_core::http::headers::HeaderName;
+use azure_core::http::{Body, RequestContent, XmlFormat};
+use azure_storage_blob::BlobClient;
+use azure_storage_blob::models::{BlobClientGetPropertiesResultHeaders, BlobType, BlockLookupList};
+use bytes::Bytes;
+use protocol::units::ByteRange;
+
+use super::account::AzureAccount;
+use super::error::from_sdk;
+use super::kind::BlobKind;
+use super::known_length::KnownLength;
+use super::metadata;
+use super::obstacles::{Properties, is_folder};
+use crate::address::AzureAddress;
+use crate::contract::{Blob, BlobFacts, CommitFacts, UploadRequest};
+use crate::error::{BlobError, BlobErrorKind};
+
+/// What a blob of a hierarchical account is: a file or a directory.
+const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
+
+/// The unit of a page blob (Put Page).
+pub(super) const PAGE_BYTES: u64 = 512;
+
+/// One blob of an account.
+#[derive(Clone)]
+pub struct AzureBlob {
+    pub(super) account: Arc<AzureAccount>,
+    pub(super) address: AzureAddress,
+    pub(super) kind: BlobKind,
+    /// Shared by its copies.
+    pub(super) lengths: Arc<KnownLength>,
+}
+
+impl AzureBlob {
+    /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
+    pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
+        AzureBlob { account, address, kind, lengths: Arc::default() }
+    }
+
+    pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
+        self.account.client(self.address.url_with_sas()).map_err(|error| self.error("reach", error))
+    }
+
+    pub(super) fn error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
+        from_sdk(operation, self.address.url().as_str(), &error)
+    }
+}
+
+/// What a HEAD says.
+pub(super) struct Found {
+    pub(super) facts: BlobFacts,
+    /// As the store counts it: a page blob's last page is padded.
+    pub(super) length_bytes: u64,
+    /// Of a page blob.
+    pub(super) sequence_number: Option<i64>,
+}
+
+impl AzureBlob {
+    /// Looks at the blob; `None` where there is none in an existing container.
+    pub(super) async fn look(&self) -> Result<Option<Found>, BlobError> {
+        let properties = match self.client()?.get_properties(None).await {
+            Ok(properties) => properties,
+            Err(error) => {
+                let error = self.error("look at", error);
+                return if error.kind == BlobErrorKind::NotFound { self.nothing_there().await } else { Err(error) };
+            }
+        };
+        let odd = |error: azure_core::Error| self.error("understand the properties of", error);
+        let metadata = properties.metadata().map_err(odd)?;
+        let (length_bytes, etag) = (properties.content_length().map_err(odd)?, properties.etag().map_err(odd)?);
+        let (Some(length_bytes), Some(etag)) = (length_bytes, etag) else {
+            // A proxy's, say. A blob of 0 bytes would be another matter.
+            let message = "the answer does not say how long it is, or which version";
+            return Err(BlobError::new(BlobErrorKind::Corrupted, "look at", self.address(), message));
+        };
+        let version = etag.to_string();
+        let kind = properties.blob_type().map_err(odd)?;
+        let is_page_blob = kind == Some(BlobType::PageBlob);
+        let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());
+        let resource_type = properties.headers().get_optional_str(&RESOURCE_TYPE);
+        let is_folder = is_folder(length_bytes, metadata.iter(), resource_type);
+        let known = Properties::of(properties.headers(), kind, is_folder);
+        let facts = BlobFacts {
+            size_bytes: unpadded
+                .filter(|bytes| is_page_blob && *bytes <= length_bytes && length_bytes - *bytes < PAGE_BYTES)
+                .unwrap_or(length_bytes),
+            version,
+            transfer_id: metadata.get(metadata::TRANSFER).cloned(),
+            is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
+            content_mark: None,
+            obstacles: known.obstacles(self.kind),
+        };
+        let sequence_number = properties.blob_sequence_number().map_err(odd)?;
+        self.lengths.note(&facts.version, length_bytes);
+        Ok(Some(Found { facts, length_bytes, sequence_number }))
+    }
+
+    /// The parameter of the address that names something else than the blob as it is now.
+    pub(super) fn past_state(&self) -> Option<&'static str> {
+        let query = self.address.sas.as_deref().unwrap_or("");
+        let names =
+            |name: &str| query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name)));
+        ["snapshot", "versionid"].into_iter().find(|name| names(name))
+    }
+
+    /// A HEAD says 404 without saying what is missing; a missing container must not pass for a blob
+    /// that can be created. The block list says which of the two it is.
+    async fn nothing_there(&self) -> Result<Option<Found>, BlobError> {
+        use azure_storage_blob::models::BlockListType;
+        let client = self.client()?.block_blob_client();
+        match client.get_block_list(BlockListType::Committed, None).await {
+            // Only uncommitted blocks: the blob is not there yet.
+            Ok(_) => Ok(None),
+            Err(answer) => {
+                let answer = self.error("look at", answer);
+                if answer.kind == BlobErrorKind::NotFound { Ok(None) } else { Err(answer) }
+            }
+        }
+    }
+
+    pub(super) fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {
+        HashMap::from([
+            (metadata::TRANSFER.to_owned(), request.transfer_id.clone()),
+            (metadata::BYTES.to_owned(), request.total_bytes.to_string()),
+        ])
+    }
+
+    /// The metadata of a blob that is whole.
+    pub(super) fn final_metadata(&self, request: &UploadRequest, facts: &CommitFacts<'_>) -> HashMap<String, String> {
+        let mut metadata = self.metadata(request);
+        metadata.insert(metadata::ROOT.to_owned(), facts.root.to_string());
+        if !facts.unreadable.is_empty() {
+            metadata.insert(metadata::UNREADABLE.to_owned(), unreadable_text(facts.unreadable));
+        }
+        metadata
+    }
+}
+
+/// Ranges as `offset+length` joined by commas, as many as fit, and then how many more there are.
+fn unreadable_text(ranges: &[ByteRange]) -> String {
+    let mut text = String::new();
+    for (index, range) in ranges.iter().enumerate() {
+        let one = format!("{}{}+{}", if index > 0 { "," } else { "" }, range.offset, range.length);
+        if text.len() + one.len() > metadata::UNREADABLE_TEXT_BYTES_MAX {
+            return text + &format!(",and {} more", ranges.len() - index);
+        }
+        text += &one;
+    }
+    text
+}
+
+/// The bytes that are sent for a list of blocks.
+pub(super) fn body_of(list: &RequestContent<BlockLookupList, XmlFormat>) -> Bytes {
+    match list.body() {
+        Body::Bytes(bytes) => bytes.clone(),
+        // A list that was written from memory is never a stream.
+        _ => Bytes::new(),
+    }
+}
+
+/// Whether a blob that was just committed is as long as it has to be.
+pub(super) fn require_length(found_bytes: u64, wanted_bytes: u64, address: &str) -> Result<(), BlobError> {
+    if found_bytes == wanted_bytes {
+        return Ok(());
+    }
+    // Final: blocks that were left out of what was committed are gone from the store.
+    let message = format!(
+        "the store holds {found_bytes} bytes of it after the commit, and not the {wanted_bytes} that were sent: repeat the command with `--restart --overwrite`"
+    );
+    Err(BlobError::new(BlobErrorKind::Other, "commit", address, message))
+}
+
+pub(super) fn block_list(ids: Vec<Vec<u8>>) -> azure_core::Result<RequestContent<BlockLookupList, XmlFormat>> {
+    BlockLookupList { latest: Some(ids), ..Default::default() }.try_into()
+}
