@@ -143,10 +143,10 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
         state_dir,
         station: Some(worker.budget.clone()),
         keep_journal: true,
-        restart: order.wish.restart,
+        restart: order.retry.restart,
         // What may be written on was decided when the drive was checked in.
-        overwrite: order.wish.overwrite || order.direction == Direction::Export,
-        on_unreadable: if order.wish.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
+        overwrite: order.retry.overwrite || order.direction == Direction::Export,
+        on_unreadable: if order.retry.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
         names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
         ..worker.options.clone()

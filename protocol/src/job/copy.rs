@@ -45,9 +45,9 @@ pub struct LogAddresses {
     pub manifest: Option<String>,
 }
 
-/// What somebody wants of the next run of a copy.
+/// How the next run of a copy differs from the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryWish {
+pub struct RetryOptions {
     /// Forget what was done before.
     #[serde(default)]
     pub restart: bool,
@@ -87,8 +87,8 @@ pub struct CopyRecord {
     #[serde(default)]
     pub is_paused: bool,
     /// How its next run differs.
-    #[serde(default)]
-    pub wish: RetryWish,
+    #[serde(default, rename = "wish")]
+    pub retry: RetryOptions,
     /// A drive was found not to hold what had landed on it: nobody can say what it holds.
     #[serde(default)]
     pub is_in_doubt: bool,

@@ -40,7 +40,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>, request: Request) -> Re
     if call.actor.role != Role::Operator {
         return Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned()));
     }
-    let states = protocol::job::JobState::ALL.map(|state| (format!("{state:?}"), 0));
+    let states = protocol::job::JobState::ALL.map(|state| (state.name().to_owned(), 0));
     let mut jobs: BTreeMap<String, i64> = states.into_iter().collect();
     jobs.extend(api.store.count_by_state().await?);
     for (state, count) in jobs {

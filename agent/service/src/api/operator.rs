@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use protocol::arm::read_body;
-use protocol::job::RetryWish;
+use protocol::job::RetryOptions;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -161,12 +161,12 @@ async fn order(
     let job = match action.as_str() {
         "checkIn" => station.check_in(&key, &read_body::<CheckIn>(&body)?, actor).await?,
         "neverReceived" => station.never_received(&key, &drive()?, actor).await?,
-        "start" => station.go_on(&key, &drive()?, true, RetryWish::default(), actor).await?,
+        "start" => station.go_on(&key, &drive()?, true, RetryOptions::default(), actor).await?,
         "pause" => station.pause(&key, &drive()?, actor).await?,
-        "resume" => station.go_on(&key, &drive()?, false, RetryWish::default(), actor).await?,
+        "resume" => station.go_on(&key, &drive()?, false, RetryOptions::default(), actor).await?,
         "retry" => {
             let Retry { drive_id, restart, overwrite, rescue } = read_body(&body)?;
-            station.go_on(&key, &drive_id, true, RetryWish { restart, overwrite, rescue }, actor).await?
+            station.go_on(&key, &drive_id, true, RetryOptions { restart, overwrite, rescue }, actor).await?
         }
         "giveUp" => station.give_up(&key, &drive()?, actor).await?,
         "shipBack" => station.ship_back(&key, &read_body::<ReturnPackage>(&body)?, actor).await?,

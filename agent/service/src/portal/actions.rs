@@ -7,7 +7,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::arm::{UpdateJob, UpdateProperties, validate_update};
-use protocol::job::{Event, Field, JobState, RetryWish};
+use protocol::job::{Event, Field, JobState, RetryOptions};
 use protocol::units::ByteSize;
 
 use super::access::{Viewer, fields, job_of, operator, value, viewer};
@@ -223,12 +223,12 @@ async fn order(api: &Api, viewer: &Viewer, job: &StoredJob, action: &str, form: 
             station.pause(key, drive, actor).await?;
         }
         "resume" => {
-            station.go_on(key, drive, false, RetryWish::default(), actor).await?;
+            station.go_on(key, drive, false, RetryOptions::default(), actor).await?;
         }
         "retry" => {
-            let wish =
-                RetryWish { restart: is_ticked("restart"), overwrite: is_ticked("overwrite"), rescue: is_ticked("rescue") };
-            station.go_on(key, drive, true, wish, actor).await?;
+            let retry =
+                RetryOptions { restart: is_ticked("restart"), overwrite: is_ticked("overwrite"), rescue: is_ticked("rescue") };
+            station.go_on(key, drive, true, retry, actor).await?;
         }
         "giveUp" => {
             station.give_up(key, drive, actor).await?;

@@ -59,7 +59,7 @@ pub(super) fn cards(api: &Api, viewer: &Viewer, job: &StoredJob) -> Vec<DriveCar
         let result = record.and_then(|record| record.result.as_ref());
         DriveCard {
             link: drive_link(&job.key, &id),
-            state: drive.state.map(|state| format!("{state:?}")).unwrap_or_default(),
+            state: drive.state.map(|state| state.to_string()).unwrap_or_default(),
             percent: drive.percent_complete,
             status: drive.copy_status.unwrap_or_default(),
             receipt: result.and_then(|result| Some(receipt_bar(result.receipt.as_ref()?, result.bytes_total))),

@@ -45,7 +45,7 @@ struct StateLine {
 }
 
 fn state_line(entry: &AuditEntry) -> Option<StateLine> {
-    Some(StateLine { state: format!("{:?}", entry.entered?), at: text_of(entry.at), actor: entry.actor.clone() })
+    Some(StateLine { state: entry.entered?.to_string(), at: text_of(entry.at), actor: entry.actor.clone() })
 }
 
 struct HistoryLine {
@@ -88,8 +88,8 @@ pub(super) async fn live(api: &Api, viewer: &Viewer, job: &StoredJob) -> Result<
     let history = api.store.audit_log(Some(&job.uid), HISTORY_MAX).await?;
     let page = JobLive {
         csrf: viewer.csrf.clone(),
-        state: format!("{:?}", job.machine.state),
-        kind: format!("{:?}", job.machine.kind),
+        state: job.machine.state.to_string(),
+        kind: job.machine.kind.to_string(),
         is_cancelled: job.machine.cancel_requested,
         percent: percent_of(api, job),
         offers: offers::of_job(api, viewer, job),

@@ -70,8 +70,8 @@ fn row(api: &Api, job: &StoredJob) -> Row {
     Row {
         link: job_link(&job.key),
         name: job.key.name.clone(),
-        kind: format!("{:?}", job.machine.kind),
-        state: format!("{:?}", job.machine.state),
+        kind: job.machine.kind.to_string(),
+        state: job.machine.state.to_string(),
         is_cancelled: job.machine.cancel_requested,
         percent: percent_of(api, job).map_or_else(String::new, |percent| format!("{percent}%")),
         created: text_of(job.created_at),
@@ -87,7 +87,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let viewer = viewer(&api, &headers).await?;
-    let state = wanted.state.as_deref().and_then(|name| JobState::ALL.into_iter().find(|state| format!("{state:?}") == name));
+    let state = wanted.state.as_deref().and_then(|name| name.parse::<JobState>().ok());
     let filter = Filter { state, ..Filter::default() };
     let mut jobs = Vec::new();
     let mut next = None;
@@ -106,7 +106,7 @@ pub(super) async fn page(
     }
     let link = |state: Option<JobState>, after: Option<i64>| {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(state.map(|state| ("state", format!("{state:?}"))));
+        query.extend_pairs(state.map(|state| ("state", state.name())));
         query.extend_pairs(Some(("search", wanted.search.trim())).filter(|(_, search)| !search.is_empty()));
         query.extend_pairs(after.map(|after| ("after", after.to_string())));
         match query.finish() {
@@ -115,7 +115,7 @@ pub(super) async fn page(
         }
     };
     let filters = std::iter::once(None).chain(JobState::ALL.into_iter().map(Some)).map(|one| FilterLink {
-        name: one.map_or_else(|| "All".to_owned(), |state| format!("{state:?}")),
+        name: one.map_or_else(|| "All".to_owned(), |state| state.to_string()),
         link: link(one, None),
         is_current: one == state,
     });
@@ -127,6 +127,6 @@ pub(super) async fn page(
         jobs: jobs.iter().map(|job| row(&api, job)).collect(),
         next: next.map(|after| link(state, Some(after))),
         search: wanted.search.trim().to_owned(),
-        state: state.map(|state| format!("{state:?}")).unwrap_or_default(),
+        state: state.map(|state| state.to_string()).unwrap_or_default(),
     }))
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryWish, after_copy, retry_at};
+use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryOptions, after_copy, retry_at};
 use protocol::outcome::Outcome;
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
@@ -24,7 +24,7 @@ impl Station {
         };
         let now = self.now();
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
-        let (mut was_cut_off, mut wish) = (false, RetryWish::default());
+        let (mut was_cut_off, mut retry) = (false, RetryOptions::default());
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
                 return Err(Refusal::Cancelled.into());
@@ -34,8 +34,8 @@ impl Station {
                 return Err(StoreError::NotNow("somebody paused it".to_owned()));
             }
             was_cut_off = std::mem::replace(&mut record.is_open, true);
-            wish = std::mem::take(&mut record.wish);
-            record.is_in_doubt &= !wish.restart;
+            retry = std::mem::take(&mut record.retry);
+            record.is_in_doubt &= !retry.restart;
             record.bay = Some(bay.name.clone());
             record.blob = Some(order.blob.clone());
             record.runs += 1;
@@ -49,7 +49,7 @@ impl Station {
             })
         });
         match noted.await {
-            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, wish, ..order }),
+            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, ..order }),
             // Somebody was faster.
             Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_)) => {}
             Err(error) => return Err(error),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::arm::{Package, is_drive_id};
-use protocol::job::{CopyEnd, DriveState, Event, RetryWish};
+use protocol::job::{CopyEnd, DriveState, Event, RetryOptions};
 use protocol::outcome::Outcome;
 use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
@@ -93,7 +93,7 @@ impl Station {
         key: &JobKey,
         drive_id: &str,
         must_be_docked: bool,
-        wish: RetryWish,
+        retry: RetryOptions,
         actor: &str,
     ) -> Result<StoredJob, OrderError> {
         let is_docked = self.inner.worker.bays().iter().any(|bay| {
@@ -115,10 +115,10 @@ impl Station {
             // A blob of ours that lacks something is replaced; one that was never made is not.
             let lacks_something =
                 is_done && record.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
-            record.wish = RetryWish {
-                restart: wish.restart || lacks_something,
-                overwrite: wish.overwrite || lacks_something,
-                rescue: wish.rescue,
+            record.retry = RetryOptions {
+                restart: retry.restart || lacks_something,
+                overwrite: retry.overwrite || lacks_something,
+                rescue: retry.rescue,
             };
             Ok(if is_done { vec![Event::Retry(drive_id.to_owned())] } else { Vec::new() })
         });

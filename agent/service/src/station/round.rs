@@ -1,7 +1,7 @@
 //! What a round does with timers and bays.
 
 use protocol::arm::JobDetails;
-use protocol::job::{BlobName, DriveState, Event, JobKind, JobState, RetryWish};
+use protocol::job::{BlobName, DriveState, Event, JobKind, JobState, RetryOptions};
 use protocol::outcome::Outcome;
 use protocol::result::Direction;
 
@@ -203,7 +203,7 @@ impl Station {
             sequence: 0,
             account_only: false,
             was_cut_off: false,
-            wish: RetryWish::default(),
+            retry: RetryOptions::default(),
         })
     }
 }

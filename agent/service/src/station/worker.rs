@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use futures::stream::BoxStream;
 use protocol::arm::Export;
-use protocol::job::{BlobName, LogAddresses, RetryWish};
+use protocol::job::{BlobName, LogAddresses, RetryOptions};
 use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::station::DockedDrive;
@@ -64,7 +64,7 @@ pub struct CopyOrder {
     /// The run before was cut off: what was on its way then may have landed.
     pub was_cut_off: bool,
     /// How this run differs.
-    pub wish: RetryWish,
+    pub retry: RetryOptions,
 }
 
 /// A blob that may be exported.

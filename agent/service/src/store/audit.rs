@@ -40,7 +40,7 @@ impl Store {
                 at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
                 actor: row.try_get("actor")?,
                 action: row.try_get("action")?,
-                entered: entered.and_then(|name| JobState::ALL.into_iter().find(|state| format!("{state:?}") == name)),
+                entered: entered.and_then(|name| name.parse::<JobState>().ok()),
                 job: key.map(|key| key.path()),
                 job_uid: row.try_get("job_uid")?,
             })

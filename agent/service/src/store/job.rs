@@ -218,7 +218,6 @@ impl Store {
         job: &mut StoredJob,
         is_new: bool,
     ) -> Result<(), StoreError> {
-        let name = |value: serde_json::Value| value.as_str().map(str::to_owned).unwrap_or_default();
         let statement = match is_new {
             true => {
                 "INSERT INTO job (version, kind, state, tracking_number, due_at, modified_at, location, tags, machine, details,
@@ -233,8 +232,8 @@ impl Store {
         let delivery = job.details.delivery_package.as_ref();
         let query = sqlx::query_scalar(statement)
             .bind(job.version)
-            .bind(name(serde_json::to_value(job.machine.kind)?))
-            .bind(name(serde_json::to_value(job.machine.state)?))
+            .bind(job.machine.kind.name())
+            .bind(job.machine.state.name())
             .bind(delivery.map(|package| package.tracking_number.clone()))
             .bind(next_timer(&job.machine).map(|(at, _)| seconds(at)))
             .bind(seconds(job.modified_at))

@@ -35,12 +35,11 @@ impl Store {
     pub async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
         let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id > "));
         query.push_bind(after.unwrap_or(0));
-        let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
         let clauses = [
             ("subscription", scope.subscription.clone()),
             ("resource_group", scope.resource_group.clone()),
-            ("kind", filter.kind.map(serde_json::to_value).transpose()?.and_then(word)),
-            ("state", filter.state.map(serde_json::to_value).transpose()?.and_then(word)),
+            ("kind", filter.kind.map(|kind| kind.name().to_owned())),
+            ("state", filter.state.map(|state| state.name().to_owned())),
             ("tracking_number", filter.tracking_number.clone()),
         ];
         for (column, value) in clauses {

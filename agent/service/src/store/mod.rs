@@ -118,7 +118,7 @@ async fn write_audit(
         .bind(actor)
         .bind(action)
         .bind(about.map(|about| about.uid))
-        .bind(about.and_then(|about| about.entered).map(|state| format!("{state:?}")))
+        .bind(about.and_then(|about| about.entered).map(JobState::name))
         .execute(&mut **transaction)
         .await?;
     Ok(())
