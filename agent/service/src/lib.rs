@@ -26,20 +26,26 @@
 //!
 //! # Who does what
 //! The API changes jobs and wakes the station; the station looks at jobs and bays, round by round, and orders copies
-//! of the data plane ([`station::worker`]), which the program brings. A cancel goes the same way: it is recorded and
+//! of the data plane ([`scheduler::worker`]), which the program brings. A cancel goes the same way: it is recorded and
 //! answered, and the next round, a moment later, stops what runs.
 //!
 //! # How it fails
 //! A database that fails is a 503 to whoever asks, and a step that is tried again to the station. A copy that fails
 //! waits, with its reason, for its store to come back, its drive to be docked again, or a person.
 
-pub mod api;
+mod api;
 pub mod entra;
+pub mod http;
+pub mod jobs;
 mod portal;
-pub mod server;
-pub mod station;
+mod router;
+pub mod scheduler;
+mod state;
 pub mod store;
 pub mod vault;
+
+pub use router::router;
+pub use state::ServiceState;
 
 use metrics_exporter_prometheus::PrometheusRecorder;
 

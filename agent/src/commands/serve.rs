@@ -15,12 +15,13 @@ use drive::Pace;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
 use protocol::units::sizes_apart;
-use service::api::{Access, Api, router};
 use service::entra::Entra;
-use service::server;
-use service::station::{Clock, Station};
+use service::http::{Access, server};
+use service::jobs::Jobs;
+use service::scheduler::{Clock, Scheduler};
 use service::store::{Actor, Role, Store, new_secret};
 use service::vault::Vault;
+use service::{ServiceState, router};
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,16 +80,16 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(worker(&config, &state_dir, &clock)?);
     worker.docks.watch();
-    let station = Station::new(store.clone(), worker, clock, config.import_container.clone());
+    let scheduler = Scheduler::new(store.clone(), worker, clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
     let closing = CancellationToken::new();
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let api = Arc::new(Api {
+    let accounts = config.accounts(&state_dir).iter().map(|account| account.reachable()).collect();
+    let state = Arc::new(ServiceState {
+        jobs: Jobs::new(store.clone(), scheduler.clone(), config.locations(), accounts),
         store: store.clone(),
-        station: station.clone(),
+        scheduler: scheduler.clone(),
         access: Arc::new(Access::new(config.requests_per_second, entra)),
-        locations: config.locations(),
-        accounts: config.accounts(&state_dir).iter().map(|account| account.reachable()).collect(),
         public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
         scheme,
         closing: closing.clone(),
@@ -101,25 +102,25 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     // systemd may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let forgetting = tokio::spawn(forget_idle(api.clone()));
+    let forgetting = tokio::spawn(forget_idle(state.clone()));
     let scheduling = tokio::spawn({
-        let station = station.clone();
-        async move { station.run().await }
+        let scheduler = scheduler.clone();
+        async move { scheduler.run().await }
     });
-    let serving = tokio::spawn(server::serve(listener, tls, router(api), config.connections, closing.clone()));
+    let serving = tokio::spawn(server::serve(listener, tls, router(state), config.connections, closing.clone()));
     let mut signals = Signals::take();
     signals.first().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     printer.inform("stopping: copies drain, and go on when the service does; once more to drop what is in flight");
     closing.cancel();
-    station.stop();
+    scheduler.stop();
     let drained = async {
         let _ = scheduling.await;
         let _ = serving.await;
     };
     tokio::select! {
         () = drained => {}
-        () = abort_at_second_signal(&mut signals, &station) => {}
+        () = abort_at_second_signal(&mut signals, &scheduler) => {}
     }
     forgetting.abort();
     store.close().await;
@@ -129,9 +130,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
 }
 
 /// Never returns: the drain ends sooner for it.
-async fn abort_at_second_signal(signals: &mut Signals, station: &Station) {
+async fn abort_at_second_signal(signals: &mut Signals, scheduler: &Scheduler) {
     signals.second().await;
-    station.abort();
+    scheduler.abort();
     std::future::pending::<()>().await;
 }
 
@@ -298,11 +299,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     reachable
 }
 
-async fn forget_idle(api: Arc<Api>) {
+async fn forget_idle(state: Arc<ServiceState>) {
     loop {
         tokio::time::sleep(FORGET_INTERVAL).await;
-        api.access.forget_idle();
+        state.access.forget_idle();
         // Without it what was measured piles up where nobody asks for it.
-        api.metrics.run_upkeep();
+        state.metrics.run_upkeep();
     }
 }

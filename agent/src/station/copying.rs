@@ -13,7 +13,7 @@ use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
-use service::station::worker::{CopyOrder, RunningCopy};
+use service::scheduler::worker::{CopyOrder, RunningCopy};
 use tokio::sync::oneshot;
 
 use super::worker::{MemoryBudget, ReachedAccount, StationWorker};

@@ -12,8 +12,10 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, ToSchema};
 
 use super::answer::{ApiError, document};
-use super::{API_VERSIONS, Dock, NewToken, OneDrive, Retry};
-use crate::station::{CheckIn, ReturnPackage};
+use super::operator::{Dock, OneDrive, Retry};
+use super::tokens::NewToken;
+use super::versions::API_VERSIONS;
+use crate::jobs::{CheckIn, ReturnPackage};
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
@@ -34,12 +36,12 @@ use crate::station::{CheckIn, ReturnPackage};
 )))]
 struct Schemas;
 
-/// How an operation's path begins, and who may call it.
+/// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Customer,
     Operator,
-    Anybody,
+    Public,
 }
 
 /// One operation.
@@ -108,9 +110,9 @@ fn operations() -> Vec<Operation> {
         Operator Post "/operator/v1/tokens" "Tokens_Create" Some("NewToken") => "201" None, "Make a token";
         Operator Delete "/operator/v1/tokens/{name}" "Tokens_Revoke" None => "200" None, "Take a token back";
         Operator Get "/metrics" "Metrics" None => "200" None, "Prometheus metrics";
-        Anybody Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
-        Anybody Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
-        Anybody Get "/openapi.json" "OpenApi" None => "200" None, "This document";
+        Public Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
+        Public Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
+        Public Get "/openapi.json" "OpenApi" None => "200" None, "This document";
     }
 }
 
@@ -154,7 +156,7 @@ impl Operation {
             let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
             operation = operation.request_body(Some(body));
         }
-        if self.audience != Audience::Anybody {
+        if self.audience != Audience::Public {
             operation = operation.security(SecurityRequirement::new("token", Vec::<String>::new()));
         }
         operation.build()
@@ -162,7 +164,7 @@ impl Operation {
 }
 
 /// The document.
-pub(super) fn describe() -> utoipa::openapi::OpenApi {
+fn describe() -> utoipa::openapi::OpenApi {
     let mut document = Schemas::openapi();
     document.info = InfoBuilder::new().title("drive-agent").version(env!("CARGO_PKG_VERSION")).build();
     let mut paths = PathsBuilder::new();

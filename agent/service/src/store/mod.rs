@@ -35,6 +35,7 @@ pub use job::{Change, Put};
 pub use list::{Page, Scope};
 pub use row::{JobKey, StoredEffect, StoredJob};
 pub use session::{SESSION_LASTS, Session};
+pub(crate) use token::TokenOrigin;
 pub use token::{Actor, Role, new_secret};
 
 /// How long a change waits for another one to end.

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::Store;
 use super::error::StoreError;
-use super::token::{Actor, Role, actor_of_row};
+use super::token::{Actor, Role, TokenOrigin, actor_of_row};
 
 /// How long a session lasts: a shift.
 pub const SESSION_LASTS: Duration = Duration::hours(12);
@@ -29,15 +29,20 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_session(&self, actor: &Actor, has_token: bool, now: OffsetDateTime) -> Result<String, StoreError> {
+    pub(crate) async fn open_session(
+        &self,
+        actor: &Actor,
+        origin: TokenOrigin,
+        now: OffsetDateTime,
+    ) -> Result<String, StoreError> {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let subscriptions = match &actor.role {
             Role::Operator => None,
             Role::Customer(own) => Some(own.clone()),
         };
-        let (token_name, stored) = match has_token {
-            true => (Some(actor.name.clone()), None),
-            false => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
+        let (token_name, stored) = match origin {
+            TokenOrigin::Stored => (Some(actor.name.clone()), None),
+            TokenOrigin::Entra => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
         };
         sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&self.pool).await?;
         sqlx::query("INSERT INTO session (digest, token_name, actor, csrf, expires_at) VALUES (?, ?, ?, ?, ?)")

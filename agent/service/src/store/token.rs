@@ -13,8 +13,17 @@ use super::{Store, write_audit};
 pub enum Role {
     /// A customer, with the subscriptions that are theirs.
     Customer(Vec<String>),
-    /// Staff: every subscription, and the operators' own doors.
+    /// Staff: every subscription, and the operator API.
     Operator,
+}
+
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenOrigin {
+    /// It is one of the service's own: a session of it ends when the token is taken back.
+    Stored,
+    /// Entra ID issued it.
+    Entra,
 }
 
 /// Who asks.

@@ -1,4 +1,4 @@
-//! From a socket to the API: HTTP/1.1, in the clear or under TLS, with limits on what one who connects may take.
+//! From a socket to the router: HTTP/1.1, in the clear or under TLS, with limits on what one connection may take.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::api::Peer;
+use super::access::Peer;
 
-/// How long somebody who connected may take to say what they want.
+/// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a TLS handshake may take.
@@ -75,8 +75,8 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves until `closing` falls, then lets requests under way end. At most `connections_max` are open at once; who
-/// comes then waits.
+/// Serves until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once;
+/// further clients wait.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -108,8 +108,8 @@ pub async fn serve(
             let _slot = slot;
             // Small answers should not wait for the acknowledgement of the last.
             let _ = stream.set_nodelay(true);
-            match shake_hands(stream, tls).await {
-                Ok(stream) => talk(stream, peer, router, watcher).await,
+            match handshake(stream, tls).await {
+                Ok(stream) => serve_connection(stream, peer, router, watcher).await,
                 Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
             }
         });
@@ -121,13 +121,13 @@ pub async fn serve(
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
+async fn handshake(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
     let Some(tls) = tls else { return Ok(Box::new(stream)) };
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
     Ok(Box::new(shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??))
 }
 
-async fn talk(stream: Box<dyn Stream>, peer: SocketAddr, router: Router, watcher: Watcher) {
+async fn serve_connection(stream: Box<dyn Stream>, peer: SocketAddr, router: Router, watcher: Watcher) {
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request.map(axum::body::Body::new)
@@ -137,6 +137,6 @@ async fn talk(stream: Box<dyn Stream>, peer: SocketAddr, router: Router, watcher
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    // Who hangs up in the middle is no event.
+    // A client that hangs up is not worth a log line.
     let _ = watcher.watch(connection).await;
 }

@@ -1,7 +1,8 @@
 //! The data plane, as the control plane sees it: bays with drives in them, copies that run, places for documents.
-//! Whoever implements it knows drives and stores; nobody here does.
+//! Its implementation knows drives and stores; this crate does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Bytes;
@@ -18,12 +19,21 @@ use tokio::sync::oneshot;
 /// What the worker could not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
-    /// What was asked for cannot be: one sentence for who asked.
+    /// What was asked for cannot be: one sentence for the caller.
     #[error("{0}")]
     Refused(String),
     /// It may be possible later.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Longest that a request waits for a drive or a store.
+const WORK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits for the data plane, but not for ever.
+pub(crate) async fn with_timeout<T>(work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
+    let done = tokio::time::timeout(WORK_TIMEOUT, work).await;
+    done.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time: try again".to_owned())))
 }
 
 /// A bay, and what is in it.
@@ -37,12 +47,12 @@ pub struct BayContent {
     pub drive: Option<DockedDrive>,
     /// When the drive was docked; absent where it was there when the service began.
     pub docked_at: Option<OffsetDateTime>,
-    /// Another number means another drive, or the same one docked again: who was asked to copy the one must not
-    /// copy the other.
+    /// Another number means another drive, or the same one docked again: an order for the one must not copy the
+    /// other.
     pub sequence: u64,
 }
 
-/// A copy that is to be begun, or gone on with.
+/// A copy that is to be begun or resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CopyOrder {
     /// The bay of the drive.
@@ -126,10 +136,10 @@ pub trait Worker: Send + Sync {
     /// Takes a drive out of a bay by hand.
     async fn undock(&self, bay: &str) -> Result<(), WorkError>;
 
-    /// Whether a drive is empty: nothing on it that anybody would miss.
+    /// Whether a drive is empty: no partition table, file system or other known content.
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
 
-    /// Begins a copy, or goes on with it. Its result goes to `ended` when nothing of it moves any more.
+    /// Begins or resumes a copy. Its result goes to `ended` when nothing of it moves any more.
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy>;
 
     /// The blobs that an export asks for, in their order.
@@ -147,6 +157,6 @@ pub trait Worker: Send + Sync {
     /// Writes the logs of a copy that has ended, and tells their addresses.
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;
 
-    /// Forgets what was kept to go on with a drive's copy, or with all of a job.
+    /// Forgets what was kept to resume the copy of a drive, or all copies of a job.
     async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError>;
 }

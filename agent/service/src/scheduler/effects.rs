@@ -1,42 +1,24 @@
 //! Carrying out what was decided: each effect at least once, each so that twice does no harm.
 
-use std::collections::HashMap;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::sync::{MutexGuard, PoisonError};
 
 use protocol::job::{BlobName, DriveState, Effect};
 
-use super::documents::{diagnostics, incomplete_list, receipts};
-use super::round::account_of;
+use super::documents::{diagnostics, incomplete_list};
+use super::handle::{SERVICE, Scheduler};
+use super::order::account_of;
+use super::pending::PendingEffects;
+use super::receipts::receipts;
 use super::worker::{CopyOrder, LogOrder, WorkError};
-use super::{SERVICE, Station};
 use crate::store::{Change, StoreError, StoredEffect, StoredJob};
 
-/// Effects that are being carried out, or wait for their next try.
-#[derive(Default)]
-pub(super) struct Pending {
-    tries: HashMap<i64, Try>,
-}
+/// After so many attempts a document is abandoned, and its job continues without it: half a day.
+const ATTEMPTS_MAX: u32 = 150;
 
-struct Try {
-    count: u32,
-    /// When it may be tried again; `None` while it is being tried.
-    next: Option<Instant>,
-}
-
-/// A document that could not be written is tried again after this, doubled each time.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The longest pause.
-const RETRY_MAX: Duration = Duration::from_secs(300);
-
-/// After so many tries a document is given up on, and its job goes on without: half a day.
-const TRIES_MAX: u32 = 150;
-
-impl Station {
-    pub(super) async fn carry_out(&self) -> Result<(), StoreError> {
+impl Scheduler {
+    pub(super) async fn carry_out_effects(&self) -> Result<(), StoreError> {
         let effects = self.inner.store.effects().await?;
-        // Stops first: whoever cancels waits for nothing.
+        // Stops first: a cancel waits for nothing.
         let (stops, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|one| matches!(one.effect, Effect::StopCopy(_)));
         for stored in stops {
             let found = self.inner.store.by_uid(&stored.job_uid).await?;
@@ -53,7 +35,7 @@ impl Station {
         for stored in others {
             match &stored.effect {
                 Effect::AlertOperators => {
-                    tracing::warn!(job = %stored.job_uid, "drives of a job did not come: somebody has to ask the customer");
+                    tracing::warn!(job = %stored.job_uid, "drives of a job did not come: ask the customer");
                     self.inner.store.effect_done(stored.id).await?;
                 }
                 // Stops were carried out above.
@@ -64,52 +46,47 @@ impl Station {
         Ok(())
     }
 
-    /// Carries an effect out beside the rounds, one try at a time.
+    fn pending(&self) -> MutexGuard<'_, PendingEffects> {
+        self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries an effect out beside the rounds, one attempt at a time.
     fn carry_out_beside(&self, stored: StoredEffect) {
-        {
-            let mut pending = self.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
-            let attempt = pending.tries.entry(stored.id).or_insert(Try { count: 0, next: Some(Instant::now()) });
-            if attempt.next.is_none_or(|next| next > Instant::now()) {
-                return;
-            }
-            attempt.next = None;
-            attempt.count += 1;
-        }
-        let station = self.clone();
+        let Some(attempt) = self.pending().begin(stored.id) else { return };
+        let scheduler = self.clone();
         tokio::spawn(async move {
-            let published = station.carry_out_one(&stored).await;
-            let count = {
-                let pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
-                pending.tries.get(&stored.id).map_or(1, |attempt| attempt.count)
-            };
-            let is_over = match &published {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(job = %stored.job_uid, error, tries = count, "what a job needs could not be done");
-                    // A job is forgotten, however long it takes.
-                    count >= TRIES_MAX && stored.effect != Effect::Remove
-                }
-            };
-            let is_done = is_over && station.inner.store.effect_done(stored.id).await.is_ok();
-            if let (true, Ok(()), Effect::PublishLogs(drive_id)) = (is_done, &published, &stored.effect) {
-                station.forget_journal(&stored.job_uid, drive_id).await;
-            }
-            let mut pending = station.inner.effects.lock().unwrap_or_else(PoisonError::into_inner);
-            match (is_done, pending.tries.get_mut(&stored.id)) {
-                (true, _) => drop(pending.tries.remove(&stored.id)),
-                (false, Some(attempt)) => {
-                    attempt.next = Some(Instant::now() + (RETRY * 2_u32.pow(count.min(16))).min(RETRY_MAX));
-                }
-                (false, None) => {}
+            let result = scheduler.carry_out_one(&stored).await;
+            if scheduler.settle(&stored, attempt, &result).await {
+                scheduler.pending().remove(stored.id);
+            } else {
+                scheduler.pending().retry_later(stored.id);
             }
         });
+    }
+
+    /// Takes an effect out of the outbox where it was carried out, or was tried often enough; false where it stays.
+    async fn settle(&self, stored: &StoredEffect, attempt: u32, result: &Result<(), String>) -> bool {
+        if let Err(error) = result {
+            tracing::warn!(job = %stored.job_uid, error, attempt, "an effect of a job could not be carried out");
+            // A job is forgotten, however long it takes.
+            if attempt < ATTEMPTS_MAX || stored.effect == Effect::Remove {
+                return false;
+            }
+        }
+        if self.inner.store.effect_done(stored.id).await.is_err() {
+            return false;
+        }
+        if let (Ok(()), Effect::PublishLogs(drive_id)) = (result, &stored.effect) {
+            self.forget_journal(&stored.job_uid, drive_id).await;
+        }
+        true
     }
 
     async fn carry_out_one(&self, stored: &StoredEffect) -> Result<(), String> {
         if stored.effect == Effect::Remove {
             self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
             let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
-            return is_empty.then_some(()).ok_or_else(|| "somebody reads the database just now".to_owned());
+            return is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned());
         }
         let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
         let Some(job) = found else { return Ok(()) };

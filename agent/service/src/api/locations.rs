@@ -1,23 +1,12 @@
-//! Datacenters, and what can be done at all.
+//! Datacenters, and the operations of the API.
 
 use axum::response::Response;
-use protocol::arm::Address;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Api;
 use super::answer::{ApiError, document};
-
-/// A datacenter that drives are sent to.
-#[derive(Debug, Clone)]
-pub struct Location {
-    /// Its name, such as `West US`.
-    pub name: String,
-    /// Where drives are sent to.
-    pub address: Address,
-    /// Carriers that it takes parcels from.
-    pub carriers: Vec<String>,
-}
+use crate::jobs::Location;
+use crate::state::ServiceState;
 
 #[derive(Serialize)]
 struct LocationBody {
@@ -25,12 +14,6 @@ struct LocationBody {
     name: String,
     r#type: &'static str,
     properties: serde_json::Value,
-}
-
-/// `West US` and `westus` are one.
-pub(super) fn is_location(location: &Location, name: &str) -> bool {
-    let plain = |text: &str| text.replace(' ', "").to_ascii_lowercase();
-    plain(&location.name) == plain(name)
 }
 
 fn body(location: &Location) -> LocationBody {
@@ -48,17 +31,17 @@ fn body(location: &Location) -> LocationBody {
     LocationBody { id, name: location.name.clone(), r#type: "Microsoft.ImportExport/locations", properties }
 }
 
-pub(super) fn list(api: &Api) -> Result<Response, ApiError> {
-    document(200, &json!({ "value": api.locations.iter().map(body).collect::<Vec<_>>() }))
+pub(super) fn list(state: &ServiceState) -> Result<Response, ApiError> {
+    document(200, &json!({ "value": state.jobs.locations.iter().map(body).collect::<Vec<_>>() }))
 }
 
-pub(super) fn get(api: &Api, name: &str) -> Result<Response, ApiError> {
-    let found = api.locations.iter().find(|location| is_location(location, name));
+pub(super) fn get(state: &ServiceState, name: &str) -> Result<Response, ApiError> {
+    let found = state.jobs.location(name);
     let message = || format!("there is no location `{name}`");
     document(200, &body(found.ok_or_else(|| ApiError::new(404, "LocationNotFound", message()))?))
 }
 
-/// Names of what can be done, for who gives rights.
+/// Names of the operations, as role definitions use them.
 const OPERATIONS: [(&str, &str, &str); 5] = [
     ("locations/read", "Locations", "Get the datacenters that drives can be sent to"),
     ("jobs/write", "Jobs", "Create or change a job"),

@@ -1,7 +1,7 @@
 //! The beginning and the end of a copy.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryOptions, after_copy, retry_at};
 use protocol::outcome::Outcome;
@@ -11,12 +11,15 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use super::handle::{CopyKey, Running, SERVICE, Scheduler};
 use super::worker::{BayContent, CopyOrder};
-use super::{CopyKey, Running, SERVICE, Station};
 use crate::store::{Change, StoreError, StoredJob};
 
-impl Station {
-    /// Notes that a copy begins, and begins it: in this order, so that one that was begun is always known.
+/// Pause before the end of a copy is written down again, where that failed.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Scheduler {
+    /// Writes down that a copy begins, and begins it: in this order, so that one that was begun is always known.
     pub(super) async fn begin_copy(&self, job: &StoredJob, drive_id: &str, bay: &BayContent) -> Result<(), StoreError> {
         let Some(order) = self.order(job, drive_id, &bay.name) else {
             tracing::warn!(job = %job.uid, bay = %bay.name, "the drive has no blob to be copied to or from");
@@ -31,7 +34,7 @@ impl Station {
             }
             let record = job.copies.entry(drive_id.to_owned()).or_default();
             if record.is_paused {
-                return Err(StoreError::NotNow("somebody paused it".to_owned()));
+                return Err(StoreError::NotNow("it is paused".to_owned()));
             }
             was_cut_off = std::mem::replace(&mut record.is_open, true);
             retry = std::mem::take(&mut record.retry);
@@ -43,14 +46,14 @@ impl Station {
             record.run_started_at = Some(now);
             record.hold = None;
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
-                // It was interrupted, and goes on.
+                // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
                 _ => vec![Event::CopyStarted(drive_id.to_owned())],
             })
         });
         match noted.await {
             Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, ..order }),
-            // Somebody was faster.
+            // Lost the race: the job changed meanwhile.
             Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_)) => {}
             Err(error) => return Err(error),
         }
@@ -59,7 +62,7 @@ impl Station {
 
     /// Starts a copy, and waits for its end beside the rounds.
     pub(super) fn start(&self, job: &StoredJob, order: CopyOrder) {
-        let key = CopyKey { job_uid: order.job_uid.clone(), drive_id: order.drive_id.clone() };
+        let key = CopyKey::new(&order.job_uid, &order.drive_id);
         let (ended, end) = oneshot::channel();
         let blob = format!("{}/{}", order.blob.container, order.blob.name);
         tracing::info!(job = %order.job_uid, bay = %order.bay, "a copy begins");
@@ -70,19 +73,19 @@ impl Station {
             let (bay, direction) = (order.bay.clone(), order.direction);
             running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
         }
-        let station = self.clone();
+        let scheduler = self.clone();
         tokio::spawn(async move {
             let result = end.await.ok();
-            station.end_copy(&order, result, started).await;
-            station.running().remove(&key);
-            station.wake();
+            scheduler.end_copy(&order, result, started).await;
+            scheduler.running().remove(&key);
+            scheduler.wake();
         });
     }
 
-    /// Notes how a copy ended; tried until it is noted, since nothing else knows it.
+    /// Writes down how a copy ended; tried until it is written, since nothing else knows it.
     async fn end_copy(&self, order: &CopyOrder, result: Option<TransferResult>, started: Instant) {
         let Some(result) = result else {
-            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a word");
+            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
             return;
         };
         count(order, &result, started);
@@ -92,7 +95,7 @@ impl Station {
         );
         while let Err(error) = self.note_end(order, &result).await {
             tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be noted; trying again");
-            tokio::time::sleep(super::BEAT).await;
+            tokio::time::sleep(NOTE_INTERVAL).await;
         }
     }
 
@@ -125,9 +128,7 @@ impl Station {
         if job.machine.drive(drive_id).is_none_or(|drive| drive.state != DriveState::Transferring) {
             return Ok(());
         }
-        let key = CopyKey { job_uid: job.uid.clone(), drive_id: drive_id.to_owned() };
-        if let Some(running) = self.running().get(&key) {
-            running.copy.stop(StopReason::JobCancelled);
+        if self.stop_running(&job.uid, drive_id, StopReason::JobCancelled) {
             return Ok(());
         }
         // Where the service was cut off, only the journal knows what moved.
@@ -172,7 +173,7 @@ fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, aft
         since: now,
         retry_at: retry_at(result.outcome, record.runs, now),
     });
-    // An export looks at what had landed before it goes on: where that is not there any more, nobody knows what is.
+    // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
     record.is_in_doubt |= order.direction == Direction::Export && result.outcome == Outcome::Refused && record.runs > 1;
     // A run that was not even begun says nothing of what an earlier one moved: that stays open.
     if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
