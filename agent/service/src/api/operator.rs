@@ -26,36 +26,36 @@ const AUDIT_ENTRIES_MAX: u32 = 1000;
 /// A drive that is docked by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Dock {
+pub(crate) struct Dock {
     /// A block device, an image, or a profile of a simulated drive, as the station reaches it.
-    pub path: String,
+    pub(crate) path: String,
     /// What jobs call it; its serial number, or the name of its file, where it is absent.
-    pub drive_id: Option<String>,
+    pub(crate) drive_id: Option<String>,
 }
 
 /// A drive of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OneDrive {
+pub(crate) struct OneDrive {
     /// The drive.
-    pub drive_id: String,
+    pub(crate) drive_id: String,
 }
 
 /// A drive of a job, and how its next run differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Retry {
+pub(crate) struct Retry {
     /// The drive.
-    pub drive_id: String,
+    pub(crate) drive_id: String,
     /// Forget what was done before.
     #[serde(default)]
-    pub restart: bool,
+    pub(crate) restart: bool,
     /// Replace a blob that exists.
     #[serde(default)]
-    pub overwrite: bool,
+    pub(crate) overwrite: bool,
     /// Get everything that can be read of a drive that fails.
     #[serde(default)]
-    pub rescue: bool,
+    pub(crate) rescue: bool,
 }
 
 pub(super) fn router() -> Router<Arc<ServiceState>> {

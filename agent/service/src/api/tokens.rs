@@ -18,12 +18,12 @@ use crate::store::{Actor, Role};
 /// A token to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// Its name in the audit log.
-    pub name: String,
+    pub(crate) name: String,
     /// The subscriptions of a customer; empty for an operator.
     #[serde(default)]
-    pub subscriptions: Vec<String>,
+    pub(crate) subscriptions: Vec<String>,
 }
 
 pub(super) fn router() -> Router<Arc<ServiceState>> {

@@ -88,7 +88,7 @@ impl Entra {
     }
 
     /// Validates a token; `None` if it is invalid or carries none of our roles.
-    pub async fn actor_of(&self, token: &str) -> Option<Actor> {
+    pub(crate) async fn actor_of(&self, token: &str) -> Option<Actor> {
         self.claims_of(token, &self.settings.audience).await?.actor()
     }
 

@@ -17,14 +17,14 @@ use crate::store::{Actor, JobKey, StoreError, StoredJob};
 /// A drive that arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CheckIn {
+pub(crate) struct CheckIn {
     /// The drive of an import; that in the bay, where it is absent.
-    pub drive_id: Option<String>,
+    pub(crate) drive_id: Option<String>,
     /// The bay that the drive is in; an export needs it.
-    pub bay: Option<String>,
+    pub(crate) bay: Option<String>,
     /// For an export: the drive is not empty, and what is on it may go.
     #[serde(default)]
-    pub erase: bool,
+    pub(crate) erase: bool,
 }
 
 /// How often a check-in is attempted whose job is changed meanwhile.

@@ -34,9 +34,9 @@ mod service;
 mod ship;
 mod update;
 
-pub use check_in::CheckIn;
+pub(crate) use check_in::CheckIn;
 pub(crate) use error::JobError;
 pub use places::{Location, ReachableAccount};
 pub(crate) use put::require_job_name;
 pub use service::Jobs;
-pub use ship::ReturnPackage;
+pub(crate) use ship::ReturnPackage;

@@ -13,11 +13,11 @@ use crate::store::{Actor, JobKey, StoredJob};
 /// How drives go back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ReturnPackage {
+pub(crate) struct ReturnPackage {
     /// The carrier.
-    pub carrier_name: String,
+    pub(crate) carrier_name: String,
     /// Its name for the parcel.
-    pub tracking_number: String,
+    pub(crate) tracking_number: String,
 }
 
 /// Longest text about a parcel that goes back, in bytes.

@@ -17,7 +17,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn attention(&self) -> Result<Vec<Attention>, StoreError> {
+    pub(crate) async fn attention(&self) -> Result<Vec<Attention>, StoreError> {
         let mut list = Vec::new();
         let bays = self.inner.worker.bays();
         for content in &bays {

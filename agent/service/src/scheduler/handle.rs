@@ -99,12 +99,12 @@ impl Scheduler {
     }
 
     /// Begins the next round now: something changed that it should look at.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.inner.wake.notify_one();
     }
 
     /// The time by the scheduler's clock.
-    pub fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         (self.inner.clock)()
     }
 

@@ -18,12 +18,12 @@ pub(super) const JOBS_MAX: u32 = 10_000;
 
 impl Scheduler {
     /// How far the copy of a drive is, while it runs.
-    pub fn progress(&self, job_uid: &str, drive_id: &str) -> Option<Progress> {
+    pub(crate) fn progress(&self, job_uid: &str, drive_id: &str) -> Option<Progress> {
         self.running().get(&CopyKey::new(job_uid, drive_id)).map(|running| running.copy.progress())
     }
 
     /// Bytes a second of what is copied in a bay, over the last minutes.
-    pub fn rates(&self, bay: &str) -> Vec<f64> {
+    pub(crate) fn rates(&self, bay: &str) -> Vec<f64> {
         let running = self.running();
         running
             .values()
@@ -33,7 +33,7 @@ impl Scheduler {
     }
 
     /// What the drive in a bay has not given so far, while it is copied.
-    pub fn unreadable_so_far(&self, bay: &str) -> UnreadableSoFar {
+    pub(crate) fn unreadable_so_far(&self, bay: &str) -> UnreadableSoFar {
         let running = self.running();
         let here = running.values().find(|running| running.bay == bay);
         here.map(|running| running.copy.unreadable_so_far()).unwrap_or_default()
@@ -43,21 +43,16 @@ impl Scheduler {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn waiting_for_drives(&self) -> Result<Vec<StoredJob>, StoreError> {
+    pub(crate) async fn waiting_for_drives(&self) -> Result<Vec<StoredJob>, StoreError> {
         let jobs = self.inner.store.in_hand(JOBS_MAX).await?;
         Ok(jobs.into_iter().filter(waits_for_drives).collect())
-    }
-
-    /// Copies that run.
-    pub fn running_count(&self) -> usize {
-        self.running().len()
     }
 
     /// The bays as they stand.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn bays(&self) -> Result<Vec<Bay>, StoreError> {
+    pub(crate) async fn bays(&self) -> Result<Vec<Bay>, StoreError> {
         let mut bays = Vec::new();
         for content in self.inner.worker.bays() {
             bays.push(self.bay(content).await?);

@@ -3,28 +3,28 @@
 use protocol::arm::Filter;
 use sqlx::QueryBuilder;
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, StoredJob, job_of};
 
 /// Whose jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The subscription; all, where `None`.
-    pub subscription: Option<String>,
+    pub(crate) subscription: Option<String>,
     /// The resource group; all, where `None`.
-    pub resource_group: Option<String>,
+    pub(crate) resource_group: Option<String>,
     /// What their names have in them, in any case of its letters; anything, where `None`.
-    pub search: Option<String>,
+    pub(crate) search: Option<String>,
 }
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The jobs, the oldest first.
-    pub jobs: Vec<StoredJob>,
+    pub(crate) jobs: Vec<StoredJob>,
     /// Where the next page begins, where there is one.
-    pub next: Option<i64>,
+    pub(crate) next: Option<i64>,
 }
 
 impl Store {
@@ -32,7 +32,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
+    pub(crate) async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
         let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id > "));
         query.push_bind(after.unwrap_or(0));
         let clauses = [
