@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use protocol::job::{DriveState, JobKind, JobState, NEVER_RECEIVED_AFTER};
+use protocol::job::{DriveState, JobDrive, JobKind, JobState, NEVER_RECEIVED_AFTER};
 use protocol::station::{Attention, AttentionKind};
 use time::OffsetDateTime;
 
 use super::handle::Scheduler;
-use super::next::{NAMELESS, Next, note_of};
+use super::next::{NAMELESS, Next, next, note_of};
 use super::view::JOBS_MAX;
 use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
@@ -29,7 +29,7 @@ impl Scheduler {
             .collect();
         let missing_since = self.now().checked_sub(NEVER_RECEIVED_AFTER).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         for job in self.inner.store.waiting(missing_since, JOBS_MAX).await? {
-            self.attention_of_job(&job, &docked, &mut list);
+            list.extend(attention_of_job(&job, &docked, self.now()));
         }
         list.sort_by_key(|one| match one.kind {
             AttentionKind::CopyHeld => 0,
@@ -54,66 +54,85 @@ impl Scheduler {
             drive_id: id.map(str::to_owned),
             bay: Some(content.name.clone()),
         };
-        let Some((id, found)) = self.find(content).await? else {
+        let Some(found) = self.find(content).await? else {
             return Ok(Some(about(AttentionKind::UnknownDrive, NAMELESS.to_owned(), None, None)));
         };
-        let (next, job) = self.next(content, id, &found);
+        let (next, job) = next(&found, self.now());
         let kind = match next {
             Next::Unknown => AttentionKind::UnknownDrive,
             Next::Ambiguous(_) => AttentionKind::AmbiguousDrive,
             Next::NotShipped => AttentionKind::JobNotShipped,
             Next::Wait(_) | Next::CheckIn | Next::Copy => return Ok(None),
         };
-        Ok(Some(about(kind, note_of(next).unwrap_or_default(), job, Some(id))))
+        Ok(Some(about(kind, note_of(next).unwrap_or_default(), job, Some(&found.id))))
     }
+}
 
-    fn attention_of_job(&self, job: &StoredJob, docked: &HashMap<String, String>, list: &mut Vec<Attention>) {
-        let about = |kind, message: String, drive_id: Option<&str>| Attention {
-            kind,
-            message,
-            job: Some(job.key.path()),
-            drive_id: drive_id.map(str::to_owned),
-            bay: drive_id.and_then(|id| docked.get(&id.to_ascii_lowercase()).cloned()),
-        };
-        for (id, record) in &job.copies {
-            if let Some(hold) = &record.hold {
-                let message = format!("{}; then `jobs retry {} --drive {id}`, or `give-up`", hold.message, job.key.name);
-                list.push(about(AttentionKind::CopyHeld, message, Some(id)));
-            }
-        }
-        let machine = &job.machine;
-        if matches!(machine.state, JobState::Received | JobState::Transferring) && !machine.cancel_requested {
-            let waits =
-                machine.drives.iter().filter(|drive| matches!(drive.state, DriveState::Received | DriveState::Transferring));
-            let is_held = |id: &str| job.copies.get(id).is_some_and(|record| record.hold.is_some());
-            let is_docked = |id: &str| docked.contains_key(&id.to_ascii_lowercase());
-            for drive in waits.filter(|drive| !is_docked(&drive.id) && !is_held(&drive.id)) {
-                let message = "the drive is here and in no bay: dock it".to_owned();
-                list.push(about(AttentionKind::NotDocked, message, Some(&drive.id)));
-            }
-        }
-        let waits = matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring);
-        let is_export = machine.kind == JobKind::Export;
-        if waits && is_export && !machine.cancel_requested && machine.drives.len() < machine.expected_drives {
-            let missing = machine.expected_drives - machine.drives.len();
-            let message = format!("an export waits for {missing} empty drives: dock one, and check it in");
-            list.push(about(AttentionKind::NeedsEmptyDrive, message, None));
-        } else if machine.state == JobState::Shipping
-            && !machine.cancel_requested
-            && self.now() - machine.entered_at >= NEVER_RECEIVED_AFTER
-        {
-            let missing = machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
-            if missing > 0 {
-                let message = format!("{missing} drives did not come within 14 days: ask the customer");
-                list.push(about(AttentionKind::DrivesMissing, message, None));
-            }
-        }
-        if machine.state == JobState::Shipping && machine.cancel_requested {
-            let message = "the job was cancelled while its drives were on their way: check them in, or say that they never came";
-            list.push(about(AttentionKind::DrivesMissing, message.to_owned(), None));
-        }
-        if machine.state == JobState::Packaging {
-            list.push(about(AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));
-        }
+/// What waits: its kind, a sentence for the operator, and the drive that it is about.
+type Waits = (AttentionKind, String, Option<String>);
+
+/// What waits of one job.
+fn attention_of_job(job: &StoredJob, docked: &HashMap<String, String>, now: OffsetDateTime) -> Vec<Attention> {
+    let bay_of = |id: &str| docked.get(&id.to_ascii_lowercase()).cloned();
+    let mut waits = held_copies(job);
+    waits.extend(undocked_drives(job, |id| bay_of(id).is_some()));
+    waits.extend(missing_drives(job, now));
+    if job.machine.state == JobState::Packaging {
+        waits.push((AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));
     }
+    let attention = |(kind, message, drive_id): Waits| Attention {
+        kind,
+        message,
+        job: Some(job.key.path()),
+        bay: drive_id.as_deref().and_then(bay_of),
+        drive_id,
+    };
+    waits.into_iter().map(attention).collect()
+}
+
+/// Copies that failed.
+fn held_copies(job: &StoredJob) -> Vec<Waits> {
+    let held = job.copies.iter().filter_map(|(id, record)| Some((id, record.hold.as_ref()?)));
+    held.map(|(id, hold)| {
+        let message = format!("{}; then `jobs retry {} --drive {id}`, or `give-up`", hold.message, job.key.name);
+        (AttentionKind::CopyHeld, message, Some(id.clone()))
+    })
+    .collect()
+}
+
+/// Drives that are to be copied and are in no bay.
+fn undocked_drives(job: &StoredJob, is_docked: impl Fn(&str) -> bool) -> Vec<Waits> {
+    let machine = &job.machine;
+    if !matches!(machine.state, JobState::Received | JobState::Transferring) || machine.cancel_requested {
+        return Vec::new();
+    }
+    let is_held = |id: &str| job.copies.get(id).is_some_and(|record| record.hold.is_some());
+    let waits = |drive: &&JobDrive| {
+        matches!(drive.state, DriveState::Received | DriveState::Transferring) && !is_docked(&drive.id) && !is_held(&drive.id)
+    };
+    let message = || "the drive is here and in no bay: dock it".to_owned();
+    let undocked = machine.drives.iter().filter(waits);
+    undocked.map(|drive| (AttentionKind::NotDocked, message(), Some(drive.id.clone()))).collect()
+}
+
+/// Drives that an export needs, or that did not come.
+fn missing_drives(job: &StoredJob, now: OffsetDateTime) -> Option<Waits> {
+    let machine = &job.machine;
+    let is_shipping = machine.state == JobState::Shipping;
+    if machine.cancel_requested {
+        let message = "the job was cancelled while its drives were on their way: check them in, or say that they never came";
+        return is_shipping.then(|| (AttentionKind::DrivesMissing, message.to_owned(), None));
+    }
+    let is_waiting = matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring);
+    if is_waiting && machine.kind == JobKind::Export && machine.drives.len() < machine.expected_drives {
+        let missing = machine.expected_drives - machine.drives.len();
+        let message = format!("an export waits for {missing} empty drives: dock one, and check it in");
+        return Some((AttentionKind::NeedsEmptyDrive, message, None));
+    }
+    let missing = machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
+    let is_late = is_shipping && now - machine.entered_at >= NEVER_RECEIVED_AFTER;
+    (is_late && missing > 0).then(|| {
+        let message = format!("{missing} drives did not come within 14 days: ask the customer");
+        (AttentionKind::DrivesMissing, message, None)
+    })
 }

@@ -17,7 +17,8 @@
 //! |---|---|
 //! | `handle` | [`Scheduler`]: what all files share, and the table of copies that run |
 //! | `run` | the loop of rounds; timers and bays |
-//! | `next` | what is to be done about a docked drive |
+//! | `find` | what is known of the drive in a bay |
+//! | `next` | what is to be done about it: a pure decision |
 //! | `order` | what the data plane is told about a copy |
 //! | `copies` | the beginning and the end of a copy |
 //! | `effects` | carrying out what was decided |
@@ -34,6 +35,7 @@ mod documents;
 mod effects;
 #[cfg(test)]
 pub(crate) mod fake;
+mod find;
 mod handle;
 mod next;
 mod order;

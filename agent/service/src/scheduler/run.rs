@@ -6,7 +6,7 @@ use protocol::job::Event;
 use protocol::stop::StopReason;
 
 use super::handle::{SERVICE, Scheduler};
-use super::next::{Next, name_in_job};
+use super::next::{Next, name_in_job, next};
 use super::worker::BayContent;
 use crate::store::{Change, StoreError};
 
@@ -106,17 +106,17 @@ impl Scheduler {
         if self.is_running_in(&bay.name) {
             return Ok(());
         }
-        let Some((id, found)) = self.find(bay).await? else { return Ok(()) };
-        let (next, job) = self.next(bay, id, &found);
+        let Some(found) = self.find(bay).await? else { return Ok(()) };
+        let (next, job) = next(&found, self.now());
         let Some(job) = job else { return Ok(()) };
         match next {
             Next::CheckIn => {
-                let drive_id = name_in_job(job, id);
+                let drive_id = name_in_job(job, &found.id);
                 let change =
                     Change { actor: SERVICE, action: "checked in a drive that was docked", version: None, now: self.now() };
                 match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id)])).await {
                     Ok(job) => {
-                        self.inner.store.note_docking(&bay.name, &job.uid, id, self.now()).await?;
+                        self.inner.store.note_docking(&bay.name, &job.uid, &found.id, self.now()).await?;
                         self.wake();
                         Ok(())
                     }
@@ -126,8 +126,8 @@ impl Scheduler {
                 }
             }
             Next::Copy => {
-                self.inner.store.note_docking(&bay.name, &job.uid, id, self.now()).await?;
-                self.begin_copy(job, &name_in_job(job, id), bay).await
+                self.inner.store.note_docking(&bay.name, &job.uid, &found.id, self.now()).await?;
+                self.begin_copy(job, &name_in_job(job, &found.id), bay).await
             }
             Next::Wait(_) | Next::Unknown | Next::Ambiguous(_) | Next::NotShipped => Ok(()),
         }

@@ -8,7 +8,7 @@ use protocol::station::{Bay, BayState, BayWork};
 use tokio::sync::watch;
 
 use super::handle::{CopyKey, Scheduler};
-use super::next::{NAMELESS, note_of};
+use super::next::{NAMELESS, next, note_of};
 use super::order::direction_of;
 use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
@@ -75,10 +75,10 @@ impl Scheduler {
         if content.drive.is_none() {
             return Ok(bay(BayState::Empty, None, None));
         }
-        let Some((id, found)) = self.find(&content).await? else {
+        let Some(found) = self.find(&content).await? else {
             return Ok(bay(BayState::Docked, None, Some(NAMELESS.to_owned())));
         };
-        let (next, job) = self.next(&content, id, &found);
+        let (id, (next, job)) = (found.id.as_str(), next(&found, self.now()));
         let state = job.map_or(BayState::Docked, |job| idle_state(job, id));
         let blob_of = |job: &StoredJob| {
             let blob = job.copies.get(id).and_then(|record| record.blob.as_ref())?;

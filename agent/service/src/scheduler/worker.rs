@@ -86,7 +86,7 @@ pub struct SelectedBlob {
     pub size_bytes: Option<u64>,
 }
 
-/// Where the logs of a copy go, and which are wanted.
+/// Where the logs of a copy go, and which of them are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogOrder {
     /// What was copied.

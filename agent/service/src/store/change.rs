@@ -102,9 +102,9 @@ async fn decide_all(
 }
 
 /// Refuses where the job is not of the version that the change is meant for.
-pub(super) fn require_version(job: Option<&StoredJob>, wanted: Option<i64>) -> Result<(), StoreError> {
-    match wanted {
-        Some(wanted) if job.is_none_or(|job| job.version != wanted) => Err(StoreError::Changed),
+pub(super) fn require_version(job: Option<&StoredJob>, expected: Option<i64>) -> Result<(), StoreError> {
+    match expected {
+        Some(expected) if job.is_none_or(|job| job.version != expected) => Err(StoreError::Changed),
         _ => Ok(()),
     }
 }

@@ -46,7 +46,6 @@ mod tests;
 
 pub(crate) use change::Change;
 pub use database::Store;
-pub(crate) use docking::Docking;
 pub use error::StoreError;
 pub(crate) use list::Scope;
 pub(crate) use put::Put;

@@ -55,6 +55,27 @@ pub(crate) struct StoredJob {
     pub(crate) copies: BTreeMap<String, CopyRecord>,
 }
 
+#[cfg(test)]
+impl StoredJob {
+    /// A job that is in no database; its random name is `name` too.
+    pub(crate) fn for_test(name: &str, machine: Job) -> Self {
+        let own = |text: &str| text.to_owned();
+        StoredJob {
+            id: 0,
+            uid: own(name),
+            key: JobKey { subscription: own("subscription"), resource_group: own("group"), name: own(name) },
+            version: 1,
+            created_at: machine.changed_at,
+            modified_at: machine.changed_at,
+            location: String::new(),
+            tags: None,
+            machine,
+            details: JobDetails::default(),
+            copies: BTreeMap::new(),
+        }
+    }
+}
+
 /// Something that is still to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredEffect {
