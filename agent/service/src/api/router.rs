@@ -28,7 +28,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
         })
 }
 
-/// A request of the published API: who asks, for what, in which version, and whether they may.
+/// A request of the published API: authenticated, its path and version understood, and its subscription allowed.
 async fn handle(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
     let (call, body) = call::accept(&state, request).await?;
     let route = parse(&call.method, &call.path)?;

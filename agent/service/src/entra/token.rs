@@ -169,7 +169,7 @@ mod tests {
         jwk: Value,
     }
 
-    /// Somebody who signs, under this name of a key.
+    /// An issuer that signs with a key of this name.
     fn issuer(id: &str) -> Issuer {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();

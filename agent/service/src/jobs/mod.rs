@@ -1,4 +1,4 @@
-//! What can be done with a job, and who may be refused what?
+//! What can be done with a job, and why is it refused?
 //!
 //! Each file is a use case: the service, an actor and a request go in; the job, or a typed refusal, comes out. The REST
 //! API and the portal both call these and add nothing but their own form of answer. There is no HTTP here. Every use case

@@ -36,7 +36,7 @@ fn page(state: &ServiceState, status: StatusCode, error: Option<String>) -> Resp
 /// Shown when the browser comes back from the issuer. The page that it loads is asked for by this site, and so comes with
 /// the session's strict cookie.
 #[derive(Template)]
-#[template(path = "arrived.html")]
+#[template(path = "signed_in.html")]
 struct SignedInPage {
     title: &'static str,
     viewer: Option<Viewer>,
