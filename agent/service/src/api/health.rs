@@ -3,14 +3,14 @@
 //! | metric | what |
 //! |---|---|
 //! | `drive_agent_http_requests_total{method,status}` | requests answered |
-//! | `drive_agent_http_request_seconds{method}` | how long they took |
+//! | `drive_agent_http_request_seconds{method}` | time to an answer |
 //! | `drive_agent_jobs{state}` | jobs in each state |
 //! | `drive_agent_bays{state}` | bays in each state |
 //! | `drive_agent_attention` | what waits for a person |
 //! | `drive_agent_copies_total{direction,outcome}` | copies that ended |
-//! | `drive_agent_bytes_total{direction}` | bytes that went over in them |
+//! | `drive_agent_bytes_total{direction}` | bytes that they transferred |
 //! | `drive_agent_copy_seconds{direction}` | how long they took |
-//! | `drive_agent_drain_seconds` | from a stop to the last chunk in flight |
+//! | `drive_agent_drain_seconds` | time from a stop to the last chunk in flight |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

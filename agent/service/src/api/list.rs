@@ -42,13 +42,13 @@ fn page_size(call: &Call) -> Result<u32, ApiError> {
     }
 }
 
-/// Behind which job the page begins.
+/// The place behind which the page begins.
 fn place(call: &Call) -> Result<Option<i64>, ApiError> {
     let invalid = |_| ApiError::at(400, "InvalidSkipToken", "`$skiptoken` comes from a `nextLink`".to_owned(), "$skiptoken");
     call.parameter("$skiptoken").map(|text| text.parse().map_err(invalid)).transpose()
 }
 
-/// A list has summaries, as the real service's has.
+/// A job as lists show it: without drives and blobs, as at the real service.
 fn summary(state: &ServiceState, job: &StoredJob) -> JobResponse {
     let mut job = state.jobs.response(job);
     job.properties.drive_list = None;

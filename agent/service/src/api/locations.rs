@@ -25,7 +25,7 @@ fn body(location: &Location) -> LocationBody {
         "postalCode": address.postal_code, "countryOrRegion": address.country_or_region, "phone": address.phone,
         "additionalShippingInformation": address.additional_information.clone().unwrap_or_default(),
         "supportedCarriers": location.carriers,
-        // A location that is open names itself.
+        // A location that takes drives is its own alternate, as at the real service.
         "alternateLocations": [id],
     });
     LocationBody { id, name: location.name.clone(), r#type: "Microsoft.ImportExport/locations", properties }

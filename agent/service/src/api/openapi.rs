@@ -44,7 +44,7 @@ enum Audience {
     Public,
 }
 
-/// One operation.
+/// One operation: its path, what it takes and what it answers.
 struct Operation {
     method: HttpMethod,
     path: &'static str,

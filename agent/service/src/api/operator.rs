@@ -29,7 +29,7 @@ const AUDIT_ENTRIES_MAX: u32 = 1000;
 pub(crate) struct Dock {
     /// A block device, an image, or a profile of a simulated drive, as the station reaches it.
     pub(crate) path: String,
-    /// What jobs call it; its serial number, or the name of its file, where it is absent.
+    /// The name that jobs have for it; its serial number, or the name of its file, where it is absent.
     pub(crate) drive_id: Option<String>,
 }
 
@@ -47,13 +47,13 @@ pub(crate) struct OneDrive {
 pub(crate) struct Retry {
     /// The drive.
     pub(crate) drive_id: String,
-    /// Forget what was done before.
+    /// Start over: forget what was copied before.
     #[serde(default)]
     pub(crate) restart: bool,
     /// Replace a blob that exists.
     #[serde(default)]
     pub(crate) overwrite: bool,
-    /// Get everything that can be read of a drive that fails.
+    /// Recover everything that can be read of a failing drive.
     #[serde(default)]
     pub(crate) rescue: bool,
 }
@@ -103,7 +103,7 @@ async fn jobs(State(state): State<Arc<ServiceState>>, request: Request) -> Resul
     list::list(&state, &call, None, None).await
 }
 
-/// A job with what only operators see.
+/// A job with its copies, which only operators see.
 fn operators_view(state: &ServiceState, job: &StoredJob) -> Result<Response, ApiError> {
     document(200, &json!({ "uid": job.uid, "job": state.jobs.response(job), "copies": job.copies }))
 }
@@ -126,7 +126,7 @@ async fn undock(State(state): State<Arc<ServiceState>>, Path(bay): Path<String>,
     document(200, &json!({}))
 }
 
-/// One order about a job.
+/// Carries out one action on a job.
 async fn order(
     State(state): State<Arc<ServiceState>>,
     Path((subscription, group, name, action)): Path<(String, String, String, String)>,

@@ -14,7 +14,7 @@ use super::routes::{Route, parse};
 use super::{events, health, jobs, list, locations, openapi, operator, tokens};
 use crate::state::ServiceState;
 
-/// The API.
+/// All paths of the API.
 pub(crate) fn router() -> Router<Arc<ServiceState>> {
     Router::new()
         .nest("/operator/v1", operator::router().merge(tokens::router()))

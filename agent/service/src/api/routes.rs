@@ -1,4 +1,4 @@
-//! From method and path to what is asked for. Fixed parts of a path are the same in any case, as at the real
+//! Paths of the published API: from method and path to a route. Fixed parts of a path match in any case, as at the real
 //! service.
 
 use axum::http::Method;
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::answer::ApiError;
 use crate::store::JobKey;
 
-/// What is asked for.
+/// What a request of the published API is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     Operations,
@@ -24,7 +24,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Whose it is.
+    /// The subscription that the caller must be allowed to use.
     pub(super) fn subscription(&self) -> Option<&str> {
         match self {
             Route::Operations | Route::Locations | Route::Location(_) => None,
@@ -42,10 +42,10 @@ impl Route {
 
 const PROVIDER: &str = "Microsoft.ImportExport";
 
-/// Understands a path.
+/// The route of a method and a path.
 ///
 /// # Errors
-/// 404 where there is nothing, 405 where there is something else to be done.
+/// 404 for an unknown path, 405 where the path takes other methods.
 pub(super) fn parse(method: &Method, path: &str) -> Result<Route, ApiError> {
     let nothing = || ApiError::new(404, "InvalidResourcePath", format!("there is nothing at `{path}`"));
     let mut segments = Vec::new();

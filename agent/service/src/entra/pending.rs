@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Logins that were begun and are not over: what comes back later, or when there are more, has to start over.
+/// Most logins under way. Where there are more, the oldest has to start over.
 const SIGN_INS_MAX: usize = 1000;
 
 /// How long a person may take at the issuer.

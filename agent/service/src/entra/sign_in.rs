@@ -34,7 +34,7 @@ pub(crate) enum SignInError {
 pub(crate) struct SignInRedirect {
     /// Where the browser goes.
     pub(crate) location: String,
-    /// What it has to bring back, and must remember too.
+    /// What it has to bring back, and must remember in a cookie.
     pub(crate) state: String,
 }
 

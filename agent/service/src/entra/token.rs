@@ -24,21 +24,21 @@ const SUBSCRIPTION: &str = "drive-agent.subscription.";
 /// How long a key set is used.
 const KEYS_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// An unknown key asks for the set again, but not more often than this.
+/// The shortest time between two fetches of the key set, which an unknown key causes.
 const KEYS_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a key set may take to come.
+/// How long the issuer may take to answer.
 const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How far clocks may differ.
 const LEEWAY_SECONDS: u64 = 60;
 
-/// Checks tokens.
+/// Validates tokens of one issuer.
 pub struct Entra {
     pub(super) settings: EntraSettings,
     pub(super) client: reqwest::Client,
     keys: Mutex<Option<Keys>>,
-    /// When the key set was asked for last, whatever came of it.
+    /// When the key set was last fetched, or its fetch failed.
     asked: Mutex<Option<Instant>>,
     pub(super) sign_ins: PendingSignIns,
 }
@@ -229,7 +229,7 @@ mod tests {
         }
         assert!(entra.actor_of(&token(&other, "key-1", &claims())).await.is_none(), "signed by somebody else");
         assert!(entra.actor_of(&token(&own, "key-2", &claims())).await.is_none(), "an unknown key");
-        // What the header says of the algorithm is not believed.
+        // The algorithm of the header is not believed.
         let header = Header { kid: Some("key-1".to_owned()), ..Header::new(Algorithm::HS256) };
         let modulus = own.jwk["n"].as_str().unwrap().as_bytes();
         let forged = encode(&header, &claims(), &EncodingKey::from_secret(modulus)).unwrap();

@@ -32,7 +32,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// So many requests a second of each actor, and twice as many in a burst. With `entra`, its tokens are valid too.
+    /// Allows this many requests a second for each actor, and twice as many in a burst. With `entra`, its tokens are
+    /// valid too.
     pub fn new(requests_per_second: NonZeroU32, entra: Option<Arc<Entra>>) -> Self {
         let quota = Quota::per_second(requests_per_second).allow_burst(requests_per_second.saturating_mul(TWO));
         let unauthenticated = Quota::per_second(UNAUTHENTICATED_PER_SECOND).allow_burst(UNAUTHENTICATED_BURST);
@@ -48,7 +49,7 @@ impl Access {
     pub(crate) async fn identify(&self, store: &Store, token: &str) -> Result<Option<(Actor, TokenOrigin)>, StoreError> {
         match (store.actor_of(token).await?, &self.entra) {
             (Some(actor), _) => Ok(Some((actor, TokenOrigin::Stored))),
-            // A JSON Web Token has three parts: nothing else is looked at there.
+            // Only a JSON Web Token, which has three parts, is worth a look there.
             (None, Some(entra)) if token.split('.').count() == 3 => {
                 Ok(entra.actor_of(token).await.map(|actor| (actor, TokenOrigin::Entra)))
             }

@@ -31,25 +31,25 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests under way may take to be answered when the service stops.
+/// How long requests under way may take to finish when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Longest head of a request, in bytes: a token of Entra ID has a few thousand.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
-/// After an accept failed (no file descriptors left), the next one.
+/// Pause after an accept failed: there may be no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why TLS cannot be spoken.
+/// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file of certificates.
+    /// The certificates cannot be used.
     #[error("the certificates in `{0}` cannot be used: {1}")]
     Certificates(String, String),
-    /// The file of the key.
+    /// The private key cannot be used.
     #[error("the private key in `{0}` cannot be used: {1}")]
     Key(String, String),
-    /// Both.
+    /// Certificates and key do not belong together.
     #[error("certificates and key do not go together: {0}")]
     Together(String),
 }
@@ -106,7 +106,7 @@ pub async fn serve(
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _slot = slot;
-            // Small answers should not wait for the acknowledgement of the last.
+            // Small answers must not wait for the acknowledgement of the one before.
             let _ = stream.set_nodelay(true);
             match handshake(stream, tls).await {
                 Ok(stream) => serve_connection(stream, peer, router, watcher).await,

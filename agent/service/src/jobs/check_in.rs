@@ -27,7 +27,7 @@ pub(crate) struct CheckIn {
     pub(crate) erase: bool,
 }
 
-/// How often a check-in is attempted whose job is changed meanwhile.
+/// Most attempts of a check-in whose job keeps being changed meanwhile.
 const ATTEMPTS_MAX: u32 = 8;
 
 impl Jobs {

@@ -12,7 +12,7 @@ impl Jobs {
     /// Writes down that a drive did not come.
     ///
     /// # Errors
-    /// When the job is not in Shipping, or has it.
+    /// When the job is not in Shipping, or the drive was received.
     pub(crate) async fn never_received(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
         let change = self.change(actor, "gave up on a drive that did not come", None);
         let job = self.store.change(key, &change, |_| Ok(vec![Event::NeverReceived(drive_id.to_owned())])).await?;
@@ -20,7 +20,7 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Pauses a drive: a copy that runs drains, one that does not is not begun.
+    /// Pauses a drive: its copy drains where it runs, and is not begun where it does not.
     ///
     /// # Errors
     /// When the drive is done, or not there.
@@ -77,7 +77,7 @@ impl Jobs {
             let record = job.copies.entry(drive_id.to_owned()).or_default();
             record.hold = None;
             record.is_paused = false;
-            // A blob of ours that lacks something is replaced; one that was never made is not.
+            // The blob of a copy with unreadable places is replaced. Where none was made, a blob of that name is not ours.
             let lacks_something =
                 is_done && record.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
             record.retry = RetryOptions {
@@ -92,7 +92,7 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Ends a copy that waits: what landed stays, and the drive goes back with an error.
+    /// Gives a waiting copy up: what landed stays, and the drive goes back with an error.
     ///
     /// # Errors
     /// When it runs, or does not wait.

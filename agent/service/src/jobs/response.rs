@@ -51,7 +51,7 @@ impl Jobs {
         }
     }
 
-    /// How far a job is: the mean over its drives, from the first copy on.
+    /// Progress of a job in percent: the mean over its drives, from the first copy on.
     pub(crate) fn percent_of(&self, job: &StoredJob) -> Option<i64> {
         let has_begun = !matches!(job.machine.state, JobState::Creating | JobState::Shipping | JobState::Received);
         let came = job.machine.drives.iter().filter(|drive| drive.state != DriveState::NeverReceived);
@@ -66,7 +66,7 @@ impl Jobs {
         }
     }
 
-    /// How the copy of a drive goes; nothing before its first run.
+    /// Adds the progress of a drive's copy; nothing before its first run.
     fn add_copy(&self, job: &StoredJob, drive: &mut DriveStatus) {
         let Some((id, record)) = drive.drive_id.as_ref().and_then(|id| Some((id, job.copies.get(id)?))) else { return };
         if record.runs == 0 {

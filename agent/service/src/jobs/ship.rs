@@ -10,13 +10,13 @@ use super::error::JobError;
 use super::service::Jobs;
 use crate::store::{Actor, JobKey, StoredJob};
 
-/// How drives go back.
+/// The parcel in which drives go back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ReturnPackage {
     /// The carrier.
     pub(crate) carrier_name: String,
-    /// Its name for the parcel.
+    /// Its tracking number.
     pub(crate) tracking_number: String,
 }
 

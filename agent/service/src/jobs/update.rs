@@ -65,7 +65,7 @@ fn apply(job: &mut StoredJob, body: UpdateJob) -> Vec<Event> {
         let ids = drives.iter().filter_map(|drive| drive.drive_id.clone());
         job.machine.drives = Job::new(JobKind::Import, ids, job.modified_at).drives;
     }
-    // The drives of an export are known when they come.
+    // The drives of an export are known when they are checked in.
     let drives = properties.drive_list.filter(|_| job.machine.kind == JobKind::Import);
     let drives = drives.map(|drives| drives.iter().map(DriveStatus::of_customer).collect());
     set(&mut details.drive_list, drives, Field::DriveList, &mut fields);

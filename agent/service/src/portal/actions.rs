@@ -1,4 +1,4 @@
-//! What is done with a job. What the API would refuse is refused here.
+//! Actions on a job, sent by forms. Each calls the same use case as the API.
 
 use std::sync::Arc;
 

@@ -57,7 +57,7 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, Operator(viewer
     Ok(render(&LivePage { title: "Bays".to_owned(), viewer: Some(viewer), above: None, events, content }))
 }
 
-/// The part that changes.
+/// The part of the page that changes, as HTML.
 pub(super) async fn live(state: &ServiceState, viewer: &Viewer) -> Result<String, PageError> {
     let bays = state.scheduler.bays().await?.into_iter().map(|bay| card(state, bay)).collect();
     let mut attention = Vec::new();

@@ -46,7 +46,7 @@ pub(super) async fn show(
     }))
 }
 
-/// The part that changes.
+/// The part of the page that changes, as HTML.
 pub(super) fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob, id: &str) -> Result<String, PageError> {
     let drive = cards(state, viewer, job).into_iter().find(|drive| drive.id == id).ok_or_else(|| no_drive(id))?;
     let record = job.copies.get(id);
@@ -101,7 +101,7 @@ fn identity(drive: &DriveIdentity) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// What a grade of evidence proves.
+/// What a grade of evidence proves, in words.
 fn evidence(grade: Evidence) -> &'static str {
     match grade {
         Evidence::Sampled => "sampled: some parts were compared at a few places only",

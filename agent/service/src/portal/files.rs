@@ -82,7 +82,7 @@ pub(super) async fn drive_file(
     Ok(response)
 }
 
-/// The headers of a file that is to be saved. Names of drives may hold what a header may not.
+/// The headers of a file to save. Characters that a header must not contain are replaced in the drive's name.
 fn attachment(key: &JobKey, id: &str, file: &str, kind: &'static str) -> [(&'static str, String); 2] {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     let id: String = id.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();

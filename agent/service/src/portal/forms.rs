@@ -27,7 +27,7 @@ pub(super) enum FieldKind {
     Line,
     /// Several lines.
     Long,
-    /// One of these: value, and what it is called.
+    /// One of these options: value and label.
     Choice(Vec<(String, String)>),
     /// Yes or no.
     Check,
@@ -106,7 +106,7 @@ impl FormPage {
     }
 }
 
-/// The fields with what was typed, and what is wrong with it.
+/// The fields with what was typed, and what is wrong with each.
 pub(super) fn with_problems(fields: Vec<FormField>, form: &[(String, String)], problems: &[FieldProblem]) -> Vec<FormField> {
     let fill = |field: FormField| {
         let is_about = |problem: &&FieldProblem| problem.target.split(['.', '[']).any(|part| part == field.name);

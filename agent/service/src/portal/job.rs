@@ -64,7 +64,7 @@ pub(super) async fn show(
     Ok(render(&LivePage { title: job.key.name, viewer: Some(viewer), above, events, content }))
 }
 
-/// The part that changes.
+/// The part of the page that changes, as HTML.
 pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> Result<String, PageError> {
     let answer = state.jobs.response(job);
     let history = state.store.audit_log(Some(&job.uid), HISTORY_MAX).await?;

@@ -122,9 +122,7 @@ async fn find(state: &ServiceState, viewer: &Viewer, query: &JobsQuery) -> Resul
         let scope = Scope { subscription, resource_group: None, search };
         let page = state.store.list(&scope, &filter, PAGE_JOBS, query.after).await?;
         next = next.max(page.next);
-        for job in page.jobs {
-            jobs.extend(state.store.by_uid(&job.uid).await?);
-        }
+        jobs.extend(page.jobs);
     }
     Ok((jobs, next))
 }

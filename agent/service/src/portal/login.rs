@@ -45,7 +45,8 @@ struct SignedInPage {
 /// Where the browser comes back to.
 pub(super) const SIGN_IN_RETURN: &str = "/portal/login/entra/done";
 
-/// The cookie of a login under way. It has to come back from another site: lax, and only here.
+/// The cookie of a login under way. The browser brings it back from another site, so it is `SameSite=Lax`, and for this
+/// path alone.
 const LOGIN_COOKIE: &str = "drive-agent-login";
 
 /// The first page: the bays for operators, the jobs for customers.

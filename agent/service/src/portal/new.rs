@@ -59,7 +59,7 @@ fn page(viewer: &Viewer, fields: Vec<FormField>, error: Option<String>) -> FormP
     FormPage { error, ..FormPage::new(viewer, "New job", "/portal/new".to_owned(), fields, "Create the job") }
 }
 
-/// The body that a form means.
+/// The body that the form stands for, as the API would get it.
 fn body_of_form(form: &[(String, String)]) -> PutJob {
     let lines = |name: &str| {
         let lines = value(form, name).lines().map(str::trim).filter(|line| !line.is_empty());

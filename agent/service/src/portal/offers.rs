@@ -9,7 +9,7 @@ use crate::scheduler::waits_for_drives;
 use crate::state::ServiceState;
 use crate::store::StoredJob;
 
-/// Something that may be done now: a page that asks, or a form that does it.
+/// Something that may be done now: a link to a page that asks, or a form that does it.
 pub(super) struct Offer {
     pub(super) name: &'static str,
     pub(super) target: String,
@@ -27,7 +27,7 @@ impl Offer {
     }
 }
 
-/// What the table allows now, to this viewer.
+/// What the state machine allows this viewer now.
 pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> Vec<Offer> {
     let link = job_link(&job.key);
     let may = |event: Event| {

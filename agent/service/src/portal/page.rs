@@ -66,7 +66,7 @@ pub(super) struct LivePage {
     pub(super) content: String,
 }
 
-/// The part of a page that changes.
+/// Renders the part of a page that changes.
 pub(super) fn live_part(part: &impl Template) -> Result<String, PageError> {
     part.render().map_err(PageError::internal)
 }
@@ -94,7 +94,7 @@ impl IntoResponse for PageError {
     }
 }
 
-/// A page as an answer.
+/// Renders a page as an answer.
 pub(super) fn render(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([("content-type", "text/html; charset=utf-8")], text).into_response(),

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use super::{actions, bays, check_in, confirm, docking, drive, files, job, jobs, live, login, new, retry, ship};
 use crate::state::ServiceState;
 
-/// Pages and their parts.
+/// All paths of the portal.
 pub(crate) fn router() -> Router<Arc<ServiceState>> {
     Router::new()
         .route("/", get(async || Redirect::to("/portal/")))

@@ -36,15 +36,7 @@ impl Scheduler {
             if record.is_paused {
                 return Err(StoreError::NotNow("it is paused".to_owned()));
             }
-            was_cut_off = std::mem::replace(&mut record.is_open, true);
-            retry = std::mem::take(&mut record.retry);
-            record.is_in_doubt &= !retry.restart;
-            record.bay = Some(bay.name.clone());
-            record.blob = Some(order.blob.clone());
-            record.runs += 1;
-            record.started_at.get_or_insert(now);
-            record.run_started_at = Some(now);
-            record.hold = None;
+            (was_cut_off, retry) = open_run(record, &order, now);
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
@@ -93,13 +85,13 @@ impl Scheduler {
             job = %order.job_uid, bay = %order.bay, outcome = result.outcome.name(), bytes_sent = result.bytes_sent,
             error = result.error.as_deref().unwrap_or_default(), "a copy ended"
         );
-        while let Err(error) = self.note_end(order, &result).await {
-            tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be noted; trying again");
+        while let Err(error) = self.write_end(order, &result).await {
+            tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be written down; trying again");
             tokio::time::sleep(NOTE_INTERVAL).await;
         }
     }
 
-    async fn note_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
+    async fn write_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
         let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
         let now = self.now();
         let action = format!("a copy ended: {}", result.outcome.name());
@@ -107,7 +99,7 @@ impl Scheduler {
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
             let after = after_copy(result.outcome, job.machine.cancel_requested);
-            note(job.copies.entry(drive_id.clone()).or_default(), order, result, after, now);
+            close_run(job.copies.entry(drive_id.clone()).or_default(), order, result, after, now);
             Ok(match after {
                 AfterCopy::End(end) => vec![Event::CopyEnded(drive_id.clone(), end)],
                 AfterCopy::Hold | AfterCopy::GoOn => Vec::new(),
@@ -123,7 +115,7 @@ impl Scheduler {
         }
     }
 
-    /// A cancelled job's drive that was being copied: stops it, or accounts for what an interrupted run left.
+    /// Stops the copy of a drive of a cancelled job; where none runs, accounts for what an interrupted run left.
     pub(super) async fn stop_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         if job.machine.drive(drive_id).is_none_or(|drive| drive.state != DriveState::Transferring) {
             return Ok(());
@@ -131,7 +123,7 @@ impl Scheduler {
         if self.stop_running(&job.uid, drive_id, StopReason::JobCancelled) {
             return Ok(());
         }
-        // Where the service was cut off, only the journal knows what moved.
+        // Where the service was cut off, only the journal knows what was copied.
         let record = job.copies.get(drive_id).filter(|record| record.is_open);
         let bay = record.and_then(|record| record.bay.clone());
         match bay.and_then(|bay| self.order(job, drive_id, &bay)) {
@@ -141,7 +133,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Ends a drive whose copy does not run; what its last run said is its receipt.
+    /// Ends the copy of a drive that does not run: the receipt of its last run is its receipt.
     async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         let now = self.now();
         let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
@@ -164,7 +156,23 @@ impl Scheduler {
     }
 }
 
-fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: OffsetDateTime) {
+/// Writes into the record of a copy that a run begins. Returns whether the run before was cut off, and the options of
+/// this one.
+fn open_run(record: &mut CopyRecord, order: &CopyOrder, now: OffsetDateTime) -> (bool, RetryOptions) {
+    let was_cut_off = std::mem::replace(&mut record.is_open, true);
+    let retry = std::mem::take(&mut record.retry);
+    record.is_in_doubt &= !retry.restart;
+    record.bay = Some(order.bay.clone());
+    record.blob = Some(order.blob.clone());
+    record.runs += 1;
+    record.started_at.get_or_insert(now);
+    record.run_started_at = Some(now);
+    record.hold = None;
+    (was_cut_off, retry)
+}
+
+/// Writes into the record of a copy how a run ended.
+fn close_run(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: OffsetDateTime) {
     record.ended_at = Some(now);
     record.bay = Some(order.bay.clone());
     record.hold = (after == AfterCopy::Hold).then(|| Hold {
@@ -186,6 +194,7 @@ fn note(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, aft
     }
 }
 
+/// Counts a copy that ended.
 fn count(order: &CopyOrder, result: &TransferResult, started: Instant) {
     let direction = match order.direction {
         Direction::Import => "import",

@@ -1,4 +1,4 @@
-//! Carrying out what was decided: each effect at least once, each so that twice does no harm.
+//! Carrying out effects of decisions: each at least once, and so that a repetition does no harm.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ impl Scheduler {
                 self.stop_copy(&job, drive_id).await?;
                 let drive = job.machine.drive(drive_id);
                 if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
-                    // It is carried out when the end is noted: whatever comes between, it is asked again.
+                    // It is carried out when the end of the copy is written down: until then every round asks again.
                     continue;
                 }
             }
@@ -97,7 +97,8 @@ impl Scheduler {
         }
     }
 
-    /// What was noted and published needs no journal any more; where this fails it goes with its job.
+    /// A copy whose result is written down and published needs no journal any more. Where this fails, the journal is
+    /// removed with its job.
     async fn forget_journal(&self, job_uid: &str, drive_id: &str) {
         let job = self.inner.store.by_uid(job_uid).await.ok().flatten();
         if job.is_some_and(|job| is_done(&job, drive_id))
@@ -128,7 +129,7 @@ impl Scheduler {
     }
 
     async fn publish_logs(&self, job: &StoredJob, drive_id: &str) -> Result<(), String> {
-        // It is copied again: what this run leaves is published at its end.
+        // The drive is being copied again: logs are published at the end of that run.
         if !is_done(job, drive_id) {
             return Ok(());
         }
@@ -136,7 +137,7 @@ impl Scheduler {
         let Some(result) = &record.result else { return Ok(()) };
         match self.inner.worker.put_logs(&order, result).await {
             Ok(logs) => self.write_details(job, |job| job.copies.entry(drive_id.to_owned()).or_default().logs = logs).await,
-            // It will never be possible: the receipts say what there is to say.
+            // It will never be possible: the receipts must do.
             Err(WorkError::Refused(message)) => {
                 tracing::warn!(job = %job.uid, error = message, "the logs of a copy cannot be written");
                 Ok(())

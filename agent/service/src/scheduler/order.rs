@@ -9,7 +9,7 @@ use super::worker::CopyOrder;
 use crate::store::StoredJob;
 
 impl Scheduler {
-    /// The order that copies a drive of a job, and `None` where the job does not say what.
+    /// The order that copies a drive of a job; `None` for an export whose drive has no blob yet.
     pub(super) fn order(&self, job: &StoredJob, drive_id: &str, bay: &str) -> Option<CopyOrder> {
         let direction = direction_of(job.machine.kind);
         let chosen = job.copies.get(drive_id).and_then(|record| record.blob.clone());

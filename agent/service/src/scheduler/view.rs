@@ -13,16 +13,16 @@ use super::order::direction_of;
 use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
 
-/// Most jobs that are looked through for what needs a person: more than a datacenter has in hand at once.
+/// Most jobs that one look considers: more than a datacenter has in hand at once.
 pub(super) const JOBS_MAX: u32 = 10_000;
 
 impl Scheduler {
-    /// How far the copy of a drive is, while it runs.
+    /// Progress of a drive's copy; `None` where none runs.
     pub(crate) fn progress(&self, job_uid: &str, drive_id: &str) -> Option<Progress> {
         self.running().get(&CopyKey::new(job_uid, drive_id)).map(|running| running.copy.progress())
     }
 
-    /// Bytes a second of what is copied in a bay, over the last minutes.
+    /// The last samples of the rate of the copy in a bay, in bytes a second.
     pub(crate) fn rates(&self, bay: &str) -> Vec<f64> {
         let running = self.running();
         running
@@ -32,7 +32,7 @@ impl Scheduler {
             .unwrap_or_default()
     }
 
-    /// What the drive in a bay has not given so far, while it is copied.
+    /// What could not be read so far of the drive that is copied in a bay.
     pub(crate) fn unreadable_so_far(&self, bay: &str) -> UnreadableSoFar {
         let running = self.running();
         let here = running.values().find(|running| running.bay == bay);

@@ -16,10 +16,10 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-/// What the worker could not do.
+/// Why the data plane did not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
-    /// What was asked for cannot be: one sentence for the caller.
+    /// The request cannot be carried out: one sentence for the caller.
     #[error("{0}")]
     Refused(String),
     /// It may be possible later.
@@ -57,21 +57,21 @@ pub struct BayContent {
 pub struct CopyOrder {
     /// The bay of the drive.
     pub bay: String,
-    /// Which way.
+    /// Import or export.
     pub direction: Direction,
     /// The random name of the job.
     pub job_uid: String,
-    /// The drive, as the job calls it.
+    /// The drive's name in the job.
     pub drive_id: String,
     /// The account.
     pub account: String,
     /// The blob.
     pub blob: BlobName,
-    /// The docking that it is about.
+    /// The docking that the order is for: [`BayContent::sequence`].
     pub sequence: u64,
-    /// Only say what was and was not done before: the job was cancelled.
+    /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
     pub account_only: bool,
-    /// The run before was cut off: what was on its way then may have landed.
+    /// The run before was cut off: chunks that were in flight then may have landed.
     pub was_cut_off: bool,
     /// How this run differs.
     pub retry: RetryOptions,
@@ -114,7 +114,7 @@ pub trait RunningCopy: Send + Sync {
     /// How far it is.
     fn progress(&self) -> Progress;
 
-    /// What its drive has not given so far.
+    /// What could not be read so far.
     fn unreadable_so_far(&self) -> UnreadableSoFar;
 
     /// Asks it to stop.
@@ -127,7 +127,7 @@ pub trait Worker: Send + Sync {
     /// What is in each bay now, in their order.
     fn bays(&self) -> Vec<BayContent>;
 
-    /// Returns when something was docked or taken away.
+    /// Returns when a drive was docked or undocked.
     async fn docks_changed(&self);
 
     /// Docks a drive by hand, under the name that jobs have for it; its serial number where `None`.
@@ -136,7 +136,7 @@ pub trait Worker: Send + Sync {
     /// Takes a drive out of a bay by hand.
     async fn undock(&self, bay: &str) -> Result<(), WorkError>;
 
-    /// Whether a drive is empty: no partition table, file system or other known content.
+    /// Whether a drive is blank: no partition table or file system, and zeros wherever it is read.
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
 
     /// Begins or resumes a copy. Its result goes to `ended` when nothing of it moves any more.

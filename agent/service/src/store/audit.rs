@@ -10,15 +10,15 @@ use super::database::Store;
 use super::error::StoreError;
 use super::row::JobKey;
 
-/// The job that an act is about.
+/// The job that an entry is about.
 #[derive(Clone, Copy)]
 pub(super) struct AuditedJob<'job> {
     pub(super) uid: &'job str,
-    /// The state that it entered by it.
+    /// The state that it entered.
     pub(super) entered: Option<JobState>,
 }
 
-/// Writes down who did what.
+/// Writes an entry.
 pub(super) async fn write_audit(
     transaction: &mut Transaction<'_, Sqlite>,
     now: OffsetDateTime,
@@ -75,7 +75,7 @@ impl Store {
         rows.iter().map(entry).collect()
     }
 
-    /// Writes down an act that changes no job.
+    /// Writes an entry about something that changes no job.
     ///
     /// # Errors
     /// When the database fails.

@@ -28,7 +28,7 @@ impl Docking {
 }
 
 impl Store {
-    /// The drive in this bay was checked in to that job.
+    /// Notes that the drive in this bay was checked in to that job.
     ///
     /// # Errors
     /// When the database fails.
@@ -49,7 +49,7 @@ impl Store {
         Ok(())
     }
 
-    /// What was noted of this bay last.
+    /// The last check-in that was noted for this bay.
     ///
     /// # Errors
     /// When the database fails.

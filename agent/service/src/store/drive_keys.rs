@@ -56,7 +56,7 @@ impl Store {
     }
 }
 
-/// What a sealed key belongs to.
+/// The place that a key is sealed for: it opens nowhere else.
 fn place(job: &StoredJob, drive_id: &str) -> String {
     format!("{}/{drive_id}", job.uid)
 }

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::row::StoredEffect;
 
 impl Store {
-    /// What is still to be done, the oldest first.
+    /// All effects, the oldest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -20,7 +20,7 @@ impl Store {
             .collect()
     }
 
-    /// An effect was carried out.
+    /// Removes an effect that was carried out.
     ///
     /// # Errors
     /// When the database fails.
@@ -46,7 +46,7 @@ pub(super) async fn queue(
     Ok(())
 }
 
-/// Takes an effect of a job out that is not to be carried out any more.
+/// Removes an effect of a job that must not be carried out any more.
 pub(super) async fn drop_effect(
     transaction: &mut Transaction<'_, Sqlite>,
     job_uid: &str,

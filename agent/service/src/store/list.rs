@@ -48,7 +48,7 @@ impl Store {
             }
         }
         if let Some(search) = &scope.search {
-            // No letter of it means anything to LIKE.
+            // With LIKE, `%` and `_` would be patterns.
             query.push(" AND instr(lower(name), lower(").push_bind(search.clone()).push(")) > 0");
         }
         // One more than asked for tells whether there is a next page.

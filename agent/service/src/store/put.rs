@@ -29,7 +29,7 @@ impl Store {
     /// Creates a job, or changes one that is still being put together. The body was validated.
     ///
     /// # Errors
-    /// When the job exists and may not be changed so.
+    /// When the job exists and may not be changed in this way.
     pub(crate) async fn put(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<Put, StoreError> {
         let mut transaction = self.begin().await?;
         let existing = read(&mut transaction, key).await?;
@@ -93,7 +93,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
     let kind = details.job_type.unwrap_or(JobKind::Import);
     let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
     let mut machine = Job::new(kind, ids, now);
-    take_from(&mut machine, &details);
+    set_conditions(&mut machine, &details);
     StoredJob {
         id: 0,
         uid: format!("{:032x}", rand::random::<u128>()),
@@ -109,15 +109,15 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
     }
 }
 
-/// What decisions depend on of what the customer wrote.
-fn take_from(machine: &mut Job, details: &JobDetails) {
+/// Copies what decisions depend on from what the customer wrote.
+fn set_conditions(machine: &mut Job, details: &JobDetails) {
     machine.has_return_address = details.return_address.is_some();
     machine.has_delivery_package = details.delivery_package.is_some();
     let count = details.delivery_package.as_ref().and_then(|package| package.drive_count);
     machine.expected_drives = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
 }
 
-/// The details that a PUT has, with what only the service writes as it was.
+/// The details of a PUT; fields that only the service writes keep their values.
 fn as_written_by_customer(body: &PutJob, before: Option<&JobDetails>) -> JobDetails {
     let nothing = JobDetails::default();
     let own = before.unwrap_or(&nothing);
@@ -133,7 +133,7 @@ fn as_written_by_customer(body: &PutJob, before: Option<&JobDetails>) -> JobDeta
     details
 }
 
-/// A PUT of a job that exists: everything but what is written once.
+/// A PUT of a job that exists: it replaces everything but what is written once.
 fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<StoredJob, StoreError> {
     let details = as_written_by_customer(body, Some(&job.details));
     let before = (&job.details.storage_account_id, &job.details.job_type);
@@ -152,7 +152,7 @@ fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<S
     job.machine = decide(&job.machine, Event::Change(fields), now)?.job;
     let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
     job.machine.drives = Job::new(job.machine.kind, ids, now).drives;
-    take_from(&mut job.machine, &details);
+    set_conditions(&mut job.machine, &details);
     job.details = details;
     job.location = body.location.clone().unwrap_or(job.location);
     job.tags = body.tags.clone().or(job.tags.take()).map(BTreeMap::from_iter);

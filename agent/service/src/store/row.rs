@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::error::StoreError;
 
-/// The name of a job, as a path has it. Upper and lower case are the same.
+/// The name of a job, as a path has it. Upper and lower case match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobKey {
     /// The subscription.
@@ -39,19 +39,19 @@ pub(crate) struct StoredJob {
     pub(crate) key: JobKey,
     /// Counts up with every change.
     pub(crate) version: i64,
-    /// When it was put.
+    /// When it was created.
     pub(crate) created_at: OffsetDateTime,
     /// When it was last changed.
     pub(crate) modified_at: OffsetDateTime,
     /// The datacenter.
     pub(crate) location: String,
-    /// The customer's own words.
+    /// The customer's tags.
     pub(crate) tags: Option<BTreeMap<String, String>>,
-    /// What moves it.
+    /// The state machine.
     pub(crate) machine: Job,
     /// What the customer and the service wrote, without keys.
     pub(crate) details: JobDetails,
-    /// The copies of its drives, by drive. Lists leave them out.
+    /// The copies of its drives, by drive.
     pub(crate) copies: BTreeMap<String, CopyRecord>,
 }
 
@@ -76,14 +76,14 @@ impl StoredJob {
     }
 }
 
-/// Something that is still to be done.
+/// An effect in the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StoredEffect {
     /// Its number: [`Store::effect_done`](super::Store::effect_done) takes it.
     pub(crate) id: i64,
     /// The random name of its job, which may be gone.
     pub(crate) job_uid: String,
-    /// What is to be done.
+    /// What is to be carried out.
     pub(crate) effect: Effect,
 }
 

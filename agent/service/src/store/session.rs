@@ -56,7 +56,7 @@ impl Store {
         Ok(secret)
     }
 
-    /// Whose session a cookie is; `None` where it has ended, or its token was taken back.
+    /// The session of a cookie; `None` where it has ended, or its token was revoked.
     ///
     /// # Errors
     /// When the database fails.

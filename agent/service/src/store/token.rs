@@ -37,7 +37,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Whether they may see and change the jobs of a subscription.
+    /// Whether it may see and change the jobs of a subscription.
     pub(crate) fn may_use(&self, subscription: &str) -> bool {
         match &self.role {
             Role::Operator => true,
@@ -46,7 +46,7 @@ impl Actor {
     }
 }
 
-/// What tokens begin with, so that they are found where they should not be.
+/// The prefix of tokens, by which scanners find leaked ones.
 const PREFIX: &str = "dat_";
 
 /// A new token.
@@ -55,7 +55,7 @@ pub fn new_secret() -> String {
 }
 
 impl Store {
-    /// Makes a token and gives it, for the only time.
+    /// Makes a token. Only its digest is stored: it cannot be shown again.
     ///
     /// # Errors
     /// When the name is taken, or the database fails.
@@ -91,7 +91,7 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Takes a token back. False where there is none of that name.
+    /// Revokes a token; false where there is none of that name.
     ///
     /// # Errors
     /// When the database fails.
@@ -116,7 +116,7 @@ impl Store {
         Ok(gone.rows_affected() > 0)
     }
 
-    /// Who has a token, by name.
+    /// The actors of all tokens, by name.
     ///
     /// # Errors
     /// When the database fails.
