@@ -11,7 +11,7 @@ function localTimes(root) {
     }
 }
 
-// Makes `from` like `to`, changing only what differs: whoever is on a control, or presses it, stays on it.
+// Makes `from` like `to`, changing only what differs: a control that has the focus, or is being pressed, stays as it is.
 function become(from, to) {
     if (from.nodeType === Node.TEXT_NODE) {
         if (from.data !== to.data) from.data = to.data;

@@ -1,52 +1,76 @@
-//! The job service: what customers and staff see.
+//! What do customers and operators see of a station, and how do their jobs move?
 //!
-//! This crate is the control plane: it never sees a drive or a byte. It meets the data plane in one file of
-//! the program, where a transfer is started, stopped and asked how far it is; the words of both, and every rule
-//! about jobs, are in `protocol`.
+//! This crate is the control plane: it never sees a drive or a byte. It meets the data plane in one trait
+//! ([`scheduler::worker::Worker`]), which the program implements: there a copy is started, stopped and asked how far it
+//! is. The words of both sides, and every rule about jobs, are in `protocol`.
 //!
-//! # What is here
-//! | module | what it holds |
+//! | file or folder | responsibility |
 //! |---|---|
-//! | [`api`] | the REST API of Microsoft.ImportExport |
-//! | `portal` | the pages that staff and customers look at |
-//! | [`station`] | bays, the scheduler, the copies that run |
-//! | [`server`] | from a socket to the API: TLS, limits |
-//! | [`entra`] | tokens of Entra ID |
-//! | [`store`] | jobs in an embedded SQLite database: a decision and its effects in one transaction |
+//! | `router` | all paths of the service |
+//! | `api` | for programs: parse a request, call a use case, answer |
+//! | `portal` | for people: parse a form, call a use case, show a page |
+//! | `state` | what every handler gets |
+//! | [`jobs`] | use cases: what can be done with a job, and why it is refused |
+//! | [`http`] | what the API and the portal share of HTTP: server, tokens and rate limits, bodies, events |
+//! | [`scheduler`] | who copies which drive when, and what follows from its end |
+//! | [`entra`] | tokens and sign-in of Entra ID |
+//! | [`store`] | jobs in an embedded SQLite database |
 //! | [`vault`] | the key that seals the customers' keys |
 //!
+//! Each imports only what stands below it; `api` and `portal` do not import each other, nor do `http` and `jobs`.
+//!
+//! # The life of a cancel
+//! 1. A customer asks: a PATCH comes to `api/jobs.rs` (`update`), or the portal's form to `portal/actions.rs`
+//!    (`carry_out`).
+//! 2. Both end in `jobs/update.rs` (`Jobs::update`; `jobs/cancel.rs` builds the same request): the audit word is "asked
+//!    for a cancel", the event `Cancel`.
+//! 3. `store/change.rs` (`Store::change`) reads the job, lets [`protocol::job::decide`] decide, and writes the job, its
+//!    effects and the audit entry in one transaction. `cancel_requested` is never taken back from here on. The request is
+//!    answered; the scheduler is woken.
+//! 4. `scheduler/run.rs` begins a round, and `scheduler/effects.rs` carries the effects out, `StopCopy` before all
+//!    others. `scheduler/copies.rs` (`stop_copy`) asks the copy that runs to stop; where none runs because the service
+//!    was cut off, it starts one that only accounts for what the journal says.
+//! 5. The station: the copy, behind [`scheduler::worker::RunningCopy`], starts no new chunk, lets chunks in flight land,
+//!    and sends its result with a receipt of every byte range.
+//! 6. `scheduler/copies.rs` (`end_copy`) writes the result into the job, with the event `CopyEnded`. When the last drive
+//!    has ended, the decision moves the job on to Packaging.
+//! 7. The receipt: `scheduler/effects.rs` (`publish_receipts`) writes it to the customer's account, and
+//!    `jobs/response.rs` (`Jobs::receipts`) serves it; what it holds is in `scheduler/receipts.rs`.
+//!
+//! Every other PATCH takes steps 1 to 3, without the effects.
+//!
 //! # What is durable
-//! What was answered. A change is one transaction: the job is read, [`protocol::job::decide`] decides, and the job,
-//! its effects and the audit entry are written; the database syncs before it says yes. Effects wait in a table
-//! until they were done, and may be done twice.
+//! What was answered: the database syncs before it says yes. Effects wait in a table until they were carried out, and
+//! may be carried out twice.
 //!
 //! # What is forgotten
 //! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
 //! overwritten, and the log is emptied.
 //!
-//! # Who does what
-//! The API changes jobs and wakes the station; the station looks at jobs and bays, round by round, and orders copies
-//! of the data plane ([`station::worker`]), which the program brings. A cancel goes the same way: it is recorded and
-//! answered, and the next round, a moment later, stops what runs.
-//!
 //! # How it fails
-//! A database that fails is a 503 to whoever asks, and a step that is tried again to the station. A copy that fails
-//! waits, with its reason, for its store to come back, its drive to be docked again, or a person.
+//! A database that fails is a 503 to the client, and to the scheduler a step that is tried again. A copy that fails
+//! waits, with its reason, for its store to come back, its drive to be docked again, or an operator.
 
-pub mod api;
+mod api;
 pub mod entra;
+pub mod http;
+pub mod jobs;
 mod portal;
-pub mod server;
-pub mod station;
+mod router;
+pub mod scheduler;
+mod state;
 pub mod store;
 pub mod vault;
 
+pub use router::router;
+pub use state::ServiceState;
+
 use metrics_exporter_prometheus::PrometheusRecorder;
 
-/// From now on everything is counted by `recorder`.
+/// Counts everything with `recorder` from now on.
 ///
 /// # Errors
-/// When something counts already.
+/// When a recorder is installed already.
 pub fn install_metrics(recorder: PrometheusRecorder) -> Result<(), String> {
     metrics::set_global_recorder(recorder).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 
-/// A vault that cannot be used, or something in it that cannot be opened.
+/// Why the vault cannot be used, or something sealed cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The file of the key.
@@ -18,13 +18,13 @@ pub enum VaultError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Others may read it.
+    /// Users other than its owner may read it.
     #[error("the key file `{path}` may be read by others: take the right away with `chmod 600`", path = .path.display())]
     Open {
         /// The file.
         path: PathBuf,
     },
-    /// It is no key.
+    /// It does not hold a key.
     #[error("the key file `{path}` does not hold 64 hexadecimal digits", path = .path.display())]
     NoKey {
         /// The file.
@@ -35,7 +35,7 @@ pub enum VaultError {
     Sealed,
 }
 
-/// Seals and opens.
+/// Seals the customers' keys, and opens them.
 pub struct Vault {
     key: RandomizedNonceKey,
 }
@@ -43,7 +43,7 @@ pub struct Vault {
 const KEY_BYTES: usize = 32;
 
 impl Vault {
-    /// Takes the key from a file; makes one where there is none.
+    /// Reads the key from a file; makes one where there is none.
     ///
     /// # Errors
     /// When the file cannot be used, or others may read it.
@@ -54,7 +54,7 @@ impl Vault {
             aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(io::Error::other("no random numbers")))?;
             write_new(path, &hex::encode(bytes)).map_err(failed)?;
         }
-        // Read again: what is in the file is the key, whoever wrote it.
+        // Read again: another process may have made the file first.
         let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
             return Err(VaultError::Open { path: path.to_owned() });

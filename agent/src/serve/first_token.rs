@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use service::station::Clock;
+use service::scheduler::Clock;
 use service::store::{Actor, Role, Store, new_secret};
 
 use super::state_dir::write_line;

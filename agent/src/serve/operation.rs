@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use service::api::{Access, Api, router};
 use service::entra::Entra;
-use service::server;
-use service::station::Station;
+use service::http::{Access, server};
+use service::jobs::Jobs;
+use service::scheduler::Scheduler;
 use service::store::{Role, Store};
+use service::{ServiceState, router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -64,16 +65,16 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     worker.docks.watch();
-    let station = Station::new(store.clone(), worker, clock, config.import_container.clone());
+    let scheduler = Scheduler::new(store.clone(), worker, clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
     let closing = CancellationToken::new();
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let api = Arc::new(Api {
+    let accounts = config.accounts(&state_dir).iter().map(|account| account.reachable()).collect();
+    let state = Arc::new(ServiceState {
+        jobs: Jobs::new(store.clone(), scheduler.clone(), config.locations(), accounts),
         store: store.clone(),
-        station: station.clone(),
+        scheduler: scheduler.clone(),
         access: Arc::new(Access::new(config.requests_per_second, entra)),
-        locations: config.locations(),
-        accounts: config.accounts(&state_dir).iter().map(|account| account.reachable()).collect(),
         public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
         scheme,
         closing: closing.clone(),
@@ -86,13 +87,13 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     // systemd may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
-    let forgetting = tokio::spawn(forget_idle(api.clone()));
+    let forgetting = tokio::spawn(forget_idle(state.clone()));
     let scheduling = tokio::spawn({
-        let station = station.clone();
-        async move { station.run().await }
+        let scheduler = scheduler.clone();
+        async move { scheduler.run().await }
     });
-    let serving = tokio::spawn(server::serve(listener, tls, router(api), config.connections, closing.clone()));
-    shutdown::wait(&station, &closing, scheduling, serving, printer).await;
+    let serving = tokio::spawn(server::serve(listener, tls, router(state), config.connections, closing.clone()));
+    shutdown::wait(&scheduler, &closing, scheduling, serving, printer).await;
     forgetting.abort();
     store.close().await;
     // A client that looks for it now finds nothing.
@@ -141,11 +142,11 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     reachable
 }
 
-async fn forget_idle(api: Arc<Api>) {
+async fn forget_idle(state: Arc<ServiceState>) {
     loop {
         tokio::time::sleep(FORGET_INTERVAL).await;
-        api.access.forget_idle();
+        state.access.forget_idle();
         // Without it what was measured piles up where it is not asked for.
-        api.metrics.run_upkeep();
+        state.metrics.run_upkeep();
     }
 }

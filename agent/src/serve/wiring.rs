@@ -11,7 +11,7 @@ use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
 use drive::Pace;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
 use protocol::units::sizes_apart;
-use service::station::Clock;
+use service::scheduler::Clock;
 use time::OffsetDateTime;
 
 use crate::station::accounts::ReachedAccount;

@@ -12,8 +12,8 @@ use drive::Pace;
 use protocol::arm::Address;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::{Deserialize, Deserializer};
-use service::api::{Location, ReachableAccount};
 use service::entra::EntraSettings;
+use service::jobs::{Location, ReachableAccount};
 
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
 

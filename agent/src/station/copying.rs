@@ -13,7 +13,7 @@ use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
-use service::station::worker::{CopyOrder, RunningCopy};
+use service::scheduler::worker::{CopyOrder, RunningCopy};
 use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;
@@ -150,10 +150,10 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
         state_dir,
         shared_budget: Some(worker.budget.clone()),
         keep_journal: true,
-        restart: order.wish.restart,
+        restart: order.retry.restart,
         // What may be written on was decided when the drive was checked in.
-        overwrite: order.wish.overwrite || order.direction == Direction::Export,
-        on_unreadable: if order.wish.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
+        overwrite: order.retry.overwrite || order.direction == Direction::Export,
+        on_unreadable: if order.retry.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
         names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
         ..worker.options.clone()

@@ -14,8 +14,8 @@ use protocol::arm::drive_id_of;
 use protocol::drives::Verdict;
 use protocol::station::DockedDrive;
 use serde::{Deserialize, Serialize};
-use service::station::Clock;
-use service::station::worker::{BayContent, WorkError};
+use service::scheduler::Clock;
+use service::scheduler::worker::{BayContent, WorkError};
 use tokio::sync::Notify;
 
 use super::config::Bay;

@@ -11,7 +11,7 @@ use copy::{SharedBudget, TransferOptions};
 use drive::Pace;
 use protocol::digest::Sha256Digest;
 use protocol::job::BlobName;
-use service::station::worker::WorkError;
+use service::scheduler::worker::WorkError;
 
 use super::accounts::ReachedAccount;
 use super::docks::Docks;

@@ -9,7 +9,7 @@ use protocol::job::{BlobName, LogAddresses};
 use protocol::manifest::{ChunkContent, ManifestReader};
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
-use service::station::worker::{LogOrder, WorkError};
+use service::scheduler::worker::{LogOrder, WorkError};
 
 use super::host::{StationWorker, blocking};
 

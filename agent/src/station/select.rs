@@ -11,7 +11,7 @@ use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use service::station::worker::{SelectedBlob, WorkError};
+use service::scheduler::worker::{SelectedBlob, WorkError};
 
 /// Longest list of blobs in a blob: a hundred thousand names.
 const LIST_BYTES_MAX: u64 = 16 << 20;

@@ -12,7 +12,7 @@ use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::units::ByteRange;
-use service::station::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 use super::host::{StationWorker, blocking};

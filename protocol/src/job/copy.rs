@@ -45,9 +45,9 @@ pub struct LogAddresses {
     pub manifest: Option<String>,
 }
 
-/// How the next run of a copy differs, as an operator asked for.
+/// How the next run of a copy differs from the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryWish {
+pub struct RetryOptions {
     /// Forget what was done before.
     #[serde(default)]
     pub restart: bool,
@@ -71,7 +71,7 @@ pub struct CopyRecord {
     /// How often it was begun.
     #[serde(default)]
     pub runs: u32,
-    /// It was begun, and what it moved is not recorded yet: it runs, or the service was cut off.
+    /// It was begun and nobody has noted what it moved: it runs, or the service was cut off.
     #[serde(default)]
     pub is_open: bool,
     /// When it was begun first.
@@ -83,12 +83,12 @@ pub struct CopyRecord {
     /// When its last run was begun.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub run_started_at: Option<OffsetDateTime>,
-    /// It was paused: it is not started, and a run under way drains.
+    /// Somebody paused it: it is not begun, and what runs drains.
     #[serde(default)]
     pub is_paused: bool,
     /// How its next run differs.
-    #[serde(default)]
-    pub wish: RetryWish,
+    #[serde(default, rename = "wish")]
+    pub retry: RetryOptions,
     /// A drive was found not to hold what had landed on it: what it holds is unknown.
     #[serde(default)]
     pub is_in_doubt: bool,
@@ -110,7 +110,7 @@ pub enum AfterCopy {
     End(CopyEnd),
     /// It failed, and waits.
     Hold,
-    /// It was paused, or the service stopped: it resumes when it may.
+    /// It was paused, or the service stopped: it goes on when it may.
     GoOn,
 }
 
@@ -120,7 +120,7 @@ pub enum AfterCopy {
 /// |---|---|---|
 /// | complete | done | done |
 /// | complete with unreadable | done, with errors | done, with errors |
-/// | cancelled | done, cancelled | resumes when it may |
+/// | cancelled | done, cancelled | goes on when it may |
 /// | any failure | done, cancelled | waits |
 pub fn after_copy(outcome: Outcome, cancel_requested: bool) -> AfterCopy {
     match outcome {

@@ -6,7 +6,7 @@ use super::state::{DriveState, JobState};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The table does not allow it in this state.
-    #[error("a job in the state {state:?} cannot be {action}; {}", allowed(*.state))]
+    #[error("a job in the state {state} cannot be {action}; {}", allowed(*.state))]
     NotInThisState {
         /// What was asked for.
         action: &'static str,
@@ -14,7 +14,7 @@ pub enum Refusal {
         state: JobState,
     },
     /// A field cannot be changed in this state.
-    #[error("`{field}` cannot be changed in the state {state:?}")]
+    #[error("`{field}` cannot be changed in the state {state}")]
     FieldNotInThisState {
         /// Its name in the REST API.
         field: &'static str,
@@ -34,7 +34,7 @@ pub enum Refusal {
         id: String,
     },
     /// The drive stands elsewhere.
-    #[error("the drive `{id}` is {state:?}, and cannot be {action}")]
+    #[error("the drive `{id}` is {state}, and cannot be {action}")]
     DriveNotInThisState {
         /// The serial number.
         id: String,

@@ -1,5 +1,8 @@
 //! What a job is.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -12,6 +15,27 @@ pub enum JobKind {
     /// From blobs onto drives.
     Export,
 }
+
+impl JobKind {
+    /// Its name in the REST API and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobKind::Import => "Import",
+            JobKind::Export => "Export",
+        }
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A text that is not the name of a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a state of a job")]
+pub struct UnknownJobState(String);
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -44,9 +68,37 @@ impl JobState {
         JobState::Closed,
     ];
 
+    /// Its name in the REST API and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobState::Creating => "Creating",
+            JobState::Shipping => "Shipping",
+            JobState::Received => "Received",
+            JobState::Transferring => "Transferring",
+            JobState::Packaging => "Packaging",
+            JobState::Completed => "Completed",
+            JobState::Closed => "Closed",
+        }
+    }
+
     /// Whether nothing happens to it any more but its removal.
     pub const fn is_final(self) -> bool {
         matches!(self, JobState::Completed | JobState::Closed)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for JobState {
+    type Err = UnknownJobState;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = JobState::ALL.into_iter().find(|state| state.name() == name);
+        found.ok_or_else(|| UnknownJobState(name.to_owned()))
     }
 }
 
@@ -81,9 +133,28 @@ impl DriveState {
         DriveState::ShippedBack,
     ];
 
+    /// Its name in the REST API and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DriveState::Specified => "Specified",
+            DriveState::Received => "Received",
+            DriveState::NeverReceived => "NeverReceived",
+            DriveState::Transferring => "Transferring",
+            DriveState::Completed => "Completed",
+            DriveState::CompletedMoreInfo => "CompletedMoreInfo",
+            DriveState::ShippedBack => "ShippedBack",
+        }
+    }
+
     /// Whether nothing more happens to it.
     pub const fn is_final(self) -> bool {
         matches!(self, DriveState::NeverReceived | DriveState::ShippedBack)
+    }
+}
+
+impl fmt::Display for DriveState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 
@@ -173,5 +244,25 @@ impl Job {
 
     pub(super) fn any_drive(&self, states: &[DriveState]) -> bool {
         self.drives.iter().any(|drive| states.contains(&drive.state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_is_stored_and_served() {
+        for kind in [JobKind::Import, JobKind::Export] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        for state in JobState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+            assert_eq!(state.to_string().parse(), Ok(state));
+        }
+        for state in DriveState::ALL {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.to_string());
+        }
+        assert_eq!("creating".parse::<JobState>().unwrap_err().to_string(), "`creating` is not a state of a job");
     }
 }

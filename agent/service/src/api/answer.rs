@@ -6,14 +6,16 @@ use axum::response::{IntoResponse, Response};
 use protocol::arm::{BodyError, ErrorResponse, FieldProblem, FilterError};
 use serde::Serialize;
 
+use crate::http::body::BodyReadError;
+use crate::jobs::JobError;
 use crate::store::StoreError;
 
-/// An error as the customer gets it.
+/// An error as the client gets it.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: u16,
     code: &'static str,
-    pub(super) message: String,
+    message: String,
     target: Option<String>,
     problems: Vec<FieldProblem>,
 }
@@ -23,28 +25,9 @@ impl ApiError {
         ApiError { status, code, message, target: None, problems: Vec::new() }
     }
 
+    /// An error about one field or parameter.
     pub(super) fn at(status: u16, code: &'static str, message: String, target: &str) -> Self {
         ApiError { target: Some(target.to_owned()), ..Self::new(status, code, message) }
-    }
-
-    /// Everything that is wrong with a body. `None` where nothing is.
-    pub(super) fn of_problems(problems: Vec<FieldProblem>) -> Result<(), Self> {
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(ApiError { problems, ..Self::new(400, "InvalidField", String::new()) }),
-        }
-    }
-
-    pub(super) fn into_response(self) -> Response {
-        let body = ErrorResponse::of_problems(&self.problems)
-            .unwrap_or_else(|| ErrorResponse::new(self.code, self.message, self.target.as_deref()));
-        let mut response = document(self.status, &body).unwrap_or_else(|_| Response::new(Body::empty()));
-        match self.status {
-            401 => drop(response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"))),
-            429 | 503 => drop(response.headers_mut().insert("retry-after", HeaderValue::from_static("1"))),
-            _ => {}
-        }
-        response
     }
 }
 
@@ -68,6 +51,33 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<JobError> for ApiError {
+    fn from(error: JobError) -> Self {
+        let message = error.to_string();
+        match error {
+            JobError::Fields(problems) => ApiError { problems, ..Self::new(400, "InvalidField", message) },
+            JobError::InvalidName(_) => ApiError::at(400, "InvalidJobName", message, "jobName"),
+            JobError::UnknownLocation { .. } => ApiError::at(400, "LocationNotFound", message, "location"),
+            JobError::UnreachableAccount(_) => {
+                ApiError::at(400, "StorageAccountNotFound", message, "properties.storageAccountId")
+            }
+            JobError::Refused(_) => ApiError::new(409, "OrderRefused", message),
+            JobError::Failed(_) => ApiError::new(502, "OrderFailed", message),
+            JobError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BodyReadError> for ApiError {
+    fn from(error: BodyReadError) -> Self {
+        let (status, code) = match error {
+            BodyReadError::Timeout => (408, "RequestTimeout"),
+            BodyReadError::TooLarge => (413, "RequestTooLarge"),
+        };
+        ApiError::new(status, code, error.to_string())
+    }
+}
+
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         let (code, message) = (error.code(), error.to_string());
@@ -86,7 +96,15 @@ impl From<FilterError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        ApiError::into_response(self)
+        let body = ErrorResponse::of_problems(&self.problems)
+            .unwrap_or_else(|| ErrorResponse::new(self.code, self.message, self.target.as_deref()));
+        let mut response = document(self.status, &body).unwrap_or_else(|_| Response::new(Body::empty()));
+        match self.status {
+            401 => drop(response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"))),
+            429 | 503 => drop(response.headers_mut().insert("retry-after", HeaderValue::from_static("1"))),
+            _ => {}
+        }
+        response
     }
 }
 

@@ -1,75 +1,66 @@
-//! Server-sent events: how the bays, or a job, stand whenever that changes.
+//! Server-sent events: the bays, or a job, whenever they change.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures::stream::{self, Stream};
+use axum::response::Response;
+use axum::response::sse::Event;
+use futures::stream;
 use tokio::sync::watch;
 
-use super::access::{StreamPlace, actor_of, bearer};
 use super::answer::ApiError;
-use super::response::response;
-use super::{Api, Call};
+use super::call::Call;
+use crate::http::events::{StreamSlot, answer};
+use crate::state::ServiceState;
 use crate::store::{JobKey, StoreError};
 
-/// A line without content comes this often, so that both sides know of each other.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Time between two looks at a job.
+const JOB_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often a job is looked at.
-const BEAT: Duration = Duration::from_millis(500);
+/// Time between two checks of a subscriber's token.
+const ACCESS_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often it is asked whether the bearer may still watch.
-const ACCESS_BEAT: Duration = Duration::from_secs(30);
-
-/// Who watches, and whether they still may.
-struct Viewer {
-    api: Arc<Api>,
+/// The client of a stream; its token is checked while it is open.
+struct Subscriber {
+    state: Arc<ServiceState>,
     call: Call,
     checked: Instant,
-    _place: StreamPlace,
+    _slot: StreamSlot,
 }
 
-impl Viewer {
-    fn new(api: &Arc<Api>, call: Call) -> Result<Self, ApiError> {
+impl Subscriber {
+    fn new(state: &Arc<ServiceState>, call: Call) -> Result<Self, ApiError> {
         let message = || "too many streams of events are open: close some".to_owned();
-        let place = api.access.stream(&call.actor.name).ok_or_else(|| ApiError::new(429, "TooManyRequests", message()))?;
-        Ok(Viewer { api: api.clone(), call, checked: Instant::now(), _place: place })
+        let slot = state.access.open_stream(&call.actor).ok_or_else(|| ApiError::new(429, "TooManyRequests", message()))?;
+        Ok(Subscriber { state: state.clone(), call, checked: Instant::now(), _slot: slot })
     }
 
-    /// A token that was taken back, or has expired, ends its streams.
-    async fn may_watch(&mut self) -> bool {
-        if self.checked.elapsed() < ACCESS_BEAT {
+    /// False once the token was taken back or has expired.
+    async fn may_continue(&mut self) -> bool {
+        if self.checked.elapsed() < ACCESS_INTERVAL {
             return true;
         }
         self.checked = Instant::now();
-        let Some(token) = bearer(&self.call.headers) else { return false };
-        actor_of(&self.api, token).await.is_ok_and(|actor| actor.as_ref() == Some(&self.call.actor))
+        self.call.is_still_valid(&self.state).await
     }
-}
-
-fn answer(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
 /// `event: bays` with all bays, at once and whenever they change.
-pub(super) fn bays(api: &Arc<Api>, call: Call) -> Result<Response, ApiError> {
+pub(super) fn bays(state: &Arc<ServiceState>, call: Call) -> Result<Response, ApiError> {
     struct Watcher {
-        viewer: Viewer,
+        subscriber: Subscriber,
         shown: watch::Receiver<Arc<str>>,
         is_first: bool,
     }
-    let watcher = Watcher { viewer: Viewer::new(api, call)?, shown: api.station.watch(), is_first: true };
+    let watcher = Watcher { subscriber: Subscriber::new(state, call)?, shown: state.scheduler.watch(), is_first: true };
     Ok(answer(stream::unfold(watcher, |mut watcher| async move {
         if std::mem::take(&mut watcher.is_first) {
-            let bays = watcher.viewer.api.station.bays().await.ok()?;
+            let bays = watcher.subscriber.state.scheduler.bays().await.ok()?;
             let text = serde_json::to_string(&bays).ok()?;
             return Some((Ok(Event::default().event("bays").data(text)), watcher));
         }
         loop {
-            if !watcher.viewer.may_watch().await {
+            if !watcher.subscriber.may_continue().await {
                 return None;
             }
             tokio::select! {
@@ -78,35 +69,35 @@ pub(super) fn bays(api: &Arc<Api>, call: Call) -> Result<Response, ApiError> {
                     let text = watcher.shown.borrow_and_update().clone();
                     return Some((Ok(Event::default().event("bays").data(&*text)), watcher));
                 }
-                () = tokio::time::sleep(ACCESS_BEAT) => {}
-                () = watcher.viewer.api.closing.cancelled() => return None,
+                () = tokio::time::sleep(ACCESS_INTERVAL) => {}
+                () = watcher.subscriber.state.closing.cancelled() => return None,
             }
         }
     })))
 }
 
 /// `event: job` with the job, at once and whenever it changes; `event: gone` when it was removed, and the end.
-pub(super) fn job(api: &Arc<Api>, call: Call, key: JobKey) -> Result<Response, ApiError> {
+pub(super) fn job(state: &Arc<ServiceState>, call: Call, key: JobKey) -> Result<Response, ApiError> {
     struct Watcher {
-        viewer: Viewer,
+        subscriber: Subscriber,
         key: JobKey,
         last: Option<String>,
         is_over: bool,
     }
-    let watcher = Watcher { viewer: Viewer::new(api, call)?, key, last: None, is_over: false };
+    let watcher = Watcher { subscriber: Subscriber::new(state, call)?, key, last: None, is_over: false };
     Ok(answer(stream::unfold(watcher, |mut watcher| async move {
-        while !watcher.is_over && watcher.viewer.may_watch().await {
-            let api = watcher.viewer.api.clone();
+        while !watcher.is_over && watcher.subscriber.may_continue().await {
+            let state = watcher.subscriber.state.clone();
             if watcher.last.is_some() {
-                // Something always changes while it is copied: never faster than the beat.
+                // Something always changes while it is copied: never more often than this.
                 tokio::select! {
-                    () = tokio::time::sleep(BEAT) => {}
-                    () = api.closing.cancelled() => return None,
+                    () = tokio::time::sleep(JOB_INTERVAL) => {}
+                    () = state.closing.cancelled() => return None,
                 }
             }
-            match api.store.get(&watcher.key).await {
+            match state.store.get(&watcher.key).await {
                 Ok(job) => {
-                    let text = serde_json::to_string(&response(&api, &job)).ok()?;
+                    let text = serde_json::to_string(&state.jobs.response(&job)).ok()?;
                     if watcher.last.as_ref() != Some(&text) {
                         watcher.last = Some(text.clone());
                         return Some((Ok(Event::default().event("job").data(text)), watcher));

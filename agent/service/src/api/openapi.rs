@@ -12,8 +12,10 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, ToSchema};
 
 use super::answer::{ApiError, document};
-use super::{API_VERSIONS, Dock, NewToken, OneDrive, Retry};
-use crate::station::{CheckIn, ReturnPackage};
+use super::operator::{Dock, OneDrive, Retry};
+use super::tokens::NewToken;
+use super::versions::API_VERSIONS;
+use crate::jobs::{CheckIn, ReturnPackage};
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
@@ -34,15 +36,15 @@ use crate::station::{CheckIn, ReturnPackage};
 )))]
 struct Schemas;
 
-/// How an operation's path begins, and who may call it.
+/// Who may call an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Customer,
     Operator,
-    Anybody,
+    Public,
 }
 
-/// One operation.
+/// One operation: its path, what it takes and what it answers.
 struct Operation {
     method: HttpMethod,
     path: &'static str,
@@ -76,7 +78,7 @@ macro_rules! operations {
 
 fn operations() -> Vec<Operation> {
     operations! {
-        Customer Get "{provider}/operations" "Operations_List" None => "200" None, "What can be done at all";
+        Customer Get "{provider}/operations" "Operations_List" None => "200" None, "The operations of this API";
         Customer Get "{provider}/locations" "Locations_List" None => "200" None, "The datacenters";
         Customer Get "{provider}/locations/{locationName}" "Locations_Get" None => "200" None, "A datacenter";
         Customer Get "/subscriptions/{subscriptionId}{provider}/jobs" "Jobs_ListBySubscription" None => "200" None, "Jobs of a subscription";
@@ -90,27 +92,27 @@ fn operations() -> Vec<Operation> {
         Customer Get "{job}/events" "Jobs_Events" None => "200" None, "The job whenever it changes, as server-sent events";
         Operator Get "/operator/v1/bays" "Bays_List" None => "200" None, "The bays";
         Operator Post "/operator/v1/bays/{bay}/dock" "Bays_Dock" Some("Dock") => "200" Some("DockedDrive"), "Dock a drive by hand";
-        Operator Post "/operator/v1/bays/{bay}/undock" "Bays_Undock" None => "200" None, "Take a drive out by hand";
+        Operator Post "/operator/v1/bays/{bay}/undock" "Bays_Undock" None => "200" None, "Undock a drive by hand";
         Operator Get "/operator/v1/attention" "Attention_List" None => "200" None, "What waits for a person";
-        Operator Get "/operator/v1/audit" "Audit_List" None => "200" None, "Who did what";
+        Operator Get "/operator/v1/audit" "Audit_List" None => "200" None, "The audit log";
         Operator Get "/operator/v1/events" "Bays_Events" None => "200" None, "The bays whenever they change, as server-sent events";
         Operator Get "/operator/v1/jobs" "OperatorJobs_List" None => "200" None, "Jobs of every subscription";
         Operator Get "{orders}" "OperatorJobs_Get" None => "200" None, "A job with its copies";
-        Operator Post "{orders}/checkIn" "OperatorJobs_CheckIn" Some("CheckIn") => "200" None, "A drive came";
-        Operator Post "{orders}/neverReceived" "OperatorJobs_NeverReceived" Some("OneDrive") => "200" None, "A drive did not come";
+        Operator Post "{orders}/checkIn" "OperatorJobs_CheckIn" Some("CheckIn") => "200" None, "Check in a drive";
+        Operator Post "{orders}/neverReceived" "OperatorJobs_NeverReceived" Some("OneDrive") => "200" None, "Write down that a drive did not come";
         Operator Post "{orders}/start" "OperatorJobs_Start" Some("OneDrive") => "200" None, "Copy a docked drive now";
         Operator Post "{orders}/pause" "OperatorJobs_Pause" Some("OneDrive") => "200" None, "Pause a drive";
-        Operator Post "{orders}/resume" "OperatorJobs_Resume" Some("OneDrive") => "200" None, "Go on with a paused drive";
-        Operator Post "{orders}/retry" "OperatorJobs_Retry" Some("Retry") => "200" None, "Try a failed drive again";
+        Operator Post "{orders}/resume" "OperatorJobs_Resume" Some("OneDrive") => "200" None, "Resume a paused drive";
+        Operator Post "{orders}/retry" "OperatorJobs_Retry" Some("Retry") => "200" None, "Retry a failed drive";
         Operator Post "{orders}/giveUp" "OperatorJobs_GiveUp" Some("OneDrive") => "200" None, "End a copy that waits";
         Operator Post "{orders}/shipBack" "OperatorJobs_ShipBack" Some("ReturnPackage") => "200" None, "The drives went back";
-        Operator Get "/operator/v1/tokens" "Tokens_List" None => "200" None, "Who has a token";
+        Operator Get "/operator/v1/tokens" "Tokens_List" None => "200" None, "The tokens";
         Operator Post "/operator/v1/tokens" "Tokens_Create" Some("NewToken") => "201" None, "Make a token";
-        Operator Delete "/operator/v1/tokens/{name}" "Tokens_Revoke" None => "200" None, "Take a token back";
+        Operator Delete "/operator/v1/tokens/{name}" "Tokens_Revoke" None => "200" None, "Revoke a token";
         Operator Get "/metrics" "Metrics" None => "200" None, "Prometheus metrics";
-        Anybody Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
-        Anybody Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
-        Anybody Get "/openapi.json" "OpenApi" None => "200" None, "This document";
+        Public Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
+        Public Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
+        Public Get "/openapi.json" "OpenApi" None => "200" None, "This document";
     }
 }
 
@@ -154,7 +156,7 @@ impl Operation {
             let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
             operation = operation.request_body(Some(body));
         }
-        if self.audience != Audience::Anybody {
+        if self.audience != Audience::Public {
             operation = operation.security(SecurityRequirement::new("token", Vec::<String>::new()));
         }
         operation.build()
@@ -162,7 +164,7 @@ impl Operation {
 }
 
 /// The document.
-pub(super) fn describe() -> utoipa::openapi::OpenApi {
+fn describe() -> utoipa::openapi::OpenApi {
     let mut document = Schemas::openapi();
     document.info = InfoBuilder::new().title("drive-agent").version(env!("CARGO_PKG_VERSION")).build();
     let mut paths = PathsBuilder::new();

@@ -1,19 +1,27 @@
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use axum::Router;
+use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use protocol::arm::Address;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::*;
-use crate::station::Clock;
-use crate::station::fake::FakeWorker;
-use crate::station::worker::BayContent;
-use crate::store::{Role, Store};
+use super::versions::API_VERSIONS;
+use crate::http::Access;
+use crate::jobs::{Jobs, Location, ReachableAccount};
+use crate::router;
+use crate::scheduler::fake::FakeWorker;
+use crate::scheduler::worker::BayContent;
+use crate::scheduler::{Clock, Scheduler};
+use crate::state::ServiceState;
+use crate::store::{Actor, Role, Store};
 use crate::vault::Vault;
 
 struct Scene {
@@ -45,19 +53,20 @@ async fn scene() -> Scene {
     let worker = Arc::new(FakeWorker::default());
     let bay = BayContent { name: "bay-1".into(), is_watched: false, drive: None, docked_at: None, sequence: 0 };
     worker.bays.lock().unwrap().push(bay);
-    let station = Station::new(store.clone(), worker.clone(), clock, "imports".into());
-    let api = Api {
+    let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".into());
+    let locations = vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }];
+    let accounts = vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }];
+    let state = ServiceState {
+        jobs: Jobs::new(store.clone(), scheduler.clone(), locations, accounts),
         store: store.clone(),
-        station: station.clone(),
+        scheduler,
         access: Arc::new(Access::new(NonZeroU32::MAX, None)),
-        locations: vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }],
-        accounts: vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }],
         public_url: None,
         scheme: "http",
         closing: CancellationToken::new(),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
     };
-    Scene { _folder: folder, router: router(Arc::new(api)), store, customer, other, operator, now }
+    Scene { _folder: folder, router: router(Arc::new(state)), store, customer, other, operator, now }
 }
 
 struct Answer {

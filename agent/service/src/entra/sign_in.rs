@@ -2,10 +2,7 @@
 //! RFC 7636). The browser goes to the issuer and comes back with a code, which is exchanged here for a token that is
 //! checked like any other.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -13,59 +10,32 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use url::Url;
 
-use super::Entra;
+use super::pending::PendingSignIn;
+use super::settings::SignInSettings;
+use super::token::Entra;
 use crate::store::Actor;
 
-/// Logins that were begun and are not over: what comes back later, or when there are more, has to begin again.
-const LOGINS_MAX: usize = 1000;
-
-/// How long somebody may take at the issuer.
-pub const LOGIN_LASTS: Duration = Duration::from_secs(600);
-
-/// How people log in.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignInSettings {
-    /// The application's id, which the issuer gives for tokens of people.
-    pub client_id: String,
-    /// A file with the application's secret; without one the application is a public one.
-    pub client_secret_file: Option<PathBuf>,
-}
-
-/// Why nobody was logged in: one sentence for who tried.
+/// Why a login failed: one sentence for the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignInError {
+pub(crate) enum SignInError {
     /// It was begun elsewhere, or too long ago.
-    #[error("this login was begun too long ago, or in another browser: begin again")]
+    #[error("this login was begun too long ago, or in another browser: start over")]
     Unknown,
     /// The issuer did not do its part.
     #[error("the login service did not do its part ({0}): try again, or use a token")]
     Issuer(String),
-    /// Nobody may do anything with this account here.
+    /// The account carries none of our roles.
     #[error("this account has no role here: ask an operator for one")]
     NoRole,
 }
 
-/// Logins under way.
-#[derive(Default)]
-pub(super) struct SignIns {
-    begun: Mutex<HashMap<String, Begun>>,
-}
-
-struct Begun {
-    at: Instant,
-    verifier: String,
-    nonce: String,
-    redirect: String,
-}
-
-/// A login that begins.
+/// Where a login begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Departure {
+pub(crate) struct SignInRedirect {
     /// Where the browser goes.
-    pub location: String,
-    /// What it has to bring back, and must remember too.
-    pub state: String,
+    pub(crate) location: String,
+    /// What it has to bring back, and must remember in a cookie.
+    pub(crate) state: String,
 }
 
 /// What an issuer says of itself (OpenID Connect Discovery 1.0, section 3).
@@ -86,7 +56,7 @@ fn random() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whether nobody on the way can read what is sent there.
+/// Whether what is sent there cannot be read on the way.
 fn is_private(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -97,7 +67,7 @@ fn is_private(url: &Url) -> bool {
 }
 
 /// The form that exchanges a code for tokens (RFC 6749, section 4.1.3).
-fn exchange(settings: &SignInSettings, begun: &Begun, code: &str, secret: Option<&str>) -> String {
+fn exchange(settings: &SignInSettings, begun: &PendingSignIn, code: &str, secret: Option<&str>) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs([
         ("grant_type", "authorization_code"),
@@ -110,27 +80,9 @@ fn exchange(settings: &SignInSettings, begun: &Begun, code: &str, secret: Option
     form.finish()
 }
 
-impl SignIns {
-    fn remember(&self, state: &str, begun: Begun) {
-        let mut all = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, begun| begun.at.elapsed() < LOGIN_LASTS);
-        if all.len() >= LOGINS_MAX {
-            let oldest = all.iter().min_by_key(|(_, begun)| begun.at).map(|(state, _)| state.clone());
-            oldest.and_then(|state| all.remove(&state));
-        }
-        all.insert(state.to_owned(), begun);
-    }
-
-    /// Once only.
-    fn take(&self, state: &str) -> Option<Begun> {
-        let mut all = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(state).filter(|begun| begun.at.elapsed() < LOGIN_LASTS)
-    }
-}
-
 impl Entra {
     /// Whether people may log in at the issuer.
-    pub fn has_sign_in(&self) -> bool {
+    pub(crate) fn has_sign_in(&self) -> bool {
         self.settings.sign_in.is_some()
     }
 
@@ -151,7 +103,7 @@ impl Entra {
     ///
     /// # Errors
     /// When the issuer cannot be reached, or no login is configured.
-    pub async fn depart(&self, redirect: String) -> Result<Departure, SignInError> {
+    pub(crate) async fn begin_sign_in(&self, redirect: String) -> Result<SignInRedirect, SignInError> {
         let settings = self.settings.sign_in.as_ref().ok_or(SignInError::Unknown)?;
         let mut location = self.discover().await?.authorization_endpoint;
         let (state, verifier, nonce) = (random(), random(), random());
@@ -167,15 +119,15 @@ impl Entra {
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ]);
-        self.sign_ins.remember(&state, Begun { at: Instant::now(), verifier, nonce, redirect });
-        Ok(Departure { location: location.into(), state })
+        self.sign_ins.remember(&state, PendingSignIn { at: Instant::now(), verifier, nonce, redirect });
+        Ok(SignInRedirect { location: location.into(), state })
     }
 
-    /// Who came back with a code.
+    /// Exchanges the code that the browser brought back for a token, and validates it.
     ///
     /// # Errors
     /// When the login was not begun here, the issuer refuses the code, or the account has no role.
-    pub async fn arrive(&self, state: &str, code: &str) -> Result<Actor, SignInError> {
+    pub(crate) async fn complete_sign_in(&self, state: &str, code: &str) -> Result<Actor, SignInError> {
         let settings = self.settings.sign_in.as_ref().ok_or(SignInError::Unknown)?;
         let begun = self.sign_ins.take(state).ok_or(SignInError::Unknown)?;
         let secret = settings.client_secret_file.as_ref().map(std::fs::read_to_string).transpose();
@@ -189,31 +141,13 @@ impl Entra {
         let tokens: Tokens = serde_json::from_slice(&bytes).map_err(|error| SignInError::Issuer(error.to_string()))?;
         let claims = self.claims_of(&tokens.id_token, &settings.client_id).await;
         let claims = claims.filter(|claims| claims.nonce.as_deref() == Some(&begun.nonce));
-        claims.ok_or_else(|| SignInError::Issuer("its token is not good".to_owned()))?.actor().ok_or(SignInError::NoRole)
+        claims.ok_or_else(|| SignInError::Issuer("its token is not valid".to_owned()))?.actor().ok_or(SignInError::NoRole)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn begun(age: Duration) -> Begun {
-        let at = Instant::now().checked_sub(age).unwrap();
-        Begun { at, verifier: String::new(), nonce: String::new(), redirect: String::new() }
-    }
-
-    #[test]
-    fn a_login_comes_back_once_and_in_time() {
-        let all = SignIns::default();
-        all.remember("a", begun(Duration::ZERO));
-        assert!(all.take("a").is_some() && all.take("a").is_none());
-        all.remember("old", begun(LOGIN_LASTS));
-        assert!(all.take("old").is_none());
-        for number in 0..LOGINS_MAX + 10 {
-            all.remember(&number.to_string(), begun(Duration::ZERO));
-        }
-        assert_eq!(all.begun.lock().unwrap().len(), LOGINS_MAX);
-    }
 
     #[test]
     fn secrets_go_only_where_nobody_reads_them() {

@@ -1,11 +1,11 @@
-//! Bars: a whole, and its parts where they lie. Each says in words too what it shows.
+//! Bars: a whole and its parts at their positions. Each has a label that says the same in words.
 
 use protocol::progress::UnreadableSoFar;
 use protocol::receipt::Receipt;
 use protocol::result::StageSeconds;
 use protocol::units::{ByteRange, ByteSize};
 
-/// A bar, what its colours mean, and the same in one sentence for those who do not see it.
+/// A bar, what its colours mean, and the same in one sentence for screen readers.
 pub(super) struct Bar {
     pub(super) label: String,
     pub(super) parts: Vec<BarPart>,
@@ -26,13 +26,13 @@ pub(super) struct BarKey {
     pub(super) value: String,
 }
 
-/// Parts of a bar: more than a screen has points.
+/// Most parts of a bar: more than a screen has pixels across.
 const BAR_PARTS_MAX: usize = 4000;
 
-/// A part that is narrower could not be seen: a single sector of a large drive is.
+/// Smallest width of a part: a single sector of a large drive could not be seen otherwise.
 const PART_WIDTH_MIN: f64 = 2.0;
 
-/// Ranges of a drive as parts of its bar; those that touch on a screen become one.
+/// Ranges of a drive as parts of its bar; parts that touch are merged.
 fn parts_of<'ranges>(
     class: &'static str,
     ranges: impl IntoIterator<Item = &'ranges ByteRange>,
@@ -52,7 +52,7 @@ fn parts_of<'ranges>(
     merged.into_iter().take(BAR_PARTS_MAX).map(part).collect()
 }
 
-/// What moved and what did not: the four classes of a receipt.
+/// The four classes of a receipt.
 pub(super) fn receipt_bar(receipt: &Receipt, total_bytes: u64) -> Bar {
     let classes = [
         ("before", "landed before the request", &receipt.landed_before_request),
@@ -69,7 +69,7 @@ pub(super) fn receipt_bar(receipt: &Receipt, total_bytes: u64) -> Bar {
     }
 }
 
-/// The whole drive, with what could not be read in it; `None` where all of it could.
+/// The whole drive with its unreadable places; `None` where there are none.
 pub(super) fn strip_map(unreadable: &UnreadableSoFar, total_bytes: u64) -> Option<Bar> {
     let UnreadableSoFar { bad, doubtful } = unreadable;
     let first = bad.iter().chain(doubtful).map(|range| range.offset).min()?;

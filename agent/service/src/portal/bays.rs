@@ -1,20 +1,21 @@
-//! The station as it stands, one card a bay, with what needs a person first.
+//! The page of the bays, one card each, with what needs a person first.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use protocol::result::Direction;
 use protocol::station::{Attention, AttentionKind, Bay};
 use protocol::units::ByteSize;
 
-use super::access::{Viewer, operator};
 use super::copy_card::CopyCard;
+use super::extract::Operator;
+use super::links::{drive_link, job_link, key_of_path};
 use super::offers::{self, Offer};
-use super::{LivePage, PageError, key_of_path, live_part, render};
-use crate::api::Api;
+use super::page::{LivePage, PageError, live_part, render};
+use super::viewer::Viewer;
+use crate::state::ServiceState;
 use crate::store::StoreError;
 
 #[derive(Template)]
@@ -50,29 +51,28 @@ struct Card {
     offer: Option<Offer>,
 }
 
-pub(super) async fn page(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, PageError> {
-    let viewer = operator(&api, &headers).await?;
-    let content = live(&api, &viewer).await?;
+pub(super) async fn show(State(state): State<Arc<ServiceState>>, Operator(viewer): Operator) -> Result<Response, PageError> {
+    let content = live(&state, &viewer).await?;
     let events = "/portal/events/bays".to_owned();
     Ok(render(&LivePage { title: "Bays".to_owned(), viewer: Some(viewer), above: None, events, content }))
 }
 
-/// The part that changes.
-pub(super) async fn live(api: &Api, viewer: &Viewer) -> Result<String, PageError> {
-    let bays = api.station.bays().await?.into_iter().map(|bay| card(api, bay)).collect();
+/// The part of the page that changes, as HTML.
+pub(super) async fn live(state: &ServiceState, viewer: &Viewer) -> Result<String, PageError> {
+    let bays = state.scheduler.bays().await?.into_iter().map(|bay| card(state, bay)).collect();
     let mut attention = Vec::new();
-    for one in api.station.attention().await? {
-        attention.push(line(api, one).await?);
+    for one in state.scheduler.attention().await? {
+        attention.push(line(state, one).await?);
     }
     live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, bays })
 }
 
-async fn line(api: &Api, one: Attention) -> Result<AttentionLine, PageError> {
+async fn line(state: &ServiceState, one: Attention) -> Result<AttentionLine, PageError> {
     let job = match one.job.as_deref().and_then(key_of_path) {
         None => None,
-        Some(key) => match api.store.get(&key).await {
+        Some(key) => match state.store.get(&key).await {
             Ok(job) => Some(job),
-            // It went between two looks.
+            // It was removed meanwhile.
             Err(StoreError::NotFound(_)) => None,
             Err(error) => return Err(error.into()),
         },
@@ -93,17 +93,18 @@ async fn line(api: &Api, one: Attention) -> Result<AttentionLine, PageError> {
         bay: one.bay,
         drive: one.drive_id,
         message: one.message,
-        job_link: job.as_ref().map(|job| super::job_link(&job.key)),
+        job_link: job.as_ref().map(|job| job_link(&job.key)),
         job_name: job.map(|job| job.key.name).unwrap_or_default(),
     })
 }
 
-fn card(api: &Api, bay: Bay) -> Card {
+fn card(state: &ServiceState, bay: Bay) -> Card {
     let work = bay.work.as_ref();
     let key = work.and_then(|work| key_of_path(&work.job));
     let progress = work.and_then(|work| work.progress.as_ref());
-    let copy = progress
-        .map(|progress| CopyCard::new(progress, &api.station.rates(&bay.name), &api.station.unreadable_so_far(&bay.name)));
+    let copy = progress.map(|progress| {
+        CopyCard::new(progress, &state.scheduler.rates(&bay.name), &state.scheduler.unreadable_so_far(&bay.name))
+    });
     let direction = match work.map(|work| work.direction) {
         Some(Direction::Export) => "export",
         _ => "import",
@@ -115,8 +116,8 @@ fn card(api: &Api, bay: Bay) -> Card {
         drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
         model: drive.and_then(|drive| drive.model.clone()),
         size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
-        drive_link: key.as_ref().map(|key| super::drive_link(key, drive_id)).unwrap_or_default(),
-        job_link: key.as_ref().map(super::job_link),
+        drive_link: key.as_ref().map(|key| drive_link(key, drive_id)).unwrap_or_default(),
+        job_link: key.as_ref().map(job_link),
         job_name: key.map(|key| key.name).unwrap_or_default(),
         direction,
         copy,

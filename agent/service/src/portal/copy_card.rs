@@ -7,7 +7,7 @@ use protocol::units::ByteSize;
 
 use super::bars::{Bar, strip_map};
 
-/// How far a copy is, and how fast.
+/// Progress and rate of a copy.
 pub(super) struct CopyCard {
     pub(super) percent: i64,
     pub(super) rate: String,
@@ -31,7 +31,7 @@ impl CopyCard {
     pub(super) fn new(progress: &Progress, rates: &[f64], unreadable: &UnreadableSoFar) -> Self {
         let size = |bytes: u64| ByteSize(bytes).to_string();
         let most = rates.iter().copied().fold(1.0, f64::max);
-        // One step to the right a second, a curve as high as its highest rate.
+        // One unit to the right for each sample; the highest rate is as high as the curve.
         let start = CURVE_SECONDS.saturating_sub(rates.len());
         let point = |(index, rate): (usize, &f64)| format!("{},{:.1}", start + index, 31.0 - 30.0 * rate / most);
         CopyCard {
@@ -52,7 +52,7 @@ impl CopyCard {
     }
 }
 
-/// What held a copy back, in words.
+/// What limits a copy, in words.
 pub(super) fn limit(limited_by: LimitedBy) -> Option<&'static str> {
     match limited_by {
         LimitedBy::Read => Some("reading"),

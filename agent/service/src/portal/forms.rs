@@ -1,9 +1,13 @@
 //! Forms: what is wrong stands beside its field, and nothing typed is lost.
 
 use askama::Template;
+use axum::response::Response;
 use protocol::arm::{Address, FieldProblem};
 
-use super::access::{Viewer, value};
+use super::page::{PageError, render};
+use super::viewer::Viewer;
+use crate::jobs::JobError;
+use crate::store::StoreError;
 
 /// A field of a form.
 #[derive(Debug, Clone)]
@@ -23,7 +27,7 @@ pub(super) enum FieldKind {
     Line,
     /// Several lines.
     Long,
-    /// One of these: value, and what it is called.
+    /// One of these options: value and label.
     Choice(Vec<(String, String)>),
     /// Yes or no.
     Check,
@@ -44,7 +48,7 @@ impl FormField {
         FormField { hint, ..Self::new(name, label, FieldKind::Long) }
     }
 
-    /// A choice; the first where nobody chose.
+    /// A choice; the first option is chosen at the beginning.
     pub(super) fn choice(name: &'static str, label: &'static str, options: Vec<(String, String)>) -> Self {
         let value = options.first().map(|(value, _)| value.clone()).unwrap_or_default();
         FormField { value, ..Self::new(name, label, FieldKind::Choice(options)) }
@@ -54,6 +58,11 @@ impl FormField {
     pub(super) fn check(name: &'static str, label: &'static str, hint: &'static str) -> Self {
         FormField { hint, ..Self::new(name, label, FieldKind::Check) }
     }
+}
+
+/// The value of a field of a form; empty where it is absent.
+pub(super) fn value<'fields>(fields: &'fields [(String, String)], name: &str) -> &'fields str {
+    fields.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
 }
 
 /// A page with a form.
@@ -85,9 +94,19 @@ impl FormPage {
         let (csrf, viewer) = (viewer.csrf.clone(), Some(viewer.clone()));
         FormPage { title, viewer, about: None, error: None, target, csrf, hidden: Vec::new(), fields, button }
     }
+
+    /// The form once more, with what is wrong beside the field that it is most likely about.
+    pub(super) fn again(self, form: &[(String, String)], error: JobError, field: &str) -> Result<Response, PageError> {
+        if matches!(error, JobError::Store(StoreError::Database(_))) {
+            return Err(error.into());
+        }
+        let problem = [FieldProblem { target: field.to_owned(), message: error.to_string() }];
+        let fields = with_problems(self.fields, form, &problem);
+        Ok(render(&FormPage { fields, error: Some("That did not work.".to_owned()), ..self }))
+    }
 }
 
-/// The fields with what was typed, and what is wrong with it.
+/// The fields with what was typed, and what is wrong with each.
 pub(super) fn with_problems(fields: Vec<FormField>, form: &[(String, String)], problems: &[FieldProblem]) -> Vec<FormField> {
     let fill = |field: FormField| {
         let is_about = |problem: &&FieldProblem| problem.target.split(['.', '[']).any(|part| part == field.name);

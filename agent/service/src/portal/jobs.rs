@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use protocol::arm::Filter;
-use protocol::job::JobState;
+use protocol::job::{JobKind, JobState};
 use serde::Deserialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::access::{Viewer, viewer};
-use super::{PageError, job_link, render};
-use crate::api::{Api, percent_of};
+use super::links::job_link;
+use super::page::{PageError, render};
+use super::time_text::time_text;
+use super::viewer::Viewer;
+use crate::state::ServiceState;
 use crate::store::{Role, Scope, StoredJob};
 
 /// Jobs on one page.
 const PAGE_JOBS: u32 = 50;
 
+/// Which jobs are shown: `state` and `search` filter, `after` is where the page begins.
 #[derive(Deserialize)]
-pub(super) struct Wanted {
+pub(super) struct JobsQuery {
     #[serde(default)]
     state: Option<String>,
     #[serde(default)]
@@ -37,14 +37,14 @@ struct JobsPage {
     viewer: Option<Viewer>,
     is_operator: bool,
     search: String,
-    state: String,
+    state: &'static str,
     filters: Vec<FilterLink>,
     jobs: Vec<Row>,
     next: Option<String>,
 }
 
 struct FilterLink {
-    name: String,
+    name: &'static str,
     link: String,
     is_current: bool,
 }
@@ -52,8 +52,8 @@ struct FilterLink {
 struct Row {
     link: String,
     name: String,
-    kind: String,
-    state: String,
+    kind: JobKind,
+    state: JobState,
     is_cancelled: bool,
     percent: String,
     created: String,
@@ -62,71 +62,85 @@ struct Row {
     group: String,
 }
 
-pub(super) fn text_of(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
-}
-
-fn row(api: &Api, job: &StoredJob) -> Row {
+fn row(state: &ServiceState, job: &StoredJob) -> Row {
     Row {
         link: job_link(&job.key),
         name: job.key.name.clone(),
-        kind: format!("{:?}", job.machine.kind),
-        state: format!("{:?}", job.machine.state),
+        kind: job.machine.kind,
+        state: job.machine.state,
         is_cancelled: job.machine.cancel_requested,
-        percent: percent_of(api, job).map_or_else(String::new, |percent| format!("{percent}%")),
-        created: text_of(job.created_at),
-        changed: text_of(job.modified_at),
+        percent: state.jobs.percent_of(job).map_or_else(String::new, |percent| format!("{percent}%")),
+        created: time_text(job.created_at),
+        changed: time_text(job.modified_at),
         subscription: job.key.subscription.clone(),
         group: job.key.resource_group.clone(),
     }
 }
 
-pub(super) async fn page(
-    State(api): State<Arc<Api>>,
-    Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
-) -> Result<Response, PageError> {
-    let viewer = viewer(&api, &headers).await?;
-    let state = wanted.state.as_deref().and_then(|name| JobState::ALL.into_iter().find(|state| format!("{state:?}") == name));
-    let filter = Filter { state, ..Filter::default() };
-    let mut jobs = Vec::new();
-    let mut next = None;
-    let scopes: Vec<Option<String>> = match &viewer.actor.role {
-        Role::Operator => vec![None],
-        Role::Customer(own) => own.iter().cloned().map(Some).collect(),
-    };
-    for subscription in scopes {
-        let search = Some(wanted.search.trim().to_owned()).filter(|search| !search.is_empty());
-        let scope = Scope { subscription, resource_group: None, search };
-        let page = api.store.list(&scope, &filter, PAGE_JOBS, wanted.after).await?;
-        next = next.max(page.next);
-        for job in page.jobs {
-            jobs.extend(api.store.by_uid(&job.uid).await?);
-        }
+impl JobsQuery {
+    fn state(&self) -> Option<JobState> {
+        self.state.as_deref()?.parse().ok()
     }
-    let link = |state: Option<JobState>, after: Option<i64>| {
+
+    fn search(&self) -> &str {
+        self.search.trim()
+    }
+
+    /// The address of the list with the same search.
+    fn link(&self, state: Option<JobState>, after: Option<i64>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(state.map(|state| ("state", format!("{state:?}"))));
-        query.extend_pairs(Some(("search", wanted.search.trim())).filter(|(_, search)| !search.is_empty()));
+        query.extend_pairs(state.map(|state| ("state", state.name())));
+        query.extend_pairs(Some(("search", self.search())).filter(|(_, search)| !search.is_empty()));
         query.extend_pairs(after.map(|after| ("after", after.to_string())));
         match query.finish() {
             query if query.is_empty() => "/portal/jobs".to_owned(),
             query => format!("/portal/jobs?{query}"),
         }
+    }
+
+    fn filters(&self) -> Vec<FilterLink> {
+        let all = std::iter::once(None).chain(JobState::ALL.into_iter().map(Some));
+        let filter = |state: Option<JobState>| FilterLink {
+            name: state.map_or("All", JobState::name),
+            link: self.link(state, None),
+            is_current: state == self.state(),
+        };
+        all.map(filter).collect()
+    }
+}
+
+/// The jobs of a page, and where the next page begins.
+async fn find(state: &ServiceState, viewer: &Viewer, query: &JobsQuery) -> Result<(Vec<StoredJob>, Option<i64>), PageError> {
+    let filter = Filter { state: query.state(), ..Filter::default() };
+    let subscriptions: Vec<Option<String>> = match &viewer.actor.role {
+        Role::Operator => vec![None],
+        Role::Customer(own) => own.iter().cloned().map(Some).collect(),
     };
-    let filters = std::iter::once(None).chain(JobState::ALL.into_iter().map(Some)).map(|one| FilterLink {
-        name: one.map_or_else(|| "All".to_owned(), |state| format!("{state:?}")),
-        link: link(one, None),
-        is_current: one == state,
-    });
+    let (mut jobs, mut next) = (Vec::new(), None);
+    for subscription in subscriptions {
+        let search = Some(query.search().to_owned()).filter(|search| !search.is_empty());
+        let scope = Scope { subscription, resource_group: None, search };
+        let page = state.store.list(&scope, &filter, PAGE_JOBS, query.after).await?;
+        next = next.max(page.next);
+        jobs.extend(page.jobs);
+    }
+    Ok((jobs, next))
+}
+
+pub(super) async fn show(
+    State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
+    Query(query): Query<JobsQuery>,
+) -> Result<Response, PageError> {
+    let (jobs, next) = find(&state, &viewer, &query).await?;
     Ok(render(&JobsPage {
         title: "Jobs",
         is_operator: viewer.is_operator,
         viewer: Some(viewer),
-        filters: filters.collect(),
-        jobs: jobs.iter().map(|job| row(&api, job)).collect(),
-        next: next.map(|after| link(state, Some(after))),
-        search: wanted.search.trim().to_owned(),
-        state: state.map(|state| format!("{state:?}")).unwrap_or_default(),
+        filters: query.filters(),
+        jobs: jobs.iter().map(|job| row(&state, job)).collect(),
+        next: next.map(|after| query.link(query.state(), Some(after))),
+        search: query.search().to_owned(),
+        state: query.state().map_or("", JobState::name),
     }))
 }

@@ -1,136 +1,145 @@
-//! What changes while somebody looks, as server-sent events that carry the part of the page.
+//! Pages that are kept up to date: server-sent events that carry the part of a page that changes.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures::stream::{self, Stream};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::response::sse::Event;
+use futures::stream;
 
-use super::PageError;
-use super::access::{Viewer, job_of, operator, viewer};
-use super::drive::DrivePlace;
-use crate::api::{Api, StreamPlace};
+use super::extract::{DrivePath, JobPath, Operator, job_of, operator_of, viewer_of};
+use super::page::PageError;
+use super::viewer::Viewer;
+use super::{bays as bays_page, drive as drive_page, job as job_page};
+use crate::http::events::{StreamSlot, answer};
+use crate::state::ServiceState;
 
-/// How often a page is made again; it is sent where it changed.
-const BEAT: Duration = Duration::from_secs(1);
+/// Time between two looks at what a page shows; it is sent where it changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A line without content comes this often, so that both sides know of each other.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// Somebody who watches.
+/// A page that is kept up to date.
 struct Watcher {
-    api: Arc<Api>,
+    state: Arc<ServiceState>,
     headers: HeaderMap,
+    /// What was sent last.
     last: Option<String>,
-    _place: StreamPlace,
+    _slot: StreamSlot,
 }
 
 impl Watcher {
-    fn new(api: &Arc<Api>, headers: HeaderMap, viewer: &Viewer) -> Result<Self, PageError> {
-        let place = api.access.stream(&viewer.actor.name).ok_or_else(|| {
+    fn new(state: Arc<ServiceState>, headers: HeaderMap, viewer: &Viewer) -> Result<Self, PageError> {
+        let slot = state.access.open_stream(&viewer.actor).ok_or_else(|| {
             let message = "too many pages are open: close some".to_owned();
-            PageError::Message(axum::http::StatusCode::TOO_MANY_REQUESTS, message)
+            PageError::Message(StatusCode::TOO_MANY_REQUESTS, message)
         })?;
-        Ok(Watcher { api: api.clone(), headers, last: None, _place: place })
+        Ok(Watcher { state, headers, last: None, _slot: slot })
     }
 
-    /// Waits for the next beat; false where the service stops.
-    async fn beat(&self) -> bool {
+    /// Waits for the time of the next look, except for the first; false when the service stops. Something always changes
+    /// while drives are copied: an event is never sent more often than this.
+    async fn next_look(&self) -> bool {
+        if self.last.is_none() {
+            return true;
+        }
         tokio::select! {
-            () = tokio::time::sleep(BEAT) => true,
-            () = self.api.closing.cancelled() => false,
+            () = tokio::time::sleep(LOOK_INTERVAL) => true,
+            () = self.state.closing.cancelled() => false,
         }
     }
 
-    /// Whether this is new.
-    fn is_new(&mut self, text: &str) -> bool {
-        let is_new = self.last.as_deref() != Some(text);
-        if is_new {
-            self.last = Some(text.to_owned());
+    /// The event that sends this text; `None` where it was sent before.
+    fn event(&mut self, text: String) -> Option<Event> {
+        // Events cannot carry carriage returns.
+        let text = if text.contains('\r') { text.replace('\r', " ") } else { text };
+        if self.last.as_deref() == Some(&text) {
+            return None;
         }
-        is_new
+        self.last = Some(text.clone());
+        Some(Event::default().event("live").data(text))
     }
-}
-
-fn answer(stream: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
-}
-
-/// Events know no carriage returns.
-fn one_kind_of_line_end(text: String) -> String {
-    if text.contains('\r') { text.replace('\r', " ") } else { text }
 }
 
 /// The bays.
-pub(super) async fn bays(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, PageError> {
-    let viewer = operator(&api, &headers).await?;
-    let watcher = Watcher::new(&api, headers, &viewer)?;
+pub(super) async fn bays(
+    State(state): State<Arc<ServiceState>>,
+    Operator(viewer): Operator,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let watcher = Watcher::new(state, headers, &viewer)?;
     Ok(answer(stream::unfold(watcher, |mut watcher| async move {
-        loop {
-            // Something always changes while bays copy: never faster than the beat.
-            if watcher.last.is_some() && !watcher.beat().await {
-                return None;
-            }
-            // Whoever was logged out, or whose token was taken back, sees no more.
-            let viewer = operator(&watcher.api, &watcher.headers).await.ok()?;
-            let text = one_kind_of_line_end(super::bays::live(&watcher.api, &viewer).await.ok()?);
-            if watcher.is_new(&text) {
-                return Some((Ok(Event::default().event("live").data(text)), watcher));
+        while watcher.next_look().await {
+            // The stream ends with the session.
+            let viewer = operator_of(&watcher.state, &watcher.headers).await.ok()?;
+            let text = bays_page::live(&watcher.state, &viewer).await.ok()?;
+            if let Some(event) = watcher.event(text) {
+                return Some((Ok(event), watcher));
             }
         }
+        None
     })))
 }
 
 /// A job; `gone` when it was removed.
 pub(super) async fn job(
-    State(api): State<Arc<Api>>,
-    Path(place): Path<(String, String, String)>,
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    of_job(api, headers, place, None).await
+    watch_job(state, headers, path, None).await
 }
 
 /// A drive of a job; `gone` when the job was removed.
 pub(super) async fn drive(
-    State(api): State<Arc<Api>>,
-    Path((subscription, group, name, drive)): Path<DrivePlace>,
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    Path(DrivePath { drive }): Path<DrivePath>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    of_job(api, headers, (subscription, group, name), Some(drive)).await
+    watch_job(state, headers, path, Some(drive)).await
 }
 
-async fn of_job(
-    api: Arc<Api>,
-    headers: HeaderMap,
-    place: (String, String, String),
+/// What is watched: a job, or one of its drives.
+struct JobWatch {
+    watcher: Watcher,
+    path: JobPath,
     drive: Option<String>,
-) -> Result<Response, PageError> {
-    let first = viewer(&api, &headers).await?;
-    job_of(&api, &first, place.clone()).await?;
-    let watcher = (Watcher::new(&api, headers, &first)?, place, drive);
-    Ok(answer(stream::unfold(watcher, |(mut watcher, place, drive)| async move {
-        loop {
-            if watcher.last.is_some() && !watcher.beat().await {
-                return None;
-            }
-            let viewer = viewer(&watcher.api, &watcher.headers).await.ok()?;
-            let text = match (job_of(&watcher.api, &viewer, place.clone()).await, &drive) {
-                (Ok(job), None) => super::job::live(&watcher.api, &viewer, &job).await.ok()?,
-                (Ok(job), Some(drive)) => super::drive::live(&watcher.api, &viewer, &job, drive).ok()?,
-                (Err(_), _) if watcher.last.as_deref() == Some("") => return None,
-                (Err(_), _) => {
-                    watcher.last = Some(String::new());
-                    return Some((Ok(Event::default().event("gone").data("gone")), (watcher, place, drive)));
-                }
+    is_gone: bool,
+}
+
+impl JobWatch {
+    /// The next event; `None` at the end of the stream.
+    async fn next(&mut self) -> Option<Event> {
+        while !self.is_gone && self.watcher.next_look().await {
+            // The stream ends with the session.
+            let viewer = viewer_of(&self.watcher.state, &self.watcher.headers).await.ok()?;
+            let state = &self.watcher.state;
+            let Ok(found) = job_of(state, &viewer, self.path.clone()).await else {
+                self.is_gone = true;
+                return Some(Event::default().event("gone").data("gone"));
             };
-            let text = one_kind_of_line_end(text);
-            if watcher.is_new(&text) {
-                return Some((Ok(Event::default().event("live").data(text)), (watcher, place, drive)));
+            let text = match &self.drive {
+                None => job_page::live(state, &viewer, &found).await.ok()?,
+                Some(drive) => drive_page::live(state, &viewer, &found, drive).ok()?,
+            };
+            if let Some(event) = self.watcher.event(text) {
+                return Some(event);
             }
         }
-    })))
+        None
+    }
+}
+
+async fn watch_job(
+    state: Arc<ServiceState>,
+    headers: HeaderMap,
+    path: JobPath,
+    drive: Option<String>,
+) -> Result<Response, PageError> {
+    let viewer = viewer_of(&state, &headers).await?;
+    // A job that does not exist is an error, and not a stream.
+    job_of(&state, &viewer, path.clone()).await?;
+    let watch = JobWatch { watcher: Watcher::new(state, headers, &viewer)?, path, drive, is_gone: false };
+    Ok(answer(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|event| (Ok(event), watch)) })))
 }

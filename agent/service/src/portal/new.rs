@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use protocol::arm::{BlobList, DriveStatus, Export, FieldProblem, JobDetails, PutJob, is_job_name, validate_put};
+use protocol::arm::{BlobList, DriveStatus, Export, FieldProblem, JobDetails, LogLevel, PutJob};
 use protocol::job::JobKind;
 
-use super::access::{Viewer, fields, value, viewer};
-use super::forms::{FormField, FormPage, with_problems};
-use super::{PageError, job_link, render};
-use crate::api::{Api, body_of};
-use crate::store::{Change, JobKey, Role, StoreError};
+use super::extract::form;
+use super::forms::{FormField, FormPage, value, with_problems};
+use super::links::job_link;
+use super::page::{PageError, render};
+use super::viewer::Viewer;
+use crate::jobs::JobError;
+use crate::state::ServiceState;
+use crate::store::{JobKey, Role, StoreError};
 
-fn form_fields(api: &Api, viewer: &Viewer) -> Vec<FormField> {
+fn form_fields(state: &ServiceState, viewer: &Viewer) -> Vec<FormField> {
     let subscriptions = match &viewer.actor.role {
         Role::Operator => Vec::new(),
         Role::Customer(own) => own.clone(),
@@ -26,8 +28,8 @@ fn form_fields(api: &Api, viewer: &Viewer) -> Vec<FormField> {
         true => FormField::line("subscription", "Subscription", "default"),
         false => choice("subscription", "Subscription", subscriptions),
     };
-    let accounts = api.accounts.iter().map(|account| account.name.clone()).collect();
-    let locations = api.locations.iter().map(|location| location.name.clone()).collect();
+    let accounts = state.jobs.accounts.iter().map(|account| account.name.clone()).collect();
+    let locations = state.jobs.locations.iter().map(|location| location.name.clone()).collect();
     vec![
         FormField {
             hint: "2 to 64 letters, digits, hyphens and underscores",
@@ -49,16 +51,15 @@ fn form_fields(api: &Api, viewer: &Viewer) -> Vec<FormField> {
     ]
 }
 
-pub(super) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, PageError> {
-    let viewer = viewer(&api, &headers).await?;
-    Ok(render(&page(&viewer, form_fields(&api, &viewer), None)))
+pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer) -> Response {
+    render(&page(&viewer, form_fields(&state, &viewer), None))
 }
 
 fn page(viewer: &Viewer, fields: Vec<FormField>, error: Option<String>) -> FormPage {
     FormPage { error, ..FormPage::new(viewer, "New job", "/portal/new".to_owned(), fields, "Create the job") }
 }
 
-/// The body that a form means.
+/// The body that the form stands for, as the API would get it.
 fn body_of_form(form: &[(String, String)]) -> PutJob {
     let lines = |name: &str| {
         let lines = value(form, name).lines().map(str::trim).filter(|line| !line.is_empty());
@@ -75,8 +76,8 @@ fn body_of_form(form: &[(String, String)]) -> PutJob {
         )),
         job_type: Some(kind),
         log_level: Some(match value(form, "logLevel") {
-            "Verbose" => protocol::arm::LogLevel::Verbose,
-            _ => protocol::arm::LogLevel::Error,
+            "Verbose" => LogLevel::Verbose,
+            _ => LogLevel::Error,
         }),
         drive_list: (kind == JobKind::Import).then(|| lines("driveList").into_iter().map(drive).collect()),
         export: (kind == JobKind::Export).then(|| Export {
@@ -88,49 +89,26 @@ fn body_of_form(form: &[(String, String)]) -> PutJob {
     PutJob { location: Some(value(form, "location").to_owned()), tags: None, properties: Some(details) }
 }
 
-pub(super) async fn create(State(api): State<Arc<Api>>, request: Request) -> Result<Response, PageError> {
-    let (parts, body) = request.into_parts();
-    let viewer = viewer(&api, &parts.headers).await?;
-    let body = body_of(body).await.map_err(|message| PageError::Message(StatusCode::BAD_REQUEST, message))?;
-    let form = fields(&viewer, &body)?;
+pub(super) async fn create(
+    State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
+    request: Request,
+) -> Result<Response, PageError> {
+    let form = form(&viewer, request.into_body()).await?;
     let key = JobKey {
         subscription: value(&form, "subscription").trim().to_owned(),
         resource_group: value(&form, "resourceGroup").trim().to_owned(),
         name: value(&form, "jobName").trim().to_owned(),
     };
-    let wanted = body_of_form(&form);
-    let mut problems = validate_put(&wanted);
-    let mut problem = |target: &str, message: &str| {
-        problems.push(FieldProblem { target: target.to_owned(), message: message.to_owned() });
-    };
-    if !is_job_name(&key.name) {
-        problem("jobName", "it has 2 to 64 letters, digits, hyphens and underscores");
-    }
-    if key.subscription.is_empty() || !viewer.actor.may_use(&key.subscription) {
-        problem("subscription", "it is not yours");
-    }
-    if key.resource_group.is_empty() {
-        problem("resourceGroup", "it is required");
-    }
-    if !api.accounts.iter().any(|account| account.may_be_used(value(&form, "storageAccountId"), &key.subscription)) {
-        problem("storageAccountId", "this station cannot reach it for this subscription");
-    }
-    let again = |error: String, problems: &[FieldProblem]| {
-        Ok(render(&page(&viewer, with_problems(form_fields(&api, &viewer), &form, problems), Some(error))))
-    };
-    if !problems.is_empty() {
-        return again("Some fields need another look.".to_owned(), &problems);
-    }
-    let change = Change { actor: &viewer.name, action: "put a job", version: None, now: api.station.now() };
-    match api.store.create(&key, &wanted, &change).await {
-        Ok(job) => {
-            api.station.wake();
-            Ok(Redirect::to(&job_link(&job.key)).into_response())
+    let (error, problems) = match state.jobs.create(&viewer.actor, &key, &body_of_form(&form)).await {
+        Ok(job) => return Ok(Redirect::to(&job_link(&job.key)).into_response()),
+        Err(JobError::Fields(problems)) => ("Some fields need another look.", problems),
+        Err(JobError::Store(error @ (StoreError::JobNameTaken(_) | StoreError::Changed))) => {
+            let taken = FieldProblem { target: "jobName".to_owned(), message: error.to_string() };
+            ("Another job has that name.", vec![taken])
         }
-        Err(error @ (StoreError::JobNameTaken(_) | StoreError::Changed)) => {
-            let taken = [FieldProblem { target: "jobName".to_owned(), message: error.to_string() }];
-            again("Another job has that name.".to_owned(), &taken)
-        }
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let fields = with_problems(form_fields(&state, &viewer), &form, &problems);
+    Ok(render(&page(&viewer, fields, Some(error.to_owned()))))
 }

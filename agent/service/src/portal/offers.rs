@@ -3,12 +3,13 @@
 use protocol::job::{DriveState, Event, JobState, decide};
 use protocol::station::{Attention, AttentionKind, Bay};
 
-use super::access::Viewer;
-use super::{bay_link, drive_link, job_link};
-use crate::api::Api;
+use super::links::{bay_link, drive_link, job_link};
+use super::viewer::Viewer;
+use crate::scheduler::waits_for_drives;
+use crate::state::ServiceState;
 use crate::store::StoredJob;
 
-/// Something that may be done now: a page that asks, or a form that does it.
+/// Something that may be done now: a link to a page that asks, or a form that does it.
 pub(super) struct Offer {
     pub(super) name: &'static str,
     pub(super) target: String,
@@ -26,21 +27,21 @@ impl Offer {
     }
 }
 
-/// What the table allows now, to this viewer.
-pub(super) fn of_job(api: &Api, viewer: &Viewer, job: &StoredJob) -> Vec<Offer> {
+/// What the state machine allows this viewer now.
+pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> Vec<Offer> {
     let link = job_link(&job.key);
     let may = |event: Event| {
         // What shipping needs is asked for on its page.
         let mut machine = job.machine.clone();
         (machine.has_delivery_package, machine.has_return_address) = (true, true);
-        decide(&machine, event, api.station.now()).is_ok()
+        decide(&machine, event, state.scheduler.now()).is_ok()
     };
     let page = |name, path: &str| Offer::page(name, format!("{link}/{path}"));
     let mut offers = Vec::new();
     if job.machine.state == JobState::Creating && may(Event::Ship) {
         offers.push(page("Ship", "ship"));
     }
-    if viewer.is_operator && crate::station::waits_for_drives(job) {
+    if viewer.is_operator && waits_for_drives(job) {
         offers.push(check_in("Check in a drive", None, Some(&job.uid)));
     }
     if !job.machine.cancel_requested && may(Event::Cancel) {
@@ -56,17 +57,17 @@ pub(super) fn of_job(api: &Api, viewer: &Viewer, job: &StoredJob) -> Vec<Offer> 
 }
 
 /// What operators may do about a drive of a job.
-pub(super) fn of_drive(api: &Api, viewer: &Viewer, job: &StoredJob, id: &str) -> Vec<Offer> {
+pub(super) fn of_drive(state: &ServiceState, viewer: &Viewer, job: &StoredJob, id: &str) -> Vec<Offer> {
     if !viewer.is_operator {
         return Vec::new();
     }
-    let may = |event: Event| decide(&job.machine, event, api.station.now()).is_ok();
+    let may = |event: Event| decide(&job.machine, event, state.scheduler.now()).is_ok();
     let record = job.copies.get(id);
-    let state = job.machine.drive(id).map(|drive| drive.state);
-    let waits = matches!(state, Some(DriveState::Received | DriveState::Transferring)) && !job.machine.cancel_requested;
+    let drive_state = job.machine.drive(id).map(|drive| drive.state);
+    let waits = matches!(drive_state, Some(DriveState::Received | DriveState::Transferring)) && !job.machine.cancel_requested;
     let is_paused = record.is_some_and(|record| record.is_paused);
     let is_held = record.is_some_and(|record| record.hold.is_some());
-    let is_running = api.station.progress(&job.uid, id).is_some();
+    let is_running = state.scheduler.is_running(&job.uid, id);
     let form =
         |name, action: &str| Offer::form(name, format!("{}/do/{action}", job_link(&job.key)), vec![("driveId", id.to_owned())]);
     let offers = [
@@ -78,12 +79,12 @@ pub(super) fn of_drive(api: &Api, viewer: &Viewer, job: &StoredJob, id: &str) ->
             (waits && is_held) || may(Event::Retry(id.to_owned())),
             Offer::page("Try again", format!("{}/retry", drive_link(&job.key, id))),
         ),
-        (state == Some(DriveState::Transferring) && (is_held || is_paused) && !is_running, form("Give up", "giveUp")),
+        (drive_state == Some(DriveState::Transferring) && (is_held || is_paused) && !is_running, form("Give up", "giveUp")),
     ];
     offers.into_iter().filter(|(may, _)| *may).map(|(_, offer)| offer).collect()
 }
 
-/// What staff may do about a bay by hand.
+/// What operators may do about a bay by hand.
 pub(super) fn of_bay(bay: &Bay) -> Option<Offer> {
     let is_running = bay.work.as_ref().is_some_and(|work| work.progress.is_some());
     match (bay.is_watched, &bay.drive) {
@@ -94,7 +95,7 @@ pub(super) fn of_bay(bay: &Bay) -> Option<Offer> {
     }
 }
 
-/// What ends the waiting for a person.
+/// What an operator may do about something that waits.
 pub(super) fn of_attention(one: &Attention, job: Option<&StoredJob>) -> Vec<Offer> {
     let page = |name, path: &str| job.map(|job| Offer::page(name, format!("{}{path}", job_link(&job.key))));
     let offers = match one.kind {

@@ -1,21 +1,48 @@
-//! Who did what.
+//! The audit log: who did what.
 
 use protocol::job::JobState;
 use protocol::station::AuditEntry;
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
 use time::OffsetDateTime;
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 use super::row::JobKey;
+
+/// The job that an entry is about.
+#[derive(Clone, Copy)]
+pub(super) struct AuditedJob<'job> {
+    pub(super) uid: &'job str,
+    /// The state that it entered.
+    pub(super) entered: Option<JobState>,
+}
+
+/// Writes an entry.
+pub(super) async fn write_audit(
+    transaction: &mut Transaction<'_, Sqlite>,
+    now: OffsetDateTime,
+    actor: &str,
+    action: &str,
+    about: Option<AuditedJob<'_>>,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO audit (at, actor, action, job_uid, entered) VALUES (?, ?, ?, ?, ?)")
+        .bind(now.unix_timestamp())
+        .bind(actor)
+        .bind(action)
+        .bind(about.map(|about| about.uid))
+        .bind(about.and_then(|about| about.entered).map(JobState::name))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
 
 impl Store {
     /// The newest entries, the newest first: of one job, or of all.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+    pub(crate) async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = sqlx::query(
             "SELECT audit.at, actor, action, entered, job_uid, subscription, resource_group, name FROM audit
              LEFT JOIN job ON job.uid = audit.job_uid WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
@@ -40,7 +67,7 @@ impl Store {
                 at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
                 actor: row.try_get("actor")?,
                 action: row.try_get("action")?,
-                entered: entered.and_then(|name| JobState::ALL.into_iter().find(|state| format!("{state:?}") == name)),
+                entered: entered.and_then(|name| name.parse::<JobState>().ok()),
                 job: key.map(|key| key.path()),
                 job_uid: row.try_get("job_uid")?,
             })
@@ -48,13 +75,13 @@ impl Store {
         rows.iter().map(entry).collect()
     }
 
-    /// Writes down an act that changes no job.
+    /// Writes an entry about something that changes no job.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note(&self, actor: &str, action: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub(crate) async fn note(&self, actor: &str, action: &str, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        super::write_audit(&mut transaction, now, actor, action, None).await?;
+        write_audit(&mut transaction, now, actor, action, None).await?;
         Ok(transaction.commit().await?)
     }
 }

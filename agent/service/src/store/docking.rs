@@ -3,16 +3,16 @@
 use protocol::digest::Sha256Digest;
 use time::OffsetDateTime;
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 
 /// A drive that was checked in where it is docked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Docking {
+pub(crate) struct Docking {
     /// The random name of the job, which may be gone.
-    pub job_uid: String,
+    pub(crate) job_uid: String,
     /// When.
-    pub at: OffsetDateTime,
+    pub(crate) at: OffsetDateTime,
     mark: String,
 }
 
@@ -22,17 +22,23 @@ fn mark_of(job_uid: &str, drive_id: &str) -> String {
 
 impl Docking {
     /// Whether it is about this drive.
-    pub fn is_of(&self, drive_id: &str) -> bool {
+    pub(crate) fn is_of(&self, drive_id: &str) -> bool {
         self.mark == mark_of(&self.job_uid, drive_id)
     }
 }
 
 impl Store {
-    /// The drive in this bay was checked in to that job.
+    /// Notes that the drive in this bay was checked in to that job.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_docking(&self, bay: &str, job_uid: &str, drive_id: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+    pub(crate) async fn note_docking(
+        &self,
+        bay: &str,
+        job_uid: &str,
+        drive_id: &str,
+        now: OffsetDateTime,
+    ) -> Result<(), StoreError> {
         sqlx::query("INSERT OR REPLACE INTO docking (bay, job_uid, mark, at) VALUES (?, ?, ?, ?)")
             .bind(bay)
             .bind(job_uid)
@@ -43,11 +49,11 @@ impl Store {
         Ok(())
     }
 
-    /// What was noted of this bay last.
+    /// The last check-in that was noted for this bay.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn docking(&self, bay: &str) -> Result<Option<Docking>, StoreError> {
+    pub(crate) async fn docking(&self, bay: &str) -> Result<Option<Docking>, StoreError> {
         let row: Option<(String, String, i64)> =
             sqlx::query_as("SELECT job_uid, mark, at FROM docking WHERE bay = ?").bind(bay).fetch_optional(&self.pool).await?;
         let docking = |(job_uid, mark, at)| {

@@ -13,7 +13,7 @@ pub enum StoreError {
     /// It was changed since it was read.
     #[error("the job was changed meanwhile: read it again")]
     Changed,
-    /// As things stand it cannot be: one sentence.
+    /// It cannot be done as things stand: one sentence.
     #[error("{0}")]
     NotNow(String),
     /// The table of jobs does not allow it.
@@ -28,16 +28,16 @@ pub enum StoreError {
     /// A field that is written once is to be written again.
     #[error("`{0}` cannot be changed after the job was created")]
     WrittenOnce(&'static str),
-    /// A sealed key.
+    /// The vault failed, or a sealed key cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
     /// What is stored cannot be understood.
     #[error("the database holds something that this program cannot understand: {0}")]
     Damaged(String),
-    /// The database.
+    /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// The database's layout.
+    /// The database's layout cannot be brought up to date.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
 }

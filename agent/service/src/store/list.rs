@@ -3,28 +3,28 @@
 use protocol::arm::Filter;
 use sqlx::QueryBuilder;
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, StoredJob, job_of};
 
 /// Whose jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The subscription; all, where `None`.
-    pub subscription: Option<String>,
+    pub(crate) subscription: Option<String>,
     /// The resource group; all, where `None`.
-    pub resource_group: Option<String>,
+    pub(crate) resource_group: Option<String>,
     /// What their names have in them, in any case of its letters; anything, where `None`.
-    pub search: Option<String>,
+    pub(crate) search: Option<String>,
 }
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
+pub(crate) struct Page {
     /// The jobs, the oldest first.
-    pub jobs: Vec<StoredJob>,
+    pub(crate) jobs: Vec<StoredJob>,
     /// Where the next page begins, where there is one.
-    pub next: Option<i64>,
+    pub(crate) next: Option<i64>,
 }
 
 impl Store {
@@ -32,15 +32,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
+    pub(crate) async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
         let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id > "));
         query.push_bind(after.unwrap_or(0));
-        let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
         let clauses = [
             ("subscription", scope.subscription.clone()),
             ("resource_group", scope.resource_group.clone()),
-            ("kind", filter.kind.map(serde_json::to_value).transpose()?.and_then(word)),
-            ("state", filter.state.map(serde_json::to_value).transpose()?.and_then(word)),
+            ("kind", filter.kind.map(|kind| kind.name().to_owned())),
+            ("state", filter.state.map(|state| state.name().to_owned())),
             ("tracking_number", filter.tracking_number.clone()),
         ];
         for (column, value) in clauses {
@@ -49,7 +48,7 @@ impl Store {
             }
         }
         if let Some(search) = &scope.search {
-            // No letter of it means anything to LIKE.
+            // With LIKE, `%` and `_` would be patterns.
             query.push(" AND instr(lower(name), lower(").push_bind(search.clone()).push(")) > 0");
         }
         // One more than asked for tells whether there is a next page.

@@ -2,7 +2,7 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
 
@@ -20,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn empty_log(&self) -> Result<bool, StoreError> {
+    pub(crate) async fn empty_log(&self) -> Result<bool, StoreError> {
         let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
         Ok(is_busy == 0)
     }

@@ -10,20 +10,20 @@ use time::OffsetDateTime;
 
 use super::error::StoreError;
 
-/// The name of a job, as a path has it. Upper and lower case are the same.
+/// The name of a job, as a path has it. Upper and lower case match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobKey {
+pub(crate) struct JobKey {
     /// The subscription.
-    pub subscription: String,
+    pub(crate) subscription: String,
     /// The resource group.
-    pub resource_group: String,
+    pub(crate) resource_group: String,
     /// The job.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl JobKey {
     /// The job's path in the REST API.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let JobKey { subscription, resource_group, name } = self;
         format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ImportExport/jobs/{name}")
     }
@@ -31,39 +31,60 @@ impl JobKey {
 
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StoredJob {
+pub(crate) struct StoredJob {
     pub(super) id: i64,
     /// A random name for folders and logs.
-    pub uid: String,
+    pub(crate) uid: String,
     /// Its name, as it was first written.
-    pub key: JobKey,
+    pub(crate) key: JobKey,
     /// Counts up with every change.
-    pub version: i64,
-    /// When it was put.
-    pub created_at: OffsetDateTime,
+    pub(crate) version: i64,
+    /// When it was created.
+    pub(crate) created_at: OffsetDateTime,
     /// When it was last changed.
-    pub modified_at: OffsetDateTime,
+    pub(crate) modified_at: OffsetDateTime,
     /// The datacenter.
-    pub location: String,
-    /// The customer's own words.
-    pub tags: Option<BTreeMap<String, String>>,
-    /// What moves it.
-    pub machine: Job,
+    pub(crate) location: String,
+    /// The customer's tags.
+    pub(crate) tags: Option<BTreeMap<String, String>>,
+    /// The state machine.
+    pub(crate) machine: Job,
     /// What the customer and the service wrote, without keys.
-    pub details: JobDetails,
-    /// The copies of its drives, by drive. Lists leave them out.
-    pub copies: BTreeMap<String, CopyRecord>,
+    pub(crate) details: JobDetails,
+    /// The copies of its drives, by drive.
+    pub(crate) copies: BTreeMap<String, CopyRecord>,
 }
 
-/// Something that is still to be done.
+#[cfg(test)]
+impl StoredJob {
+    /// A job that is in no database; its random name is `name` too.
+    pub(crate) fn for_test(name: &str, machine: Job) -> Self {
+        let own = |text: &str| text.to_owned();
+        StoredJob {
+            id: 0,
+            uid: own(name),
+            key: JobKey { subscription: own("subscription"), resource_group: own("group"), name: own(name) },
+            version: 1,
+            created_at: machine.changed_at,
+            modified_at: machine.changed_at,
+            location: String::new(),
+            tags: None,
+            machine,
+            details: JobDetails::default(),
+            copies: BTreeMap::new(),
+        }
+    }
+}
+
+/// An effect in the outbox.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StoredEffect {
+pub(crate) struct StoredEffect {
     /// Its number: [`Store::effect_done`](super::Store::effect_done) takes it.
-    pub id: i64,
+    pub(crate) id: i64,
     /// The random name of its job, which may be gone.
-    pub job_uid: String,
-    /// What is to be done.
-    pub effect: Effect,
+    pub(crate) job_uid: String,
+    /// What is to be carried out.
+    pub(crate) effect: Effect,
 }
 
 pub(super) fn seconds(at: OffsetDateTime) -> i64 {

@@ -1,23 +1,23 @@
-//! Who is logged in to the portal. Sessions live in the database, so that a restart does not end them.
+//! Sessions of the portal. They are in the database, so that a restart does not end them.
 
 use protocol::digest::Sha256Digest;
 use sqlx::Row;
 use time::{Duration, OffsetDateTime};
 
-use super::Store;
+use super::database::Store;
 use super::error::StoreError;
-use super::token::{Actor, Role, actor_of_row};
+use super::token::{Actor, Role, TokenOrigin, actor_of_row};
 
 /// How long a session lasts: a shift.
-pub const SESSION_LASTS: Duration = Duration::hours(12);
+pub(crate) const SESSION_LASTS: Duration = Duration::hours(12);
 
-/// Somebody who is logged in.
+/// A session of the portal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Who.
-    pub actor: Actor,
-    /// What their forms carry.
-    pub csrf: String,
+pub(crate) struct Session {
+    /// Who is logged in.
+    pub(crate) actor: Actor,
+    /// The secret that every form of theirs must carry.
+    pub(crate) csrf: String,
 }
 
 fn digest(secret: &str) -> String {
@@ -25,19 +25,24 @@ fn digest(secret: &str) -> String {
 }
 
 impl Store {
-    /// Opens a session of somebody whose token was just seen, and gives the cookie's secret.
+    /// Opens a session for an actor whose token was just validated, and returns the secret of its cookie.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open_session(&self, actor: &Actor, has_token: bool, now: OffsetDateTime) -> Result<String, StoreError> {
+    pub(crate) async fn open_session(
+        &self,
+        actor: &Actor,
+        origin: TokenOrigin,
+        now: OffsetDateTime,
+    ) -> Result<String, StoreError> {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let subscriptions = match &actor.role {
             Role::Operator => None,
             Role::Customer(own) => Some(own.clone()),
         };
-        let (token_name, stored) = match has_token {
-            true => (Some(actor.name.clone()), None),
-            false => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
+        let (token_name, stored) = match origin {
+            TokenOrigin::Stored => (Some(actor.name.clone()), None),
+            TokenOrigin::Entra => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
         };
         sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&self.pool).await?;
         sqlx::query("INSERT INTO session (digest, token_name, actor, csrf, expires_at) VALUES (?, ?, ?, ?, ?)")
@@ -51,11 +56,11 @@ impl Store {
         Ok(secret)
     }
 
-    /// Whose session a cookie is; `None` where it has ended, or its token was taken back.
+    /// The session of a cookie; `None` where it has ended, or its token was revoked.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
+    pub(crate) async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
         let row = sqlx::query(
             "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions
              FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = ? AND expires_at >= ?",
@@ -80,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn close_session(&self, secret: &str) -> Result<(), StoreError> {
+    pub(crate) async fn close_session(&self, secret: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM session WHERE digest = ?").bind(digest(secret)).execute(&self.pool).await?;
         Ok(())
     }

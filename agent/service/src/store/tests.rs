@@ -6,6 +6,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use super::*;
+use crate::vault::Vault;
 
 struct Scene {
     folder: tempfile::TempDir,

@@ -1,34 +1,44 @@
-//! Who may ask: bearer tokens, stored as their digest.
+//! API tokens, stored as their digest.
 
 use protocol::digest::Sha256Digest;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
 
+use super::audit::write_audit;
+use super::database::Store;
 use super::error::StoreError;
-use super::{Store, write_audit};
 
-/// What a token's bearer is.
+/// What an actor may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// A customer, with the subscriptions that are theirs.
     Customer(Vec<String>),
-    /// Staff: every subscription, and the operators' own doors.
+    /// Staff: every subscription, and the operator API.
     Operator,
 }
 
-/// Who asks.
+/// Where a token comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenOrigin {
+    /// It is one of the service's own: a session of it ends when the token is taken back.
+    Stored,
+    /// Entra ID issued it.
+    Entra,
+}
+
+/// A caller of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// The token's name, for the audit log.
     pub name: String,
-    /// What they are.
+    /// What it may do.
     pub role: Role,
 }
 
 impl Actor {
-    /// Whether they may see and change the jobs of a subscription.
-    pub fn may_use(&self, subscription: &str) -> bool {
+    /// Whether it may see and change the jobs of a subscription.
+    pub(crate) fn may_use(&self, subscription: &str) -> bool {
         match &self.role {
             Role::Operator => true,
             Role::Customer(own) => own.iter().any(|other| other.eq_ignore_ascii_case(subscription)),
@@ -36,26 +46,26 @@ impl Actor {
     }
 }
 
-/// What tokens begin with, so that they are found where they should not be.
+/// The prefix of tokens, by which scanners find leaked ones.
 const PREFIX: &str = "dat_";
 
-/// What a token is made of.
+/// A new token.
 pub fn new_secret() -> String {
     format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
 
 impl Store {
-    /// Makes a token and gives it, for the only time.
+    /// Makes a token. Only its digest is stored: it cannot be shown again.
     ///
     /// # Errors
     /// When the name is taken, or the database fails.
-    pub async fn create_token(&self, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<String, StoreError> {
+    pub(crate) async fn create_token(&self, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<String, StoreError> {
         let secret = new_secret();
         self.accept_token(&secret, actor, by, now).await?;
         Ok(secret)
     }
 
-    /// From now on that secret is a token.
+    /// Makes a token of this secret.
     ///
     /// # Errors
     /// When the name is taken, or the database fails.
@@ -81,11 +91,11 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Takes a token back. False where there is none of that name.
+    /// Revokes a token; false where there is none of that name.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+    pub(crate) async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let (others,): (i64,) = sqlx::query_as("SELECT count(*) FROM token WHERE role = 'operator' AND name <> ?")
             .bind(name)
@@ -96,7 +106,8 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
         if own > 0 && others == 0 {
-            let message = format!("`{name}` is the last operator's token: make another first, or nobody gets in any more");
+            let message =
+                format!("`{name}` is the last operator's token: make another first, or no operator can log in any more");
             return Err(StoreError::NotNow(message));
         }
         let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
@@ -105,7 +116,7 @@ impl Store {
         Ok(gone.rows_affected() > 0)
     }
 
-    /// Who has a token, by name.
+    /// The actors of all tokens, by name.
     ///
     /// # Errors
     /// When the database fails.
@@ -114,11 +125,11 @@ impl Store {
         rows.iter().map(actor_of_row).collect()
     }
 
-    /// Who bears a token.
+    /// The actor of a token; `None` if it is unknown or was revoked.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
+    pub(crate) async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
         let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = ?")
             .bind(Sha256Digest::of(token.as_bytes()).to_string())
             .fetch_optional(&self.pool)

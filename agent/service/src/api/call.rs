@@ -1,0 +1,129 @@
+//! A request whose actor is known: authentication, parameters, and the body.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, Method, request};
+use protocol::arm::read_body;
+use serde::de::DeserializeOwned;
+
+use super::answer::ApiError;
+use super::versions::API_VERSIONS;
+use crate::http::body;
+use crate::state::ServiceState;
+use crate::store::{Actor, Role, StoreError};
+
+/// A request whose actor is known.
+pub(super) struct Call {
+    pub(super) actor: Actor,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    /// `https://host`, for links.
+    pub(super) base: String,
+    pub(super) path: String,
+    pub(super) method: Method,
+}
+
+impl Call {
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The parameter `api-version` must name a version that is understood.
+    pub(super) fn require_version(&self) -> Result<(), ApiError> {
+        let known = API_VERSIONS.join("`, `");
+        match self.parameter("api-version") {
+            None => {
+                let message = format!("say `?api-version=` one of `{known}`");
+                Err(ApiError::new(400, "MissingApiVersionParameter", message))
+            }
+            Some(version) if !API_VERSIONS.contains(&version) => {
+                let message = format!("`{version}` is not a version of this API: it is one of `{known}`");
+                Err(ApiError::at(400, "InvalidApiVersionParameter", message, "api-version"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The version that `If-Match` names; any, where it is absent or `*`.
+    pub(super) fn if_match(&self) -> Result<Option<i64>, ApiError> {
+        let Some(header) = self.headers.get("if-match") else { return Ok(None) };
+        let text = header.to_str().unwrap_or_default().trim();
+        match text.trim_matches('"').parse() {
+            _ if text == "*" => Ok(None),
+            Ok(version) => Ok(Some(version)),
+            // An ETag that the service never gave cannot be the current one.
+            Err(_) => Err(ApiError::new(412, "PreconditionFailed", "the job has another ETag: read it again".to_owned())),
+        }
+    }
+
+    /// Whether the token still names the same actor.
+    pub(super) async fn is_still_valid(&self, state: &ServiceState) -> bool {
+        let Some(token) = bearer(&self.headers) else { return false };
+        actor_of(state, token).await.is_ok_and(|actor| actor.as_ref() == Some(&self.actor))
+    }
+}
+
+/// Authenticates a request.
+///
+/// # Errors
+/// 401 without a valid token, 429 where there were too many requests.
+pub(super) async fn accept(state: &ServiceState, request: Request) -> Result<(Call, Body), ApiError> {
+    let (parts, body) = request.into_parts();
+    let actor = authenticate(state, &parts).await?;
+    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let base = state.base_url(parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
+    let path = parts.uri.path().to_owned();
+    Ok((Call { actor, query, headers: parts.headers, base, path, method: parts.method }, body))
+}
+
+/// Authenticates a request that is for operators.
+///
+/// # Errors
+/// As [`accept`], and 403 for customers.
+pub(super) async fn accept_operator(state: &ServiceState, request: Request) -> Result<(Call, Body), ApiError> {
+    let (call, body) = accept(state, request).await?;
+    match call.actor.role {
+        Role::Operator => Ok((call, body)),
+        Role::Customer(_) => Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned())),
+    }
+}
+
+/// The JSON of a body.
+pub(super) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    Ok(read_body(&body::read(body).await?)?)
+}
+
+async fn authenticate(state: &ServiceState, parts: &request::Parts) -> Result<Actor, ApiError> {
+    let too_many = || {
+        let message = "too many requests: wait a second, and ask less often".to_owned();
+        ApiError::new(429, "TooManyRequests", message)
+    };
+    let token = bearer(&parts.headers);
+    let actor = match token {
+        Some(token) => actor_of(state, token).await?,
+        None => None,
+    };
+    let Some(actor) = actor else {
+        if !state.access.allows_attempt(parts) {
+            return Err(too_many());
+        }
+        let message = match token {
+            None => "send a token: `Authorization: Bearer TOKEN`",
+            Some(_) => "the token is unknown, or was taken back, or has expired",
+        };
+        return Err(ApiError::new(401, "AuthenticationFailed", message.to_owned()));
+    };
+    if state.access.allows_request(&actor) { Ok(actor) } else { Err(too_many()) }
+}
+
+/// The actor of a token; `None` if it is invalid.
+async fn actor_of(state: &ServiceState, token: &str) -> Result<Option<Actor>, StoreError> {
+    Ok(state.access.identify(&state.store, token).await?.map(|(actor, _)| actor))
+}
+
+/// The token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}

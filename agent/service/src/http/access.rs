@@ -1,0 +1,86 @@
+//! API clients: tokens and rate limits.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::http::request;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::events::{StreamSlot, StreamSlots};
+use crate::entra::Entra;
+use crate::store::{Actor, Store, StoreError, TokenOrigin};
+
+/// Attempts without a valid token from one address, a second.
+const UNAUTHENTICATED_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// A burst of them.
+const UNAUTHENTICATED_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Which tokens are valid, and how often each client may ask.
+pub struct Access {
+    requests: DefaultKeyedRateLimiter<String>,
+    unauthenticated: DefaultKeyedRateLimiter<IpAddr>,
+    streams: Arc<StreamSlots>,
+    entra: Option<Arc<Entra>>,
+}
+
+impl Access {
+    /// Allows this many requests a second for each actor, and twice as many in a burst. With `entra`, its tokens are
+    /// valid too.
+    pub fn new(requests_per_second: NonZeroU32, entra: Option<Arc<Entra>>) -> Self {
+        let quota = Quota::per_second(requests_per_second).allow_burst(requests_per_second.saturating_mul(TWO));
+        let unauthenticated = Quota::per_second(UNAUTHENTICATED_PER_SECOND).allow_burst(UNAUTHENTICATED_BURST);
+        Access {
+            requests: RateLimiter::keyed(quota),
+            unauthenticated: RateLimiter::keyed(unauthenticated),
+            streams: Arc::default(),
+            entra,
+        }
+    }
+
+    /// The actor of a token, and where the token comes from; `None` if it is invalid.
+    pub(crate) async fn identify(&self, store: &Store, token: &str) -> Result<Option<(Actor, TokenOrigin)>, StoreError> {
+        match (store.actor_of(token).await?, &self.entra) {
+            (Some(actor), _) => Ok(Some((actor, TokenOrigin::Stored))),
+            // Only a JSON Web Token, which has three parts, is worth a look there.
+            (None, Some(entra)) if token.split('.').count() == 3 => {
+                Ok(entra.actor_of(token).await.map(|actor| (actor, TokenOrigin::Entra)))
+            }
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Counts a request of a known actor; false where there were too many.
+    pub(crate) fn allows_request(&self, actor: &Actor) -> bool {
+        self.requests.check_key(&actor.name).is_ok()
+    }
+
+    /// Counts an attempt without a valid token; false where there were too many from its address.
+    pub(crate) fn allows_attempt(&self, parts: &request::Parts) -> bool {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        self.unauthenticated.check_key(&peer).is_ok()
+    }
+
+    /// A slot for one more stream of events of this actor; `None` where too many are open.
+    pub(crate) fn open_stream(&self, actor: &Actor) -> Option<StreamSlot> {
+        self.streams.take(&actor.name)
+    }
+
+    /// Where people sign in who have no token of ours.
+    pub(crate) fn entra(&self) -> Option<&Entra> {
+        self.entra.as_deref()
+    }
+
+    /// Forgets clients that have not asked for a while.
+    pub fn forget_idle(&self) {
+        self.requests.retain_recent();
+        self.unauthenticated.retain_recent();
+    }
+}

@@ -1,0 +1,18 @@
+//! What do the REST API and the portal share of HTTP?
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `server` | from a socket to the router: TLS, limits, a graceful end |
+//! | `access` | API clients: tokens and rate limits |
+//! | `body` | reading a body, with limits of length and time |
+//! | `events` | server-sent events, and how many one actor may hold open |
+//! | `metrics` | counting requests |
+
+mod access;
+pub(crate) mod body;
+pub(crate) mod events;
+mod metrics;
+pub mod server;
+
+pub use access::Access;
+pub(crate) use metrics::count;

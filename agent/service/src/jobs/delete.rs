@@ -1,0 +1,20 @@
+//! Deleting a job that is Creating or over.
+
+use protocol::job::Event;
+
+use super::error::JobError;
+use super::service::Jobs;
+use crate::store::{Actor, JobKey};
+
+impl Jobs {
+    /// Removes a job: when this returns, nothing of it is in the database.
+    ///
+    /// # Errors
+    /// When the job's state does not allow it.
+    pub(crate) async fn delete(&self, actor: &Actor, key: &JobKey, version: Option<i64>) -> Result<(), JobError> {
+        let change = self.change(actor, "deleted a job", version);
+        self.store.change(key, &change, |_| Ok(vec![Event::Delete])).await?;
+        self.scheduler.wake();
+        Ok(())
+    }
+}

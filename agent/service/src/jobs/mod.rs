@@ -1,0 +1,42 @@
+//! What can be done with a job, and why is it refused?
+//!
+//! Each file is a use case: the service, an actor and a request go in; the job, or a typed refusal, comes out. The REST
+//! API and the portal both call these and add nothing but their own form of answer. There is no HTTP here. Every use case
+//! writes one transaction with its audit entry, and then wakes the scheduler.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `service` | [`Jobs`]: store, scheduler, and the places that jobs may name |
+//! | `places` | datacenters and storage accounts |
+//! | `error` | why a use case was refused or failed |
+//! | `put` | create a job, or replace one that is Creating |
+//! | `update` | the fields of a PATCH, with shipping and cancelling |
+//! | `ship` | the customer's parcel, and the parcel back |
+//! | `cancel` | record a cancel |
+//! | `delete` | remove a job |
+//! | `keys` | read BitLocker keys |
+//! | `check_in` | check in a drive that arrived |
+//! | `drives` | pause, resume, retry, give up, never received |
+//! | `docking` | dock and undock by hand |
+//! | `response` | a job as customers see it |
+
+mod cancel;
+mod check_in;
+mod delete;
+mod docking;
+mod drives;
+mod error;
+mod keys;
+mod places;
+mod put;
+mod response;
+mod service;
+mod ship;
+mod update;
+
+pub(crate) use check_in::CheckIn;
+pub(crate) use error::JobError;
+pub use places::{Location, ReachableAccount};
+pub(crate) use put::require_job_name;
+pub use service::Jobs;
+pub(crate) use ship::ReturnPackage;

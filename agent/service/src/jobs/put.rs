@@ -1,0 +1,94 @@
+//! Putting a job: through the API, which may also replace one, and through the portal's form, which only creates.
+
+use protocol::arm::{FieldProblem, PutJob, is_job_name, validate_put};
+
+use super::error::JobError;
+use super::service::Jobs;
+use crate::store::{Actor, JobKey, Put, StoredJob};
+
+const ACTION: &str = "put a job";
+
+/// Refuses a name that a job cannot have.
+pub(crate) fn require_job_name(name: &str) -> Result<(), JobError> {
+    if is_job_name(name) { Ok(()) } else { Err(JobError::InvalidName(name.to_owned())) }
+}
+
+/// The storage account that a body names.
+fn account_id(body: &PutJob) -> &str {
+    body.properties.as_ref().and_then(|details| details.storage_account_id.as_deref()).unwrap_or_default()
+}
+
+fn account_name(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or_default()
+}
+
+impl Jobs {
+    /// Creates a job, or replaces one that is Creating.
+    ///
+    /// # Errors
+    /// When the body is wrong, names places that are not there, or the job may not be replaced.
+    pub(crate) async fn put(&self, actor: &Actor, key: &JobKey, body: &PutJob, version: Option<i64>) -> Result<Put, JobError> {
+        require_job_name(&key.name)?;
+        let problems = validate_put(body);
+        if !problems.is_empty() {
+            return Err(JobError::Fields(problems));
+        }
+        self.require_places(actor, key, body)?;
+        let put = self.store.put(key, body, &self.change(actor, ACTION, version)).await?;
+        self.scheduler.wake();
+        Ok(put)
+    }
+
+    /// Creates a job that must be new. Everything that is wrong with it is told at once, field by field.
+    ///
+    /// # Errors
+    /// When a field is wrong, or another job has the name.
+    pub(crate) async fn create(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Result<StoredJob, JobError> {
+        let mut problems = validate_put(body);
+        problems.extend(self.problems_of_key(actor, key, body));
+        if !problems.is_empty() {
+            return Err(JobError::Fields(problems));
+        }
+        let job = self.store.create(key, body, &self.change(actor, ACTION, None)).await?;
+        self.scheduler.wake();
+        Ok(job)
+    }
+
+    /// The location and the account must be ones of this station.
+    fn require_places(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Result<(), JobError> {
+        let location = body.location.as_deref().unwrap_or_default();
+        if self.location(location).is_none() {
+            let known = self.locations.iter().map(|location| location.name.clone()).collect();
+            return Err(JobError::UnknownLocation { name: location.to_owned(), known });
+        }
+        let id = account_id(body);
+        // An account whose id names a subscription is only for actors who may use that subscription.
+        let named = id.strip_prefix("/subscriptions/").and_then(|rest| rest.split('/').next()).unwrap_or(&key.subscription);
+        if !actor.may_use(named) || !self.reaches(account_name(id), &key.subscription) {
+            return Err(JobError::UnreachableAccount(account_name(id).to_owned()));
+        }
+        Ok(())
+    }
+
+    fn reaches(&self, account: &str, subscription: &str) -> bool {
+        self.accounts.iter().any(|known| known.may_be_used(account, subscription))
+    }
+
+    /// What is wrong with where a new job is put, beside the fields of a form.
+    fn problems_of_key(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Vec<FieldProblem> {
+        let location = body.location.as_deref().unwrap_or_default();
+        let checks = [
+            (is_job_name(&key.name), "jobName", "it has 2 to 64 letters, digits, hyphens and underscores"),
+            (!key.subscription.is_empty() && actor.may_use(&key.subscription), "subscription", "it is not yours"),
+            (!key.resource_group.is_empty(), "resourceGroup", "it is required"),
+            (
+                self.reaches(account_name(account_id(body)), &key.subscription),
+                "storageAccountId",
+                "this station cannot reach it for this subscription",
+            ),
+            (self.location(location).is_some(), "location", "there is no such location"),
+        ];
+        let wrong = checks.into_iter().filter(|(is_right, ..)| !is_right);
+        wrong.map(|(_, target, message)| FieldProblem { target: target.to_owned(), message: message.to_owned() }).collect()
+    }
+}

@@ -1,0 +1,62 @@
+//! Pages that ask before something that is never taken back.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use protocol::job::JobDrive;
+use protocol::units::ByteSize;
+
+use super::extract::ViewedJob;
+use super::links::job_link;
+use super::page::render;
+use super::viewer::Viewer;
+use crate::state::ServiceState;
+use crate::store::StoredJob;
+
+/// A page that asks before something that is never taken back.
+#[derive(Template)]
+#[template(path = "ask.html")]
+struct AskPage {
+    title: String,
+    viewer: Option<Viewer>,
+    sentences: Vec<&'static str>,
+    list: Vec<String>,
+    target: String,
+    button: &'static str,
+    back: String,
+    csrf: String,
+}
+
+impl AskPage {
+    fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
+        let back = job_link(&job.key);
+        let (sentences, list) = (Vec::new(), Vec::new());
+        let (csrf, target) = (viewer.csrf.clone(), format!("{back}/do/{action}"));
+        AskPage { title, csrf, viewer: Some(viewer), sentences, list, target, button, back }
+    }
+}
+
+pub(super) async fn cancel(State(state): State<Arc<ServiceState>>, viewed: ViewedJob) -> Response {
+    let ViewedJob { viewer, job } = viewed;
+    let line = |drive: &JobDrive| {
+        let progress = state.scheduler.progress(&job.uid, &drive.id)?;
+        let [done, total, in_flight] =
+            [progress.bytes_done, progress.bytes_total, progress.bytes_in_flight].map(|bytes| ByteSize(bytes).to_string());
+        Some(format!("{}: {done} of {total} landed, {in_flight} in flight", drive.id))
+    };
+    let list: Vec<String> = job.machine.drives.iter().filter_map(line).collect();
+    let best_effort = "A cancel is best effort: no new chunk starts, chunks in flight land, the drives go back, and the receipts say exactly what moved. It is never taken back.";
+    let now = if list.is_empty() { "Nothing is being copied just now." } else { "Being copied just now:" };
+    let ask = AskPage::new(viewer, format!("Cancel {}?", job.key.name), &job, "cancel", "Cancel the job");
+    render(&AskPage { sentences: vec![best_effort, now], list, ..ask })
+}
+
+pub(super) async fn delete(ViewedJob { viewer, job }: ViewedJob) -> Response {
+    let gone =
+        "The job goes at once, with its addresses, keys and tracking numbers, and its receipts here. It is never taken back.";
+    let stays = "Blobs stay in the storage account, and so do the documents that were written there.";
+    let ask = AskPage::new(viewer, format!("Delete {}?", job.key.name), &job, "delete", "Delete the job");
+    render(&AskPage { sentences: vec![gone, stays], ..ask })
+}

@@ -1,0 +1,38 @@
+//! Addresses of pages.
+
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+
+use crate::store::JobKey;
+
+/// A segment of a path, percent-encoded.
+fn part(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
+}
+
+/// The address of a job's page.
+pub(super) fn job_link(key: &JobKey) -> String {
+    format!("/portal/job/{}/{}/{}", part(&key.subscription), part(&key.resource_group), part(&key.name))
+}
+
+/// The address of the page of a job's drive.
+pub(super) fn drive_link(key: &JobKey, drive_id: &str) -> String {
+    format!("{}/drive/{}", job_link(key), part(drive_id))
+}
+
+/// The beginning of the addresses about a bay.
+pub(super) fn bay_link(bay: &str) -> String {
+    format!("/portal/bay/{}", part(bay))
+}
+
+/// The job that a path of the API names.
+pub(super) fn key_of_path(path: &str) -> Option<JobKey> {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let [_, subscription, _, resource_group, _, _, _, name] = parts.as_slice() else { return None };
+    let own = |text: &str| text.to_owned();
+    Some(JobKey { subscription: own(subscription), resource_group: own(resource_group), name: own(name) })
+}
+
+/// The address of the events of a page of a job or a drive.
+pub(super) fn events_link(page: &str) -> String {
+    page.replacen("/portal/job/", "/portal/events/job/", 1)
+}

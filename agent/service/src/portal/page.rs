@@ -1,0 +1,108 @@
+//! A page as an answer, and why a page cannot be shown.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::viewer::Viewer;
+use crate::jobs::JobError;
+use crate::store::StoreError;
+
+/// Why a page cannot be shown.
+#[derive(Debug)]
+pub(super) enum PageError {
+    /// There is no session, or it has ended.
+    LoggedOut,
+    /// One sentence for the reader.
+    Message(StatusCode, String),
+}
+
+impl PageError {
+    /// What the reader asked for is not there: one sentence.
+    pub(super) fn not_found(message: String) -> Self {
+        PageError::Message(StatusCode::NOT_FOUND, message)
+    }
+
+    /// A part of the page could not be made.
+    pub(super) fn internal(error: impl std::fmt::Display) -> Self {
+        PageError::Message(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound(_) => PageError::Message(StatusCode::NOT_FOUND, message),
+            StoreError::Vault(_) | StoreError::Damaged(_) | StoreError::Database(_) | StoreError::Migration(_) => {
+                tracing::error!(error = message, "the store failed");
+                let message = "the job service cannot reach its jobs: try again in a while".to_owned();
+                PageError::Message(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
+            _ => PageError::Message(StatusCode::CONFLICT, message),
+        }
+    }
+}
+
+impl From<JobError> for PageError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Store(error) => error.into(),
+            error => PageError::Message(StatusCode::CONFLICT, error.to_string()),
+        }
+    }
+}
+
+/// A page with a part that is sent again while the page is open.
+#[derive(Template)]
+#[template(path = "live.html")]
+pub(super) struct LivePage {
+    pub(super) title: String,
+    pub(super) viewer: Option<Viewer>,
+    /// Where the page belongs: a link, and what it is called.
+    pub(super) above: Option<(String, String)>,
+    pub(super) events: String,
+    pub(super) content: String,
+}
+
+/// Renders the part of a page that changes.
+pub(super) fn live_part(part: &impl Template) -> Result<String, PageError> {
+    part.render().map_err(PageError::internal)
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage {
+    title: &'static str,
+    viewer: Option<Viewer>,
+    message: String,
+    back: &'static str,
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        match self {
+            PageError::LoggedOut => Redirect::to("/portal/login").into_response(),
+            PageError::Message(status, message) => {
+                let page = MessagePage { title: "That did not work", viewer: None, message, back: "/portal/" };
+                let mut response = render(&page);
+                *response.status_mut() = status;
+                response
+            }
+        }
+    }
+}
+
+/// Renders a page as an answer.
+pub(super) fn render(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => ([("content-type", "text/html; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            let mut response = Response::new(Body::from("the page could not be made"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}

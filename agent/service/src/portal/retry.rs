@@ -1,0 +1,29 @@
+//! The form that has a drive copied again.
+
+use axum::extract::Path;
+use axum::response::Response;
+
+use super::extract::{DrivePath, ViewedJob, require_operator};
+use super::forms::{FormField, FormPage};
+use super::links::job_link;
+use super::page::{PageError, render};
+
+pub(super) async fn show(
+    ViewedJob { viewer, job }: ViewedJob,
+    Path(DrivePath { drive: id }): Path<DrivePath>,
+) -> Result<Response, PageError> {
+    require_operator(&viewer)?;
+    if job.machine.drive(&id).is_none() {
+        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
+    }
+    let fields = vec![
+        FormField::check("rescue", "Rescue", "Get every sector that the drive still gives, and fill and list what it does not"),
+        FormField::check("restart", "From the beginning", "Forget what was copied before"),
+        FormField::check("overwrite", "Overwrite", "Replace a blob that is there already"),
+    ];
+    let held = job.copies.get(&id).and_then(|record| record.hold.as_ref());
+    let about = held.map_or_else(|| id.clone(), |hold| format!("{id}: {}", hold.message));
+    let target = format!("{}/do/retry", job_link(&job.key));
+    let page = FormPage::new(&viewer, "Try again", target, fields, "Copy it");
+    Ok(render(&FormPage { about: Some(about), hidden: vec![("driveId", id)], ..page }))
+}

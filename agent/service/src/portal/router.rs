@@ -1,0 +1,68 @@
+//! Paths of the portal, the headers of its answers, and its assets.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+
+use super::{actions, bays, check_in, confirm, docking, drive, files, job, jobs, live, login, new, retry, ship};
+use crate::state::ServiceState;
+
+/// All paths of the portal.
+pub(crate) fn router() -> Router<Arc<ServiceState>> {
+    Router::new()
+        .route("/", get(async || Redirect::to("/portal/")))
+        .route("/portal/", get(login::home))
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
+        .route("/portal/login", get(login::show).post(login::log_in))
+        .route("/portal/login/entra", get(login::begin_sign_in))
+        .route(login::SIGN_IN_RETURN, get(login::complete_sign_in))
+        .route("/portal/logout", post(login::log_out))
+        .route("/portal/bays", get(bays::show))
+        .route("/portal/jobs", get(jobs::show))
+        .route("/portal/new", get(new::show).post(new::create))
+        .route("/portal/job/{subscription}/{group}/{name}", get(job::show))
+        .route("/portal/job/{subscription}/{group}/{name}/cancel", get(confirm::cancel))
+        .route("/portal/job/{subscription}/{group}/{name}/ship", get(ship::show))
+        .route("/portal/job/{subscription}/{group}/{name}/shipBack", get(ship::show_back))
+        .route("/portal/job/{subscription}/{group}/{name}/delete", get(confirm::delete))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}", get(drive::show))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/retry", get(retry::show))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(files::drive_file))
+        .route("/portal/job/{subscription}/{group}/{name}/receipts.json", get(files::receipts))
+        .route("/portal/job/{subscription}/{group}/{name}/do/{action}", post(actions::carry_out))
+        .route("/portal/bay/{bay}/dock", get(docking::show))
+        .route("/portal/bay/{bay}/do/{action}", post(docking::carry_out))
+        .route("/portal/check-in", get(check_in::show).post(check_in::check_in))
+        .route("/portal/events/bays", get(live::bays))
+        .route("/portal/events/job/{subscription}/{group}/{name}", get(live::job))
+        .route("/portal/events/job/{subscription}/{group}/{name}/drive/{drive}", get(live::drive))
+        .route("/portal/assets/{file}", get(asset))
+        .layer(from_fn(protect))
+}
+
+/// Scripts and styles from here alone, no frames, nothing kept in caches.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+                  frame-ancestors 'none'; base-uri 'none'";
+    headers.insert("content-security-policy", HeaderValue::from_static(policy));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    headers.insert("referrer-policy", HeaderValue::from_static("same-origin"));
+    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn asset(Path(file): Path<String>) -> Response {
+    let (kind, text) = match file.as_str() {
+        "portal.css" => ("text/css; charset=utf-8", include_str!("../../assets/portal.css")),
+        "portal.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/portal.js")),
+        _ => return StatusCode::NOT_FOUND.into_response(),
+    };
+    ([("content-type", kind), ("cache-control", "no-cache")], text).into_response()
+}

@@ -1,0 +1,52 @@
+//! Who copies which drive when, and what follows from its end?
+//!
+//! # How it decides
+//! By state, not by event: whenever something happened (a request, a drive, the end of a copy, a second), one *round*
+//! looks at how things stand and does what is missing. So nothing depends on a message that was lost, and a start of the
+//! service is a round like any other.
+//!
+//! # A round
+//! 1. Effects from the outbox: stops first; documents are written beside the rounds and tried again.
+//! 2. Timers that are due ([`protocol::job::Timer`]), at most fifty in a round.
+//! 3. Bays: a docked drive is checked in where exactly one job waits for it; a drive that was received, or whose copy
+//!    was interrupted, is copied.
+//!
+//! Only rounds start copies and only one round runs at a time, so that a drive is never copied twice at once.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `handle` | [`Scheduler`]: what all files share, and the table of copies that run |
+//! | `run` | the loop of rounds; timers and bays |
+//! | `find` | what is known of the drive in a bay |
+//! | `next` | what is to be done about it: a pure decision |
+//! | `order` | what the data plane is told about a copy |
+//! | `copies` | the beginning and the end of a copy |
+//! | `effects` | carrying out what was decided |
+//! | `pending` | attempts of effects that are carried out beside the rounds |
+//! | `documents` | documents in the customer's account, and the list of what was not exported |
+//! | `receipts` | what moved of each drive |
+//! | `view` | bays and copies as they are shown |
+//! | `attention` | what waits for a person |
+//! | `worker` | the data plane's interface |
+
+mod attention;
+mod copies;
+mod documents;
+mod effects;
+#[cfg(test)]
+pub(crate) mod fake;
+mod find;
+mod handle;
+mod next;
+mod order;
+mod pending;
+mod receipts;
+mod run;
+mod view;
+pub mod worker;
+
+pub(crate) use documents::DriveDocument;
+pub use handle::{Clock, Scheduler};
+pub(crate) use order::account_of;
+pub(crate) use receipts::{ReceiptsDocument, receipts};
+pub(crate) use view::waits_for_drives;

@@ -1,0 +1,49 @@
+//! The order that the data plane gets for a drive of a job.
+
+use protocol::arm::JobDetails;
+use protocol::job::{BlobName, JobKind, RetryOptions};
+use protocol::result::Direction;
+
+use super::handle::Scheduler;
+use super::worker::CopyOrder;
+use crate::store::StoredJob;
+
+impl Scheduler {
+    /// The order that copies a drive of a job; `None` for an export whose drive has no blob yet.
+    pub(super) fn order(&self, job: &StoredJob, drive_id: &str, bay: &str) -> Option<CopyOrder> {
+        let direction = direction_of(job.machine.kind);
+        let chosen = job.copies.get(drive_id).and_then(|record| record.blob.clone());
+        let blob = match direction {
+            Direction::Import => Some(chosen.unwrap_or_else(|| BlobName {
+                container: self.inner.import_container.clone(),
+                name: format!("{}/{drive_id}.img", job.key.name),
+            })),
+            Direction::Export => chosen,
+        };
+        Some(CopyOrder {
+            bay: bay.to_owned(),
+            direction,
+            job_uid: job.uid.clone(),
+            drive_id: drive_id.to_owned(),
+            account: account_of(&job.details).to_owned(),
+            blob: blob?,
+            sequence: 0,
+            account_only: false,
+            was_cut_off: false,
+            retry: RetryOptions::default(),
+        })
+    }
+}
+
+/// Imports read drives, exports write them.
+pub(super) fn direction_of(kind: JobKind) -> Direction {
+    match kind {
+        JobKind::Import => Direction::Import,
+        JobKind::Export => Direction::Export,
+    }
+}
+
+/// The account that a job names: the last segment of its id.
+pub(crate) fn account_of(details: &JobDetails) -> &str {
+    details.storage_account_id.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,162 @@
+//! The data plane, as the control plane sees it: bays with drives in them, copies that run, places for documents.
+//! Its implementation knows drives and stores; this crate does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Bytes;
+use futures::stream::BoxStream;
+use protocol::arm::Export;
+use protocol::job::{BlobName, LogAddresses, RetryOptions};
+use protocol::progress::{Progress, UnreadableSoFar};
+use protocol::result::{Direction, TransferResult};
+use protocol::station::DockedDrive;
+use protocol::stop::StopReason;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+/// Why the data plane did not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkError {
+    /// The request cannot be carried out: one sentence for the caller.
+    #[error("{0}")]
+    Refused(String),
+    /// It may be possible later.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Longest that a request waits for a drive or a store.
+const WORK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits for the data plane, but not for ever.
+pub(crate) async fn with_timeout<T>(work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
+    let done = tokio::time::timeout(WORK_TIMEOUT, work).await;
+    done.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time: try again".to_owned())))
+}
+
+/// A bay, and what is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BayContent {
+    /// The bay's name.
+    pub name: String,
+    /// Drives are found in it, and not docked by hand.
+    pub is_watched: bool,
+    /// The drive in it.
+    pub drive: Option<DockedDrive>,
+    /// When the drive was docked; absent where it was there when the service began.
+    pub docked_at: Option<OffsetDateTime>,
+    /// Another number means another drive, or the same one docked again: an order for the one must not copy the
+    /// other.
+    pub sequence: u64,
+}
+
+/// A copy that is to be begun or resumed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CopyOrder {
+    /// The bay of the drive.
+    pub bay: String,
+    /// Import or export.
+    pub direction: Direction,
+    /// The random name of the job.
+    pub job_uid: String,
+    /// The drive's name in the job.
+    pub drive_id: String,
+    /// The account.
+    pub account: String,
+    /// The blob.
+    pub blob: BlobName,
+    /// The docking that the order is for: [`BayContent::sequence`].
+    pub sequence: u64,
+    /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
+    pub account_only: bool,
+    /// The run before was cut off: chunks that were in flight then may have landed.
+    pub was_cut_off: bool,
+    /// How this run differs.
+    pub retry: RetryOptions,
+}
+
+/// A blob that may be exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SelectedBlob {
+    /// Its name.
+    pub blob: BlobName,
+    /// Size in bytes; `None` where the job names it and it is not there.
+    pub size_bytes: Option<u64>,
+}
+
+/// Where the logs of a copy go, and which of them are written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogOrder {
+    /// What was copied.
+    pub copy: CopyOrder,
+    /// The container.
+    pub container: String,
+    /// What their names begin with.
+    pub prefix: String,
+    /// Every chunk too.
+    pub verbose: bool,
+    /// The manifest too.
+    pub manifest: bool,
+}
+
+/// A blob that is being read.
+pub struct Document {
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its pieces, in order.
+    pub pieces: BoxStream<'static, Result<Bytes, WorkError>>,
+}
+
+/// A copy under way.
+pub trait RunningCopy: Send + Sync {
+    /// How far it is.
+    fn progress(&self) -> Progress;
+
+    /// What could not be read so far.
+    fn unreadable_so_far(&self) -> UnreadableSoFar;
+
+    /// Asks it to stop.
+    fn stop(&self, reason: StopReason);
+}
+
+/// The data plane.
+#[async_trait]
+pub trait Worker: Send + Sync {
+    /// What is in each bay now, in their order.
+    fn bays(&self) -> Vec<BayContent>;
+
+    /// Returns when a drive was docked or undocked.
+    async fn docks_changed(&self);
+
+    /// Docks a drive by hand, under the name that jobs have for it; its serial number where `None`.
+    async fn dock(&self, bay: &str, path: &str, drive_id: Option<&str>) -> Result<DockedDrive, WorkError>;
+
+    /// Takes a drive out of a bay by hand.
+    async fn undock(&self, bay: &str) -> Result<(), WorkError>;
+
+    /// Whether a drive is blank: no partition table or file system, and zeros wherever it is read.
+    async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
+
+    /// Begins or resumes a copy. Its result goes to `ended` when nothing of it moves any more.
+    fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy>;
+
+    /// The blobs that an export asks for, in their order.
+    async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError>;
+
+    /// Writes a document, and tells its address.
+    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
+
+    /// Begins to read a blob; `None` where it is not there.
+    async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;
+
+    /// The blob that an address names which customers were told; `None` where it is none of this account.
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName>;
+
+    /// Writes the logs of a copy that has ended, and tells their addresses.
+    async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;
+
+    /// Forgets what was kept to resume the copy of a drive, or all copies of a job.
+    async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError>;
+}

@@ -1,0 +1,39 @@
+//! What every handler of a request gets.
+
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::Access;
+use crate::jobs::Jobs;
+use crate::scheduler::Scheduler;
+use crate::store::Store;
+
+/// What the API and the portal need.
+pub struct ServiceState {
+    /// The database, for what only reads.
+    pub store: Store,
+    /// Bays and copies, for what only looks.
+    pub scheduler: Scheduler,
+    /// What can be done with jobs.
+    pub jobs: Jobs,
+    /// Tokens and rate limits.
+    pub access: Arc<Access>,
+    /// Where links lead to, such as `https://jobs.example.com`; to where the request went, where `None`.
+    pub public_url: Option<String>,
+    /// `http` or `https`: what is spoken here.
+    pub scheme: &'static str,
+    /// Cancelled when the service stops: streams of events end then.
+    pub closing: CancellationToken,
+    /// What is counted.
+    pub metrics: PrometheusHandle,
+}
+
+impl ServiceState {
+    /// What links begin with: `https://host`. `host` is what the request names.
+    pub(crate) fn base_url(&self, host: Option<&str>) -> String {
+        let host = host.unwrap_or("localhost");
+        self.public_url.clone().unwrap_or_else(|| format!("{}://{host}", self.scheme))
+    }
+}

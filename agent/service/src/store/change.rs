@@ -1,0 +1,110 @@
+//! Changing a job: a decision, what follows from it, and its audit entry, in one transaction.
+
+use protocol::job::{Decision, Effect, Event, decide};
+use sqlx::{Sqlite, Transaction};
+use time::OffsetDateTime;
+
+use super::audit::{AuditedJob, write_audit};
+use super::database::Store;
+use super::drive_keys::{drives_of, without_key};
+use super::effects::{drop_effect, queue};
+use super::error::StoreError;
+use super::read::read;
+use super::remove::remove;
+use super::row::{JobKey, StoredJob};
+use super::{copies, write};
+
+/// Who changes a job, and when.
+pub(crate) struct Change<'change> {
+    /// The actor, for the audit log.
+    pub(crate) actor: &'change str,
+    /// What is done, for the audit log.
+    pub(crate) action: &'change str,
+    /// The version that the change is meant for; any, where `None`.
+    pub(crate) version: Option<i64>,
+    /// When.
+    pub(crate) now: OffsetDateTime,
+}
+
+impl Store {
+    /// Changes a job: `edit` may refuse, or write its documents and give the events; each is decided in turn, and all
+    /// of it is written, or nothing. A job that is removed by it is gone when this returns.
+    ///
+    /// # Errors
+    /// When there is no such job, it was changed meanwhile, or a decision refuses.
+    pub(crate) async fn change(
+        &self,
+        key: &JobKey,
+        change: &Change<'_>,
+        edit: impl FnOnce(&mut StoredJob) -> Result<Vec<Event>, StoreError>,
+    ) -> Result<StoredJob, StoreError> {
+        let mut transaction = self.begin().await?;
+        let found = read(&mut transaction, key).await?;
+        let mut job = found.ok_or_else(|| StoreError::NotFound(key.name.clone()))?;
+        require_version(Some(&job), change.version)?;
+        let before = job.clone();
+        let events = edit(&mut job)?;
+        let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
+        let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
+        let about = AuditedJob { uid: &job.uid, entered };
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
+        let is_removed = effects.contains(&Effect::Remove);
+        if is_removed {
+            remove(&mut transaction, &job).await?;
+        }
+        queue(&mut transaction, &job.uid, &effects).await?;
+        if !is_removed && job != before {
+            job.modified_at = change.now;
+            self.write_changed(&mut transaction, &mut job, &before).await?;
+        }
+        transaction.commit().await?;
+        if is_removed {
+            // Where a reader is in the way just now, carrying out the effect empties it later.
+            self.empty_log().await?;
+        }
+        Ok(job)
+    }
+
+    async fn write_changed(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        job: &mut StoredJob,
+        before: &StoredJob,
+    ) -> Result<(), StoreError> {
+        let drives = drives_of(&job.details);
+        if drives != drives_of(&before.details) {
+            job.details.drive_list = Some(drives.iter().map(without_key).collect());
+            self.seal_keys(transaction, job, &drives).await?;
+        }
+        write::update(transaction, job).await?;
+        copies::write(transaction, job, Some(before)).await
+    }
+}
+
+/// Decides events one after another; the effects of all of them.
+async fn decide_all(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: &mut StoredJob,
+    events: Vec<Event>,
+    now: OffsetDateTime,
+) -> Result<Vec<Effect>, StoreError> {
+    let mut effects = Vec::new();
+    for event in events {
+        if let Event::Retry(drive_id) = &event {
+            // The logs of the run before are not wanted any more, and would take its journal with them.
+            drop_effect(transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
+        }
+        let Decision { job: next, effects: more } = decide(&job.machine, event, now)?;
+        job.machine = next;
+        effects.extend(more);
+    }
+    Ok(effects)
+}
+
+/// Refuses where the job is not of the version that the change is meant for.
+pub(super) fn require_version(job: Option<&StoredJob>, expected: Option<i64>) -> Result<(), StoreError> {
+    match expected {
+        Some(expected) if job.is_none_or(|job| job.version != expected) => Err(StoreError::Changed),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,72 @@
+//! The database: opened with a write-ahead log, full sync and secure delete, and brought to the newest layout.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
+
+use super::error::StoreError;
+use crate::vault::Vault;
+
+/// How long a change waits for another one to end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections of the pool: readers at once.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// The database of a job service.
+#[derive(Clone)]
+pub struct Store {
+    pub(super) pool: SqlitePool,
+    pub(super) vault: Arc<Vault>,
+}
+
+impl Store {
+    /// Opens the database in the file at `path`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or is of a newer program.
+    pub async fn open(path: &Path, vault: Vault) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        migrations().run(&pool).await?;
+        let store = Store { pool, vault: Arc::new(vault) };
+        // What was removed just before an end is still in the log.
+        store.empty_log().await?;
+        Ok(store)
+    }
+
+    /// Closes the database; whatever was answered is in it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a change, with the write lock.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// The database's layout, as it came to be. What was published is never changed: a newer layout is a new file.
+fn migrations() -> Migrator {
+    let migration = |version, name: &'static str, sql| {
+        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "jobs", include_str!("../../migrations/0001_jobs.sql")),
+        migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
+        migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
+        migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
+        migration(5, "states", include_str!("../../migrations/0005_states.sql")),
+    ])
+}

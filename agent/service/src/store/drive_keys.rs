@@ -1,0 +1,71 @@
+//! BitLocker keys, sealed: a key of a drive opens in its own row alone.
+
+use protocol::arm::{DriveStatus, JobDetails};
+use sqlx::{Sqlite, Transaction};
+
+use super::database::Store;
+use super::error::StoreError;
+use super::row::{JobKey, StoredJob};
+
+impl Store {
+    /// The keys of a job's drives.
+    ///
+    /// # Errors
+    /// When there is no such job, or a key cannot be opened.
+    pub(crate) async fn keys(&self, key: &JobKey) -> Result<Vec<(String, String)>, StoreError> {
+        let job = self.get(key).await?;
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT drive_id, sealed FROM drive_key WHERE job_id = ? ORDER BY drive_id")
+                .bind(job.id)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.into_iter()
+            .map(|(drive_id, sealed)| {
+                let key = self.vault.open_sealed(&sealed, &place(&job, &drive_id))?;
+                Ok((drive_id, key))
+            })
+            .collect()
+    }
+
+    /// Seals the keys that came with a list of drives; keys of drives that are not in it any more go.
+    pub(super) async fn seal_keys(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        job: &StoredJob,
+        drives: &[DriveStatus],
+    ) -> Result<(), StoreError> {
+        let known: Vec<String> = sqlx::query_scalar("SELECT drive_id FROM drive_key WHERE job_id = ?")
+            .bind(job.id)
+            .fetch_all(&mut **transaction)
+            .await?;
+        for gone in known.iter().filter(|id| !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(*id))) {
+            let delete = sqlx::query("DELETE FROM drive_key WHERE job_id = ? AND drive_id = ?").bind(job.id).bind(gone);
+            delete.execute(&mut **transaction).await?;
+        }
+        for drive in drives {
+            if let (Some(id), Some(key)) = (&drive.drive_id, &drive.bit_locker_key) {
+                sqlx::query("INSERT OR REPLACE INTO drive_key (job_id, drive_id, sealed) VALUES (?, ?, ?)")
+                    .bind(job.id)
+                    .bind(id)
+                    .bind(self.vault.seal(key, &place(job, id))?)
+                    .execute(&mut **transaction)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place that a key is sealed for: it opens nowhere else.
+fn place(job: &StoredJob, drive_id: &str) -> String {
+    format!("{}/{drive_id}", job.uid)
+}
+
+/// The drives of a job, with the keys that came with them.
+pub(super) fn drives_of(details: &JobDetails) -> Vec<DriveStatus> {
+    details.drive_list.clone().unwrap_or_default()
+}
+
+pub(super) fn without_key(drive: &DriveStatus) -> DriveStatus {
+    DriveStatus { bit_locker_key: None, ..drive.clone() }
+}

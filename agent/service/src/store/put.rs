@@ -1,0 +1,161 @@
+//! Putting a job: a new one, or one that is still Creating.
+
+use std::collections::BTreeMap;
+
+use protocol::arm::{DriveStatus, JobDetails, PutJob};
+use protocol::job::{Event, Field, Job, JobKind, decide};
+use sqlx::{Sqlite, Transaction};
+use time::OffsetDateTime;
+
+use super::audit::{AuditedJob, write_audit};
+use super::change::{Change, require_version};
+use super::database::Store;
+use super::drive_keys::{drives_of, without_key};
+use super::error::StoreError;
+use super::read::read;
+use super::row::{JobKey, StoredJob};
+use super::{copies, write};
+
+/// What a PUT did.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Put {
+    /// The job.
+    pub(crate) job: StoredJob,
+    /// Whether it is new.
+    pub(crate) is_new: bool,
+}
+
+impl Store {
+    /// Creates a job, or changes one that is still being put together. The body was validated.
+    ///
+    /// # Errors
+    /// When the job exists and may not be changed in this way.
+    pub(crate) async fn put(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<Put, StoreError> {
+        let mut transaction = self.begin().await?;
+        let existing = read(&mut transaction, key).await?;
+        require_version(existing.as_ref(), change.version)?;
+        let is_new = existing.is_none();
+        if is_new {
+            require_free_name(&mut transaction, key, body).await?;
+        }
+        let mut job = match existing {
+            Some(job) => put_again(job, body, change.now)?,
+            None => new_job(key, body, change.now),
+        };
+        let drives = job.details.drive_list.take().unwrap_or_default();
+        job.details.drive_list = Some(drives.iter().map(without_key).collect());
+        if is_new {
+            write::insert(&mut transaction, &mut job).await?;
+        } else {
+            write::update(&mut transaction, &mut job).await?;
+        }
+        copies::write(&mut transaction, &job, None).await?;
+        self.seal_keys(&mut transaction, &job, &drives).await?;
+        let entered = is_new.then_some(job.machine.state);
+        let about = AuditedJob { uid: &job.uid, entered };
+        write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
+        transaction.commit().await?;
+        Ok(Put { job, is_new })
+    }
+
+    /// Creates a job that must be new. The body was validated.
+    ///
+    /// # Errors
+    /// [`StoreError::JobNameTaken`] where it exists.
+    pub(crate) async fn create(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<StoredJob, StoreError> {
+        if self.get(key).await.is_ok() {
+            return Err(StoreError::JobNameTaken(key.name.clone()));
+        }
+        // A job that was created meanwhile is replaced only while it is Creating.
+        Ok(self.put(key, body, change).await?.job)
+    }
+}
+
+/// Blobs and documents of a job are named after it: two jobs of one account must not share them.
+async fn require_free_name(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT details FROM job WHERE name = ?").bind(&key.name).fetch_all(&mut **transaction).await?;
+    let account = |details: &JobDetails| {
+        let id = details.storage_account_id.as_deref().unwrap_or_default();
+        id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+    };
+    let own = body.properties.as_ref().map(account).unwrap_or_default();
+    for (details,) in rows {
+        if account(&serde_json::from_str(&details)?) == own {
+            return Err(StoreError::JobNameTaken(key.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
+    let details = as_written_by_customer(body, None);
+    let kind = details.job_type.unwrap_or(JobKind::Import);
+    let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
+    let mut machine = Job::new(kind, ids, now);
+    set_conditions(&mut machine, &details);
+    StoredJob {
+        id: 0,
+        uid: format!("{:032x}", rand::random::<u128>()),
+        key: key.clone(),
+        version: 0,
+        created_at: now,
+        modified_at: now,
+        location: body.location.clone().unwrap_or_default(),
+        tags: body.tags.clone(),
+        machine,
+        details,
+        copies: BTreeMap::new(),
+    }
+}
+
+/// Copies what decisions depend on from what the customer wrote.
+fn set_conditions(machine: &mut Job, details: &JobDetails) {
+    machine.has_return_address = details.return_address.is_some();
+    machine.has_delivery_package = details.delivery_package.is_some();
+    let count = details.delivery_package.as_ref().and_then(|package| package.drive_count);
+    machine.expected_drives = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+}
+
+/// The details of a PUT; fields that only the service writes keep their values.
+fn as_written_by_customer(body: &PutJob, before: Option<&JobDetails>) -> JobDetails {
+    let nothing = JobDetails::default();
+    let own = before.unwrap_or(&nothing);
+    let mut details = body.properties.clone().unwrap_or_default();
+    details.state = None;
+    details.cancel_requested = None;
+    details.provisioning_state = None;
+    details.shipping_information = None;
+    details.return_package = own.return_package.clone();
+    details.percent_complete = own.percent_complete;
+    details.incomplete_blob_list_uri = own.incomplete_blob_list_uri.clone();
+    details.drive_list = details.drive_list.map(|drives| drives.iter().map(DriveStatus::of_customer).collect());
+    details
+}
+
+/// A PUT of a job that exists: it replaces everything but what is written once.
+fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<StoredJob, StoreError> {
+    let details = as_written_by_customer(body, Some(&job.details));
+    let before = (&job.details.storage_account_id, &job.details.job_type);
+    if before.0 != &details.storage_account_id {
+        return Err(StoreError::WrittenOnce("properties.storageAccountId"));
+    }
+    if before.1 != &details.job_type {
+        return Err(StoreError::WrittenOnce("properties.jobType"));
+    }
+    let mut fields = Field::ALL.to_vec();
+    fields.retain(|field| match field {
+        Field::ReturnAddress => details.return_address.is_some(),
+        Field::DeliveryPackage => details.delivery_package.is_some(),
+        _ => true,
+    });
+    job.machine = decide(&job.machine, Event::Change(fields), now)?.job;
+    let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
+    job.machine.drives = Job::new(job.machine.kind, ids, now).drives;
+    set_conditions(&mut job.machine, &details);
+    job.details = details;
+    job.location = body.location.clone().unwrap_or(job.location);
+    job.tags = body.tags.clone().or(job.tags.take()).map(BTreeMap::from_iter);
+    job.modified_at = now;
+    Ok(job)
+}
