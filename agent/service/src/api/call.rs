@@ -1,9 +1,12 @@
 //! A request whose actor is known: authentication, parameters, and the body.
 
+use std::sync::Arc;
+
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::{HeaderMap, Method, request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use protocol::arm::read_body;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +16,7 @@ use crate::http::body;
 use crate::state::ServiceState;
 use crate::store::{Actor, Role, StoreError};
 
-/// A request whose actor is known.
+/// A request whose actor is known: 401 without a valid token, 429 where there were too many requests.
 pub(super) struct Call {
     pub(super) actor: Actor,
     query: Vec<(String, String)>,
@@ -64,28 +67,30 @@ impl Call {
     }
 }
 
-/// Authenticates a request.
-///
-/// # Errors
-/// 401 without a valid token, 429 where there were too many requests.
-pub(super) async fn accept(state: &ServiceState, request: Request) -> Result<(Call, Body), ApiError> {
-    let (parts, body) = request.into_parts();
-    let actor = authenticate(state, &parts).await?;
-    let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let base = state.base_url(parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
-    let path = parts.uri.path().to_owned();
-    Ok((Call { actor, query, headers: parts.headers, base, path, method: parts.method }, body))
+/// A request of an operator: as [`Call`], and 403 for customers.
+pub(super) struct OperatorCall(pub(super) Call);
+
+impl FromRequestParts<Arc<ServiceState>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, ApiError> {
+        let actor = authenticate(state, parts).await?;
+        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let base = state.base_url(parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
+        let (path, method, headers) = (parts.uri.path().to_owned(), parts.method.clone(), parts.headers.clone());
+        Ok(Call { actor, query, headers, base, path, method })
+    }
 }
 
-/// Authenticates a request that is for operators.
-///
-/// # Errors
-/// As [`accept`], and 403 for customers.
-pub(super) async fn accept_operator(state: &ServiceState, request: Request) -> Result<(Call, Body), ApiError> {
-    let (call, body) = accept(state, request).await?;
-    match call.actor.role {
-        Role::Operator => Ok((call, body)),
-        Role::Customer(_) => Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned())),
+impl FromRequestParts<Arc<ServiceState>> for OperatorCall {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, ApiError> {
+        let call = Call::from_request_parts(parts, state).await?;
+        match call.actor.role {
+            Role::Operator => Ok(OperatorCall(call)),
+            Role::Customer(_) => Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned())),
+        }
     }
 }
 
@@ -94,7 +99,7 @@ pub(super) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError>
     Ok(read_body(&body::read(body).await?)?)
 }
 
-async fn authenticate(state: &ServiceState, parts: &request::Parts) -> Result<Actor, ApiError> {
+async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiError> {
     let too_many = || {
         let message = "too many requests: wait a second, and ask less often".to_owned();
         ApiError::new(429, "TooManyRequests", message)

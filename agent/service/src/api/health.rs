@@ -15,11 +15,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use super::answer::{ApiError, document};
-use super::call;
+use super::call::OperatorCall;
 use crate::state::ServiceState;
 
 pub(super) async fn alive() -> Result<Response, ApiError> {
@@ -35,8 +35,7 @@ pub(super) async fn ready(State(state): State<Arc<ServiceState>>) -> Result<Resp
     document(200, &serde_json::json!({ "status": "ready" }))
 }
 
-pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let _ = call::accept_operator(&state, request).await?;
+pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     let states = protocol::job::JobState::ALL.map(|state| (state.name().to_owned(), 0));
     let mut jobs: BTreeMap<String, i64> = states.into_iter().collect();
     jobs.extend(state.store.count_by_state().await?);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use protocol::arm::read_body;
@@ -13,7 +14,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::answer::{ApiError, document};
-use super::call::{self, accept_operator};
+use super::call::{self, OperatorCall};
 use super::{events, list};
 use crate::http::body;
 use crate::jobs::{CheckIn, ReturnPackage};
@@ -77,29 +78,24 @@ fn key_of((subscription, resource_group, name): (String, String, String)) -> Job
     JobKey { subscription, resource_group, name }
 }
 
-async fn bays(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let _ = accept_operator(&state, request).await?;
+async fn bays(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     document(200, &json!({ "value": state.scheduler.bays().await? }))
 }
 
-async fn attention(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let _ = accept_operator(&state, request).await?;
+async fn attention(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     document(200, &json!({ "value": state.scheduler.attention().await? }))
 }
 
-async fn watch(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let (call, _) = accept_operator(&state, request).await?;
+async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
     events::bays(&state, call)
 }
 
-async fn audit(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let (call, _) = accept_operator(&state, request).await?;
+async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
     let uid = call.parameter("job");
     document(200, &json!({ "value": state.store.audit_log(uid, AUDIT_ENTRIES_MAX).await? }))
 }
 
-async fn jobs(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let (call, _) = accept_operator(&state, request).await?;
+async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
     list::list(&state, &call, None, None).await
 }
 
@@ -108,20 +104,26 @@ fn operators_view(state: &ServiceState, job: &StoredJob) -> Result<Response, Api
     document(200, &json!({ "uid": job.uid, "job": state.jobs.response(job), "copies": job.copies }))
 }
 
-async fn show(State(state): State<Arc<ServiceState>>, Path(place): Place, request: Request) -> Result<Response, ApiError> {
-    let _ = accept_operator(&state, request).await?;
+async fn show(State(state): State<Arc<ServiceState>>, Path(place): Place, _: OperatorCall) -> Result<Response, ApiError> {
     operators_view(&state, &state.store.get(&key_of(place)).await?)
 }
 
-async fn dock(State(state): State<Arc<ServiceState>>, Path(bay): Path<String>, request: Request) -> Result<Response, ApiError> {
-    let (call, body) = accept_operator(&state, request).await?;
+async fn dock(
+    State(state): State<Arc<ServiceState>>,
+    Path(bay): Path<String>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
     let Dock { path, drive_id } = call::json(body).await?;
     let docked = state.jobs.dock(&call.actor, &bay, &path, drive_id.as_deref()).await?;
     document(200, &docked)
 }
 
-async fn undock(State(state): State<Arc<ServiceState>>, Path(bay): Path<String>, request: Request) -> Result<Response, ApiError> {
-    let (call, _) = accept_operator(&state, request).await?;
+async fn undock(
+    State(state): State<Arc<ServiceState>>,
+    Path(bay): Path<String>,
+    OperatorCall(call): OperatorCall,
+) -> Result<Response, ApiError> {
     state.jobs.undock(&call.actor, &bay).await?;
     document(200, &json!({}))
 }
@@ -130,9 +132,9 @@ async fn undock(State(state): State<Arc<ServiceState>>, Path(bay): Path<String>,
 async fn order(
     State(state): State<Arc<ServiceState>>,
     Path((subscription, group, name, action)): Path<(String, String, String, String)>,
-    request: Request,
+    OperatorCall(call): OperatorCall,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    let (call, body) = accept_operator(&state, request).await?;
     let (key, actor) = (key_of((subscription, group, name)), &call.actor);
     let body = body::read(body).await?;
     let drive = || read_body::<OneDrive>(&body).map(|one| one.drive_id);

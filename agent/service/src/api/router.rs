@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
 use super::answer::ApiError;
-use super::call;
+use super::call::Call;
 use super::routes::{Route, parse};
 use super::{events, health, jobs, list, locations, openapi, operator, tokens};
 use crate::state::ServiceState;
@@ -29,8 +30,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
 }
 
 /// A request of the published API: authenticated, its path and version understood, and its subscription allowed.
-async fn handle(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let (call, body) = call::accept(&state, request).await?;
+async fn handle(State(state): State<Arc<ServiceState>>, call: Call, body: Body) -> Result<Response, ApiError> {
     let route = parse(&call.method, &call.path)?;
     call.require_version()?;
     if let Some(subscription) = route.subscription().filter(|subscription| !call.actor.may_use(subscription)) {

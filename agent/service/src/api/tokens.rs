@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{delete, get};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::answer::{ApiError, document};
-use super::call::{self, accept_operator};
+use super::call::{self, OperatorCall};
 use crate::state::ServiceState;
 use crate::store::{Actor, Role};
 
@@ -30,8 +31,7 @@ pub(super) fn router() -> Router<Arc<ServiceState>> {
     Router::new().route("/tokens", get(tokens).post(new_token)).route("/tokens/{name}", delete(revoke))
 }
 
-async fn tokens(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let _ = accept_operator(&state, request).await?;
+async fn tokens(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     let token = |actor: Actor| match actor.role {
         Role::Operator => json!({ "name": actor.name, "role": "operator", "subscriptions": [] }),
         Role::Customer(own) => json!({ "name": actor.name, "role": "customer", "subscriptions": own }),
@@ -40,8 +40,11 @@ async fn tokens(State(state): State<Arc<ServiceState>>, request: Request) -> Res
     document(200, &json!({ "value": actors.into_iter().map(token).collect::<Vec<_>>() }))
 }
 
-async fn new_token(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    let (call, body) = accept_operator(&state, request).await?;
+async fn new_token(
+    State(state): State<Arc<ServiceState>>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
     let NewToken { name, subscriptions } = call::json(body).await?;
     let is_plain = |text: &str| !text.is_empty() && text.len() <= 128 && text.chars().all(|letter| letter.is_ascii_graphic());
     if !is_plain(&name) || !subscriptions.iter().all(|subscription| is_plain(subscription)) {
@@ -57,9 +60,8 @@ async fn new_token(State(state): State<Arc<ServiceState>>, request: Request) -> 
 async fn revoke(
     State(state): State<Arc<ServiceState>>,
     Path(name): Path<String>,
-    request: Request,
+    OperatorCall(call): OperatorCall,
 ) -> Result<Response, ApiError> {
-    let (call, _) = accept_operator(&state, request).await?;
     match state.store.revoke_token(&name, &call.actor.name, state.scheduler.now()).await? {
         true => document(200, &json!({})),
         false => Err(ApiError::new(404, "ResourceNotFound", format!("there is no token `{name}`"))),
