@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use protocol::arm::ErrorResponse;
+use protocol::operator::Done;
 use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::ConnectArguments;
@@ -116,14 +119,14 @@ impl JobService {
         Ok(url)
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<&Value>, has_end: bool) -> Result<Response, ClientError> {
+    async fn send(&self, method: Method, url: Url, body: Option<String>, has_end: bool) -> Result<Response, ClientError> {
         let shown = url.origin().ascii_serialization();
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if has_end {
             request = request.timeout(ANSWER_TIMEOUT);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request.header("content-type", "application/json").body(body);
         }
         let answer = request.send().await.map_err(|error| {
             let why = if error.is_timeout() { "it does not answer" } else { "it cannot be reached" };
@@ -135,13 +138,12 @@ impl JobService {
         Err(refusal(answer.status(), &answer.bytes().await.unwrap_or_default()))
     }
 
-    async fn ask(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Value, ClientError> {
+    async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url, body: Option<String>) -> Result<T, ClientError> {
         let answer = self.send(method, url, body, true).await?;
         let bytes = answer.bytes().await.map_err(|error| ClientError::Failed(error.without_url().to_string()))?;
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::Failed(format!("the answer is not understood: {error}")))
+        // An answer without a body says nothing.
+        let bytes = if bytes.is_empty() { b"null" } else { &bytes[..] };
+        serde_json::from_slice(bytes).map_err(|error| ClientError::Failed(format!("the answer is not understood: {error}")))
     }
 
     /// Asks the published API.
@@ -154,19 +156,36 @@ impl JobService {
     ) -> Result<Value, ClientError> {
         let mut all = vec![("api-version", API_VERSION)];
         all.extend(query);
-        self.ask(method, self.url(segments, &all)?, body).await
+        self.ask(method, self.url(segments, &all)?, body.map(Value::to_string)).await
     }
 
-    /// Asks the operators' doors.
-    pub(crate) async fn operator(
+    /// What the operator API tells.
+    pub(crate) async fn operator_get<T: DeserializeOwned>(
         &self,
-        method: Method,
         segments: &[&str],
-        body: Option<&Value>,
         query: &[(&str, &str)],
-    ) -> Result<Value, ClientError> {
-        let segments = [&["operator", "v1"], segments].concat();
-        self.ask(method, self.url(&segments, query)?, body).await
+    ) -> Result<T, ClientError> {
+        self.ask(Method::GET, self.operator_url(segments, query)?, None).await
+    }
+
+    /// Has the operator API do something.
+    pub(crate) async fn operator_post<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let body = body.map(serde_json::to_string).transpose();
+        let body = body.map_err(|error| ClientError::Failed(format!("the request cannot be written: {error}")))?;
+        self.ask(Method::POST, self.operator_url(segments, &[])?, body).await
+    }
+
+    /// Has the operator API remove something.
+    pub(crate) async fn operator_delete(&self, segments: &[&str]) -> Result<Done, ClientError> {
+        self.ask(Method::DELETE, self.operator_url(segments, &[])?, None).await
+    }
+
+    fn operator_url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, ClientError> {
+        self.url(&[&["operator", "v1"], segments].concat(), query)
     }
 
     /// The pages of a list, one after another.

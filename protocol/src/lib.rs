@@ -21,6 +21,7 @@
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
 //! | [`station`] | what a station shows of itself: bays, and what needs a person |
+//! | [`operator`] | bodies and answers of the operator API |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
 //! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
@@ -39,6 +40,7 @@ pub mod identity;
 pub mod job;
 pub mod limits;
 pub mod manifest;
+pub mod operator;
 pub mod outcome;
 pub mod progress;
 pub mod receipt;

@@ -123,6 +123,22 @@ pub enum AttentionKind {
     ShipBack,
 }
 
+impl AttentionKind {
+    /// The name as JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AttentionKind::CopyHeld => "copy-held",
+            AttentionKind::UnknownDrive => "unknown-drive",
+            AttentionKind::AmbiguousDrive => "ambiguous-drive",
+            AttentionKind::JobNotShipped => "job-not-shipped",
+            AttentionKind::NotDocked => "not-docked",
+            AttentionKind::DrivesMissing => "drives-missing",
+            AttentionKind::NeedsEmptyDrive => "needs-empty-drive",
+            AttentionKind::ShipBack => "ship-back",
+        }
+    }
+}
+
 /// Something that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attention {

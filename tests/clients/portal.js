@@ -249,11 +249,11 @@ async function organization(browser) {
     assert.ok(session.httpOnly && session.sameSite === "Strict", JSON.stringify(cookies));
     // A code is good once, and a login is the browser's that began it.
     await page.goto(back);
-    await page.waitForSelector("[role=alert]:has-text('begin again')");
+    await page.waitForSelector("[role=alert]:has-text('log in again')");
     const stranger = await (await browser.newContext()).newPage();
     await page.goto(`${SERVER}/portal/login/entra`);
     await stranger.goto(await page.getAttribute("#agree", "href"));
-    await stranger.waitForSelector("[role=alert]:has-text('begin again')");
+    await stranger.waitForSelector("[role=alert]:has-text('log in again')");
     roles = ["something.else"];
     await page.goto(`${SERVER}/portal/login/entra`);
     await page.click("#agree");

@@ -101,7 +101,7 @@ fn words_that_are_not_understood_are_usage_errors() {
     assert!(run(&["--chunk-size", "0"]).contains("is zero"));
     assert!(run(&["--chunk-size", "-1"]).contains("is not a size"));
     assert!(run(&["--chunk-size", "8XB"]).contains("no known unit"));
-    assert!(run(&["--chunk-size", "1000"]).contains("no multiple of the drive's sector size"));
+    assert!(run(&["--chunk-size", "1000"]).contains("not a multiple of the drive's sector size"));
     assert!(run(&["--memory", "1MiB"]).contains("too small for one chunk"));
     assert!(run(&["--rate", "fast"]).contains("is not a size"));
     assert!(run(&["--concurrency", "0"]).contains("neither `auto` nor a number"));

@@ -41,7 +41,7 @@ fn a_matrix_is_measured_reported_and_compared() {
     assert!(!changes.is_empty() && changes.iter().all(|change| change["verdict"] == "noise"), "{compared}");
     Agent::bare(bench.path(), &[&"bench", &"compare", &"a.json", &"report.html"])
         .run()
-        .expect_error(2, &["no report of a bench"]);
+        .expect_error(2, &["not a report of a bench"]);
 }
 
 #[test]

@@ -66,7 +66,9 @@ fn images_are_attached_listed_and_detached() {
         while listed(&bench, &device).as_ref().is_some_and(is_ours) {
             assert!(Instant::now() < end, "{device} is attached still");
         }
-        Agent::new(bench.path(), &[&"drives", &"detach", &"/dev/null"]).run().expect_error(3, &["no loop device with an image"]);
+        Agent::new(bench.path(), &[&"drives", &"detach", &"/dev/null"])
+            .run()
+            .expect_error(3, &["not a loop device with an image"]);
     }
 }
 
@@ -104,7 +106,7 @@ fn what_cannot_be_attached_is_said() {
     bench.image("odd.img", &[0; 5000]);
     let attach = |more: &[&str]| Agent::new(bench.path(), &[&"drives", &"attach"]).with(more).run();
     attach(&["missing.img"]).expect_error(6, &["there is no drive or image"]);
-    attach(&["odd.img"]).expect_error(3, &["no whole sectors of 512", "its tail would be missing"]);
+    attach(&["odd.img"]).expect_error(3, &["not whole sectors of 512", "its tail would be missing"]);
     attach(&["odd.img", "--sector-size", "520"]).expect_error(2, &["512 or 4096"]);
     attach(&["."]).expect_error(3, &["is a directory", "only an image"]);
 }

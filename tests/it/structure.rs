@@ -9,7 +9,8 @@ use syn::{ItemMod, ItemUse, UseTree};
 
 type Module = Vec<String>;
 
-const CRATES: [&str; 6] = ["protocol/src", "agent/src", "agent/blob/src", "agent/copy/src", "agent/drive/src", "agent/file/src"];
+const CRATES: [&str; 7] =
+    ["protocol/src", "agent/src", "agent/blob/src", "agent/copy/src", "agent/drive/src", "agent/file/src", "agent/service/src"];
 
 /// The folders and single files of `copy`, from the bottom up: each imports only from the lines above its own.
 const COPY: [&[&str]; 13] = [
@@ -26,6 +27,20 @@ const COPY: [&[&str]; 13] = [
     &["transfer"],
     &["import", "export"],
     &["lib"],
+];
+
+/// The parts of the service, and the other parts that each may import.
+const SERVICE: [(&str, &[&str]); 10] = [
+    ("router", &["api", "http", "portal", "state"]),
+    ("api", &["http", "jobs", "state", "store"]),
+    ("portal", &["entra", "http", "jobs", "scheduler", "state", "store"]),
+    ("state", &["http", "jobs", "scheduler", "store"]),
+    ("jobs", &["scheduler", "store"]),
+    ("http", &["entra", "store"]),
+    ("scheduler", &["store"]),
+    ("entra", &["store"]),
+    ("store", &["vault"]),
+    ("vault", &[]),
 ];
 
 fn root() -> &'static Path {
@@ -159,21 +174,51 @@ fn no_file_imports_itself_by_way_of_others() {
     }
 }
 
-#[test]
-fn the_folders_of_the_engine_import_only_downwards() {
-    let level = |module: &Module| {
-        let name = module.first().map_or("lib", String::as_str);
-        COPY.iter().position(|names| names.contains(&name)).unwrap_or_else(|| panic!("`{name}` is in no line of the table"))
-    };
-    let mut upwards = Vec::new();
-    for (module, others) in imports(&root().join("agent/copy/src")) {
-        for other in others.iter().filter(|other| other.first() != module.first()) {
-            if level(other) >= level(&module) {
-                upwards.push(format!("{} imports {}", module.join("::"), other.join("::")));
+/// The folder or the single file at the top of a crate that a module belongs to.
+fn part_of(module: &Module) -> &str {
+    module.first().map_or("lib", String::as_str)
+}
+
+/// Imports from one part of a crate into another that `may_import` forbids.
+fn forbidden(source: &str, may_import: impl Fn(&str, &str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (module, others) in imports(&root().join(source)) {
+        for other in others.iter().filter(|other| part_of(other) != part_of(&module)) {
+            if !may_import(part_of(&module), part_of(other)) {
+                found.push(format!("{} imports {}", module.join("::"), other.join("::")));
             }
         }
     }
-    assert_eq!(upwards, [""; 0]);
+    found
+}
+
+#[test]
+fn the_folders_of_the_engine_import_only_downwards() {
+    let level = |name: &str| {
+        let found = COPY.iter().position(|names| names.contains(&name));
+        found.unwrap_or_else(|| panic!("`{name}` is in no line of the table"))
+    };
+    assert_eq!(forbidden("agent/copy/src", |part, other| level(other) < level(part)), [""; 0]);
+}
+
+#[test]
+fn the_parts_of_the_service_import_only_what_the_table_says() {
+    let table = BTreeMap::from(SERVICE);
+    let may_import = |part: &str, other: &str| {
+        // The crate's own page hands on what users of the crate need.
+        part == "lib" || table.get(part).unwrap_or_else(|| panic!("`{part}` is in no line of the table")).contains(&other)
+    };
+    assert_eq!(forbidden("agent/service/src", may_import), [""; 0]);
+}
+
+#[test]
+fn use_cases_know_no_http() {
+    for path in files_below(&root().join("agent/service/src/jobs")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in ["axum", "hyper", "StatusCode", "HeaderMap"] {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
 }
 
 #[test]

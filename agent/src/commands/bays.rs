@@ -1,12 +1,11 @@
 //! `drive-agent bays`
 
 use futures::StreamExt;
+use protocol::operator::{Dock, Done, List};
 use protocol::progress::Progress;
 use protocol::station::{Attention, AuditEntry, Bay, DockedDrive};
 use protocol::units::ByteSize;
-use reqwest::Method;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::{BaysArguments, BaysCommand};
 use crate::client::{ClientError, JobService};
@@ -19,12 +18,6 @@ pub(crate) async fn run(arguments: BaysArguments, printer: &Printer) -> u8 {
     answered(bays(&arguments, printer).await, printer)
 }
 
-/// The entries of a list.
-fn entries<T: DeserializeOwned>(mut answer: Value) -> Result<Vec<T>, ClientError> {
-    let value = answer.get_mut("value").map(Value::take).unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| ClientError::Failed(format!("the answer is not understood: {error}")))
-}
-
 async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), ClientError> {
     if arguments.watch && arguments.command.is_some() {
         return Err(ClientError::Usage("`--watch` is for the list of bays: leave out the command behind it".to_owned()));
@@ -33,32 +26,29 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
     match &arguments.command {
         None if arguments.watch => watch(&service, printer).await?,
         None => {
-            let bays: Vec<Bay> = entries(service.operator(Method::GET, &["bays"], None, &[]).await?)?;
+            let List { value: bays } = service.operator_get::<List<Bay>>(&["bays"], &[]).await?;
             printer.document(&bays, || bays_text(&bays));
         }
         Some(BaysCommand::Dock { bay, drive, drive_id }) => {
             // A path of this machine, where the service is too; of the station's, where it is there alone.
             let path = std::path::absolute(drive).unwrap_or_else(|_| drive.clone());
-            let mut body = json!({ "path": path });
-            if let Some(id) = drive_id {
-                body["driveId"] = id.as_str().into();
-            }
-            let docked = service.operator(Method::POST, &["bays", bay, "dock"], Some(&body), &[]).await?;
-            printer.document(&docked, || {
-                let drive: Option<DockedDrive> = serde_json::from_value(docked.clone()).ok();
-                format!("{bay}: {}\n", drive.map(|drive| drive_text(&drive)).unwrap_or_default())
-            });
+            let path = path.into_os_string().into_string();
+            let path =
+                path.map_err(|path| ClientError::Usage(format!("the path `{}` is not UTF-8: rename it", path.display())))?;
+            let body = Dock { path, drive_id: drive_id.clone() };
+            let docked: DockedDrive = service.operator_post(&["bays", bay, "dock"], Some(&body)).await?;
+            printer.document(&docked, || format!("{bay}: {}\n", drive_text(&docked)));
         }
         Some(BaysCommand::Undock { bay }) => {
-            service.operator(Method::POST, &["bays", bay, "undock"], None, &[]).await?;
+            let _: Done = service.operator_post(&["bays", bay, "undock"], None::<&Done>).await?;
             printer.document(&json!({ "name": bay }), || format!("{bay} is empty\n"));
         }
         Some(BaysCommand::Attention) => {
-            let list: Vec<Attention> = entries(service.operator(Method::GET, &["attention"], None, &[]).await?)?;
+            let List { value: list } = service.operator_get::<List<Attention>>(&["attention"], &[]).await?;
             printer.document(&list, || attention_text(&list));
         }
         Some(BaysCommand::Audit) => {
-            let list: Vec<AuditEntry> = entries(service.operator(Method::GET, &["audit"], None, &[]).await?)?;
+            let List { value: list } = service.operator_get::<List<AuditEntry>>(&["audit"], &[]).await?;
             printer.document(&list, || audit_text(&list));
         }
     }
@@ -128,10 +118,9 @@ fn attention_text(list: &[Attention]) -> String {
         return "nothing waits for a person\n".to_owned();
     }
     let row = |one: &Attention| {
-        let kind = serde_json::to_value(one.kind).ok();
         let job = one.job.as_deref().map(short_name);
         vec![
-            kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+            one.kind.name().to_owned(),
             one.bay.clone().unwrap_or_else(|| "-".to_owned()),
             one.drive_id.clone().unwrap_or_else(|| "-".to_owned()),
             job.unwrap_or_else(|| "-".to_owned()),
@@ -150,7 +139,7 @@ fn audit_text(list: &[AuditEntry]) -> String {
             one.actor.clone(),
             one.job.as_deref().map(short_name).or(one.job_uid.clone()).unwrap_or_else(|| "-".to_owned()),
             match one.entered {
-                Some(state) => format!("{}: {state:?}", one.action),
+                Some(state) => format!("{}: {}", one.action, state.name()),
                 None => one.action.clone(),
             },
         ]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use protocol::arm::{DriveStatus, JobResponse};
 use protocol::job::JobState;
+use protocol::operator::{CheckIn, OneDrive, OperatorJob, Retry, ReturnPackage};
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::{CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand, ShipArguments};
@@ -58,19 +60,22 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
             Ok(())
         }
         JobsCommand::CheckIn { name, drive, bay, erase } => {
-            jobs.order(name, "checkIn", &json!({ "driveId": drive, "bay": bay, "erase": erase })).await
+            let check_in = CheckIn { drive_id: drive.clone(), bay: bay.clone(), erase: *erase };
+            jobs.order(name, "checkIn", &check_in).await
         }
         JobsCommand::NeverReceived(one) => jobs.order_drive("neverReceived", one).await,
         JobsCommand::Start(one) => jobs.order_drive("start", one).await,
         JobsCommand::Pause(one) => jobs.order_drive("pause", one).await,
         JobsCommand::Resume(one) => jobs.order_drive("resume", one).await,
         JobsCommand::Retry { one, restart, overwrite, rescue } => {
-            let body = json!({ "driveId": one.drive, "restart": restart, "overwrite": overwrite, "rescue": rescue });
+            let drive_id = one.drive.clone();
+            let body = Retry { drive_id, restart: *restart, overwrite: *overwrite, rescue: *rescue };
             jobs.order(&one.name, "retry", &body).await
         }
         JobsCommand::GiveUp(one) => jobs.order_drive("giveUp", one).await,
         JobsCommand::ShipBack { name, carrier, tracking } => {
-            jobs.order(name, "shipBack", &json!({ "carrierName": carrier, "trackingNumber": tracking })).await
+            let package = ReturnPackage { carrier_name: carrier.clone(), tracking_number: tracking.clone() };
+            jobs.order(name, "shipBack", &package).await
         }
     }
 }
@@ -87,13 +92,14 @@ impl Jobs<'_> {
     }
 
     async fn order_drive(&self, action: &str, one: &DriveOfJob) -> Result<(), ClientError> {
-        self.order(&one.name, action, &json!({ "driveId": one.drive })).await
+        self.order(&one.name, action, &OneDrive { drive_id: one.drive.clone() }).await
     }
 
-    async fn order(&self, name: &str, action: &str, body: &Value) -> Result<(), ClientError> {
+    async fn order(&self, name: &str, action: &str, body: &impl Serialize) -> Result<(), ClientError> {
         let path = ["jobs", &self.place.subscription, &self.place.resource_group, name, action];
-        let answer = self.service.operator(Method::POST, &path, Some(body), &[]).await?;
-        self.show(&answer["job"])
+        let OperatorJob { job, .. } = self.service.operator_post(&path, Some(body)).await?;
+        self.printer.document(&job, || job_text(&job));
+        Ok(())
     }
 
     fn show(&self, job: &Value) -> Result<(), ClientError> {
@@ -160,7 +166,7 @@ impl Jobs<'_> {
     async fn list(&self, all: bool, filter: Option<&str>) -> Result<(), ClientError> {
         let query: Vec<(&str, &str)> = filter.map(|filter| ("$filter", filter)).into_iter().collect();
         let first = match all {
-            true => self.service.operator(Method::GET, &["jobs"], None, &query).await?,
+            true => self.service.operator_get(&["jobs"], &query).await?,
             false => self.service.published(Method::GET, &self.of_subscription(), None, &query).await?,
         };
         let jobs = self.service.all_pages(first).await?;
@@ -249,7 +255,7 @@ fn read_json(path: &Path) -> Result<Value, ClientError> {
 }
 
 fn state_text(job: &JobResponse) -> String {
-    let state = job.properties.state.map(|state| format!("{state:?}")).unwrap_or_default();
+    let state = job.properties.state.map(|state| state.name().to_owned()).unwrap_or_default();
     match job.properties.cancel_requested {
         Some(true) => format!("{state} (cancelled)"),
         _ => state,
@@ -267,7 +273,7 @@ fn jobs_text(jobs: &[JobResponse]) -> String {
         let changed = changed.and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok());
         vec![
             job.name.clone(),
-            job.properties.job_type.map(|kind| format!("{kind:?}")).unwrap_or_default(),
+            job.properties.job_type.map(|kind| kind.name().to_owned()).unwrap_or_default(),
             state_text(job),
             percent_text(job.properties.percent_complete),
             changed.unwrap_or_default(),
@@ -281,7 +287,7 @@ fn jobs_text(jobs: &[JobResponse]) -> String {
 fn job_text(job: &JobResponse) -> String {
     let details = &job.properties;
     let mut text = format!("job {}: {}\n", job.name, state_text(job));
-    text += &line("type", details.job_type.map(|kind| format!("{kind:?}")).unwrap_or_default());
+    text += &line("type", details.job_type.map(|kind| kind.name().to_owned()).unwrap_or_default());
     let account = details.storage_account_id.as_deref().and_then(|id| id.rsplit('/').next());
     text += &line("account", account.unwrap_or_default());
     if let Some(percent) = details.percent_complete {
@@ -307,7 +313,7 @@ fn job_text(job: &JobResponse) -> String {
     let row = |drive: &DriveStatus| {
         vec![
             drive.drive_id.clone().unwrap_or_default(),
-            drive.state.map(|state| format!("{state:?}")).unwrap_or_default(),
+            drive.state.map(|state| state.name().to_owned()).unwrap_or_default(),
             percent_text(drive.percent_complete),
             drive.bytes_succeeded.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
             drive.copy_status.clone().unwrap_or_else(|| "-".to_owned()),
@@ -319,7 +325,7 @@ fn job_text(job: &JobResponse) -> String {
 fn watch_text(job: &JobResponse) -> String {
     let drive = |drive: &DriveStatus| {
         let id = drive.drive_id.as_deref().unwrap_or_default();
-        let state = drive.state.map(|state| format!("{state:?}")).unwrap_or_default();
+        let state = drive.state.map(|state| state.name().to_owned()).unwrap_or_default();
         format!("{id} {state} {}", percent_text(drive.percent_complete))
     };
     let drives: Vec<String> = job.properties.drive_list.iter().flatten().map(drive).collect();

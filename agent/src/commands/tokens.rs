@@ -1,7 +1,7 @@
 //! `drive-agent tokens`
 
-use reqwest::Method;
-use serde_json::{Value, json};
+use protocol::operator::{List, MadeToken, NewToken, Token};
+use serde_json::json;
 
 use crate::cli::{TokensArguments, TokensCommand};
 use crate::client::{ClientError, JobService};
@@ -17,25 +17,20 @@ async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), Cl
     let service = JobService::new(&arguments.connect)?;
     match &arguments.command {
         TokensCommand::Create { name, subscriptions, .. } => {
-            let body = json!({ "name": name, "subscriptions": subscriptions });
-            let made = service.operator(Method::POST, &["tokens"], Some(&body), &[]).await?;
-            printer.document(&made, || format!("{}\n", made["token"].as_str().unwrap_or_default()));
+            let body = NewToken { name: name.clone(), subscriptions: subscriptions.clone() };
+            let made: MadeToken = service.operator_post(&["tokens"], Some(&body)).await?;
+            printer.document(&made, || format!("{}\n", made.token));
         }
         TokensCommand::List => {
-            let list = service.operator(Method::GET, &["tokens"], None, &[]).await?;
-            printer.document(&list["value"], || {
-                let row = |token: &Value| {
-                    let own = token["subscriptions"].as_array().into_iter().flatten().filter_map(Value::as_str);
-                    let text = |name: &str| token[name].as_str().unwrap_or_default().to_owned();
-                    vec![text("name"), text("role"), own.collect::<Vec<_>>().join(", ")]
-                };
+            let List { value: list } = service.operator_get::<List<Token>>(&["tokens"], &[]).await?;
+            printer.document(&list, || {
+                let row = |token: &Token| vec![token.name.clone(), token.role.name().to_owned(), token.subscriptions.join(", ")];
                 let head = ["NAME", "ROLE", "SUBSCRIPTIONS"].map(str::to_owned).to_vec();
-                let rows = list["value"].as_array().into_iter().flatten().map(row);
-                table(std::iter::once(head).chain(rows).collect())
+                table(std::iter::once(head).chain(list.iter().map(row)).collect())
             });
         }
         TokensCommand::Revoke { name } => {
-            service.operator(Method::DELETE, &["tokens", name], None, &[]).await?;
+            service.operator_delete(&["tokens", name]).await?;
             printer.document(&json!({ "name": name }), || format!("the token `{name}` was taken back\n"));
         }
     }

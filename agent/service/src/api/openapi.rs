@@ -1,8 +1,8 @@
-//! The OpenAPI document: schemas from the types themselves, paths from the table below.
+//! The OpenAPI document: schemas from the types themselves, paths of the published API from the table below, and those of
+//! the operator API from its router.
 
 use axum::response::Response;
 use protocol::arm::{ErrorResponse, JobResponse, PutJob, UpdateJob};
-use protocol::station::{Attention, AuditEntry, Bay, DockedDrive};
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -12,28 +12,11 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, ToSchema};
 
 use super::answer::{ApiError, document};
-use super::operator::{Dock, OneDrive, Retry};
-use super::tokens::NewToken;
+use super::operator;
 use super::versions::API_VERSIONS;
-use crate::jobs::{CheckIn, ReturnPackage};
 
 #[derive(OpenApi)]
-#[openapi(components(schemas(
-    PutJob,
-    UpdateJob,
-    JobResponse,
-    ErrorResponse,
-    Bay,
-    Attention,
-    AuditEntry,
-    DockedDrive,
-    Dock,
-    OneDrive,
-    Retry,
-    CheckIn,
-    ReturnPackage,
-    NewToken
-)))]
+#[openapi(components(schemas(PutJob, UpdateJob, JobResponse, ErrorResponse)))]
 struct Schemas;
 
 /// Who may call an operation.
@@ -58,13 +41,10 @@ struct Operation {
 
 const PROVIDER: &str = "/providers/Microsoft.ImportExport";
 
-/// `{job}` and `{orders}` stand for the path of a job.
+/// `{job}` stands for the path of a job.
 fn full_path(path: &str) -> String {
     let group = format!("/subscriptions/{{subscriptionId}}/resourceGroups/{{resourceGroupName}}{PROVIDER}");
-    path.replace("{job}", &format!("{group}/jobs/{{jobName}}"))
-        .replace("{group}", &group)
-        .replace("{provider}", PROVIDER)
-        .replace("{orders}", "/operator/v1/jobs/{subscriptionId}/{resourceGroupName}/{jobName}")
+    path.replace("{job}", &format!("{group}/jobs/{{jobName}}")).replace("{group}", &group).replace("{provider}", PROVIDER)
 }
 
 macro_rules! operations {
@@ -90,25 +70,6 @@ fn operations() -> Vec<Operation> {
         Customer Post "{job}/listBitLockerKeys" "BitLockerKeys_List" None => "200" None, "Keys of a job's drives";
         Customer Get "{job}/receipts" "Jobs_Receipts" None => "200" None, "What moved of every drive";
         Customer Get "{job}/events" "Jobs_Events" None => "200" None, "The job whenever it changes, as server-sent events";
-        Operator Get "/operator/v1/bays" "Bays_List" None => "200" None, "The bays";
-        Operator Post "/operator/v1/bays/{bay}/dock" "Bays_Dock" Some("Dock") => "200" Some("DockedDrive"), "Dock a drive by hand";
-        Operator Post "/operator/v1/bays/{bay}/undock" "Bays_Undock" None => "200" None, "Undock a drive by hand";
-        Operator Get "/operator/v1/attention" "Attention_List" None => "200" None, "What waits for a person";
-        Operator Get "/operator/v1/audit" "Audit_List" None => "200" None, "The audit log";
-        Operator Get "/operator/v1/events" "Bays_Events" None => "200" None, "The bays whenever they change, as server-sent events";
-        Operator Get "/operator/v1/jobs" "OperatorJobs_List" None => "200" None, "Jobs of every subscription";
-        Operator Get "{orders}" "OperatorJobs_Get" None => "200" None, "A job with its copies";
-        Operator Post "{orders}/checkIn" "OperatorJobs_CheckIn" Some("CheckIn") => "200" None, "Check in a drive";
-        Operator Post "{orders}/neverReceived" "OperatorJobs_NeverReceived" Some("OneDrive") => "200" None, "Write down that a drive did not come";
-        Operator Post "{orders}/start" "OperatorJobs_Start" Some("OneDrive") => "200" None, "Copy a docked drive now";
-        Operator Post "{orders}/pause" "OperatorJobs_Pause" Some("OneDrive") => "200" None, "Pause a drive";
-        Operator Post "{orders}/resume" "OperatorJobs_Resume" Some("OneDrive") => "200" None, "Resume a paused drive";
-        Operator Post "{orders}/retry" "OperatorJobs_Retry" Some("Retry") => "200" None, "Retry a failed drive";
-        Operator Post "{orders}/giveUp" "OperatorJobs_GiveUp" Some("OneDrive") => "200" None, "End a copy that waits";
-        Operator Post "{orders}/shipBack" "OperatorJobs_ShipBack" Some("ReturnPackage") => "200" None, "The drives went back";
-        Operator Get "/operator/v1/tokens" "Tokens_List" None => "200" None, "The tokens";
-        Operator Post "/operator/v1/tokens" "Tokens_Create" Some("NewToken") => "201" None, "Make a token";
-        Operator Delete "/operator/v1/tokens/{name}" "Tokens_Revoke" None => "200" None, "Revoke a token";
         Operator Get "/metrics" "Metrics" None => "200" None, "Prometheus metrics";
         Public Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
         Public Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
@@ -146,7 +107,7 @@ impl Operation {
         if self.audience == Audience::Customer {
             operation = operation.parameter(parameter("api-version", ParameterIn::Query, Required::True));
         }
-        if self.id.starts_with("Jobs_List") || self.id == "OperatorJobs_List" {
+        if self.id.starts_with("Jobs_List") {
             for name in ["$top", "$filter", "$skiptoken"] {
                 operation = operation.parameter(parameter(name, ParameterIn::Query, Required::False));
             }
@@ -174,6 +135,7 @@ fn describe() -> utoipa::openapi::OpenApi {
         paths = paths.path(path, item);
     }
     document.paths = paths.build();
+    document.merge(operator::api().1);
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     if let Some(components) = &mut document.components {
         components.add_security_scheme("token", scheme);

@@ -1,4 +1,4 @@
-//! Operator API: `/operator/v1`.
+//! Operator API: `/operator/v1`. One table is router and document: each handler says what it takes and answers.
 
 use std::sync::Arc;
 
@@ -6,108 +6,81 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{get, post};
-use protocol::arm::read_body;
+use protocol::arm::ErrorResponse;
 use protocol::job::RetryOptions;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
+use protocol::operator::{CheckIn, Dock, Done, List, OneDrive, OperatorJob, Retry, ReturnPackage};
+use protocol::station::{Attention, AuditEntry, Bay, DockedDrive};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
 use super::call::{self, OperatorCall};
-use super::{events, list};
-use crate::http::body;
-use crate::jobs::{CheckIn, ReturnPackage};
+use super::{events, list, tokens};
 use crate::state::ServiceState;
 use crate::store::{JobKey, StoredJob};
 
 /// Entries of the audit log in one answer.
 const AUDIT_ENTRIES_MAX: u32 = 1000;
 
-/// A drive that is docked by hand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Dock {
-    /// A block device, an image, or a profile of a simulated drive, as the station reaches it.
-    pub(crate) path: String,
-    /// The name that jobs have for it; its serial number, or the name of its file, where it is absent.
-    pub(crate) drive_id: Option<String>,
+/// The operator API, and its part of the document.
+pub(super) fn api() -> (Router<Arc<ServiceState>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::new().nest("/operator/v1", router().merge(tokens::router())).split_for_parts()
 }
 
-/// A drive of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct OneDrive {
-    /// The drive.
-    pub(crate) drive_id: String,
+fn router() -> OpenApiRouter<Arc<ServiceState>> {
+    OpenApiRouter::new()
+        .routes(routes!(bays))
+        .routes(routes!(dock))
+        .routes(routes!(undock))
+        .routes(routes!(attention))
+        .routes(routes!(audit))
+        .routes(routes!(watch))
+        .routes(routes!(jobs))
+        .routes(routes!(show))
+        .routes(routes!(check_in))
+        .routes(routes!(never_received))
+        .routes(routes!(start))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(retry))
+        .routes(routes!(give_up))
+        .routes(routes!(ship_back))
 }
 
-/// A drive of a job, and how its next run differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Retry {
-    /// The drive.
-    pub(crate) drive_id: String,
-    /// Start over: forget what was copied before.
-    #[serde(default)]
-    pub(crate) restart: bool,
-    /// Replace a blob that exists.
-    #[serde(default)]
-    pub(crate) overwrite: bool,
-    /// Recover everything that can be read of a failing drive.
-    #[serde(default)]
-    pub(crate) rescue: bool,
+/// Where a job is.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
+struct JobPath {
+    subscription_id: String,
+    resource_group_name: String,
+    job_name: String,
 }
 
-pub(super) fn router() -> Router<Arc<ServiceState>> {
-    Router::new()
-        .route("/bays", get(bays))
-        .route("/bays/{bay}/dock", post(dock))
-        .route("/bays/{bay}/undock", post(undock))
-        .route("/attention", get(attention))
-        .route("/audit", get(audit))
-        .route("/events", get(watch))
-        .route("/jobs", get(jobs))
-        .route("/jobs/{subscription}/{group}/{name}", get(show))
-        .route("/jobs/{subscription}/{group}/{name}/{action}", post(order))
+impl From<JobPath> for JobKey {
+    fn from(path: JobPath) -> Self {
+        JobKey { subscription: path.subscription_id, resource_group: path.resource_group_name, name: path.job_name }
+    }
 }
 
-type Place = Path<(String, String, String)>;
-
-fn key_of((subscription, resource_group, name): (String, String, String)) -> JobKey {
-    JobKey { subscription, resource_group, name }
-}
-
+#[utoipa::path(
+    get, path = "/bays", operation_id = "Bays_List", summary = "The bays",
+    responses((status = 200, description = "done", body = List<Bay>), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn bays(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
-    document(200, &json!({ "value": state.scheduler.bays().await? }))
+    document(200, &List { value: state.scheduler.bays().await? })
 }
 
-async fn attention(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
-    document(200, &json!({ "value": state.scheduler.attention().await? }))
-}
-
-async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    events::bays(&state, call)
-}
-
-async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    let uid = call.parameter("job");
-    document(200, &json!({ "value": state.store.audit_log(uid, AUDIT_ENTRIES_MAX).await? }))
-}
-
-async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    list::list(&state, &call, None, None).await
-}
-
-/// A job with its copies, which only operators see.
-fn operators_view(state: &ServiceState, job: &StoredJob) -> Result<Response, ApiError> {
-    document(200, &json!({ "uid": job.uid, "job": state.jobs.response(job), "copies": job.copies }))
-}
-
-async fn show(State(state): State<Arc<ServiceState>>, Path(place): Place, _: OperatorCall) -> Result<Response, ApiError> {
-    operators_view(&state, &state.store.get(&key_of(place)).await?)
-}
-
+#[utoipa::path(
+    post, path = "/bays/{bay}/dock", operation_id = "Bays_Dock", summary = "Dock a drive by hand",
+    params(("bay" = String, Path)),
+    request_body = Dock,
+    responses((status = 200, description = "done", body = DockedDrive), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn dock(
     State(state): State<Arc<ServiceState>>,
     Path(bay): Path<String>,
@@ -119,39 +92,207 @@ async fn dock(
     document(200, &docked)
 }
 
+#[utoipa::path(
+    post, path = "/bays/{bay}/undock", operation_id = "Bays_Undock", summary = "Take a drive out by hand",
+    params(("bay" = String, Path)),
+    responses((status = 200, description = "done", body = Done), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn undock(
     State(state): State<Arc<ServiceState>>,
     Path(bay): Path<String>,
     OperatorCall(call): OperatorCall,
 ) -> Result<Response, ApiError> {
     state.jobs.undock(&call.actor, &bay).await?;
-    document(200, &json!({}))
+    document(200, &Done {})
 }
 
-/// Carries out one action on a job.
-async fn order(
+#[utoipa::path(
+    get, path = "/attention", operation_id = "Attention_List", summary = "What waits for a person",
+    responses((status = 200, description = "done", body = List<Attention>), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn attention(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
+    document(200, &List { value: state.scheduler.attention().await? })
+}
+
+#[utoipa::path(
+    get, path = "/audit", operation_id = "Audit_List", summary = "Who did what",
+    params(("job" = Option<String>, Query, description = "only of the job with this uid")),
+    responses((status = 200, description = "done", body = List<AuditEntry>), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    let uid = call.parameter("job");
+    document(200, &List { value: state.store.audit_log(uid, AUDIT_ENTRIES_MAX).await? })
+}
+
+#[utoipa::path(
+    get, path = "/events", operation_id = "Bays_Events", summary = "The bays whenever they change, as server-sent events",
+    responses((status = 200, description = "done"), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    events::bays(&state, call)
+}
+
+#[utoipa::path(
+    get, path = "/jobs", operation_id = "OperatorJobs_List", summary = "Jobs of every subscription",
+    params(("$top" = Option<String>, Query), ("$filter" = Option<String>, Query), ("$skiptoken" = Option<String>, Query)),
+    responses((status = 200, description = "done", body = Object), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    list::list(&state, &call, None, None).await
+}
+
+fn operators_view(state: &ServiceState, job: StoredJob) -> Result<Response, ApiError> {
+    let response = state.jobs.response(&job);
+    document(200, &OperatorJob { uid: job.uid, job: response, copies: job.copies })
+}
+
+#[utoipa::path(
+    get, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}", operation_id = "OperatorJobs_Get", summary = "A job with its copies",
+    params(JobPath),
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn show(State(state): State<Arc<ServiceState>>, Path(path): Path<JobPath>, _: OperatorCall) -> Result<Response, ApiError> {
+    operators_view(&state, state.store.get(&path.into()).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/checkIn", operation_id = "OperatorJobs_CheckIn", summary = "Check in a drive",
+    params(JobPath),
+    request_body = CheckIn,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn check_in(
     State(state): State<Arc<ServiceState>>,
-    Path((subscription, group, name, action)): Path<(String, String, String, String)>,
+    Path(path): Path<JobPath>,
     OperatorCall(call): OperatorCall,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (key, actor) = (key_of((subscription, group, name)), &call.actor);
-    let body = body::read(body).await?;
-    let drive = || read_body::<OneDrive>(&body).map(|one| one.drive_id);
-    let jobs = &state.jobs;
-    let job = match action.as_str() {
-        "checkIn" => jobs.check_in(actor, &key, &read_body::<CheckIn>(&body)?).await?,
-        "neverReceived" => jobs.never_received(actor, &key, &drive()?).await?,
-        "start" => jobs.retry(actor, &key, &drive()?, RetryOptions::default()).await?,
-        "pause" => jobs.pause(actor, &key, &drive()?).await?,
-        "resume" => jobs.resume(actor, &key, &drive()?).await?,
-        "retry" => {
-            let Retry { drive_id, restart, overwrite, rescue } = read_body(&body)?;
-            jobs.retry(actor, &key, &drive_id, RetryOptions { restart, overwrite, rescue }).await?
-        }
-        "giveUp" => jobs.give_up(actor, &key, &drive()?).await?,
-        "shipBack" => jobs.ship_back(actor, &key, &read_body::<ReturnPackage>(&body)?).await?,
-        _ => return Err(ApiError::new(404, "InvalidResourcePath", format!("there is no action `{action}`"))),
-    };
-    operators_view(&state, &job)
+    let asked: CheckIn = call::json(body).await?;
+    operators_view(&state, state.jobs.check_in(&call.actor, &path.into(), &asked).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/neverReceived", operation_id = "OperatorJobs_NeverReceived", summary = "A drive did not come",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn never_received(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: OneDrive = call::json(body).await?;
+    operators_view(&state, state.jobs.never_received(&call.actor, &path.into(), &asked.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/start", operation_id = "OperatorJobs_Start", summary = "Copy a docked drive now",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn start(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: OneDrive = call::json(body).await?;
+    operators_view(&state, state.jobs.retry(&call.actor, &path.into(), &asked.drive_id, RetryOptions::default()).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/pause", operation_id = "OperatorJobs_Pause", summary = "Pause a drive",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn pause(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: OneDrive = call::json(body).await?;
+    operators_view(&state, state.jobs.pause(&call.actor, &path.into(), &asked.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/resume", operation_id = "OperatorJobs_Resume", summary = "Resume a paused drive",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn resume(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: OneDrive = call::json(body).await?;
+    operators_view(&state, state.jobs.resume(&call.actor, &path.into(), &asked.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/retry", operation_id = "OperatorJobs_Retry", summary = "Try a failed drive again",
+    params(JobPath),
+    request_body = Retry,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn retry(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Retry = call::json(body).await?;
+    operators_view(&state, state.jobs.retry(&call.actor, &path.into(), &asked.drive_id, asked.options()).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/giveUp", operation_id = "OperatorJobs_GiveUp", summary = "End a copy that waits",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn give_up(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: OneDrive = call::json(body).await?;
+    operators_view(&state, state.jobs.give_up(&call.actor, &path.into(), &asked.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/shipBack", operation_id = "OperatorJobs_ShipBack", summary = "The drives went back",
+    params(JobPath),
+    request_body = ReturnPackage,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn ship_back(
+    State(state): State<Arc<ServiceState>>,
+    Path(path): Path<JobPath>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: ReturnPackage = call::json(body).await?;
+    operators_view(&state, state.jobs.ship_back(&call.actor, &path.into(), &asked).await?)
 }

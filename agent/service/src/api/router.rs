@@ -12,13 +12,13 @@ use axum::routing::get;
 use super::answer::ApiError;
 use super::call::Call;
 use super::routes::{Route, parse};
-use super::{events, health, jobs, list, locations, openapi, operator, tokens};
+use super::{events, health, jobs, list, locations, openapi, operator};
 use crate::state::ServiceState;
 
 /// All paths of the API.
 pub(crate) fn router() -> Router<Arc<ServiceState>> {
     Router::new()
-        .nest("/operator/v1", operator::router().merge(tokens::router()))
+        .merge(operator::api().0)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -1,45 +1,43 @@
-//! Tokens: who has one, making one, taking one back.
+//! Tokens: listing them, making one, revoking one.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{delete, get};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
+use protocol::arm::ErrorResponse;
+use protocol::operator::{Done, List, MadeToken, NewToken, Token, TokenRole};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
 use super::call::{self, OperatorCall};
 use crate::state::ServiceState;
 use crate::store::{Actor, Role};
 
-/// A token to make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct NewToken {
-    /// Its name in the audit log.
-    pub(crate) name: String,
-    /// The subscriptions of a customer; empty for an operator.
-    #[serde(default)]
-    pub(crate) subscriptions: Vec<String>,
+pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
+    OpenApiRouter::new().routes(routes!(tokens, new_token)).routes(routes!(revoke))
 }
 
-pub(super) fn router() -> Router<Arc<ServiceState>> {
-    Router::new().route("/tokens", get(tokens).post(new_token)).route("/tokens/{name}", delete(revoke))
-}
-
+#[utoipa::path(
+    get, path = "/tokens", operation_id = "Tokens_List", summary = "The tokens and their owners",
+    responses((status = 200, description = "done", body = List<Token>), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn tokens(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     let token = |actor: Actor| match actor.role {
-        Role::Operator => json!({ "name": actor.name, "role": "operator", "subscriptions": [] }),
-        Role::Customer(own) => json!({ "name": actor.name, "role": "customer", "subscriptions": own }),
+        Role::Operator => Token { name: actor.name, role: TokenRole::Operator, subscriptions: Vec::new() },
+        Role::Customer(subscriptions) => Token { name: actor.name, role: TokenRole::Customer, subscriptions },
     };
-    let actors = state.store.tokens().await?;
-    document(200, &json!({ "value": actors.into_iter().map(token).collect::<Vec<_>>() }))
+    document(200, &List { value: state.store.tokens().await?.into_iter().map(token).collect() })
 }
 
+#[utoipa::path(
+    post, path = "/tokens", operation_id = "Tokens_Create", summary = "Make a token",
+    request_body = NewToken,
+    responses((status = 201, description = "done", body = MadeToken), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn new_token(
     State(state): State<Arc<ServiceState>>,
     OperatorCall(call): OperatorCall,
@@ -54,16 +52,22 @@ async fn new_token(
     let role = if subscriptions.is_empty() { Role::Operator } else { Role::Customer(subscriptions) };
     let actor = Actor { name, role };
     let token = state.store.create_token(&actor, &call.actor.name, state.scheduler.now()).await?;
-    document(201, &json!({ "name": actor.name, "token": token }))
+    document(201, &MadeToken { name: actor.name, token })
 }
 
+#[utoipa::path(
+    delete, path = "/tokens/{name}", operation_id = "Tokens_Revoke", summary = "Revoke a token",
+    params(("name" = String, Path)),
+    responses((status = 200, description = "done", body = Done), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
 async fn revoke(
     State(state): State<Arc<ServiceState>>,
     Path(name): Path<String>,
     OperatorCall(call): OperatorCall,
 ) -> Result<Response, ApiError> {
     match state.store.revoke_token(&name, &call.actor.name, state.scheduler.now()).await? {
-        true => document(200, &json!({})),
+        true => document(200, &Done {}),
         false => Err(ApiError::new(404, "ResourceNotFound", format!("there is no token `{name}`"))),
     }
 }

@@ -19,7 +19,7 @@ use crate::store::Actor;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SignInError {
     /// It was begun elsewhere, or too long ago.
-    #[error("this login was begun too long ago, or in another browser: start over")]
+    #[error("this login was begun too long ago, or in another browser: log in again")]
     Unknown,
     /// The issuer did not do its part.
     #[error("the login service did not do its part ({0}): try again, or use a token")]

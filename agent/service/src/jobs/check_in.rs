@@ -4,28 +4,14 @@ use std::collections::HashSet;
 
 use protocol::arm::is_drive_id;
 use protocol::job::{BlobName, Event, JobKind};
+use protocol::operator::CheckIn;
 use protocol::station::DockedDrive;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::error::JobError;
 use super::service::Jobs;
 use crate::scheduler::account_of;
 use crate::scheduler::worker::{SelectedBlob, with_timeout};
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
-
-/// A drive that arrived.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct CheckIn {
-    /// The drive of an import; that in the bay, where it is absent.
-    pub(crate) drive_id: Option<String>,
-    /// The bay that the drive is in; an export needs it.
-    pub(crate) bay: Option<String>,
-    /// For an export: the drive is not empty, and what is on it may go.
-    #[serde(default)]
-    pub(crate) erase: bool,
-}
 
 /// Most attempts of a check-in whose job keeps being changed meanwhile.
 const ATTEMPTS_MAX: u32 = 8;

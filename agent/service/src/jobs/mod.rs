@@ -34,9 +34,7 @@ mod service;
 mod ship;
 mod update;
 
-pub(crate) use check_in::CheckIn;
 pub(crate) use error::JobError;
 pub use places::{Location, ReachableAccount};
 pub(crate) use put::require_job_name;
 pub use service::Jobs;
-pub(crate) use ship::ReturnPackage;

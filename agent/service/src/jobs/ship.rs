@@ -2,23 +2,12 @@
 
 use protocol::arm::{Address, DeliveryPackage, Package, UpdateJob, UpdateProperties};
 use protocol::job::{Event, JobDrive, JobState};
-use serde::{Deserialize, Serialize};
+use protocol::operator::ReturnPackage;
 use time::format_description::well_known::Rfc3339;
-use utoipa::ToSchema;
 
 use super::error::JobError;
 use super::service::Jobs;
 use crate::store::{Actor, JobKey, StoredJob};
-
-/// The parcel in which drives go back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ReturnPackage {
-    /// The carrier.
-    pub(crate) carrier_name: String,
-    /// Its tracking number.
-    pub(crate) tracking_number: String,
-}
 
 /// Longest text about a parcel that goes back, in bytes.
 const RETURN_TEXT_BYTES_MAX: usize = 256;

@@ -6,23 +6,28 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::job::RetryOptions;
+use protocol::operator::{CheckIn, ReturnPackage};
 
-use super::extract::{ActionPath, ViewedJob, form};
+use super::extract::{ActionPath, JobPath, ViewedJob, form, job_of};
 use super::forms::value;
 use super::links::job_link;
 use super::page::PageError;
 use super::ship::ship;
-use crate::jobs::{CheckIn, ReturnPackage};
+use super::viewer::Viewer;
 use crate::state::ServiceState;
 
 /// Carries out one action, and shows the job again; or the list, where it is gone.
 pub(super) async fn carry_out(
     State(state): State<Arc<ServiceState>>,
-    viewed: ViewedJob,
+    viewer: Viewer,
+    Path(path): Path<JobPath>,
     Path(ActionPath { action }): Path<ActionPath>,
     request: Request,
 ) -> Result<Response, PageError> {
-    let form = form(&viewed.viewer, request.into_body()).await?;
+    // Before the job: a form of another site must not find out which jobs there are.
+    let form = form(&viewer, request.into_body()).await?;
+    let job = job_of(&state, &viewer, path).await?;
+    let viewed = ViewedJob { viewer, job };
     let ViewedJob { viewer, job } = &viewed;
     match action.as_str() {
         "cancel" => {

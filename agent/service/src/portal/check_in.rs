@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use protocol::operator::CheckIn;
 use protocol::station::BayState;
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ use super::forms::{FormField, FormPage, value};
 use super::links::job_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
-use crate::jobs::{CheckIn, JobError};
+use crate::jobs::JobError;
 use crate::state::ServiceState;
 
 /// The bay and the job that a link chooses in the form.

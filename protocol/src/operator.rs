@@ -1,0 +1,158 @@
+//! Bodies and answers of the operator API (`/operator/v1`), for the service, its client and its document.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::arm::JobResponse;
+use crate::job::{CopyRecord, RetryOptions};
+
+/// Everything of one kind that there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    /// The entries.
+    pub value: Vec<T>,
+}
+
+/// It was done, and there is nothing to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Done {}
+
+/// A drive that is docked by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dock {
+    /// A block device, an image, or a profile of a simulated drive, as the station reaches it.
+    pub path: String,
+    /// The name that jobs have for it; its serial number, or the name of its file, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_id: Option<String>,
+}
+
+/// A drive of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OneDrive {
+    /// The drive.
+    pub drive_id: String,
+}
+
+/// A drive that arrived.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckIn {
+    /// The drive of an import; that in the bay, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_id: Option<String>,
+    /// The bay that the drive is in; an export needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bay: Option<String>,
+    /// For an export: the drive is not empty, and what is on it may go.
+    #[serde(default)]
+    pub erase: bool,
+}
+
+/// A drive of a job, and how its next run differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// The drive.
+    pub drive_id: String,
+    /// Start over: forget what was copied before.
+    #[serde(default)]
+    pub restart: bool,
+    /// Replace a blob that exists.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Recover everything that can be read of a failing drive.
+    #[serde(default)]
+    pub rescue: bool,
+}
+
+impl Retry {
+    /// How the next run differs.
+    pub fn options(&self) -> RetryOptions {
+        RetryOptions { restart: self.restart, overwrite: self.overwrite, rescue: self.rescue }
+    }
+}
+
+/// The parcel in which drives go back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReturnPackage {
+    /// The carrier.
+    pub carrier_name: String,
+    /// Its tracking number.
+    pub tracking_number: String,
+}
+
+/// A job with its copies, which only operators see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OperatorJob {
+    /// The random name of the job, which outlives it.
+    pub uid: String,
+    /// The job, as its customer sees it.
+    pub job: JobResponse,
+    /// Its copies by drive.
+    #[schema(value_type = Object)]
+    pub copies: BTreeMap<String, CopyRecord>,
+}
+
+/// A token to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewToken {
+    /// Its name in the audit log.
+    pub name: String,
+    /// The subscriptions of a customer; empty for an operator.
+    #[serde(default)]
+    pub subscriptions: Vec<String>,
+}
+
+/// A token that was made. It cannot be asked for again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MadeToken {
+    /// Its name in the audit log.
+    pub name: String,
+    /// The secret.
+    pub token: String,
+}
+
+impl std::fmt::Debug for MadeToken {
+    /// Without the secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("MadeToken").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenRole {
+    /// Everything.
+    Operator,
+    /// The jobs of its subscriptions.
+    Customer,
+}
+
+impl TokenRole {
+    /// The name as JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TokenRole::Operator => "operator",
+            TokenRole::Customer => "customer",
+        }
+    }
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// Its name in the audit log.
+    pub name: String,
+    /// What it allows.
+    pub role: TokenRole,
+    /// The subscriptions of a customer.
+    pub subscriptions: Vec<String>,
+}
