@@ -120,7 +120,7 @@ fn a_page_blob_of_our_own_is_begun_anew_without_overwrite() {
     let options = ["--blob-type", "page", "--chunk-size", "256KiB"];
     let run = || Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options);
     let running = run().with(&["--rate", "2MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(900));
+    running.wait_for_chunks(1);
     running.signal(rustix::process::Signal::INT);
     running.wait().expect(130);
     // Another state directory knows nothing of it: somebody else's.

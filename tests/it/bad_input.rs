@@ -31,7 +31,7 @@ fn a_shrinking_drive_is_a_failed_drive() {
     let image = bench.image("drive.img", &random_bytes(4096 * KIB, 1));
     let run =
         Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    run.wait_for_chunks(1);
     std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(1024 * KIB as u64 + 5).unwrap();
     let ended = run.wait();
     ended.expect_error(6, &["drive.img` ends at byte 1048581"]);

@@ -166,8 +166,8 @@ fn a_drive_pulled_in_the_middle_goes_on_at_another_port() {
         Agent::new(bench.path(), &[&"import", &device.path, &"blob"]).with(&["--chunk-size", "64KiB", "--memory", "256KiB"])
     };
     let first = LoopDevice::attach(&drive.path(), 512);
-    let running = import(&first).with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let running = import(&first).with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);
@@ -202,8 +202,8 @@ fn a_target_that_dies_is_only_told_by_its_sync_and_nothing_lost_is_recorded() {
             "256KiB",
         ])
     };
-    let running = export().with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let running = export().with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);

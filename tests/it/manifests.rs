@@ -2,7 +2,6 @@
 //! honest one, and nothing of them left behind.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{Line, decode, encode};
@@ -66,10 +65,7 @@ fn killed_while_a_manifest_comes_nothing_is_left_behind() {
     fake.always_fail(On::Get, Some(Fault::Silence));
     let before = fake.seen(On::Get);
     let running = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).start();
-    let end = Instant::now() + Duration::from_secs(20);
-    while fake.seen(On::Get) == before && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    fake.wait_seen(On::Get, before + 1);
     running.signal(Signal::KILL);
     running.wait();
     assert_eq!(names_below(&bench.file("state")), Vec::<String>::new());

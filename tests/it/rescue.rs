@@ -174,11 +174,10 @@ fn what_was_rescued_is_not_read_again_after_a_kill() {
         let files = std::fs::read_dir(&journals).ok()?;
         files.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|extension| extension == "map"))
     };
-    std::thread::sleep(Duration::from_millis(1500));
+    running.wait_for_chunks(6);
     assert!(!running.has_ended());
     running.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(300));
-    running.signal(Signal::TERM);
+    running.signal_again(Signal::TERM);
     check_receipt(&running.wait().expect(130));
     assert!(map().is_some(), "the map is kept");
     profiles(&bench, "8MiB", &[unreadable(MIB as u64, 512)]);
@@ -258,8 +257,8 @@ fn a_dead_drive_that_answers_with_errors_is_known_as_gone() {
         let run = Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]);
         run.with(&["--chunk-size", "256KiB", "--on-unreadable", "rescue", "--mapfile", "map"])
     };
-    let running = run().with(&["--rate", "8MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    let running = run().with(&["--rate", "4MiB/s"]).start();
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let ended = running.wait();
     ended.expect_error(6, &["is gone: dock it again"]);
@@ -388,8 +387,8 @@ fn a_map_without_its_image_is_kept_aside_and_says_nothing_untrue() {
     bench.image("real.map", &old);
     std::os::unix::fs::symlink("real.map", bench.file("map")).unwrap();
     let running = import(&bench, &["--mapfile", "map"]).start();
-    std::thread::sleep(Duration::from_millis(1200));
-    // Somebody else's hands stay off it.
+    running.wait_for_chunks(6);
+    // Another transfer leaves it alone.
     let second = Agent::new(bench.path(), &[&"import", &"bad.toml", &"second", &"--mapfile", &"map"]).run();
     second.expect_error(3, &["another transfer is writing the mapfile"]);
     running.signal(Signal::KILL);
@@ -476,7 +475,7 @@ fn what_the_image_has_is_remembered_through_a_cancel() {
     bench.image("map", map);
     let options = ["--mapfile", "map", "--rescued", "plain.img"];
     let running = import(&bench, &options).with(&["--rate", "6MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(700));
+    running.wait_for_chunks(1);
     running.signal(Signal::INT);
     check_receipt(&running.wait().expect(130));
     assert!(

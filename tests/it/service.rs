@@ -1,7 +1,6 @@
 //! The job service through its own program: jobs from their creation to their end, drives in bays, staff and customers.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -184,13 +183,15 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     service.call("DELETE", &job("mine"), Value::Null).expect(200);
     service.stop();
     service.go();
-    std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(service.job("theirs")["properties"]["state"], "Shipping");
+    service.wait("the note that it was done for another job", || {
+        service.bays()[0]["note"].as_str().is_some_and(|note| note.contains("done for another job")).then_some(())
+    });
+    service.stays("the drive was taken for another job's", || service.job("theirs")["properties"]["state"] == "Shipping");
     let note = service.bays()[0]["note"].clone();
     assert!(note.as_str().unwrap().contains("done for another job"), "{note}");
-    // Taken out and docked again it is somebody's who ships it.
+    // Taken out and docked again it belongs to the job that was shipped.
     service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
-    std::thread::sleep(Duration::from_millis(1100));
+    service.wait("the bay to be empty", || (service.bays()[0]["state"] == "empty").then_some(()));
     service.dock("bay-1", &image, None).expect(200);
     service.wait_for_state("theirs", "Packaging");
 }
@@ -282,12 +283,11 @@ fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
     let paused = bytes(&service).unwrap();
     assert!(paused > 0 && paused < 24 * MIB as u64, "{paused}");
     assert_eq!(service.job("job-1")["properties"]["driveList"][0]["copyStatus"], "Paused");
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(bytes(&service).unwrap(), paused, "nothing moves while it is paused");
+    service.stays("bytes moved while it was paused", || bytes(&service) == Some(paused));
     service.kill();
     service.go();
-    std::thread::sleep(Duration::from_millis(1200));
-    assert_eq!(service.bays()[0]["state"], "paused", "a pause outlives a kill");
+    service.wait("the bay to be paused again", || (service.bays()[0]["state"] == "paused").then_some(()));
+    service.stays("the pause was lost in the kill", || service.bays()[0]["state"] == "paused");
     service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
     service.wait_for_state("job-1", "Packaging");
     let result = &service.operators_job("job-1")["copies"]["SLOW"]["result"];
@@ -377,10 +377,7 @@ fn staff_and_customers_work_from_the_command_line() {
     let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"one", &"--watch", &"--resource-group", &"group"]);
     let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
     // The first state is there before the next can come.
-    let end = Instant::now() + Duration::from_secs(60);
-    while watching.result_so_far().is_none() && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    watching.wait_for_result();
     run(&["bays", "dock", "bay-1", "D1.img"]).expect(0);
     service.wait_for_state("one", "Packaging");
     assert_eq!(run(&["bays"]).expect(0)[0]["state"], "done");

@@ -126,6 +126,7 @@ fn who_watches_is_not_flooded() {
     service.wait_for_state("job-1", "Transferring");
     let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"job-1", &"--watch", &"--resource-group", &"group"]);
     let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
+    // What is counted is what comes in this time.
     std::thread::sleep(std::time::Duration::from_secs(3));
     watching.signal(rustix::process::Signal::INT);
     let told = watching.wait().stdout.lines().count();

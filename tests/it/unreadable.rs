@@ -68,9 +68,9 @@ fn a_drive_that_dies_ends_with_a_receipt_and_goes_on_when_it_is_back() {
     let bench = Workbench::new();
     let Some((drive, bytes)) = drive(&bench, vec![]) else { return };
     let run =
-        || Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"]);
+        || Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "1MiB/s"]);
     let running = run().start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);

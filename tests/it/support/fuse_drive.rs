@@ -6,12 +6,14 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
+
+use super::wait::wait_until;
 
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "drive.img";
@@ -70,12 +72,15 @@ impl FuseDrive {
     }
 
     /// Waits until an opening hangs.
+    #[track_caller]
     pub fn wait_for_hanging_opening(&self) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while self.behaviour.lock().unwrap().hanging_opens.is_empty() {
-            assert!(Instant::now() < end, "nothing opens the drive");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("an opening that hangs", || !self.behaviour.lock().unwrap().hanging_opens.is_empty());
+    }
+
+    /// Waits until a read hangs.
+    #[track_caller]
+    pub fn wait_for_hanging_read(&self) {
+        wait_until("a read that hangs", || !self.behaviour.lock().unwrap().hanging.is_empty());
     }
 
     /// What hangs in an opening is answered with an error, so that its process can end.
