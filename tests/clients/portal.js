@@ -8,7 +8,7 @@ const { chromium } = require("playwright-core");
 
 const identity = require("./identity.js");
 
-const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, RESTART, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
+const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, STOP, OFFLINE, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const alerts = [];
 
@@ -330,8 +330,9 @@ async function scripts(browser) {
 
 async function restart(browser) {
     const page = await logIn(browser, OPERATOR);
-    fs.writeFileSync(RESTART, "now");
+    fs.writeFileSync(STOP, "");
     await page.waitForSelector("#offline:not([hidden])");
+    fs.writeFileSync(OFFLINE, "");
     while (!fs.existsSync(RESTARTED)) await new Promise((resolve) => setTimeout(resolve, 50));
     await page.waitForFunction(() => document.getElementById("offline").hidden);
     await page.reload();
