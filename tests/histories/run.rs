@@ -24,9 +24,6 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an event is waited for that an interruption is to follow.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Two signals closer to each other than this are one to the program.
-const ONE_GESTURE: Duration = Duration::from_millis(170);
-
 /// A run that ended, with what was there when it started.
 pub struct Finished {
     pub run: Run,
@@ -263,15 +260,14 @@ impl Started {
                 self.wait_for(world, when);
                 self.running.signal(Signal::INT);
                 self.running.signal(Signal::CONT);
-                std::thread::sleep(ONE_GESTURE);
-                self.running.signal(Signal::INT);
+                self.running.signal_again(Signal::INT);
                 was_interrupted = true;
             }
             Interruption::Pause(when, meanwhile) => {
                 self.wait_for(world, when);
                 let has_begun = self.new_lines(world) >= 2;
                 self.running.signal(Signal::STOP);
-                wait_until_stopped(self.running.id());
+                self.running.wait_until_stopped();
                 journals_meanwhile = read_journals(&world.journals(self.run.operator));
                 let address = self.run.action.name().map(|name| blob_address(world, name));
                 let mut own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
@@ -331,6 +327,7 @@ impl Started {
     fn wait_for(&mut self, world: &World, when: When) {
         if let When::Microseconds(time) = when {
             let end = Duration::from_micros(time);
+            // Any moment is a good one for an interruption: no event is waited for.
             std::thread::sleep(end.saturating_sub(self.began.elapsed()));
             return;
         }
@@ -338,7 +335,7 @@ impl Started {
             let is_time = match when {
                 When::Lines(count) => self.new_lines(world) >= count,
                 When::Puts(count) => world.places.azure.writes_seen() >= self.puts_before + count,
-                When::Point(..) => is_stopped(self.running.id()),
+                When::Point(..) => self.running.is_stopped(),
                 When::Microseconds(_) => true,
             };
             if is_time {
@@ -346,19 +343,6 @@ impl Started {
             }
             std::thread::sleep(Duration::from_micros(300));
         }
-    }
-}
-
-/// Whether a process is stopped, or has ended.
-fn is_stopped(id: u32) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    text.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z']))
-}
-
-fn wait_until_stopped(id: u32) {
-    let end = Instant::now() + Duration::from_secs(1);
-    while !is_stopped(id) && Instant::now() < end {
-        std::thread::sleep(Duration::from_micros(100));
     }
 }
 
