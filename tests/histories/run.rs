@@ -21,7 +21,7 @@ use crate::world::{Snapshot, World};
 /// No run takes longer: requests time out, and nothing here is large.
 const RUN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long an event is waited for that an interruption is to follow.
+/// How long to wait for the event that an interruption is to follow.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A run that ended, with what was there when it started.
@@ -273,7 +273,7 @@ impl Started {
                 let mut own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
                 was_moving = has_begun && own.all(|journal| !journal.has_all_chunks);
                 world.settle();
-                // One that came to its end before it was stopped has nothing happen to it.
+                // To one that ended before it was stopped nothing happens.
                 let is_stopped = !self.running.has_ended();
                 world.log.push(if is_stopped { "# stopped; meanwhile:" } else { "# it had ended" }.to_owned());
                 for event in meanwhile.into_iter().filter(|_| is_stopped) {
@@ -346,7 +346,7 @@ impl Started {
     }
 }
 
-/// What else there is to know of a run, behind its command.
+/// What else there is to know about a run, as a comment after its command.
 fn remarks(run: &Run) -> String {
     let mut text = String::new();
     match &run.interruption {

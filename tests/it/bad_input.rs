@@ -4,7 +4,7 @@ use crate::support::images::{KIB, random_bytes};
 use crate::support::{Agent, Workbench, parts};
 
 #[test]
-fn drives_that_are_none() {
+fn what_is_not_a_drive_is_refused() {
     let bench = Workbench::new();
     let run = |drive: &str| Agent::new(bench.path(), &[&"import", &drive, &"blob"]).run();
     run("missing.img").expect_error(6, &["there is no drive or image at `missing.img`"]);
@@ -16,7 +16,7 @@ fn drives_that_are_none() {
 }
 
 #[test]
-fn an_empty_drive_is_an_empty_blob_and_said_aloud() {
+fn an_empty_drive_becomes_an_empty_blob_and_is_reported() {
     let bench = Workbench::new();
     bench.image("empty.img", b"");
     let ended = Agent::new(bench.path(), &[&"import", &"empty.img", &"blob"]).run();
@@ -119,7 +119,7 @@ fn words_that_are_not_understood_are_usage_errors() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_written_is_told_before_anything_moves() {
+fn a_manifest_that_cannot_be_written_is_reported_before_anything_moves() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(10 * KIB, 1));
     let precious = bench.image("precious", b"not a manifest");

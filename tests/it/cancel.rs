@@ -143,7 +143,7 @@ fn a_block_whose_answer_is_lost_in_an_abort_is_found_at_the_store() {
 }
 
 #[test]
-fn waiting_to_try_again_gives_up_at_a_cancel() {
+fn a_cancel_ends_the_wait_for_the_next_try() {
     let bytes = random_bytes(8 * CHUNK, 1);
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("drive.img", &bytes);
@@ -266,7 +266,7 @@ fn a_drive_that_hangs_in_a_read_does_not_hang_a_cancel() {
 }
 
 #[test]
-fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
+fn the_receipt_carries_no_secret_and_a_command_that_resumes() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("a drive.img", &random_bytes(48 * CHUNK, 1));
     fake.set_put_delay(Duration::from_millis(40));
@@ -277,7 +277,7 @@ fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
     let ended = running.wait();
     let resume = ended.expect(130)["receipt"]["resume"].as_str().unwrap().to_owned();
     assert!(resume.starts_with("drive-agent import 'a drive.img' 'http://127.0.0.1:"), "{resume}");
-    assert!(resume.contains("/blob?SAS'"), "whoever goes on is told where the signature goes: {resume}");
+    assert!(resume.contains("/blob?SAS'"), "the command says where the signature goes: {resume}");
     assert!(!resume.contains("sig=") && !resume.contains("--restart"), "{resume}");
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
 }
@@ -326,7 +326,7 @@ fn a_cancel_before_anything_was_begun_ends_at_once() {
 }
 
 #[test]
-fn a_cancelled_read_back_is_no_evidence() {
+fn a_cancelled_read_back_is_not_evidence() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(64 * CHUNK, 1));
     let run = || {

@@ -146,7 +146,7 @@ fn an_image_that_came_meanwhile_is_left_alone() {
     let run = || Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--chunk-size", "64KiB"]);
     let running = run().with(&["--rate", "1MiB/s"]).start();
     wait_until("the unfinished image", || !bench.partials("back").is_empty());
-    // Somebody copies the blob by hand.
+    // A user copies the blob by hand.
     bench.image("back", &bytes);
     running.wait().expect_error(6, &["it came to exist while its content was written", "move it away"]);
     run().run().expect_error(3, &["came to exist since its export was begun, which is unfinished in", "`--overwrite`"]);
@@ -227,7 +227,7 @@ fn a_manifest_goes_where_it_destroys_nothing() {
 }
 
 #[test]
-fn unfinished_files_are_no_blobs_and_no_drives() {
+fn unfinished_files_are_neither_blobs_nor_drives() {
     let (_fake, bench, bytes) = store_and_drive();
     bench.image("blob", &bytes);
     let unfinished = "x.0123456789abcdef.partial";

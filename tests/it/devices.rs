@@ -155,7 +155,7 @@ fn a_used_target_keeps_no_byte_of_its_last_owner() {
 }
 
 #[test]
-fn a_drive_pulled_in_the_middle_goes_on_at_another_port() {
+fn a_drive_pulled_in_the_middle_resumes_at_another_port() {
     if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
         return;
     }
@@ -265,7 +265,7 @@ fn a_device_that_answers_late_is_rescued_and_loses_nothing() {
 }
 
 #[test]
-fn an_image_that_is_attached_is_written_by_nobody_else() {
+fn an_image_that_is_attached_is_not_written_beside_its_device() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }
@@ -282,6 +282,6 @@ fn an_image_that_is_attached_is_written_by_nobody_else() {
     exported.expect_error(3, &["is in use", "is mounted on"]);
     imported.expect_error(3, &["is in use", "is mounted on"]);
     drop(device);
-    // A blob of a store is no drive, whatever its name is.
+    // A blob of a store is not a drive, whatever its name is.
     run(&["export", "blob", "free"]).expect_error(3, &["is a blob: its manifest is beside it"]);
 }

@@ -47,7 +47,8 @@ fn images_are_attached_listed_and_detached() {
         assert_eq!(drive["layout"]["partition_table"], "mbr:1234abcd");
         let partition = &drive["layout"]["partitions"][0];
         assert_eq!((partition["offset"].as_u64(), partition["kind"].as_str()), (Some(2048 * sector as u64), Some("0x83")));
-        // Who has it open for a moment is waited for; who keeps it is told of, and then it goes with him.
+        // A program that has it open for a moment is waited for; one that keeps it open is reported, and the device goes when
+        // it closes it.
         let holder = std::fs::OpenOptions::new().read(true).open(&device).unwrap();
         let detach = Agent::new(bench.path(), &[&"drives", &"detach", &device]).start();
         if sector_size == "512" {
@@ -89,7 +90,7 @@ fn a_held_image_goes_with_its_command_even_when_that_is_killed() {
 }
 
 #[test]
-fn what_cannot_be_attached_is_said() {
+fn what_cannot_be_attached_is_refused_with_the_reason() {
     let bench = Workbench::new();
     bench.image("odd.img", &[0; 5000]);
     let attach = |more: &[&str]| Agent::new(bench.path(), &[&"drives", &"attach"]).with(more).run();
@@ -100,7 +101,7 @@ fn what_cannot_be_attached_is_said() {
 }
 
 #[test]
-fn docking_is_told_as_it_happens() {
+fn docking_is_reported_as_it_happens() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }
@@ -174,7 +175,7 @@ fn the_list_is_a_table_for_people() {
 }
 
 #[test]
-fn many_who_look_do_not_make_a_drive_look_used() {
+fn many_listings_at_once_do_not_make_a_drive_look_used() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }

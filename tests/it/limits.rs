@@ -76,7 +76,7 @@ fn the_hash_of_the_whole_stays_within_the_budget_in_resumed_transfers_too() {
 }
 
 #[test]
-fn little_of_what_a_process_may_have_ends_in_a_sentence() {
+fn too_few_open_files_end_in_a_clear_error() {
     let bench = Workbench::new();
     bench.image("drive.img", &vec![1; MIB]);
     let import = |limits: &str| Agent::bare(bench.path(), &[&"import", &"drive.img", &"blob"]).limited(limits).run();

@@ -1,4 +1,4 @@
-//! Manifests that come from a store: fetched once more where they or their chunks come garbled, never longer than an
+//! Manifests that come from a store: fetched once more when they or their chunks arrive garbled, never longer than an
 //! honest one, and nothing of them left behind.
 
 use std::path::Path;
@@ -37,7 +37,7 @@ fn a_garbled_answer_is_fetched_once_more() {
     fake.fail(On::Get, [Fault::CorruptBody]);
     Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).run().expect(0);
     assert!(std::fs::read(bench.file("back")).unwrap() == bytes);
-    // What is garbled again is said to be.
+    // What is garbled twice is reported.
     fake.always_fail(On::Get, Some(Fault::CorruptBody));
     Agent::new(bench.path(), &[&"verify", &"m.jsonl", &"--blob", &fake.blob("blob")]).run().expect(5);
     Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"other"])

@@ -66,7 +66,7 @@ fn an_old_blob_is_not_taken_for_the_one_that_was_to_replace_it() {
 }
 
 #[test]
-fn names_of_ours_that_belong_to_others_are_left_alone() {
+fn files_of_others_with_our_names_are_left_alone() {
     let bench = Workbench::new();
     let bytes = random_bytes(4 * CHUNK, 1);
     bench.image("drive.img", &bytes);

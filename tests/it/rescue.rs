@@ -28,7 +28,7 @@ fn unreadable(offset: u64, length: u64) -> String {
     fault("unreadable", offset, length, "")
 }
 
-/// The content that the drive would have were it well.
+/// The content that the drive would have without its faults.
 fn plain(bench: &Workbench) -> Vec<u8> {
     Agent::new(bench.path(), &[&"import", &"plain.toml", &"plain.img"]).run().expect(0);
     std::fs::read(bench.file("plain.img")).unwrap()
@@ -100,7 +100,7 @@ fn a_manifest_of_a_bad_drive_verifies_against_that_drive() {
     let verified =
         Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--drive", &"bad.toml", &"--blob", &"blob"]).run();
     let verified = verified.expect(4);
-    assert_eq!(listed(&verified), [(2 * MIB as u64, 1024)], "what cannot be read now either is no difference, and no proof");
+    assert_eq!(listed(&verified), [(2 * MIB as u64, 1024)], "what cannot be read now either is neither a difference nor a proof");
     assert_eq!(number(&verified, "bytes_verified"), 16 * MIB as u64 - 1024);
     // Another place that cannot be read is a difference.
     profiles(&bench, "8MiB", &[unreadable(2 * MIB as u64, 1024), unreadable(5 * MIB as u64, 512)]);
@@ -109,7 +109,7 @@ fn a_manifest_of_a_bad_drive_verifies_against_that_drive() {
 }
 
 #[test]
-fn sectors_that_heal_are_got_by_retrying() {
+fn sectors_that_heal_are_read_by_retrying() {
     let bench = Workbench::new();
     profiles(&bench, "8MiB", &[fault("healing", 3 * MIB as u64, 512, "after_reads = 4")]);
     let bytes = plain(&bench);
@@ -126,7 +126,7 @@ fn skipping_tries_nothing_twice() {
     let result = import(&bench, &["--on-unreadable", "skip", "--mapfile", "map"]).run().expect(4);
     assert_eq!(listed(&result), [(3 * MIB as u64 + 64 * KIB as u64, 64 * KIB as u64)]);
     assert_eq!(number(&result, "failed_reads"), 2, "once on the way, and once in its own 64 KiB");
-    // What was skipped is got later, by whoever takes up the map.
+    // What was skipped is read later, by a rescue with the same map.
     assert!(std::fs::read_to_string(bench.file("map")).unwrap().contains("0x00310000  0x00010000  *"));
     let result = import(&bench, &["--on-unreadable", "rescue", "--mapfile", "map", "--overwrite"]).run().expect(4);
     assert_eq!(listed(&result), [(3 * MIB as u64 + 66 * KIB as u64, 512)]);
@@ -190,7 +190,7 @@ fn what_was_rescued_is_not_read_again_after_a_kill() {
 }
 
 #[test]
-fn a_stuck_place_is_gone_around_in_the_next_run() {
+fn the_next_run_reads_around_a_stuck_place() {
     let bench = Workbench::new();
     profiles(&bench, "16MiB", &[fault("stuck", 3 * MIB as u64, 512, "")]);
     let run = || import(&bench, &["--on-unreadable", "rescue", "--read-timeout", "1s"]).run();
@@ -198,7 +198,7 @@ fn a_stuck_place_is_gone_around_in_the_next_run() {
     first.expect_error(6, &["did not answer within"]);
     check_receipt(&first.expect(6));
     let second = run().expect(4);
-    assert_eq!(listed(&second), [(3 * MIB as u64, 512)], "the drive is gone around the place, and hangs in nothing else");
+    assert_eq!(listed(&second), [(3 * MIB as u64, 512)], "the place is read around, and the drive hangs nowhere else");
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn ddrescue_finishes_what_we_began_and_we_finish_what_it_began() {
 }
 
 #[test]
-fn words_that_do_not_fit_together_are_usage_errors() {
+fn options_that_do_not_fit_together_are_usage_errors() {
     let bench = Workbench::new();
     profiles(&bench, "8MiB", &[]);
     import(&bench, &["--on-unreadable", "stop", "--fill", "marker"]).run().expect_error(2, &["`--fill`", "drop one"]);

@@ -41,7 +41,7 @@ fn kill_until_done(run: impl Fn() -> Agent, wait_milliseconds: impl Fn(u64) -> u
 }
 
 #[test]
-fn killed_at_many_points_an_import_into_a_directory_goes_on() {
+fn killed_at_many_points_an_import_into_a_directory_resumes() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).with(&["--rate", "8MiB/s"]);
@@ -92,7 +92,7 @@ fn with_its_journal_deleted_an_import_asks_azure_what_it_holds() {
 }
 
 #[test]
-fn killed_at_many_points_an_export_goes_on() {
+fn killed_at_many_points_an_export_resumes() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
@@ -110,7 +110,7 @@ fn killed_at_many_points_an_export_goes_on() {
     }
 }
 
-/// An import that was killed in the middle; gives the arguments that go on.
+/// An import that was cancelled in the middle; gives how many bytes have landed.
 fn interrupted(bench: &Workbench, blob: &str) -> u64 {
     let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).with(&OPTIONS).with(&["--rate", "1MiB/s"]).start();
     running.wait_for_chunks(3);
@@ -142,7 +142,7 @@ fn a_drive_with_other_content_is_refused() {
 }
 
 #[test]
-fn the_same_content_under_another_name_goes_on() {
+fn the_same_content_under_another_name_resumes() {
     let bench = Workbench::new();
     bench.profile("one", "4MiB", 0.0, "64KiB");
     std::fs::rename(bench.file("one.toml"), bench.file("drive.toml")).unwrap();
@@ -183,7 +183,7 @@ fn blocks_that_azure_threw_away_are_sent_again() {
 }
 
 #[test]
-fn a_torn_journal_goes_on_and_a_damaged_one_is_refused() {
+fn a_torn_journal_is_resumed_and_a_damaged_one_is_refused() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     interrupted(&bench, "blob");
@@ -218,7 +218,7 @@ fn a_journal_keeps_its_chunk_size() {
 }
 
 #[test]
-fn two_transfers_of_one_blob_do_not_meet() {
+fn two_transfers_of_one_blob_exclude_each_other() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     let first = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
@@ -229,7 +229,7 @@ fn two_transfers_of_one_blob_do_not_meet() {
 }
 
 #[test]
-fn an_export_goes_on_only_with_the_same_drive_and_blob() {
+fn an_export_resumes_only_with_the_same_drive_and_blob() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
@@ -258,7 +258,7 @@ fn a_journal_never_speaks_of_a_file_that_was_just_made() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     interrupted(&bench, "blob");
-    // As a kill leaves it between making the file anew and forgetting the journal.
+    // As a kill leaves it between making the file again and forgetting the journal.
     std::fs::write(bench.partial("blob"), b"").unwrap();
     let result = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
     assert_eq!(number(&result, "bytes_reused"), 0);

@@ -77,7 +77,7 @@ fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     assert_eq!(service.call("GET", &job("job-1"), Value::Null).status, 404);
     service.wait("the journals to go", || (!service.state().join("transfers").join(&uid).exists()).then_some(()));
-    // Whatever the customer wrote is in no file of the service but the customer's own blobs.
+    // What the customer wrote is in no file of the service but the customer's own blobs.
     for path in files(&service.state()).iter().filter(|path| !path.starts_with(service.blobs())) {
         let content = std::fs::read(path).unwrap();
         for word in ["Greta", "Sesame", "greta@example.com", "0221 4711", "TRACK-4711", "BACK-1", "WD-4711", KEY] {
@@ -119,7 +119,7 @@ fn an_export_writes_blobs_onto_empty_drives() {
     service.dock("bay-2", &empty, None).expect(200);
     service.order("out", "checkIn", json!({ "bay": "bay-2" })).expect(200);
     service.wait_for_state("out", "Packaging");
-    // The large one does not fit: the next that does was taken.
+    // The large one does not fit: the next one that does was taken.
     assert_eq!(std::fs::read(&empty).unwrap(), [small, vec![0; 2 * MIB]].concat(), "the rest is zeros");
     let job = service.wait("the list of what was not exported", || {
         let job = service.job("out");
@@ -132,7 +132,7 @@ fn an_export_writes_blobs_onto_empty_drives() {
 }
 
 #[test]
-fn a_job_waits_for_its_drives_and_time_gives_up_on_them() {
+fn a_job_waits_for_its_drives_until_it_times_out() {
     let bench = Workbench::new();
     let offset = bench.image("offset", b"0");
     let service = Service::start(&bench, &format!("clock_offset_file = \"{}\"\n{TWO_BAYS}", offset.display()));
@@ -154,9 +154,7 @@ fn a_job_waits_for_its_drives_and_time_gives_up_on_them() {
     service.ship_import("silent", &["D"]);
     days(15 + 31);
     service.wait_for_state("silent", "Closed");
-    service.wait("the job that nobody touched to go", || {
-        (service.call("GET", &job("young"), Value::Null).status == 404).then_some(())
-    });
+    service.wait("the untouched job to go", || (service.call("GET", &job("young"), Value::Null).status == 404).then_some(()));
     days(15 + 91);
     service.wait("the closed job to go", || (service.call("GET", &job("two"), Value::Null).status == 404).then_some(()));
     assert_eq!(service.job("silent")["properties"]["state"], "Closed", "that one has another month");
@@ -197,12 +195,12 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
 }
 
 #[test]
-fn a_blob_that_exists_is_replaced_only_where_somebody_says_so() {
+fn a_blob_that_exists_is_replaced_only_when_staff_say_so() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     let blob = service.blobs().join("imports/job-1/A.img");
     std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
-    std::fs::write(&blob, "somebody's").unwrap();
+    std::fs::write(&blob, "another's").unwrap();
     let bytes = random_bytes(MIB, 1);
     let image = bench.image("A.img", &bytes);
     service.ship_import("job-1", &["A"]);
@@ -212,14 +210,14 @@ fn a_blob_that_exists_is_replaced_only_where_somebody_says_so() {
     service.wait("it to be held again", || {
         (service.operators_job("job-1")["copies"]["A"]["runs"] == 2 && service.bays()[0]["state"] == "held").then_some(())
     });
-    assert_eq!(std::fs::read(&blob).unwrap(), b"somebody's");
+    assert_eq!(std::fs::read(&blob).unwrap(), b"another's");
     service.order("job-1", "retry", json!({ "driveId": "A", "overwrite": true })).expect(200);
     service.wait_for_state("job-1", "Packaging");
     assert_eq!(std::fs::read(&blob).unwrap(), bytes);
 }
 
 #[test]
-fn one_blob_that_is_not_there_does_not_keep_an_export() {
+fn one_blob_that_is_not_there_does_not_hold_up_an_export() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     std::fs::create_dir_all(service.blobs().join("vms")).unwrap();
@@ -270,7 +268,7 @@ fn two_bays_with_one_name_wait_for_a_person() {
 }
 
 #[test]
-fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
+fn a_drive_is_paused_and_resumes_also_after_a_restart() {
     let bench = Workbench::new();
     let mut service = Service::start(&bench, TWO_BAYS);
     let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
@@ -295,7 +293,7 @@ fn a_drive_is_paused_and_goes_on_also_after_a_restart() {
 }
 
 #[test]
-fn a_stop_drains_and_a_start_goes_on() {
+fn a_stop_drains_and_a_start_resumes() {
     let bench = Workbench::new();
     let mut service = Service::start(&bench, TWO_BAYS);
     let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
@@ -318,7 +316,7 @@ fn a_stop_drains_and_a_start_goes_on() {
 }
 
 #[test]
-fn a_failed_copy_waits_for_a_person_and_a_drive_that_comes_back_goes_on() {
+fn a_failed_copy_waits_for_a_person_and_resumes_when_its_drive_comes_back() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     let text = "size = \"16MiB\"\nserial = \"GONE\"\nseed = 5\nrun_size = \"1MiB\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"8MiB\"\n";
@@ -331,7 +329,7 @@ fn a_failed_copy_waits_for_a_person_and_a_drive_that_comes_back_goes_on() {
     assert_eq!(list["value"][0]["kind"], "copy-held", "{list}");
     let status = service.job("job-1")["properties"]["driveList"][0]["copyStatus"].clone();
     assert_eq!(status, "Failed: the drive failed, or went away");
-    // Taken out and docked again it goes on by itself, and comes further.
+    // Taken out and docked again it resumes by itself, and gets further.
     service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
     service.dock("bay-1", &profile, None).expect(200);
     service.wait("the second run", || (service.operators_job("job-1")["copies"]["GONE"]["runs"] == 2).then_some(()));
@@ -368,7 +366,8 @@ fn staff_and_customers_work_from_the_command_line() {
     bench.image("address.json", crate::support::service::address().to_string().as_bytes());
     bench.image("D1.img", &random_bytes(MIB, 1));
     run(&["jobs", "create", "one", "--kind", "import", "--account", "local", "--drive", "D1"]).expect(0);
-    run(&["jobs", "create", "two", "--kind", "import", "--account", "nobody", "--drive", "D1"]).expect_error(2, &["nobody"]);
+    run(&["jobs", "create", "two", "--kind", "import", "--account", "unheard-of", "--drive", "D1"])
+        .expect_error(2, &["unheard-of"]);
     run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["driveList"]);
     run(&["jobs", "create", "two"]).expect_error(2, &["--kind", "--account"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["returnAddress"]);
@@ -408,8 +407,8 @@ fn staff_and_customers_work_from_the_command_line() {
     run(&["tokens", "revoke", "operator"]).expect_error(3, &["last operator"]);
     run(&["bays", "--watch", "attention"]).expect_error(2, &["--watch"]);
     run(&["bays", "undock", "bay-2"]).expect_error(3, &["empty"]);
-    let nobody = Agent::new(bench.path(), &[&"jobs", &"list", &"--server", &"http://127.0.0.1:1"]).run();
-    nobody.expect_error(1, &["cannot be reached", "drive-agent serve"]);
+    let unreachable = Agent::new(bench.path(), &[&"jobs", &"list", &"--server", &"http://127.0.0.1:1"]).run();
+    unreachable.expect_error(1, &["cannot be reached", "drive-agent serve"]);
 }
 
 #[test]

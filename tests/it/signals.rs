@@ -74,7 +74,7 @@ fn a_limit_of_file_sizes_is_an_error_and_not_the_end_of_the_process() {
     let image = bench.image("drive.img", &random_bytes(4 * MIB, 1));
     let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB", "--memory", "256KiB"]);
     run().after("ulimit -f 1024").run().expect_error(3, &["the limit of this process", "ulimit -f"]);
-    assert!(!bench.file("blob").exists() && bench.partials("blob").is_empty(), "it is told before the first byte");
+    assert!(!bench.file("blob").exists() && bench.partials("blob").is_empty(), "it is reported before the first byte");
     // The result itself cannot be written: the signal for that does not end the process.
     let ended = run().after("ulimit -f 0; exec > result.json").run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);

@@ -93,7 +93,7 @@ impl Agent {
         Running { child, stdout: Some(stdout), stderr: Some(stderr), stdout_so_far, stderr_so_far, journals }
     }
 
-    /// Runs it to its end with a standard output that has no reader any more.
+    /// Runs it to its end with a standard output whose reader has gone.
     pub fn run_without_reader(mut self) -> Ended {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -287,7 +287,7 @@ impl Ended {
 /// A number of a result.
 #[track_caller]
 pub fn number(result: &Value, name: &str) -> u64 {
-    result[name].as_u64().unwrap_or_else(|| panic!("`{name}` is no number in {result}"))
+    result[name].as_u64().unwrap_or_else(|| panic!("`{name}` is not a number in {result}"))
 }
 
 /// The ranges of a class of a receipt.

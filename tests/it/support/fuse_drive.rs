@@ -24,15 +24,15 @@ const FOREVER: Duration = Duration::from_secs(3600);
 pub struct Behaviour {
     /// Ranges that cannot be read, as start and end.
     pub bad: Vec<(u64, u64)>,
-    /// A range any read of which never comes back.
+    /// Every read of this range hangs.
     pub hangs: Option<(u64, u64)>,
-    /// No opening of the drive ever comes back.
+    /// Every opening of the drive hangs.
     pub open_hangs: bool,
     /// The openings that hang: dropping them answers with an error.
     pub hanging_opens: Vec<ReplyOpen>,
     /// The reads that hang: dropping them answers with an error.
     pub hanging: Vec<ReplyData>,
-    /// A range any read of which takes so long.
+    /// Every read of this range takes this long.
     pub slow: Option<((u64, u64), Duration)>,
     /// Every read fails, every write says Ok and is lost, and only a sync tells.
     pub is_dead: bool,

@@ -20,7 +20,7 @@ impl Workbench {
         Workbench { folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap() }
     }
 
-    /// In memory, where the machine has a file system there: for what is more than a disk writes in the time.
+    /// In memory, where the machine has a file system there: for more bytes than a disk writes within a test.
     pub fn in_memory() -> Self {
         let shared = Path::new("/dev/shm");
         let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
