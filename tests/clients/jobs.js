@@ -1,9 +1,10 @@
 // The public JavaScript client of the real service, unchanged, against ours (api-version 2021-01-01).
 "use strict";
 const assert = require("node:assert");
+const fs = require("node:fs");
 const { StorageImportExport } = require("@azure/arm-storageimportexport");
 
-const { SERVER, TOKEN, SUBSCRIPTION, IMPORT, PREPARED } = process.env;
+const { SERVER, TOKEN, SUBSCRIPTION, IMPORT, PREPARED, PACKAGING_SEEN } = process.env;
 const credential = { getToken: async () => ({ token: TOKEN, expiresOnTimestamp: Date.now() + 3600e3 }) };
 const client = new StorageImportExport(credential, SUBSCRIPTION, { endpoint: SERVER, $host: SERVER, retryOptions: { maxRetries: 0 } });
 const group = "group";
@@ -55,6 +56,7 @@ async function main() {
     await until("js-whole", "Packaging");
     await refused(client.jobs.update("js-whole", group, { cancelRequested: true }), 409, "JobStateConflict");
     await refused(client.jobs.delete("js-whole", group), 409, "JobStateConflict");
+    fs.writeFileSync(PACKAGING_SEEN, "");
     const over = await until("js-whole", "Completed");
     assert.strictEqual(over.properties.percentComplete, 100);
     assert.strictEqual(over.properties.driveList[0].state, "ShippedBack");

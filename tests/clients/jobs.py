@@ -57,6 +57,7 @@ assert update("py-whole", log_level="Verbose").properties.log_level == "Verbose"
 update("py-whole", state="Shipping", delivery_package=delivery)
 until("py-whole", "Packaging")
 refused(409, "JobStateConflict", client.jobs.delete, "py-whole", group)
+open(os.environ["PACKAGING_SEEN"], "x").close()
 over = until("py-whole", "Completed")
 assert over.properties.percent_complete == 100 and over.properties.drive_list[0].state == "ShippedBack", over
 client.jobs.delete("py-whole", group)

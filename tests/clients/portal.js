@@ -8,7 +8,7 @@ const { chromium } = require("playwright-core");
 
 const identity = require("./identity.js");
 
-const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, RESTART, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
+const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, STOP, OFFLINE, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const alerts = [];
 
@@ -80,7 +80,7 @@ async function wholeJob(browser) {
     assert.ok(await customer.locator("#email-problem").count(), "the problem stands beside its field");
     await customer.fill("[name=email]", "a@example.com");
     await customer.click("text=The drives are on their way");
-    // The bay is watched: it begins by itself, and moves before one's eyes.
+    // The bay is watched: it begins by itself, and the page follows.
     await customer.waitForSelector(".state .badge.Transferring");
     const percent = async () => Number(await customer.locator("article progress").getAttribute("value"));
     await customer.waitForFunction(() => Number(document.querySelector("article progress")?.getAttribute("value")) >= 3);
@@ -205,7 +205,7 @@ async function byHand(browser) {
     await bay.locator("text=Dock a drive").waitFor();
 }
 
-// A drive that nobody announced: staff say whose it is.
+// A drive that was not announced: staff say whose it is.
 async function checkIn(browser) {
     const customer = await logIn(browser, ONE);
     await create(customer, { jobName: "fetch", subscription: "one", jobType: "Export", blobPath: "/imports/failing/BAD-1.img" });
@@ -230,7 +230,7 @@ async function checkIn(browser) {
     await operator.waitForSelector("article:has-text('EMPTY-1') .badge.CompletedMoreInfo");
 }
 
-// With the account of one's organization.
+// With an organization's account.
 async function organization(browser) {
     let roles = ["drive-agent.subscription.one"];
     const server = await identity.start(Number(IDENTITY_PORT), () => roles);
@@ -266,7 +266,7 @@ async function organization(browser) {
     await page.waitForSelector("[role=alert]:has-text('did not do its part')");
 }
 
-// Whoever has no scripts reloads: the page does it alone.
+// Without scripts the page reloads by itself.
 async function withoutScripts(browser) {
     const page = await logIn(browser, OPERATOR, { javaScriptEnabled: false });
     assert.match(await page.content(), /<noscript><meta http-equiv="refresh"/);
@@ -289,7 +289,7 @@ async function others(browser, customer) {
     }
     const bays = await customer.goto(`${SERVER}/portal/bays`);
     assert.strictEqual(bays.status(), 403);
-    // A form of another site has not the page's secret.
+    // A form of another site lacks the page's secret.
     const forged = await customer.request.post(`${own}/do/cancel`, { form: { csrf: "guess" }, maxRedirects: 0 });
     assert.strictEqual(forged.status(), 403);
     const cookies = await other.context().cookies();
@@ -297,7 +297,7 @@ async function others(browser, customer) {
     await other.click("text=Log out");
     await other.waitForURL(/login/);
     await other.goto(own);
-    assert.ok(other.url().endsWith("/portal/login"), "a session that was ended is none");
+    assert.ok(other.url().endsWith("/portal/login"), "a session that was ended is not valid");
 }
 
 async function scripts(browser) {
@@ -330,8 +330,9 @@ async function scripts(browser) {
 
 async function restart(browser) {
     const page = await logIn(browser, OPERATOR);
-    fs.writeFileSync(RESTART, "now");
+    fs.writeFileSync(STOP, "");
     await page.waitForSelector("#offline:not([hidden])");
+    fs.writeFileSync(OFFLINE, "");
     while (!fs.existsSync(RESTARTED)) await new Promise((resolve) => setTimeout(resolve, 50));
     await page.waitForFunction(() => document.getElementById("offline").hidden);
     await page.reload();

@@ -85,7 +85,7 @@ impl Generator {
         }
     }
 
-    /// A command with whatever interrupts it.
+    /// A command with what interrupts it.
     fn run(&mut self) -> Run {
         let mut run = self.command();
         run.interruption = self.interruption(&run);
@@ -271,7 +271,7 @@ impl Generator {
                     (5, Fault::WrongTotal),
                     (5, Fault::WholeBlob),
                 ]);
-                // What is done to ranges is done to those that are read: a store that writes elsewhere cannot be told.
+                // Faults of ranges are for ranges that are read: a store that writes elsewhere cannot be noticed.
                 let is_of_reads = matches!(fault, Fault::WrongRange | Fault::WrongTotal | Fault::WholeBlob | Fault::ShortBody);
                 let on = if is_of_reads { On::Get } else { on };
                 (on, if self.random.percent(20) { StoreFault::Always(fault) } else { StoreFault::Next(fault) })

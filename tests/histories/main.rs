@@ -10,11 +10,12 @@
 //! |---|---|
 //! | `step.rs`, `generate.rs`, `random.rs` | what a history is made of, and how a seed makes one |
 //! | `places.rs`, `world.rs`, `tamper.rs` | where it happens, and what is done there beside the program |
-//! | `run.rs` | one command, interrupted |
+//! | `run.rs`, `arguments.rs`, `surroundings.rs` | one command, interrupted; what it is given, and what it meets |
 //! | `oracle/`, `journal.rs` | what must hold |
 //! | `history.rs`, `finale.rs`, `shrink.rs`, `counts.rs` | one history, its last command, a shorter one, what was tried |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod arguments;
 mod counts;
 mod finale;
 mod generate;
@@ -29,6 +30,7 @@ mod step;
 #[allow(dead_code, unused_imports)]
 #[path = "../it/support/mod.rs"]
 mod support;
+mod surroundings;
 mod tamper;
 mod world;
 

@@ -74,13 +74,13 @@ impl Disk {
     }
 }
 
-/// Makes a folder one in which nothing can be created, renamed or removed; or an ordinary one again. Root is held back by
-/// the immutable flag alone.
+/// Makes a folder one in which nothing can be created, renamed or removed; or an ordinary one again. Only the immutable
+/// flag holds root back.
 pub fn set_read_only(folder: &Path, is_read_only: bool) {
     let Ok(opened) = File::open(folder) else { return };
     if rustix::process::geteuid().is_root() {
         let flags = if is_read_only { IFlags::IMMUTABLE } else { IFlags::empty() };
-        // Not every file system has flags: there the folder stays as it is.
+        // Not every file system has flags: without them the folder stays as it is.
         let _ = ioctl_setflags(&opened, flags);
     } else {
         let mode = if is_read_only { 0o555 } else { 0o755 };

@@ -1,6 +1,5 @@
 //! One command: put together, started, interrupted, ended.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,24 +7,21 @@ use protocol::digest::Sha256Digest;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::Value;
 
+use crate::arguments::{arguments, shell_line};
 use crate::journal::{JournalFacts, journal_lines, read_journals};
 use crate::oracle::blob_address;
-use crate::places::set_read_only;
-use crate::step::{Action, Interruption, Meanwhile, Run, StoreFault, StoreKind, Surroundings, Tamper, Target, When};
+use crate::step::{Interruption, Meanwhile, Run, Surroundings, Tamper, When};
 use crate::support::agent::Running;
-use crate::support::azure_fake::On;
 use crate::support::{Agent, Ended};
+use crate::surroundings::{set_faults, surround};
 use crate::tamper;
 use crate::world::{Snapshot, World};
 
 /// No run takes longer: requests time out, and nothing here is large.
 const RUN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long an event is waited for that an interruption is to follow.
+/// How long to wait for the event that an interruption is to follow.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Two signals closer to each other than this are one to the program.
-const ONE_GESTURE: Duration = Duration::from_millis(170);
 
 /// A run that ended, with what was there when it started.
 pub struct Finished {
@@ -68,88 +64,6 @@ impl Finished {
         let journals = self.journals_before.iter().chain(&self.journals_meanwhile).chain(&self.journals_after);
         journals.flat_map(|journal| std::iter::once(journal.transfer_id.as_str()).chain(journal.replaces.as_deref()))
     }
-}
-
-/// The arguments of a run, without the program's name.
-pub fn arguments(world: &World, run: &Run) -> Vec<String> {
-    let mut arguments: Vec<String> = Vec::new();
-    let drive_path = |index: usize| world.drives[index].path.display().to_string();
-    match &run.action {
-        Action::Import { drive, name } => {
-            arguments.extend(["import".to_owned(), drive_path(*drive), world.address(name)]);
-            if world.store == StoreKind::PageBlob {
-                arguments.extend(["--blob-type".to_owned(), "page".to_owned()]);
-            }
-            if run.options.skips_unreadable {
-                arguments.extend(["--on-unreadable".to_owned(), "skip".to_owned()]);
-            }
-        }
-        Action::Export { name, target } => {
-            arguments.extend(["export".to_owned(), world.address(name), world.target_path(*target).display().to_string()]);
-            if let (Target::LoopDevice, Some(device)) = (target, &world.places.loop_device) {
-                arguments.extend(["--confirm".to_owned(), device.word().to_owned()]);
-            }
-        }
-        Action::Verify { name, drive, with_blob } => {
-            arguments.extend(["verify".to_owned(), world.address(&format!("{name}.manifest.jsonl"))]);
-            if let Some(drive) = drive {
-                arguments.extend(["--drive".to_owned(), drive_path(*drive)]);
-            }
-            if *with_blob || drive.is_none() {
-                arguments.extend(["--blob".to_owned(), world.address(name)]);
-            }
-        }
-    }
-    let is_failing = run.action.drive().is_some_and(|drive| !world.drives[drive].unreadable.is_empty());
-    if is_failing {
-        arguments.extend(["--time-scale".to_owned(), "max".to_owned()]);
-    }
-    arguments.extend(option_arguments(world, run));
-    arguments
-}
-
-fn option_arguments(world: &World, run: &Run) -> Vec<String> {
-    let options = &run.options;
-    let is_transfer = !matches!(run.action, Action::Verify { .. });
-    let mut arguments: Vec<String> = Vec::new();
-    let mut add = |is_wanted: bool, texts: &[&str]| {
-        if is_wanted {
-            arguments.extend(texts.iter().map(|text| (*text).to_owned()));
-        }
-    };
-    add(is_transfer && options.overwrite, &["--overwrite"]);
-    add(is_transfer && options.restart, &["--restart"]);
-    add(is_transfer && options.read_back, &["--verify", "read-back"]);
-    add(is_transfer && options.stream_sha256, &["--stream-sha256"]);
-    if let Some(size) = options.chunk_kib.filter(|_| is_transfer) {
-        add(true, &["--chunk-size", &format!("{size}KiB")]);
-    }
-    if let Some(count) = options.concurrency {
-        add(true, &["--concurrency", &count.to_string()]);
-    }
-    if let Some(size) = options.memory_mib {
-        add(true, &["--memory", &format!("{size}MiB")]);
-    }
-    if let Some(milliseconds) = options.stretched_to_milliseconds {
-        let rate = world.drives[0].content().len() as u64 * 1000 / milliseconds;
-        add(true, &["--rate", &format!("{}B/s", rate.max(1000))]);
-    }
-    let manifest = world.folder.join("manifests").join("copy.jsonl");
-    add(is_transfer && options.manifest, &["--manifest", &manifest.display().to_string()]);
-    add(is_transfer, &["--drain-timeout", "5s"]);
-    add(true, &["--retry-budget", "300ms", "--request-timeout", "1s", "--read-timeout", "5s", "--progress", "none"]);
-    add(!run.as_text, &["--output", "json"]);
-    arguments
-}
-
-/// The command as a shell takes it.
-pub fn shell_line(world: &World, operator: usize, arguments: &[String]) -> String {
-    let quote = |text: &String| match text.contains(['&', '?', ' ']) {
-        true => format!("'{text}'"),
-        false => text.clone(),
-    };
-    let words: Vec<String> = arguments.iter().map(quote).collect();
-    format!("XDG_STATE_HOME={} drive-agent {}", world.states[operator].display(), words.join(" "))
 }
 
 /// Runs a command with everything that happens to it. Runs that ended meanwhile are given to `ended` before it is.
@@ -263,21 +177,20 @@ impl Started {
                 self.wait_for(world, when);
                 self.running.signal(Signal::INT);
                 self.running.signal(Signal::CONT);
-                std::thread::sleep(ONE_GESTURE);
-                self.running.signal(Signal::INT);
+                self.running.signal_again(Signal::INT);
                 was_interrupted = true;
             }
             Interruption::Pause(when, meanwhile) => {
                 self.wait_for(world, when);
                 let has_begun = self.new_lines(world) >= 2;
                 self.running.signal(Signal::STOP);
-                wait_until_stopped(self.running.id());
+                self.running.wait_until_stopped();
                 journals_meanwhile = read_journals(&world.journals(self.run.operator));
                 let address = self.run.action.name().map(|name| blob_address(world, name));
                 let mut own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
                 was_moving = has_begun && own.all(|journal| !journal.has_all_chunks);
                 world.settle();
-                // One that came to its end before it was stopped has nothing happen to it.
+                // To one that ended before it was stopped nothing happens.
                 let is_stopped = !self.running.has_ended();
                 world.log.push(if is_stopped { "# stopped; meanwhile:" } else { "# it had ended" }.to_owned());
                 for event in meanwhile.into_iter().filter(|_| is_stopped) {
@@ -331,6 +244,7 @@ impl Started {
     fn wait_for(&mut self, world: &World, when: When) {
         if let When::Microseconds(time) = when {
             let end = Duration::from_micros(time);
+            // Any moment is a good one for an interruption: no event is waited for.
             std::thread::sleep(end.saturating_sub(self.began.elapsed()));
             return;
         }
@@ -338,7 +252,7 @@ impl Started {
             let is_time = match when {
                 When::Lines(count) => self.new_lines(world) >= count,
                 When::Puts(count) => world.places.azure.writes_seen() >= self.puts_before + count,
-                When::Point(..) => is_stopped(self.running.id()),
+                When::Point(..) => self.running.is_stopped(),
                 When::Microseconds(_) => true,
             };
             if is_time {
@@ -349,20 +263,7 @@ impl Started {
     }
 }
 
-/// Whether a process is stopped, or has ended.
-fn is_stopped(id: u32) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    text.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z']))
-}
-
-fn wait_until_stopped(id: u32) {
-    let end = Instant::now() + Duration::from_secs(1);
-    while !is_stopped(id) && Instant::now() < end {
-        std::thread::sleep(Duration::from_micros(100));
-    }
-}
-
-/// What else there is to know of a run, behind its command.
+/// What else there is to know about a run, as a comment after its command.
 fn remarks(run: &Run) -> String {
     let mut text = String::new();
     match &run.interruption {
@@ -377,38 +278,4 @@ fn remarks(run: &Run) -> String {
         text += &format!(" # {:?}", run.surroundings);
     }
     text
-}
-
-type Undo = Box<dyn FnOnce()>;
-
-fn surround(world: &World, surroundings: Surroundings) -> Option<Undo> {
-    let remove = |filler: Option<PathBuf>| -> Option<Undo> {
-        let filler = filler?;
-        Some(Box::new(move || drop(std::fs::remove_file(filler))))
-    };
-    match surroundings {
-        Surroundings::Ordinary | Surroundings::FileSizeLimit(_) => None,
-        Surroundings::StoreFull(left) => remove(world.places.store_disk.fill(left)),
-        Surroundings::StateFull(left) => remove(world.places.state_disk.fill(left)),
-        Surroundings::StoreReadOnly => read_only(vec![world.store_folder.clone(), world.target_folder.clone()]),
-        Surroundings::StateReadOnly => {
-            let folders =
-                world.states.iter().flat_map(|state| ["", "drive-agent", "drive-agent/journals"].map(|name| state.join(name)));
-            read_only(folders.collect())
-        }
-    }
-}
-
-fn read_only(folders: Vec<PathBuf>) -> Option<Undo> {
-    folders.iter().for_each(|folder| set_read_only(folder, true));
-    Some(Box::new(move || folders.iter().for_each(|folder| set_read_only(folder, false))))
-}
-
-fn set_faults(world: &World, faults: &[(On, StoreFault)]) {
-    for (on, fault) in faults {
-        match fault {
-            StoreFault::Next(fault) => world.places.azure.fail(*on, [fault.clone()]),
-            StoreFault::Always(fault) => world.places.azure.always_fail(*on, Some(fault.clone())),
-        }
-    }
 }

@@ -5,7 +5,7 @@ use crate::history::{Violation, live};
 use crate::places::Places;
 use crate::step::Plan;
 
-/// Signals do not always hit the same place: so often is a shorter history tried before it counts as sound.
+/// Signals do not always hit the same place: a shorter history is tried so many times before it counts as passing.
 const TRIES: usize = 3;
 
 /// The steps up to the one that failed, without those that are not needed; and how it fails.

@@ -127,7 +127,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub enum Interruption {
     None,
-    /// At the so-manieth passing of a crash point.
+    /// At the nth passing of a crash point.
     Crash(&'static str, u64),
     Kill(When),
     Interrupt(When),
@@ -156,7 +156,7 @@ pub enum When {
     Lines(u64),
     /// When the fake has been sent this many blocks or pages more.
     Puts(u64),
-    /// At the so-manieth passing of a crash point, exactly: the process stops itself there.
+    /// At exactly the nth passing of a crash point: the process stops itself there.
     Point(&'static str, u64),
 }
 

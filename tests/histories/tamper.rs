@@ -14,7 +14,7 @@ use crate::world::{Item, Place, World};
 /// noticed by anything.
 const CLOCK_TICK: Duration = Duration::from_millis(5);
 
-/// Does it, where there is something to do it to; tells whether there was.
+/// Makes the change, where there is something to change; tells whether there was.
 pub fn apply(world: &mut World, tamper: Tamper) -> bool {
     std::thread::sleep(CLOCK_TICK);
     let done = try_apply(world, tamper);

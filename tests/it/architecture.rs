@@ -1,4 +1,4 @@
-//! The house: which crate may import which, and what may stand at the top.
+//! The architecture: which crate may import which, and what may stand at the top.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -111,7 +111,7 @@ fn an_odd_image_as_a_page_blob_comes_back_with_its_size() {
 }
 
 #[test]
-fn a_page_blob_of_our_own_is_begun_anew_without_overwrite() {
+fn a_page_blob_of_our_own_is_started_over_without_overwrite() {
     let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else {
         return;
     };
@@ -120,10 +120,10 @@ fn a_page_blob_of_our_own_is_begun_anew_without_overwrite() {
     let options = ["--blob-type", "page", "--chunk-size", "256KiB"];
     let run = || Agent::new(bench.path(), &[&"import", &image, &blob]).with(&options);
     let running = run().with(&["--rate", "2MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(900));
+    running.wait_for_chunks(1);
     running.signal(rustix::process::Signal::INT);
     running.wait().expect(130);
-    // Another state directory knows nothing of it: somebody else's.
+    // Another state directory knows nothing of it: it belongs to another transfer.
     run().with(&["--state-dir", "other"]).run().expect_error(3, &["begun by another transfer"]);
     let restarted = run().with(&["--restart"]).run().expect(0);
     assert_eq!(restarted["bytes_reused"], 0);
@@ -162,8 +162,8 @@ fn every_credential_works_and_none_is_shown() {
     let back = Agent::new(bench.path(), &[&"export", &azurite.blob("by%20az%20%C3%BC%2520%23%3F.img"), &"back"]).run();
     back.expect(0);
     assert!(same_content(&image, &bench.file("back")));
-    let nobody = Agent::new(bench.path(), &[&"import", &image, &plain("nobody")]).run();
-    nobody.expect_error(7, &["there are no credentials for the account `devstoreaccount1`"]);
+    let unauthenticated = Agent::new(bench.path(), &[&"import", &image, &plain("without-credentials")]).run();
+    unauthenticated.expect_error(7, &["there are no credentials for the account `devstoreaccount1`"]);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn refusals_of_the_store_end_at_once_with_its_code() {
     let cases = [
         (format!("{}/nosuch/blob?{signature}", azurite.endpoint()), "404 ContainerNotFound"),
         (format!("{}/drives/blob?{}", azurite.endpoint(), sas(time::Duration::hours(-1))), "403 AuthorizationFailure"),
-        (format!("{}/drives/blob?{signature}", azurite.endpoint().replace(ACCOUNT, "someoneelse")), "404 ResourceNotFound"),
+        (format!("{}/drives/blob?{signature}", azurite.endpoint().replace(ACCOUNT, "otheraccount")), "404 ResourceNotFound"),
     ];
     for (blob, code) in cases {
         let started = std::time::Instant::now();
@@ -194,7 +194,7 @@ fn refusals_of_the_store_end_at_once_with_its_code() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_told_soon() {
+fn a_store_that_is_not_there_is_reported_soon() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(100 * KIB, 1));
     let blob = "http://127.0.0.1:9/account/drives/blob?sig=x";

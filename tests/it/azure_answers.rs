@@ -44,7 +44,7 @@ fn lists_of_blocks_go_with_a_checksum() {
 }
 
 #[test]
-fn a_commit_that_made_another_blob_is_no_success() {
+fn a_commit_that_made_another_blob_is_not_a_success() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("drive.img", &random_bytes(CHUNKS * 64 * KIB, 1));
     fake.fail(On::PutBlockList, [Fault::LastBlockLost]);

@@ -135,7 +135,7 @@ fn a_page_blob_that_is_replaced_is_said_to_be_gone_from_the_beginning() {
     assert!(!first.stderr.contains("is destroyed at the beginning"), "{}", first.stderr);
     let second = run("new.img").env("DRIVE_AGENT_CRASH", "records-appended:2").run();
     assert!(second.stderr.contains("until this import is complete there is neither the old one nor the new one"));
-    // What is there does not look complete to anybody.
+    // What is there does not look complete.
     let refused = "is marked incomplete: its import was not finished; finish it first";
     Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).run().expect_error(3, &[refused]);
     let verify = [fake.blob("blob.manifest.jsonl"), fake.blob("blob")];

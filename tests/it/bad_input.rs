@@ -4,7 +4,7 @@ use crate::support::images::{KIB, random_bytes};
 use crate::support::{Agent, Workbench, parts};
 
 #[test]
-fn drives_that_are_none() {
+fn what_is_not_a_drive_is_refused() {
     let bench = Workbench::new();
     let run = |drive: &str| Agent::new(bench.path(), &[&"import", &drive, &"blob"]).run();
     run("missing.img").expect_error(6, &["there is no drive or image at `missing.img`"]);
@@ -16,7 +16,7 @@ fn drives_that_are_none() {
 }
 
 #[test]
-fn an_empty_drive_is_an_empty_blob_and_said_aloud() {
+fn an_empty_drive_becomes_an_empty_blob_and_is_reported() {
     let bench = Workbench::new();
     bench.image("empty.img", b"");
     let ended = Agent::new(bench.path(), &[&"import", &"empty.img", &"blob"]).run();
@@ -31,7 +31,7 @@ fn a_shrinking_drive_is_a_failed_drive() {
     let image = bench.image("drive.img", &random_bytes(4096 * KIB, 1));
     let run =
         Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    run.wait_for_chunks(1);
     std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(1024 * KIB as u64 + 5).unwrap();
     let ended = run.wait();
     ended.expect_error(6, &["drive.img` ends at byte 1048581"]);
@@ -119,7 +119,7 @@ fn words_that_are_not_understood_are_usage_errors() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_written_is_told_before_anything_moves() {
+fn a_manifest_that_cannot_be_written_is_reported_before_anything_moves() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(10 * KIB, 1));
     let precious = bench.image("precious", b"not a manifest");

@@ -10,6 +10,7 @@ use crate::support::agent::{check_receipt, number, ranges};
 use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{KIB, patterned, random_bytes};
+use crate::support::wait::wait_until;
 use crate::support::{Agent, Workbench, parts};
 
 const CHUNK: usize = 64 * KIB;
@@ -48,7 +49,10 @@ fn cancelled_at_many_points_the_receipt_is_what_the_store_holds() {
         bench.image("drive.img", &bytes);
         fake.set_put_delay(Duration::from_millis(40));
         let running = import(&bench, &fake).start();
-        std::thread::sleep(Duration::from_millis(30 + 45 * point));
+        match point {
+            0 => fake.wait_seen(On::Head, 1),
+            _ => fake.wait_seen(On::PutBlock, 4 * point),
+        }
         running.signal(Signal::INT);
         let ended = running.wait();
         if ended.code == Some(130) {
@@ -76,7 +80,7 @@ fn repeated_and_zero_chunks_are_accounted_for_too() {
     bench.image("drive.img", &bytes);
     fake.set_put_delay(Duration::from_millis(60));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(150));
+    fake.wait_seen(On::PutBlock, 4);
     running.signal(Signal::INT);
     check_receipt(&running.wait().expect(130));
     fake.set_put_delay(Duration::ZERO);
@@ -93,16 +97,10 @@ fn a_second_signal_ends_it_and_the_store_is_asked() {
     fake.fail(On::PutBlock, std::iter::repeat_n(Fault::SlowBody(Duration::ZERO), 5));
     fake.always_fail(On::PutBlock, Some(Fault::Silence));
     let running = import(&bench, &fake).start();
-    let end = Instant::now() + Duration::from_secs(20);
-    while fake.puts().1 < 5 && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // Until they are recorded.
-    std::thread::sleep(Duration::from_millis(600));
+    running.wait_for_chunks(5);
     running.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(300));
+    running.signal_again(Signal::INT);
     let second = Instant::now();
-    running.signal(Signal::INT);
     let ended = running.wait();
     assert!(second.elapsed() < Duration::from_secs(2), "an abort took {:?}", second.elapsed());
     let result = ended.expect(130);
@@ -119,7 +117,7 @@ fn the_drain_timeout_ends_it_too() {
     bench.image("drive.img", &bytes);
     fake.always_fail(On::PutBlock, Some(Fault::Silence));
     let running = import(&bench, &fake).with(&["--drain-timeout", "500ms"]).start();
-    std::thread::sleep(Duration::from_millis(400));
+    fake.wait_seen(On::PutBlock, 3);
     let first = Instant::now();
     running.signal(Signal::TERM);
     let ended = running.wait();
@@ -136,7 +134,7 @@ fn a_block_whose_answer_is_lost_in_an_abort_is_found_at_the_store() {
     bench.image("drive.img", &bytes);
     fake.always_fail(On::PutBlock, Some(Fault::LostAnswer));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(400));
+    wait_until("three blocks at the store", || fake.held("blob").len() >= 3);
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
     check_against_store(&result, &bytes, &fake);
@@ -145,13 +143,13 @@ fn a_block_whose_answer_is_lost_in_an_abort_is_found_at_the_store() {
 }
 
 #[test]
-fn waiting_to_try_again_gives_up_at_a_cancel() {
+fn a_cancel_ends_the_wait_for_the_next_try() {
     let bytes = random_bytes(8 * CHUNK, 1);
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("drive.img", &bytes);
     fake.always_fail(On::PutBlock, Some(Fault::Throttle(60)));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(500));
+    running.wait_for_words("trying again");
     let asked = Instant::now();
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
@@ -163,10 +161,7 @@ fn waiting_to_try_again_gives_up_at_a_cancel() {
 fn cancelled_after_faults(bench: &Workbench, fake: &AzureFake, fault: Fault, before: impl FnOnce(&AzureFake)) -> Value {
     fake.always_fail(On::PutBlock, Some(fault));
     let running = import(bench, fake).start();
-    let end = Instant::now() + Duration::from_secs(20);
-    while fake.puts().0 < 3 && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    fake.wait_seen(On::PutBlock, 3);
     before(fake);
     running.signal(Signal::INT);
     running.wait().expect(130)
@@ -203,8 +198,8 @@ fn a_cancelled_import_into_a_directory_tells_what_its_file_holds() {
     let bytes = random_bytes(48 * CHUNK, 1);
     bench.image("drive.img", &bytes);
     let running =
-        Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(400));
+        Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
     check_receipt(&result);
@@ -228,8 +223,8 @@ fn a_cancelled_export_leaves_no_image_that_looks_complete() {
     bench.image("drive.img", &random_bytes(48 * CHUNK, 1));
     Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).run().expect(0);
     let running =
-        Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--memory", "256KiB", "--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(400));
+        Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--memory", "256KiB", "--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
     check_receipt(&result);
@@ -252,17 +247,14 @@ fn a_drive_that_hangs_in_a_read_does_not_hang_a_cancel() {
     drive.behaviour.lock().unwrap().hangs = Some((10 * CHUNK as u64 + 5, 10 * CHUNK as u64 + 6));
     let running =
         Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&OPTIONS).with(&["--drain-timeout", "1s"]).start();
-    std::thread::sleep(Duration::from_millis(1200));
+    drive.wait_for_hanging_read();
+    // All that the other reader can read.
+    running.wait_for_chunks(15);
     let asked = Instant::now();
     running.signal(Signal::INT);
     // The kernel keeps a process whose thread waits for a drive; the receipt does not wait for it.
-    let result = loop {
-        if let Some(result) = running.result_so_far() {
-            break result;
-        }
-        assert!(asked.elapsed() < Duration::from_secs(4), "no receipt after {:?}", asked.elapsed());
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let result = running.wait_for_result();
+    assert!(asked.elapsed() < Duration::from_secs(4), "the receipt took {:?}", asked.elapsed());
     check_receipt(&result);
     // What the other reader could read has landed; the place itself has not.
     assert_eq!(ranges(&result, "never_sent"), [(10 * CHUNK as u64, CHUNK as u64)], "{result}");
@@ -274,18 +266,18 @@ fn a_drive_that_hangs_in_a_read_does_not_hang_a_cancel() {
 }
 
 #[test]
-fn the_receipt_carries_no_secret_and_a_command_that_goes_on() {
+fn the_receipt_carries_no_secret_and_a_command_that_resumes() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("a drive.img", &random_bytes(48 * CHUNK, 1));
     fake.set_put_delay(Duration::from_millis(40));
     let run = Agent::new(bench.path(), &[&"import", &"a drive.img", &fake.blob("blob")]).with(&OPTIONS).with(&["--restart"]);
     let running = run.start();
-    std::thread::sleep(Duration::from_millis(200));
+    fake.wait_seen(On::PutBlock, 1);
     running.signal(Signal::INT);
     let ended = running.wait();
     let resume = ended.expect(130)["receipt"]["resume"].as_str().unwrap().to_owned();
     assert!(resume.starts_with("drive-agent import 'a drive.img' 'http://127.0.0.1:"), "{resume}");
-    assert!(resume.contains("/blob?SAS'"), "whoever goes on is told where the signature goes: {resume}");
+    assert!(resume.contains("/blob?SAS'"), "the command says where the signature goes: {resume}");
     assert!(!resume.contains("sig=") && !resume.contains("--restart"), "{resume}");
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
 }
@@ -296,9 +288,10 @@ fn two_signals_of_one_gesture_are_one() {
     bench.image("drive.img", &random_bytes(48 * CHUNK, 1));
     fake.set_put_delay(Duration::from_millis(300));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(400));
+    fake.wait_seen(On::PutBlock, 1);
     // As timeout(1) does: to the process, and to its group.
     running.signal(Signal::TERM);
+    // Far enough apart for the kernel to deliver both.
     std::thread::sleep(Duration::from_millis(5));
     running.signal(Signal::TERM);
     let result = running.wait().expect(130);
@@ -313,7 +306,7 @@ fn a_cancel_before_anything_was_begun_ends_at_once() {
     bench.image("drive.img", &random_bytes(CHUNK, 1));
     fake.always_fail(On::Head, Some(Fault::Silence));
     let running = import(&bench, &fake).start();
-    std::thread::sleep(Duration::from_millis(500));
+    fake.wait_seen(On::Head, 1);
     let asked = Instant::now();
     running.signal(Signal::INT);
     let ended = running.wait();
@@ -322,8 +315,9 @@ fn a_cancel_before_anything_was_begun_ends_at_once() {
     assert_eq!(number(&result["receipt"]["never_sent"], "bytes"), CHUNK as u64);
     assert!(!ended.stdout.contains("sig=") && !ended.stderr.contains("sig="));
     // An export does not even know its size yet.
+    let before = fake.seen(On::Head);
     let running = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    fake.wait_seen(On::Head, before + 1);
     running.signal(Signal::INT);
     let ended = running.wait();
     check_receipt(&ended.expect(130));
@@ -332,7 +326,7 @@ fn a_cancel_before_anything_was_begun_ends_at_once() {
 }
 
 #[test]
-fn a_cancelled_read_back_is_no_evidence() {
+fn a_cancelled_read_back_is_not_evidence() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(64 * CHUNK, 1));
     let run = || {
@@ -340,7 +334,7 @@ fn a_cancelled_read_back_is_no_evidence() {
         run.with(&["--verify", "read-back", "--output", "json", "--progress", "json"])
     };
     let running = run().with(&["--rate", "4MiB/s"]).start();
-    running.wait_for_message("\"verifying\"");
+    running.wait_for_words("\"verifying\"");
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
     assert_eq!(result["evidence"], "read");

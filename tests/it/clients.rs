@@ -1,13 +1,13 @@
 //! The public clients of the real service, unchanged, drive whole jobs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::support::images::{MIB, random_bytes};
 use crate::support::service::{SUBSCRIPTION, Service, import, job, parcel, slow_profile};
+use crate::support::wait::wait_until;
 use crate::support::{Workbench, parts};
 
 /// A service under TLS with a job in each of the seven states, and one bay for the whole job of the client.
@@ -86,24 +86,19 @@ impl Scene {
         for (name, path) in environment {
             command.env(name, path);
         }
-        let has_ended = AtomicBool::new(false);
-        let output = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !has_ended.load(Ordering::Relaxed) {
-                    std::thread::sleep(std::time::Duration::from_millis(300));
-                    let found = self.service.call("GET", &job(whole), Value::Null);
-                    if found.body["properties"]["state"] == "Packaging" {
-                        // Let the client look at it first.
-                        std::thread::sleep(std::time::Duration::from_millis(800));
-                        self.service.order(whole, "shipBack", parcel()).expect(200);
-                        return;
-                    }
-                }
-            });
-            let output = command.output().unwrap();
-            has_ended.store(true, Ordering::Relaxed);
-            output
+        // Made by the client when it has looked at its job in Packaging.
+        let seen = self.bench.file("packaging-seen");
+        command.env("PACKAGING_SEEN", &seen);
+        let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut has_ended = false;
+        wait_until("the client to see its job in Packaging", || {
+            has_ended = client.try_wait().unwrap().is_some();
+            has_ended || seen.exists()
         });
+        if !has_ended {
+            self.service.order(whole, "shipBack", parcel()).expect(200);
+        }
+        let output = client.wait_with_output().unwrap();
         let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{said}");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::images::{KIB, random_bytes, sha256_of};
+use crate::support::wait::wait_until;
 use crate::support::{Agent, Workbench};
 
 const CHUNK: usize = 64 * KIB;
@@ -144,11 +145,8 @@ fn an_image_that_came_meanwhile_is_left_alone() {
     bench.image("blob", &bytes);
     let run = || Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&["--chunk-size", "64KiB"]);
     let running = run().with(&["--rate", "1MiB/s"]).start();
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while bench.partials("back").is_empty() && std::time::Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // Somebody copies the blob by hand.
+    wait_until("the unfinished image", || !bench.partials("back").is_empty());
+    // A user copies the blob by hand.
     bench.image("back", &bytes);
     running.wait().expect_error(6, &["it came to exist while its content was written", "move it away"]);
     run().run().expect_error(3, &["came to exist since its export was begun, which is unfinished in", "`--overwrite`"]);
@@ -160,17 +158,9 @@ fn an_image_that_came_meanwhile_is_left_alone() {
 
 /// An export onto `target` that was cancelled in the middle.
 fn half_export(bench: &Workbench, target: &str) {
-    let export = Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--chunk-size", "64KiB", "--rate", "1MiB/s"]);
+    let export = Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--chunk-size", "64KiB", "--rate", "512KiB/s"]);
     let running = export.start();
-    let journals = bench.file("state/drive-agent/journals");
-    let has_records = || {
-        let journals = std::fs::read_dir(&journals).into_iter().flatten().flatten();
-        journals.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).any(|text| text.lines().count() > 3)
-    };
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while !has_records() && std::time::Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    running.wait_for_chunks(3);
     running.signal(rustix::process::Signal::INT);
     running.wait().expect(130);
 }
@@ -237,7 +227,7 @@ fn a_manifest_goes_where_it_destroys_nothing() {
 }
 
 #[test]
-fn unfinished_files_are_no_blobs_and_no_drives() {
+fn unfinished_files_are_neither_blobs_nor_drives() {
     let (_fake, bench, bytes) = store_and_drive();
     bench.image("blob", &bytes);
     let unfinished = "x.0123456789abcdef.partial";

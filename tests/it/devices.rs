@@ -155,7 +155,7 @@ fn a_used_target_keeps_no_byte_of_its_last_owner() {
 }
 
 #[test]
-fn a_drive_pulled_in_the_middle_goes_on_at_another_port() {
+fn a_drive_pulled_in_the_middle_resumes_at_another_port() {
     if parts::root_with_loop_devices().is_none() || parts::fuse().is_none() {
         return;
     }
@@ -166,8 +166,8 @@ fn a_drive_pulled_in_the_middle_goes_on_at_another_port() {
         Agent::new(bench.path(), &[&"import", &device.path, &"blob"]).with(&["--chunk-size", "64KiB", "--memory", "256KiB"])
     };
     let first = LoopDevice::attach(&drive.path(), 512);
-    let running = import(&first).with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let running = import(&first).with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);
@@ -202,8 +202,8 @@ fn a_target_that_dies_is_only_told_by_its_sync_and_nothing_lost_is_recorded() {
             "256KiB",
         ])
     };
-    let running = export().with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let running = export().with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);
@@ -265,7 +265,7 @@ fn a_device_that_answers_late_is_rescued_and_loses_nothing() {
 }
 
 #[test]
-fn an_image_that_is_attached_is_written_by_nobody_else() {
+fn an_image_that_is_attached_is_not_written_beside_its_device() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }
@@ -282,6 +282,6 @@ fn an_image_that_is_attached_is_written_by_nobody_else() {
     exported.expect_error(3, &["is in use", "is mounted on"]);
     imported.expect_error(3, &["is in use", "is mounted on"]);
     drop(device);
-    // A blob of a store is no drive, whatever its name is.
+    // A blob of a store is not a drive, whatever its name is.
     run(&["export", "blob", "free"]).expect_error(3, &["is a blob: its manifest is beside it"]);
 }

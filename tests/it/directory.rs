@@ -105,7 +105,7 @@ fn holes_of_a_terabyte_are_verified_and_exported_without_reading_them() {
         assert_eq!(&middle, b"in the middle");
     }
 
-    // What is no hole any more is read; and a hole where data should be is no match.
+    // What is not a hole any more is read, and a hole where data should be does not match.
     let blob = std::fs::OpenOptions::new().write(true).open(bench.file("blob")).unwrap();
     blob.write_all_at(b"x", (1 << 38) + 5).unwrap();
     let found = verify().expect(5);

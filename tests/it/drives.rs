@@ -1,12 +1,11 @@
 //! `drives`: what is attached, attaching images, and profiles described.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::images::{MIB, random_bytes};
 use crate::support::loop_device::{LoopDevice, Mounted, ext4_image};
+use crate::support::wait::wait_until;
 use crate::support::{Agent, Workbench, parts};
 
 /// The entry of a device in the list.
@@ -48,11 +47,16 @@ fn images_are_attached_listed_and_detached() {
         assert_eq!(drive["layout"]["partition_table"], "mbr:1234abcd");
         let partition = &drive["layout"]["partitions"][0];
         assert_eq!((partition["offset"].as_u64(), partition["kind"].as_str()), (Some(2048 * sector as u64), Some("0x83")));
-        // Who has it open for a moment is waited for; who keeps it is told of, and then it goes with him.
+        // A program that has it open for a moment is waited for; one that keeps it open is reported, and the device goes when
+        // it closes it.
         let holder = std::fs::OpenOptions::new().read(true).open(&device).unwrap();
         let detach = Agent::new(bench.path(), &[&"drives", &"detach", &device]).start();
         if sector_size == "512" {
-            std::thread::sleep(Duration::from_millis(300));
+            // The kernel then takes the image away with the last who has the device open.
+            let waits = format!("/sys/block/{}/loop/autoclear", device.trim_start_matches("/dev/"));
+            wait_until("the device to wait for its holder", || {
+                std::fs::read_to_string(&waits).is_ok_and(|flag| flag.trim() == "1")
+            });
             drop(holder);
             detach.wait().expect(0);
         } else {
@@ -62,10 +66,7 @@ fn images_are_attached_listed_and_detached() {
         // Another test may look at it at this moment, or have got the number since.
         let ours = bench.file("disk.img");
         let is_ours = |drive: &Value| drive["backing_file"].as_str() == ours.to_str();
-        let end = Instant::now() + Duration::from_secs(20);
-        while listed(&bench, &device).as_ref().is_some_and(is_ours) {
-            assert!(Instant::now() < end, "{device} is attached still");
-        }
+        wait_until("the device to be detached", || !listed(&bench, &device).as_ref().is_some_and(is_ours));
         Agent::new(bench.path(), &[&"drives", &"detach", &"/dev/null"])
             .run()
             .expect_error(3, &["not a loop device with an image"]);
@@ -81,27 +82,17 @@ fn a_held_image_goes_with_its_command_even_when_that_is_killed() {
         let bench = Workbench::new();
         bench.image("disk.img", &vec![0; MIB]);
         let running = Agent::new(bench.path(), &[&"drives", &"attach", &"disk.img", &"--hold", &"--read-only"]).start();
-        let end = Instant::now() + Duration::from_secs(20);
-        let device = loop {
-            assert!(Instant::now() < end, "nothing was attached");
-            match running.result_so_far() {
-                Some(result) => break result["device"].as_str().unwrap().to_owned(),
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        };
+        let device = running.wait_for_result()["device"].as_str().unwrap().to_owned();
         assert_eq!(listed(&bench, &device).unwrap()["read_only"], true);
         running.signal(signal);
         let ended = running.wait();
         assert_eq!(ended.code, if signal == Signal::INT { Some(0) } else { None });
-        while listed(&bench, &device).is_some() {
-            assert!(Instant::now() < end, "it is attached still");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("the device to be detached", || listed(&bench, &device).is_none());
     }
 }
 
 #[test]
-fn what_cannot_be_attached_is_said() {
+fn what_cannot_be_attached_is_refused_with_the_reason() {
     let bench = Workbench::new();
     bench.image("odd.img", &[0; 5000]);
     let attach = |more: &[&str]| Agent::new(bench.path(), &[&"drives", &"attach"]).with(more).run();
@@ -112,18 +103,24 @@ fn what_cannot_be_attached_is_said() {
 }
 
 #[test]
-fn docking_is_told_as_it_happens() {
+fn docking_is_reported_as_it_happens() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }
     let bench = Workbench::new();
     bench.image("disk.img", &vec![0; MIB]);
+    let _present = LoopDevice::attach(&bench.image("present.img", &vec![0; MIB]), 512);
     let running = Agent::new(bench.path(), &[&"drives", &"--watch"]).start();
-    std::thread::sleep(Duration::from_millis(700));
+    let wait_until_told = |event: &str, image: &str| {
+        let (event, image) = (format!("\"event\":\"{event}\""), bench.file(image).display().to_string());
+        running.wait_for_line(&format!("{event} of {image}"), |line| line.contains(&event) && line.contains(&image));
+    };
+    // From then on it watches.
+    wait_until_told("present", "present.img");
     let device = LoopDevice::attach(&bench.file("disk.img"), 512);
-    std::thread::sleep(Duration::from_millis(1500));
+    wait_until_told("docked", "disk.img");
     drop(device);
-    std::thread::sleep(Duration::from_millis(1500));
+    wait_until_told("undocked", "disk.img");
     running.signal(Signal::INT);
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -180,7 +177,7 @@ fn the_list_is_a_table_for_people() {
 }
 
 #[test]
-fn many_who_look_do_not_make_a_drive_look_used() {
+fn many_listings_at_once_do_not_make_a_drive_look_used() {
     if parts::root_with_loop_devices().is_none() {
         return;
     }

@@ -81,7 +81,7 @@ fn passing_faults_of_an_export_are_overcome() {
 }
 
 #[test]
-fn a_slow_store_is_no_silent_one() {
+fn a_slow_store_is_not_a_silent_one() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
     scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::SlowBody(Duration::from_millis(600))]);
@@ -148,7 +148,7 @@ fn the_retry_budget_is_kept() {
 }
 
 #[test]
-fn a_store_that_asks_for_more_patience_than_there_is_ends_it() {
+fn a_store_that_asks_for_a_longer_wait_than_the_budget_ends_it() {
     let scene = Scene::new();
     scene.fake.always_fail(On::PutBlock, Some(Fault::Throttle(3600)));
     scene.import(&["--retry-budget", "5s"]).expect_error(7, &["503 ServerBusy"]);

@@ -7,14 +7,14 @@ use crate::support::images::{MIB, random_bytes};
 use crate::support::parts;
 
 /// Instructions for each MiB of random bytes into a directory. Valgrind has no SHA instructions, so nearly all of them are
-/// `sha2`'s for plain processors, and the same on every machine. Who makes them fewer lowers this.
+/// `sha2`'s for plain processors, and the same on every machine. A change that makes them fewer lowers this.
 const PER_MIB: f64 = 54_640_000.0;
 
-/// The same without those of SHA-256. They are few and depend a little on who waits for whom, so the limit is wide; another
-/// pass over the bytes, even by the widest instructions, costs as much as all of them. (They were 40,000 before a transfer
-/// began with twelve buffers: under valgrind all is so slow that readers wait for one most of the time. They were 44,000
-/// before the recorder had a runtime of its own and targets were proved to be their transfer's: timers and locks, spread over
-/// many functions, and no further pass over the bytes.)
+/// The same without those of SHA-256. They are few and depend a little on which thread waits for which, so the limit is
+/// wide; another pass over the bytes, even by the widest instructions, costs as much as all of them. (They were 40,000
+/// before a transfer began with twelve buffers: under valgrind all is so slow that readers wait for one most of the time.
+/// They were 44,000 before the recorder had a runtime of its own and targets were proved to be their transfer's: timers and
+/// locks, spread over many functions, and no further pass over the bytes.)
 const REST_PER_MIB: f64 = 53_000.0;
 
 /// The larger image and the smaller: their difference is free of what a start costs.

@@ -33,6 +33,7 @@ mod rescue;
 mod resume;
 mod service;
 mod service_access;
+mod service_bays;
 mod service_cancel;
 mod service_crash;
 mod signals;

@@ -1,8 +1,7 @@
-//! Manifests that come from a store: fetched once more where they or their chunks come garbled, never longer than an
+//! Manifests that come from a store: fetched once more when they or their chunks arrive garbled, never longer than an
 //! honest one, and nothing of them left behind.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{Line, decode, encode};
@@ -38,7 +37,7 @@ fn a_garbled_answer_is_fetched_once_more() {
     fake.fail(On::Get, [Fault::CorruptBody]);
     Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).run().expect(0);
     assert!(std::fs::read(bench.file("back")).unwrap() == bytes);
-    // What is garbled again is said to be.
+    // What is garbled twice is reported.
     fake.always_fail(On::Get, Some(Fault::CorruptBody));
     Agent::new(bench.path(), &[&"verify", &"m.jsonl", &"--blob", &fake.blob("blob")]).run().expect(5);
     Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"other"])
@@ -66,10 +65,7 @@ fn killed_while_a_manifest_comes_nothing_is_left_behind() {
     fake.always_fail(On::Get, Some(Fault::Silence));
     let before = fake.seen(On::Get);
     let running = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back"]).start();
-    let end = Instant::now() + Duration::from_secs(20);
-    while fake.seen(On::Get) == before && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    fake.wait_seen(On::Get, before + 1);
     running.signal(Signal::KILL);
     running.wait();
     assert_eq!(names_below(&bench.file("state")), Vec::<String>::new());

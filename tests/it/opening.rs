@@ -88,7 +88,7 @@ fn a_profile_that_names_a_pipe_is_refused_at_once() {
 }
 
 #[test]
-fn a_drive_that_hangs_when_it_is_docked_keeps_nobody_waiting() {
+fn a_drive_that_hangs_when_it_is_docked_holds_nothing_up() {
     let bench = Workbench::new();
     let Some(drive) = hanging(&bench) else { return };
     bench.image("other.img", &[1; MIB]);

@@ -45,13 +45,13 @@ fn a_result_that_cannot_be_written_is_a_failure() {
             assert!(!ended.stderr.contains("cannot be written") && !ended.stderr.contains("panicked"), "{}", ended.stderr);
         }
     }
-    // A graver outcome keeps its code.
+    // A more serious outcome keeps its exit code.
     let run = Agent::new(bench.path(), &[&"import", &"missing.img", &"other"]).after("exec >/dev/full").run();
     assert_eq!(run.code, Some(6), "{}", run.stderr);
 }
 
 #[test]
-fn what_follows_something_ends_with_its_reader() {
+fn a_command_that_watches_ends_with_its_reader() {
     let bench = Workbench::new();
     let service = Service::start(&bench, "[[bay]]\nname = \"bay-1\"\n");
     service.call("PUT", &crate::support::service::job("one"), import(&["D1"])).expect(201);

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::FileExt;
 
+use rustix::process::Signal;
+
 use crate::support::agent::{check_receipt, number};
 use crate::support::images::{KIB, random_bytes, sha256_of};
 use crate::support::{Agent, Ended, Workbench};
@@ -64,7 +66,7 @@ fn an_old_blob_is_not_taken_for_the_one_that_was_to_replace_it() {
 }
 
 #[test]
-fn names_of_ours_that_belong_to_others_are_left_alone() {
+fn files_of_others_with_our_names_are_left_alone() {
     let bench = Workbench::new();
     let bytes = random_bytes(4 * CHUNK, 1);
     bench.image("drive.img", &bytes);
@@ -116,11 +118,10 @@ fn what_another_program_wrote_into_an_unfinished_file_is_sent_again() {
 fn an_unfinished_file_that_is_gone_is_not_said_to_hold_anything() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(16 * CHUNK, 1));
-    let running = import(&bench, "drive.img", "x").with(&["--rate", "512KiB/s", "--memory", "128KiB"]).start();
-    while bench.partials("x").is_empty() {
-        std::thread::yield_now();
-    }
+    let running = import(&bench, "drive.img", "x").env("DRIVE_AGENT_STOP", "target-begun").start();
+    running.wait_until_stopped();
     std::fs::remove_file(bench.partial("x")).unwrap();
+    running.signal(Signal::CONT);
     let result = running.wait().expect(7);
     check_receipt(&result);
     for class in ["landed_before_request", "landed_after_request"] {
@@ -157,9 +158,7 @@ fn a_source_that_is_written_to_while_it_is_read_is_reported() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(16 * CHUNK, 1));
     let running = import(&bench, "drive.img", "x").with(&["--rate", "1MiB/s", "--memory", "128KiB"]).start();
-    while bench.partials("x").is_empty() {
-        std::thread::yield_now();
-    }
+    running.wait_for_chunks(1);
     change_byte(&image, 16 * CHUNK as u64 - 1);
     assert_eq!(running.wait().expect(0)["source_changed"], true);
 }

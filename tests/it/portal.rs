@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::images::{MIB, random_bytes};
 use crate::support::service::{Service, slow_profile};
+use crate::support::wait::wait_until;
 use crate::support::{Workbench, parts};
 
 /// A drive with bad places, slow enough at them that a person sees it.
@@ -63,23 +64,24 @@ fn staff_and_customers_look_at_it() {
     };
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/portal-pictures");
     std::fs::create_dir_all(&pictures).unwrap();
-    let (restart, restarted) = (bench.file("restart"), bench.file("restarted"));
+    // Words between the script and us, as files.
+    let [stop, offline, restarted] = ["stop", "offline", "restarted"].map(|name| bench.file(name));
     let mut run = Command::new("node");
     run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/portal.js")).current_dir(bench.path());
     run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("SERVER", &service.url).env("OPERATOR", &service.token);
     run.env("ONE", token("one")).env("OTHER", token("other")).env("PICTURES", pictures);
     run.env("IDENTITY_PORT", identity_port.to_string()).env("FAILING", failing).env("TINY", empty);
-    run.env("RESTART", &restart).env("RESTARTED", &restarted);
+    run.env("STOP", &stop).env("OFFLINE", &offline).env("RESTARTED", &restarted);
     let mut child = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    while child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(100));
-        if restart.exists() && !restarted.exists() {
-            service.stop();
-            std::thread::sleep(Duration::from_secs(1));
-            service.go();
-            std::fs::write(&restarted, "").unwrap();
-        }
+    let mut has_come_or_ended = |file: &Path| file.exists() || child.try_wait().unwrap().is_some();
+    while !has_come_or_ended(&stop) {
+        // The script's own waits have an end.
+        std::thread::sleep(Duration::from_millis(50));
     }
+    service.stop();
+    wait_until("the page to say that the server is away", || has_come_or_ended(&offline));
+    service.go();
+    std::fs::write(&restarted, "").unwrap();
     let output = child.wait_with_output().unwrap();
     let said = format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");

@@ -66,7 +66,7 @@ fn every_physical_sample_can_be_read() {
         // Gigabytes land until the signal comes: they go with the folder.
         let bench = Workbench::in_memory();
         let running = Agent::new(bench.path(), &[&"import", &sample(&name), &"blob", &"--time-scale", &"max"]).start();
-        std::thread::sleep(Duration::from_millis(1500));
+        running.wait_for_chunks(1);
         running.signal(Signal::INT);
         let result = running.wait().expect(130);
         check_receipt(&result);
@@ -116,7 +116,8 @@ fn drives_with_faults_do_what_their_names_say() {
 fn a_stuck_read_does_not_hold_up_a_cancel() {
     let bench = Workbench::new();
     let running = Agent::new(bench.path(), &[&"import", &sample("stuck.toml"), &"blob", &"--drain-timeout", &"1s"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    // All that are not in the place.
+    running.wait_for_chunks(7);
     let asked = std::time::Instant::now();
     running.signal(Signal::INT);
     check_receipt(&running.wait().expect(130));

@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::support::azurite::Azurite;
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{MIB, random_bytes};
+use crate::support::wait::wait_until;
 use crate::support::{Workbench, parts};
 
 struct Step {
@@ -146,10 +147,11 @@ impl Reader {
     fn serve(&mut self, command: &str) {
         let server = self.shell(&format!("exec {command}")).spawn().unwrap();
         self.servers.0.push(server);
-        while !self.bench.file("state/drive-agent/service.url").exists() {
+        let address = self.bench.file("state/drive-agent/service.url");
+        wait_until("the address of the service", || {
             assert!(self.servers.0.iter_mut().all(|server| server.try_wait().unwrap().is_none()), "{command} ended");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+            address.exists()
+        });
     }
 
     fn run(&mut self, step: &Step) {

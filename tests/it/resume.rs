@@ -17,17 +17,12 @@ const MEMORY: usize = 256 * KIB;
 const KILLS_MAX: u64 = 15;
 const OPTIONS: [&str; 4] = ["--chunk-size", "64KiB", "--memory", "256KiB"];
 
-fn journals(bench: &Workbench) -> Vec<std::path::PathBuf> {
-    let folder = bench.file("state/drive-agent/journals");
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")).collect()
-}
-
 /// Kills runs at many points until one ends by itself, or `between` says that one had done everything when it was killed;
 /// gives its result and how many were killed.
 fn kill_until_done(run: impl Fn() -> Agent, wait_milliseconds: impl Fn(u64) -> u64, between: impl Fn() -> bool) -> (Value, u64) {
     for kill in 0..KILLS_MAX {
         let mut running = run().start();
+        // Any moment is a good one for a kill: no event is waited for.
         std::thread::sleep(Duration::from_millis(wait_milliseconds(kill)));
         if !running.has_ended() {
             running.signal(Signal::KILL);
@@ -46,7 +41,7 @@ fn kill_until_done(run: impl Fn() -> Agent, wait_milliseconds: impl Fn(u64) -> u
 }
 
 #[test]
-fn killed_at_many_points_an_import_into_a_directory_goes_on() {
+fn killed_at_many_points_an_import_into_a_directory_resumes() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).with(&["--rate", "8MiB/s"]);
@@ -58,7 +53,7 @@ fn killed_at_many_points_an_import_into_a_directory_goes_on() {
     assert!(kills >= 3 && number(&last, "bytes_reused") > 0, "the kills came too late to mean anything: {last}");
     assert_eq!(number(&last, "bytes_reused") + number(&last, "bytes_sent"), (CHUNK * CHUNKS) as u64);
     assert!(same_content(&image, &bench.file("blob")));
-    assert!(journals(&bench).is_empty());
+    assert!(bench.journals().is_empty());
 }
 
 /// Kills an import into Azure again and again, and holds what the server got against the bound.
@@ -70,13 +65,13 @@ fn kill_and_resume(between: impl Fn(&Workbench)) {
     let run = || Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("blob")]).with(&OPTIONS);
     let between = || {
         // The server may still be at what the killed client sent last.
-        std::thread::sleep(Duration::from_millis(100));
+        fake.settle();
         // A blob that was committed is not to be made again without its journal: that would be refused.
         let is_committed = fake.content("blob").is_some();
         if !is_committed {
             between(&bench);
         }
-        is_committed && journals(&bench).is_empty()
+        is_committed && bench.journals().is_empty()
     };
     let (last, kills) = kill_until_done(run, |kill| 40 + 37 * kill % 200, between);
     assert!(kills >= 3, "{last}");
@@ -93,11 +88,11 @@ fn kills_repeat_at_most_the_memory_budget_each() {
 
 #[test]
 fn with_its_journal_deleted_an_import_asks_azure_what_it_holds() {
-    kill_and_resume(|bench| journals(bench).iter().for_each(|path| std::fs::remove_file(path).unwrap()));
+    kill_and_resume(|bench| bench.journals().iter().for_each(|path| std::fs::remove_file(path).unwrap()));
 }
 
 #[test]
-fn killed_at_many_points_an_export_goes_on() {
+fn killed_at_many_points_an_export_resumes() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
@@ -115,16 +110,10 @@ fn killed_at_many_points_an_export_goes_on() {
     }
 }
 
-/// An import that was killed in the middle; gives the arguments that go on.
+/// An import that was cancelled in the middle; gives how many bytes have landed.
 fn interrupted(bench: &Workbench, blob: &str) -> u64 {
-    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
-    // The header and some records.
-    let lines =
-        || journals(bench).iter().map(|path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count())).sum::<usize>();
-    let end = std::time::Instant::now() + Duration::from_secs(20);
-    while lines() < 4 && std::time::Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).with(&OPTIONS).with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(3);
     running.signal(Signal::INT);
     let result = running.wait().expect(130);
     let landed = |class: &str| result["receipt"][class]["bytes"].as_u64().unwrap();
@@ -153,13 +142,13 @@ fn a_drive_with_other_content_is_refused() {
 }
 
 #[test]
-fn the_same_content_under_another_name_goes_on() {
+fn the_same_content_under_another_name_resumes() {
     let bench = Workbench::new();
     bench.profile("one", "4MiB", 0.0, "64KiB");
     std::fs::rename(bench.file("one.toml"), bench.file("drive.toml")).unwrap();
     let run = || Agent::new(bench.path(), &[&"import", &"drive.toml", &"blob"]).with(&OPTIONS);
-    let running = run().with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    let running = run().with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     running.signal(Signal::TERM);
     assert_eq!(running.wait().expect(130)["receipt"]["reason"], "terminated");
     let text = std::fs::read_to_string(bench.file("drive.toml")).unwrap().replace("SIM-one", "A-BRIDGE-LIES");
@@ -194,11 +183,11 @@ fn blocks_that_azure_threw_away_are_sent_again() {
 }
 
 #[test]
-fn a_torn_journal_goes_on_and_a_damaged_one_is_refused() {
+fn a_torn_journal_is_resumed_and_a_damaged_one_is_refused() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     interrupted(&bench, "blob");
-    let journal = journals(&bench).pop().unwrap();
+    let journal = bench.journals().pop().unwrap();
     let whole = std::fs::read(&journal).unwrap();
     let run = || Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS);
 
@@ -229,25 +218,25 @@ fn a_journal_keeps_its_chunk_size() {
 }
 
 #[test]
-fn two_transfers_of_one_blob_do_not_meet() {
+fn two_transfers_of_one_blob_exclude_each_other() {
     let bench = Workbench::new();
     bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     let first = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(300));
+    first.wait_for_chunks(1);
     let second = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&OPTIONS).run();
     second.expect_error(3, &["another transfer", "is under way"]);
     first.wait().expect(0);
 }
 
 #[test]
-fn an_export_goes_on_only_with_the_same_drive_and_blob() {
+fn an_export_resumes_only_with_the_same_drive_and_blob() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
     let target = bench.image("target.img", &vec![0xa5; CHUNK * CHUNKS]);
     let run = || Agent::new(bench.path(), &[&"export", &"blob", &target]).with(&["--memory", "256KiB"]);
-    let running = run().with(&["--rate", "4MiB/s", "--overwrite"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    let running = run().with(&["--rate", "1MiB/s", "--overwrite"]).start();
+    running.wait_for_chunks(1);
     running.signal(Signal::INT);
     running.wait().expect(130);
     let begun = std::fs::read(&target).unwrap();
@@ -269,7 +258,7 @@ fn a_journal_never_speaks_of_a_file_that_was_just_made() {
     let bench = Workbench::new();
     let image = bench.image("drive.img", &random_bytes(CHUNK * CHUNKS, 1));
     interrupted(&bench, "blob");
-    // As a kill leaves it between making the file anew and forgetting the journal.
+    // As a kill leaves it between making the file again and forgetting the journal.
     std::fs::write(bench.partial("blob"), b"").unwrap();
     let result = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).run().expect(0);
     assert_eq!(number(&result, "bytes_reused"), 0);
@@ -298,8 +287,8 @@ fn an_export_over_another_unfinished_one_is_refused() {
         Agent::new(bench.path(), &[&"import", &image, &name]).with(&OPTIONS).run().expect(0);
     }
     let export = |blob: &str| Agent::new(bench.path(), &[&"export", &blob, &"target.img"]).with(&["--memory", "256KiB"]);
-    let running = export("one").with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(500));
+    let running = export("one").with(&["--rate", "1MiB/s"]).start();
+    running.wait_for_chunks(1);
     running.signal(Signal::INT);
     running.wait().expect(130);
     export("two").run().expect_error(3, &["was begun and not finished", "--restart"]);
@@ -314,11 +303,11 @@ fn two_users_cannot_write_one_blob_or_image() {
     let slow = ["--rate", "4MiB/s", "--memory", "256KiB"];
     let other_user = |run: Agent| run.env("XDG_STATE_HOME", bench.file("other").to_str().unwrap());
     let first = Agent::new(bench.path(), &[&"import", &image, &"blob"]).with(&OPTIONS).with(&["--rate", "4MiB/s"]).start();
-    std::thread::sleep(Duration::from_millis(400));
+    first.wait_for_chunks(1);
     other_user(Agent::new(bench.path(), &[&"import", &image, &"./blob"])).run().expect_error(3, &["another transfer is writing"]);
     first.wait().expect(0);
     let first = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).with(&slow).start();
-    std::thread::sleep(Duration::from_millis(400));
+    first.wait_for_chunks(1);
     other_user(Agent::new(bench.path(), &[&"export", &"blob", &"back"])).run().expect_error(3, &["another export is writing"]);
     first.wait().expect(0);
     assert!(same_content(&image, &bench.file("back")));

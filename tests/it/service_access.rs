@@ -34,10 +34,10 @@ fn customers_reach_what_is_theirs_and_nothing_else() {
     }
     assert_eq!(service.call_as("", "GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
     assert_eq!(service.call_as("", "GET", "/healthz", Value::Null).status, 200);
-    // A token that was taken back is no token.
+    // A token that was revoked is not accepted.
     service.call("DELETE", "/operator/v1/tokens/customer", Value::Null).expect(200);
     assert_eq!(call("GET", &job("mine"), Value::Null).code(401), "AuthenticationFailed");
-    // Who asks too often waits, and others do not.
+    // A client that asks too often has to wait, and others do not.
     let many: Vec<u16> = (0..80).map(|_| service.call("GET", "/operator/v1/bays", Value::Null).status).collect();
     assert!(many.contains(&429) && many.contains(&200), "{many:?}");
     let strangers: Vec<u16> = (0..40).map(|_| service.call_as("guess", "GET", &job("mine"), Value::Null).status).collect();
@@ -117,7 +117,7 @@ fn machines_are_told_what_goes_on() {
 }
 
 #[test]
-fn who_watches_is_not_flooded() {
+fn a_watcher_is_not_flooded() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     let profile = slow_profile(&bench, "SLOW", "64MiB", "8MB/s");
@@ -126,9 +126,10 @@ fn who_watches_is_not_flooded() {
     service.wait_for_state("job-1", "Transferring");
     let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"job-1", &"--watch", &"--resource-group", &"group"]);
     let watching = watching.env("DRIVE_AGENT_SUBSCRIPTION", SUBSCRIPTION).start();
+    // What is counted is what comes in this time.
     std::thread::sleep(std::time::Duration::from_secs(3));
     watching.signal(rustix::process::Signal::INT);
     let told = watching.wait().stdout.lines().count();
-    // Its bytes change all the time; one line in half a second is enough for anybody.
+    // Its bytes change all the time; one line in half a second is enough.
     assert!((2..=12).contains(&told), "{told} events in three seconds");
 }

@@ -47,6 +47,7 @@ fn ask(service: &mut Service, dice: &mut Dice, method: &str, name: &str, body: V
     let pause = Duration::from_micros(dice.below(6000));
     let id = i32::try_from(service.id()).unwrap();
     let killer = std::thread::spawn(move || {
+        // Any moment of the answer is a good one for a kill.
         std::thread::sleep(pause);
         let pid = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -90,6 +91,7 @@ fn a_hundred_jobs_survive_being_killed() {
         }
     }
     for _ in 0..15 {
+        // Any moment, as above.
         std::thread::sleep(Duration::from_millis(dice.below(300)));
         service.kill();
         service.go();

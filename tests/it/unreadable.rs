@@ -57,20 +57,20 @@ fn skip_and_rescue_copy_the_rest_and_list_what_is_missing() {
         assert_eq!(std::fs::read(bench.file("blob")).unwrap(), bytes, "{policy}");
         let manifest = std::fs::read_to_string(bench.file("blob.manifest.jsonl")).unwrap();
         assert!(manifest.contains("\"unreadable\":[{"), "the manifest lists them");
-        // Whoever gets the copy learns of them too.
+        // An export of the copy lists them too.
         let exported = Agent::new(bench.path(), &[&"export", &"blob", &"back"]).run().expect(4);
         assert_eq!(exported["unreadable"], result["unreadable"]);
     }
 }
 
 #[test]
-fn a_drive_that_dies_ends_with_a_receipt_and_goes_on_when_it_is_back() {
+fn a_drive_that_dies_ends_with_a_receipt_and_resumes_when_it_is_back() {
     let bench = Workbench::new();
     let Some((drive, bytes)) = drive(&bench, vec![]) else { return };
     let run =
-        || Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "2MiB/s"]);
+        || Agent::new(bench.path(), &[&"import", &drive.path(), &"blob"]).with(&["--chunk-size", "64KiB", "--rate", "1MiB/s"]);
     let running = run().start();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.wait_for_chunks(1);
     drive.behaviour.lock().unwrap().is_dead = true;
     let result = running.wait().expect(6);
     check_receipt(&result);
@@ -81,7 +81,7 @@ fn a_drive_that_dies_ends_with_a_receipt_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn a_drive_that_cannot_be_read_back_has_failed_and_goes_on_when_it_can() {
+fn a_drive_that_cannot_be_read_back_has_failed_and_resumes_when_it_can() {
     let bench = Workbench::new();
     let sound = "size = \"8MiB\"\nserial = \"T-1\"\nbacking = \"kept.bin\"\n";
     let fault = "[[fault]]\nkind = \"unreadable\"\noffset = \"3MiB\"\nlength = 512\n";

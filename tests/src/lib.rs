@@ -3,7 +3,9 @@
 //! | place | what is there |
 //! |---|---|
 //! | `it/` | the tests: one binary, one module a subject; `it/support/` is their vocabulary |
+//! | `histories/` | random sequences of commands, with everything that can interrupt them |
+//! | `benches/` | what the service and the hot pieces cost |
+//! | `clients/` | scripts that use the service as others do: public clients, a browser |
 //! | `src/bin/agent-under-test.rs` | the program under test, built with the tests so that it is never stale |
 //! | `tools/` | what other programs the tests use, pinned |
 //! | `run` | installs what is missing, and runs everything |
-//! | `compare` | measures the program against its peers; its figures are printed, never asserted |

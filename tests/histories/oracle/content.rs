@@ -78,7 +78,7 @@ fn check_import(world: &World, run: &Finished, others: &[&Finished], after: &Sna
         return Ok(());
     }
     if is_shared {
-        // What of them came last is what is there, with its own manifest.
+        // The one that came last is there, with its own manifest.
         return check_manifest(run, after, &format!("store/{name}.manifest.jsonl"), content, true);
     }
     let drive_changed =

@@ -225,7 +225,7 @@ fn check_residue(world: &World, run: &Finished, others: &[&Finished], receipt: &
     let committed = after.get(&format!("store/{name}")).map_or("not there".to_owned(), Item::describe);
     let is_theirs = |other: &&&Finished| matches!(other.run.action, Action::Import { name: also, .. } if also == *name);
     if others.iter().any(|other| is_theirs(&other)) {
-        // Their commit takes the blocks of everybody.
+        // Their commit takes the blocks of every transfer.
         return Ok(());
     }
     match bytes > left {

@@ -2,16 +2,26 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use super::images::journals_in;
+use super::wait::{EVENT_TIMEOUT, poll};
 
 /// The longest that any run may take: a hang fails its test instead of everything.
 const RUN_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How often a test looks for what a run does.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Longer than two signals are taken for one.
+const BETWEEN_SIGNALS: Duration = Duration::from_millis(200);
 
 /// A run of the program being put together. Results are JSON, unless asked otherwise.
 pub struct Agent {
@@ -79,10 +89,11 @@ impl Agent {
         let (stdout_so_far, stderr_so_far) = (Arc::default(), Arc::default());
         let stdout = read_all(child.stdout.take().unwrap(), Arc::clone(&stdout_so_far));
         let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
-        Running { child, stdout: Some(stdout), stderr: Some(stderr), stdout_so_far, stderr_so_far }
+        let journals = self.journals();
+        Running { child, stdout: Some(stdout), stderr: Some(stderr), stdout_so_far, stderr_so_far, journals }
     }
 
-    /// Runs it to its end with a standard output that has no reader any more.
+    /// Runs it to its end with a standard output whose reader has gone.
     pub fn run_without_reader(mut self) -> Ended {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -90,7 +101,14 @@ impl Agent {
         let mut child = self.command.spawn().unwrap();
         let stderr_so_far = Arc::default();
         let stderr = read_all(child.stderr.take().unwrap(), Arc::clone(&stderr_so_far));
-        Running { child, stdout: None, stderr: Some(stderr), stdout_so_far: Arc::default(), stderr_so_far }.wait()
+        let (stdout_so_far, journals) = (Arc::default(), self.journals());
+        Running { child, stdout: None, stderr: Some(stderr), stdout_so_far, stderr_so_far, journals }.wait()
+    }
+
+    /// Where it keeps its journals, unless `--state-dir` says otherwise.
+    fn journals(&self) -> PathBuf {
+        let state = self.command.get_envs().find(|(name, _)| *name == "XDG_STATE_HOME").and_then(|(_, value)| value);
+        Path::new(state.unwrap()).join("drive-agent/journals")
     }
 
     /// Runs it to its end.
@@ -111,67 +129,100 @@ fn read_all(mut source: impl Read + Send + 'static, so_far: Arc<Mutex<Vec<u8>>>)
     })
 }
 
-/// A run under way. It is killed where nobody waits for its end: a process that was stopped would keep its files for ever.
+/// A run under way. It is killed where a test does not wait for its end: a process that was stopped would keep its files
+/// for ever.
 pub struct Running {
     child: Child,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
     stdout_so_far: Arc<Mutex<Vec<u8>>>,
     stderr_so_far: Arc<Mutex<Vec<u8>>>,
+    journals: PathBuf,
 }
 
 impl Running {
-    /// Waits until standard error has this text: progress, say, where `--progress json` was asked for.
-    #[track_caller]
-    pub fn wait_for_message(&self, text: &str) {
-        let end = Instant::now() + RUN_TIMEOUT;
-        while !String::from_utf8_lossy(&self.stderr_so_far.lock().unwrap()).contains(text) {
-            assert!(Instant::now() < end, "`{text}` did not come");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+    pub fn signal(&self, signal: Signal) {
+        // It may have ended already, which the test will see.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        // It may have ended already, which the test will see.
-        let _ = rustix::process::kill_process(pid, signal);
+    /// Another signal, late enough after the last one not to be taken for the same.
+    pub fn signal_again(&self, signal: Signal) {
+        std::thread::sleep(BETWEEN_SIGNALS);
+        self.signal(signal);
     }
 
     /// What standard output has so far, when it is a whole JSON document. A process that hangs in the
     /// kernel keeps its files open long after it has said everything.
-    pub fn result_so_far(&self) -> Option<Value> {
+    fn result_so_far(&self) -> Option<Value> {
         serde_json::from_slice(&self.stdout_so_far.lock().unwrap()).ok()
     }
 
     /// Waits until something was written to standard output.
+    #[track_caller]
     pub fn wait_for_output(&self) {
-        self.wait_until("output", |running| (!running.stdout_so_far.lock().unwrap().is_empty()).then_some(()));
+        self.wait_for("output", |running| (!running.stdout_so_far.lock().unwrap().is_empty()).then_some(()));
+    }
+
+    /// Waits until a whole line of standard output is as asked for.
+    #[track_caller]
+    pub fn wait_for_line(&self, what: &str, is_it: impl Fn(&str) -> bool) {
+        let has_it = |text: &str| text.split_inclusive('\n').any(|line| line.ends_with('\n') && is_it(line));
+        self.wait_for(what, |running| has_it(&String::from_utf8_lossy(&running.stdout_so_far.lock().unwrap())).then_some(()));
     }
 
     /// Waits for the result, of a process that may be unable to end.
+    #[track_caller]
     pub fn wait_for_result(&self) -> Value {
-        self.wait_until("a result", Running::result_so_far)
+        self.wait_for("the result", Running::result_so_far)
     }
 
-    /// Waits until these words were said on standard error.
+    /// Waits until standard error has these words: of a message, or of progress where `--progress json` was asked for.
+    #[track_caller]
     pub fn wait_for_words(&self, words: &str) {
         let has_said =
             |running: &Running| String::from_utf8_lossy(&running.stderr_so_far.lock().unwrap()).contains(words).then_some(());
-        self.wait_until(words, has_said);
+        self.wait_for(&format!("`{words}`"), has_said);
     }
 
-    fn wait_until<T>(&self, what: &str, look: impl Fn(&Running) -> Option<T>) -> T {
-        let end = Instant::now() + RUN_TIMEOUT / 3;
-        loop {
-            match look(self) {
-                Some(found) => return found,
-                None if Instant::now() > end => {
-                    let stderr = String::from_utf8_lossy(&self.stderr_so_far.lock().unwrap()).into_owned();
-                    panic!("{what} did not come: {stderr}");
-                }
-                None => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
+    /// Waits until the journals of its state directory record that so many chunks have landed.
+    #[track_caller]
+    pub fn wait_for_chunks(&self, count: usize) {
+        let is_chunk = |line: &&str| line.contains("\"type\":\"chunk\"");
+        let recorded = |running: &Running| {
+            let texts = journals_in(&running.journals).into_iter().filter_map(|path| std::fs::read_to_string(path).ok());
+            let chunks: usize = texts.map(|text| text.lines().filter(is_chunk).count()).sum();
+            (chunks >= count).then_some(())
+        };
+        self.wait_for(&format!("{count} chunks in the journal"), recorded);
+    }
+
+    /// Waits until it has stopped, as `DRIVE_AGENT_STOP` makes it.
+    #[track_caller]
+    pub fn wait_until_stopped(&self) {
+        self.wait_for("it to stop", |running| running.is_stopped().then_some(()));
+    }
+
+    /// Whether it is stopped, or has ended.
+    pub fn is_stopped(&self) -> bool {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        text.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['T', 'Z']))
+    }
+
+    /// Waits for an event, which cannot come any more when the process has ended.
+    #[track_caller]
+    fn wait_for<T>(&self, what: &str, look: impl Fn(&Running) -> Option<T>) -> T {
+        let has_ended = || self.stderr.as_ref().is_some_and(JoinHandle::is_finished);
+        let found = poll(LOOK_INTERVAL, || {
+            // Asked before the look: what came just before the end still counts.
+            let has_ended = has_ended();
+            look(self).map(Some).or_else(|| has_ended.then_some(None))
+        });
+        found.flatten().unwrap_or_else(|| {
+            let stderr = String::from_utf8_lossy(&self.stderr_so_far.lock().unwrap()).into_owned();
+            let why = if has_ended() { "the program ended".to_owned() } else { format!("it did not come in {EVENT_TIMEOUT:?}") };
+            panic!("waited for {what}, and {why}: {stderr}");
+        })
     }
 
     pub fn id(&self) -> u32 {
@@ -236,7 +287,7 @@ impl Ended {
 /// A number of a result.
 #[track_caller]
 pub fn number(result: &Value, name: &str) -> u64 {
-    result[name].as_u64().unwrap_or_else(|| panic!("`{name}` is no number in {result}"))
+    result[name].as_u64().unwrap_or_else(|| panic!("`{name}` is not a number in {result}"))
 }
 
 /// The ranges of a class of a receipt.

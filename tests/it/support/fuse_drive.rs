@@ -6,12 +6,14 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
+
+use super::wait::wait_until;
 
 const FILE: INodeNo = INodeNo(2);
 const NAME: &str = "drive.img";
@@ -22,15 +24,15 @@ const FOREVER: Duration = Duration::from_secs(3600);
 pub struct Behaviour {
     /// Ranges that cannot be read, as start and end.
     pub bad: Vec<(u64, u64)>,
-    /// A range any read of which never comes back.
+    /// Every read of this range hangs.
     pub hangs: Option<(u64, u64)>,
-    /// No opening of the drive ever comes back.
+    /// Every opening of the drive hangs.
     pub open_hangs: bool,
     /// The openings that hang: dropping them answers with an error.
     pub hanging_opens: Vec<ReplyOpen>,
     /// The reads that hang: dropping them answers with an error.
     pub hanging: Vec<ReplyData>,
-    /// A range any read of which takes so long.
+    /// Every read of this range takes this long.
     pub slow: Option<((u64, u64), Duration)>,
     /// Every read fails, every write says Ok and is lost, and only a sync tells.
     pub is_dead: bool,
@@ -70,12 +72,15 @@ impl FuseDrive {
     }
 
     /// Waits until an opening hangs.
+    #[track_caller]
     pub fn wait_for_hanging_opening(&self) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while self.behaviour.lock().unwrap().hanging_opens.is_empty() {
-            assert!(Instant::now() < end, "nothing opens the drive");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("an opening that hangs", || !self.behaviour.lock().unwrap().hanging_opens.is_empty());
+    }
+
+    /// Waits until a read hangs.
+    #[track_caller]
+    pub fn wait_for_hanging_read(&self) {
+        wait_until("a read that hangs", || !self.behaviour.lock().unwrap().hanging.is_empty());
     }
 
     /// What hangs in an opening is answered with an error, so that its process can end.

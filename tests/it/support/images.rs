@@ -20,7 +20,7 @@ impl Workbench {
         Workbench { folder: tempfile::Builder::new().prefix("drive-agent-test").tempdir().unwrap() }
     }
 
-    /// In memory, where the machine has a file system there: for what is more than a disk writes in the time.
+    /// In memory, where the machine has a file system there: for more bytes than a disk writes within a test.
     pub fn in_memory() -> Self {
         let shared = Path::new("/dev/shm");
         let parent = if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() };
@@ -53,6 +53,11 @@ impl Workbench {
         partial_of(&self.file(name))
     }
 
+    /// The journals of its state directory.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        journals_in(&self.file("state/drive-agent/journals"))
+    }
+
     /// Removes a blob and its manifest.
     pub fn remove_blob(&self, name: &str) {
         for name in [name.to_owned(), format!("{name}.manifest.jsonl")] {
@@ -67,6 +72,12 @@ impl Workbench {
         );
         self.image(&format!("{name}.toml"), text.as_bytes())
     }
+}
+
+/// The journals in a folder, where there is one.
+pub fn journals_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")).collect()
 }
 
 /// The unfinished files of a path: `NAME.ID.partial`.

@@ -9,7 +9,7 @@ const REQUIRE_ALL: &str = "DRIVE_AGENT_TESTS_REQUIRE_ALL";
 /// Where `tests/run` installed other programs.
 const TOOLS: &str = "DRIVE_AGENT_TESTS_TOOLS";
 
-/// `part`, or a word about its absence and `None`.
+/// `part`, or a message about its absence and `None`.
 pub fn part<T>(part: Option<T>, name: &str) -> Option<T> {
     if part.is_none() {
         assert!(std::env::var_os(REQUIRE_ALL).is_none(), "{name} is missing, and nothing may be skipped");

@@ -9,9 +9,13 @@ use tokio::runtime::Runtime;
 
 use super::agent::{Agent, Ended, Running};
 use super::images::Workbench;
+use super::wait::{EVENT_TIMEOUT, poll};
 
-/// Longest that a test waits for something to come about.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a test asks a service for what it waits for.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Longer than the station takes from one round to the next.
+const A_ROUND: Duration = Duration::from_millis(1500);
 
 pub const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -80,12 +84,9 @@ impl Service {
         let listen = format!("127.0.0.1:{}", self.port);
         let agent = Agent::bare(&self.home, &[&"serve", &"--config", &self.config, &"--listen", &listen]);
         let mut running = agent.start();
-        let end = Instant::now() + PATIENCE;
-        while !url.exists() {
-            if running.has_ended() || Instant::now() > end {
-                panic!("the service did not start: {:?}", running.wait());
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        let serves = poll(ASK_INTERVAL, || (running.has_ended() || url.exists()).then_some(()));
+        if serves.is_none() || !url.exists() {
+            panic!("the service did not start: {:?}", running.wait_at_most(Duration::ZERO));
         }
         self.url = std::fs::read_to_string(&url).unwrap().trim().to_owned();
         self.token = std::fs::read_to_string(self.state().join("operator.token")).unwrap().trim().to_owned();
@@ -143,7 +144,7 @@ impl Service {
         headers: &[(&str, &str)],
     ) -> Result<Answer, reqwest::Error> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).timeout(PATIENCE);
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).timeout(EVENT_TIMEOUT);
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
@@ -226,16 +227,19 @@ impl Service {
     /// Waits until something is so.
     #[track_caller]
     pub fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            if Instant::now() > end {
-                let bays = self.bays();
-                panic!("{what} did not come about; bays: {bays:#?}");
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        poll(ASK_INTERVAL, look).unwrap_or_else(|| {
+            let bays = self.bays();
+            panic!("waited {EVENT_TIMEOUT:?} for {what}, which did not come; bays: {bays:#?}");
+        })
+    }
+
+    /// Watches the station for a round: there is no event to wait for where something must not happen.
+    #[track_caller]
+    pub fn stays(&self, what: &str, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + A_ROUND;
+        while Instant::now() < end {
+            assert!(is_so(), "{what}; bays: {:#?}", self.bays());
+            std::thread::sleep(ASK_INTERVAL);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the histories need beside: everything below a prefix, and faults that end. The tests of `it` use none of it.
+//! What the histories need besides: everything below a prefix, and faults that end. The tests of `it` use little of it.
 #![allow(dead_code)]
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,183 @@
+//! Drives in the bays of a job service: whose they are, and their copies, paused, resumed, held and failed.
+
+use serde_json::{Value, json};
+
+use crate::support::Workbench;
+use crate::support::images::{MIB, random_bytes};
+use crate::support::service::{Service, TWO_BAYS, job, parcel, slow_profile};
+
+#[test]
+fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, TWO_BAYS);
+    service.ship_import("mine", &["SAME"]);
+    service.ship_import("theirs", &["same"]);
+    let image = bench.image("SAME.img", &random_bytes(MIB, 1));
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("a word", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "ambiguous-drive").then_some(())
+    });
+    assert_eq!(service.job("mine")["properties"]["state"], "Shipping");
+    service.order("mine", "checkIn", json!({ "bay": "bay-1" })).expect(200);
+    service.wait_for_state("mine", "Packaging");
+    assert!(service.blobs().join("imports/mine/SAME.img").exists() && !service.blobs().join("imports/theirs").exists());
+    // Done, and still in its bay: it is not taken for the other job's, whatever that job does, also after a restart.
+    service.order("mine", "shipBack", parcel()).expect(200);
+    service.call("DELETE", &job("mine"), Value::Null).expect(200);
+    service.stop();
+    service.go();
+    service.wait("the note that it was done for another job", || {
+        service.bays()[0]["note"].as_str().is_some_and(|note| note.contains("done for another job")).then_some(())
+    });
+    service.stays("the drive was taken for another job's", || service.job("theirs")["properties"]["state"] == "Shipping");
+    let note = service.bays()[0]["note"].clone();
+    assert!(note.as_str().unwrap().contains("done for another job"), "{note}");
+    // Taken out and docked again it belongs to the job that was shipped.
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.wait("the bay to be empty", || (service.bays()[0]["state"] == "empty").then_some(()));
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait_for_state("theirs", "Packaging");
+}
+
+#[test]
+fn two_bays_with_one_name_wait_for_a_person() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let (one, other) = (bench.image("one.img", &random_bytes(MIB, 1)), bench.image("other.img", &random_bytes(MIB, 2)));
+    service.dock("bay-1", &one, Some("0123456789ABCDEF")).expect(200);
+    service.dock("bay-2", &other, Some("0123456789ABCDEF")).expect(200);
+    service.ship_import("job-1", &["0123456789ABCDEF"]);
+    service.wait("a word", || {
+        let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+        (list["value"][0]["kind"] == "ambiguous-drive").then_some(())
+    });
+    assert_eq!(service.job("job-1")["properties"]["state"], "Shipping");
+    service.call("POST", "/operator/v1/bays/bay-2/undock", Value::Null).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::read(service.blobs().join("imports/job-1/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
+}
+
+#[test]
+fn a_blob_that_exists_is_replaced_only_when_staff_say_so() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let blob = service.blobs().join("imports/job-1/A.img");
+    std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
+    std::fs::write(&blob, "another's").unwrap();
+    let bytes = random_bytes(MIB, 1);
+    let image = bench.image("A.img", &bytes);
+    service.ship_import("job-1", &["A"]);
+    service.dock("bay-1", &image, None).expect(200);
+    service.wait("the copy to be held", || (service.bays()[0]["state"] == "held").then_some(()));
+    service.order("job-1", "retry", json!({ "driveId": "A" })).expect(200);
+    service.wait("it to be held again", || {
+        (service.operators_job("job-1")["copies"]["A"]["runs"] == 2 && service.bays()[0]["state"] == "held").then_some(())
+    });
+    assert_eq!(std::fs::read(&blob).unwrap(), b"another's");
+    service.order("job-1", "retry", json!({ "driveId": "A", "overwrite": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::read(&blob).unwrap(), bytes);
+}
+
+#[test]
+fn a_drive_is_paused_and_resumes_also_after_a_restart() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, TWO_BAYS);
+    let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("bay-1", &profile, None).expect(200);
+    let bytes = |service: &Service| service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to move", || bytes(&service).filter(|bytes| *bytes > 0));
+    service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait("the bay to be paused", || (service.bays()[0]["state"] == "paused").then_some(()));
+    let paused = bytes(&service).unwrap();
+    assert!(paused > 0 && paused < 24 * MIB as u64, "{paused}");
+    assert_eq!(service.job("job-1")["properties"]["driveList"][0]["copyStatus"], "Paused");
+    service.stays("bytes moved while it was paused", || bytes(&service) == Some(paused));
+    service.kill();
+    service.go();
+    service.wait("the bay to be paused again", || (service.bays()[0]["state"] == "paused").then_some(()));
+    service.stays("the pause was lost in the kill", || service.bays()[0]["state"] == "paused");
+    service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let result = &service.operators_job("job-1")["copies"]["SLOW"]["result"];
+    assert!(result["bytes_reused"].as_u64().unwrap() >= paused, "nothing was moved twice: {result}");
+}
+
+#[test]
+fn a_stop_drains_and_a_start_resumes() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, TWO_BAYS);
+    let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
+    let config = std::fs::read_to_string(bench.file("station.toml")).unwrap();
+    let watched = config.replace("name = \"bay-1\"\n", &format!("name = \"bay-1\"\ndrive = \"{}\"\n", profile.display()));
+    std::fs::write(bench.file("station.toml"), watched).unwrap();
+    service.stop();
+    service.go();
+    service.ship_import("job-1", &["SLOW"]);
+    service.wait("bytes to move", || {
+        service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 4 * MIB as u64)
+    });
+    let ended = service.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    service.go();
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.operators_job("job-1")["copies"]["SLOW"]["result"].clone();
+    assert!(result["bytes_reused"].as_u64().unwrap() > 4 * MIB as u64, "nothing was moved twice: {result}");
+    assert_eq!(result["outcome"], "complete");
+}
+
+#[test]
+fn a_failed_copy_waits_for_a_person_and_resumes_when_its_drive_comes_back() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let text = "size = \"16MiB\"\nserial = \"GONE\"\nseed = 5\nrun_size = \"1MiB\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"8MiB\"\n";
+    let profile = bench.image("gone.toml", text.as_bytes());
+    service.ship_import("job-1", &["GONE"]);
+    service.dock("bay-1", &profile, None).expect(200);
+    let held = || service.wait("the copy to be held", || (service.bays()[0]["state"] == "held").then_some(()));
+    held();
+    let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
+    assert_eq!(list["value"][0]["kind"], "copy-held", "{list}");
+    let status = service.job("job-1")["properties"]["driveList"][0]["copyStatus"].clone();
+    assert_eq!(status, "Failed: the drive failed, or went away");
+    // Taken out and docked again it resumes by itself, and gets further.
+    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.dock("bay-1", &profile, None).expect(200);
+    service.wait("the second run", || (service.operators_job("job-1")["copies"]["GONE"]["runs"] == 2).then_some(()));
+    held();
+    service.order("job-1", "retry", json!({ "driveId": "GONE" })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    assert_eq!(std::fs::metadata(service.blobs().join("imports/job-1/GONE.img")).unwrap().len(), 16 * MIB as u64);
+
+    let other = bench.image("other.toml", text.replace("GONE", "OTHER").as_bytes());
+    service.ship_import("job-2", &["OTHER"]);
+    service.dock("bay-2", &other, None).expect(200);
+    service.wait("the copy to be held", || (service.bays()[1]["state"] == "held").then_some(()));
+    service.order("job-2", "giveUp", json!({ "driveId": "OTHER" })).expect(200);
+    let job = service.wait_for_state("job-2", "Packaging");
+    assert_eq!(job["properties"]["driveList"][0]["state"], "CompletedMoreInfo");
+    let log = service.wait("the error log", || {
+        let uri = service.job("job-2")["properties"]["driveList"][0]["errorLogUri"].clone();
+        uri.as_str().map(|uri| service.blobs().join(uri.strip_prefix("local/").unwrap()))
+    });
+    assert!(std::fs::read_to_string(log).unwrap().contains("<Status>DiskOperationFailed</Status>"));
+    service.order("job-2", "shipBack", parcel()).expect(200);
+    assert_eq!(service.job("job-2")["properties"]["state"], "Closed");
+}
+
+#[test]
+fn bays_share_the_memory_of_the_station() {
+    let bench = Workbench::new();
+    let config = format!("[budget]\nmemory = \"32MiB\"\nhash_threads = 1\nrate = \"40MB/s\"\n{TWO_BAYS}");
+    let service = Service::start(&bench, &config);
+    for (bay, id) in [("bay-1", "A"), ("bay-2", "B")] {
+        let image = bench.image(&format!("{id}.img"), &random_bytes(8 * MIB, 1));
+        service.ship_import(&format!("job-{id}"), &[id]);
+        service.dock(bay, &image, None).expect(200);
+    }
+    // There is memory for one at a time: the other waits, and comes.
+    service.wait_for_state("job-A", "Packaging");
+    service.wait_for_state("job-B", "Packaging");
+}
