@@ -71,7 +71,7 @@ pub struct CopyRecord {
     /// How often it was begun.
     #[serde(default)]
     pub runs: u32,
-    /// It was begun and nobody has noted what it moved: it runs, or the service was cut off.
+    /// It was begun and it is not noted what it moved: it runs, or the service was cut off.
     #[serde(default)]
     pub is_open: bool,
     /// When it was begun first.
@@ -83,7 +83,7 @@ pub struct CopyRecord {
     /// When its last run was begun.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub run_started_at: Option<OffsetDateTime>,
-    /// Somebody paused it: it is not begun, and what runs drains.
+    /// It was paused: it is not begun, and what runs drains.
     #[serde(default)]
     pub is_paused: bool,
     /// How its next run differs.

@@ -185,7 +185,7 @@ fn time_does_what_the_table_says() {
     assert_eq!(after(&creating, 13).effects, []);
     assert_eq!(after(&creating, 14).effects, [Effect::Remove]);
     let touched = decide(&creating, Event::Change(vec![Field::LogLevel]), start() + Duration::days(10)).unwrap().job;
-    assert_eq!(after(&touched, 23).effects, [], "a change begins the fourteen days anew");
+    assert_eq!(after(&touched, 23).effects, [], "a change starts the fourteen days again");
 
     let shipping = run(JobKind::Import, &["A", "B"], &[fields(), Event::Ship, check_in("A")]);
     let missing = after(&shipping, 14);

@@ -109,7 +109,7 @@ impl Attempts {
         .await
     }
 
-    /// The same for attempts that notice silence themselves: a slow body is no silent one.
+    /// The same for attempts that notice silence themselves: a slow body is not a silent one.
     pub(crate) async fn run_self_timed<T, F>(&self, attempt: impl Fn() -> F) -> Result<(T, u32), Failed>
     where
         F: Future<Output = Result<T, BlobError>>,

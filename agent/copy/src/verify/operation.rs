@@ -31,7 +31,7 @@ pub struct Sides {
 /// Holds a manifest against a drive, a blob, or both. `shown` is what the manifest is called in messages.
 ///
 /// # Errors
-/// When the manifest cannot be used, or a side cannot be read at all. Differences are no error: they
+/// When the manifest cannot be used, or a side cannot be read at all. Differences are not an error: they
 /// are in the result.
 pub async fn verify(
     manifest: ManifestSource,

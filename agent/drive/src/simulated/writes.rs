@@ -47,7 +47,7 @@ impl Written {
         Written { kept: Mutex::new(kept) }
     }
 
-    /// What earlier runs wrote, in a sparse file. Its holes are what nobody wrote to.
+    /// What earlier runs wrote, in a sparse file. Its holes were not written to.
     pub(super) fn in_file(path: &Path, size: u64) -> io::Result<Self> {
         let kept = match open_plain(path, OpenOptions::new().read(true).write(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder_of(path).is_dir() => {

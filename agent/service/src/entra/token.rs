@@ -227,7 +227,7 @@ mod tests {
         ] {
             assert!(entra.actor_of(&token(&own, "key-1", &with(name, value))).await.is_none(), "{name}");
         }
-        assert!(entra.actor_of(&token(&other, "key-1", &claims())).await.is_none(), "signed by somebody else");
+        assert!(entra.actor_of(&token(&other, "key-1", &claims())).await.is_none(), "signed with another key");
         assert!(entra.actor_of(&token(&own, "key-2", &claims())).await.is_none(), "an unknown key");
         // The algorithm of the header is not believed.
         let header = Header { kid: Some("key-1".to_owned()), ..Header::new(Algorithm::HS256) };

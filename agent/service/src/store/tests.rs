@@ -186,7 +186,7 @@ async fn lists_are_cut_into_pages_and_filtered() {
             None => break,
         }
     }
-    assert_eq!(names, (0..7).map(|number| format!("job-{number}")).collect::<Vec<_>>(), "and nobody else's");
+    assert_eq!(names, (0..7).map(|number| format!("job-{number}")).collect::<Vec<_>>(), "and no other's");
     let filtered = scene.store.list(&scope("SUB-1"), &"state eq 'Shipping'".parse().unwrap(), 100, None).await.unwrap();
     assert_eq!(filtered.jobs.into_iter().map(|job| job.key.name).collect::<Vec<_>>(), ["job-3"]);
     let tracked: Filter = "trackingnumber eq 'TRACKING-77' and type eq 'Export'".parse().unwrap();
