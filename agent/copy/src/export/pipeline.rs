@@ -10,7 +10,7 @@ use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::chunk::{CheckedChunk, LandedChunk, Place};
+use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
 use crate::error::CopyError;
 use crate::export::context::Context;
 use crate::export::copied::{Completing, Copied};
@@ -23,9 +23,10 @@ use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
-use crate::hashing::whole;
+use crate::hashing::whole::{self, StreamPiece};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
+use crate::record::journal::Journal;
 use crate::source::blob_range::Fetch;
 use crate::source::holes::{Holes, Source};
 use crate::stage::fetch::FetchStage;
@@ -57,39 +58,12 @@ impl Prepared {
         context.handle.counters.set_bytes_in_flight(move || watch.bytes_taken());
 
         let (stream_output, stream_end) = whole::spawn(context.options.stream_sha256 && !context.is_resumed, geometry, || false)?;
-        let write = Arc::new(WriteStage {
-            drive: context.drive.clone(),
-            expected: context.manifest.as_ref().map(|manifest| manifest.table.clone()),
-            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-            table: context.table.clone(),
-            hash_pool: HashPool::new(
-                check_input,
-                never(),
-                false,
-                context.handle.counters.clone(),
-                context.options.shared_budget.clone(),
-            ),
-            counters: context.handle.counters.clone(),
-            stop: context.handle.stop.clone(),
-            stream: stream_output,
-            fetch_again: context.fetch_again(),
-        });
+        let write = Arc::new(context.write_stage(geometry, check_input, stream_output));
         context.spawn_check(write.clone(), check_output)?;
         let (write_watches, sync_watch) = (watchdog::watches(context.drive.preferred_readers()), watchdog::watches(1));
         context.spawn_write(write, write_watches.clone(), write_input, write_output)?;
 
-        let recorder = RecordStage {
-            journal,
-            table: context.table.clone(),
-            durability: Durability::DriveSync(context.drive.clone(), sync_watch[0].clone()),
-            rescue: None,
-            batch_bytes: context.memory.batch_bytes,
-            sync_timeout: context.options.request_timeout,
-            stop: context.handle.stop.clone(),
-            failure: context.failure.clone(),
-            counters: context.handle.counters.clone(),
-        };
-        let recorder_end = recorder.start(record_input)?;
+        let recorder_end = context.record_stage(journal, sync_watch[0].clone()).start(record_input)?;
 
         let fetching =
             context.fetch_stage(pool, all_checked.clone()).run(context.next_chunk(geometry), context.concurrency(), fetch_output);
@@ -98,19 +72,10 @@ impl Prepared {
             fetching.await;
             wait_for_recorder(recorder_end, &context.handle, &context.failure).await
         };
-        let watching = async {
-            let (path, stop, failure) = (&context.identity.path, &context.handle.stop, &context.failure);
-            tokio::select! {
-                () = watchdog::hanging(&write_watches, path, context.options.read_timeout, stop, failure) => {}
-                () = watchdog::hanging(&sync_watch, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
-            }
-            // Reported; what else is in flight has the drain timeout to land.
-            std::future::pending::<()>().await;
-        };
         let journal = tokio::select! {
             journal = ending => journal,
             () = draining => None,
-            () = watching => None,
+            () = context.wait_for_hang(&write_watches, &sync_watch) => None,
         };
         let stream_sha256 = whole::result(stream_end, &context.handle.stop).await;
         let all_checked = all_checked.load(Ordering::Relaxed);
@@ -120,6 +85,50 @@ impl Prepared {
 }
 
 impl Context {
+    fn write_stage(
+        &self,
+        geometry: ChunkGeometry,
+        input: Receiver<FetchedChunk>,
+        stream: Option<Sender<StreamPiece>>,
+    ) -> WriteStage {
+        let (counters, shared_budget) = (self.handle.counters.clone(), self.options.shared_budget.clone());
+        WriteStage {
+            drive: self.drive.clone(),
+            expected: self.manifest.as_ref().map(|manifest| manifest.table.clone()),
+            zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
+            table: self.table.clone(),
+            hash_pool: HashPool::new(input, never(), false, counters, shared_budget),
+            counters: self.handle.counters.clone(),
+            stop: self.handle.stop.clone(),
+            stream,
+            fetch_again: self.fetch_again(),
+        }
+    }
+
+    fn record_stage(&self, journal: Journal, watch: Arc<CallWatch>) -> RecordStage {
+        RecordStage {
+            journal,
+            table: self.table.clone(),
+            durability: Durability::DriveSync(self.drive.clone(), watch),
+            rescue: None,
+            batch_bytes: self.memory.batch_bytes,
+            sync_timeout: self.options.request_timeout,
+            stop: self.handle.stop.clone(),
+            failure: self.failure.clone(),
+            counters: self.handle.counters.clone(),
+        }
+    }
+
+    /// Reports a call into the drive that hangs. Never returns: what else is in flight has the drain timeout to land.
+    async fn wait_for_hang(&self, writing: &[Arc<CallWatch>], syncing: &[Arc<CallWatch>]) {
+        let (path, stop, failure) = (&self.identity.path, &self.handle.stop, &self.failure);
+        tokio::select! {
+            () = watchdog::hanging(writing, path, self.options.read_timeout, stop, failure) => {}
+            () = watchdog::hanging(syncing, path, DRIVE_SYNC_TIMEOUT, stop, failure) => {}
+        }
+        std::future::pending().await
+    }
+
     fn concurrency(&self) -> Concurrency {
         let preferred = if self.blob.local().is_some() { CONCURRENCY_LOCAL } else { CONCURRENCY };
         Concurrency::new(self.options.concurrency, preferred, self.memory.buffers)
