@@ -95,6 +95,20 @@ impl Receipt {
         }
     }
 
+    /// The receipt of a stop that came before anything had moved: every byte was never sent.
+    pub fn of_nothing(total_bytes: u64, reason: StopReason, requested_at: OffsetDateTime, resume: String) -> Self {
+        let mut receipt = Receipt::new(reason, requested_at, requested_at, resume);
+        if total_bytes > 0 {
+            receipt.add(ByteClass::NeverSent, ByteRange::new(0, total_bytes));
+        }
+        receipt
+    }
+
+    /// Whether nothing landed, and nothing may have.
+    pub fn is_of_nothing(&self) -> bool {
+        self.accounted_bytes() == self.never_sent.bytes
+    }
+
     /// Puts the next range, in drive order, into its class.
     pub fn add(&mut self, class: ByteClass, range: ByteRange) {
         match class {
@@ -148,5 +162,24 @@ impl Receipt {
     /// The sum of the four classes, in bytes.
     pub fn accounted_bytes(&self) -> u64 {
         self.landed_before_request.bytes + self.landed_after_request.bytes + self.outcome_unknown.bytes + self.never_sent.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_before_the_first_byte_is_accounted_for() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        for total in [0, 1, 24 << 20] {
+            let receipt = Receipt::of_nothing(total, StopReason::JobCancelled, now, String::new());
+            assert_eq!((receipt.never_sent.bytes, receipt.accounted_bytes()), (total, total));
+            assert_eq!(receipt.never_sent.ranges.total_bytes(), total);
+            assert!(receipt.is_of_nothing() && receipt.clone().doubted().is_of_nothing());
+        }
+        let mut receipt = Receipt::of_nothing(8, StopReason::JobCancelled, now, String::new());
+        receipt.add(ByteClass::OutcomeUnknown, ByteRange::new(8, 8));
+        assert!(!receipt.is_of_nothing());
     }
 }

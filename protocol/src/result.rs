@@ -143,6 +143,48 @@ pub struct TransferResult {
     pub receipt: Option<Receipt>,
 }
 
+impl TransferResult {
+    /// The result of a transfer that did not begin: nothing was moved.
+    pub fn not_begun(outcome: Outcome, direction: Direction, blob: String) -> Self {
+        TransferResult {
+            outcome,
+            direction,
+            drive: None,
+            blob,
+            bytes_total: 0,
+            bytes_sent: 0,
+            bytes_reused: 0,
+            bytes_zero: 0,
+            bytes_unreadable: 0,
+            bytes_cleared: 0,
+            failed_reads: 0,
+            bytes_from_image: 0,
+            from_image: Vec::new(),
+            source_changed: false,
+            chunk_size: 0,
+            chunks: 0,
+            root_sha256: None,
+            stream_sha256: None,
+            evidence: Evidence::Read,
+            checked_against_manifest: None,
+            manifest: None,
+            elapsed_seconds: 0.0,
+            stages: StageSeconds::default(),
+            limited_by: LimitedBy::Nothing,
+            retries: 0,
+            unreadable: Vec::new(),
+            error: None,
+            receipt: None,
+        }
+    }
+
+    /// The result of a transfer that was cancelled before it moved anything of so many bytes.
+    pub fn cancelled_before_its_first_byte(direction: Direction, blob: String, total_bytes: u64, receipt: Receipt) -> Self {
+        let nothing = Self::not_begun(Outcome::Cancelled, direction, blob);
+        TransferResult { bytes_total: total_bytes, receipt: Some(receipt), ..nothing }
+    }
+}
+
 /// What a transfer would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

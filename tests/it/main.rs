@@ -35,6 +35,7 @@ mod service;
 mod service_access;
 mod service_bays;
 mod service_cancel;
+mod service_cancel_early;
 mod service_crash;
 mod signals;
 mod unreadable;

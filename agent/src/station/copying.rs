@@ -10,6 +10,7 @@ use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
+use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
@@ -82,6 +83,11 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             Ok(result) => result,
             // Stopped before it was far enough to tell by itself what there is.
             Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
+            // Nobody waits for what failed any more: the journal tells what there is.
+            Err(error) if is_cancelled(&handle) => {
+                tracing::info!(job = %order.job_uid, bay = %order.bay, %error, "a copy that was cancelled had failed");
+                account(options, &order, &memory, handle).await
+            }
             Err(error) => failed(&order, &error),
         };
         // The receiver is gone only where the whole service is ending.
@@ -90,11 +96,27 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     copy
 }
 
+fn is_cancelled(handle: &TransferHandle) -> bool {
+    handle.stop.request().is_some_and(|request| request.reason == StopReason::JobCancelled)
+}
+
+/// The result of a copy that was stopped before it moved anything: its receipt is over the whole drive.
+fn of_nothing(order: &CopyOrder, resume: String, handle: &TransferHandle) -> TransferResult {
+    let Some((size_bytes, request)) = order.size_bytes.zip(handle.stop.request()) else {
+        return failed(order, &CopyError::Cancelled);
+    };
+    let receipt = Receipt::of_nothing(size_bytes, request.reason, request.requested_at, resume);
+    TransferResult::cancelled_before_its_first_byte(order.direction, blob_of(order), size_bytes, receipt)
+}
+
+fn blob_of(order: &CopyOrder) -> String {
+    format!("{}/{}", order.blob.container, order.blob.name)
+}
+
 fn failed(order: &CopyOrder, error: &CopyError) -> TransferResult {
     let outcome = error.outcome().unwrap_or(protocol::outcome::Outcome::Failed);
-    let blob = format!("{}/{}", order.blob.container, order.blob.name);
     // A receipt would say that nothing moved, of which it knows nothing.
-    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob, error) }
+    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob_of(order), error) }
 }
 
 /// Runs a copy on a task of its own, and leaves it behind where a drive holds it after a stop.
@@ -170,11 +192,12 @@ fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob,
 async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, handle: TransferHandle) -> TransferResult {
     // No copy holds more than all of it.
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
-    let was_cut_off = order.was_cut_off;
-    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &handle)).await;
+    let (was_cut_off, resume) = (order.was_cut_off, options.resume_command.clone());
+    let own = handle.clone();
+    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
     match told.unwrap_or(Err(CopyError::Internal("a thread at the journal"))) {
         Ok(Some(result)) => result,
-        Ok(None) => failed(order, &CopyError::Cancelled),
+        Ok(None) => of_nothing(order, resume, &handle),
         Err(error) => failed(order, &error),
     }
 }

@@ -68,6 +68,9 @@ pub struct CopyRecord {
     /// The other side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blob: Option<BlobName>,
+    /// Size of what is to be moved, in bytes: of an import's drive, of an export's blob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// How often it was begun.
     #[serde(default)]
     pub runs: u32,

@@ -85,7 +85,8 @@ impl Jobs {
             // Chosen by what was read: where the job changed meanwhile, it is read and chosen again.
             let change = self.change(actor, "checked in a drive for an export", Some(job.version));
             let changed = self.store.change(&job.key, &change, |job| {
-                job.copies.entry(id.to_owned()).or_default().blob = Some(chosen);
+                let record = job.copies.entry(id.to_owned()).or_default();
+                (record.blob, record.size_bytes) = (Some(chosen.blob), chosen.size_bytes);
                 Ok(vec![Event::CheckIn(id.to_owned())])
             });
             match changed.await {
@@ -111,12 +112,12 @@ fn drive_of_import(job: &StoredJob, named: Option<&str>, in_bay: Option<&str>) -
 }
 
 /// The first blob of an export that has no drive yet and fits on this one.
-fn choose(job: &StoredJob, selected: &[SelectedBlob], size_bytes: u64, id: &str) -> Result<BlobName, JobError> {
+fn choose(job: &StoredJob, selected: &[SelectedBlob], size_bytes: u64, id: &str) -> Result<SelectedBlob, JobError> {
     let name = |blob: &BlobName| (blob.container.clone(), blob.name.clone());
     let taken: HashSet<_> = job.copies.values().filter_map(|record| record.blob.as_ref()).map(name).collect();
     let left: Vec<_> = selected.iter().filter(|one| !taken.contains(&name(&one.blob))).collect();
     let fits = left.iter().find(|one| one.size_bytes.is_some_and(|needed| needed <= size_bytes));
-    fits.map(|one| one.blob.clone()).ok_or_else(|| {
+    fits.copied().cloned().ok_or_else(|| {
         let missing: Vec<String> = left
             .iter()
             .filter(|one| one.size_bytes.is_none())

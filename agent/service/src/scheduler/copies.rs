@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
+use super::order::direction_of;
 use super::worker::{BayContent, CopyOrder};
 use crate::store::{Change, StoreError, StoredJob};
 
@@ -25,6 +26,9 @@ impl Scheduler {
             tracing::warn!(job = %job.uid, bay = %bay.name, "the drive has no blob to be copied to or from");
             return Ok(());
         };
+        // An export's blob was looked up when its drive was checked in.
+        let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
+        let order = CopyOrder { size_bytes: docked_bytes.or(order.size_bytes), ..order };
         let now = self.now();
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
         let (mut was_cut_off, mut retry) = (false, RetryOptions::default());
@@ -137,16 +141,13 @@ impl Scheduler {
     async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         let now = self.now();
         let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
+        let direction = direction_of(job.machine.kind);
         let ended = self.inner.store.change(&job.key, &change, |job| {
             let record = job.copies.entry(drive_id.to_owned()).or_default();
             record.hold = None;
             record.is_open = false;
             record.ended_at = Some(now);
-            if let Some(result) = record.result.as_mut().filter(|result| !result.outcome.is_complete()) {
-                result.outcome = Outcome::Cancelled;
-                let receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
-                result.receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
-            }
+            tell_as_cancelled(record, direction, now);
             Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])
         });
         match ended.await {
@@ -164,6 +165,7 @@ fn open_run(record: &mut CopyRecord, order: &CopyOrder, now: OffsetDateTime) -> 
     record.is_in_doubt &= !retry.restart;
     record.bay = Some(order.bay.clone());
     record.blob = Some(order.blob.clone());
+    record.size_bytes = order.size_bytes;
     record.runs += 1;
     record.started_at.get_or_insert(now);
     record.run_started_at = Some(now);
@@ -183,6 +185,12 @@ fn close_run(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult
     });
     // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
     record.is_in_doubt |= order.direction == Direction::Export && result.outcome == Outcome::Refused && record.runs > 1;
+    let moved_nothing = result.receipt.as_ref().is_some_and(Receipt::is_of_nothing);
+    if moved_nothing && record.result.as_ref().is_some_and(|earlier| earlier.outcome.is_complete()) {
+        // The blob of an earlier run stands as it was.
+        record.is_open = false;
+        return;
+    }
     // A run that was not even begun says nothing of what an earlier one moved: that stays open.
     if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
         let receipt = result.receipt.clone();
@@ -191,6 +199,26 @@ fn close_run(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult
         record.is_open = false;
     } else if record.result.is_none() {
         record.result = Some(result.clone());
+    }
+}
+
+/// Tells what the last run moved as of a cancel that came when nothing ran; where no run moved anything, that.
+fn tell_as_cancelled(record: &mut CopyRecord, direction: Direction, now: OffsetDateTime) {
+    let reason = StopReason::JobCancelled;
+    match &mut record.result {
+        Some(result) if result.outcome.is_complete() => {}
+        Some(TransferResult { outcome, receipt: Some(receipt), .. }) => {
+            let told = receipt.clone().told_for(reason, now);
+            *receipt = if record.is_in_doubt { told.doubted() } else { told };
+            *outcome = Outcome::Cancelled;
+        }
+        result => {
+            let known = record.size_bytes.zip(record.blob.as_ref()).filter(|_| !record.is_in_doubt);
+            let Some((size_bytes, blob)) = known else { return };
+            let receipt = Receipt::of_nothing(size_bytes, reason, now, String::new());
+            let blob = format!("{}/{}", blob.container, blob.name);
+            *result = Some(TransferResult::cancelled_before_its_first_byte(direction, blob, size_bytes, receipt));
+        }
     }
 }
 
@@ -206,5 +234,65 @@ fn count(order: &CopyOrder, result: &TransferResult, started: Instant) {
     if let Some(receipt) = &result.receipt {
         let drain = receipt.drained_at - receipt.requested_at;
         metrics::histogram!("drive_agent_drain_seconds").record(drain.as_seconds_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::job::BlobName;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn record() -> CopyRecord {
+        let blob = BlobName { container: "imports".to_owned(), name: "a.img".to_owned() };
+        CopyRecord { blob: Some(blob), size_bytes: Some(1000), runs: 1, is_open: true, ..CopyRecord::default() }
+    }
+
+    fn of_nothing(outcome: Outcome) -> TransferResult {
+        let receipt = Receipt::of_nothing(1000, StopReason::JobCancelled, NOW, String::new());
+        let result = TransferResult::cancelled_before_its_first_byte(Direction::Import, String::new(), 1000, receipt);
+        TransferResult { outcome, ..result }
+    }
+
+    #[test]
+    fn a_copy_that_is_cancelled_without_a_run_accounts_for_every_byte() {
+        let mut never_ran = record();
+        let mut was_refused = CopyRecord {
+            result: Some(TransferResult::not_begun(Outcome::Refused, Direction::Import, String::new())),
+            ..record()
+        };
+        for record in [&mut never_ran, &mut was_refused] {
+            tell_as_cancelled(record, Direction::Import, NOW);
+            let result = record.result.as_ref().unwrap();
+            assert_eq!((result.outcome, result.bytes_total), (Outcome::Cancelled, 1000));
+            assert_eq!(result.receipt.as_ref().unwrap().never_sent.bytes, 1000);
+            assert!(record.status(false, true).starts_with("Cancelled: 0 bytes landed"), "{}", record.status(false, true));
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_run_completed_stays_told() {
+        let complete = TransferResult { receipt: None, ..of_nothing(Outcome::CompleteWithUnreadable) };
+        let mut record = CopyRecord { result: Some(complete.clone()), ..record() };
+        tell_as_cancelled(&mut record, Direction::Import, NOW);
+        assert_eq!(record.result.as_ref(), Some(&complete));
+        let blob = record.blob.clone().unwrap();
+        let order = CopyOrder {
+            bay: "bay-1".to_owned(),
+            direction: Direction::Import,
+            job_uid: String::new(),
+            drive_id: String::new(),
+            account: String::new(),
+            blob,
+            size_bytes: Some(1000),
+            sequence: 0,
+            account_only: false,
+            was_cut_off: false,
+            retry: RetryOptions::default(),
+        };
+        close_run(&mut record, &order, &of_nothing(Outcome::Cancelled), AfterCopy::End(CopyEnd::Cancelled), NOW);
+        assert_eq!((record.result.as_ref(), record.is_open), (Some(&complete), false));
     }
 }

@@ -27,6 +27,7 @@ impl Scheduler {
             drive_id: drive_id.to_owned(),
             account: account_of(&job.details).to_owned(),
             blob: blob?,
+            size_bytes: job.copies.get(drive_id).and_then(|record| record.size_bytes),
             sequence: 0,
             account_only: false,
             was_cut_off: false,

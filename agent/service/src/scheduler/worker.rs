@@ -67,6 +67,8 @@ pub struct CopyOrder {
     pub account: String,
     /// The blob.
     pub blob: BlobName,
+    /// Size of what is to be moved, in bytes, where it is known.
+    pub size_bytes: Option<u64>,
     /// The docking that the order is for: [`BayContent::sequence`].
     pub sequence: u64,
     /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
