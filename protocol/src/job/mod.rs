@@ -33,7 +33,7 @@ mod tests;
 
 pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, LogAddresses, RetryOptions, after_copy, percent, retry_at};
 pub use decide::{CopyEnd, Decision, Effect, Event, decide};
-pub use edit::{Field, may_edit};
+pub use edit::{Field, correct_drives, may_correct, may_edit};
 pub use refusal::Refusal;
 pub use state::{DriveState, Job, JobDrive, JobKind, JobState, UnknownJobState};
 pub use timers::{CREATING_KEPT, FINISHED_KEPT, NEVER_RECEIVED_AFTER, SILENT_SHIPPING_CLOSED_AFTER, Timer, next_timer};

@@ -74,6 +74,7 @@ impl Store {
         let drives = drives_of(&job.details);
         if drives != drives_of(&before.details) {
             job.details.drive_list = Some(drives.iter().map(without_key).collect());
+            let drives = self.with_keys_of_corrected(transaction, job, &drives_of(&before.details), drives).await?;
             self.seal_keys(transaction, job, &drives).await?;
         }
         write::update(transaction, job).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::{DriveStatus, JobDetails, PutJob};
-use protocol::job::{Event, Field, Job, JobKind, decide};
+use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, decide};
 use sqlx::{Sqlite, Transaction};
 use time::OffsetDateTime;
 
@@ -142,6 +142,9 @@ fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<S
     }
     if before.1 != &details.job_type {
         return Err(StoreError::WrittenOnce("properties.jobType"));
+    }
+    if job.machine.state != JobState::Creating {
+        return Err(Refusal::NotInThisState { action: "put again", state: job.machine.state }.into());
     }
     let mut fields = Field::ALL.to_vec();
     fields.retain(|field| match field {
