@@ -47,7 +47,7 @@ mod tests;
 pub(crate) use change::Change;
 pub use database::Store;
 pub use error::StoreError;
-pub(crate) use list::Scope;
+pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;
 pub(crate) use row::{JobKey, StoredEffect, StoredJob};
 pub(crate) use session::{SESSION_LASTS, Session};
