@@ -1,7 +1,9 @@
 //! Carrying out effects of decisions: each at least once, and so that a repetition does no harm.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{MutexGuard, PoisonError};
 
+use futures::FutureExt;
 use protocol::job::{BlobName, DriveState, Effect};
 
 use super::documents::{diagnostics, incomplete_list};
@@ -15,24 +17,24 @@ use crate::store::{Change, StoreError, StoredEffect, StoredJob};
 /// After so many attempts a document is abandoned, and its job continues without it: half a day.
 const ATTEMPTS_MAX: u32 = 150;
 
+/// Effects that one round looks at: after a long stop there may be thousands.
+const PER_ROUND_MAX: u32 = 256;
+
 impl Scheduler {
+    /// Carries out what waits: stops first, since a cancel waits for nothing.
     pub(super) async fn carry_out_effects(&self) -> Result<(), StoreError> {
-        let effects = self.inner.store.effects().await?;
-        // Stops first: a cancel waits for nothing.
-        let (stops, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|one| matches!(one.effect, Effect::StopCopy(_)));
-        for stored in stops {
-            let found = self.inner.store.by_uid(&stored.job_uid).await?;
-            if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, found) {
-                self.stop_copy(&job, drive_id).await?;
-                let drive = job.machine.drive(drive_id);
-                if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
-                    // It is carried out when the end of the copy is written down: until then every round asks again.
-                    continue;
-                }
-            }
-            self.inner.store.effect_done(stored.id).await?;
+        for stored in self.inner.store.stops().await? {
+            self.carry_out_stop(&stored).await?;
         }
+        let mut looked_at = self.pending().looked_at;
+        let others = self.inner.store.effects(looked_at, PER_ROUND_MAX).await?;
+        let is_end = others.len() < PER_ROUND_MAX as usize;
         for stored in others {
+            if self.pending().is_full() {
+                self.pending().looked_at = looked_at;
+                return Ok(());
+            }
+            looked_at = stored.id;
             match &stored.effect {
                 Effect::AlertOperators => {
                     tracing::warn!(job = %stored.job_uid, "drives of a job did not come: ask the customer");
@@ -43,23 +45,39 @@ impl Scheduler {
                 Effect::Remove | Effect::PublishReceipts | Effect::PublishLogs(_) => self.carry_out_beside(stored),
             }
         }
+        // Behind the last one comes the first one again.
+        self.pending().looked_at = if is_end { 0 } else { looked_at };
         Ok(())
+    }
+
+    async fn carry_out_stop(&self, stored: &StoredEffect) -> Result<(), StoreError> {
+        let found = self.inner.store.by_uid(&stored.job_uid).await?;
+        if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, found) {
+            self.stop_copy(&job, drive_id).await?;
+            let drive = job.machine.drive(drive_id);
+            if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
+                // It is carried out when the end of the copy is written down: until then every round asks again.
+                return Ok(());
+            }
+        }
+        self.inner.store.effect_done(stored.id).await
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingEffects> {
         self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries an effect out beside the rounds, one attempt at a time.
+    /// Carries an effect out beside the rounds, one attempt at a time. An attempt that panics failed like any other.
     fn carry_out_beside(&self, stored: StoredEffect) {
         let Some(attempt) = self.pending().begin(stored.id) else { return };
         let scheduler = self.clone();
         tokio::spawn(async move {
-            let result = scheduler.carry_out_one(&stored).await;
-            if scheduler.settle(&stored, attempt, &result).await {
-                scheduler.pending().remove(stored.id);
-            } else {
-                scheduler.pending().retry_later(stored.id);
+            let carrying_out = AssertUnwindSafe(scheduler.carry_out_one(&stored)).catch_unwind().await;
+            let result = carrying_out.unwrap_or_else(|_| Err("its task panicked: the log says where".to_owned()));
+            let settling = AssertUnwindSafe(scheduler.settle(&stored, attempt, &result)).catch_unwind().await;
+            match settling.unwrap_or(false) {
+                true => scheduler.pending().remove(stored.id),
+                false => scheduler.pending().retry_later(stored.id),
             }
         });
     }
@@ -178,4 +196,91 @@ impl Scheduler {
 fn is_done(job: &StoredJob, drive_id: &str) -> bool {
     let drive = job.machine.drive(drive_id);
     drive.is_some_and(|drive| !matches!(drive.state, DriveState::Received | DriveState::Transferring))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use protocol::job::{CopyEnd, Event};
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::super::fake::FakeWorker;
+    use super::*;
+    use crate::store::{JobKey, Store};
+    use crate::vault::Vault;
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        store: Store,
+        worker: Arc<FakeWorker>,
+        scheduler: Scheduler,
+    }
+
+    async fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(&folder.path().join("vault.key")).unwrap();
+        let store = Store::open(&folder.path().join("jobs.db"), vault).await.unwrap();
+        let worker = Arc::new(FakeWorker::default());
+        let clock = Arc::new(|| OffsetDateTime::UNIX_EPOCH);
+        let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".to_owned());
+        Scene { _folder: folder, store, worker, scheduler }
+    }
+
+    impl Scene {
+        /// An import whose one drive is done, with what is to be published of it.
+        async fn job_in_packaging(&self, name: &str) {
+            let own = |text: &str| text.to_owned();
+            let key = JobKey { subscription: own("sub"), resource_group: own("group"), name: own(name) };
+            let body = json!({ "location": "here", "properties": { "storageAccountId": "/acme", "jobType": "Import",
+                "returnAddress": { "recipientName": "R" }, "deliveryPackage": { "carrierName": "C", "trackingNumber": "T" },
+                "driveList": [{ "driveId": "A" }] } });
+            let body = protocol::arm::read_body(body.to_string().as_bytes()).unwrap();
+            let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+            self.store.put(&key, &body, &change).await.unwrap();
+            let drive = || own("A");
+            let events = vec![
+                Event::Ship,
+                Event::CheckIn(drive()),
+                Event::CopyStarted(drive()),
+                Event::CopyEnded(drive(), CopyEnd::Complete),
+            ];
+            self.store.change(&key, &change, |_| Ok(events)).await.unwrap();
+        }
+
+        /// Rounds of effects, until the outbox is empty.
+        async fn until_all_is_done(&self) {
+            let all_done = async {
+                while !self.store.effects(0, u32::MAX).await.unwrap().is_empty() {
+                    self.scheduler.carry_out_effects().await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), all_done).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_effect_whose_task_panics_is_tried_again() {
+        let scene = scene().await;
+        scene.job_in_packaging("job-1").await;
+        scene.worker.panics_left.store(1, Ordering::SeqCst);
+        scene.until_all_is_done().await;
+        assert_eq!(scene.worker.panics_left.load(Ordering::SeqCst), 0);
+        assert!(scene.worker.documents.lock().unwrap().contains_key("acme/waimportexport/waies/job-1_receipts.json"));
+    }
+
+    #[tokio::test]
+    async fn a_thousand_effects_are_carried_out_a_few_at_once() {
+        let scene = scene().await;
+        for number in 0..600 {
+            scene.job_in_packaging(&format!("job-{number}")).await;
+        }
+        scene.until_all_is_done().await;
+        assert_eq!(scene.worker.documents.lock().unwrap().len(), 600);
+        assert!(scene.worker.most_at_once.load(Ordering::SeqCst) <= super::super::pending::AT_ONCE_MAX);
+    }
 }

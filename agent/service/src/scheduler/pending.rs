@@ -9,10 +9,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The longest pause.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
+/// Attempts under way at once: each holds a document and a request to a store.
+pub(super) const AT_ONCE_MAX: usize = 32;
+
 /// Attempts of each effect, by its number in the outbox.
 #[derive(Default)]
 pub(super) struct PendingEffects {
     attempts: HashMap<i64, Attempts>,
+    /// How many are under way.
+    at_once: usize,
+    /// The effect that was looked at last: the next round goes on behind it, so that none is left out.
+    pub(super) looked_at: i64,
 }
 
 struct Attempts {
@@ -22,6 +29,11 @@ struct Attempts {
 }
 
 impl PendingEffects {
+    /// Whether as many attempts are under way as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.at_once >= AT_ONCE_MAX
+    }
+
     /// Begins an attempt and returns its number, from 1; `None` where one is under way or the next is not due.
     pub(super) fn begin(&mut self, id: i64) -> Option<u32> {
         let now = Instant::now();
@@ -31,16 +43,19 @@ impl PendingEffects {
         }
         attempts.next = None;
         attempts.count += 1;
+        self.at_once += 1;
         Some(attempts.count)
     }
 
     /// The effect was carried out, or was abandoned.
     pub(super) fn remove(&mut self, id: i64) {
         self.attempts.remove(&id);
+        self.at_once = self.at_once.saturating_sub(1);
     }
 
     /// The attempt failed: the next is due after a pause that grows.
     pub(super) fn retry_later(&mut self, id: i64) {
+        self.at_once = self.at_once.saturating_sub(1);
         if let Some(attempts) = self.attempts.get_mut(&id) {
             attempts.next = Some(Instant::now() + (RETRY * 2_u32.pow(attempts.count.min(16))).min(RETRY_MAX));
         }

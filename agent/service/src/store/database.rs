@@ -68,5 +68,6 @@ fn migrations() -> Migrator {
         migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
         migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
         migration(5, "states", include_str!("../../migrations/0005_states.sql")),
+        migration(6, "effects", include_str!("../../migrations/0006_effects.sql")),
     ])
 }

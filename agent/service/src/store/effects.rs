@@ -7,17 +7,30 @@ use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredEffect;
 
+/// Whether an effect stops a copy, in SQL: the index of stops has the same words.
+macro_rules! is_stop {
+    () => {
+        "(substr(what, 1, 11) = '{\"StopCopy\"')"
+    };
+}
+
 impl Store {
-    /// All effects, the oldest first.
+    /// Stops of copies that are still to be carried out: all of them, the oldest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn effects(&self) -> Result<Vec<StoredEffect>, StoreError> {
-        let rows: Vec<(i64, String, String)> =
-            sqlx::query_as("SELECT id, job_uid, what FROM effect ORDER BY id").fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|(id, job_uid, what)| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)? }))
-            .collect()
+    pub(crate) async fn stops(&self) -> Result<Vec<StoredEffect>, StoreError> {
+        let query = sqlx::query_as(concat!("SELECT id, job_uid, what FROM effect WHERE ", is_stop!(), " ORDER BY id"));
+        effects_of(query.fetch_all(&self.pool).await?)
+    }
+
+    /// Other effects behind the one of this number, the oldest first: at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn effects(&self, after: i64, limit: u32) -> Result<Vec<StoredEffect>, StoreError> {
+        let query = concat!("SELECT id, job_uid, what FROM effect WHERE id > ? AND NOT ", is_stop!(), " ORDER BY id LIMIT ?");
+        effects_of(sqlx::query_as(query).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
     /// Removes an effect that was carried out.
@@ -28,6 +41,12 @@ impl Store {
         sqlx::query("DELETE FROM effect WHERE id = ?").bind(id).execute(&self.pool).await?;
         Ok(())
     }
+}
+
+fn effects_of(rows: Vec<(i64, String, String)>) -> Result<Vec<StoredEffect>, StoreError> {
+    let effect =
+        |(id, job_uid, what): (i64, String, String)| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)? });
+    rows.into_iter().map(effect).collect()
 }
 
 /// Adds effects.

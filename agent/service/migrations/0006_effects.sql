@@ -1,0 +1,2 @@
+-- Stops of copies are asked for in every round, however much else waits.
+CREATE INDEX effect_stop ON effect (id) WHERE (substr(what, 1, 11) = '{"StopCopy"');
