@@ -82,6 +82,9 @@ pub struct TransferResult {
     pub drive: Option<DriveIdentity>,
     /// The blob's address without secrets.
     pub blob: String,
+    /// The transfer: what it leaves unfinished is named after it. Absent where it was not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
     /// Size of what was to be moved, in bytes.
     pub bytes_total: u64,
     /// Bytes of chunks whose bodies went over.
@@ -151,6 +154,7 @@ impl TransferResult {
             direction,
             drive: None,
             blob,
+            transfer_id: None,
             bytes_total: 0,
             bytes_sent: 0,
             bytes_reused: 0,

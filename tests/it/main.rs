@@ -37,5 +37,6 @@ mod service_bays;
 mod service_cancel;
 mod service_cancel_early;
 mod service_crash;
+mod service_delete;
 mod signals;
 mod unreadable;

@@ -45,6 +45,13 @@ pub struct LogAddresses {
     pub manifest: Option<String>,
 }
 
+impl LogAddresses {
+    /// Those that there are.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        [&self.error, &self.verbose, &self.manifest].into_iter().flatten()
+    }
+}
+
 /// How the next run of a copy differs from the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryOptions {
@@ -104,6 +111,9 @@ pub struct CopyRecord {
     /// Its logs.
     #[serde(default)]
     pub logs: LogAddresses,
+    /// The logs of its earlier runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_logs: Vec<LogAddresses>,
 }
 
 /// What follows from the end of a run.

@@ -66,6 +66,7 @@ pub(crate) fn result(
         // The samples are for the journal; they are not read here.
         drive: Some(DriveIdentity { content_sample: None, ..drive }),
         blob: header.blob.clone(),
+        transfer_id: Some(header.transfer_id.clone()),
         bytes_total: header.total_bytes,
         bytes_sent,
         bytes_reused,

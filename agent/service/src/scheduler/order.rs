@@ -46,5 +46,5 @@ pub(super) fn direction_of(kind: JobKind) -> Direction {
 
 /// The account that a job names: the last segment of its id.
 pub(crate) fn account_of(details: &JobDetails) -> &str {
-    details.storage_account_id.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+    details.account_name()
 }

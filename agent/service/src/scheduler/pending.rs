@@ -23,6 +23,7 @@ pub(super) struct PendingEffects {
 }
 
 struct Attempts {
+    job_uid: String,
     count: u32,
     /// When the next may begin; `None` while one is under way.
     next: Option<Instant>,
@@ -34,10 +35,15 @@ impl PendingEffects {
         self.at_once >= AT_ONCE_MAX
     }
 
-    /// Begins an attempt and returns its number, from 1; `None` where one is under way or the next is not due.
-    pub(super) fn begin(&mut self, id: i64) -> Option<u32> {
+    /// Begins an attempt and returns its number, from 1; `None` where one is under way or the next is not due. One that
+    /// `is_last` of its job waits for the others: what they write would stay.
+    pub(super) fn begin(&mut self, id: i64, job_uid: &str, is_last: bool) -> Option<u32> {
         let now = Instant::now();
-        let attempts = self.attempts.entry(id).or_insert(Attempts { count: 0, next: Some(now) });
+        if is_last && self.attempts.values().any(|attempts| attempts.next.is_none() && attempts.job_uid == job_uid) {
+            return None;
+        }
+        let attempts =
+            self.attempts.entry(id).or_insert_with(|| Attempts { job_uid: job_uid.to_owned(), count: 0, next: Some(now) });
         if attempts.next.is_none_or(|next| next > now) {
             return None;
         }

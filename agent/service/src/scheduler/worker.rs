@@ -150,6 +150,12 @@ pub trait Worker: Send + Sync {
     /// Writes a document, and tells its address.
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
 
+    /// Removes a document; nothing where it is not there.
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError>;
+
+    /// Removes what an unfinished transfer left of a blob; nothing where there is nothing. The blob itself stays.
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError>;
+
     /// Begins to read a blob; `None` where it is not there.
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;
 

@@ -49,10 +49,12 @@ impl Store {
         let about = AuditedJob { uid: &job.uid, entered };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
+        let mut sealed = None;
         if is_removed {
+            sealed = self.seal_left_behind(&before)?;
             remove(&mut transaction, &job).await?;
         }
-        queue(&mut transaction, &job.uid, &effects).await?;
+        queue(&mut transaction, &job.uid, &effects, sealed.as_deref()).await?;
         if !is_removed && job != before {
             job.modified_at = change.now;
             self.write_changed(&mut transaction, &mut job, &before).await?;

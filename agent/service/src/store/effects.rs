@@ -20,7 +20,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn stops(&self) -> Result<Vec<StoredEffect>, StoreError> {
-        let query = sqlx::query_as(concat!("SELECT id, job_uid, what FROM effect WHERE ", is_stop!(), " ORDER BY id"));
+        let query = sqlx::query_as(concat!("SELECT id, job_uid, what, sealed FROM effect WHERE ", is_stop!(), " ORDER BY id"));
         effects_of(query.fetch_all(&self.pool).await?)
     }
 
@@ -29,7 +29,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn effects(&self, after: i64, limit: u32) -> Result<Vec<StoredEffect>, StoreError> {
-        let query = concat!("SELECT id, job_uid, what FROM effect WHERE id > ? AND NOT ", is_stop!(), " ORDER BY id LIMIT ?");
+        let query =
+            concat!("SELECT id, job_uid, what, sealed FROM effect WHERE id > ? AND NOT ", is_stop!(), " ORDER BY id LIMIT ?");
         effects_of(sqlx::query_as(query).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
@@ -43,22 +44,26 @@ impl Store {
     }
 }
 
-fn effects_of(rows: Vec<(i64, String, String)>) -> Result<Vec<StoredEffect>, StoreError> {
+type EffectRow = (i64, String, String, Option<Vec<u8>>);
+
+fn effects_of(rows: Vec<EffectRow>) -> Result<Vec<StoredEffect>, StoreError> {
     let effect =
-        |(id, job_uid, what): (i64, String, String)| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)? });
+        |(id, job_uid, what, sealed): EffectRow| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)?, sealed });
     rows.into_iter().map(effect).collect()
 }
 
-/// Adds effects.
+/// Adds effects. What the job leaves goes with the one that removes it.
 pub(super) async fn queue(
     transaction: &mut Transaction<'_, Sqlite>,
     job_uid: &str,
     effects: &[Effect],
+    left_behind: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     for effect in effects {
-        sqlx::query("INSERT INTO effect (job_uid, what) VALUES (?, ?)")
+        sqlx::query("INSERT INTO effect (job_uid, what, sealed) VALUES (?, ?, ?)")
             .bind(job_uid)
             .bind(serde_json::to_string(effect)?)
+            .bind(left_behind.filter(|_| *effect == Effect::Remove))
             .execute(&mut **transaction)
             .await?;
     }
