@@ -372,9 +372,13 @@ fn receipts_text(receipts: &Value) -> String {
             ("never sent", "never_sent"),
         ] {
             if let Some(class) = receipt.get(class) {
-                let ranges = class["ranges"].as_array().map_or(0, Vec::len);
+                let listed = class["ranges"].as_array().map_or(0, Vec::len);
+                let ranges = class["ranges_total"].as_u64().map_or(listed, |total| total as usize);
                 text += &line(name, format!("{} bytes in {}", class["bytes"], counted(ranges, "range")));
             }
+        }
+        if let Some(note) = result["note"].as_str() {
+            text += &line("note", note);
         }
         if receipt.is_object() {
             text += &line(

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;
 use super::host::StationWorker;
+use super::logs;
 use super::memory::MemoryBudget;
 use crate::commands::not_begun;
 use crate::opening;
@@ -73,6 +74,7 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let copy = Arc::new(Copy { handle: handle.clone() });
     let memory = worker.memory.clone();
     let options = options(worker, &order);
+    let state_dir = options.state_dir.clone();
     let scene = scene(worker, &order, options.clone());
     tokio::spawn(async move {
         let copied = match order.account_only {
@@ -90,6 +92,10 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             }
             Err(error) => failed(&order, &error),
         };
+        let kept = tokio::task::block_in_place(|| logs::keep_whole(&state_dir, &result));
+        if let Err(error) = kept {
+            tracing::warn!(job = %order.job_uid, %error, "the whole list of a copy's ranges cannot be kept: there will be no log of it");
+        }
         // The receiver is gone only where the whole service is ending.
         let _ = ended.send(result);
     });

@@ -76,6 +76,7 @@ pub(crate) fn result(
         failed_reads: 0,
         bytes_from_image: from_image.total_bytes(),
         from_image: from_image.as_slice().to_vec(),
+        from_image_ranges_total: None,
         source_changed: false,
         chunk_size: header.chunk_size_bytes,
         chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
@@ -89,6 +90,7 @@ pub(crate) fn result(
         limited_by: handle.counters.limited_by(),
         retries: handle.counters.retries(),
         unreadable: unreadable.as_slice().to_vec(),
+        unreadable_ranges_total: None,
         error: None,
         receipt: None,
     })

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryOptions, after_copy, retry_at};
+use protocol::limits::RANGES_KEPT_MAX;
 use protocol::outcome::Outcome;
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
@@ -195,10 +196,11 @@ fn close_run(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult
     if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
         let receipt = result.receipt.clone();
         let receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
-        record.result = Some(TransferResult { receipt, ..result.clone() });
+        // The station keeps the whole lists for the logs.
+        record.result = Some(TransferResult { receipt, ..result.clone() }.with_lists_cut(RANGES_KEPT_MAX));
         record.is_open = false;
     } else if record.result.is_none() {
-        record.result = Some(result.clone());
+        record.result = Some(result.clone().with_lists_cut(RANGES_KEPT_MAX));
     }
 }
 
@@ -239,8 +241,11 @@ fn count(order: &CopyOrder, result: &TransferResult, started: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use protocol::job::BlobName;
+    use protocol::job::{BlobName, Job, JobKind};
+    use protocol::receipt::ByteClass;
+    use protocol::units::ByteRange;
 
+    use super::super::receipts::receipts;
     use super::*;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -248,6 +253,22 @@ mod tests {
     fn record() -> CopyRecord {
         let blob = BlobName { container: "imports".to_owned(), name: "a.img".to_owned() };
         CopyRecord { blob: Some(blob), size_bytes: Some(1000), runs: 1, is_open: true, ..CopyRecord::default() }
+    }
+
+    fn order() -> CopyOrder {
+        CopyOrder {
+            bay: "bay-1".to_owned(),
+            direction: Direction::Import,
+            job_uid: String::new(),
+            drive_id: String::new(),
+            account: String::new(),
+            blob: BlobName { container: "imports".to_owned(), name: "a.img".to_owned() },
+            size_bytes: Some(1000),
+            sequence: 0,
+            account_only: false,
+            was_cut_off: false,
+            retry: RetryOptions::default(),
+        }
     }
 
     fn of_nothing(outcome: Outcome) -> TransferResult {
@@ -278,21 +299,38 @@ mod tests {
         let mut record = CopyRecord { result: Some(complete.clone()), ..record() };
         tell_as_cancelled(&mut record, Direction::Import, NOW);
         assert_eq!(record.result.as_ref(), Some(&complete));
-        let blob = record.blob.clone().unwrap();
-        let order = CopyOrder {
-            bay: "bay-1".to_owned(),
-            direction: Direction::Import,
-            job_uid: String::new(),
-            drive_id: String::new(),
-            account: String::new(),
-            blob,
-            size_bytes: Some(1000),
-            sequence: 0,
-            account_only: false,
-            was_cut_off: false,
-            retry: RetryOptions::default(),
-        };
-        close_run(&mut record, &order, &of_nothing(Outcome::Cancelled), AfterCopy::End(CopyEnd::Cancelled), NOW);
+        close_run(&mut record, &order(), &of_nothing(Outcome::Cancelled), AfterCopy::End(CopyEnd::Cancelled), NOW);
         assert_eq!((record.result.as_ref(), record.is_open), (Some(&complete), false));
+    }
+
+    #[test]
+    fn a_record_keeps_the_first_of_very_many_ranges_and_counts_all() {
+        const PLACES: u64 = 100_000;
+        let unreadable: Vec<ByteRange> = (0..PLACES).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let mut receipt = Receipt::new(StopReason::DriveFailed, NOW, NOW, String::new());
+        for range in &unreadable {
+            receipt.add(ByteClass::NeverSent, *range);
+            receipt.add(ByteClass::LandedBeforeRequest, ByteRange::new(range.end(), 512));
+        }
+        let result = TransferResult {
+            bytes_unreadable: PLACES * 512,
+            unreadable,
+            receipt: Some(receipt),
+            ..TransferResult::not_begun(Outcome::DriveFailed, Direction::Import, String::new())
+        };
+        let mut record = record();
+        close_run(&mut record, &order(), &result, AfterCopy::Hold, NOW);
+        assert!(serde_json::to_string(&record).unwrap().len() < 200_000);
+        let mut job = StoredJob::for_test("job-1", Job::new(JobKind::Import, ["A".to_owned()], NOW));
+        job.copies.insert("A".to_owned(), record.clone());
+        let answer = serde_json::to_value(receipts(&job, |_| false)).unwrap();
+        let told = &answer["drives"][0]["result"];
+        assert_eq!((&told["bytes_unreadable"], &told["unreadable_ranges_total"]), (&(PLACES * 512).into(), &PLACES.into()));
+        assert_eq!(told["receipt"]["never_sent"]["bytes"], PLACES * 512);
+        assert_eq!(told["receipt"]["landed_before_request"]["ranges_total"], PLACES);
+        assert!(told["note"].as_str().unwrap().contains("error log"), "{}", told["note"]);
+        // Bytes stay exact when it is cancelled later.
+        tell_as_cancelled(&mut record, Direction::Import, NOW);
+        assert_eq!(record.result.unwrap().receipt.unwrap().landed_before_request.bytes, PLACES * 512);
     }
 }
