@@ -222,8 +222,8 @@ mod tests {
         let now = OffsetDateTime::UNIX_EPOCH;
         let mut receipt = Receipt::new(StopReason::JobCancelled, now, now, String::new());
         let classes = [ByteClass::LandedBeforeRequest, ByteClass::LandedAfterRequest, ByteClass::NeverSent];
-        for index in 0..300 {
-            receipt.add(classes[index as usize % 3], ByteRange::new(index * 10, 10));
+        for (offset, class) in (0..3000).step_by(10).zip(classes.into_iter().cycle()) {
+            receipt.add(class, ByteRange::new(offset, 10));
         }
         assert_eq!(receipt.clone().with_lists_cut(100), receipt, "nothing is cut that fits");
         let cut = receipt.clone().with_lists_cut(7);
