@@ -38,5 +38,6 @@ mod service_cancel;
 mod service_cancel_early;
 mod service_crash;
 mod service_delete;
+mod service_ranges;
 mod signals;
 mod unreadable;

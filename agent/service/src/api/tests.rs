@@ -1,4 +1,5 @@
 mod changes;
+mod portal;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
