@@ -177,12 +177,11 @@ impl Context {
     fn fetch_again(&self) -> FetchAgain {
         let (blob, version, silence_max) = (self.blob.clone(), self.facts.version.clone(), self.options.request_timeout);
         let (attempts, runtime) = (self.attempts.clone(), Handle::current());
-        Box::new(move |place, bytes| {
+        Box::new(move |place, filled| {
             let (blob, version, attempts) = (blob.clone(), version.clone(), attempts.clone());
             let fetching = async move {
                 let fetch = Fetch { blob: &*blob, version: &version, checked: false, silence_max, attempts: &attempts };
-                let buffer = fetch.fill_again(place.range, bytes).await?;
-                Ok(buffer.freeze(place.range.length as usize))
+                Ok(fetch.fill_again(place.range, filled).await?)
             };
             threads::wait_for(&runtime, fetching).unwrap_or(Err(CopyError::Cancelled))
         })

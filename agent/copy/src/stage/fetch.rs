@@ -12,12 +12,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::call::stop::Stop;
-use crate::chunk::{Body, FetchedChunk, Place};
+use crate::chunk::{FetchedChunk, Place};
 use crate::error::CopyError;
 use crate::flow::attempts::{Attempts, Failed};
 use crate::flow::concurrency::{Concurrency, Ended};
 use crate::flow::failure::Failure;
-use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::pool::{BufferPool, FilledBuffer, PooledBuffer};
 use crate::flow::rate::RateLimit;
 use crate::limits::BODILESS_CHUNKS_MAX;
 use crate::source::blob_range::{Fetch, Filled};
@@ -99,7 +99,7 @@ impl FetchStage {
                         Ok(Some((place, content))) if stage.is_zero(place, content, &mut holes).await => {
                             spare = Some(buffer);
                             // The channel is unbounded: buffers and slots bound what is in it.
-                            let _ = output.send(FetchedChunk { place, body: Body::Hole, attempts: 0, slot });
+                            let _ = output.send(FetchedChunk { place, buffer: None, attempts: 0, slot });
                         }
                         Ok(Some((place, _))) => {
                             let (stage, output) = (stage.clone(), output.clone());
@@ -168,8 +168,8 @@ impl FetchStage {
         }
         self.attempts.handle.counters.rate_time.add(asked.elapsed());
         let Filled { buffer, attempts, .. } = self.fill(place, buffer).await?;
-        let body = Body::Bytes(buffer.freeze(length as usize));
-        let _ = output.send(FetchedChunk { place, body, attempts, slot });
+        let buffer = Some(FilledBuffer::new(buffer, length as usize));
+        let _ = output.send(FetchedChunk { place, buffer, attempts, slot });
         Ok(length)
     }
 

@@ -66,8 +66,11 @@ impl HashStage {
 }
 
 impl HasBody for ReadChunk {
-    fn body(&self) -> &Body {
-        &self.body
+    fn body(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Bytes(bytes) => Some(bytes),
+            Body::Hole => None,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::call::options::TransferOptions;
 use crate::chunk::{Body, Place};
 use crate::error::CopyError;
 use crate::flow::attempts::Attempts;
-use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::pool::{BufferPool, FilledBuffer, PooledBuffer};
 use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
 use crate::hashing::whole::{self, StreamPiece};
@@ -186,14 +186,14 @@ impl Comparer {
             },
         };
         drop(reading);
-        let (mut bytes, mut content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        let (mut filled, mut content) = self.hashes.content(FilledBuffer::new(buffer, range.length as usize)).await?;
         if let Side::Blob { blob, version } = &self.side
             && !self.is_equal(range, expected, content)
         {
-            let buffer = self.fetch(&**blob, version).fill_again(range, bytes).await?;
-            (bytes, content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+            let again = self.fetch(&**blob, version).fill_again(range, filled).await?;
+            (filled, content) = self.hashes.content(again).await?;
         }
-        self.add_to_whole(place, Body::Bytes(bytes)).await?;
+        self.add_to_whole(place, Body::Bytes(filled.freeze())).await?;
         Ok(self.judge(range, expected, content, left_out))
     }
 
