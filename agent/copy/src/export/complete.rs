@@ -124,9 +124,7 @@ impl Completing {
         evidence: &mut Evidence,
     ) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
         self.context.handle.counters.set_phase(Phase::Committing);
-        if !self.context.table.with(|table| Ok(table.is_complete()))? {
-            return Err(CopyError::Internal("the pipeline"));
-        }
+        self.context.table.require_complete()?;
         if !self.clear_behind().await? {
             return Ok(None);
         }

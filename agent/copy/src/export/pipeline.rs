@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::export::context::Context;
 use crate::export::copied::{Completing, Copied};
 use crate::export::prepared::Prepared;
@@ -23,7 +23,7 @@ use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
-use crate::hashing::whole::{self, StreamPiece};
+use crate::hashing::whole::{self, PieceSender};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::ReadPlan;
 use crate::record::journal::Journal;
@@ -85,12 +85,7 @@ impl Prepared {
 }
 
 impl Context {
-    fn write_stage(
-        &self,
-        geometry: ChunkGeometry,
-        input: Receiver<FetchedChunk>,
-        stream: Option<Sender<StreamPiece>>,
-    ) -> WriteStage {
+    fn write_stage(&self, geometry: ChunkGeometry, input: Receiver<FetchedChunk>, stream: Option<PieceSender>) -> WriteStage {
         let (counters, shared_budget) = (self.handle.counters.clone(), self.options.shared_budget.clone());
         WriteStage {
             drive: self.drive.clone(),
@@ -188,8 +183,7 @@ impl Context {
     }
 
     fn spawn_check(&self, write: Arc<WriteStage>, output: Sender<CheckedChunk>) -> Result<(), CopyError> {
-        let failure = self.failure.clone();
-        threads::spawn("hash", threads::hash_threads(), move |_| failure.check(write.run_check(&output)))?;
+        threads::spawn(Stage::Hash, threads::hash_threads(), &self.failure, move |_| write.run_check(&output))?;
         Ok(())
     }
 
@@ -200,8 +194,9 @@ impl Context {
         input: Receiver<CheckedChunk>,
         output: mpsc::Sender<LandedChunk>,
     ) -> Result<(), CopyError> {
-        let failure = self.failure.clone();
-        threads::spawn("write", watches.len(), move |number| failure.check(write.run_write(&watches[number], &input, &output)))?;
+        let count = watches.len();
+        let work = move |number: usize| write.run_write(&watches[number], &input, &output);
+        threads::spawn(Stage::Write, count, &self.failure, work)?;
         Ok(())
     }
 }

@@ -146,9 +146,7 @@ impl Completing {
     /// The steps after the last chunk, each repeatable. Gives the root.
     async fn complete(&mut self, journal: &mut Journal, evidence: &mut Evidence) -> Result<Sha256Digest, CopyError> {
         self.context.handle.counters.set_phase(Phase::Committing);
-        if !self.context.table.with(|table| Ok(table.is_complete()))? {
-            return Err(CopyError::Internal("the pipeline"));
-        }
+        self.context.table.require_complete()?;
         if matches!(self.completion, Completion::Unfinished) {
             self.note_source()?;
         }

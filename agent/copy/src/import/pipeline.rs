@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use blob::Upload;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use protocol::digest::Sha256Digest;
 use protocol::progress::Phase;
 use protocol::units::ChunkGeometry;
@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::chunk::ReadChunk;
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::concurrency::Concurrency;
 use crate::flow::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::flow::pool::BufferPool;
@@ -24,7 +24,7 @@ use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
-use crate::hashing::whole::{self, StreamPiece};
+use crate::hashing::whole::{self, PieceSender};
 use crate::import::completion::Completion;
 use crate::import::context::Context;
 use crate::import::copied::{Completing, Copied, CopiedTarget};
@@ -77,15 +77,13 @@ async fn run(context: Context, journal: Journal, uploading: Uploading) -> Result
     let is_wanted = context.options.stream_sha256 && passes_whole;
     let (stream_output, stream_end) = whole::spawn(is_wanted, geometry, is_out_of_order(&context))?;
     let hash = Arc::new(context.hash_stage(upload.clone(), hash_input, abandoned, stream_output));
-    let failure = context.failure.clone();
-    threads::spawn("hash", threads::hash_threads(), move |_| failure.check(hash.run(&hash_output)))?;
+    threads::spawn(Stage::Hash, threads::hash_threads(), &context.failure, move |_| hash.run(&hash_output))?;
 
     let watches = watchdog::watches(READERS_MAX);
     let read = Arc::new(context.read_stage(geometry, pool, watches.clone(), with_recorded));
-    let (failure, reader_watches) = (context.failure.clone(), watches.clone());
-    let readers = threads::spawn("read", READERS_MAX, move |number| {
-        failure.check(read.run(&reader_watches[number], &read_output));
-    })?;
+    let reader_watches = watches.clone();
+    let reading = move |number: usize| read.run(&reader_watches[number], &read_output);
+    let readers = threads::spawn(Stage::Read, READERS_MAX, &context.failure, reading)?;
 
     let recorder_end = context.record_stage(journal, &upload).start(record_input)?;
     let sending = context.send_stage(upload.clone(), held, is_resumed, concurrency).run(send_input, send_output);
@@ -125,7 +123,7 @@ impl Context {
         upload: Arc<dyn Upload>,
         input: Receiver<ReadChunk>,
         abandoned: Receiver<Infallible>,
-        stream: Option<Sender<StreamPiece>>,
+        stream: Option<PieceSender>,
     ) -> HashStage {
         let (counters, shared_budget) = (self.handle.counters.clone(), self.options.shared_budget.clone());
         HashStage {

@@ -9,11 +9,11 @@ use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::call::stop::Stop;
 use crate::chunk::{FetchedChunk, Place};
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::attempts::{Attempts, Failed};
 use crate::flow::concurrency::{Concurrency, Ended};
 use crate::flow::failure::Failure;
@@ -50,7 +50,7 @@ enum Event {
     Stop,
     /// A request, with the bytes that it moved.
     Ended(Result<u64, Failed>),
-    Lost,
+    Lost(JoinError),
     Abort,
 }
 
@@ -83,7 +83,7 @@ impl FetchStage {
                 biased;
                 () = stage.stop.aborting() => Event::Abort,
                 () = stage.stop.stopping(), if !input_ended => Event::Stop,
-                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
+                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or_else(Event::Lost, Event::Ended),
                 Some(room) = stage.room(&slots, &mut spare), if has_room => Event::Room(room),
             };
             match event {
@@ -126,7 +126,7 @@ impl FetchStage {
                     }
                     waiting_since = Instant::now();
                 }
-                Event::Lost => stage.failure.fail(CopyError::Internal("a request")),
+                Event::Lost(error) => stage.failure.fail(CopyError::of_task(Stage::Fetch, error)),
             }
         }
     }

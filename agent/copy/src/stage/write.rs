@@ -19,7 +19,7 @@ use crate::flow::pool::{FilledBuffer, PooledBytes};
 use crate::flow::watchdog::CallWatch;
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::{HasBody, HashPool};
-use crate::hashing::whole::StreamPiece;
+use crate::hashing::whole::{PieceSender, StreamPiece};
 use crate::limits::WRITE_PIECE_BYTES;
 use crate::record::table::SharedTable;
 
@@ -33,7 +33,7 @@ pub(crate) struct WriteStage {
     pub(crate) hash_pool: HashPool<FetchedChunk>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: Stop,
-    pub(crate) stream: Option<Sender<StreamPiece>>,
+    pub(crate) stream: Option<PieceSender>,
     /// Fetches a chunk once more: a digest that does not fit may be the network's fault.
     pub(crate) fetch_again: FetchAgain,
 }
@@ -78,7 +78,7 @@ impl WriteStage {
         let bytes = buffer.filter(|_| content != ChunkContent::Zero).map(FilledBuffer::freeze);
         if let Some(stream) = &self.stream {
             let body = bytes.clone().map_or(Body::Hole, Body::Bytes);
-            stream.send(StreamPiece { place, body }).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+            stream.send(StreamPiece { place, body })?;
         }
         Ok(CheckedChunk { place, bytes, content, attempts, slot })
     }
