@@ -100,6 +100,10 @@ impl ReadPlan {
         ReadPlan { geometry, table, next: 0, with_recorded }
     }
 
+    pub(crate) fn geometry(&self) -> ChunkGeometry {
+        self.geometry
+    }
+
     /// The next chunk; `None` when there is none left.
     pub(crate) fn next(&mut self) -> Result<Option<Planned>, CopyError> {
         while let Some(range) = self.geometry.range(ChunkIndex(self.next)) {

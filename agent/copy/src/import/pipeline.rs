@@ -9,7 +9,6 @@ use blob::Upload;
 use crossbeam_channel::{Receiver, bounded};
 use protocol::digest::Sha256Digest;
 use protocol::progress::Phase;
-use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +17,6 @@ use crate::error::{CopyError, Stage};
 use crate::flow::concurrency::Concurrency;
 use crate::flow::drain::{enforce_drain_timeout, wait_for_recorder};
 use crate::flow::pool::BufferPool;
-use crate::flow::rate::RateLimit;
 use crate::flow::readers::Readers;
 use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
@@ -26,68 +24,92 @@ use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
 use crate::hashing::whole::{self, PieceSender};
 use crate::import::completion::Completion;
-use crate::import::context::Context;
 use crate::import::copied::{Completing, Copied, CopiedTarget};
 use crate::import::prepared::{Prepared, Target, Uploading};
 use crate::limits::{BODILESS_CHUNKS_MAX, READERS_MAX};
 use crate::plan::ReadPlan;
 use crate::record::journal::Journal;
+use crate::rescue::Rescue;
 use crate::stage::hash::HashStage;
 use crate::stage::read::ReadStage;
-use crate::stage::record::{Durability, RecordStage};
+use crate::stage::record::Durability;
 use crate::stage::send::SendStage;
+use crate::transfer::context::Context;
 
 impl Prepared {
     /// Copies what is missing, and returns when the last stage has ended.
     pub(super) async fn copy(self) -> Result<Copied, CopyError> {
-        let Prepared { context, journal, target } = self;
-        match target {
-            Target::Uploading(uploading) => run(context, journal, uploading).await,
-            Target::Committed { version, is_doubtful } => {
-                let target = CopiedTarget::Committed { is_doubtful };
-                let completion = Completion::Committed { version };
-                Ok(Copied { completing: Completing { context, target, completion, stream_sha256: None }, journal: Some(journal) })
+        let Prepared { context, rescue, trust, journal, target } = self;
+        let (target, completion, ended) = match target {
+            Target::Uploading(uploading) => {
+                let target = CopiedTarget::Uploaded(uploading.upload.clone());
+                (target, Completion::Unfinished, run(&context, rescue.as_ref(), journal, uploading).await?)
             }
-        }
+            Target::Committed { version, is_doubtful } => {
+                let ended = Ended { journal: Some(journal), stream_sha256: None };
+                (CopiedTarget::Committed { is_doubtful }, Completion::Committed { version }, ended)
+            }
+        };
+        let Ended { journal, stream_sha256 } = ended;
+        Ok(Copied { completing: Completing { context, rescue, trust, target, completion, stream_sha256 }, journal })
     }
 }
 
+/// What the pipeline gives when the last of its stages has ended.
+struct Ended {
+    /// Absent where the recorder hangs with it.
+    journal: Option<Journal>,
+    /// Where every chunk passed in drive order.
+    stream_sha256: Option<Sha256Digest>,
+}
+
 /// Whether chunks come in another order than that of the drive.
-fn is_out_of_order(context: &Context) -> impl Fn() -> bool + Send + use<> {
-    let rescue = context.rescue.clone();
+fn is_out_of_order(rescue: Option<&Arc<Rescue>>) -> impl Fn() -> bool + Send + use<> {
+    let rescue = rescue.cloned();
     move || rescue.as_ref().is_some_and(|rescue| rescue.has_begun())
 }
 
 /// Joins the stages, and returns when the last of them has ended.
-async fn run(context: Context, journal: Journal, uploading: Uploading) -> Result<Copied, CopyError> {
-    let Uploading { upload, held, is_resumed, with_recorded } = uploading;
+async fn run(
+    context: &Context,
+    rescue: Option<&Arc<Rescue>>,
+    journal: Journal,
+    uploading: Uploading,
+) -> Result<Ended, CopyError> {
+    let Uploading { upload, held, is_resumed, with_recorded, .. } = uploading;
     context.handle.counters.set_phase(Phase::Copying);
-    let geometry = context.table.with(|table| Ok(table.geometry()))?;
+    let geometry = context.geometry()?;
     let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
     let (abandon, abandoned) = bounded::<Infallible>(0);
     let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
     let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
     let concurrency =
         Concurrency::new(context.options.concurrency, upload.capabilities().preferred_concurrency, context.memory.buffers);
-    let pool = BufferPool::new(context.memory.buffers, context.memory.buffer_bytes);
-    watch(&context, &pool, concurrency.now());
+    let pool = context.pool([1, threads::hash_threads(), concurrency.now(), 1]);
+    tell_unreadable(context, rescue);
 
     // Only where every chunk passes here; else the blob is hashed at the end.
-    let passes_whole = with_recorded || context.table.with(|table| Ok(table.landed() == 0))?;
+    let passes_whole = with_recorded || context.landed()? == 0;
     let is_wanted = context.options.stream_sha256 && passes_whole;
-    let (stream_output, stream_end) = whole::spawn(is_wanted, geometry, is_out_of_order(&context))?;
-    let hash = Arc::new(context.hash_stage(upload.clone(), hash_input, abandoned, stream_output));
+    let (stream_output, stream_end) = whole::spawn(is_wanted, geometry, is_out_of_order(rescue))?;
+    let hash = Arc::new(hash_stage(context, upload.clone(), hash_input, abandoned, stream_output));
     threads::spawn(Stage::Hash, threads::hash_threads(), &context.failure, move |_| hash.run(&hash_output))?;
 
     let watches = watchdog::watches(READERS_MAX);
-    let read = Arc::new(context.read_stage(geometry, pool, watches.clone(), with_recorded));
+    let read = Arc::new(read_stage(
+        context,
+        rescue,
+        pool,
+        watches.clone(),
+        ReadPlan::new(geometry, context.table.clone(), with_recorded),
+    ));
     let reader_watches = watches.clone();
     let reading = move |number: usize| read.run(&reader_watches[number], &read_output);
     let readers = threads::spawn(Stage::Read, READERS_MAX, &context.failure, reading)?;
 
-    let recorder_end = context.record_stage(journal, &upload).start(record_input)?;
-    let sending = context.send_stage(upload.clone(), held, is_resumed, concurrency).run(send_input, send_output);
-    let watching = wait_for_readers(&context, &watches, readers, abandon);
+    let recorder_end = context.record_stage(journal, durability(&upload), rescue.cloned()).start(record_input)?;
+    let sending = send_stage(context, upload, held, is_resumed, concurrency).run(send_input, send_output);
+    let watching = wait_for_readers(context, &watches, readers, abandon);
     let ending = async {
         futures::future::join(sending, watching).await;
         wait_for_recorder(recorder_end, &context.handle, &context.failure).await
@@ -97,101 +119,83 @@ async fn run(context: Context, journal: Journal, uploading: Uploading) -> Result
         () = enforce_drain_timeout(&context.options, &context.handle) => None,
     };
     let stream_sha256 = whole::result(stream_end, &context.handle.stop).await;
-    let target = CopiedTarget::Uploaded(upload);
-    let completing = Completing { context, target, completion: Completion::Unfinished, stream_sha256 };
-    Ok(Copied { completing, journal })
+    Ok(Ended { journal, stream_sha256 })
 }
 
-/// Lets the counters tell what is in flight, and what a failing drive has not given.
-fn watch(context: &Context, pool: &BufferPool, senders: usize) {
-    let counters = &context.handle.counters;
-    counters.set_workers([1, threads::hash_threads(), senders, 1]);
-    let watch = pool.watch();
-    counters.set_bytes_in_flight(move || watch.bytes_taken());
-    if let Some(rescue) = &context.rescue {
+/// Lets the counters tell what a failing drive has not given.
+fn tell_unreadable(context: &Context, rescue: Option<&Arc<Rescue>>) {
+    if let Some(rescue) = rescue {
         let known = Arc::downgrade(rescue);
-        counters.set_unreadable_so_far(move || {
+        context.handle.counters.set_unreadable_so_far(move || {
             let rescue = known.upgrade().filter(|rescue| rescue.has_begun());
             rescue.map(|rescue| rescue.unreadable_so_far()).unwrap_or_default()
         });
     }
 }
 
-impl Context {
-    fn hash_stage(
-        &self,
-        upload: Arc<dyn Upload>,
-        input: Receiver<ReadChunk>,
-        abandoned: Receiver<Infallible>,
-        stream: Option<PieceSender>,
-    ) -> HashStage {
-        let (counters, shared_budget) = (self.handle.counters.clone(), self.options.shared_budget.clone());
-        HashStage {
-            zeros: ZeroDigests::new(self.header.chunk_size_bytes),
-            hash_pool: HashPool::new(input, abandoned, upload.wants_md5(), counters, shared_budget),
-            upload,
-            stream,
-        }
+fn hash_stage(
+    context: &Context,
+    upload: Arc<dyn Upload>,
+    input: Receiver<ReadChunk>,
+    abandoned: Receiver<Infallible>,
+    stream: Option<PieceSender>,
+) -> HashStage {
+    let (counters, shared_budget) = (context.handle.counters.clone(), context.options.shared_budget.clone());
+    HashStage {
+        zeros: ZeroDigests::new(context.header.chunk_size_bytes),
+        hash_pool: HashPool::new(input, abandoned, upload.wants_md5(), counters, shared_budget),
+        upload,
+        stream,
     }
+}
 
-    fn read_stage(
-        &self,
-        geometry: ChunkGeometry,
-        pool: BufferPool,
-        watches: Arc<[Arc<CallWatch>]>,
-        with_recorded: bool,
-    ) -> ReadStage {
-        ReadStage {
-            drive: self.drive.clone(),
-            plan: Mutex::new(ReadPlan::new(geometry, self.table.clone(), with_recorded)),
-            pool,
-            rate: RateLimit::new(self.options.rate, self.options.shared_budget.clone()),
-            geometry,
-            table: self.table.clone(),
-            rescue: self.rescue.clone(),
-            read_timeout: self.options.read_timeout,
-            readers: Readers::new(watches, self.handle.counters.clone()),
-            readers_left: AtomicUsize::new(READERS_MAX),
-            stop: self.handle.stop.clone(),
-            counters: self.handle.counters.clone(),
-            runtime: Handle::current(),
-        }
+fn read_stage(
+    context: &Context,
+    rescue: Option<&Arc<Rescue>>,
+    pool: BufferPool,
+    watches: Arc<[Arc<CallWatch>]>,
+    plan: ReadPlan,
+) -> ReadStage {
+    ReadStage {
+        drive: context.drive.clone(),
+        geometry: plan.geometry(),
+        plan: Mutex::new(plan),
+        pool,
+        rate: context.rate(),
+        table: context.table.clone(),
+        rescue: rescue.cloned(),
+        read_timeout: context.options.read_timeout,
+        readers: Readers::new(watches, context.handle.counters.clone()),
+        readers_left: AtomicUsize::new(READERS_MAX),
+        stop: context.handle.stop.clone(),
+        counters: context.handle.counters.clone(),
+        runtime: Handle::current(),
     }
+}
 
-    fn send_stage(
-        &self,
-        upload: Arc<dyn Upload>,
-        held: HashSet<Sha256Digest>,
-        resumed: bool,
-        concurrency: Concurrency,
-    ) -> SendStage {
-        SendStage {
-            upload,
-            attempts: self.attempts.clone(),
-            stop: self.handle.stop.clone(),
-            failure: self.failure.clone(),
-            table: self.table.clone(),
-            held,
-            resumed,
-            concurrency,
-        }
+fn send_stage(
+    context: &Context,
+    upload: Arc<dyn Upload>,
+    held: HashSet<Sha256Digest>,
+    resumed: bool,
+    concurrency: Concurrency,
+) -> SendStage {
+    SendStage {
+        upload,
+        attempts: context.attempts.clone(),
+        stop: context.handle.stop.clone(),
+        failure: context.failure.clone(),
+        table: context.table.clone(),
+        held,
+        resumed,
+        concurrency,
     }
+}
 
-    fn record_stage(&self, journal: Journal, upload: &Arc<dyn Upload>) -> RecordStage {
-        RecordStage {
-            journal,
-            table: self.table.clone(),
-            durability: match upload.capabilities().durable_when_acknowledged {
-                true => Durability::WhenAcknowledged,
-                false => Durability::StoreSync(upload.clone()),
-            },
-            rescue: self.rescue.clone(),
-            batch_bytes: self.memory.batch_bytes,
-            sync_timeout: self.options.request_timeout,
-            stop: self.handle.stop.clone(),
-            failure: self.failure.clone(),
-            counters: self.handle.counters.clone(),
-        }
+fn durability(upload: &Arc<dyn Upload>) -> Durability {
+    match upload.capabilities().durable_when_acknowledged {
+        true => Durability::WhenAcknowledged,
+        false => Durability::StoreSync(upload.clone()),
     }
 }
 
