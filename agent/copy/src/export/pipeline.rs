@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, never, unbounded};
-use protocol::manifest::ChunkContent;
 use protocol::progress::Phase;
 use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk, Place};
+use crate::chunk::{CheckedChunk, FetchedChunk, LandedChunk};
 use crate::error::{CopyError, Stage};
 use crate::export::copied::{Completing, Copied};
 use crate::export::origin::Origin;
@@ -24,7 +23,7 @@ use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
 use crate::hashing::whole::{self, PieceSender};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
-use crate::plan::ReadPlan;
+use crate::plan::{Planned, ReadPlan};
 use crate::source::blob_range::Fetch;
 use crate::source::holes::{Holes, Source};
 use crate::stage::fetch::FetchStage;
@@ -143,7 +142,7 @@ impl Stages<'_> {
     }
 
     /// The chunks that are still to be fetched, with what the manifest says they are.
-    fn next_chunk(&self) -> impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError> + use<> {
+    fn next_chunk(&self) -> impl FnMut() -> Result<Option<Planned>, CopyError> + use<> {
         let mut plan = ReadPlan::new(self.geometry, self.context.table.clone(), false);
         let expected = self.origin.manifest.as_ref().map(|manifest| manifest.table.clone());
         move || {

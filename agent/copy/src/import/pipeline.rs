@@ -9,6 +9,7 @@ use blob::Upload;
 use crossbeam_channel::{Receiver, bounded};
 use protocol::digest::Sha256Digest;
 use protocol::progress::Phase;
+use protocol::units::ChunkGeometry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +33,7 @@ use crate::record::journal::Journal;
 use crate::rescue::Rescue;
 use crate::stage::hash::HashStage;
 use crate::stage::read::ReadStage;
-use crate::stage::record::Durability;
+use crate::stage::record::{Durability, RecordStage};
 use crate::stage::send::SendStage;
 use crate::transfer::context::Context;
 
@@ -63,12 +64,6 @@ struct Ended {
     stream_sha256: Option<Sha256Digest>,
 }
 
-/// Whether chunks come in another order than that of the drive.
-fn is_out_of_order(rescue: Option<&Arc<Rescue>>) -> impl Fn() -> bool + Send + use<> {
-    let rescue = rescue.cloned();
-    move || rescue.as_ref().is_some_and(|rescue| rescue.has_begun())
-}
-
 /// Joins the stages, and returns when the last of them has ended.
 async fn run(
     context: &Context,
@@ -78,41 +73,34 @@ async fn run(
 ) -> Result<Ended, CopyError> {
     let Uploading { upload, held, is_resumed, with_recorded, .. } = uploading;
     context.handle.counters.set_phase(Phase::Copying);
-    let geometry = context.geometry()?;
+    let stages = Stages { context, rescue, upload, geometry: context.geometry()? };
     let (read_output, hash_input) = bounded(BODILESS_CHUNKS_MAX);
     let (abandon, abandoned) = bounded::<Infallible>(0);
     let (hash_output, send_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
     let (send_output, record_input) = mpsc::channel(BODILESS_CHUNKS_MAX);
-    let concurrency =
-        Concurrency::new(context.options.concurrency, upload.capabilities().preferred_concurrency, context.memory.buffers);
+    let concurrency = stages.concurrency();
     let pool = context.pool([1, threads::hash_threads(), concurrency.now(), 1]);
-    tell_unreadable(context, rescue);
+    stages.tell_unreadable();
 
     // Only where every chunk passes here; else the blob is hashed at the end.
     let passes_whole = with_recorded || context.landed()? == 0;
     let is_wanted = context.options.stream_sha256 && passes_whole;
-    let (stream_output, stream_end) = whole::spawn(is_wanted, geometry, is_out_of_order(rescue))?;
-    let hash = Arc::new(hash_stage(context, upload.clone(), hash_input, abandoned, stream_output));
+    let (stream_output, stream_end) = whole::spawn(is_wanted, stages.geometry, stages.is_out_of_order())?;
+    let hash = Arc::new(stages.hash(hash_input, abandoned, stream_output));
     threads::spawn(Stage::Hash, threads::hash_threads(), &context.failure, move |_| hash.run(&hash_output))?;
 
     let watches = watchdog::watches(READERS_MAX);
-    let read = Arc::new(read_stage(
-        context,
-        rescue,
-        pool,
-        watches.clone(),
-        ReadPlan::new(geometry, context.table.clone(), with_recorded),
-    ));
+    let read = Arc::new(stages.read(pool, watches.clone(), with_recorded));
     let reader_watches = watches.clone();
     let reading = move |number: usize| read.run(&reader_watches[number], &read_output);
     let readers = threads::spawn(Stage::Read, READERS_MAX, &context.failure, reading)?;
 
-    let recorder_end = context.record_stage(journal, durability(&upload), rescue.cloned()).start(record_input)?;
-    let sending = send_stage(context, upload, held, is_resumed, concurrency).run(send_input, send_output);
+    let recorder = stages.record(journal).start(record_input)?;
+    let sending = stages.send(held, is_resumed, concurrency).run(send_input, send_output);
     let watching = wait_for_readers(context, &watches, readers, abandon);
     let ending = async {
         futures::future::join(sending, watching).await;
-        wait_for_recorder(recorder_end, &context.handle, &context.failure).await
+        wait_for_recorder(recorder, &context.handle, &context.failure).await
     };
     let journal = tokio::select! {
         journal = ending => journal,
@@ -122,80 +110,84 @@ async fn run(
     Ok(Ended { journal, stream_sha256 })
 }
 
-/// Lets the counters tell what a failing drive has not given.
-fn tell_unreadable(context: &Context, rescue: Option<&Arc<Rescue>>) {
-    if let Some(rescue) = rescue {
-        let known = Arc::downgrade(rescue);
-        context.handle.counters.set_unreadable_so_far(move || {
-            let rescue = known.upgrade().filter(|rescue| rescue.has_begun());
-            rescue.map(|rescue| rescue.unreadable_so_far()).unwrap_or_default()
-        });
-    }
-}
-
-fn hash_stage(
-    context: &Context,
+/// Builds the stages.
+struct Stages<'import> {
+    context: &'import Context,
+    rescue: Option<&'import Arc<Rescue>>,
     upload: Arc<dyn Upload>,
-    input: Receiver<ReadChunk>,
-    abandoned: Receiver<Infallible>,
-    stream: Option<PieceSender>,
-) -> HashStage {
-    let (counters, shared_budget) = (context.handle.counters.clone(), context.options.shared_budget.clone());
-    HashStage {
-        zeros: ZeroDigests::new(context.header.chunk_size_bytes),
-        hash_pool: HashPool::new(input, abandoned, upload.wants_md5(), counters, shared_budget),
-        upload,
-        stream,
-    }
+    geometry: ChunkGeometry,
 }
 
-fn read_stage(
-    context: &Context,
-    rescue: Option<&Arc<Rescue>>,
-    pool: BufferPool,
-    watches: Arc<[Arc<CallWatch>]>,
-    plan: ReadPlan,
-) -> ReadStage {
-    ReadStage {
-        drive: context.drive.clone(),
-        geometry: plan.geometry(),
-        plan: Mutex::new(plan),
-        pool,
-        rate: context.rate(),
-        table: context.table.clone(),
-        rescue: rescue.cloned(),
-        read_timeout: context.options.read_timeout,
-        readers: Readers::new(watches, context.handle.counters.clone()),
-        readers_left: AtomicUsize::new(READERS_MAX),
-        stop: context.handle.stop.clone(),
-        counters: context.handle.counters.clone(),
-        runtime: Handle::current(),
+impl Stages<'_> {
+    fn concurrency(&self) -> Concurrency {
+        let preferred = self.upload.capabilities().preferred_concurrency;
+        Concurrency::new(self.context.options.concurrency, preferred, self.context.memory.buffers)
     }
-}
 
-fn send_stage(
-    context: &Context,
-    upload: Arc<dyn Upload>,
-    held: HashSet<Sha256Digest>,
-    resumed: bool,
-    concurrency: Concurrency,
-) -> SendStage {
-    SendStage {
-        upload,
-        attempts: context.attempts.clone(),
-        stop: context.handle.stop.clone(),
-        failure: context.failure.clone(),
-        table: context.table.clone(),
-        held,
-        resumed,
-        concurrency,
+    fn hash(&self, input: Receiver<ReadChunk>, abandoned: Receiver<Infallible>, stream: Option<PieceSender>) -> HashStage {
+        let (counters, shared_budget) = (self.context.handle.counters.clone(), self.context.options.shared_budget.clone());
+        HashStage {
+            upload: self.upload.clone(),
+            zeros: ZeroDigests::new(self.geometry.chunk_size_bytes()),
+            hash_pool: HashPool::new(input, abandoned, self.upload.wants_md5(), counters, shared_budget),
+            stream,
+        }
     }
-}
 
-fn durability(upload: &Arc<dyn Upload>) -> Durability {
-    match upload.capabilities().durable_when_acknowledged {
-        true => Durability::WhenAcknowledged,
-        false => Durability::StoreSync(upload.clone()),
+    fn read(&self, pool: BufferPool, watches: Arc<[Arc<CallWatch>]>, with_recorded: bool) -> ReadStage {
+        ReadStage {
+            drive: self.context.drive.clone(),
+            plan: Mutex::new(ReadPlan::new(self.geometry, self.context.table.clone(), with_recorded)),
+            pool,
+            rate: self.context.rate(),
+            geometry: self.geometry,
+            table: self.context.table.clone(),
+            rescue: self.rescue.cloned(),
+            read_timeout: self.context.options.read_timeout,
+            readers: Readers::new(watches, self.context.handle.counters.clone()),
+            readers_left: AtomicUsize::new(READERS_MAX),
+            stop: self.context.handle.stop.clone(),
+            counters: self.context.handle.counters.clone(),
+            runtime: Handle::current(),
+        }
+    }
+
+    fn send(&self, held: HashSet<Sha256Digest>, resumed: bool, concurrency: Concurrency) -> SendStage {
+        SendStage {
+            upload: self.upload.clone(),
+            attempts: self.context.attempts.clone(),
+            stop: self.context.handle.stop.clone(),
+            failure: self.context.failure.clone(),
+            table: self.context.table.clone(),
+            held,
+            resumed,
+            concurrency,
+        }
+    }
+
+    fn record(&self, journal: Journal) -> RecordStage {
+        let durability = match self.upload.capabilities().durable_when_acknowledged {
+            true => Durability::WhenAcknowledged,
+            false => Durability::StoreSync(self.upload.clone()),
+        };
+        self.context.record_stage(journal, durability, self.rescue.cloned())
+    }
+
+    /// Whether chunks come in another order than that of the drive.
+    fn is_out_of_order(&self) -> impl Fn() -> bool + Send + use<> {
+        let rescue = self.rescue.cloned();
+        move || rescue.as_ref().is_some_and(|rescue| rescue.has_begun())
+    }
+
+    /// Lets the counters tell what a failing drive has not given.
+    fn tell_unreadable(&self) {
+        if let Some(rescue) = self.rescue {
+            let known = Arc::downgrade(rescue);
+            self.context.handle.counters.set_unreadable_so_far(move || {
+                let rescue = known.upgrade().filter(|rescue| rescue.has_begun());
+                rescue.map(|rescue| rescue.unreadable_so_far()).unwrap_or_default()
+            });
+        }
     }
 }
 
