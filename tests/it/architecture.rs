@@ -33,7 +33,7 @@ fn crates_import_only_what_the_table_says() {
         ("drive", &["file", "protocol"][..]),
         ("blob", &["file", "protocol"][..]),
         ("copy", &["blob", "drive", "file", "protocol"][..]),
-        ("service", &["protocol"][..]),
+        ("service", &["file", "protocol"][..]),
         ("drive-agent", &["blob", "copy", "drive", "file", "protocol", "service"][..]),
         ("tests", &["drive-agent"][..]),
     ]);

@@ -113,7 +113,10 @@ async fn watched(
         () = async {
             stop.stopping().await;
             tokio::time::sleep(grace).await;
-        } => Err(CopyError::Cancelled),
+        } => {
+            tracing::warn!(job = %order.job_uid, bay = %order.bay, "a copy did not end in time after its stop: a drive may hold it");
+            Err(CopyError::Cancelled)
+        }
     }
 }
 
