@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Folders from which images and profiles may be docked by hand.
     pub(crate) drive_folders: Option<Vec<PathBuf>>,
+    /// A list of serial numbers that are no drive's, in place of the one in `/etc/drive-agent`.
+    pub(crate) weak_serials: Option<PathBuf>,
     /// The container that drives are imported into.
     pub(crate) import_container: String,
     /// Requests that a token's bearer may send in a second.
@@ -152,6 +154,7 @@ impl Default for Config {
             allow_plaintext: false,
             tls: None,
             drive_folders: None,
+            weak_serials: None,
             import_container: "imports".to_owned(),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
             connections: 512,

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use protocol::result::Direction;
-use protocol::station::{Attention, AttentionKind, Bay};
+use protocol::station::{Attention, AttentionKind, Bay, WeakIdentity};
 use protocol::units::ByteSize;
 
 use super::copy_card::CopyCard;
@@ -40,6 +40,8 @@ struct Card {
     name: String,
     state: &'static str,
     drive: Option<String>,
+    /// The bridge's serial number, and why the drive's cannot be relied on.
+    identity: Option<String>,
     model: Option<String>,
     size: String,
     job_link: Option<String>,
@@ -114,6 +116,7 @@ fn card(state: &ServiceState, bay: Bay) -> Card {
     Card {
         state: bay.state.name(),
         drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
+        identity: drive.and_then(|drive| WeakIdentity::note(drive.bridge_serial.as_deref(), &drive.weak_identity)),
         model: drive.and_then(|drive| drive.model.clone()),
         size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
         drive_link: key.as_ref().map(|key| drive_link(key, drive_id)).unwrap_or_default(),
