@@ -222,6 +222,9 @@ fn describe(profile: &Path, measure: bool, printer: &Printer) -> Result<(), Copy
         if let Some(serial) = &description.serial {
             text += &line("serial", serial);
         }
+        if let Some(bridge) = &description.bridge {
+            text += &line("bridge", bridge);
+        }
         if let Some(size) = description.size {
             text += &line("size", format!("{} ({size} bytes)", ByteSize(size)));
         }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use service::entra::EntraSettings;
 use service::jobs::{Location, ReachableAccount};
 
+use super::accounts::credentials;
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
 
 /// The file, as it is written.
@@ -321,18 +322,6 @@ impl Account {
         let address = AccountAddress::parse(&self.store).map_err(|error| named(error.to_string()))?;
         address.reach(&environment).map_err(|error| named(error.to_string()))
     }
-}
-
-fn credentials(path: &Path) -> Result<Environment, String> {
-    use std::os::unix::fs::PermissionsExt;
-    let shown = path.display();
-    let failed = |error: std::io::Error| format!("the credentials in `{shown}` cannot be read: {error}");
-    if std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
-        return Err(format!("the credentials in `{shown}` may be read by others: take the right away with `chmod 600`"));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Environment::from_text(&text)
-        .map_err(|line| format!("line {line} of `{shown}` is no `NAME=value` with one of the names that the `az` command takes"))
 }
 
 #[cfg(test)]

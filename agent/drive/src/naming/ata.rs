@@ -1,6 +1,6 @@
 //! IDENTIFY DEVICE of ATA drives, through a bridge.
 
-use super::ask::{Command, OwnName, Source, text};
+use super::command::{Command, OwnName, Source, text};
 
 /// What IDENTIFY DEVICE answers (ACS-4, IDENTIFY DEVICE).
 const IDENTIFY_BYTES: usize = 512;

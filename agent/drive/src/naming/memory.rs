@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ask::{Asked, OwnName, ask};
+use super::ask::{Asked, ask};
+use super::command::OwnName;
 use super::pass_through::PassThrough;
 
 /// How long a bridge that did not answer is left alone: each unanswered command makes the kernel reset it, and after a reset

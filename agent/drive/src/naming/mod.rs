@@ -7,6 +7,7 @@
 //! | `list` | constants of bridges: those that are built in, and those of an operator's file |
 //! | `memory` | each bridge is asked once for each docking |
 //! | `ask` | which bridge is asked what |
+//! | `command` | a command, and the name that its answer gives |
 //! | `ata`, `nvme` | the commands that identify a drive, and their answers |
 //! | `vpd` | pages of vital product data, as the kernel keeps them |
 //! | `pass_through` | a command that reads, and how it can end |
@@ -14,6 +15,7 @@
 
 mod ask;
 mod ata;
+mod command;
 mod list;
 mod memory;
 mod nvme;

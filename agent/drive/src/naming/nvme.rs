@@ -4,7 +4,7 @@
 //! not taken: it begins with a block that is written to the bridge, and to a SATA adapter, some of which have the same
 //! product id (152d:0583), it is the order to reset the drive.
 
-use super::ask::{Command, OwnName, Source, text};
+use super::command::{Command, OwnName, Source, text};
 
 /// What IDENTIFY answers (NVM Express Base Specification 2.0, 5.17).
 const IDENTIFY_BYTES: usize = 4096;

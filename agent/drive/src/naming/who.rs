@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use protocol::drives::Transport;
 use protocol::station::WeakIdentity;
 
-use super::ask::{OwnName, Source};
+use super::command::{OwnName, Source};
 use super::list::{WeakSerials, list};
 use super::memory::{Bridge, Memory};
 use super::pass_through::PassThrough;
@@ -114,6 +114,13 @@ pub(crate) struct SimulatedBridge {
     pub(crate) serial: Option<String>,
     /// Whether the drive's own gets through.
     pub(crate) passes_serial: bool,
+}
+
+impl std::fmt::Display for SimulatedBridge {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.serial.as_deref().unwrap_or("without a serial number"))?;
+        formatter.write_str(if self.passes_serial { ", passes that of the drive" } else { ", hides that of the drive" })
+    }
 }
 
 /// Capitals and blanks do not make another number.
