@@ -82,5 +82,6 @@ fn unsafe_code_is_only_in_its_small_modules() {
         let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
         text.contains(allowed)
     });
-    assert_eq!(with_unsafe.collect::<Vec<_>>(), ["agent/copy/src/hashing/extension.rs", "agent/drive/src/ioctl.rs"]);
+    let modules = ["agent/copy/src/hashing/extension.rs", "agent/drive/src/ioctl.rs", "agent/drive/src/naming/sg_io.rs"];
+    assert_eq!(with_unsafe.collect::<Vec<_>>(), modules);
 }
