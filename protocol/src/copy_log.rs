@@ -224,7 +224,7 @@ mod tests {
             chunks: 4,
             unreadable: vec![ByteRange::new(150, 50)],
             receipt: (!outcome.is_complete()).then_some(receipt),
-            ..TransferResult::not_begun(outcome, Direction::Import, String::new())
+            ..TransferResult::not_begun(outcome, Direction::Import, "")
         }
     }
 

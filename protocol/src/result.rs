@@ -153,13 +153,13 @@ pub struct TransferResult {
 }
 
 impl TransferResult {
-    /// The result of a transfer that did not begin: nothing was moved.
-    pub fn not_begun(outcome: Outcome, direction: Direction, blob: String) -> Self {
+    /// The result of a transfer that moved nothing.
+    pub fn not_begun(outcome: Outcome, direction: Direction, blob: &str) -> Self {
         TransferResult {
             outcome,
             direction,
             drive: None,
-            blob,
+            blob: blob.to_owned(),
             transfer_id: None,
             bytes_total: 0,
             bytes_sent: 0,
@@ -215,7 +215,7 @@ impl TransferResult {
     }
 
     /// The result of a transfer that was cancelled before it moved anything of so many bytes.
-    pub fn cancelled_before_its_first_byte(direction: Direction, blob: String, total_bytes: u64, receipt: Receipt) -> Self {
+    pub fn cancelled_before_its_first_byte(direction: Direction, blob: &str, total_bytes: u64, receipt: Receipt) -> Self {
         let nothing = Self::not_begun(Outcome::Cancelled, direction, blob);
         TransferResult { bytes_total: total_bytes, receipt: Some(receipt), ..nothing }
     }

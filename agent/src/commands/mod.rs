@@ -80,6 +80,6 @@ pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, erro
             let now = OffsetDateTime::now_utc();
             Receipt::new(StopReason::Interrupted, now, now, settings::resume_command())
         }),
-        ..TransferResult::not_begun(outcome, direction, blob.to_owned())
+        ..TransferResult::not_begun(outcome, direction, blob)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, OnUnreadable, PublicNames, Stop, TransferHandle, TransferOptions};
+use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
@@ -112,7 +112,7 @@ fn of_nothing(order: &CopyOrder, resume: String, handle: &TransferHandle) -> Tra
         return failed(order, &CopyError::Cancelled);
     };
     let receipt = Receipt::of_nothing(size_bytes, request.reason, request.requested_at, resume);
-    TransferResult::cancelled_before_its_first_byte(order.direction, blob_of(order), size_bytes, receipt)
+    TransferResult::cancelled_before_its_first_byte(order.direction, &blob_of(order), size_bytes, receipt)
 }
 
 fn blob_of(order: &CopyOrder) -> String {
@@ -137,11 +137,14 @@ async fn watched(
     let stop = handle.stop.clone();
     let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), handle));
     tokio::select! {
-        copied = running => copied.unwrap_or(Err(CopyError::Internal("a copy"))),
+        copied = running => copied.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Transfer, error))),
         () = async {
             stop.stopping().await;
             tokio::time::sleep(grace).await;
-        } => Err(CopyError::Cancelled),
+        } => {
+            tracing::warn!(job = %order.job_uid, bay = %order.bay, "a copy did not end in time after its stop: a drive may hold it");
+            Err(CopyError::Cancelled)
+        }
     }
 }
 
@@ -201,7 +204,7 @@ async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBud
     let (was_cut_off, resume) = (order.was_cut_off, options.resume_command.clone());
     let own = handle.clone();
     let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
-    match told.unwrap_or(Err(CopyError::Internal("a thread at the journal"))) {
+    match told.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
         Ok(Some(result)) => result,
         Ok(None) => of_nothing(order, resume, &handle),
         Err(error) => failed(order, &error),

@@ -54,9 +54,15 @@ struct DockedByHand {
 impl DockedByHand {
     /// Whether it is still there.
     fn is_there(&self, looks: &Looks) -> bool {
-        looks.at(&self.path).ok().flatten().is_some_and(|docked| {
-            (docked.serial, docked.model, docked.size_bytes) == (self.serial.clone(), self.model.clone(), self.size_bytes)
-        })
+        looks.at(&self.path).ok().flatten().is_some_and(|docked| self.is_of(&docked))
+    }
+
+    /// Whether it is this drive. What was kept before its bridge could be asked has the bridge's serial number, and the model
+    /// as the bridge tells it.
+    fn is_of(&self, docked: &Docked) -> bool {
+        let is_same = (&docked.serial, &docked.model) == (&self.serial, &self.model);
+        let was_of_bridge = docked.bridge_serial.is_some() && docked.bridge_serial == self.serial;
+        docked.size_bytes == self.size_bytes && (is_same || was_of_bridge)
     }
 }
 
@@ -150,6 +156,7 @@ impl Docks {
             name: slot.name.clone(),
             is_watched: slot.watched.is_some(),
             drive: None,
+            attachment: String::new(),
             docked_at: None,
             sequence: slot.sequence,
         };
@@ -186,15 +193,17 @@ impl Docks {
         if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
             return refused(format!("`{shown}` is the service's own: it is not a drive"));
         }
+        let looked = self.looks.at(&path);
+        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
+        // A look has a timeout; what its bridge was asked for is known behind it.
+        let looked = looked.map_err(hangs)?;
         if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
             return refused(match drive.verdict {
                 Verdict::System => format!("this machine runs from `{shown}`"),
                 _ => format!("`{shown}` is in use: {}; release it first", drive.in_use_by.join("; ")),
             });
         }
-        let looked = self.looks.at(&path);
-        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
-        let Some(docked) = looked.map_err(hangs)? else {
+        let Some(docked) = looked else {
             // Opening it says what is wrong with it.
             let owned = path.clone();
             let open = move || drive::open_source(&owned, Pace::Unlimited).map(|_| ());
@@ -310,6 +319,7 @@ impl Slot {
                 name: self.name.clone(),
                 is_watched: self.watched.is_some(),
                 drive: Some(drive),
+                attachment: attachment_of(&docked),
                 docked_at,
                 sequence,
             };
@@ -317,6 +327,12 @@ impl Slot {
         });
         true
     }
+}
+
+/// The same as long as a drive is not taken out: the kernel counts attachments from its start, and a file has its number.
+fn attachment_of(docked: &Docked) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{}/{}", if docked.is_device { boot.trim() } else { "file" }, docked.sequence)
 }
 
 #[cfg(test)]

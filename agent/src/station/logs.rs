@@ -170,7 +170,7 @@ mod tests {
     fn the_error_log_has_every_place_however_many_the_service_keeps() {
         let folder = tempfile::tempdir().unwrap();
         let unreadable: Vec<ByteRange> = (0..PLACES).map(|index| ByteRange::new(index * 1024, 512)).collect();
-        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, String::new());
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
         let whole = TransferResult { bytes_total: 8 << 20, bytes_unreadable: PLACES * 512, unreadable, ..result };
         let known = whole.clone().with_lists_cut(RANGES_KEPT_MAX);
         assert_eq!(known.unreadable.len(), RANGES_KEPT_MAX);
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_short_result_needs_no_file() {
         let folder = tempfile::tempdir().unwrap();
-        let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, String::new());
+        let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, "");
         keep_whole(folder.path(), &result).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert_eq!(whole_of(folder.path(), result.clone()).unwrap(), result);

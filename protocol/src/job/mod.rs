@@ -19,11 +19,16 @@
 //! after 14 days without a change.
 //!
 //! A drive goes `Specified → Received → Transferring → Completed | CompletedMoreInfo → ShippedBack`. One that does
-//! not come in time is `NeverReceived`, and `Received` when it comes after all.
+//! not come in time is `NeverReceived`, and `Received` when it comes after all. One that ended without being complete
+//! is copied again, until it is shipped back, when an operator wants that; then a job in Packaging is Transferring again.
+//!
+//! An export waits until each of its blobs has a drive, or every drive that was announced has come. A drive that is not
+//! needed, or is unsuitable, is a spare: it goes back unused.
 
 mod copy;
 mod decide;
 mod edit;
+mod end;
 mod refusal;
 mod state;
 mod timers;
@@ -31,9 +36,13 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, LogAddresses, RetryOptions, after_copy, percent, retry_at};
-pub use decide::{CopyEnd, Decision, Effect, Event, decide};
+pub use copy::{
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, decide_copy,
+    percent,
+};
+pub use decide::{Decision, Effect, Event, decide};
 pub use edit::{Field, correct_drives, may_correct, may_edit};
+pub use end::CopyEnd;
 pub use refusal::Refusal;
 pub use state::{DriveState, Job, JobDrive, JobKind, JobState, UnknownJobState};
 pub use timers::{CREATING_KEPT, FINISHED_KEPT, NEVER_RECEIVED_AFTER, SILENT_SHIPPING_CLOSED_AFTER, Timer, next_timer};

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn what_a_cut_list_does_not_tell_counts_as_not_tried() {
         let unreadable: Vec<ByteRange> = (0..100).map(|index| ByteRange::new(index * 1024, 512)).collect();
-        let whole = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, String::new());
+        let whole = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
         let whole = TransferResult { bytes_total: 200 << 10, unreadable, ..whole };
         let (map, phase) = map_of_result(&whole);
         assert_eq!((map.bytes(ReadStatus::Bad), phase), (51200, RescuePhase::Finished));

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_bar_of_a_list_that_is_cut_says_so() {
         let unreadable: Vec<ByteRange> = (0..100).map(|index| ByteRange::new(index * 1024, 512)).collect();
-        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, String::new());
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
         let result = TransferResult { bytes_total: 1 << 20, bytes_unreadable: 51200, unreadable, ..result };
         assert!(!strip_of_result(&result).unwrap().label.contains("error log"));
         let label = strip_of_result(&result.with_lists_cut(10)).unwrap().label;

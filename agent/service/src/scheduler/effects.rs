@@ -73,7 +73,7 @@ impl Scheduler {
         let is_last = stored.effect == Effect::Remove;
         let Some(attempt) = self.pending().begin(stored.id, &stored.job_uid, is_last) else { return };
         let scheduler = self.clone();
-        tokio::spawn(async move {
+        self.inner.effects.spawn(async move {
             let carrying_out = AssertUnwindSafe(scheduler.carry_out_one(&stored)).catch_unwind().await;
             let result = carrying_out.unwrap_or_else(|_| Err("its task panicked: the log says where".to_owned()));
             let settling = AssertUnwindSafe(scheduler.settle(&stored, attempt, &result)).catch_unwind().await;
@@ -320,7 +320,7 @@ mod tests {
                 error: Some(own("acme/waimportexport/waies/job-1_A_1_error.xml")),
                 ..LogAddresses::default()
             });
-            let cancelled = TransferResult::not_begun(Outcome::Cancelled, Direction::Import, String::new());
+            let cancelled = TransferResult::not_begun(Outcome::Cancelled, Direction::Import, "");
             record.result = Some(TransferResult { transfer_id: Some(own("ID-4711")), ..cancelled });
             Ok(vec![Event::ShippedBack])
         });

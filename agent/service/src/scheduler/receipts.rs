@@ -176,3 +176,22 @@ pub(crate) fn receipts(job: &StoredJob, is_running: impl Fn(&str) -> bool) -> Re
         drives: job.machine.drives.iter().map(drive).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::result::TransferResult;
+
+    use super::*;
+
+    #[test]
+    fn lists_that_are_cut_say_how_long_they_were_and_where_all_of_it_is() {
+        let unreadable: Vec<ByteRange> = (0..5000).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
+        let result = TransferResult { bytes_unreadable: 5000 * 512, unreadable, ..result }.with_lists_cut(RANGES_KEPT_MAX);
+        let record = CopyRecord { result: Some(result), ..CopyRecord::default() };
+        let told = serde_json::to_value(CopyResult::new(&record)).unwrap();
+        assert_eq!((&told["bytes_unreadable"], &told["unreadable_ranges_total"]), (&2_560_000.into(), &5000.into()));
+        assert_eq!(told["unreadable"].as_array().unwrap().len(), RANGES_KEPT_MAX);
+        assert!(told["note"].as_str().unwrap().contains("error log"), "{}", told["note"]);
+    }
+}

@@ -41,6 +41,7 @@ impl Store {
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
         migrations().run(&pool).await?;
         let store = Store { pool, vault: Arc::new(vault) };
+        store.note_unknown_waits().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
         Ok(store)
@@ -68,6 +69,7 @@ fn migrations() -> Migrator {
         migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
         migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
         migration(5, "states", include_str!("../../migrations/0005_states.sql")),
-        migration(6, "effects", include_str!("../../migrations/0006_effects.sql")),
+        migration(6, "station", include_str!("../../migrations/0006_station.sql")),
+        migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
     ])
 }

@@ -48,7 +48,9 @@ mod tests;
 
 pub(crate) use change::Change;
 pub use database::Store;
+pub(crate) use docking::{DockedAs, Docking};
 pub use error::StoreError;
+pub(crate) use find::WaitingPlace;
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;

@@ -1,0 +1,12 @@
+//! The copy of one drive of a job: what is remembered of it, and how it moves.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `record` | what the job remembers of a copy, and where it stands |
+//! | `state` | the one function that moves it |
+
+mod record;
+mod state;
+
+pub use record::{BlobName, CopyRecord, CopyState, Hold, LogAddresses, RetryOptions, percent};
+pub use state::{CopyEvent, CopyRefusal, CopyStep, RunEnd, decide_copy};

@@ -1,0 +1,310 @@
+//! The one function that moves the copy of a drive.
+
+use time::{Duration, OffsetDateTime};
+
+use super::record::{BlobName, CopyRecord, CopyState, Hold, RetryOptions};
+use crate::job::end::CopyEnd;
+use crate::limits::RANGES_KEPT_MAX;
+use crate::outcome::Outcome;
+use crate::receipt::Receipt;
+use crate::result::{Direction, TransferResult};
+use crate::stop::StopReason;
+
+/// What can happen to a copy.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CopyEvent {
+    /// A run begins.
+    Begin {
+        /// The bay of the drive.
+        bay: String,
+        /// The other side.
+        blob: BlobName,
+        /// Bytes that are to be copied, where that is known.
+        size_bytes: Option<u64>,
+    },
+    /// A run ended.
+    RunEnded(Box<RunEnd>),
+    /// An operator pauses it.
+    Pause,
+    /// An operator lets it be copied, or copied again.
+    Allow(RetryOptions),
+    /// An operator ends it before it is complete.
+    Abandon,
+    /// Its job was cancelled, and no run of it is under way that could end.
+    EndWithoutRun {
+        /// Which way it would have copied.
+        direction: Direction,
+    },
+    /// Its drive is unsuitable: its blob is free for another drive.
+    Release,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunEnd {
+    /// The bay of the drive.
+    pub bay: String,
+    /// How it ended.
+    pub result: TransferResult,
+    /// It moved nothing by itself, and told what earlier runs did.
+    pub is_account_only: bool,
+    /// Whether the job is cancelled.
+    pub cancel_requested: bool,
+}
+
+/// What follows from a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyStep {
+    /// Nothing.
+    Nothing,
+    /// The run begins.
+    Begin {
+        /// The end of the run before was never noted.
+        was_cut_off: bool,
+        /// How this run differs.
+        retry: RetryOptions,
+    },
+    /// The drive is done.
+    End(CopyEnd),
+}
+
+/// Why a copy cannot be moved so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CopyRefusal {
+    /// An operator paused it.
+    #[error("the copy is paused: resume it first")]
+    Paused,
+    /// It is over.
+    #[error("the copy is over: `jobs retry` copies the drive again")]
+    Ended,
+}
+
+/// Moves a copy: the record as it is then, and what follows.
+///
+/// | event | Waiting | Open | Paused | Held | Ended |
+/// |---|---|---|---|---|---|
+/// | begin | Open | Open | refused | Open | refused |
+/// | run ended, complete | Ended | Ended | Ended | Ended | Ended |
+/// | run ended, job cancelled | Ended | Ended | Ended | Ended | Ended |
+/// | run ended, stopped | Waiting | Waiting | Paused | Waiting | Ended |
+/// | run ended, failed | Held | Held | Held | Held | Ended |
+/// | pause | Paused | Paused | Paused | Paused | refused |
+/// | allow | Waiting | Open | Waiting | Waiting | Waiting |
+/// | abandon | Ended | Ended | Ended | Ended | refused |
+/// | end without run | Ended | Ended | Ended | Ended | Ended |
+/// | release | Ended | Ended | Ended | Ended | Ended |
+///
+/// Where it is not noted what a run moved, Open stands in the place of Waiting.
+///
+/// # Errors
+/// A [`CopyRefusal`], with the record unchanged.
+pub fn decide_copy(record: &CopyRecord, event: CopyEvent, now: OffsetDateTime) -> Result<(CopyRecord, CopyStep), CopyRefusal> {
+    let mut next = record.clone();
+    let step = match event {
+        CopyEvent::Begin { bay, blob, size_bytes } => next.begin(bay, blob, size_bytes, now)?,
+        CopyEvent::RunEnded(end) => next.run_ended(*end, now),
+        CopyEvent::Pause => {
+            next.require_unended()?;
+            next.state = CopyState::Paused;
+            CopyStep::Nothing
+        }
+        CopyEvent::Allow(options) => {
+            next.allow(options);
+            CopyStep::Nothing
+        }
+        CopyEvent::Abandon => {
+            next.require_unended()?;
+            next.is_abandoned = true;
+            // What an interrupted run moved is still to be noted.
+            let is_unaccounted = next.is_unaccounted;
+            next.end(now);
+            next.is_unaccounted = is_unaccounted;
+            CopyStep::End(CopyEnd::Failed)
+        }
+        CopyEvent::EndWithoutRun { direction } => {
+            next.end_without_run(direction, now);
+            CopyStep::End(CopyEnd::Cancelled)
+        }
+        CopyEvent::Release => {
+            next.blob = None;
+            next.end(now);
+            CopyStep::Nothing
+        }
+    };
+    Ok((next, step))
+}
+
+/// A store that failed is tried again after this, doubled with every run.
+const STORE_RETRY: Duration = Duration::minutes(1);
+
+/// The longest pause between two tries.
+const STORE_RETRY_MAX: Duration = Duration::hours(1);
+
+/// When a run that failed is tried again by itself: only where the store was the reason, since that may pass.
+fn retry_at(outcome: Outcome, runs: u32, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let pause = STORE_RETRY * 2_i32.pow(runs.saturating_sub(1).min(16));
+    (outcome == Outcome::StoreFailed).then(|| now.checked_add(pause.min(STORE_RETRY_MAX))).flatten()
+}
+
+/// The options with which a run does not fail for the same reason: the message of a failed transfer names them, as the
+/// command line has them.
+fn fix_of(result: &TransferResult) -> RetryOptions {
+    let message = result.error.as_deref().unwrap_or_default();
+    let names = |option: &str| message.contains(option);
+    RetryOptions { restart: names("--restart"), overwrite: names("--overwrite"), rescue: names("--on-unreadable rescue") }
+}
+
+/// What follows from how a run ended.
+enum AfterRun {
+    Ended(CopyEnd),
+    Held,
+    Interrupted,
+}
+
+/// | outcome | job cancelled | else |
+/// |---|---|---|
+/// | complete | done | done |
+/// | complete with unreadable | done, with errors | done, with errors |
+/// | cancelled | done, cancelled | interrupted: resumed when it may be |
+/// | any failure | done, cancelled | held |
+fn after_run(outcome: Outcome, cancel_requested: bool) -> AfterRun {
+    match outcome {
+        Outcome::Complete => AfterRun::Ended(CopyEnd::Complete),
+        Outcome::CompleteWithUnreadable => AfterRun::Ended(CopyEnd::WithErrors),
+        _ if cancel_requested => AfterRun::Ended(CopyEnd::Cancelled),
+        Outcome::Cancelled => AfterRun::Interrupted,
+        Outcome::Failed | Outcome::Refused | Outcome::Mismatch | Outcome::DriveFailed | Outcome::StoreFailed => AfterRun::Held,
+    }
+}
+
+impl CopyRecord {
+    fn require_unended(&self) -> Result<(), CopyRefusal> {
+        if self.state == CopyState::Ended { Err(CopyRefusal::Ended) } else { Ok(()) }
+    }
+
+    fn begin(
+        &mut self,
+        bay: String,
+        blob: BlobName,
+        size_bytes: Option<u64>,
+        now: OffsetDateTime,
+    ) -> Result<CopyStep, CopyRefusal> {
+        self.require_unended()?;
+        if self.state == CopyState::Paused {
+            return Err(CopyRefusal::Paused);
+        }
+        let was_cut_off = std::mem::replace(&mut self.is_unaccounted, true);
+        let retry = std::mem::take(&mut self.retry);
+        self.is_in_doubt &= !retry.restart;
+        self.bay = Some(bay);
+        self.blob = Some(blob);
+        self.size_bytes = size_bytes.or(self.size_bytes);
+        self.runs += 1;
+        self.started_at.get_or_insert(now);
+        self.run_started_at = Some(now);
+        self.state = CopyState::Open;
+        Ok(CopyStep::Begin { was_cut_off, retry })
+    }
+
+    fn run_ended(&mut self, end: RunEnd, now: OffsetDateTime) -> CopyStep {
+        let RunEnd { bay, result, is_account_only, cancel_requested } = end;
+        let after = after_run(result.outcome, cancel_requested);
+        let (outcome, message, fix) = (result.outcome, result.error.clone(), fix_of(&result));
+        self.ended_at = Some(now);
+        self.bay = Some(bay);
+        // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
+        self.is_in_doubt |= result.direction == Direction::Export && outcome == Outcome::Refused && self.runs > 1;
+        self.note_result(result, is_account_only);
+        if self.state == CopyState::Ended {
+            // It was ended meanwhile: what the run moved is noted, and nothing follows.
+            return CopyStep::Nothing;
+        }
+        match after {
+            AfterRun::Ended(how) => {
+                self.end(now);
+                CopyStep::End(how)
+            }
+            AfterRun::Held => {
+                let message = message.unwrap_or_else(|| outcome.sentence().to_owned());
+                let retry_at = retry_at(outcome, self.runs, now);
+                self.state = CopyState::Held(Hold { outcome, message, since: now, retry_at, fix });
+                CopyStep::Nothing
+            }
+            AfterRun::Interrupted => {
+                if self.state != CopyState::Paused {
+                    self.state = self.begun_again_when_docked();
+                }
+                CopyStep::Nothing
+            }
+        }
+    }
+
+    /// Keeps how a run ended, with bounded lists: the station keeps whole ones for the logs.
+    fn note_result(&mut self, result: TransferResult, is_account_only: bool) {
+        let moved_nothing = result.receipt.as_ref().is_some_and(Receipt::is_of_nothing);
+        let is_complete = self.result.as_ref().is_some_and(|earlier| earlier.outcome.is_complete());
+        if moved_nothing && is_complete {
+            // The blob of an earlier run stands as it was.
+            self.is_unaccounted = false;
+            return;
+        }
+        let result = result.with_lists_cut(RANGES_KEPT_MAX);
+        // A run that was not even begun says nothing of what an earlier one moved: that stays open.
+        if result.receipt.is_some() || result.outcome.is_complete() || is_account_only {
+            let receipt = result.receipt.clone();
+            let receipt = if self.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
+            self.result = Some(TransferResult { receipt, ..result });
+            self.is_unaccounted = false;
+        } else if self.result.is_none() {
+            self.result = Some(result);
+        }
+    }
+
+    fn begun_again_when_docked(&self) -> CopyState {
+        if self.is_unaccounted { CopyState::Open } else { CopyState::Waiting }
+    }
+
+    fn allow(&mut self, options: RetryOptions) {
+        // The blob of a copy with unreadable places is replaced. Where none was made, a blob of that name is not ours.
+        let lacks_something = self.state == CopyState::Ended
+            && self.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
+        self.retry = RetryOptions {
+            restart: options.restart || lacks_something,
+            overwrite: options.overwrite || lacks_something,
+            rescue: options.rescue,
+        };
+        self.is_abandoned = false;
+        self.state = self.begun_again_when_docked();
+    }
+
+    fn end(&mut self, now: OffsetDateTime) {
+        self.state = CopyState::Ended;
+        self.is_unaccounted = false;
+        self.retry = RetryOptions::default();
+        self.ended_at = Some(now);
+    }
+
+    /// The receipt of the last run is the receipt of the copy, told for a cancel; where no run moved anything, it tells that.
+    fn end_without_run(&mut self, direction: Direction, now: OffsetDateTime) {
+        self.end(now);
+        let reason = StopReason::JobCancelled;
+        match &mut self.result {
+            Some(result) if result.outcome.is_complete() => {}
+            Some(TransferResult { outcome, receipt: Some(receipt), .. }) => {
+                let told = receipt.clone().told_for(reason, now);
+                *receipt = if self.is_in_doubt { told.doubted() } else { told };
+                *outcome = Outcome::Cancelled;
+            }
+            result => {
+                let known = self.size_bytes.zip(self.blob.as_ref()).filter(|_| !self.is_in_doubt);
+                let Some((size_bytes, blob)) = known else { return };
+                let receipt = Receipt::of_nothing(size_bytes, reason, now, String::new());
+                let blob = format!("{}/{}", blob.container, blob.name);
+                *result = Some(TransferResult::cancelled_before_its_first_byte(direction, &blob, size_bytes, receipt));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
