@@ -28,6 +28,7 @@
 //! | `view` | bays and copies as they are shown |
 //! | `attention` | what waits for a person |
 //! | `worker` | the data plane's interface |
+//! | `simulation` | single rounds, for tests that lead the scheduler through virtual time |
 
 mod attention;
 mod copies;
@@ -42,6 +43,8 @@ mod order;
 mod pending;
 mod receipts;
 mod run;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod view;
 pub mod worker;
 
@@ -49,4 +52,6 @@ pub(crate) use documents::DriveDocument;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
 pub(crate) use receipts::{ReceiptsDocument, receipts};
+#[cfg(feature = "simulation")]
+pub use simulation::WorkBeside;
 pub(crate) use view::waits_for_drives;

@@ -74,7 +74,7 @@ impl Scheduler {
         }
     }
 
-    async fn round(&self) {
+    pub(super) async fn round(&self) {
         log_failure("effects", self.carry_out_effects().await);
         log_failure("timers", self.carry_out_timers().await);
         for bay in self.inner.worker.bays() {
