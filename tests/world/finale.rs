@@ -1,0 +1,77 @@
+//! The end of a history: nothing fails any more, customers are silent, and staff do what the service asks for. Then every
+//! job must come to its end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::attention::act;
+use crate::world::{Checked, Violation, World};
+use crate::{oracle, staff};
+
+/// Days in which every job has to end: a job that is closed because nothing was heard of it takes 30, and what staff do in
+/// between begins them anew.
+const DAYS_MAX: u32 = 90;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn check(world: &mut World) -> Checked {
+    world.note("from now on nothing fails, and staff do what the service asks for");
+    {
+        let mut site = world.worker.site();
+        (site.blobs.fails_until, site.blobs.document_takes) = (Duration::ZERO, Duration::ZERO);
+    }
+    world.worker.clock.revive();
+    world.advance(DAY / 2, 1);
+    for (job, drive_id) in world.paused.clone() {
+        staff::direct_drive(world, job, &drive_id, "resume", json!({}));
+    }
+    for _ in 0..DAYS_MAX {
+        world.rounds(2);
+        oracle::check(world)?;
+        if world.jobs.iter().all(|job| job.is_over()) {
+            return check_rest(world);
+        }
+        for item in world.list("attention") {
+            act(world, &item);
+            world.rounds(1);
+            oracle::check(world)?;
+        }
+        world.advance(DAY, 1);
+    }
+    let stuck = (0..world.jobs.len()).find(|job| !world.jobs[*job].is_over()).unwrap_or_default();
+    let path = world.jobs[stuck].path();
+    let asked: Vec<Value> = world.list("attention").into_iter().filter(|item| item["job"] == path.as_str()).collect();
+    let job = &world.jobs[stuck].seen["job"]["properties"];
+    Err(Violation(format!("job {stuck} does not end: {} {} {asked:?}", job["state"], job["driveList"])))
+}
+
+/// Everything that was decided has been carried out.
+fn check_rest(world: &mut World) -> Checked {
+    world.advance(DAY, 3);
+    oracle::check(world)?;
+    for number in world.living_jobs() {
+        let job = world.jobs[number].clone();
+        let documents = &world.worker.site().blobs.documents;
+        let is_published = documents.keys().any(|(_, _, name)| name.ends_with(&format!("{}_receipts.json", job.name)));
+        let was_here = job.shown_drives().iter().any(|(_, state)| state == "ShippedBack");
+        if was_here && !is_published {
+            return Err(Violation(format!("job {number} is over, and its receipts were never published")));
+        }
+        for (drive_id, _) in job.shown_drives().iter().filter(|(_, state)| state == "ShippedBack") {
+            let is_logged = documents.keys().any(|(_, _, name)| name.contains(&format!("{}_{drive_id}_", job.name)));
+            let record = &job.seen["copies"][drive_id];
+            if record["runs"].as_u64().unwrap_or_default() > 0 && !record["result"].is_null() && !is_logged {
+                return Err(Violation(format!("the logs of drive {drive_id} of job {number} were never published")));
+            }
+        }
+    }
+    check_journals(world)
+}
+
+/// A job that is over needs no journal.
+fn check_journals(world: &World) -> Checked {
+    let site = world.worker.site();
+    let left = site.blobs.journals.keys().next();
+    left.map_or(Ok(()), |(uid, drive)| Err(Violation(format!("the journal of drive {drive} of the job {uid} is kept for ever"))))
+}
