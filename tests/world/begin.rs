@@ -26,13 +26,14 @@ pub fn content_of(drive: usize, index: usize) -> Piece {
 /// Makes the datacenter of a history.
 pub fn site(random: &mut Random, customers: usize) -> Site {
     let mut drives = Vec::new();
+    let has_bridges = random.percent(40);
     for customer in 0..customers {
         for _ in 0..1 + random.index(3) {
-            drives.push(drive(random, drives.len(), Some(customer)));
+            drives.push(drive(random, drives.len(), Some(customer), has_bridges));
         }
     }
     for _ in 0..2 {
-        drives.push(drive(random, drives.len(), None));
+        drives.push(drive(random, drives.len(), None, has_bridges));
     }
     let count = 2 + random.index(3);
     let bays = (0..count).map(|bay| Bay::new(format!("bay-{bay}"), bay == 0 || random.percent(50))).collect();
@@ -48,14 +49,14 @@ pub fn site(random: &mut Random, customers: usize) -> Site {
     Site::new(drives, bays, blobs, Random::new(random.next()))
 }
 
-fn drive(random: &mut Random, number: usize, owner: Option<usize>) -> PhysicalDrive {
+fn drive(random: &mut Random, number: usize, owner: Option<usize>, has_bridges: bool) -> PhysicalDrive {
     let chunks = if owner.is_some() { 2 + random.index(10) } else { 12 };
     let content = (0..chunks).map(|index| if owner.is_some() { content_of(number, index) } else { Piece::Zero });
     let mut unreadable = BTreeSet::new();
     if owner.is_some() && random.percent(12) {
         unreadable.insert(random.index(chunks));
     }
-    let is_behind_bridge = random.percent(20);
+    let is_behind_bridge = random.percent(if has_bridges { 60 } else { 5 });
     PhysicalDrive {
         owner,
         serial: format!("WD-{number}{:06X}", random.below(1 << 24)),

@@ -27,7 +27,6 @@ pub struct Blob {
 pub struct Journal {
     /// The physical drive that it is bound to, by its content.
     pub drive: usize,
-    pub address: Address,
     /// Chunks of which it is recorded that they landed.
     pub landed: Vec<bool>,
     pub unreadable: Vec<bool>,

@@ -200,7 +200,7 @@ impl Copy {
         let unreadable = self.state.iter().map(|chunk| *chunk == Chunk::Unreadable).collect();
         let before = site.blobs.journals.get(&journal_key(&self.order));
         let is_complete = before.is_some_and(|journal| journal.is_complete);
-        let journal = Journal { drive, address: self.address(), landed, unreadable, is_complete };
+        let journal = Journal { drive, landed, unreadable, is_complete };
         site.blobs.journals.insert(journal_key(&self.order), journal);
     }
 

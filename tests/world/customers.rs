@@ -38,6 +38,7 @@ pub fn create(world: &mut World) {
         drives: drives[..count].to_vec(),
         typed: Vec::new(),
         uid: None,
+        done_before_cancel: Vec::new(),
         seen: Value::Null,
         is_gone: false,
         is_forgotten: false,
@@ -95,12 +96,12 @@ fn type_names(world: &mut World, drives: &[usize]) -> Vec<String> {
         let physical = world.worker.site().drives[*drive].clone();
         let name = match world.random.below(100) {
             0..6 => format!("{}X", physical.serial),
-            6..18 => {
+            6..22 => {
                 let other = world.random.index(world.worker.site().drives.len());
                 let serial = world.worker.site().drives[other].shown_serial().to_owned();
                 if world.random.percent(50) { serial.to_lowercase() } else { serial }
             }
-            18..35 => physical.shown_serial().to_owned(),
+            22..50 => physical.shown_serial().to_owned(),
             _ => physical.serial.clone(),
         };
         if !names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::attention::act;
-use crate::world::{Checked, Violation, World};
+use crate::world::{Checked, Job, Violation, World};
 use crate::{oracle, staff};
 
-/// Days in which every job has to end: a job that is closed because nothing was heard of it takes 30, and what staff do in
-/// between begins them anew.
-const DAYS_MAX: u32 = 90;
+/// Days without any change, while some job has not ended: one of which nothing is heard is closed after 30.
+const QUIET_DAYS_MAX: u32 = 35;
+
+/// Longer than a job is kept that is over.
+const KEPT: Duration = Duration::from_secs(92 * 86_400);
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -26,7 +28,8 @@ pub fn check(world: &mut World) -> Checked {
     for (job, drive_id) in world.paused.clone() {
         staff::direct_drive(world, job, &drive_id, "resume", json!({}));
     }
-    for _ in 0..DAYS_MAX {
+    let (mut quiet_days, mut before) = (0, Vec::new());
+    while quiet_days < QUIET_DAYS_MAX {
         world.rounds(2);
         oracle::check(world)?;
         if world.jobs.iter().all(|job| job.is_over()) {
@@ -38,12 +41,20 @@ pub fn check(world: &mut World) -> Checked {
             oracle::check(world)?;
         }
         world.advance(DAY, 1);
+        let now: Vec<Value> = world.jobs.iter().map(progress_of).collect();
+        quiet_days = if now == before { quiet_days + 1 } else { 0 };
+        before = now;
     }
     let stuck = (0..world.jobs.len()).find(|job| !world.jobs[*job].is_over()).unwrap_or_default();
     let path = world.jobs[stuck].path();
     let asked: Vec<Value> = world.list("attention").into_iter().filter(|item| item["job"] == path.as_str()).collect();
     let job = &world.jobs[stuck].seen["job"]["properties"];
     Err(Violation(format!("job {stuck} does not end: {} {} {asked:?}", job["state"], job["driveList"])))
+}
+
+/// What of a job changes when it comes on. A copy that is tried again in vain does not.
+fn progress_of(job: &Job) -> Value {
+    json!([job.seen["job"]["properties"]["state"], job.shown_drives(), job.is_gone])
 }
 
 /// Everything that was decided has been carried out.
@@ -66,10 +77,19 @@ fn check_rest(world: &mut World) -> Checked {
             }
         }
     }
-    check_journals(world)
+    // In the end all of them are forgotten.
+    for _ in 0..2 {
+        world.advance(KEPT, 1);
+        world.advance(DAY, 1);
+    }
+    oracle::check(world)?;
+    match world.living_jobs().first() {
+        Some(job) => Err(Violation(format!("job {job} is over, and is kept for ever"))),
+        None => check_journals(world),
+    }
 }
 
-/// A job that is over needs no journal.
+/// What was kept to resume copies went with their jobs.
 fn check_journals(world: &World) -> Checked {
     let site = world.worker.site();
     let left = site.blobs.journals.keys().next();

@@ -14,7 +14,7 @@
 //! | `world` | all of it together, and what is really true about each job |
 //! | `customers`, `staff`, `attention`, `surroundings` | who does what |
 //! | `oracle`, `receipts`, `finale` | what must hold after each step, of receipts, and in the end |
-//! | `history` | the steps of one seed |
+//! | `history`, `counts` | the steps of one seed, and what was tried |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod attention;
@@ -22,6 +22,7 @@ mod begin;
 mod blobs;
 mod clock;
 mod copying;
+mod counts;
 mod customers;
 mod finale;
 mod history;
@@ -44,6 +45,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use counts::Counts;
 use history::{Lived, live};
 use world::Violation;
 
@@ -151,14 +153,23 @@ fn difference(first: &Lived, second: &Lived) -> Option<Violation> {
     Some(Violation(format!("the same seed gave another history: {differs:?}")))
 }
 
-fn histories(arguments: &Arguments) -> (u64, Vec<(u64, Lived)>) {
-    let (next, done, is_over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let found = Mutex::new(Vec::new());
+/// What was found.
+#[derive(Default)]
+struct Found {
+    done: u64,
+    told: Vec<(u64, Lived)>,
+    counts: Counts,
+}
+
+fn histories(arguments: &Arguments) -> Found {
+    let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let found: Mutex<Found> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 let room = Room::new();
+                let (mut counts, mut done) = (Counts::default(), 0);
                 while !is_over.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= arguments.count {
@@ -166,22 +177,26 @@ fn histories(arguments: &Arguments) -> (u64, Vec<(u64, Lived)>) {
                     }
                     let seed = arguments.seed + index;
                     let lived = room.examine(seed);
-                    done.fetch_add(1, Ordering::Relaxed);
+                    done += 1;
+                    counts.add(&lived.audit);
                     if lived.violation.is_some() || arguments.tells_all {
                         is_over.fetch_or(!arguments.keeps_going && lived.violation.is_some(), Ordering::Relaxed);
                         let told = if arguments.keeps_going || arguments.tells_all { lived } else { room.shorten(seed, lived) };
-                        found.lock().unwrap().push((seed, told));
+                        found.lock().unwrap().told.push((seed, told));
                     }
                 }
+                let mut found = found.lock().unwrap();
+                found.done += done;
+                found.counts.merge(&counts);
             });
         }
     });
-    (done.into_inner(), found.into_inner().unwrap())
+    found.into_inner().unwrap()
 }
 
-fn tell(arguments: &Arguments, (done, violations): &(u64, Vec<(u64, Lived)>), took: Duration) -> ExitCode {
+fn tell(arguments: &Arguments, Found { done, told, counts }: &Found, took: Duration) -> ExitCode {
     let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (seed, lived) in violations {
+    for (seed, lived) in told {
         let text = lived.violation.as_ref().map(|violation| violation.0.clone()).unwrap_or_default();
         if arguments.keeps_going && !arguments.tells_all {
             // Numbers and names differ from seed to seed: what is left of the words is the kind.
@@ -195,12 +210,14 @@ fn tell(arguments: &Arguments, (done, violations): &(u64, Vec<(u64, Lived)>), to
     for (kind, seeds) in &kinds {
         println!("{:>6} times, first seed {}: {kind}", seeds.len(), seeds.iter().min().unwrap_or(&0));
     }
+    println!("{}", counts.text());
+    let violations = told.iter().filter(|(_, lived)| lived.violation.is_some()).count();
     let seconds = took.as_secs_f64();
     println!(
         "\n{done} histories of the world from seed {} in {seconds:.0} s ({:.1} a second), {} violations",
         arguments.seed,
         *done as f64 / seconds,
-        violations.len()
+        violations
     );
-    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -27,7 +27,8 @@ fn check_drive(world: &World, job: &Job, drive: &Value) -> Result<(), String> {
     let record = &job.seen["copies"][id];
     let result = &drive["result"];
     let was_begun = record["runs"].as_u64().unwrap_or_default() > 0;
-    if job.is_cancelled() && was_begun && result["receipt"].is_null() && !is_complete(result) {
+    let was_done = job.done_before_cancel.iter().any(|done| done == id);
+    if job.is_cancelled() && was_begun && !was_done && result["receipt"].is_null() && !is_complete(result) {
         return Err(format!("it was cancelled, and nothing says what moved: {}", drive["copy_status"]));
     }
     if drive["state"] == "Completed" && result["outcome"] != "complete" {

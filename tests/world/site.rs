@@ -183,11 +183,6 @@ impl Site {
         copies.retain_mut(|copy| !copy.advance(self, elapsed, now));
         self.copies.extend(copies);
     }
-
-    /// When something happens next by itself.
-    pub fn next_event(&self) -> Option<Duration> {
-        self.copies.iter().map(|copy| copy.next_event).min()
-    }
 }
 
 impl Bay {

@@ -34,6 +34,8 @@ pub struct Job {
     pub typed: Vec<String>,
     /// Its random name, from when it was first seen.
     pub uid: Option<String>,
+    /// Drives that were done when its cancel was seen.
+    pub done_before_cancel: Vec<String>,
     /// How the service showed it last.
     pub seen: Value,
     /// It was removed.
@@ -213,10 +215,6 @@ impl World {
     pub fn database_bytes(&self) -> Vec<u8> {
         let files = ["jobs.db", "jobs.db-wal"].map(|name| std::fs::read(self.folder.join(name)).unwrap_or_default());
         files.concat()
-    }
-
-    pub fn database(&self) -> PathBuf {
-        self.folder.join("jobs.db")
     }
 
     /// What the operator API lists under a name.
