@@ -89,7 +89,8 @@ fn drive_called(world: &World, job: usize, drive_id: &str) -> Option<usize> {
     let is_bound = |drive: &usize| world.jobs[job].uid.as_ref().is_some_and(|uid| world.bound.contains(&(*drive, uid.clone())));
     let here: Vec<usize> = (0..site.drives.len()).filter(is_here).collect();
     let of_job: Vec<usize> = here.iter().copied().filter(|drive| site.drives[*drive].job == Some(job)).collect();
-    let named = of_job.iter().find(|drive| is_called(drive)).or_else(|| here.iter().find(|drive| is_called(drive) && is_bound(drive)));
+    let named =
+        of_job.iter().find(|drive| is_called(drive)).or_else(|| here.iter().find(|drive| is_called(drive) && is_bound(drive)));
     named.or_else(|| of_job.first()).copied()
 }
 
@@ -145,7 +146,9 @@ fn give_empty_drive(world: &mut World, job: usize) {
     let candidates: Vec<usize> = {
         let site = world.worker.site();
         let is_here = |drive: &usize| matches!(site.drives[*drive].place, Place::Desk | Place::Bay(_));
-        let taken = |drive: &usize| world.jobs[job].shown_drives().iter().any(|(id, _)| id.eq_ignore_ascii_case(site.drives[*drive].shown_serial()));
+        let taken = |drive: &usize| {
+            world.jobs[job].shown_drives().iter().any(|(id, _)| id.eq_ignore_ascii_case(site.drives[*drive].shown_serial()))
+        };
         let fits = |drive: &usize| site.drives[*drive].job == Some(job) || site.drives[*drive].owner.is_none();
         (0..site.drives.len()).filter(|drive| is_here(drive) && fits(drive) && !taken(drive)).collect()
     };

@@ -97,7 +97,8 @@ fn type_names(world: &mut World, drives: &[usize]) -> Vec<String> {
         let name = match world.random.below(100) {
             0..6 => format!("{}X", physical.serial),
             6..22 => {
-                let other = world.random.index(world.worker.site().drives.len());
+                let of_customers = world.worker.site().drives.iter().filter(|drive| drive.owner.is_some()).count();
+                let other = world.random.index(of_customers);
                 let serial = world.worker.site().drives[other].shown_serial().to_owned();
                 if world.random.percent(50) { serial.to_lowercase() } else { serial }
             }

@@ -83,7 +83,9 @@ fn check_rest(world: &mut World) -> Checked {
         world.advance(DAY, 1);
     }
     oracle::check(world)?;
+    let effects = world.watch.effects();
     match world.living_jobs().first() {
+        _ if effects > 0 => Err(Violation(format!("{effects} effects were never carried out"))),
         Some(job) => Err(Violation(format!("job {job} is over, and is kept for ever"))),
         None => check_journals(world),
     }

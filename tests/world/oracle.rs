@@ -9,8 +9,12 @@ use crate::world::{Checked, Job, Violation, World};
 
 /// Looks at everything that changed since the last step.
 pub fn check(world: &mut World) -> Checked {
-    for job in world.living_jobs() {
-        observe(world, job)?;
+    let changes = world.watch.changes();
+    if changes != world.looked_at {
+        world.looked_at = changes;
+        for job in world.living_jobs() {
+            observe(world, job)?;
+        }
     }
     if let Some(text) = world.worker.site().violations.first() {
         return Err(Violation(text.clone()));
@@ -39,7 +43,8 @@ fn observe(world: &mut World, number: usize) -> Checked {
     job.seen = seen;
     if job.is_cancelled() && !before.is_cancelled() {
         let is_done = |state: &str| matches!(state, "Completed" | "CompletedMoreInfo");
-        job.done_before_cancel = before.shown_drives().into_iter().filter(|(_, state)| is_done(state)).map(|(id, _)| id).collect();
+        job.done_before_cancel =
+            before.shown_drives().into_iter().filter(|(_, state)| is_done(state)).map(|(id, _)| id).collect();
     }
     let job = world.jobs[number].clone();
     check_move(number, &before, &job)?;

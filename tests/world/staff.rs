@@ -115,7 +115,8 @@ pub fn check_in_by_name(world: &mut World) {
 
 /// One of the things that can be asked for a drive of a job.
 pub fn direct(world: &mut World) {
-    let with_drives: Vec<usize> = world.living_jobs().into_iter().filter(|job| !world.jobs[*job].shown_drives().is_empty()).collect();
+    let with_drives: Vec<usize> =
+        world.living_jobs().into_iter().filter(|job| !world.jobs[*job].shown_drives().is_empty()).collect();
     if with_drives.is_empty() {
         return;
     }

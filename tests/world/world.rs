@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::life::{Life, subscription, token};
 use crate::random::Random;
 use crate::site::{Place, Site};
+use crate::watch::Watch;
 use crate::worker::SimulatedWorker;
 
 /// Something that must never happen.
@@ -80,6 +81,9 @@ pub struct World {
     pub random: Random,
     pub worker: Arc<SimulatedWorker>,
     life: Option<Life>,
+    pub watch: Watch,
+    /// What the watch said when the oracle looked last.
+    pub looked_at: i64,
     folder: PathBuf,
     vault: PathBuf,
     pub customers: usize,
@@ -105,6 +109,8 @@ impl World {
             random,
             worker,
             life: Some(life),
+            watch: Watch::open(&folder.join("jobs.db")),
+            looked_at: 0,
             folder: folder.to_owned(),
             vault: vault.to_owned(),
             customers,
@@ -250,6 +256,7 @@ impl World {
     }
 
     pub fn end(mut self) {
+        self.watch.close();
         if let Some(life) = self.life.take() {
             life.end();
         }
