@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::station::WeakIdentity;
+
 /// A drive that is attached to this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachedDrive {
@@ -13,8 +15,14 @@ pub struct AttachedDrive {
     pub by_path: Vec<String>,
     /// What the drive says its model is.
     pub model: Option<String>,
-    /// What the drive says its serial number is.
+    /// What the drive says its serial number is; what its bridge says, where only that tells one.
     pub serial: Option<String>,
+    /// The serial number of the bridge that it is attached by, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_serial: Option<String>,
+    /// Why the serial number does not say which drive it is; empty where it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weak_identity: Vec<WeakIdentity>,
     /// Its World Wide Name, or the like that its transport has.
     pub wwn: Option<String>,
     /// Size in bytes.

@@ -143,6 +143,42 @@ pub struct TransferResult {
     pub receipt: Option<Receipt>,
 }
 
+impl TransferResult {
+    /// The result of a transfer that moved nothing.
+    pub fn not_begun(outcome: Outcome, direction: Direction, blob: &str) -> Self {
+        TransferResult {
+            outcome,
+            direction,
+            drive: None,
+            blob: blob.to_owned(),
+            bytes_total: 0,
+            bytes_sent: 0,
+            bytes_reused: 0,
+            bytes_zero: 0,
+            bytes_unreadable: 0,
+            bytes_cleared: 0,
+            failed_reads: 0,
+            bytes_from_image: 0,
+            from_image: Vec::new(),
+            source_changed: false,
+            chunk_size: 0,
+            chunks: 0,
+            root_sha256: None,
+            stream_sha256: None,
+            evidence: Evidence::Read,
+            checked_against_manifest: None,
+            manifest: None,
+            elapsed_seconds: 0.0,
+            stages: StageSeconds::default(),
+            limited_by: LimitedBy::Nothing,
+            retries: 0,
+            unreadable: Vec::new(),
+            error: None,
+            receipt: None,
+        }
+    }
+}
+
 /// What a transfer would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -74,37 +74,12 @@ fn conclude_plan(plan: Result<TransferPlan, CopyError>, direction: Direction, bl
 /// The result of a transfer that could not be begun: nothing was moved.
 pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
     TransferResult {
-        outcome,
-        direction,
-        drive: None,
-        blob: blob.to_owned(),
-        bytes_total: 0,
-        bytes_sent: 0,
-        bytes_reused: 0,
-        bytes_zero: 0,
-        bytes_unreadable: 0,
-        bytes_cleared: 0,
-        failed_reads: 0,
-        bytes_from_image: 0,
-        from_image: Vec::new(),
-        source_changed: false,
-        chunk_size: 0,
-        chunks: 0,
-        root_sha256: None,
-        stream_sha256: None,
-        evidence: Evidence::Read,
-        checked_against_manifest: None,
-        manifest: None,
-        elapsed_seconds: 0.0,
-        stages: StageSeconds::default(),
-        limited_by: LimitedBy::Nothing,
-        retries: 0,
-        unreadable: Vec::new(),
         error: Some(error.to_string()),
         // Cancelled before it was known what there is to move: an empty receipt.
         receipt: (outcome == Outcome::Cancelled).then(|| {
             let now = OffsetDateTime::now_utc();
             Receipt::new(StopReason::Interrupted, now, now, settings::resume_command())
         }),
+        ..TransferResult::not_begun(outcome, direction, blob)
     }
 }

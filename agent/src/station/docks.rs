@@ -299,6 +299,9 @@ impl Slot {
             let drive = DockedDrive {
                 path: path.display().to_string(),
                 drive_id: self.drive_id.clone().or_else(|| docked.serial.as_deref().and_then(drive_id_of)),
+                bridge_serial: docked.bridge_serial.clone(),
+                // A person who names a drive says which it is.
+                weak_identity: if self.drive_id.is_some() { Vec::new() } else { docked.weak_identity.clone() },
                 model: docked.model.clone(),
                 size_bytes: docked.size_bytes,
             };

@@ -21,14 +21,30 @@ pub enum Event {
     Delete,
     /// A drive came in.
     CheckIn(String),
-    /// An operator gives up on a drive that has not come.
-    NeverReceived(String),
+    /// A drive of an export came in that is not needed, or is unsuitable: it goes back unused.
+    CheckInSpare(String),
+    /// An operator says that the drive which tells another serial number, or none, is this drive of the job.
+    Bind {
+        /// The drive of the job.
+        id: String,
+        /// What the drive itself tells; empty where it tells nothing.
+        serial: String,
+    },
+    /// The blobs of an export were looked up: so many are to be written.
+    BlobsFound(usize),
+    /// An operator gives up on a drive that has not come. For an export, whose drives have no names before they
+    /// arrive: no more of them come.
+    NeverReceived(Option<String>),
     /// The copy of a drive begins.
     CopyStarted(String),
     /// The copy of a drive ended, drained where that was asked for.
     CopyEnded(String, CopyEnd),
-    /// An operator wants a drive copied once more.
+    /// An operator ends the copy of a drive before it is complete.
+    Abandon(String),
+    /// An operator wants a drive copied once more, or takes back that its copy was ended.
     Retry(String),
+    /// The drive of an export is unsuitable: its blob waits for another drive.
+    Release(String),
     /// All drives were handed to the carrier.
     ShippedBack,
     /// Time went by.
@@ -95,10 +111,15 @@ pub fn decide(job: &Job, event: Event, now: OffsetDateTime) -> Result<Decision, 
         Event::Cancel => next.cancel()?,
         Event::Delete => next.delete()?,
         Event::CheckIn(id) => next.check_in(id)?,
-        Event::NeverReceived(id) => next.never_received(&id)?,
+        Event::CheckInSpare(id) => next.check_in_spare(id)?,
+        Event::Bind { id, serial } => next.bind(&id, serial)?,
+        Event::BlobsFound(count) => next.job.blobs = Some(count),
+        Event::NeverReceived(id) => next.never_received(id.as_deref())?,
         Event::CopyStarted(id) => next.copy_started(&id)?,
         Event::CopyEnded(id, end) => next.copy_ended(&id, end)?,
+        Event::Abandon(id) => next.abandon(&id)?,
         Event::Retry(id) => next.retry(&id)?,
+        Event::Release(id) => next.release(&id)?,
         Event::ShippedBack => next.shipped_back()?,
         Event::Tick => next.tick(),
     }
@@ -194,30 +215,63 @@ impl Next {
         if !matches!(self.job.state, JobState::Shipping | JobState::Received | JobState::Transferring) {
             return self.refuse("given drives");
         }
-        let is_new = self.job.kind == JobKind::Export && self.job.drive(&id).is_none();
-        if is_new {
-            self.job.drives.push(JobDrive::new(id, DriveState::Received));
-        } else {
-            let drive = self.drive(&id, &[DriveState::Specified, DriveState::NeverReceived], "checked in")?;
-            drive.state = DriveState::Received;
-            drive.had_error = false;
+        let known = self.job.drives.iter_mut().find(|drive| drive.id == id);
+        match known {
+            None if self.job.kind == JobKind::Export => self.job.drives.push(JobDrive::new(id, DriveState::Received)),
+            // It is needed after all.
+            Some(spare) if spare.is_spare && spare.state == DriveState::CompletedMoreInfo => {
+                spare.state = DriveState::Received;
+                spare.is_spare = false;
+            }
+            _ => {
+                let drive = self.drive(&id, &[DriveState::Specified, DriveState::NeverReceived], "checked in")?;
+                drive.state = DriveState::Received;
+                drive.had_error = false;
+            }
         }
         self.job.heard_of_at = self.now;
         Ok(())
     }
 
-    fn never_received(&mut self, id: &str) -> Result<(), Refusal> {
-        if self.job.state != JobState::Shipping {
-            return self.refuse("without a drive");
+    fn check_in_spare(&mut self, id: String) -> Result<(), Refusal> {
+        let is_open =
+            matches!(self.job.state, JobState::Shipping | JobState::Received | JobState::Transferring | JobState::Packaging);
+        if !is_open || self.job.kind != JobKind::Export {
+            return self.refuse("given spare drives");
         }
-        if self.job.kind == JobKind::Export {
-            // Its drives have no names before they arrive: no more of them are expected.
-            self.job.expected_drives = self.job.drives.len();
-            return Ok(());
+        if let Some(known) = self.job.drive(&id) {
+            return Err(Refusal::DriveNotInThisState { id, action: "checked in", state: known.state });
         }
-        let drive = self.drive(id, &[DriveState::Specified], "abandoned")?;
-        drive.state = DriveState::NeverReceived;
-        drive.had_error = true;
+        let spare = JobDrive { is_spare: true, ..JobDrive::new(id, DriveState::CompletedMoreInfo) };
+        self.job.drives.push(spare);
+        self.job.heard_of_at = self.now;
+        Ok(())
+    }
+
+    fn bind(&mut self, id: &str, serial: String) -> Result<(), Refusal> {
+        let here = [DriveState::Received, DriveState::Transferring];
+        self.drive(id, &here, "bound to a docked drive")?.bound_serial = Some(serial);
+        Ok(())
+    }
+
+    fn never_received(&mut self, id: Option<&str>) -> Result<(), Refusal> {
+        match self.job.kind {
+            JobKind::Export => {
+                let is_waiting = matches!(self.job.state, JobState::Shipping | JobState::Received | JobState::Transferring);
+                if !is_waiting {
+                    return self.refuse("without a drive");
+                }
+                self.job.expected_drives = self.job.drives.len();
+            }
+            JobKind::Import => {
+                if self.job.state != JobState::Shipping {
+                    return self.refuse("without a drive");
+                }
+                let drive = self.drive(id.unwrap_or_default(), &[DriveState::Specified], "abandoned")?;
+                drive.state = DriveState::NeverReceived;
+                drive.had_error = true;
+            }
+        }
         Ok(())
     }
 
@@ -246,17 +300,56 @@ impl Next {
         Ok(())
     }
 
-    fn retry(&mut self, id: &str) -> Result<(), Refusal> {
+    fn abandon(&mut self, id: &str) -> Result<(), Refusal> {
+        if !matches!(self.job.state, JobState::Shipping | JobState::Received | JobState::Transferring) {
+            return self.refuse("ended before it is complete");
+        }
+        let drive = self.drive(id, &[DriveState::Received, DriveState::Transferring], "ended before it is complete")?;
+        drive.state = DriveState::CompletedMoreInfo;
+        drive.had_error = true;
+        self.effects.push(Effect::PublishLogs(id.to_owned()));
+        Ok(())
+    }
+
+    /// The job is where copies may begin again.
+    fn reopen(&mut self, action: &'static str) -> Result<(), Refusal> {
         if self.job.cancel_requested {
             return Err(Refusal::Cancelled);
         }
-        if self.job.state != JobState::Transferring {
-            return self.refuse("copied again");
+        match self.job.state {
+            JobState::Shipping | JobState::Received | JobState::Transferring => Ok(()),
+            JobState::Packaging => {
+                self.enter(JobState::Transferring);
+                Ok(())
+            }
+            JobState::Creating | JobState::Completed | JobState::Closed => self.refuse(action),
         }
+    }
+
+    fn retry(&mut self, id: &str) -> Result<(), Refusal> {
         let drive = self.drive(id, &[DriveState::CompletedMoreInfo], "copied again")?;
+        if drive.is_spare {
+            let state = drive.state;
+            return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action: "copied: it has no blob", state });
+        }
         drive.state = DriveState::Received;
         drive.had_error = false;
-        Ok(())
+        self.reopen("copied again")
+    }
+
+    fn release(&mut self, id: &str) -> Result<(), Refusal> {
+        if self.job.kind == JobKind::Import {
+            return self.refuse("released from a drive: only an export is");
+        }
+        let here = [DriveState::Received, DriveState::Transferring, DriveState::CompletedMoreInfo];
+        let drive = self.drive(id, &here, "released")?;
+        if !std::mem::replace(&mut drive.is_spare, true) {
+            drive.state = DriveState::CompletedMoreInfo;
+            drive.had_error = false;
+            // Another drive is to come for the blob.
+            self.job.expected_drives = self.job.expected_drives.max(self.job.drives.len() + 1);
+        }
+        self.reopen("released from a drive")
     }
 
     fn shipped_back(&mut self) -> Result<(), Refusal> {
@@ -287,7 +380,7 @@ impl Next {
                     self.give_up_on_missing_drives();
                     self.job.went_silent = true;
                     self.effects.push(Effect::AlertOperators);
-                    match self.job.any_drive(&[DriveState::Received]) {
+                    match self.job.has_drives_here() {
                         // What came has to be sent back.
                         true => self.enter(JobState::Packaging),
                         false => self.end(),
@@ -310,13 +403,10 @@ impl Next {
 
     /// The steps that follow by themselves from how things stand.
     fn settle(&mut self) {
-        use DriveState::{Received, Specified, Transferring};
+        use DriveState::{Received, Transferring};
         if self.job.state == JobState::Shipping {
-            let all_in = match self.job.kind {
-                JobKind::Import => !self.job.any_drive(&[Specified]),
-                JobKind::Export => self.job.drives.len() >= self.job.expected_drives,
-            };
-            if all_in && self.job.any_drive(&[Received]) {
+            let all_in = !self.job.awaits_drives();
+            if all_in && self.job.has_drives_here() {
                 self.enter(JobState::Received);
             } else if all_in && self.job.cancel_requested {
                 // Nothing came, and nothing is waited for.
@@ -324,13 +414,18 @@ impl Next {
             }
         }
         // Nothing of a cancelled job is begun, and nothing of it waits to be.
-        let waits = self.job.any_drive(&[Received]) && !self.job.cancel_requested;
+        let waits = (self.job.any_drive(&[Received]) || self.waits_for_another_drive()) && !self.job.cancel_requested;
         let is_copying = self.job.any_drive(&[Transferring]);
         let was_received = matches!(self.job.state, JobState::Received | JobState::Transferring);
         if was_received && !waits && !is_copying {
             self.enter(JobState::Packaging);
             self.effects.push(Effect::PublishReceipts);
         }
+    }
+
+    /// An export whose drive was released.
+    fn waits_for_another_drive(&self) -> bool {
+        self.job.kind == JobKind::Export && self.job.awaits_drives()
     }
 
     fn end(&mut self) {

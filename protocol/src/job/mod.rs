@@ -19,7 +19,11 @@
 //! after 14 days without a change.
 //!
 //! A drive goes `Specified → Received → Transferring → Completed | CompletedMoreInfo → ShippedBack`. One that does
-//! not come in time is `NeverReceived`, and `Received` when it comes after all.
+//! not come in time is `NeverReceived`, and `Received` when it comes after all. One that ended without being complete
+//! is copied again, until it is shipped back, when an operator wants that; then a job in Packaging is Transferring again.
+//!
+//! An export waits until each of its blobs has a drive, or every drive that was announced has come. A drive that is not
+//! needed, or is unsuitable, is a spare: it goes back unused.
 
 mod copy;
 mod decide;
@@ -31,7 +35,10 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{AfterCopy, BlobName, CopyRecord, Hold, LogAddresses, RetryOptions, after_copy, percent, retry_at};
+pub use copy::{
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, decide_copy,
+    percent,
+};
 pub use decide::{CopyEnd, Decision, Effect, Event, decide};
 pub use edit::{Field, may_edit};
 pub use refusal::Refusal;

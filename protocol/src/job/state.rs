@@ -167,11 +167,21 @@ pub struct JobDrive {
     pub state: DriveState,
     /// Whether it did not come, or could not be copied whole.
     pub had_error: bool,
+    /// A drive of an export that goes back unused: no blob is left for it, or it is unsuitable.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_spare: bool,
+    /// The serial number that the drive itself tells, where an operator said that it is this drive all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_serial: Option<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl JobDrive {
     pub(super) fn new(id: String, state: DriveState) -> Self {
-        JobDrive { id, state, had_error: false }
+        JobDrive { id, state, had_error: false, is_spare: false, bound_serial: None }
     }
 }
 
@@ -192,8 +202,11 @@ pub struct Job {
     pub has_delivery_package: bool,
     /// Its drives. Those of an export are known when they come.
     pub drives: Vec<JobDrive>,
-    /// How many drives an export waits for.
+    /// How many drives of an export were announced.
     pub expected_drives: usize,
+    /// How many blobs an export writes, once they were looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<usize>,
     /// When the customer last changed it.
     #[serde(with = "time::serde::rfc3339")]
     pub changed_at: OffsetDateTime,
@@ -218,6 +231,7 @@ impl Job {
             has_delivery_package: false,
             drives,
             expected_drives: 1,
+            blobs: None,
             changed_at: now,
             entered_at: now,
             heard_of_at: now,
@@ -238,8 +252,31 @@ impl Job {
     pub(super) fn misses_drives(&self) -> bool {
         match self.kind {
             JobKind::Import => self.any_drive(&[DriveState::Specified]),
-            JobKind::Export => !self.drives.is_empty() && self.drives.len() < self.expected_drives,
+            JobKind::Export => !self.drives.is_empty() && self.awaits_drives(),
         }
+    }
+
+    /// How many drives of an export have a blob.
+    pub fn used_drives(&self) -> usize {
+        self.drives.iter().filter(|drive| !drive.is_spare && drive.state != DriveState::NeverReceived).count()
+    }
+
+    /// Whether drives are waited for: those that an import names; for an export, until each blob has one. Where it is
+    /// cancelled, all that were announced: each is sent back.
+    pub fn awaits_drives(&self) -> bool {
+        match self.kind {
+            JobKind::Import => self.any_drive(&[DriveState::Specified]),
+            JobKind::Export => {
+                let has_enough = !self.cancel_requested && self.blobs.is_some_and(|blobs| self.used_drives() >= blobs);
+                self.drives.len() < self.expected_drives && !has_enough
+            }
+        }
+    }
+
+    /// Whether a drive is here, and has to be sent back.
+    pub(super) fn has_drives_here(&self) -> bool {
+        use DriveState::{Completed, CompletedMoreInfo, Received, Transferring};
+        self.any_drive(&[Received, Transferring, Completed, CompletedMoreInfo])
     }
 
     pub(super) fn any_drive(&self, states: &[DriveState]) -> bool {

@@ -56,7 +56,7 @@ fn every_pair_of_state_and_event_is_decided() {
     use JobState::*;
     let stays = |state| Some(state);
     let all_stay = JobState::ALL.map(stays);
-    let table: [(Event, [Option<JobState>; 7]); 16] = [
+    let table = [
         (Event::Change(vec![Field::LogLevel]), [Some(Creating), None, None, None, None, None, None]),
         (Event::Change(vec![Field::DeliveryPackage]), [Some(Creating), Some(Shipping), None, None, None, None, None]),
         (Event::Change(vec![]), all_stay),
@@ -64,7 +64,12 @@ fn every_pair_of_state_and_event_is_decided() {
         (Event::Cancel, [Some(Completed), Some(Shipping), Some(Packaging), Some(Transferring), None, None, None]),
         (Event::Delete, [Some(Creating), None, None, None, None, Some(Completed), Some(Closed)]),
         (check_in("A"), [None, Some(Received), None, None, None, None, None]),
-        (Event::NeverReceived("A".into()), [None, Some(Shipping), None, None, None, None, None]),
+        (Event::NeverReceived(Some("A".into())), [None, Some(Shipping), None, None, None, None, None]),
+        (Event::NeverReceived(None), [None; 7]),
+        (Event::CheckInSpare("S".into()), [None; 7]),
+        (Event::Abandon("A".into()), [None, None, Some(Packaging), Some(Packaging), None, None, None]),
+        (Event::Release("A".into()), [None; 7]),
+        (Event::Bind { id: "A".into(), serial: "S".into() }, [None, None, Some(Received), Some(Transferring), None, None, None]),
         (started("A"), [None, None, Some(Transferring), None, None, None, None]),
         (ended("A", CopyEnd::Complete), [None, None, None, Some(Packaging), None, None, None]),
         (ended("A", CopyEnd::WithErrors), [None, None, None, Some(Packaging), None, None, None]),
@@ -136,6 +141,69 @@ fn a_drive_that_was_copied_again_leaves_no_error_behind() {
         Event::ShippedBack,
     ];
     assert_eq!(run(JobKind::Import, &["A", "B"], &events).state, JobState::Completed);
+}
+
+#[test]
+fn a_copy_that_was_ended_is_taken_back_until_the_drive_is_shipped_back() {
+    let mut events = vec![fields(), Event::Ship, check_in("A"), started("A"), Event::Abandon("A".into())];
+    let given_up = run(JobKind::Import, &["A"], &events);
+    assert_eq!((given_up.state, given_up.had_error()), (JobState::Packaging, true));
+    events.push(Event::Retry("A".into()));
+    let again = run(JobKind::Import, &["A"], &events);
+    assert_eq!((again.state, again.had_error()), (JobState::Transferring, false));
+    assert_eq!(again.drive("A").unwrap().state, DriveState::Received);
+    let sent = decide(&given_up, Event::ShippedBack, start()).unwrap().job;
+    assert!(decide(&sent, Event::Retry("A".into()), start()).is_err());
+}
+
+/// An export of so many blobs, of which so many drives were announced.
+fn export(blobs: usize, announced: usize, events: &[Event]) -> Job {
+    let mut job = run(JobKind::Export, &[], &[fields(), Event::BlobsFound(blobs), Event::Ship]);
+    job.expected_drives = announced;
+    for event in events {
+        job = decide(&job, event.clone(), start()).unwrap_or_else(|refusal| panic!("{event:?}: {refusal}")).job;
+    }
+    job
+}
+
+#[test]
+fn an_export_begins_when_each_of_its_blobs_has_a_drive() {
+    let spare = || Event::CheckInSpare("Y".into());
+    assert_eq!(export(1, 2, &[check_in("X")]).state, JobState::Received, "the second drive is a spare");
+    assert_eq!(export(2, 2, &[check_in("X")]).state, JobState::Shipping);
+    assert_eq!(export(2, 1, &[check_in("X")]).state, JobState::Received, "all that was announced is here");
+    assert_eq!(export(2, 2, &[check_in("X"), spare()]).state, JobState::Received, "no other drive comes");
+    assert_eq!(export(2, 3, &[check_in("X"), Event::NeverReceived(None)]).state, JobState::Received);
+    let done = [check_in("X"), spare(), started("X"), ended("X", CopyEnd::Complete)];
+    let job = export(1, 2, &done);
+    assert_eq!(job.state, JobState::Packaging);
+    let job = decide(&job, Event::ShippedBack, start()).unwrap().job;
+    assert_eq!((job.state, job.drive("Y").unwrap().state), (JobState::Completed, DriveState::ShippedBack));
+    assert_eq!(export(1, 1, &[spare()]).state, JobState::Packaging, "nothing can be copied: what came goes back");
+}
+
+#[test]
+fn a_released_blob_waits_for_another_drive() {
+    let job = export(1, 1, &[check_in("X"), started("X"), Event::Release("X".into())]);
+    assert_eq!((job.state, job.awaits_drives()), (JobState::Transferring, true));
+    let replaced = decide(&job, check_in("Y"), start()).unwrap().job;
+    assert!(!replaced.awaits_drives());
+    let none = decide(&job, Event::NeverReceived(None), start()).unwrap().job;
+    assert_eq!(none.state, JobState::Packaging, "no other drive comes");
+    // Also after its copy was ended.
+    let given_up = export(1, 1, &[check_in("X"), Event::Abandon("X".into()), Event::Release("X".into())]);
+    assert_eq!((given_up.state, given_up.awaits_drives(), given_up.had_error()), (JobState::Transferring, true, false));
+    let back = decide(&given_up, check_in("X"), start()).unwrap().job;
+    assert_eq!((back.drive("X").unwrap().state, back.awaits_drives()), (DriveState::Received, false));
+}
+
+#[test]
+fn every_announced_drive_of_a_cancelled_export_is_waited_for() {
+    let job = export(1, 2, &[Event::Cancel, check_in("X")]);
+    assert_eq!(job.state, JobState::Shipping, "the second is to be sent back too");
+    assert_eq!(decide(&job, check_in("Y"), start()).unwrap().job.state, JobState::Packaging);
+    assert_eq!(decide(&job, Event::NeverReceived(None), start()).unwrap().job.state, JobState::Packaging);
+    assert_eq!(export(1, 1, &[Event::Cancel, Event::NeverReceived(None)]).state, JobState::Completed);
 }
 
 #[test]
@@ -233,7 +301,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Cancel),
         Just(Event::Delete),
         id.clone().prop_map(Event::CheckIn),
-        id.clone().prop_map(Event::NeverReceived),
+        proptest::option::of(id.clone()).prop_map(Event::NeverReceived),
+        id.clone().prop_map(Event::CheckInSpare),
+        id.clone().prop_map(Event::Abandon),
+        id.clone().prop_map(Event::Release),
+        (0_usize..4).prop_map(Event::BlobsFound),
         id.clone().prop_map(Event::CopyStarted),
         (id.clone(), end).prop_map(|(id, end)| Event::CopyEnded(id, end)),
         id.prop_map(Event::Retry),
@@ -283,7 +355,8 @@ proptest! {
                 let over = next.drives.iter().all(|drive| drive.state.is_final());
                 prop_assert!(over, "a drive has no end: {:?}", next.drives);
             }
-            prop_assert!(next.state >= job.state, "a job goes forward: {:?} to {:?}", job.state, next.state);
+            let is_reopened = matches!(event, Event::Retry(_) | Event::Release(_)) && job.state == JobState::Packaging;
+            prop_assert!(next.state >= job.state || is_reopened, "a job goes forward: {:?} to {:?}", job.state, next.state);
             // What is due was done: another tick finds nothing more.
             let settled = decide(&next, Event::Tick, now).unwrap();
             if event == Event::Tick {

@@ -60,6 +60,8 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
         by_path: links_to(&roots.dev.join("disk/by-path"), &name),
         model: device.model(),
         serial: device.serial(),
+        bridge_serial: None,
+        weak_identity: Vec::new(),
         wwn: device.wwn(),
         size,
         sector_size,

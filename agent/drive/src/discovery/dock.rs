@@ -5,6 +5,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::station::WeakIdentity;
+
 use super::roots::Roots;
 use super::sysfs::SysfsDevice;
 use super::watch;
@@ -18,6 +20,10 @@ pub struct Docked {
     /// What the drive says its serial number is. Images and loop devices have the name of their file, without what
     /// follows the last dot.
     pub serial: Option<String>,
+    /// The serial number of the bridge that it is attached by, where that is another one.
+    pub bridge_serial: Option<String>,
+    /// Why the serial number does not say which drive it is; empty where it does.
+    pub weak_identity: Vec<WeakIdentity>,
     /// What it says its model is.
     pub model: Option<String>,
     /// Size in bytes.
@@ -34,7 +40,15 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
         let device = SysfsDevice::of_node(&Roots::default(), path)?;
         let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
         let serial = device.serial().or_else(|| device.loop_backing_file().as_deref().and_then(stem));
-        return Some(Docked { serial, model: device.model(), size_bytes, sequence: device.sequence() });
+        let weak_identity = weak_identity_of(serial.as_deref());
+        return Some(Docked {
+            bridge_serial: None,
+            weak_identity,
+            serial,
+            model: device.model(),
+            size_bytes,
+            sequence: device.sequence(),
+        });
     }
     if !metadata.is_file() {
         return None;
@@ -45,9 +59,18 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
         let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| open_source(base, Pace::Unlimited)).ok()?;
         let identity = drive.identity();
         let (serial, model) = (identity.serial.clone().or_else(|| stem(path)), identity.model.clone());
-        return Some(Docked { serial, model, size_bytes: identity.size, sequence: metadata.ino() });
+        let (bridge_serial, weak_identity) = (None, Vec::new());
+        let (size_bytes, sequence) = (identity.size, metadata.ino());
+        return Some(Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence });
     }
-    Some(Docked { serial: stem(path), model: None, size_bytes: metadata.len(), sequence: metadata.ino() })
+    let (bridge_serial, weak_identity) = (None, Vec::new());
+    let (size_bytes, sequence) = (metadata.len(), metadata.ino());
+    Some(Docked { serial: stem(path), bridge_serial, weak_identity, model: None, size_bytes, sequence })
+}
+
+/// Why the serial number of a device does not say which drive it is.
+fn weak_identity_of(serial: Option<&str>) -> Vec<WeakIdentity> {
+    serial.is_none().then_some(WeakIdentity::Missing).into_iter().collect()
 }
 
 fn stem(path: &Path) -> Option<String> {

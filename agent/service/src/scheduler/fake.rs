@@ -37,8 +37,14 @@ impl Worker for FakeWorker {
         let Some(found) = bays.iter_mut().find(|one| one.name == bay) else {
             return Err(WorkError::Refused(format!("there is no bay `{bay}`")));
         };
-        let drive =
-            DockedDrive { path: path.to_owned(), drive_id: drive_id.map(str::to_owned), model: None, size_bytes: 1 << 20 };
+        let drive = DockedDrive {
+            path: path.to_owned(),
+            drive_id: drive_id.map(str::to_owned),
+            bridge_serial: None,
+            weak_identity: Vec::new(),
+            model: None,
+            size_bytes: 1 << 20,
+        };
         found.drive = Some(drive.clone());
         self.changed.notify_one();
         Ok(drive)

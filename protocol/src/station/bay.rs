@@ -1,10 +1,9 @@
-//! What a station shows of itself: its bays, and what needs a person.
+//! The bays and what is in them.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::job::JobState;
+use super::identity::WeakIdentity;
 use crate::progress::Progress;
 use crate::result::Direction;
 
@@ -16,6 +15,12 @@ pub struct DockedDrive {
     /// Its serial number without spaces: what jobs call it. Absent where it tells none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_id: Option<String>,
+    /// The serial number of the bridge that it is attached by, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_serial: Option<String>,
+    /// Why its name does not say whose it is; empty where it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weak_identity: Vec<WeakIdentity>,
     /// What it says its model is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -99,83 +104,4 @@ pub struct Bay {
     /// One sentence: why it does not copy, or what its copy last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-}
-
-/// Why a person is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AttentionKind {
-    /// A copy failed: retry it, or end it.
-    CopyHeld,
-    /// A drive is docked that no job waits for.
-    UnknownDrive,
-    /// A drive is docked that several jobs name: check it in by hand.
-    AmbiguousDrive,
-    /// A drive is docked whose job was not shipped yet.
-    JobNotShipped,
-    /// A drive of a job was received and is in no bay.
-    NotDocked,
-    /// A job waits for drives for longer than it should.
-    DrivesMissing,
-    /// An export waits for an empty drive: check one in.
-    NeedsEmptyDrive,
-    /// A job's drives are done: send them back.
-    ShipBack,
-}
-
-impl AttentionKind {
-    /// The name as JSON has it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            AttentionKind::CopyHeld => "copy-held",
-            AttentionKind::UnknownDrive => "unknown-drive",
-            AttentionKind::AmbiguousDrive => "ambiguous-drive",
-            AttentionKind::JobNotShipped => "job-not-shipped",
-            AttentionKind::NotDocked => "not-docked",
-            AttentionKind::DrivesMissing => "drives-missing",
-            AttentionKind::NeedsEmptyDrive => "needs-empty-drive",
-            AttentionKind::ShipBack => "ship-back",
-        }
-    }
-}
-
-/// Something that waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Attention {
-    /// Why.
-    pub kind: AttentionKind,
-    /// One sentence.
-    pub message: String,
-    /// The path of the job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<String>,
-    /// The drive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drive_id: Option<String>,
-    /// The bay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bay: Option<String>,
-}
-
-/// Who did what, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AuditEntry {
-    /// When.
-    #[serde(with = "time::serde::rfc3339")]
-    #[schema(value_type = String)]
-    pub at: OffsetDateTime,
-    /// Who: the name of a token, or `service`.
-    pub actor: String,
-    /// What.
-    pub action: String,
-    /// The state that the job entered by it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub entered: Option<JobState>,
-    /// The path of the job, while it is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<String>,
-    /// The random name of the job, which outlives it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job_uid: Option<String>,
 }

@@ -1,0 +1,272 @@
+//! The copy of one drive, as the job remembers it.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::state::{CopyState, Hold};
+use crate::outcome::Outcome;
+use crate::result::TransferResult;
+
+/// A blob of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobName {
+    /// Its container.
+    pub container: String,
+    /// Its name in there.
+    pub name: String,
+}
+
+/// Where the logs of a copy are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogAddresses {
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Every chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verbose: Option<String>,
+    /// The manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+}
+
+/// How the next run of a copy differs from the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RetryOptions {
+    /// Forget what was done before.
+    #[serde(default)]
+    pub restart: bool,
+    /// Replace a blob that exists.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Get everything that can be read of a drive that fails.
+    #[serde(default)]
+    pub rescue: bool,
+}
+
+/// The copy of one drive. Its state moves by [`decide_copy`](super::decide_copy) alone.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredRecord", into = "StoredRecord")]
+pub struct CopyRecord {
+    /// Where it stands.
+    pub state: CopyState,
+    /// A run was begun and it is not noted what it moved: it runs, or the service was cut off.
+    pub is_unaccounted: bool,
+    /// An operator ended it before it was complete. It can be taken back until the drive is shipped back.
+    pub is_abandoned: bool,
+    /// The bay of its last run.
+    pub bay: Option<String>,
+    /// The other side.
+    pub blob: Option<BlobName>,
+    /// Bytes that are to be copied, as far as that was known when it was begun.
+    pub size_bytes: Option<u64>,
+    /// How often it was begun.
+    pub runs: u32,
+    /// When it was begun first.
+    pub started_at: Option<OffsetDateTime>,
+    /// When its last run ended.
+    pub ended_at: Option<OffsetDateTime>,
+    /// When its last run was begun.
+    pub run_started_at: Option<OffsetDateTime>,
+    /// How its next run differs.
+    pub retry: RetryOptions,
+    /// A drive was found not to hold what had landed on it: what it holds is unknown.
+    pub is_in_doubt: bool,
+    /// How its last run ended.
+    pub result: Option<TransferResult>,
+    /// Its logs.
+    pub logs: LogAddresses,
+}
+
+/// The record as it is stored and served. Its names are older than [`CopyState`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct StoredRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bay: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blob: Option<BlobName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    #[serde(default)]
+    runs: u32,
+    #[serde(default)]
+    is_open: bool,
+    #[serde(default)]
+    is_ended: bool,
+    #[serde(default)]
+    is_abandoned: bool,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    started_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    ended_at: Option<OffsetDateTime>,
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    run_started_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    is_paused: bool,
+    #[serde(default, rename = "wish")]
+    retry: RetryOptions,
+    #[serde(default)]
+    is_in_doubt: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<Hold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    result: Option<TransferResult>,
+    #[serde(default)]
+    logs: LogAddresses,
+}
+
+impl From<StoredRecord> for CopyRecord {
+    fn from(stored: StoredRecord) -> Self {
+        let state = match stored.hold {
+            Some(hold) => CopyState::Held(hold),
+            None if stored.is_paused => CopyState::Paused,
+            None if stored.is_open => CopyState::Open,
+            None if stored.is_ended => CopyState::Ended,
+            None => CopyState::Waiting,
+        };
+        CopyRecord {
+            state,
+            is_unaccounted: stored.is_open,
+            is_abandoned: stored.is_abandoned,
+            bay: stored.bay,
+            blob: stored.blob,
+            size_bytes: stored.size_bytes,
+            runs: stored.runs,
+            started_at: stored.started_at,
+            ended_at: stored.ended_at,
+            run_started_at: stored.run_started_at,
+            retry: stored.retry,
+            is_in_doubt: stored.is_in_doubt,
+            result: stored.result,
+            logs: stored.logs,
+        }
+    }
+}
+
+impl From<CopyRecord> for StoredRecord {
+    fn from(record: CopyRecord) -> Self {
+        StoredRecord {
+            is_open: record.is_unaccounted,
+            is_ended: record.state == CopyState::Ended,
+            is_abandoned: record.is_abandoned,
+            is_paused: record.state == CopyState::Paused,
+            bay: record.bay,
+            blob: record.blob,
+            size_bytes: record.size_bytes,
+            runs: record.runs,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            run_started_at: record.run_started_at,
+            retry: record.retry,
+            is_in_doubt: record.is_in_doubt,
+            hold: match record.state {
+                CopyState::Held(hold) => Some(hold),
+                _ => None,
+            },
+            result: record.result,
+            logs: record.logs,
+        }
+    }
+}
+
+impl CopyRecord {
+    /// Why it waits, where it failed.
+    pub fn hold(&self) -> Option<&Hold> {
+        match &self.state {
+            CopyState::Held(hold) => Some(hold),
+            _ => None,
+        }
+    }
+
+    /// Bytes that the target holds, as far as the last run told.
+    pub fn bytes_landed(&self) -> Option<u64> {
+        let result = self.result.as_ref()?;
+        Some(result.bytes_sent + result.bytes_reused + result.bytes_zero)
+    }
+
+    /// How far the last run came, in percent; a hundred only where it is complete.
+    pub fn percent(&self) -> Option<i64> {
+        let result = self.result.as_ref()?;
+        Some(percent(self.bytes_landed()?, result.bytes_total, result.outcome.is_complete()))
+    }
+
+    /// The drive's `copyStatus`: a word of the published ones, then what staff and customers want to know. Customers
+    /// read it: there is nothing of the station in it.
+    pub fn status(&self, is_running: bool, is_over: bool) -> String {
+        if is_running {
+            return "InProgress".to_owned();
+        }
+        if let CopyState::Held(hold) = &self.state {
+            return format!("Failed: {}", hold.outcome.sentence());
+        }
+        if self.state == CopyState::Paused && !is_over {
+            return "Paused".to_owned();
+        }
+        let Some(result) = &self.result else {
+            return if self.is_abandoned { "Failed: it was not copied" } else { "NotStarted" }.to_owned();
+        };
+        match (result.outcome, &result.receipt) {
+            (Outcome::Complete, _) => "Completed".to_owned(),
+            (Outcome::CompleteWithUnreadable, _) => {
+                format!("CompletedWithErrors: {} bytes could not be read", result.bytes_unreadable)
+            }
+            (Outcome::Cancelled, _) if !is_over => "Interrupted".to_owned(),
+            (_, Some(receipt)) if receipt.reason.is_cancel() => format!(
+                "Cancelled: {} bytes landed before the request, {} after it, {} unknown, {} never sent",
+                receipt.landed_before_request.bytes,
+                receipt.landed_after_request.bytes,
+                receipt.outcome_unknown.bytes,
+                receipt.never_sent.bytes
+            ),
+            (outcome, _) => format!("Failed: {}", outcome.sentence()),
+        }
+    }
+}
+
+/// `done` of `total` in whole percent; a hundred only where everything is done.
+pub fn percent(done: u64, total: u64, is_complete: bool) -> i64 {
+    match (is_complete, total) {
+        (true, _) => 100,
+        (false, 0) => 0,
+        (false, total) => i64::try_from(u128::from(done) * 100 / u128::from(total)).unwrap_or(99).min(99),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_percent_is_everything() {
+        assert_eq!((percent(0, 0, false), percent(999, 1000, false), percent(5, 5, false)), (0, 99, 99));
+        assert_eq!((percent(0, 0, true), percent(5, 5, true), percent(u64::MAX, u64::MAX, false)), (100, 100, 99));
+    }
+
+    #[test]
+    fn every_state_is_stored() {
+        let hold = Hold {
+            outcome: Outcome::DriveFailed,
+            message: "it failed".to_owned(),
+            since: OffsetDateTime::UNIX_EPOCH,
+            retry_at: None,
+            fix: RetryOptions { rescue: true, ..RetryOptions::default() },
+        };
+        for state in [CopyState::Waiting, CopyState::Open, CopyState::Paused, CopyState::Held(hold), CopyState::Ended] {
+            let is_unaccounted = state == CopyState::Open;
+            let record = CopyRecord { state, is_unaccounted, ..CopyRecord::default() };
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<CopyRecord>(&text).unwrap(), record, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_understood() {
+        let state = |text: &str| serde_json::from_str::<CopyRecord>(text).unwrap().state;
+        assert_eq!(state("{}"), CopyState::Waiting);
+        assert_eq!(state(r#"{"is_open": true}"#), CopyState::Open);
+        assert_eq!(state(r#"{"is_open": true, "is_paused": true}"#), CopyState::Paused);
+        let held = state(r#"{"hold": {"outcome": "drive-failed", "message": "m", "since": "2026-01-01T00:00:00Z"}}"#);
+        assert!(matches!(held, CopyState::Held(hold) if hold.fix == RetryOptions::default()));
+    }
+}

@@ -1,0 +1,95 @@
+//! What waits for a person, and what that person can do about it: a pure function of the bays and the jobs.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::action::OfferedAction;
+use super::job::Candidate;
+
+/// Why a person is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionKind {
+    /// A copy failed: retry it, or end it.
+    CopyHeld,
+    /// A drive is docked of which it is not certain whose it is: check it in by hand.
+    AmbiguousDrive,
+    /// A drive is docked that no job waits for.
+    UnknownDrive,
+    /// A drive is docked whose job was not shipped yet.
+    JobNotShipped,
+    /// A drive of a job was received and is in no bay.
+    NotDocked,
+    /// An export waits for an empty drive: check one in.
+    NeedsEmptyDrive,
+    /// A drive holds a bay while its job waits for other drives.
+    WaitsForOthers,
+    /// A job's drives are done: send them back.
+    ShipBack,
+    /// An operator paused a copy.
+    CopyPaused,
+    /// A job waits for drives for longer than it should.
+    DrivesMissing,
+}
+
+impl AttentionKind {
+    /// Every kind, the most urgent first.
+    pub const ALL: [AttentionKind; 10] = [
+        AttentionKind::CopyHeld,
+        AttentionKind::AmbiguousDrive,
+        AttentionKind::UnknownDrive,
+        AttentionKind::JobNotShipped,
+        AttentionKind::NotDocked,
+        AttentionKind::NeedsEmptyDrive,
+        AttentionKind::WaitsForOthers,
+        AttentionKind::ShipBack,
+        AttentionKind::CopyPaused,
+        AttentionKind::DrivesMissing,
+    ];
+
+    /// The name as JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AttentionKind::CopyHeld => "copy-held",
+            AttentionKind::UnknownDrive => "unknown-drive",
+            AttentionKind::AmbiguousDrive => "ambiguous-drive",
+            AttentionKind::JobNotShipped => "job-not-shipped",
+            AttentionKind::NotDocked => "not-docked",
+            AttentionKind::DrivesMissing => "drives-missing",
+            AttentionKind::NeedsEmptyDrive => "needs-empty-drive",
+            AttentionKind::WaitsForOthers => "waits-for-others",
+            AttentionKind::CopyPaused => "copy-paused",
+            AttentionKind::ShipBack => "ship-back",
+        }
+    }
+
+    /// Where it comes in a list, the most urgent first.
+    pub fn rank(self) -> u8 {
+        let place = AttentionKind::ALL.iter().position(|kind| *kind == self);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+}
+
+/// Something that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attention {
+    /// Why.
+    pub kind: AttentionKind,
+    /// One sentence.
+    pub message: String,
+    /// The path of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_id: Option<String>,
+    /// The bay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bay: Option<String>,
+    /// Jobs that the drive may belong to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+    /// What can be done, the likeliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<OfferedAction>,
+}

@@ -1,0 +1,46 @@
+//! Whether a drive's name says whose it is.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Why the name of a drive does not say by itself whose it is: an operator decides then.
+///
+/// A USB bridge or a dock may answer with a serial number of its own, the same for every drive in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WeakIdentity {
+    /// It tells no serial number.
+    Missing,
+    /// Its serial number is a placeholder, such as zeros.
+    Placeholder,
+    /// Its serial number is a known constant of a bridge or dock.
+    BridgeConstant,
+    /// Only the USB descriptor of its bridge tells a serial number, and not the drive itself.
+    UsbDescriptorOnly,
+    /// Another bay shows a drive of the same name.
+    Duplicated,
+}
+
+impl WeakIdentity {
+    /// The name as JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WeakIdentity::Missing => "missing",
+            WeakIdentity::Placeholder => "placeholder",
+            WeakIdentity::BridgeConstant => "bridge-constant",
+            WeakIdentity::UsbDescriptorOnly => "usb-descriptor-only",
+            WeakIdentity::Duplicated => "duplicated",
+        }
+    }
+
+    /// Why the name cannot be relied on, as the rest of a sentence about the drive.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            WeakIdentity::Missing => "it tells no serial number",
+            WeakIdentity::Placeholder => "its serial number is a placeholder",
+            WeakIdentity::BridgeConstant => "its serial number is one that a bridge or dock tells for every drive",
+            WeakIdentity::UsbDescriptorOnly => "its serial number is that of its USB bridge, and may not be the drive's own",
+            WeakIdentity::Duplicated => "another bay shows a drive of the same serial number",
+        }
+    }
+}

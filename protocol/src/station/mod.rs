@@ -1,0 +1,37 @@
+//! What a station shows of itself: its bays, and what waits for a person. The rules about them are pure functions.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | `identity` | whether a drive's name says whose it is |
+//! | `bay` | the bays and what is in them |
+//! | `job` | a job as these rules see it |
+//! | `next` | which job gets a docked drive, and what is to be done about it |
+//! | `action` | what a person can do, and the command that does it |
+//! | `attention` | what waits for a person |
+//! | `waiting_bay`, `waiting_job` | what waits at a bay, and about a job |
+//! | `audit` | who did what |
+
+mod action;
+mod attention;
+mod audit;
+mod bay;
+mod identity;
+mod job;
+mod next;
+mod waiting_bay;
+mod waiting_job;
+
+#[cfg(test)]
+mod next_tests;
+#[cfg(test)]
+mod waiting_tests;
+
+pub use action::{Action, OfferedAction};
+pub use attention::{Attention, AttentionKind};
+pub use audit::AuditEntry;
+pub use bay::{Bay, BayState, BayWork, DockedDrive};
+pub use identity::WeakIdentity;
+pub use job::{Candidate, JobInHand, short_job_name};
+pub use next::{Binding, Decided, DockedHere, Doubt, Next, Twin, next, weak_identity};
+pub use waiting_bay::{attention_of_bay, may_be_given};
+pub use waiting_job::{attention_of_job, waits_from};
