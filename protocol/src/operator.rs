@@ -7,12 +7,24 @@ use utoipa::ToSchema;
 
 use crate::arm::JobResponse;
 use crate::job::{CopyRecord, RetryOptions};
+use crate::station::Attention;
 
 /// Everything of one kind that there is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct List<T> {
     /// The entries.
     pub value: Vec<T>,
+}
+
+/// A page of what waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttentionList {
+    /// What waits, the most urgent first.
+    pub value: Vec<Attention>,
+    /// The address of the next page, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
 }
 
 /// It was done, and there is nothing to tell.
@@ -42,7 +54,8 @@ pub struct OneDrive {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckIn {
-    /// The drive of an import; that in the bay, where it is absent.
+    /// The drive of an import: the one whose serial number the drive in the bay tells, where it is absent. For an export,
+    /// what the drive in the bay is to be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_id: Option<String>,
     /// The bay that the drive is in; an export needs it.
@@ -51,6 +64,18 @@ pub struct CheckIn {
     /// For an export: the drive is not empty, and what is on it may go.
     #[serde(default)]
     pub erase: bool,
+    /// For an export: the drive goes back unused.
+    #[serde(default)]
+    pub spare: bool,
+}
+
+/// A drive that did not come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NeverReceived {
+    /// The drive; absent for an export, whose drives have no names before they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_id: Option<String>,
 }
 
 /// A drive of a job, and how its next run differs.

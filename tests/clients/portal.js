@@ -169,10 +169,25 @@ async function byHand(browser) {
     await waiting.locator("text=A copy failed").waitFor();
     await accessible(operator);
     await picture(operator, "bays-attention");
-    await waiting.locator("a:has-text('Try again')").click();
+    // A copy that is given up is asked about first, and taken back with one tap.
+    await waiting.locator("a:has-text('Give up')").click();
+    await operator.waitForSelector("h1:has-text('Give up the copy of BAD-1?')");
+    await accessible(operator);
+    await picture(operator, "give-up");
+    await operator.click("button:has-text('Give up')");
+    await operator.waitForSelector(".state .badge.Packaging");
+    await operator.goto(`${SERVER}/portal/bays`);
+    await waiting.locator("button:has-text('Take back the give-up')").click();
+    await operator.waitForSelector(".state .badge.Transferring");
+    await operator.goto(`${SERVER}/portal/bays`);
+    await waiting.locator("text=A copy failed").waitFor();
+    // What fixes it is one tap away, and ticked on the page that asks for more.
+    await waiting.locator("button:has-text('Rescue what can be read')").waitFor();
+    await waiting.locator("a:text-is('failing')").click();
+    await operator.click("a:has-text('Try again')");
     await operator.waitForSelector(".measure:has-text('BAD-1')");
     await accessible(operator);
-    await operator.check("[name=rescue]");
+    assert.ok(await operator.isChecked("[name=rescue]"), "what fixes it is ticked");
     await picture(operator, "retry");
     await operator.click("button:has-text('Copy it')");
     // What it does not give is seen while it is rescued, too.

@@ -99,10 +99,11 @@ fn type_names(world: &mut World, drives: &[usize]) -> Vec<String> {
             6..22 => {
                 let of_customers = world.worker.site().drives.iter().filter(|drive| drive.owner.is_some()).count();
                 let other = world.random.index(of_customers);
-                let serial = world.worker.site().drives[other].shown_serial().to_owned();
+                let other = world.worker.site().drives[other].clone();
+                let serial = other.shown_serial().unwrap_or(&other.serial).to_owned();
                 if world.random.percent(50) { serial.to_lowercase() } else { serial }
             }
-            22..50 => physical.shown_serial().to_owned(),
+            22..50 => physical.shown_serial().unwrap_or(&physical.serial).to_owned(),
             _ => physical.serial.clone(),
         };
         if !names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {

@@ -3,14 +3,18 @@
 
 use std::time::Duration;
 
+use protocol::station::Attention;
 use serde_json::{Value, json};
 
-use crate::attention::act;
+use crate::attention::{Acted, act};
 use crate::world::{Checked, Job, Violation, World};
-use crate::{oracle, staff};
+use crate::{attention, oracle};
 
 /// Days without any change, while some job has not ended: one of which nothing is heard is closed after 30.
 const QUIET_DAYS_MAX: u32 = 35;
+
+/// Things that staff do in a day.
+const ITEMS_A_DAY: u32 = 20;
 
 /// Longer than a job is kept that is over.
 const KEPT: Duration = Duration::from_secs(92 * 86_400);
@@ -25,9 +29,6 @@ pub fn check(world: &mut World) -> Checked {
     }
     world.worker.clock.revive();
     world.advance(DAY / 2, 1);
-    for (job, drive_id) in world.paused.clone() {
-        staff::direct_drive(world, job, &drive_id, "resume", json!({}));
-    }
     let (mut quiet_days, mut before) = (0, Vec::new());
     while quiet_days < QUIET_DAYS_MAX {
         world.rounds(2);
@@ -35,11 +36,7 @@ pub fn check(world: &mut World) -> Checked {
         if world.jobs.iter().all(|job| job.is_over()) {
             return check_rest(world);
         }
-        for item in world.list("attention") {
-            act(world, &item);
-            world.rounds(1);
-            oracle::check(world)?;
-        }
+        attend_to_all(world)?;
         world.advance(DAY, 1);
         let now: Vec<Value> = world.jobs.iter().map(progress_of).collect();
         quiet_days = if now == before { quiet_days + 1 } else { 0 };
@@ -47,9 +44,30 @@ pub fn check(world: &mut World) -> Checked {
     }
     let stuck = (0..world.jobs.len()).find(|job| !world.jobs[*job].is_over()).unwrap_or_default();
     let path = world.jobs[stuck].path();
-    let asked: Vec<Value> = world.list("attention").into_iter().filter(|item| item["job"] == path.as_str()).collect();
+    let asked: Vec<Attention> = attention::list(world).into_iter().filter(|item| item.job.as_ref() == Some(&path)).collect();
     let job = &world.jobs[stuck].seen["job"]["properties"];
     Err(Violation(format!("job {stuck} does not end: {} {} {asked:?}", job["state"], job["driveList"])))
+}
+
+/// A day's work: each thing that waits is done once, and what the service offers is not refused.
+fn attend_to_all(world: &mut World) -> Checked {
+    let mut done: Vec<Attention> = Vec::new();
+    for _ in 0..ITEMS_A_DAY {
+        let is_new = |item: &Attention| !done.iter().any(|one| one.kind == item.kind && about(one) == about(item));
+        let Some(item) = attention::list(world).into_iter().find(is_new) else { break };
+        if act(world, &item) == Acted::Refused {
+            let last = world.log.last().cloned().unwrap_or_default();
+            return Err(Violation(format!("what the service offers is refused: {last}")));
+        }
+        done.push(item);
+        world.rounds(1);
+        oracle::check(world)?;
+    }
+    Ok(())
+}
+
+fn about(item: &Attention) -> (&Option<String>, &Option<String>, &Option<String>) {
+    (&item.job, &item.drive_id, &item.bay)
 }
 
 /// What of a job changes when it comes on. A copy that is tried again in vain does not.

@@ -115,7 +115,7 @@ fn check_runs(world: &mut World) -> Checked {
         let is_claimed = world.jobs.iter().any(|job| Some(job.customer) == physical.owner && names(job, &physical.serial));
         if is_claimed || physical.bridge.is_some() {
             return Err(Violation(format!(
-                "drive {} of customer {:?} (serial {}, shown as {}) is copied for job {number} of customer {} as {} in {}",
+                "drive {} of customer {:?} (serial {}, shown as {:?}) is copied for job {number} of customer {} as {} in {}",
                 run.drive,
                 physical.owner,
                 physical.serial,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use protocol::station::DockedDrive;
+use protocol::station::{DockedDrive, WeakIdentity};
 use service::scheduler::worker::BayContent;
 use time::OffsetDateTime;
 
@@ -43,7 +43,7 @@ pub struct PhysicalDrive {
     pub owner: Option<usize>,
     /// What its label says, and it tells itself.
     pub serial: String,
-    /// What the bridge that it is in tells instead.
+    /// What the bridge that it is in tells instead; nothing where it is empty.
     pub bridge: Option<&'static str>,
     pub model: Option<&'static str>,
     pub content: Vec<Piece>,
@@ -57,8 +57,22 @@ pub struct PhysicalDrive {
 
 impl PhysicalDrive {
     /// What the bus shows of it.
-    pub fn shown_serial(&self) -> &str {
-        self.bridge.unwrap_or(&self.serial)
+    pub fn shown_serial(&self) -> Option<&str> {
+        Some(self.bridge.unwrap_or(&self.serial)).filter(|serial| !serial.is_empty())
+    }
+
+    /// Whether a name is on its label, or what the bus shows.
+    pub fn is_called(&self, name: &str) -> bool {
+        let shown = self.shown_serial().is_some_and(|shown| shown.eq_ignore_ascii_case(name));
+        shown || self.serial.eq_ignore_ascii_case(name)
+    }
+
+    fn weak_identity(&self) -> Vec<WeakIdentity> {
+        match self.bridge {
+            None => Vec::new(),
+            Some("") => vec![WeakIdentity::Missing],
+            Some(_) => vec![WeakIdentity::BridgeConstant],
+        }
     }
 
     pub fn is_blank(&self) -> bool {
@@ -76,6 +90,8 @@ pub struct Bay {
     /// The name that it was docked by hand with.
     pub given_name: Option<String>,
     docked_at: Option<OffsetDateTime>,
+    /// Another one for each docking, whatever becomes of the service.
+    attachment: u64,
     pub sequence: u64,
 }
 
@@ -121,6 +137,7 @@ impl Site {
         bay.drive = Some(drive);
         bay.given_name = given_name.map(str::to_owned);
         bay.docked_at = Some(now);
+        bay.attachment += 1;
         bay.sequence += 1;
     }
 
@@ -154,9 +171,9 @@ impl Site {
 
     /// What the service sees in a bay.
     pub fn content_of(&self, bay: usize) -> BayContent {
-        let Bay { name, is_watched, drive, docked_at, sequence, .. } = self.bays[bay].clone();
+        let Bay { name, is_watched, drive, docked_at, attachment, sequence, .. } = self.bays[bay].clone();
         let drive = drive.map(|drive| self.docked_drive(bay, drive));
-        BayContent { name, is_watched, drive, docked_at, sequence }
+        BayContent { attachment: attachment.to_string(), name, is_watched, drive, docked_at, sequence }
     }
 
     /// What the service sees of a drive in a bay.
@@ -165,7 +182,9 @@ impl Site {
         let given = self.bays[bay].given_name.clone();
         DockedDrive {
             path: path_of(drive),
-            drive_id: Some(given.unwrap_or_else(|| physical.shown_serial().to_owned())),
+            drive_id: given.or_else(|| physical.shown_serial().map(str::to_owned)),
+            bridge_serial: physical.bridge.filter(|bridge| !bridge.is_empty()).map(str::to_owned),
+            weak_identity: physical.weak_identity(),
             model: physical.model.map(str::to_owned),
             size_bytes: physical.content.len() as u64 * CHUNK_BYTES,
         }
@@ -187,7 +206,7 @@ impl Site {
 
 impl Bay {
     pub fn new(name: String, is_watched: bool) -> Self {
-        Bay { name, is_watched, drive: None, given_name: None, docked_at: None, sequence: 0 }
+        Bay { name, is_watched, drive: None, given_name: None, docked_at: None, attachment: 0, sequence: 0 }
     }
 }
 

@@ -73,7 +73,11 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
     let name = world.bay_name(bay);
     let erase = world.jobs[job].is_export && (world.worker.site().drives[drive].owner.is_some() || world.random.percent(50));
     let mut body = json!({ "bay": name, "erase": erase });
-    if let Some(id) = drive_id.filter(|_| !world.jobs[job].is_export) {
+    // The name that an import has for it; what an export is to call one that tells no name.
+    let physical = world.worker.site().drives[drive].clone();
+    let physical_name = physical.shown_serial().map(str::to_owned);
+    let label = (world.jobs[job].is_export && physical.bridge.is_some()).then_some(physical.serial);
+    if let Some(id) = label.as_deref().or(drive_id.filter(|_| !world.jobs[job].is_export)) {
         body["driveId"] = id.into();
     }
     // Also where the service is killed before it answers: the operator has said it.
@@ -83,6 +87,10 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
     let lives = world.lives;
     let is_done = world.ask(None, "POST", &path, &body, &what);
     if let Some(uid) = uid.filter(|_| is_done || world.lives != lives) {
+        let id = label.as_deref().or(drive_id).or(physical_name.as_deref());
+        if let Some(id) = id {
+            world.bound_as.insert((uid.clone(), id.to_owned()), drive);
+        }
         world.bound.insert((drive, uid));
     }
     is_done
@@ -92,9 +100,11 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
 pub fn name_in_job(world: &World, job: usize, drive: usize) -> Option<String> {
     let physical = world.worker.site().drives[drive].clone();
     let shown = world.jobs[job].shown_drives();
-    let is_it = |id: &str| id.eq_ignore_ascii_case(&physical.serial) || id.eq_ignore_ascii_case(physical.shown_serial());
-    let waiting = |state: &str| matches!(state, "Specified" | "NeverReceived");
-    let exact = shown.iter().find(|(id, _)| is_it(id));
+    let waiting = |state: &str| matches!(state, "Specified" | "NeverReceived" | "Received");
+    let uid = world.jobs[job].uid.clone().unwrap_or_default();
+    let is_taken = |id: &str| world.bound_as.get(&(uid.clone(), id.to_owned())).is_some_and(|other| *other != drive);
+    let shown: Vec<_> = shown.into_iter().filter(|(id, _)| !is_taken(id)).collect();
+    let exact = shown.iter().find(|(id, _)| physical.is_called(id));
     // A typing error: the parcel names the job, and one drive of it is missing.
     exact.or_else(|| shown.iter().find(|(_, state)| waiting(state))).map(|(id, _)| id.clone())
 }
@@ -123,27 +133,19 @@ pub fn direct(world: &mut World) {
     let job = world.random.of(&with_drives);
     let shown = world.jobs[job].shown_drives();
     let (drive_id, _) = world.random.of(&shown);
-    let choices = [(3, "retry"), (2, "start"), (2, "pause"), (3, "resume"), (1, "giveUp"), (1, "neverReceived")];
+    let choices = [(3, "retry"), (2, "start"), (2, "pause"), (3, "resume"), (1, "giveUp"), (1, "undoGiveUp"), (1, "release"), (1, "neverReceived")];
     let action = world.random.weighted(&choices);
     direct_drive(world, job, &drive_id, action, json!({}));
 }
 
 /// Asks for something about a drive of a job.
 pub fn direct_drive(world: &mut World, job: usize, drive_id: &str, action: &str, mut body: Value) -> bool {
-    body["driveId"] = drive_id.into();
+    if !drive_id.is_empty() {
+        body["driveId"] = drive_id.into();
+    }
     let path = format!("{}/{action}", world.jobs[job].operator_path());
     let options = body.clone();
-    let is_done = world.ask(None, "POST", &path, &body, &format!("{action} of job {job} {options}"));
-    match action {
-        "pause" if is_done => {
-            world.paused.insert((job, drive_id.to_owned()));
-        }
-        "resume" if is_done => {
-            world.paused.remove(&(job, drive_id.to_owned()));
-        }
-        _ => {}
-    }
-    is_done
+    world.ask(None, "POST", &path, &body, &format!("{action} of job {job} {options}"))
 }
 
 /// Sends the drives of a job that is done back to its customer.

@@ -114,6 +114,16 @@ impl Worker for WorkerOfLife {
         drive.map_or_else(|| refused("the bay is empty"), |drive| Ok(site.drives[drive].is_blank()))
     }
 
+    async fn require_writable(&self, bay: &str) -> Result<(), WorkError> {
+        self.0.clock.kill_point();
+        let site = self.0.site();
+        match site.bay_named(bay).and_then(|bay| site.bays[bay].drive) {
+            None => refused("the bay is empty"),
+            Some(drive) if site.drives[drive].is_read_only => refused("the drive cannot be written"),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         self.0.clock.kill_point();
         let mut site = self.0.site();

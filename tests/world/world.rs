@@ -1,6 +1,6 @@
 //! A history's world: the datacenter, the service in it, and what is really true about every job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,8 +90,8 @@ pub struct World {
     pub jobs: Vec<Job>,
     /// Physical drives that an operator bound to a job, by naming the bay and the job.
     pub bound: BTreeSet<(usize, String)>,
-    /// Drives of jobs that staff paused.
-    pub paused: BTreeSet<(usize, String)>,
+    /// The physical drive that an operator checked in as a drive of a job, by the job's uid and its name for it.
+    pub bound_as: BTreeMap<(String, String), usize>,
     /// How often the service was started.
     pub lives: u32,
     /// How many of the runs that began were looked at.
@@ -116,7 +116,7 @@ impl World {
             customers,
             jobs: Vec::new(),
             bound: BTreeSet::new(),
-            paused: BTreeSet::new(),
+            bound_as: BTreeMap::new(),
             lives: 1,
             begun_seen: 0,
             log: Vec::new(),

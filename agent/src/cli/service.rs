@@ -115,7 +115,8 @@ pub(crate) enum JobsCommand {
     CheckIn {
         /// The job
         name: String,
-        /// The drive of an import
+        /// Which drive of the job it is, whatever serial number it tells; for an export, what it is to be called [default:
+        /// the one of its serial number]
         #[arg(long, value_name = "ID")]
         drive: Option<String>,
         /// The bay that it is in; an export needs it
@@ -124,16 +125,25 @@ pub(crate) enum JobsCommand {
         /// For an export: what is on the drive may go
         #[arg(long)]
         erase: bool,
+        /// For an export: the drive goes back unused
+        #[arg(long, conflicts_with = "erase")]
+        spare: bool,
     },
-    /// A drive did not come (operators)
-    NeverReceived(DriveOfJob),
+    /// A drive did not come; for an export, no more drives come (operators)
+    NeverReceived {
+        /// The job
+        name: String,
+        /// The drive of an import
+        #[arg(long, value_name = "ID")]
+        drive: Option<String>,
+    },
     /// Copy a docked drive now (operators)
     Start(DriveOfJob),
     /// Pause a drive (operators)
     Pause(DriveOfJob),
-    /// Go on with a paused drive (operators)
+    /// Resume a paused drive (operators)
     Resume(DriveOfJob),
-    /// Try a failed drive again (operators)
+    /// Copy a drive again that failed, or ended without being complete (operators)
     Retry {
         #[command(flatten)]
         one: DriveOfJob,
@@ -147,8 +157,18 @@ pub(crate) enum JobsCommand {
         #[arg(long)]
         rescue: bool,
     },
-    /// End a copy that waits: the drive goes back with an error (operators)
-    GiveUp(DriveOfJob),
+    /// End the copy of a drive before it is complete: the drive goes back with an error (operators)
+    GiveUp {
+        #[command(flatten)]
+        one: DriveOfJob,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take back that the copy of a drive was ended, until the drive is shipped back (operators)
+    UndoGiveUp(DriveOfJob),
+    /// The drive of an export is unsuitable: its blob waits for another drive (operators)
+    Release(DriveOfJob),
     /// The drives went back (operators)
     ShipBack {
         /// The job
@@ -164,7 +184,7 @@ pub(crate) enum JobsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct DriveOfJob {
-    /// The job
+    /// The job: its name, or SUBSCRIPTION/GROUP/NAME
     pub(crate) name: String,
     /// The drive
     #[arg(long, value_name = "ID")]

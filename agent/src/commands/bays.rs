@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use protocol::operator::{Dock, Done, List};
 use protocol::progress::Progress;
-use protocol::station::{Attention, AuditEntry, Bay, DockedDrive};
+use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, short_job_name};
 use protocol::units::ByteSize;
 use serde_json::json;
 
@@ -44,7 +44,10 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
             printer.document(&json!({ "name": bay }), || format!("{bay} is empty\n"));
         }
         Some(BaysCommand::Attention) => {
-            let List { value: list } = service.operator_get::<List<Attention>>(&["attention"], &[]).await?;
+            let first = service.operator_get(&["attention"], &[]).await?;
+            let list = service.all_pages(first).await?.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>();
+            let list: Vec<Attention> =
+                list.map_err(|error| ClientError::Failed(format!("what waits for a person is not understood: {error}")))?;
             printer.document(&list, || attention_text(&list));
         }
         Some(BaysCommand::Audit) => {
@@ -74,15 +77,6 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
     }
 }
 
-/// `SUBSCRIPTION/GROUP/NAME` of a job's path.
-fn short_name(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').collect();
-    match parts.as_slice() {
-        ["", _, subscription, _, group, .., name] => format!("{subscription}/{group}/{name}"),
-        _ => path.to_owned(),
-    }
-}
-
 fn drive_text(drive: &DockedDrive) -> String {
     let name = drive.drive_id.as_deref().unwrap_or("(no serial number)");
     format!("{name}, {}, {}", ByteSize(drive.size_bytes), drive.path)
@@ -93,7 +87,7 @@ fn bays_text(bays: &[Bay]) -> String {
     let row = |bay: &Bay| {
         let drive = bay.drive.as_ref();
         let dash = || "-".to_owned();
-        let job = bay.work.as_ref().map(|work| short_name(&work.job));
+        let job = bay.work.as_ref().map(|work| short_job_name(&work.job));
         let progress = bay.work.as_ref().and_then(|work| work.progress.as_ref()).map(progress_text);
         vec![
             bay.name.clone(),
@@ -118,7 +112,7 @@ fn attention_text(list: &[Attention]) -> String {
         return "nothing waits for a person\n".to_owned();
     }
     let row = |one: &Attention| {
-        let job = one.job.as_deref().map(short_name);
+        let job = one.job.as_deref().map(short_job_name);
         vec![
             one.kind.name().to_owned(),
             one.bay.clone().unwrap_or_else(|| "-".to_owned()),
@@ -128,7 +122,20 @@ fn attention_text(list: &[Attention]) -> String {
         ]
     };
     let head = ["WHAT", "BAY", "DRIVE", "JOB", "WHY"].map(str::to_owned).to_vec();
-    table(std::iter::once(head).chain(list.iter().map(row)).collect())
+    let rows = table(std::iter::once(head).chain(list.iter().map(row)).collect());
+    let mut lines = rows.lines();
+    let mut text = format!("{}\n", lines.next().unwrap_or_default());
+    for (line, one) in lines.zip(list) {
+        text += &format!("{line}\n");
+        for offered in &one.actions {
+            let label = offered.action.label();
+            text += &match &offered.command {
+                Some(command) => format!("  - {label}: {command}\n"),
+                None => format!("  - {label}\n"),
+            };
+        }
+    }
+    text
 }
 
 fn audit_text(list: &[AuditEntry]) -> String {
@@ -137,11 +144,12 @@ fn audit_text(list: &[AuditEntry]) -> String {
         vec![
             at,
             one.actor.clone(),
-            one.job.as_deref().map(short_name).or(one.job_uid.clone()).unwrap_or_else(|| "-".to_owned()),
-            match one.entered {
-                Some(state) => format!("{}: {}", one.action, state.name()),
-                None => one.action.clone(),
-            },
+            one.job.as_deref().map(short_job_name).or(one.job_uid.clone()).unwrap_or_else(|| "-".to_owned()),
+            [Some(one.action.clone()), one.detail.clone(), one.entered.map(|state| state.name().to_owned())]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(": "),
         ]
     };
     let head = ["WHEN", "WHO", "JOB", "WHAT"].map(str::to_owned).to_vec();

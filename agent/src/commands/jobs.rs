@@ -1,13 +1,13 @@
 //! `drive-agent jobs`
 
-use std::io::Read;
+use std::io::{IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
 use protocol::arm::{DriveStatus, JobResponse};
 use protocol::job::JobState;
-use protocol::operator::{CheckIn, OneDrive, OperatorJob, Retry, ReturnPackage};
+use protocol::operator::{CheckIn, NeverReceived, OneDrive, OperatorJob, Retry, ReturnPackage};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -59,11 +59,13 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
             printer.document(&receipts, || receipts_text(&receipts));
             Ok(())
         }
-        JobsCommand::CheckIn { name, drive, bay, erase } => {
-            let check_in = CheckIn { drive_id: drive.clone(), bay: bay.clone(), erase: *erase };
+        JobsCommand::CheckIn { name, drive, bay, erase, spare } => {
+            let check_in = CheckIn { drive_id: drive.clone(), bay: bay.clone(), erase: *erase, spare: *spare };
             jobs.order(name, "checkIn", &check_in).await
         }
-        JobsCommand::NeverReceived(one) => jobs.order_drive("neverReceived", one).await,
+        JobsCommand::NeverReceived { name, drive } => {
+            jobs.order(name, "neverReceived", &NeverReceived { drive_id: drive.clone() }).await
+        }
         JobsCommand::Start(one) => jobs.order_drive("start", one).await,
         JobsCommand::Pause(one) => jobs.order_drive("pause", one).await,
         JobsCommand::Resume(one) => jobs.order_drive("resume", one).await,
@@ -72,7 +74,12 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
             let body = Retry { drive_id, restart: *restart, overwrite: *overwrite, rescue: *rescue };
             jobs.order(&one.name, "retry", &body).await
         }
-        JobsCommand::GiveUp(one) => jobs.order_drive("giveUp", one).await,
+        JobsCommand::GiveUp { one, yes } => {
+            require_yes(one, *yes)?;
+            jobs.order_drive("giveUp", one).await
+        }
+        JobsCommand::UndoGiveUp(one) => jobs.order_drive("undoGiveUp", one).await,
+        JobsCommand::Release(one) => jobs.order_drive("release", one).await,
         JobsCommand::ShipBack { name, carrier, tracking } => {
             let package = ReturnPackage { carrier_name: carrier.clone(), tracking_number: tracking.clone() };
             jobs.order(name, "shipBack", &package).await
@@ -80,15 +87,48 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
     }
 }
 
+/// Asks before a copy is ended, where nothing says that it may be.
+fn require_yes(one: &DriveOfJob, yes: bool) -> Result<(), ClientError> {
+    if yes {
+        return Ok(());
+    }
+    let what = format!(
+        "the copy of the drive `{}` of the job `{}` ends as it is, and the drive goes back with an error",
+        one.drive, one.name
+    );
+    let refused = || ClientError::Usage(format!("{what}: repeat the command with `--yes` if it is to be so"));
+    if !std::io::stdin().is_terminal() {
+        return Err(refused());
+    }
+    let mut answer = String::new();
+    let mut terminal = std::io::stderr().lock();
+    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
+    let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (answered, answer.trim().to_ascii_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(refused()),
+    }
+}
+
 impl Jobs<'_> {
-    fn segments<'path>(&'path self, rest: &[&'path str]) -> Vec<&'path str> {
-        let group = ["subscriptions", &self.place.subscription, "resourceGroups", &self.place.resource_group];
-        [group.as_slice(), &["providers", PROVIDER, "jobs"], rest].concat()
+    /// The subscription, the group and the name of a job: of its name, of `SUBSCRIPTION/GROUP/NAME`, or of its path.
+    fn place_of<'name>(&'name self, name: &'name str) -> [&'name str; 3] {
+        let parts: Vec<&str> = name.split('/').collect();
+        match parts.as_slice() {
+            [subscription, group, name] => [subscription, group, name],
+            ["", _, subscription, _, group, _, _, _, name] => [subscription, group, name],
+            _ => [&self.place.subscription, &self.place.resource_group, name],
+        }
+    }
+
+    fn segments<'path>(&'path self, name: &'path str, rest: &[&'path str]) -> Vec<&'path str> {
+        let [subscription, group, name] = self.place_of(name);
+        let job = ["subscriptions", subscription, "resourceGroups", group, "providers", PROVIDER, "jobs", name];
+        [job.as_slice(), rest].concat()
     }
 
     async fn ask(&self, method: Method, name: &str, rest: &[&str], body: Option<&Value>) -> Result<Value, ClientError> {
-        let rest = [&[name], rest].concat();
-        self.service.published(method, &self.segments(&rest), body, &[]).await
+        self.service.published(method, &self.segments(name, rest), body, &[]).await
     }
 
     async fn order_drive(&self, action: &str, one: &DriveOfJob) -> Result<(), ClientError> {
@@ -96,7 +136,8 @@ impl Jobs<'_> {
     }
 
     async fn order(&self, name: &str, action: &str, body: &impl Serialize) -> Result<(), ClientError> {
-        let path = ["jobs", &self.place.subscription, &self.place.resource_group, name, action];
+        let [subscription, group, name] = self.place_of(name);
+        let path = ["jobs", subscription, group, name, action];
         let OperatorJob { job, .. } = self.service.operator_post(&path, Some(body)).await?;
         self.printer.document(&job, || job_text(&job));
         Ok(())
@@ -213,8 +254,7 @@ impl Jobs<'_> {
 
     /// True where the job has ended; false where the service hung up.
     async fn watch_once(&self, name: &str, has_seen: &mut bool) -> Result<bool, ClientError> {
-        let rest = [name, "events"];
-        let segments = self.segments(&rest);
+        let segments = self.segments(name, &["events"]);
         let events = self.service.events(&segments).await?;
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {

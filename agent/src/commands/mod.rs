@@ -11,7 +11,7 @@ pub(crate) mod verify;
 use copy::{CopyError, Stop, TransferHandle};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::receipt::Receipt;
-use protocol::result::{Direction, Evidence, LimitedBy, StageSeconds, TransferPlan, TransferResult};
+use protocol::result::{Direction, TransferPlan, TransferResult};
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
 

@@ -150,6 +150,7 @@ impl Docks {
             name: slot.name.clone(),
             is_watched: slot.watched.is_some(),
             drive: None,
+            attachment: String::new(),
             docked_at: None,
             sequence: slot.sequence,
         };
@@ -310,6 +311,7 @@ impl Slot {
                 name: self.name.clone(),
                 is_watched: self.watched.is_some(),
                 drive: Some(drive),
+                attachment: attachment_of(&docked),
                 docked_at,
                 sequence,
             };
@@ -317,6 +319,12 @@ impl Slot {
         });
         true
     }
+}
+
+/// The same as long as a drive is not taken out: the kernel counts attachments from its start, and a file has its number.
+fn attachment_of(docked: &Docked) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{}/{}", if docked.is_device { boot.trim() } else { "file" }, docked.sequence)
 }
 
 #[cfg(test)]

@@ -48,6 +48,20 @@ impl Worker for StationWorker {
         looked.map_err(|_| WorkError::Failed(format!("the drive in `{bay}` does not answer")))?
     }
 
+    async fn require_writable(&self, bay: &str) -> Result<(), WorkError> {
+        let found = self.docks.drive(bay, self.docks.sequence(bay));
+        let (path, _) = found.ok_or_else(|| WorkError::Refused(format!("the bay `{bay}` is empty")))?;
+        let bay = bay.to_owned();
+        blocking(move || match drive::discovery::is_read_only(&path) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(WorkError::Refused(format!(
+                "the drive in `{bay}` cannot be written: take off its write protection, or take another drive"
+            ))),
+            Err(error) => Err(WorkError::Failed(format!("the drive in `{bay}` cannot be looked at: {error}"))),
+        })
+        .await
+    }
+
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         copying::start(self, order, ended)
     }

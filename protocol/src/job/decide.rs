@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::edit::{Field, may_edit};
+use super::end::CopyEnd;
 use super::refusal::Refusal;
 use super::state::{DriveState, Job, JobDrive, JobKind, JobState};
 use super::timers::{Timer, next_timer};
@@ -49,19 +50,6 @@ pub enum Event {
     ShippedBack,
     /// Time went by.
     Tick,
-}
-
-/// How the copy of a drive ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyEnd {
-    /// All of it landed.
-    Complete,
-    /// It landed, but for places that could not be read, or with errors.
-    WithErrors,
-    /// It failed.
-    Failed,
-    /// It was drained for a cancel: its receipt says what moved.
-    Cancelled,
 }
 
 /// What is to be done after a decision. Done at least once: each can be repeated without harm.

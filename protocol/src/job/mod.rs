@@ -28,6 +28,7 @@
 mod copy;
 mod decide;
 mod edit;
+mod end;
 mod refusal;
 mod state;
 mod timers;
@@ -39,8 +40,9 @@ pub use copy::{
     BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, decide_copy,
     percent,
 };
-pub use decide::{CopyEnd, Decision, Effect, Event, decide};
+pub use decide::{Decision, Effect, Event, decide};
 pub use edit::{Field, may_edit};
+pub use end::CopyEnd;
 pub use refusal::Refusal;
 pub use state::{DriveState, Job, JobDrive, JobKind, JobState, UnknownJobState};
 pub use timers::{CREATING_KEPT, FINISHED_KEPT, NEVER_RECEIVED_AFTER, SILENT_SHIPPING_CLOSED_AFTER, Timer, next_timer};

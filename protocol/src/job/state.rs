@@ -273,6 +273,16 @@ impl Job {
         }
     }
 
+    /// Whether a drive may be checked in.
+    pub fn takes_drives(&self) -> bool {
+        let is_open = matches!(self.state, JobState::Shipping | JobState::Received | JobState::Transferring);
+        let lacks = match self.kind {
+            JobKind::Import => self.any_drive(&[DriveState::Specified, DriveState::NeverReceived]),
+            JobKind::Export => self.awaits_drives(),
+        };
+        is_open && lacks
+    }
+
     /// Whether a drive is here, and has to be sent back.
     pub(super) fn has_drives_here(&self) -> bool {
         use DriveState::{Completed, CompletedMoreInfo, Received, Transferring};

@@ -7,7 +7,7 @@ use super::action::OfferedAction;
 use super::job::Candidate;
 
 /// Why a person is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttentionKind {
     /// A copy failed: retry it, or end it.

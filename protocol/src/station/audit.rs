@@ -17,6 +17,9 @@ pub struct AuditEntry {
     pub actor: String,
     /// What.
     pub action: String,
+    /// What there is to say beside it, such as serial numbers; it goes with the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The state that the job entered by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -2,10 +2,10 @@
 
 use super::action::Action;
 use super::attention::{Attention, AttentionKind};
+use super::identity::WeakIdentity;
 use super::job::{Candidate, JobInHand};
 use super::next::{Decided, DockedHere, Doubt, Next, candidates, weak_identity};
 use crate::job::{DriveState, JobDrive, JobKind, JobState};
-use crate::station::WeakIdentity;
 
 /// Most drives of similar names that are offered for one that no job names.
 const SIMILAR_MAX: usize = 5;

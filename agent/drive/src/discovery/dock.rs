@@ -30,6 +30,8 @@ pub struct Docked {
     pub size_bytes: u64,
     /// Another number means another drive, or the same one docked again.
     pub sequence: u64,
+    /// The kernel shows it as a device; else it is a file.
+    pub is_device: bool,
 }
 
 /// Which drive is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
@@ -48,6 +50,7 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
             model: device.model(),
             size_bytes,
             sequence: device.sequence(),
+            is_device: true,
         });
     }
     if !metadata.is_file() {
@@ -61,16 +64,32 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
         let (serial, model) = (identity.serial.clone().or_else(|| stem(path)), identity.model.clone());
         let (bridge_serial, weak_identity) = (None, Vec::new());
         let (size_bytes, sequence) = (identity.size, metadata.ino());
-        return Some(Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence });
+        return Some(Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence, is_device: false });
     }
     let (bridge_serial, weak_identity) = (None, Vec::new());
     let (size_bytes, sequence) = (metadata.len(), metadata.ino());
-    Some(Docked { serial: stem(path), bridge_serial, weak_identity, model: None, size_bytes, sequence })
+    Some(Docked { serial: stem(path), bridge_serial, weak_identity, model: None, size_bytes, sequence, is_device: false })
 }
 
 /// Why the serial number of a device does not say which drive it is.
 fn weak_identity_of(serial: Option<&str>) -> Vec<WeakIdentity> {
     serial.is_none().then_some(WeakIdentity::Missing).into_iter().collect()
+}
+
+/// Whether the drive at `path` cannot be written: the kernel or a switch on the drive forbids it, or the file has no right
+/// for it.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub fn is_read_only(path: &Path) -> std::io::Result<bool> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.file_type().is_block_device() {
+        return Ok(SysfsDevice::of_node(&Roots::default(), path).is_some_and(|device| device.is_read_only()));
+    }
+    // A profile is not written itself.
+    let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let denies = rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err();
+    Ok(!is_profile && (denies || metadata.permissions().readonly()))
 }
 
 fn stem(path: &Path) -> Option<String> {

@@ -22,6 +22,6 @@ mod watch;
 mod tests;
 
 pub use attached::{attached, attached_at, attached_image};
-pub use dock::{DockBell, Docked, docked_at};
+pub use dock::{DockBell, Docked, docked_at, is_read_only};
 pub use roots::Roots;
 pub use watch::Watch;

@@ -6,7 +6,7 @@
 //! | `drive_agent_http_request_seconds{method}` | time to an answer |
 //! | `drive_agent_jobs{state}` | jobs in each state |
 //! | `drive_agent_bays{state}` | bays in each state |
-//! | `drive_agent_attention` | what waits for a person |
+//! | `drive_agent_attention` | bays and jobs that wait for a person |
 //! | `drive_agent_copies_total{direction,outcome}` | copies that ended |
 //! | `drive_agent_bytes_total{direction}` | bytes that they transferred |
 //! | `drive_agent_copy_seconds{direction}` | how long they took |
@@ -48,6 +48,7 @@ pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, _: OperatorC
         let count = bays.iter().filter(|bay| bay.state == state).count();
         metrics::gauge!("drive_agent_bays", "state" => state.name()).set(count as f64);
     }
-    metrics::gauge!("drive_agent_attention").set(state.scheduler.attention().await?.len() as f64);
+    let waiting: i64 = state.scheduler.count_attention().await?.into_values().sum();
+    metrics::gauge!("drive_agent_attention").set(waiting as f64);
     Ok(([("content-type", "text/plain; version=0.0.4")], state.metrics.render()).into_response())
 }

@@ -14,7 +14,8 @@
 //! | `list` | lists of jobs |
 //! | `locations` | datacenters, and the operations of the API |
 //! | `events` | server-sent events |
-//! | `operator` | the operator API |
+//! | `operator` | the operator API: bays, what waits, the audit log |
+//! | `orders` | the operator API: orders about jobs |
 //! | `tokens` | tokens, for operators |
 //! | `health` | liveness, readiness, metrics |
 //! | `openapi` | the OpenAPI document |
@@ -28,6 +29,7 @@ mod list;
 mod locations;
 mod openapi;
 mod operator;
+mod orders;
 mod router;
 mod routes;
 mod tokens;

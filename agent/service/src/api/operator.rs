@@ -1,4 +1,5 @@
-//! Operator API: `/operator/v1`. One table is router and document: each handler says what it takes and answers.
+//! Operator API: `/operator/v1`. One table is router and document: each handler says what it takes and answers. Orders
+//! about jobs are in `orders`.
 
 use std::sync::Arc;
 
@@ -7,26 +8,26 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::arm::ErrorResponse;
-use protocol::job::RetryOptions;
-use protocol::operator::{CheckIn, Dock, Done, List, OneDrive, OperatorJob, Retry, ReturnPackage};
-use protocol::station::{Attention, AuditEntry, Bay, DockedDrive};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use protocol::operator::{AttentionList, Dock, Done, List};
+use protocol::station::{AuditEntry, Bay, DockedDrive};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
 use super::call::{self, OperatorCall};
-use super::{events, list, tokens};
+use super::{events, list, orders, tokens};
 use crate::state::ServiceState;
-use crate::store::{JobKey, StoredJob};
+
+/// Jobs of one page of what waits for a person, and most of them.
+const ATTENTION_JOBS: u32 = 200;
+const ATTENTION_JOBS_MAX: u32 = 1000;
 
 /// Entries of the audit log in one answer.
 const AUDIT_ENTRIES_MAX: u32 = 1000;
 
 /// The operator API, and its part of the document.
 pub(super) fn api() -> (Router<Arc<ServiceState>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::new().nest("/operator/v1", router().merge(tokens::router())).split_for_parts()
+    OpenApiRouter::new().nest("/operator/v1", router().merge(orders::router()).merge(tokens::router())).split_for_parts()
 }
 
 fn router() -> OpenApiRouter<Arc<ServiceState>> {
@@ -38,31 +39,6 @@ fn router() -> OpenApiRouter<Arc<ServiceState>> {
         .routes(routes!(audit))
         .routes(routes!(watch))
         .routes(routes!(jobs))
-        .routes(routes!(show))
-        .routes(routes!(check_in))
-        .routes(routes!(never_received))
-        .routes(routes!(start))
-        .routes(routes!(pause))
-        .routes(routes!(resume))
-        .routes(routes!(retry))
-        .routes(routes!(give_up))
-        .routes(routes!(ship_back))
-}
-
-/// Where a job is.
-#[derive(Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Path)]
-struct JobPath {
-    subscription_id: String,
-    resource_group_name: String,
-    job_name: String,
-}
-
-impl From<JobPath> for JobKey {
-    fn from(path: JobPath) -> Self {
-        JobKey { subscription: path.subscription_id, resource_group: path.resource_group_name, name: path.job_name }
-    }
 }
 
 #[utoipa::path(
@@ -108,12 +84,19 @@ async fn undock(
 }
 
 #[utoipa::path(
-    get, path = "/attention", operation_id = "Attention_List", summary = "What waits for a person",
-    responses((status = 200, description = "done", body = List<Attention>), (status = "default", description = "an error", body = ErrorResponse)),
+    get, path = "/attention", operation_id = "Attention_List", summary = "What waits for a person, the most urgent first",
+    params(("$top" = Option<u32>, Query, description = "jobs of a page"), ("$skiptoken" = Option<String>, Query)),
+    responses((status = 200, description = "done", body = AttentionList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
-async fn attention(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
-    document(200, &List { value: state.scheduler.attention().await? })
+async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    let wrong = |name: &str| ApiError::at(400, "InvalidQueryParameter", format!("`{name}` cannot be understood"), name);
+    let top = call.parameter("$top").map(str::parse).transpose().map_err(|_| wrong("$top"))?;
+    let after = call.parameter("$skiptoken").map(str::parse).transpose().map_err(|()| wrong("$skiptoken"))?;
+    let top = top.unwrap_or(ATTENTION_JOBS).clamp(1, ATTENTION_JOBS_MAX);
+    let page = state.scheduler.attention(after, top).await?;
+    let link = |place| format!("{}{}?$top={top}&$skiptoken={place}", call.base, call.path);
+    document(200, &AttentionList { value: page.list, next_link: page.next.map(link) })
 }
 
 #[utoipa::path(
@@ -144,155 +127,4 @@ async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): Opera
 )]
 async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
     list::list(&state, &call, None, None).await
-}
-
-fn operators_view(state: &ServiceState, job: StoredJob) -> Result<Response, ApiError> {
-    let response = state.jobs.response(&job);
-    document(200, &OperatorJob { uid: job.uid, job: response, copies: job.copies })
-}
-
-#[utoipa::path(
-    get, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}", operation_id = "OperatorJobs_Get", summary = "A job with its copies",
-    params(JobPath),
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn show(State(state): State<Arc<ServiceState>>, Path(path): Path<JobPath>, _: OperatorCall) -> Result<Response, ApiError> {
-    operators_view(&state, state.store.get(&path.into()).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/checkIn", operation_id = "OperatorJobs_CheckIn", summary = "Check in a drive",
-    params(JobPath),
-    request_body = CheckIn,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn check_in(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: CheckIn = call::json(body).await?;
-    operators_view(&state, state.jobs.check_in(&call.actor, &path.into(), &asked).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/neverReceived", operation_id = "OperatorJobs_NeverReceived", summary = "A drive did not come",
-    params(JobPath),
-    request_body = OneDrive,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn never_received(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: OneDrive = call::json(body).await?;
-    operators_view(&state, state.jobs.never_received(&call.actor, &path.into(), &asked.drive_id).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/start", operation_id = "OperatorJobs_Start", summary = "Copy a docked drive now",
-    params(JobPath),
-    request_body = OneDrive,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn start(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: OneDrive = call::json(body).await?;
-    operators_view(&state, state.jobs.retry(&call.actor, &path.into(), &asked.drive_id, RetryOptions::default()).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/pause", operation_id = "OperatorJobs_Pause", summary = "Pause a drive",
-    params(JobPath),
-    request_body = OneDrive,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn pause(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: OneDrive = call::json(body).await?;
-    operators_view(&state, state.jobs.pause(&call.actor, &path.into(), &asked.drive_id).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/resume", operation_id = "OperatorJobs_Resume", summary = "Resume a paused drive",
-    params(JobPath),
-    request_body = OneDrive,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn resume(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: OneDrive = call::json(body).await?;
-    operators_view(&state, state.jobs.resume(&call.actor, &path.into(), &asked.drive_id).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/retry", operation_id = "OperatorJobs_Retry", summary = "Try a failed drive again",
-    params(JobPath),
-    request_body = Retry,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn retry(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: Retry = call::json(body).await?;
-    operators_view(&state, state.jobs.retry(&call.actor, &path.into(), &asked.drive_id, asked.options()).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/giveUp", operation_id = "OperatorJobs_GiveUp", summary = "End a copy that waits",
-    params(JobPath),
-    request_body = OneDrive,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn give_up(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: OneDrive = call::json(body).await?;
-    operators_view(&state, state.jobs.give_up(&call.actor, &path.into(), &asked.drive_id).await?)
-}
-
-#[utoipa::path(
-    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/shipBack", operation_id = "OperatorJobs_ShipBack", summary = "The drives went back",
-    params(JobPath),
-    request_body = ReturnPackage,
-    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
-    security(("token" = []))
-)]
-async fn ship_back(
-    State(state): State<Arc<ServiceState>>,
-    Path(path): Path<JobPath>,
-    OperatorCall(call): OperatorCall,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: ReturnPackage = call::json(body).await?;
-    operators_view(&state, state.jobs.ship_back(&call.actor, &path.into(), &asked).await?)
 }

@@ -51,7 +51,8 @@ async fn scene() -> Scene {
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
     let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
     let worker = Arc::new(FakeWorker::default());
-    let bay = BayContent { name: "bay-1".into(), is_watched: false, drive: None, docked_at: None, sequence: 0 };
+    let (name, attachment) = ("bay-1".to_owned(), "1".to_owned());
+    let bay = BayContent { name, is_watched: false, drive: None, attachment, docked_at: None, sequence: 0 };
     worker.bays.lock().unwrap().push(bay);
     let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".into());
     let locations = vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }];

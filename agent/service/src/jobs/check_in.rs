@@ -1,31 +1,45 @@
-//! Checking in a drive that arrived: one of an import by its name or its bay, an empty one for an export by its bay.
+//! Checking in a drive that arrived: as a drive of an import, or for an export. What an operator says counts more than
+//! the serial number that a drive tells.
 
-use std::collections::HashSet;
-
-use protocol::arm::is_drive_id;
-use protocol::job::{BlobName, Event, JobKind};
+use protocol::job::{DriveState, Event, JobKind, Refusal};
 use protocol::operator::CheckIn;
-use protocol::station::DockedDrive;
+use protocol::station::{DockedDrive, may_be_given};
 
+use super::drives::drive_of;
 use super::error::JobError;
 use super::service::Jobs;
-use crate::scheduler::account_of;
-use crate::scheduler::worker::{SelectedBlob, with_timeout};
+use crate::scheduler::worker::BayContent;
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
 
-/// Most attempts of a check-in whose job keeps being changed meanwhile.
-const ATTEMPTS_MAX: u32 = 8;
+/// The drive in a bay.
+pub(super) struct InBay {
+    pub(super) bay: BayContent,
+    pub(super) drive: DockedDrive,
+}
+
+impl InBay {
+    /// The serial number that the drive tells.
+    pub(super) fn serial(&self) -> Option<&str> {
+        self.drive.drive_id.as_deref()
+    }
+
+    /// Whether the drive says for certain which it is.
+    fn is_certain(&self) -> bool {
+        self.serial().is_some() && self.drive.weak_identity.is_empty()
+    }
+}
 
 impl Jobs {
-    /// The drive in a bay, and its name.
-    fn docked_in(&self, bay: &str) -> Result<(DockedDrive, String), JobError> {
+    fn in_bay(&self, bay: &str) -> Result<InBay, JobError> {
         let bays = self.scheduler.worker().bays();
         let found = bays.into_iter().find(|one| one.name == bay);
         let found = found.ok_or_else(|| JobError::Refused(format!("there is no bay `{bay}`")))?;
-        let drive = found.drive.ok_or_else(|| JobError::Refused(format!("the bay `{bay}` is empty: dock the drive first")))?;
-        let message = || format!("the drive in `{bay}` has no serial number: dock it by hand, with a name for it");
-        let id = drive.drive_id.clone().ok_or_else(|| JobError::Refused(message()))?;
-        Ok((drive, id))
+        let drive =
+            found.drive.clone().ok_or_else(|| JobError::Refused(format!("the bay `{bay}` is empty: dock the drive first")))?;
+        if self.scheduler.is_running_in(bay) {
+            return Err(JobError::Refused(format!("the drive in `{bay}` is being copied: pause it first")));
+        }
+        Ok(InBay { bay: found, drive })
     }
 
     /// Checks a drive in.
@@ -34,100 +48,97 @@ impl Jobs {
     /// When the drive or the job does not fit.
     pub(crate) async fn check_in(&self, actor: &Actor, key: &JobKey, check_in: &CheckIn) -> Result<StoredJob, JobError> {
         let job = self.store.get(key).await?;
-        let bay = check_in.bay.as_deref();
-        let docked = bay.map(|bay| self.docked_in(bay)).transpose()?;
-        let job = match (job.machine.kind, &docked) {
-            (JobKind::Import, docked) => {
-                let in_bay = docked.as_ref().map(|(_, id)| id.as_str());
-                let id = drive_of_import(&job, check_in.drive_id.as_deref(), in_bay)?;
-                let change = self.change(actor, "checked in a drive", None);
-                self.store.change(key, &change, |_| Ok(vec![Event::CheckIn(id)])).await?
-            }
+        let docked = check_in.bay.as_deref().map(|bay| self.in_bay(bay)).transpose()?;
+        let (job, drive_id) = match (job.machine.kind, &docked) {
+            (JobKind::Import, docked) => self.check_in_source(job, docked.as_ref(), check_in, actor).await?,
             (JobKind::Export, None) => {
                 return Err(JobError::Refused("an export needs an empty drive in a bay: say its `bay`".to_owned()));
             }
-            (JobKind::Export, Some((drive, id))) => {
-                self.check_in_target(job, drive, id, bay.unwrap_or_default(), check_in.erase, actor).await?
-            }
+            (JobKind::Export, Some(docked)) => self.check_in_target(job, docked, check_in, actor).await?,
         };
-        if let (Some(bay), Some((_, id))) = (bay, &docked) {
-            self.store.note_docking(bay, &job.uid, id, self.scheduler.now()).await?;
+        if let Some(docked) = &docked {
+            self.scheduler.note_docking(&docked.bay, &job.uid, &drive_id).await?;
         }
         self.scheduler.wake();
         Ok(job)
     }
 
-    /// An empty drive for an export: it gets the first blob that has no drive yet and fits on it.
-    async fn check_in_target(
+    /// A drive of an import.
+    async fn check_in_source(
         &self,
-        mut job: StoredJob,
-        drive: &DockedDrive,
-        id: &str,
-        bay: &str,
-        erase: bool,
+        job: StoredJob,
+        docked: Option<&InBay>,
+        asked: &CheckIn,
         actor: &Actor,
-    ) -> Result<StoredJob, JobError> {
-        if !is_drive_id(id) {
-            return Err(JobError::Refused(format!("`{id}` cannot be the name of a drive: dock it by hand, with another")));
+    ) -> Result<(StoredJob, String), JobError> {
+        let id = drive_of_import(&job, asked.drive_id.as_deref(), docked)?;
+        let change = self.change(actor, "checked in a drive", None);
+        let changed = self.store.change(&job.key, &change, |job| {
+            job.audit_detail = Some(told(&id, docked));
+            self.events(job, &id, docked)
+        });
+        Ok((changed.await?, id))
+    }
+
+    /// The events that make the docked drive that drive of a job.
+    pub(super) fn events(&self, job: &StoredJob, id: &str, docked: Option<&InBay>) -> Result<Vec<Event>, StoreError> {
+        let drive = drive_of(job, id)?;
+        if self.scheduler.is_running(&job.uid, id) {
+            return Err(StoreError::NotNow(format!("the drive `{id}` of the job is being copied: pause it first")));
         }
-        if !self.store.jobs_of_drive(id).await?.is_empty() {
-            return Err(JobError::Refused(format!("the drive `{id}` belongs to a job already")));
+        let is_here = matches!(drive.state, DriveState::Received | DriveState::Transferring);
+        if docked.is_some() && is_here && !may_be_given(&job.in_hand(), drive) {
+            return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action: "checked in", state: drive.state }.into());
         }
-        if !erase && !with_timeout(self.scheduler.worker().is_blank(bay)).await? {
-            return Err(JobError::Refused(format!(
-                "the drive `{id}` in `{bay}` is not empty: take another, or say `erase` if what is on it may go"
-            )));
-        }
-        let export = job.details.export.clone().unwrap_or_default();
-        let selected = with_timeout(self.scheduler.worker().select(account_of(&job.details), &export)).await?;
-        for _ in 0..ATTEMPTS_MAX {
-            let chosen = choose(&job, &selected, drive.size_bytes, id)?;
-            // Chosen by what was read: where the job changed meanwhile, it is read and chosen again.
-            let change = self.change(actor, "checked in a drive for an export", Some(job.version));
-            let changed = self.store.change(&job.key, &change, |job| {
-                job.copies.entry(id.to_owned()).or_default().blob = Some(chosen);
-                Ok(vec![Event::CheckIn(id.to_owned())])
-            });
-            match changed.await {
-                Err(StoreError::Changed) => job = self.store.get(&job.key).await?,
-                other => return Ok(other?),
+        // One that was checked in by name is bound to the drive in the bay.
+        let mut events = if docked.is_some() && is_here { Vec::new() } else { vec![Event::CheckIn(id.to_owned())] };
+        if let Some(serial) = docked.filter(|docked| docked.is_certain()).and_then(InBay::serial) {
+            let is_its_own = drive.bound_serial.as_deref().unwrap_or(id).eq_ignore_ascii_case(serial);
+            if !is_its_own {
+                events.push(Event::Bind { id: id.to_owned(), serial: serial.to_owned() });
             }
         }
-        Err(StoreError::Changed.into())
+        Ok(events)
     }
 }
 
-/// The drive of an import that arrived, as its job spells it: the one that is named, or the one in the bay.
-fn drive_of_import(job: &StoredJob, named: Option<&str>, in_bay: Option<&str>) -> Result<String, JobError> {
-    let id = match (named, in_bay) {
-        (Some(id), Some(in_bay)) if !id.eq_ignore_ascii_case(in_bay) => {
-            return Err(JobError::Refused(format!("the drive in the bay is `{in_bay}`, and not `{id}`")));
+/// What the audit log says of a check-in: both names of the drive.
+pub(super) fn told(id: &str, docked: Option<&InBay>) -> String {
+    match docked {
+        None => format!("the drive {id}, by its name"),
+        Some(docked) => {
+            let tells =
+                docked.serial().map_or_else(|| "no serial number".to_owned(), |serial| format!("the serial number {serial}"));
+            format!("the drive in {}, which tells {tells}, as {id}", docked.bay.name)
         }
-        (Some(id), _) | (None, Some(id)) => id,
-        (None, None) => return Err(JobError::Refused("say which drive came: `driveId`, or its `bay`".to_owned())),
-    };
-    let own = job.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(id));
-    Ok(own.map_or_else(|| id.to_owned(), |drive| drive.id.clone()))
+    }
 }
 
-/// The first blob of an export that has no drive yet and fits on this one.
-fn choose(job: &StoredJob, selected: &[SelectedBlob], size_bytes: u64, id: &str) -> Result<BlobName, JobError> {
-    let name = |blob: &BlobName| (blob.container.clone(), blob.name.clone());
-    let taken: HashSet<_> = job.copies.values().filter_map(|record| record.blob.as_ref()).map(name).collect();
-    let left: Vec<_> = selected.iter().filter(|one| !taken.contains(&name(&one.blob))).collect();
-    let fits = left.iter().find(|one| one.size_bytes.is_some_and(|needed| needed <= size_bytes));
-    fits.map(|one| one.blob.clone()).ok_or_else(|| {
-        let missing: Vec<String> = left
-            .iter()
-            .filter(|one| one.size_bytes.is_none())
-            .map(|one| format!("`{}/{}`", one.blob.container, one.blob.name))
-            .collect();
-        JobError::Refused(match (left.is_empty(), missing.is_empty()) {
-            (true, _) => "every blob that the job asks for has its drive already, or there is none".to_owned(),
-            (false, true) => format!("none of the {} blobs that are left fits on the drive `{id}`", left.len()),
-            (false, false) => {
-                format!("no blob that is left fits on the drive `{id}`; these are not there: {}", missing.join(", "))
-            }
-        })
-    })
+/// The drive of an import that arrived, as its job spells it: the one that is named, or the one whose serial number the drive
+/// in the bay tells.
+fn drive_of_import(job: &StoredJob, named: Option<&str>, docked: Option<&InBay>) -> Result<String, JobError> {
+    let of_job = || {
+        let ids: Vec<String> = job.machine.drives.iter().map(|drive| format!("`{}`", drive.id)).collect();
+        ids.join(", ")
+    };
+    match (named, docked) {
+        (Some(id), _) => {
+            let own = job.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(id));
+            let own = own.ok_or_else(|| StoreError::Refused(Refusal::NoSuchDrive { id: id.to_owned() }))?;
+            Ok(own.id.clone())
+        }
+        (None, Some(docked)) => {
+            let serial = docked.serial();
+            let own = serial.and_then(|serial| job.in_hand().drive_of_serial(serial));
+            own.map(|drive| drive.id.clone()).ok_or_else(|| {
+                let tells = serial.map_or_else(|| "no serial number".to_owned(), |serial| format!("`{serial}`"));
+                let bay = &docked.bay.name;
+                JobError::Refused(format!(
+                    "the drive in `{bay}` tells {tells}, which the job does not name: say with `--drive` which of its drives it is: {}",
+                    of_job()
+                ))
+            })
+        }
+        (None, None) => Err(JobError::Refused("say which drive came: `driveId`, or its `bay`".to_owned())),
+    }
 }

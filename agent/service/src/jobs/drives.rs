@@ -1,7 +1,7 @@
-//! Copies of single drives, as operators direct them: pause, resume, retry, give up, never received.
+//! Copies of single drives, as operators direct them: start, pause, resume, retry, give up, release, never received.
 
-use protocol::job::{CopyEnd, DriveState, Event, JobDrive, Refusal, RetryOptions};
-use protocol::outcome::Outcome;
+use protocol::job::{CopyEvent, CopyState, DriveState, Event, JobDrive, Refusal, RetryOptions};
+use protocol::station::Action;
 use protocol::stop::StopReason;
 
 use super::error::JobError;
@@ -9,13 +9,18 @@ use super::service::Jobs;
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
 
 impl Jobs {
-    /// Writes down that a drive did not come.
+    /// Writes down that a drive did not come; for an export, that no more of them come.
     ///
     /// # Errors
-    /// When the job is not in Shipping, or the drive was received.
-    pub(crate) async fn never_received(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
+    /// When the job does not wait for it.
+    pub(crate) async fn never_received(
+        &self,
+        actor: &Actor,
+        key: &JobKey,
+        drive_id: Option<&str>,
+    ) -> Result<StoredJob, JobError> {
         let change = self.change(actor, "gave up on a drive that did not come", None);
-        let job = self.store.change(key, &change, |_| Ok(vec![Event::NeverReceived(drive_id.to_owned())])).await?;
+        let job = self.store.change(key, &change, |_| Ok(vec![Event::NeverReceived(drive_id.map(str::to_owned))])).await?;
         self.scheduler.wake();
         Ok(job)
     }
@@ -29,7 +34,7 @@ impl Jobs {
         // Written before the copy is stopped, so that it stays stopped after a restart.
         let changed = self.store.change(key, &change, |job| {
             require_undone(job, drive_id, "paused")?;
-            job.copies.entry(drive_id.to_owned()).or_default().is_paused = true;
+            job.step_copy(drive_id, CopyEvent::Pause, change.now)?;
             Ok(Vec::new())
         });
         let job = changed.await?;
@@ -45,8 +50,24 @@ impl Jobs {
         self.let_copy(actor, key, drive_id, RetryOptions::default()).await
     }
 
-    /// Copies a docked drive again: one that was paused or failed, or that ended with errors while others of its job are
-    /// still copied.
+    /// Copies a docked drive now.
+    ///
+    /// # Errors
+    /// When it is in no bay, or its job waits for other drives: nothing would start.
+    pub(crate) async fn start(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
+        let job = self.store.get(key).await?;
+        let missing: Vec<&JobDrive> = job.machine.drives.iter().filter(|drive| drive.state == DriveState::Specified).collect();
+        if job.machine.awaits_drives() && drive_of(&job, drive_id)?.state == DriveState::Received {
+            let names: Vec<String> = missing.iter().map(|drive| format!("`{}`", drive.id)).collect();
+            let what = if names.is_empty() { "other drives".to_owned() } else { names.join(", ") };
+            let drive_id = missing.first().map(|drive| drive.id.clone());
+            let command = Action::NeverReceived { job: key.path(), drive_id }.command().unwrap_or_default();
+            return Err(JobError::Refused(format!("the job waits for {what}: check them in, or say `{command}`")));
+        }
+        self.retry(actor, key, drive_id, RetryOptions::default()).await
+    }
+
+    /// Copies a docked drive again: one that was paused or failed, or that ended without being complete.
     ///
     /// # Errors
     /// When the drive is done, not there, or in no bay.
@@ -57,11 +78,9 @@ impl Jobs {
         drive_id: &str,
         options: RetryOptions,
     ) -> Result<StoredJob, JobError> {
-        let is_docked = self.scheduler.worker().bays().iter().any(|bay| {
-            let docked = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
-            docked.is_some_and(|id| id.eq_ignore_ascii_case(drive_id))
-        });
-        if !is_docked {
+        let job = self.store.get(key).await?;
+        drive_of(&job, drive_id)?;
+        if self.scheduler.bay_of(&job.uid, drive_id).await?.is_none() {
             return Err(JobError::Refused(format!("the drive `{drive_id}` is in no bay: dock it first")));
         }
         self.let_copy(actor, key, drive_id, options).await
@@ -74,17 +93,7 @@ impl Jobs {
             if !is_done {
                 require_undone(job, drive_id, "copied")?;
             }
-            let record = job.copies.entry(drive_id.to_owned()).or_default();
-            record.hold = None;
-            record.is_paused = false;
-            // The blob of a copy with unreadable places is replaced. Where none was made, a blob of that name is not ours.
-            let lacks_something =
-                is_done && record.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
-            record.retry = RetryOptions {
-                restart: options.restart || lacks_something,
-                overwrite: options.overwrite || lacks_something,
-                rescue: options.rescue,
-            };
+            job.step_copy(drive_id, CopyEvent::Allow(options), change.now)?;
             Ok(if is_done { vec![Event::Retry(drive_id.to_owned())] } else { Vec::new() })
         });
         let job = changed.await?;
@@ -92,26 +101,61 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Gives a waiting copy up: what landed stays, and the drive goes back with an error.
+    /// Ends the copy of a drive before it is complete: what landed stays, and the drive goes back with an error. It can be
+    /// taken back until the drive is shipped back.
     ///
     /// # Errors
-    /// When it runs, or does not wait.
+    /// When it runs, or is over.
     pub(crate) async fn give_up(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let now = self.scheduler.now();
-        let change = self.change(actor, "ended a copy that waited", None);
+        let change = self.change(actor, "ended a copy before it was complete", None);
+        self.end_copy(key, drive_id, change, CopyEvent::Abandon, Event::Abandon(drive_id.to_owned())).await
+    }
+
+    /// Frees the blob of an export's drive for another drive; the drive goes back unused.
+    ///
+    /// # Errors
+    /// When it runs, or is complete.
+    pub(crate) async fn release(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
+        let change = self.change(actor, "freed the blob of a drive for another one", None);
+        self.end_copy(key, drive_id, change, CopyEvent::Release, Event::Release(drive_id.to_owned())).await
+    }
+
+    async fn end_copy(
+        &self,
+        key: &JobKey,
+        drive_id: &str,
+        change: crate::store::Change<'_>,
+        copy_event: CopyEvent,
+        event: Event,
+    ) -> Result<StoredJob, JobError> {
         let changed = self.store.change(key, &change, |job| {
-            let known = drive_of(job, drive_id)?.state;
-            let is_running = self.scheduler.is_running(&job.uid, drive_id);
-            let record = job.copies.entry(drive_id.to_owned()).or_default();
-            if known != DriveState::Transferring || is_running {
-                let message = format!("the drive `{drive_id}` has no copy that stands: pause it first, where it runs");
-                return Err(StoreError::NotNow(message));
+            drive_of(job, drive_id)?;
+            if self.scheduler.is_running(&job.uid, drive_id) {
+                return Err(StoreError::NotNow(format!("the drive `{drive_id}` is being copied: pause it first")));
             }
-            record.hold = None;
-            record.is_paused = false;
-            record.is_open = false;
-            record.ended_at = Some(now);
-            Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Failed)])
+            job.step_copy(drive_id, copy_event, change.now)?;
+            Ok(vec![event])
+        });
+        let job = changed.await?;
+        // What an interrupted run moved is told by its journal.
+        self.scheduler.account_only(&job, drive_id);
+        self.scheduler.wake();
+        Ok(job)
+    }
+
+    /// Takes back that the copy of a drive was ended.
+    ///
+    /// # Errors
+    /// When it was not, or the drive was shipped back.
+    pub(crate) async fn undo_give_up(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
+        let change = self.change(actor, "took back that a copy was ended", None);
+        let changed = self.store.change(key, &change, |job| {
+            drive_of(job, drive_id)?;
+            if !job.copies.get(drive_id).is_some_and(|record| record.is_abandoned) {
+                return Err(StoreError::NotNow(format!("the copy of the drive `{drive_id}` was not given up")));
+            }
+            job.step_copy(drive_id, CopyEvent::Allow(RetryOptions::default()), change.now)?;
+            Ok(vec![Event::Retry(drive_id.to_owned())])
         });
         let job = changed.await?;
         self.scheduler.wake();
@@ -119,7 +163,7 @@ impl Jobs {
     }
 }
 
-fn drive_of<'job>(job: &'job StoredJob, drive_id: &str) -> Result<&'job JobDrive, StoreError> {
+pub(super) fn drive_of<'job>(job: &'job StoredJob, drive_id: &str) -> Result<&'job JobDrive, StoreError> {
     let refusal = || StoreError::Refused(Refusal::NoSuchDrive { id: drive_id.to_owned() });
     job.machine.drive(drive_id).ok_or_else(refusal)
 }
@@ -127,7 +171,8 @@ fn drive_of<'job>(job: &'job StoredJob, drive_id: &str) -> Result<&'job JobDrive
 /// Refuses unless the drive is still to be copied.
 fn require_undone(job: &StoredJob, drive_id: &str, action: &'static str) -> Result<(), StoreError> {
     let drive = drive_of(job, drive_id)?;
-    if matches!(drive.state, DriveState::Received | DriveState::Transferring) && !job.machine.cancel_requested {
+    let is_ended = *job.in_hand().copy_state(drive_id) == CopyState::Ended;
+    if matches!(drive.state, DriveState::Received | DriveState::Transferring) && !job.machine.cancel_requested && !is_ended {
         return Ok(());
     }
     if job.machine.cancel_requested {

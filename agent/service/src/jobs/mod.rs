@@ -16,12 +16,14 @@
 //! | `delete` | remove a job |
 //! | `keys` | read BitLocker keys |
 //! | `check_in` | check in a drive that arrived |
-//! | `drives` | pause, resume, retry, give up, never received |
+//! | `check_in_target` | the same for a drive of an export |
+//! | `drives` | start, pause, resume, retry, give up, release, never received |
 //! | `docking` | dock and undock by hand |
 //! | `response` | a job as customers see it |
 
 mod cancel;
 mod check_in;
+mod check_in_target;
 mod delete;
 mod docking;
 mod drives;

@@ -58,7 +58,7 @@ async fn carry_out_order(
             let check_in = CheckIn { drive_id: Some(drive.to_owned()), ..CheckIn::default() };
             jobs.check_in(actor, key, &check_in).await
         }
-        "neverReceived" => jobs.never_received(actor, key, drive).await,
+        "neverReceived" => jobs.never_received(actor, key, Some(drive).filter(|drive| !drive.is_empty())).await,
         "pause" => jobs.pause(actor, key, drive).await,
         "resume" => jobs.resume(actor, key, drive).await,
         "retry" => {
@@ -66,6 +66,8 @@ async fn carry_out_order(
             jobs.retry(actor, key, drive, RetryOptions { restart, overwrite, rescue }).await
         }
         "giveUp" => jobs.give_up(actor, key, drive).await,
+        "undoGiveUp" => jobs.undo_give_up(actor, key, drive).await,
+        "release" => jobs.release(actor, key, drive).await,
         "shipBack" => {
             let package = ReturnPackage {
                 carrier_name: value(form, "carrierName").to_owned(),

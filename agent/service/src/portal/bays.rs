@@ -6,9 +6,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use protocol::result::Direction;
-use protocol::station::{Attention, AttentionKind, Bay};
+use protocol::station::{Bay, DockedDrive};
 use protocol::units::ByteSize;
 
+use super::attention::{self, AttentionLine};
 use super::copy_card::CopyCard;
 use super::extract::Operator;
 use super::links::{drive_link, job_link, key_of_path};
@@ -16,24 +17,14 @@ use super::offers::{self, Offer};
 use super::page::{LivePage, PageError, live_part, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
-use crate::store::StoreError;
 
 #[derive(Template)]
 #[template(path = "bays_live.html")]
 struct BaysLive {
     csrf: String,
     attention: Vec<AttentionLine>,
+    next: Option<String>,
     bays: Vec<Card>,
-}
-
-struct AttentionLine {
-    what: &'static str,
-    bay: Option<String>,
-    drive: Option<String>,
-    message: String,
-    job_link: Option<String>,
-    job_name: String,
-    offers: Vec<Offer>,
 }
 
 struct Card {
@@ -41,6 +32,7 @@ struct Card {
     state: &'static str,
     drive: Option<String>,
     model: Option<String>,
+    weak: Option<String>,
     size: String,
     job_link: Option<String>,
     job_name: String,
@@ -60,42 +52,8 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, Operator(viewer
 /// The part of the page that changes, as HTML.
 pub(super) async fn live(state: &ServiceState, viewer: &Viewer) -> Result<String, PageError> {
     let bays = state.scheduler.bays().await?.into_iter().map(|bay| card(state, bay)).collect();
-    let mut attention = Vec::new();
-    for one in state.scheduler.attention().await? {
-        attention.push(line(state, one).await?);
-    }
-    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, bays })
-}
-
-async fn line(state: &ServiceState, one: Attention) -> Result<AttentionLine, PageError> {
-    let job = match one.job.as_deref().and_then(key_of_path) {
-        None => None,
-        Some(key) => match state.store.get(&key).await {
-            Ok(job) => Some(job),
-            // It was removed meanwhile.
-            Err(StoreError::NotFound(_)) => None,
-            Err(error) => return Err(error.into()),
-        },
-    };
-    let what = match one.kind {
-        AttentionKind::CopyHeld => "A copy failed",
-        AttentionKind::UnknownDrive => "Unknown drive",
-        AttentionKind::AmbiguousDrive => "Whose drive?",
-        AttentionKind::JobNotShipped => "Job not shipped",
-        AttentionKind::NotDocked => "Not docked",
-        AttentionKind::DrivesMissing => "Drives missing",
-        AttentionKind::NeedsEmptyDrive => "Empty drive needed",
-        AttentionKind::ShipBack => "Send back",
-    };
-    Ok(AttentionLine {
-        what,
-        offers: offers::of_attention(&one, job.as_ref()),
-        bay: one.bay,
-        drive: one.drive_id,
-        message: one.message,
-        job_link: job.as_ref().map(|job| job_link(&job.key)),
-        job_name: job.map(|job| job.key.name).unwrap_or_default(),
-    })
+    let (attention, next) = attention::first_page(state).await?;
+    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, next, bays })
 }
 
 fn card(state: &ServiceState, bay: Bay) -> Card {
@@ -115,6 +73,7 @@ fn card(state: &ServiceState, bay: Bay) -> Card {
         state: bay.state.name(),
         drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
         model: drive.and_then(|drive| drive.model.clone()),
+        weak: drive.and_then(weak_text),
         size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
         drive_link: key.as_ref().map(|key| drive_link(key, drive_id)).unwrap_or_default(),
         job_link: key.as_ref().map(job_link),
@@ -125,4 +84,10 @@ fn card(state: &ServiceState, bay: Bay) -> Card {
         name: bay.name,
         note: bay.note,
     }
+}
+
+/// Why the name of a drive does not say whose it is.
+fn weak_text(drive: &DockedDrive) -> Option<String> {
+    let reasons: Vec<&str> = drive.weak_identity.iter().map(|weak| weak.reason()).collect();
+    (!reasons.is_empty()).then(|| format!("Not certain which drive it is: {}", reasons.join(", and ")))
 }

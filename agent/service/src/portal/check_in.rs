@@ -1,55 +1,88 @@
-//! The form that checks a docked drive in to a job.
+//! The form that checks a docked drive in to a job, whatever serial number the drive tells.
 
 use std::sync::Arc;
 
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::operator::CheckIn;
-use protocol::station::BayState;
+use protocol::station::{Bay, BayState};
 use serde::Deserialize;
 
 use super::extract::{Operator, form};
 use super::forms::{FormField, FormPage, value};
-use super::links::job_link;
+use super::links::{job_link, key_of_path};
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::jobs::JobError;
 use crate::state::ServiceState;
+use crate::store::{StoreError, StoredJob};
 
-/// The bay and the job that a link chooses in the form.
-#[derive(Deserialize)]
+/// Jobs that the form lists: where there are more, a part of the name finds the others.
+const JOBS_MAX: u32 = 100;
+
+/// What a link fills in, and what is searched for.
+#[derive(Deserialize, Default)]
 pub(super) struct CheckInQuery {
     #[serde(default)]
     bay: String,
+    /// The path of a job.
     #[serde(default)]
     job: String,
+    #[serde(default)]
+    drive: String,
+    /// What the name of the job has in it.
+    #[serde(default)]
+    search: String,
 }
 
-/// The form: drives that wait in bays, and jobs that wait for drives.
-async fn page(state: &ServiceState, viewer: &Viewer) -> Result<FormPage, PageError> {
+/// The form: drives that wait in bays, jobs that wait for drives, and which drive of the job it is.
+async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Result<FormPage, PageError> {
     let bays = state.scheduler.bays().await?;
-    let idle = bays.into_iter().filter(|bay| bay.state == BayState::Docked);
-    let bays: Vec<_> = idle
-        .filter_map(|bay| {
-            let id = bay.drive?.drive_id?;
-            Some((bay.name.clone(), format!("{id} in {}", bay.name)))
-        })
-        .collect();
-    let jobs = state.scheduler.waiting_for_drives().await?.into_iter().map(|job| {
-        let kind = job.machine.kind.name().to_ascii_lowercase();
-        let key = &job.key;
-        (job.uid.clone(), format!("{} ({kind}; {}, {})", key.name, key.subscription, key.resource_group))
-    });
+    let idle: Vec<&Bay> = bays.iter().filter(|bay| bay.state == BayState::Docked && bay.drive.is_some()).collect();
+    let bays = idle.iter().map(|bay| (bay.name.clone(), bay_text(bay))).collect();
+    let mut jobs = state.store.taking_drives(query.search.trim(), JOBS_MAX).await?;
+    if let Some(key) = key_of_path(&query.job).filter(|_| jobs.iter().all(|job| job.key.path() != query.job)) {
+        match state.store.get(&key).await {
+            Ok(job) => jobs.push(job),
+            // It was removed meanwhile.
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let jobs = jobs.iter().map(|job| (job.key.path(), job_text(job))).collect();
+    let drive = FormField {
+        hint: "Empty for the one whose serial number the drive tells; else the name that the job has for it, or that an export's drive is to have",
+        ..FormField::line("drive", "Which drive of the job it is", "")
+    };
     let fields = vec![
         FormField::choice("bay", "Drive", bays),
-        FormField::choice("job", "Job", jobs.collect()),
+        FormField::choice("job", "Job", jobs),
+        drive,
         FormField::check(
             "erase",
             "What is on the drive may go",
             "Only for an export whose drive is not empty: it is overwritten",
         ),
+        FormField::check("spare", "It goes back unused", "Only for an export: the drive is not needed, or unsuitable"),
     ];
-    Ok(FormPage::new(viewer, "Check in a drive", "/portal/check-in".to_owned(), fields, "Check it in"))
+    let page = FormPage::new(viewer, "Check in a drive", "/portal/check-in".to_owned(), fields, "Check it in");
+    let about = "What you say here counts, whatever serial number the drive tells: compare the label on the drive and the tracking number of its parcel.";
+    Ok(FormPage { about: Some(about.to_owned()), search: Some(query.search.clone()), ..page })
+}
+
+fn bay_text(bay: &Bay) -> String {
+    let serial = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref()).unwrap_or("a drive without a serial number");
+    let is_weak = bay.drive.as_ref().is_some_and(|drive| !drive.weak_identity.is_empty());
+    format!("{serial} in {}{}", bay.name, if is_weak { " (not certain which drive it is)" } else { "" })
+}
+
+fn job_text(job: &StoredJob) -> String {
+    let kind = job.machine.kind.name().to_ascii_lowercase();
+    let key = &job.key;
+    let missing = job.machine.drives.iter().filter(|drive| !drive.is_spare).map(|drive| drive.id.as_str()).collect::<Vec<_>>();
+    let parcel = job.details.delivery_package.as_ref();
+    let parcel = parcel.map(|own| format!("; parcel {} {}", own.carrier_name, own.tracking_number)).unwrap_or_default();
+    format!("{} ({kind}; {}, {}{parcel}) {}", key.name, key.subscription, key.resource_group, missing.join(", "))
 }
 
 pub(super) async fn show(
@@ -57,8 +90,9 @@ pub(super) async fn show(
     Operator(viewer): Operator,
     Query(query): Query<CheckInQuery>,
 ) -> Result<Response, PageError> {
-    let mut page = page(&state, &viewer).await?;
-    for (field, chosen) in page.fields.iter_mut().zip([query.bay, query.job]).filter(|(_, chosen)| !chosen.is_empty()) {
+    let mut page = page(&state, &viewer, &query).await?;
+    let chosen = [query.bay, query.job, query.drive];
+    for (field, chosen) in page.fields.iter_mut().zip(chosen).filter(|(_, chosen)| !chosen.is_empty()) {
         field.value = chosen;
     }
     Ok(render(&page))
@@ -70,14 +104,16 @@ pub(super) async fn check_in(
     request: Request,
 ) -> Result<Response, PageError> {
     let form = form(&viewer, request.into_body()).await?;
-    let bay = Some(value(&form, "bay").to_owned());
-    let check_in = CheckIn { drive_id: None, bay, erase: !value(&form, "erase").is_empty() };
-    let Some(job) = state.store.by_uid(value(&form, "job")).await? else {
+    let text = |name: &str| Some(value(&form, name).trim().to_owned()).filter(|text| !text.is_empty());
+    let is_ticked = |name: &str| !value(&form, name).is_empty();
+    let check_in = CheckIn { drive_id: text("drive"), bay: text("bay"), erase: is_ticked("erase"), spare: is_ticked("spare") };
+    let query = CheckInQuery { job: value(&form, "job").to_owned(), ..CheckInQuery::default() };
+    let Some(key) = key_of_path(&query.job) else {
         let error = JobError::Refused("choose the job that the drive is for".to_owned());
-        return page(&state, &viewer).await?.again(&form, error, "job");
+        return page(&state, &viewer, &query).await?.again(&form, error, "job");
     };
-    match state.jobs.check_in(&viewer.actor, &job.key, &check_in).await {
+    match state.jobs.check_in(&viewer.actor, &key, &check_in).await {
         Ok(job) => Ok(Redirect::to(&job_link(&job.key)).into_response()),
-        Err(error) => page(&state, &viewer).await?.again(&form, error, "bay"),
+        Err(error) => page(&state, &viewer, &query).await?.again(&form, error, "bay"),
     }
 }

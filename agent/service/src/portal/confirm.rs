@@ -1,16 +1,16 @@
-//! Pages that ask before something that is never taken back.
+//! Pages that ask before something that cannot easily be taken back.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::job::JobDrive;
 use protocol::units::ByteSize;
 
-use super::extract::ViewedJob;
+use super::extract::{DrivePath, ViewedJob, require_operator};
 use super::links::job_link;
-use super::page::render;
+use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
 use crate::store::StoredJob;
@@ -23,6 +23,7 @@ struct AskPage {
     viewer: Option<Viewer>,
     sentences: Vec<&'static str>,
     list: Vec<String>,
+    fields: Vec<(&'static str, String)>,
     target: String,
     button: &'static str,
     back: String,
@@ -32,9 +33,9 @@ struct AskPage {
 impl AskPage {
     fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
         let back = job_link(&job.key);
-        let (sentences, list) = (Vec::new(), Vec::new());
+        let (sentences, list, fields) = (Vec::new(), Vec::new(), Vec::new());
         let (csrf, target) = (viewer.csrf.clone(), format!("{back}/do/{action}"));
-        AskPage { title, csrf, viewer: Some(viewer), sentences, list, target, button, back }
+        AskPage { title, csrf, viewer: Some(viewer), sentences, list, fields, target, button, back }
     }
 }
 
@@ -51,6 +52,29 @@ pub(super) async fn cancel(State(state): State<Arc<ServiceState>>, viewed: Viewe
     let now = if list.is_empty() { "Nothing is being copied just now." } else { "Being copied just now:" };
     let ask = AskPage::new(viewer, format!("Cancel {}?", job.key.name), &job, "cancel", "Cancel the job");
     render(&AskPage { sentences: vec![best_effort, now], list, ..ask })
+}
+
+/// Asks before the copy of a drive is ended.
+pub(super) async fn give_up(
+    State(state): State<Arc<ServiceState>>,
+    ViewedJob { viewer, job }: ViewedJob,
+    Path(DrivePath { drive: id }): Path<DrivePath>,
+) -> Result<Response, PageError> {
+    require_operator(&viewer)?;
+    let record = job.copies.get(&id);
+    if job.machine.drive(&id).is_none() {
+        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
+    }
+    let done = record.and_then(|record| record.percent()).unwrap_or(0);
+    let why = record.and_then(|record| record.hold()).map(|hold| hold.message.clone());
+    let list = [Some(format!("{id}: {done}% is copied")), why].into_iter().flatten().collect();
+    let ends =
+        "The copy of this drive ends as it is. What landed stays, the drive goes back with an error, and the job ends Closed.";
+    let back = "It can be taken back until the drive is shipped back.";
+    let bay = state.scheduler.bay_of(&job.uid, &id).await?;
+    let docked = if bay.is_some() { "The drive is still in its bay." } else { "The drive is in no bay." };
+    let ask = AskPage::new(viewer, format!("Give up the copy of {id}?"), &job, "giveUp", "Give up");
+    Ok(render(&AskPage { sentences: vec![ends, back, docked], list, fields: vec![("driveId", id)], ..ask }))
 }
 
 pub(super) async fn delete(ViewedJob { viewer, job }: ViewedJob) -> Response {

@@ -40,7 +40,7 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
             receipt: result.and_then(|result| Some(receipt_bar(result.receipt.as_ref()?, result.bytes_total))),
             strip: result.and_then(unreadable_of),
             // It names bays and paths, which are not for customers.
-            operator_note: record.filter(|_| viewer.is_operator).and_then(|record| Some(record.hold.as_ref()?.message.clone())),
+            operator_note: record.filter(|_| viewer.is_operator).and_then(|record| Some(record.hold()?.message.clone())),
             offers: offers::of_drive(state, viewer, job, &id),
             id,
         }

@@ -54,6 +54,11 @@ impl FormField {
         FormField { value, ..Self::new(name, label, FieldKind::Choice(options)) }
     }
 
+    /// The box, ticked or not.
+    pub(super) fn ticked(self, is_ticked: bool) -> Self {
+        FormField { value: if is_ticked { "yes".to_owned() } else { String::new() }, ..self }
+    }
+
     /// A box to tick.
     pub(super) fn check(name: &'static str, label: &'static str, hint: &'static str) -> Self {
         FormField { hint, ..Self::new(name, label, FieldKind::Check) }
@@ -73,6 +78,8 @@ pub(super) struct FormPage {
     pub(super) viewer: Option<Viewer>,
     /// What it is about, in one sentence.
     pub(super) about: Option<String>,
+    /// What jobs are searched for, on a form that chooses one.
+    pub(super) search: Option<String>,
     pub(super) error: Option<String>,
     pub(super) target: String,
     pub(super) csrf: String,
@@ -92,7 +99,7 @@ impl FormPage {
         button: &'static str,
     ) -> Self {
         let (csrf, viewer) = (viewer.csrf.clone(), Some(viewer.clone()));
-        FormPage { title, viewer, about: None, error: None, target, csrf, hidden: Vec::new(), fields, button }
+        FormPage { title, viewer, about: None, search: None, error: None, target, csrf, hidden: Vec::new(), fields, button }
     }
 
     /// The form once more, with what is wrong beside the field that it is most likely about.

@@ -13,6 +13,7 @@
 //! | `extract` | what handlers take from a request: viewer, job, form |
 //! | `login` | logging in and out |
 //! | `bays` | the bays, one card each (operators) |
+//! | `attention` | what waits for a person (operators) |
 //! | `docking`, `check_in` | docking, taking out and checking in by hand (operators) |
 //! | `jobs` | the list of jobs |
 //! | `job` | one job: drives, receipts, history |
@@ -30,6 +31,7 @@
 //! cannot use, a secret in every form, and every text escaped by its template.
 
 mod actions;
+mod attention;
 mod bars;
 mod bays;
 mod check_in;

@@ -1,29 +1,28 @@
 //! What may be done now, and by whom: the state machine itself is asked, so that no page offers what would be refused.
 
-use protocol::job::{DriveState, Event, JobState, decide};
-use protocol::station::{Attention, AttentionKind, Bay};
+use protocol::job::{CopyState, DriveState, Event, JobKind, JobState, decide};
+use protocol::station::{Action, Bay, short_job_name};
 
-use super::links::{bay_link, drive_link, job_link};
+use super::links::{bay_link, drive_link, job_link, key_of_path};
 use super::viewer::Viewer;
-use crate::scheduler::waits_for_drives;
 use crate::state::ServiceState;
 use crate::store::StoredJob;
 
 /// Something that may be done now: a link to a page that asks, or a form that does it.
 pub(super) struct Offer {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) target: String,
     pub(super) is_link: bool,
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl Offer {
-    fn page(name: &'static str, target: String) -> Self {
-        Offer { name, target, is_link: true, fields: Vec::new() }
+    fn page(name: &str, target: String) -> Self {
+        Offer { name: name.to_owned(), target, is_link: true, fields: Vec::new() }
     }
 
-    fn form(name: &'static str, target: String, fields: Vec<(&'static str, String)>) -> Self {
-        Offer { name, target, is_link: false, fields }
+    fn form(name: &str, target: String, fields: Vec<(&'static str, String)>) -> Self {
+        Offer { name: name.to_owned(), target, is_link: false, fields }
     }
 }
 
@@ -41,8 +40,12 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     if job.machine.state == JobState::Creating && may(Event::Ship) {
         offers.push(page("Ship", "ship"));
     }
-    if viewer.is_operator && waits_for_drives(job) {
-        offers.push(check_in("Check in a drive", None, Some(&job.uid)));
+    if viewer.is_operator && job.machine.takes_drives() {
+        offers.push(check_in("Check in a drive", None, Some(&job.key.path()), None));
+    }
+    if viewer.is_operator && job.machine.kind == JobKind::Export && may(Event::NeverReceived(None)) && job.machine.awaits_drives()
+    {
+        offers.extend(of_action(&Action::NeverReceived { job: job.key.path(), drive_id: None }));
     }
     if !job.machine.cancel_requested && may(Event::Cancel) {
         offers.push(page("Cancel", "cancel"));
@@ -62,26 +65,38 @@ pub(super) fn of_drive(state: &ServiceState, viewer: &Viewer, job: &StoredJob, i
         return Vec::new();
     }
     let may = |event: Event| decide(&job.machine, event, state.scheduler.now()).is_ok();
-    let record = job.copies.get(id);
     let drive_state = job.machine.drive(id).map(|drive| drive.state);
     let waits = matches!(drive_state, Some(DriveState::Received | DriveState::Transferring)) && !job.machine.cancel_requested;
-    let is_paused = record.is_some_and(|record| record.is_paused);
-    let is_held = record.is_some_and(|record| record.hold.is_some());
+    let hand = job.in_hand();
+    let copy = hand.copy_state(id);
+    let is_waiting = matches!(copy, CopyState::Waiting | CopyState::Open);
     let is_running = state.scheduler.is_running(&job.uid, id);
+    let is_abandoned = job.copies.get(id).is_some_and(|record| record.is_abandoned);
+    let own = || (job.key.path(), id.to_owned());
+    let action = |make: fn(String, String) -> Action| {
+        let (job, drive_id) = own();
+        of_action(&make(job, drive_id))
+    };
     let form =
         |name, action: &str| Offer::form(name, format!("{}/do/{action}", job_link(&job.key)), vec![("driveId", id.to_owned())]);
+    let never = Event::NeverReceived(Some(id.to_owned()));
     let offers = [
-        (may(Event::CheckIn(id.to_owned())), form("Check in", "checkIn")),
-        (may(Event::NeverReceived(id.to_owned())), form("Never came", "neverReceived")),
-        (waits && !is_paused && !is_held, form("Pause", "pause")),
-        (waits && is_paused, form("Resume", "resume")),
+        (may(Event::CheckIn(id.to_owned())), Some(form("Check in", "checkIn"))),
+        (job.machine.kind == JobKind::Import && may(never), Some(form("Never came", "neverReceived"))),
+        (waits && is_waiting, Some(form("Pause", "pause"))),
+        (waits && *copy == CopyState::Paused, Some(form("Resume", "resume"))),
+        (is_abandoned && may(Event::Retry(id.to_owned())), action(|job, drive_id| Action::UndoGiveUp { job, drive_id })),
         (
-            (waits && is_held) || may(Event::Retry(id.to_owned())),
-            Offer::page("Try again", format!("{}/retry", drive_link(&job.key, id))),
+            (waits && matches!(copy, CopyState::Held(_))) || may(Event::Retry(id.to_owned())),
+            Some(Offer::page("Try again", format!("{}/retry", drive_link(&job.key, id)))),
         ),
-        (drive_state == Some(DriveState::Transferring) && (is_held || is_paused) && !is_running, form("Give up", "giveUp")),
+        (
+            !is_running && job.machine.kind == JobKind::Export && waits && may(Event::Release(id.to_owned())),
+            action(|job, drive_id| Action::Release { job, drive_id }),
+        ),
+        (!is_running && waits && may(Event::Abandon(id.to_owned())), action(|job, drive_id| Action::GiveUp { job, drive_id })),
     ];
-    offers.into_iter().filter(|(may, _)| *may).map(|(_, offer)| offer).collect()
+    offers.into_iter().filter(|(may, _)| *may).filter_map(|(_, offer)| offer).collect()
 }
 
 /// What operators may do about a bay by hand.
@@ -91,35 +106,53 @@ pub(super) fn of_bay(bay: &Bay) -> Option<Offer> {
         (true, _) => None,
         (false, None) => Some(Offer::page("Dock a drive", format!("{}/dock", bay_link(&bay.name)))),
         (false, Some(_)) if is_running => None,
-        (false, Some(_)) => Some(Offer::form("Take it out", format!("{}/do/undock", bay_link(&bay.name)), Vec::new())),
+        (false, Some(_)) => Some(take_out(&bay.name)),
     }
 }
 
-/// What an operator may do about something that waits.
-pub(super) fn of_attention(one: &Attention, job: Option<&StoredJob>) -> Vec<Offer> {
-    let page = |name, path: &str| job.map(|job| Offer::page(name, format!("{}{path}", job_link(&job.key))));
-    let offers = match one.kind {
-        AttentionKind::CopyHeld => {
-            let held = job.zip(one.drive_id.as_ref());
-            let retry = held.map(|(job, id)| Offer::page("Try again", format!("{}/retry", drive_link(&job.key, id))));
-            let give_up = held.map(|(job, id)| {
-                Offer::form("Give up", format!("{}/do/giveUp", job_link(&job.key)), vec![("driveId", id.clone())])
-            });
-            [retry, give_up]
-        }
-        AttentionKind::UnknownDrive | AttentionKind::AmbiguousDrive => {
-            [one.bay.as_deref().map(|bay| check_in("Check it in", Some(bay), None)), None]
-        }
-        AttentionKind::NeedsEmptyDrive => [job.map(|job| check_in("Check one in", None, Some(&job.uid))), None],
-        AttentionKind::ShipBack => [page("Send back", "/shipBack"), None],
-        AttentionKind::JobNotShipped | AttentionKind::NotDocked | AttentionKind::DrivesMissing => [page("Look at it", ""), None],
+/// An action that helps where something waits; `None` for what is done by hand alone.
+pub(super) fn of_action(action: &Action) -> Option<Offer> {
+    let key = |job: &str| key_of_path(job);
+    let of_drive = |job: &str, id: &str, name: &str, more: &[(&'static str, String)]| {
+        let fields = [&[("driveId", id.to_owned())], more].concat();
+        Some(Offer::form(action.label(), format!("{}/do/{name}", job_link(&key(job)?)), fields))
     };
-    offers.into_iter().flatten().collect()
+    match action {
+        Action::CheckIn { job, drive_id: Some(id), bay: None } => of_drive(job, id, "checkIn", &[]),
+        Action::CheckIn { job, drive_id, bay } => {
+            let label = format!("{} for {}", action.label(), short_job_name(job));
+            let page = check_in("", bay.as_deref(), Some(job), drive_id.as_deref());
+            Some(Offer { name: label, ..page })
+        }
+        Action::ChooseJob { bay } => Some(check_in(action.label(), Some(bay), None, None)),
+        Action::NeverReceived { job, drive_id } => of_drive(job, drive_id.as_deref().unwrap_or_default(), "neverReceived", &[]),
+        Action::Retry { job, drive_id, options } => {
+            let flags = [("restart", options.restart), ("overwrite", options.overwrite), ("rescue", options.rescue)];
+            let flags: Vec<_> =
+                flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "yes".to_owned())).collect();
+            of_drive(job, drive_id, "retry", &flags)
+        }
+        Action::Resume { job, drive_id } => of_drive(job, drive_id, "resume", &[]),
+        Action::GiveUp { job, drive_id } => {
+            Some(Offer::page(action.label(), format!("{}/give-up", drive_link(&key(job)?, drive_id))))
+        }
+        Action::UndoGiveUp { job, drive_id } => of_drive(job, drive_id, "undoGiveUp", &[]),
+        Action::Release { job, drive_id } => of_drive(job, drive_id, "release", &[]),
+        Action::ShipBack { job } => Some(Offer::page(action.label(), format!("{}/shipBack", job_link(&key(job)?)))),
+        Action::TakeOut { bay, is_watched: false } => Some(take_out(bay)),
+        Action::AskCustomer { job } => Some(Offer::page(action.label(), job_link(&key(job)?))),
+        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => None,
+    }
 }
 
-fn check_in(name: &'static str, bay: Option<&str>, job_uid: Option<&str>) -> Offer {
+fn take_out(bay: &str) -> Offer {
+    Offer::form("Take it out", format!("{}/do/undock", bay_link(bay)), Vec::new())
+}
+
+/// The page that checks in a drive, with what is known filled in. A job is named by its path.
+fn check_in(name: &str, bay: Option<&str>, job: Option<&str>, drive_id: Option<&str>) -> Offer {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(bay.map(|bay| ("bay", bay)));
-    query.extend_pairs(job_uid.map(|uid| ("job", uid)));
+    let known = [("bay", bay), ("job", job), ("drive", drive_id)];
+    query.extend_pairs(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
     Offer::page(name, format!("/portal/check-in?{}", query.finish()))
 }

@@ -16,12 +16,14 @@ pub(super) async fn show(
     if job.machine.drive(&id).is_none() {
         return Err(PageError::not_found(format!("the job has no drive `{id}`")));
     }
+    let held = job.copies.get(&id).and_then(|record| record.hold());
+    let fix = held.map(|hold| hold.fix).unwrap_or_default();
     let fields = vec![
-        FormField::check("rescue", "Rescue", "Get every sector that the drive still gives, and fill and list what it does not"),
-        FormField::check("restart", "From the beginning", "Forget what was copied before"),
-        FormField::check("overwrite", "Overwrite", "Replace a blob that is there already"),
+        FormField::check("rescue", "Rescue", "Get every sector that the drive still gives, and fill and list what it does not")
+            .ticked(fix.rescue),
+        FormField::check("restart", "From the beginning", "Forget what was copied before").ticked(fix.restart),
+        FormField::check("overwrite", "Overwrite", "Replace a blob that is there already").ticked(fix.overwrite),
     ];
-    let held = job.copies.get(&id).and_then(|record| record.hold.as_ref());
     let about = held.map_or_else(|| id.clone(), |hold| format!("{id}: {}", hold.message));
     let target = format!("{}/do/retry", job_link(&job.key));
     let page = FormPage::new(&viewer, "Try again", target, fields, "Copy it");

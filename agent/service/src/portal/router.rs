@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{actions, bays, check_in, confirm, docking, drive, files, job, jobs, live, login, new, retry, ship};
+use super::{actions, attention, bays, check_in, confirm, docking, drive, files, job, jobs, live, login, new, retry, ship};
 use crate::state::ServiceState;
 
 /// All paths of the portal.
@@ -23,6 +23,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
         .route(login::SIGN_IN_RETURN, get(login::complete_sign_in))
         .route("/portal/logout", post(login::log_out))
         .route("/portal/bays", get(bays::show))
+        .route("/portal/attention", get(attention::show))
         .route("/portal/jobs", get(jobs::show))
         .route("/portal/new", get(new::show).post(new::create))
         .route("/portal/job/{subscription}/{group}/{name}", get(job::show))
@@ -32,6 +33,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
         .route("/portal/job/{subscription}/{group}/{name}/delete", get(confirm::delete))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}", get(drive::show))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/retry", get(retry::show))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/give-up", get(confirm::give_up))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(files::drive_file))
         .route("/portal/job/{subscription}/{group}/{name}/receipts.json", get(files::receipts))
         .route("/portal/job/{subscription}/{group}/{name}/do/{action}", post(actions::carry_out))

@@ -1,138 +1,148 @@
-//! What waits for a person.
+//! What waits for a person, a page at a time.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 
-use protocol::job::{DriveState, JobDrive, JobKind, JobState, NEVER_RECEIVED_AFTER};
-use protocol::station::{Attention, AttentionKind};
-use time::OffsetDateTime;
+use protocol::station::{Attention, AttentionKind, JobInHand, Next, attention_of_bay, attention_of_job};
 
+use super::find::Found;
 use super::handle::Scheduler;
-use super::next::{NAMELESS, Next, next, note_of};
-use super::view::JOBS_MAX;
-use super::worker::BayContent;
-use crate::store::{StoreError, StoredJob};
+use crate::store::{StoreError, StoredJob, WaitingPlace};
+
+/// Exports that are looked at for a drive that no job names.
+const EXPORTS_MAX: u32 = 10;
+
+/// A page of what waits for a person.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AttentionPage {
+    /// What waits, the most urgent first.
+    pub(crate) list: Vec<Attention>,
+    /// Where the next page begins, where there is one.
+    pub(crate) next: Option<AttentionPlace>,
+}
+
+/// A place between two pages of what waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AttentionPlace(WaitingPlace);
+
+impl fmt::Display for AttentionPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WaitingPlace { rank, from, id } = self.0;
+        write!(formatter, "{rank}.{from}.{id}")
+    }
+}
+
+impl FromStr for AttentionPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next().ok_or(());
+        let rank = part()?.parse().map_err(drop)?;
+        let from = part()?.parse().map_err(drop)?;
+        let id = part()?.parse().map_err(drop)?;
+        Ok(AttentionPlace(WaitingPlace { rank, from, id }))
+    }
+}
+
+/// The bay of each drive of a job that is docked: by the random name of the job, and the drive.
+type BaysOfDrives = HashMap<(String, String), String>;
 
 impl Scheduler {
-    /// What waits for a person, the most urgent first.
+    /// What waits for a person, the most urgent first: of all bays, and of `limit` jobs behind the place `after`.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn attention(&self) -> Result<Vec<Attention>, StoreError> {
-        let mut list = Vec::new();
+    pub(crate) async fn attention(&self, after: Option<AttentionPlace>, limit: u32) -> Result<AttentionPage, StoreError> {
         let bays = self.inner.worker.bays();
-        for content in &bays {
-            list.extend(self.attention_of_bay(content).await?);
+        let idle = self.find_idle(&bays).await?;
+        // A job whose drives are all docked tells nothing, and takes a place: there are not more of them than bays.
+        let room = limit.saturating_add(u32::try_from(bays.len()).unwrap_or(u32::MAX));
+        let jobs = self.inner.store.waiting(self.now(), after.map(|place| place.0), room).await?;
+        let next = jobs.last().filter(|_| jobs.len() == room as usize).map(|(place, _)| AttentionPlace(*place));
+        let mut list = match after {
+            None => self.attention_of_bays(&idle).await?,
+            Some(_) => Vec::new(),
+        };
+        let bays_of_drives = self.bays_of_drives(&idle);
+        for (_, job) in &jobs {
+            list.extend(self.attention_of_job(job, &bays_of_drives));
         }
-        let docked: HashMap<String, String> = bays
-            .iter()
-            .filter_map(|bay| Some((bay.drive.as_ref()?.drive_id.as_ref()?.to_ascii_lowercase(), bay.name.clone())))
-            .collect();
-        let missing_since = self.now().checked_sub(NEVER_RECEIVED_AFTER).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        for job in self.inner.store.waiting(missing_since, JOBS_MAX).await? {
-            list.extend(attention_of_job(&job, &docked, self.now()));
+        list.sort_by_key(|one| one.kind.rank());
+        Ok(AttentionPage { list, next })
+    }
+
+    /// How many bays and jobs wait for a person, by the most urgent reason of each.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn count_attention(&self) -> Result<HashMap<AttentionKind, i64>, StoreError> {
+        let bays = self.inner.worker.bays();
+        let idle = self.find_idle(&bays).await?;
+        let mut counts: HashMap<AttentionKind, i64> = self.inner.store.count_waiting(self.now()).await?.into_iter().collect();
+        for one in self.attention_of_bays(&idle).await? {
+            *counts.entry(one.kind).or_default() += 1;
         }
-        list.sort_by_key(|one| match one.kind {
-            AttentionKind::CopyHeld => 0,
-            AttentionKind::AmbiguousDrive => 1,
-            AttentionKind::UnknownDrive | AttentionKind::JobNotShipped => 2,
-            AttentionKind::NotDocked => 3,
-            AttentionKind::NeedsEmptyDrive => 4,
-            AttentionKind::ShipBack => 5,
-            AttentionKind::DrivesMissing => 6,
-        });
+        // Jobs that would wait if their drives were in no bay, and whose drives are docked.
+        let docked = self.bays_of_drives(&idle);
+        let mut uids: Vec<String> = docked.keys().map(|(uid, _)| uid.clone()).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        for job in self.inner.store.by_uids(&uids).await?.values() {
+            let without = protocol::station::waits_from(&job.in_hand()).filter(|(_, from)| *from <= self.now());
+            let with = self.attention_of_job(job, &docked).into_iter().map(|one| one.kind).min_by_key(|kind| kind.rank());
+            if let Some((kind, _)) = without {
+                *counts.entry(kind).or_default() -= 1;
+            }
+            if let Some(kind) = with {
+                *counts.entry(kind).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The bay of a drive of a job.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn bay_of(&self, job_uid: &str, drive_id: &str) -> Result<Option<String>, StoreError> {
+        let idle = self.find_idle(&self.inner.worker.bays()).await?;
+        Ok(self.bays_of_drives(&idle).remove(&(job_uid.to_owned(), drive_id.to_owned())))
+    }
+
+    async fn attention_of_bays(&self, idle: &[Found]) -> Result<Vec<Attention>, StoreError> {
+        let mut list = Vec::new();
+        let mut exports = None;
+        for found in idle {
+            let is_unknown = found.decide(self.now()).next == Next::Unknown;
+            let mut others = Vec::new();
+            if let (true, Some(serial)) = (is_unknown, &found.drive.drive_id) {
+                others = self.inner.store.naming_similar_drives(serial).await?;
+                if exports.is_none() {
+                    exports = Some(self.inner.store.waiting_exports(EXPORTS_MAX).await?);
+                }
+                others.extend(exports.iter().flatten().cloned());
+            }
+            let others: Vec<JobInHand<'_>> = others.iter().map(StoredJob::in_hand).collect();
+            list.extend(found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &others)));
+        }
         Ok(list)
     }
 
-    async fn attention_of_bay(&self, content: &BayContent) -> Result<Option<Attention>, StoreError> {
-        if content.drive.is_none() || self.running_in(&content.name).is_some() {
-            return Ok(None);
-        }
-        let about = |kind, message: String, job: Option<&StoredJob>, id: Option<&str>| Attention {
-            kind,
-            message,
-            job: job.map(|job| job.key.path()),
-            drive_id: id.map(str::to_owned),
-            bay: Some(content.name.clone()),
-        };
-        let Some(found) = self.find(content).await? else {
-            return Ok(Some(about(AttentionKind::UnknownDrive, NAMELESS.to_owned(), None, None)));
-        };
-        let (next, job) = next(&found, self.now());
-        let kind = match next {
-            Next::Unknown => AttentionKind::UnknownDrive,
-            Next::Ambiguous(_) => AttentionKind::AmbiguousDrive,
-            Next::NotShipped => AttentionKind::JobNotShipped,
-            Next::Wait(_) | Next::CheckIn | Next::Copy => return Ok(None),
-        };
-        Ok(Some(about(kind, note_of(next).unwrap_or_default(), job, Some(&found.id))))
+    fn attention_of_job(&self, job: &StoredJob, bays: &BaysOfDrives) -> Vec<Attention> {
+        let bay_of = |id: &str| bays.get(&(job.uid.clone(), id.to_owned())).cloned();
+        attention_of_job(&job.in_hand(), bay_of, self.now())
     }
-}
 
-/// What waits: its kind, a sentence for the operator, and the drive that it is about.
-type Waits = (AttentionKind, String, Option<String>);
-
-/// What waits of one job.
-fn attention_of_job(job: &StoredJob, docked: &HashMap<String, String>, now: OffsetDateTime) -> Vec<Attention> {
-    let bay_of = |id: &str| docked.get(&id.to_ascii_lowercase()).cloned();
-    let mut waits = held_copies(job);
-    waits.extend(undocked_drives(job, |id| bay_of(id).is_some()));
-    waits.extend(missing_drives(job, now));
-    if job.machine.state == JobState::Packaging {
-        waits.push((AttentionKind::ShipBack, "the drives are done: send them back".to_owned(), None));
+    /// Where drives of jobs are docked: those that are copied, and those that are known in their bays.
+    fn bays_of_drives(&self, idle: &[Found]) -> BaysOfDrives {
+        let idle = idle.iter().filter_map(|found| {
+            let (job, id) = found.decide(self.now()).job?;
+            Some(((job.uid.clone(), id), found.bay.name.clone()))
+        });
+        let running = self.running();
+        let running = running.iter().map(|(key, running)| ((key.job_uid.clone(), key.drive_id.clone()), running.bay.clone()));
+        idle.chain(running).collect()
     }
-    let attention = |(kind, message, drive_id): Waits| Attention {
-        kind,
-        message,
-        job: Some(job.key.path()),
-        bay: drive_id.as_deref().and_then(bay_of),
-        drive_id,
-    };
-    waits.into_iter().map(attention).collect()
-}
-
-/// Copies that failed.
-fn held_copies(job: &StoredJob) -> Vec<Waits> {
-    let held = job.copies.iter().filter_map(|(id, record)| Some((id, record.hold.as_ref()?)));
-    held.map(|(id, hold)| {
-        let message = format!("{}; then `jobs retry {} --drive {id}`, or `give-up`", hold.message, job.key.name);
-        (AttentionKind::CopyHeld, message, Some(id.clone()))
-    })
-    .collect()
-}
-
-/// Drives that are to be copied and are in no bay.
-fn undocked_drives(job: &StoredJob, is_docked: impl Fn(&str) -> bool) -> Vec<Waits> {
-    let machine = &job.machine;
-    if !matches!(machine.state, JobState::Received | JobState::Transferring) || machine.cancel_requested {
-        return Vec::new();
-    }
-    let is_held = |id: &str| job.copies.get(id).is_some_and(|record| record.hold.is_some());
-    let waits = |drive: &&JobDrive| {
-        matches!(drive.state, DriveState::Received | DriveState::Transferring) && !is_docked(&drive.id) && !is_held(&drive.id)
-    };
-    let message = || "the drive is here and in no bay: dock it".to_owned();
-    let undocked = machine.drives.iter().filter(waits);
-    undocked.map(|drive| (AttentionKind::NotDocked, message(), Some(drive.id.clone()))).collect()
-}
-
-/// Drives that an export needs, or that did not come.
-fn missing_drives(job: &StoredJob, now: OffsetDateTime) -> Option<Waits> {
-    let machine = &job.machine;
-    let is_shipping = machine.state == JobState::Shipping;
-    if machine.cancel_requested {
-        let message = "the job was cancelled while its drives were on their way: check them in, or say that they never came";
-        return is_shipping.then(|| (AttentionKind::DrivesMissing, message.to_owned(), None));
-    }
-    let is_waiting = matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring);
-    if is_waiting && machine.kind == JobKind::Export && machine.drives.len() < machine.expected_drives {
-        let missing = machine.expected_drives - machine.drives.len();
-        let message = format!("an export waits for {missing} empty drives: dock one, and check it in");
-        return Some((AttentionKind::NeedsEmptyDrive, message, None));
-    }
-    let missing = machine.drives.iter().filter(|drive| drive.state != DriveState::Received).count();
-    let is_late = is_shipping && now - machine.entered_at >= NEVER_RECEIVED_AFTER;
-    (is_late && missing > 0).then(|| {
-        let message = format!("{missing} drives did not come within 14 days: ask the customer");
-        (AttentionKind::DrivesMissing, message, None)
-    })
 }

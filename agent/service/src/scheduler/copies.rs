@@ -3,12 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use protocol::job::{AfterCopy, CopyEnd, CopyRecord, DriveState, Event, Hold, Refusal, RetryOptions, after_copy, retry_at};
-use protocol::outcome::Outcome;
-use protocol::receipt::Receipt;
+use protocol::job::{CopyEnd, CopyEvent, CopyStep, DriveState, Event, Refusal, RetryOptions, RunEnd};
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
@@ -28,15 +25,17 @@ impl Scheduler {
         let now = self.now();
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
         let (mut was_cut_off, mut retry) = (false, RetryOptions::default());
+        // The size of a blob is known since the drive was checked in for it.
+        let size_bytes =
+            (order.direction == Direction::Import).then(|| bay.drive.as_ref().map(|drive| drive.size_bytes)).flatten();
+        let begin = CopyEvent::Begin { bay: order.bay.clone(), blob: order.blob.clone(), size_bytes };
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
                 return Err(Refusal::Cancelled.into());
             }
-            let record = job.copies.entry(drive_id.to_owned()).or_default();
-            if record.is_paused {
-                return Err(StoreError::NotNow("it is paused".to_owned()));
+            if let CopyStep::Begin { was_cut_off: cut_off, retry: options } = job.step_copy(drive_id, begin, now)? {
+                (was_cut_off, retry) = (cut_off, options);
             }
-            (was_cut_off, retry) = open_run(record, &order, now);
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
@@ -98,11 +97,15 @@ impl Scheduler {
         let change = Change { actor: SERVICE, action: &action, version: None, now };
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
-            let after = after_copy(result.outcome, job.machine.cancel_requested);
-            close_run(job.copies.entry(drive_id.clone()).or_default(), order, result, after, now);
-            Ok(match after {
-                AfterCopy::End(end) => vec![Event::CopyEnded(drive_id.clone(), end)],
-                AfterCopy::Hold | AfterCopy::GoOn => Vec::new(),
+            let end = RunEnd {
+                bay: order.bay.clone(),
+                result: result.clone(),
+                is_account_only: order.account_only,
+                cancel_requested: job.machine.cancel_requested,
+            };
+            Ok(match job.step_copy(drive_id, CopyEvent::RunEnded(Box::new(end)), now)? {
+                CopyStep::End(end) => vec![Event::CopyEnded(drive_id.clone(), end)],
+                CopyStep::Begin { .. } | CopyStep::Nothing => Vec::new(),
             })
         });
         match noted.await {
@@ -124,13 +127,19 @@ impl Scheduler {
             return Ok(());
         }
         // Where the service was cut off, only the journal knows what was copied.
-        let record = job.copies.get(drive_id).filter(|record| record.is_open);
-        let bay = record.and_then(|record| record.bay.clone());
-        match bay.and_then(|bay| self.order(job, drive_id, &bay)) {
-            Some(order) => self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order }),
-            None => self.end_without_copy(job, drive_id).await?,
+        match self.account_only(job, drive_id) {
+            true => Ok(()),
+            false => self.end_without_copy(job, drive_id).await,
         }
-        Ok(())
+    }
+
+    /// Accounts for what an interrupted run of a copy moved, where that is not noted; false where there is nothing to
+    /// account for.
+    pub(crate) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
+        let record = job.copies.get(drive_id).filter(|record| record.is_unaccounted);
+        let order = record.and_then(|record| self.order(job, drive_id, record.bay.as_deref()?));
+        let account = |order| self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order });
+        order.map(account).is_some()
     }
 
     /// Ends the copy of a drive that does not run: the receipt of its last run is its receipt.
@@ -138,59 +147,13 @@ impl Scheduler {
         let now = self.now();
         let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
         let ended = self.inner.store.change(&job.key, &change, |job| {
-            let record = job.copies.entry(drive_id.to_owned()).or_default();
-            record.hold = None;
-            record.is_open = false;
-            record.ended_at = Some(now);
-            if let Some(result) = record.result.as_mut().filter(|result| !result.outcome.is_complete()) {
-                result.outcome = Outcome::Cancelled;
-                let receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
-                result.receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
-            }
+            job.step_copy(drive_id, CopyEvent::EndWithoutRun, now)?;
             Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])
         });
         match ended.await {
             Ok(_) | Err(StoreError::NotFound(_) | StoreError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Writes into the record of a copy that a run begins. Returns whether the run before was cut off, and the options of
-/// this one.
-fn open_run(record: &mut CopyRecord, order: &CopyOrder, now: OffsetDateTime) -> (bool, RetryOptions) {
-    let was_cut_off = std::mem::replace(&mut record.is_open, true);
-    let retry = std::mem::take(&mut record.retry);
-    record.is_in_doubt &= !retry.restart;
-    record.bay = Some(order.bay.clone());
-    record.blob = Some(order.blob.clone());
-    record.runs += 1;
-    record.started_at.get_or_insert(now);
-    record.run_started_at = Some(now);
-    record.hold = None;
-    (was_cut_off, retry)
-}
-
-/// Writes into the record of a copy how a run ended.
-fn close_run(record: &mut CopyRecord, order: &CopyOrder, result: &TransferResult, after: AfterCopy, now: OffsetDateTime) {
-    record.ended_at = Some(now);
-    record.bay = Some(order.bay.clone());
-    record.hold = (after == AfterCopy::Hold).then(|| Hold {
-        outcome: result.outcome,
-        message: result.error.clone().unwrap_or_else(|| result.outcome.sentence().to_owned()),
-        since: now,
-        retry_at: retry_at(result.outcome, record.runs, now),
-    });
-    // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
-    record.is_in_doubt |= order.direction == Direction::Export && result.outcome == Outcome::Refused && record.runs > 1;
-    // A run that was not even begun says nothing of what an earlier one moved: that stays open.
-    if result.receipt.is_some() || result.outcome.is_complete() || order.account_only {
-        let receipt = result.receipt.clone();
-        let receipt = if record.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
-        record.result = Some(TransferResult { receipt, ..result.clone() });
-        record.is_open = false;
-    } else if record.result.is_none() {
-        record.result = Some(result.clone());
     }
 }
 

@@ -61,6 +61,10 @@ impl Worker for FakeWorker {
         Ok(true)
     }
 
+    async fn require_writable(&self, _bay: &str) -> Result<(), WorkError> {
+        Ok(())
+    }
+
     fn start(&self, _order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         drop(ended);
         Arc::new(NoCopy)

@@ -1,28 +1,126 @@
-//! What is known of the drive in a bay.
+//! What is known of the drives in the bays: one query each for their jobs and their dockings, however many bays there are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use protocol::station::{Binding, Decided, DockedDrive, DockedHere, JobInHand, Next, Twin, next, weak_identity};
+use time::OffsetDateTime;
 
 use super::handle::Scheduler;
-use super::next::{Found, name_in_job};
 use super::worker::BayContent;
-use crate::store::StoreError;
+use crate::store::{DockedAs, Docking, StoreError, StoredJob};
 
-impl Scheduler {
-    /// What is known of the drive in a bay; `None` where it is empty, or its drive has no name.
-    pub(super) async fn find(&self, bay: &BayContent) -> Result<Option<Found>, StoreError> {
-        let Some(id) = name_of(bay) else { return Ok(None) };
-        let has_name = |other: &BayContent| name_of(other).is_some_and(|other| other.eq_ignore_ascii_case(id));
-        let is_twice = self.inner.worker.bays().iter().filter(|other| has_name(other)).count() > 1;
-        let jobs = self.inner.store.jobs_of_drive(id).await?;
-        let docking = self.inner.store.docking(&bay.name).await?;
-        // What was noted is about this drive, and not about an earlier docking of it.
-        let docking = docking.filter(|docking| docking.is_of(id) && bay.docked_at.is_none_or(|at| at <= docking.at));
-        let running = jobs.iter().filter(|job| self.is_running(&job.uid, &name_in_job(job, id)));
-        let running_jobs = running.map(|job| job.uid.clone()).collect();
-        let noted_job = docking.map(|docking| docking.job_uid);
-        Ok(Some(Found { id: id.to_owned(), docked_at: bay.docked_at, jobs, noted_job, running_jobs, is_twice }))
+/// A drive in a bay, and everything that a decision about it depends on.
+pub(super) struct Found {
+    pub(super) bay: BayContent,
+    pub(super) drive: DockedDrive,
+    /// Jobs that are not over and name it, and the one that it is bound to.
+    jobs: Vec<Arc<StoredJob>>,
+    binding: Option<Binding>,
+    twins: Vec<Twin>,
+    running_jobs: Vec<String>,
+}
+
+/// What is done about the drive in a bay, and for which drive of which job.
+pub(super) struct DecidedFor {
+    pub(super) next: Next,
+    pub(super) job: Option<(Arc<StoredJob>, String)>,
+}
+
+impl Found {
+    fn docked(&self) -> DockedHere<'_> {
+        DockedHere {
+            bay: &self.bay.name,
+            is_watched: self.bay.is_watched,
+            drive: &self.drive,
+            docked_at: self.bay.docked_at,
+            binding: self.binding.clone(),
+            twins: self.twins.clone(),
+            running_jobs: self.running_jobs.clone(),
+        }
+    }
+
+    /// What is to be done about the drive at `now`.
+    pub(super) fn decide(&self, now: OffsetDateTime) -> DecidedFor {
+        let jobs: Vec<JobInHand<'_>> = self.jobs.iter().map(|job| job.in_hand()).collect();
+        let Decided { next, job } = next(&self.docked(), &jobs, now);
+        DecidedFor { next, job: job.map(|(index, drive_id)| (self.jobs[index].clone(), drive_id)) }
+    }
+
+    /// Runs `tell` with the drive, what is decided about it, and the jobs that it may be for.
+    pub(super) fn tell<T>(&self, now: OffsetDateTime, tell: impl FnOnce(&DockedHere<'_>, &Decided, &[JobInHand<'_>]) -> T) -> T {
+        let jobs: Vec<JobInHand<'_>> = self.jobs.iter().map(|job| job.in_hand()).collect();
+        let docked = self.docked();
+        let decided = next(&docked, &jobs, now);
+        tell(&docked, &decided, &jobs)
+    }
+
+    /// The drive as it is shown: with every reason why its name does not say whose it is.
+    pub(super) fn shown_drive(&self) -> DockedDrive {
+        DockedDrive { weak_identity: weak_identity(&self.docked()), ..self.drive.clone() }
     }
 }
 
-/// The name of the drive in a bay.
-fn name_of(bay: &BayContent) -> Option<&str> {
-    bay.drive.as_ref()?.drive_id.as_deref()
+impl Scheduler {
+    /// The drives in all bays in which nothing is copied.
+    pub(super) async fn find_idle(&self, bays: &[BayContent]) -> Result<Vec<Found>, StoreError> {
+        let idle: Vec<(&BayContent, &DockedDrive)> =
+            bays.iter().filter(|bay| !self.is_running_in(&bay.name)).filter_map(|bay| Some((bay, bay.drive.as_ref()?))).collect();
+        if idle.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut dockings = self.inner.store.dockings().await?;
+        // What was noted is about this drive, and not about an earlier docking of it.
+        let is_valid = |bay: &BayContent, docking: &Docking| {
+            docking.is_of(docked_as(bay)) && bay.docked_at.is_none_or(|at| at <= docking.at)
+        };
+        dockings.retain(|name, docking| bays.iter().any(|bay| bay.name == *name && is_valid(bay, docking)));
+        let serials: Vec<&str> = idle.iter().filter_map(|(_, drive)| drive.drive_id.as_deref()).collect();
+        let named = self.inner.store.jobs_of_drives(&serials).await?;
+        let bound: Vec<String> = dockings.values().map(|docking| docking.job_uid.clone()).collect();
+        let bound = self.inner.store.by_uids(&bound).await?;
+        Ok(idle.into_iter().map(|(bay, drive)| self.found(bay, drive, bays, &dockings, &named, &bound)).collect())
+    }
+
+    fn found(
+        &self,
+        bay: &BayContent,
+        drive: &DockedDrive,
+        bays: &[BayContent],
+        dockings: &HashMap<String, Docking>,
+        named: &[Arc<StoredJob>],
+        bound: &HashMap<String, Arc<StoredJob>>,
+    ) -> Found {
+        let serial = drive.drive_id.as_deref();
+        let has_drive = |job: &&Arc<StoredJob>| serial.is_some_and(|serial| job.in_hand().drive_of_serial(serial).is_some());
+        let mut jobs: Vec<Arc<StoredJob>> = named.iter().filter(has_drive).cloned().collect();
+        let docking = dockings.get(&bay.name);
+        let bound_job = docking.and_then(|docking| bound.get(&docking.job_uid));
+        if let Some(job) = bound_job.filter(|job| jobs.iter().all(|known| known.uid != job.uid)) {
+            jobs.push(job.clone());
+        }
+        let binding = docking.map(|docking| Binding {
+            job_uid: docking.job_uid.clone(),
+            drive_id: bound_job.and_then(|job| docking.drive_of(job)),
+        });
+        let drive_in_job = |job: &StoredJob| match &binding {
+            Some(binding) if binding.job_uid == job.uid => binding.drive_id.clone(),
+            _ => job.in_hand().drive_of_serial(serial?).map(|drive| drive.id.clone()),
+        };
+        let is_running = |job: &&Arc<StoredJob>| drive_in_job(job).is_some_and(|id| self.is_running(&job.uid, &id));
+        let running_jobs = jobs.iter().filter(is_running).map(|job| job.uid.clone()).collect();
+        let is_twin = |other: &&BayContent| {
+            let other_serial = other.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
+            other.name != bay.name && other_serial.zip(serial).is_some_and(|(other, own)| other.eq_ignore_ascii_case(own))
+        };
+        let twin = |other: &BayContent| Twin { bay: other.name.clone(), is_bound: dockings.contains_key(&other.name) };
+        let twins = bays.iter().filter(is_twin).map(twin).collect();
+        Found { bay: bay.clone(), drive: drive.clone(), jobs, binding, twins, running_jobs }
+    }
+}
+
+/// What is noted of the drive in a bay when it is checked in.
+pub(crate) fn docked_as(bay: &BayContent) -> DockedAs<'_> {
+    let serial = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref()).unwrap_or_default();
+    DockedAs { serial, attachment: &bay.attachment }
 }

@@ -8,8 +8,8 @@
 //! # A round
 //! 1. Effects from the outbox: stops first; documents are written beside the rounds and tried again.
 //! 2. Timers that are due ([`protocol::job::Timer`]), at most fifty in a round.
-//! 3. Bays: a docked drive is checked in where exactly one job waits for it; a drive that was received, or whose copy
-//!    was interrupted, is copied.
+//! 3. Bays: a docked drive is checked in where it is certain which job it is for; a drive that was received, or whose
+//!    copy was interrupted, is copied.
 //!
 //! Only rounds start copies and only one round runs at a time, so that a drive is never copied twice at once.
 //!
@@ -17,8 +17,7 @@
 //! |---|---|
 //! | `handle` | [`Scheduler`]: what all files share, and the table of copies that run |
 //! | `run` | the loop of rounds; timers and bays |
-//! | `find` | what is known of the drive in a bay |
-//! | `next` | what is to be done about it: a pure decision |
+//! | `find` | what is known of the drives in the bays; what is done about them is [`protocol::station::next`] |
 //! | `order` | what the data plane is told about a copy |
 //! | `copies` | the beginning and the end of a copy |
 //! | `effects` | carrying out what was decided |
@@ -38,7 +37,6 @@ mod effects;
 pub(crate) mod fake;
 mod find;
 mod handle;
-mod next;
 mod order;
 mod pending;
 mod receipts;
@@ -48,10 +46,10 @@ mod simulation;
 mod view;
 pub mod worker;
 
+pub(crate) use attention::{AttentionPage, AttentionPlace};
 pub(crate) use documents::DriveDocument;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
 pub(crate) use receipts::{ReceiptsDocument, receipts};
 #[cfg(feature = "simulation")]
 pub use simulation::WorkBeside;
-pub(crate) use view::waits_for_drives;

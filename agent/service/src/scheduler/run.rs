@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use protocol::job::Event;
+use protocol::station::Next;
 use protocol::stop::StopReason;
 
+use super::find::{DecidedFor, Found, docked_as};
 use super::handle::{SERVICE, Scheduler};
-use super::next::{Next, name_in_job, next};
 use super::worker::BayContent;
 use crate::store::{Change, StoreError};
 
@@ -77,12 +78,7 @@ impl Scheduler {
     pub(super) async fn round(&self) {
         log_failure("effects", self.carry_out_effects().await);
         log_failure("timers", self.carry_out_timers().await);
-        for bay in self.inner.worker.bays() {
-            if self.inner.stopping.is_cancelled() {
-                return;
-            }
-            log_failure("bays", self.serve_bay(&bay).await);
-        }
+        log_failure("bays", self.serve_bays().await);
     }
 
     async fn carry_out_timers(&self) -> Result<(), StoreError> {
@@ -101,22 +97,28 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Checks in, or begins to copy, the drive in a bay where exactly one job waits for it.
-    async fn serve_bay(&self, bay: &BayContent) -> Result<(), StoreError> {
-        if self.is_running_in(&bay.name) {
-            return Ok(());
+    async fn serve_bays(&self) -> Result<(), StoreError> {
+        let bays = self.inner.worker.bays();
+        for found in self.find_idle(&bays).await? {
+            if self.inner.stopping.is_cancelled() {
+                return Ok(());
+            }
+            log_failure("bay", self.serve_bay(&found).await);
         }
-        let Some(found) = self.find(bay).await? else { return Ok(()) };
-        let (next, job) = next(&found, self.now());
-        let Some(job) = job else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Checks in, or begins to copy, the drive in a bay where it is certain which job it is for.
+    async fn serve_bay(&self, found: &Found) -> Result<(), StoreError> {
+        let DecidedFor { next, job } = found.decide(self.now());
+        let Some((job, drive_id)) = job else { return Ok(()) };
         match next {
             Next::CheckIn => {
-                let drive_id = name_in_job(job, &found.id);
                 let change =
                     Change { actor: SERVICE, action: "checked in a drive that was docked", version: None, now: self.now() };
-                match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id)])).await {
+                match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id.clone())])).await {
                     Ok(job) => {
-                        self.inner.store.note_docking(&bay.name, &job.uid, &found.id, self.now()).await?;
+                        self.note_docking(&found.bay, &job.uid, &drive_id).await?;
                         self.wake();
                         Ok(())
                     }
@@ -125,12 +127,21 @@ impl Scheduler {
                     Err(error) => Err(error),
                 }
             }
+            Next::Copy if self.is_running(&job.uid, &drive_id) => Ok(()),
             Next::Copy => {
-                self.inner.store.note_docking(&bay.name, &job.uid, &found.id, self.now()).await?;
-                self.begin_copy(job, &name_in_job(job, &found.id), bay).await
+                self.note_docking(&found.bay, &job.uid, &drive_id).await?;
+                self.begin_copy(&job, &drive_id, &found.bay).await
             }
-            Next::Wait(_) | Next::Unknown | Next::Ambiguous(_) | Next::NotShipped => Ok(()),
+            Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped => Ok(()),
         }
+    }
+
+    /// Notes that the drive in a bay was checked in as that drive of a job.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn note_docking(&self, bay: &BayContent, job_uid: &str, drive_id: &str) -> Result<(), StoreError> {
+        self.inner.store.note_docking(&bay.name, docked_as(bay), job_uid, drive_id, self.now()).await
     }
 }
 

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use protocol::job::{DriveState, JobKind, JobState};
+use protocol::job::{BlobName, CopyState, DriveState};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::station::{Bay, BayState, BayWork};
 use tokio::sync::watch;
 
+use super::find::{DecidedFor, Found};
 use super::handle::{CopyKey, Scheduler};
-use super::next::{NAMELESS, next, note_of};
 use super::order::direction_of;
 use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
-
-/// Most jobs that one look considers: more than a datacenter has in hand at once.
-pub(super) const JOBS_MAX: u32 = 10_000;
 
 impl Scheduler {
     /// Progress of a drive's copy; `None` where none runs.
@@ -39,59 +36,54 @@ impl Scheduler {
         here.map(|running| running.copy.unreadable_so_far()).unwrap_or_default()
     }
 
-    /// Jobs that a drive in a bay may be checked in to: those that wait for a drive.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn waiting_for_drives(&self) -> Result<Vec<StoredJob>, StoreError> {
-        let jobs = self.inner.store.in_hand(JOBS_MAX).await?;
-        Ok(jobs.into_iter().filter(waits_for_drives).collect())
-    }
-
     /// The bays as they stand.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn bays(&self) -> Result<Vec<Bay>, StoreError> {
-        let mut bays = Vec::new();
-        for content in self.inner.worker.bays() {
-            bays.push(self.bay(content).await?);
-        }
-        Ok(bays)
+        let contents = self.inner.worker.bays();
+        let idle = self.find_idle(&contents).await?;
+        let bay = |content: &BayContent| match idle.iter().find(|found| found.bay.name == content.name) {
+            Some(found) => self.idle_bay(found),
+            None => self.running_or_empty_bay(content),
+        };
+        Ok(contents.iter().map(bay).collect())
     }
 
-    async fn bay(&self, content: BayContent) -> Result<Bay, StoreError> {
-        let bay = |state, work, note| Bay {
+    fn running_or_empty_bay(&self, content: &BayContent) -> Bay {
+        let running = self.running_in(&content.name);
+        let state = match (&running, &content.drive) {
+            (Some((_, state)), _) => *state,
+            (None, Some(_)) => BayState::Docked,
+            (None, None) => BayState::Empty,
+        };
+        Bay {
             name: content.name.clone(),
             state,
             is_watched: content.is_watched,
             drive: content.drive.clone(),
-            work,
-            note,
-        };
-        if let Some((work, state)) = self.running_in(&content.name) {
-            return Ok(bay(state, Some(work), None));
+            work: running.map(|(work, _)| work),
+            note: None,
         }
-        if content.drive.is_none() {
-            return Ok(bay(BayState::Empty, None, None));
-        }
-        let Some(found) = self.find(&content).await? else {
-            return Ok(bay(BayState::Docked, None, Some(NAMELESS.to_owned())));
-        };
-        let (id, (next, job)) = (found.id.as_str(), next(&found, self.now()));
-        let state = job.map_or(BayState::Docked, |job| idle_state(job, id));
-        let blob_of = |job: &StoredJob| {
-            let blob = job.copies.get(id).and_then(|record| record.blob.as_ref())?;
-            Some(format!("{}/{}", blob.container, blob.name))
-        };
-        let work = job.map(|job| BayWork {
+    }
+
+    fn idle_bay(&self, found: &Found) -> Bay {
+        let DecidedFor { next, job } = found.decide(self.now());
+        let work = job.as_ref().map(|(job, id)| BayWork {
             job: job.key.path(),
-            drive_id: id.to_owned(),
+            drive_id: id.clone(),
             direction: direction_of(job.machine.kind),
-            blob: blob_of(job),
+            blob: job.copies.get(id).and_then(|record| record.blob.as_ref()).map(blob_text),
             progress: None,
         });
-        Ok(bay(state, work, note_of(next)))
+        Bay {
+            name: found.bay.name.clone(),
+            state: job.map_or(BayState::Docked, |(job, id)| idle_state(&job, &id)),
+            is_watched: found.bay.is_watched,
+            drive: Some(found.shown_drive()),
+            work,
+            note: next.note(),
+        }
     }
 
     /// The bays as JSON, whenever they change, at most twice a second.
@@ -121,27 +113,18 @@ impl Scheduler {
     }
 }
 
-/// Whether a drive may be checked in to a job.
-pub(crate) fn waits_for_drives(job: &StoredJob) -> bool {
-    let machine = &job.machine;
-    let is_missing = |drive: &protocol::job::JobDrive| matches!(drive.state, DriveState::Specified | DriveState::NeverReceived);
-    let lacks = match machine.kind {
-        JobKind::Import => machine.drives.iter().any(is_missing),
-        JobKind::Export => machine.drives.len() < machine.expected_drives,
-    };
-    lacks && matches!(machine.state, JobState::Shipping | JobState::Received | JobState::Transferring)
+fn blob_text(blob: &BlobName) -> String {
+    format!("{}/{}", blob.container, blob.name)
 }
 
 fn idle_state(job: &StoredJob, id: &str) -> BayState {
-    let Some(drive) = job.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(id)) else {
-        return BayState::Docked;
-    };
-    if matches!(drive.state, DriveState::Completed | DriveState::CompletedMoreInfo | DriveState::ShippedBack) {
-        return BayState::Done;
-    }
-    match job.copies.get(&drive.id) {
-        Some(record) if record.hold.is_some() => BayState::Held,
-        Some(record) if record.is_paused => BayState::Paused,
-        _ => BayState::Docked,
+    match job.machine.drive(id).map(|drive| drive.state) {
+        None => BayState::Docked,
+        Some(DriveState::Completed | DriveState::CompletedMoreInfo | DriveState::ShippedBack) => BayState::Done,
+        Some(_) => match job.in_hand().copy_state(id) {
+            CopyState::Held(_) => BayState::Held,
+            CopyState::Paused => BayState::Paused,
+            CopyState::Waiting | CopyState::Open | CopyState::Ended => BayState::Docked,
+        },
     }
 }

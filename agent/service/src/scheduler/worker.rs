@@ -45,6 +45,8 @@ pub struct BayContent {
     pub is_watched: bool,
     /// The drive in it.
     pub drive: Option<DockedDrive>,
+    /// Stays the same as long as the drive is not taken out, also over restarts of the service.
+    pub attachment: String,
     /// When the drive was docked; absent where it was there when the service began.
     pub docked_at: Option<OffsetDateTime>,
     /// Another number means another drive, or the same one docked again: an order for the one must not copy the
@@ -138,6 +140,9 @@ pub trait Worker: Send + Sync {
 
     /// Whether a drive is blank: no partition table or file system, and zeros wherever it is read.
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
+
+    /// Whether the drive in a bay may be written; an error says why not.
+    async fn require_writable(&self, bay: &str) -> Result<(), WorkError>;
 
     /// Begins or resumes a copy. Its result goes to `ended` when nothing of it moves any more.
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy>;

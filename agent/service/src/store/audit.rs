@@ -16,6 +16,8 @@ pub(super) struct AuditedJob<'job> {
     pub(super) uid: &'job str,
     /// The state that it entered.
     pub(super) entered: Option<JobState>,
+    /// What the entry says beside its action, and the number of the job that it goes with.
+    pub(super) detail: Option<(i64, &'job str)>,
 }
 
 /// Writes an entry.
@@ -26,7 +28,8 @@ pub(super) async fn write_audit(
     action: &str,
     about: Option<AuditedJob<'_>>,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO audit (at, actor, action, job_uid, entered) VALUES (?, ?, ?, ?, ?)")
+    let insert = "INSERT INTO audit (at, actor, action, job_uid, entered) VALUES (?, ?, ?, ?, ?)";
+    let entry = sqlx::query(insert)
         .bind(now.unix_timestamp())
         .bind(actor)
         .bind(action)
@@ -34,6 +37,14 @@ pub(super) async fn write_audit(
         .bind(about.and_then(|about| about.entered).map(JobState::name))
         .execute(&mut **transaction)
         .await?;
+    if let Some((job_id, detail)) = about.and_then(|about| about.detail) {
+        sqlx::query("INSERT INTO audit_detail (audit_id, job_id, detail) VALUES (?, ?, ?)")
+            .bind(entry.last_insert_rowid())
+            .bind(job_id)
+            .bind(detail)
+            .execute(&mut **transaction)
+            .await?;
+    }
     Ok(())
 }
 
@@ -44,8 +55,8 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = sqlx::query(
-            "SELECT audit.at, actor, action, entered, job_uid, subscription, resource_group, name FROM audit
-             LEFT JOIN job ON job.uid = audit.job_uid WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
+            "SELECT audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name FROM audit
+             LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
         )
         .bind(job_uid)
         .bind(i64::from(limit))
@@ -67,6 +78,7 @@ impl Store {
                 at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
                 actor: row.try_get("actor")?,
                 action: row.try_get("action")?,
+                detail: row.try_get("detail")?,
                 entered: entered.and_then(|name| name.parse::<JobState>().ok()),
                 job: key.map(|key| key.path()),
                 job_uid: row.try_get("job_uid")?,

@@ -46,7 +46,8 @@ impl Store {
         let events = edit(&mut job)?;
         let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
         let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
-        let about = AuditedJob { uid: &job.uid, entered };
+        let detail = job.audit_detail.take();
+        let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
         if is_removed {
@@ -90,9 +91,11 @@ async fn decide_all(
 ) -> Result<Vec<Effect>, StoreError> {
     let mut effects = Vec::new();
     for event in events {
-        if let Event::Retry(drive_id) = &event {
+        if let Event::Retry(drive_id) | Event::Release(drive_id) = &event {
             // The logs of the run before are not wanted any more, and would take its journal with them.
             drop_effect(transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
+            // Its receipts are published when it comes to Packaging again.
+            drop_effect(transaction, &job.uid, &Effect::PublishReceipts).await?;
         }
         let Decision { job: next, effects: more } = decide(&job.machine, event, now)?;
         job.machine = next;

@@ -1,6 +1,6 @@
 //! The copies of jobs' drives: reading and writing their rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use protocol::job::CopyRecord;
 use sqlx::{Sqlite, Transaction};
@@ -37,7 +37,10 @@ pub(super) async fn write(
             .execute(&mut **transaction)
             .await?;
     }
-    let ids = |job: &StoredJob| job.machine.drives.iter().map(|drive| drive.id.clone()).collect::<Vec<_>>();
+    let ids = |job: &StoredJob| {
+        let names = job.machine.drives.iter().flat_map(|drive| [Some(&drive.id), drive.bound_serial.as_ref()]);
+        names.flatten().filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>()
+    };
     if before.map(ids) == Some(ids(job)) {
         return Ok(());
     }
@@ -61,10 +64,11 @@ impl Store {
             list.push_bind(job.id);
         }
         query.push(")");
+        let places: HashMap<i64, usize> = jobs.iter().enumerate().map(|(index, job)| (job.id, index)).collect();
         let rows: Vec<(i64, String, String)> = query.build_query_as().fetch_all(&self.pool).await?;
         for (job_id, drive_id, record) in rows {
-            if let Some(job) = jobs.iter_mut().find(|job| job.id == job_id) {
-                job.copies.insert(drive_id, serde_json::from_str(&record)?);
+            if let Some(index) = places.get(&job_id) {
+                jobs[*index].copies.insert(drive_id, serde_json::from_str(&record)?);
             }
         }
         Ok(())

@@ -54,6 +54,7 @@ impl Store {
         let pool = pool.connect_with(options).await?;
         migrations().run(&pool).await?;
         let store = Store { pool, vault: Arc::new(vault) };
+        store.note_unknown_waits().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
         Ok(store)
@@ -81,5 +82,6 @@ fn migrations() -> Migrator {
         migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
         migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
         migration(5, "states", include_str!("../../migrations/0005_states.sql")),
+        migration(6, "station", include_str!("../../migrations/0006_station.sql")),
     ])
 }

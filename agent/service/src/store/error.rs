@@ -1,6 +1,6 @@
 //! Why a request to the store was not done.
 
-use protocol::job::Refusal;
+use protocol::job::{CopyRefusal, Refusal};
 
 use crate::vault::VaultError;
 
@@ -40,6 +40,12 @@ pub enum StoreError {
     /// The database's layout cannot be brought up to date.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<CopyRefusal> for StoreError {
+    fn from(refusal: CopyRefusal) -> Self {
+        StoreError::NotNow(refusal.to_string())
+    }
 }
 
 impl From<serde_json::Error> for StoreError {

@@ -1,11 +1,35 @@
-//! Jobs by what is known of them: their drives, their timers, their states.
+//! Jobs by what is known of them: their drives, their timers, their states. Each question is one query for the rows and one
+//! for their copies, however many jobs it is about.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use protocol::station::AttentionKind;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JobKey, StoredJob, seconds};
+use super::row::{JOB_COLUMNS, JobKey, StoredJob, job_of, seconds};
+use super::write::note_waits;
+
+/// Jobs of one query: SQLite takes so many parameters, and more.
+const JOBS_PER_QUERY: usize = 500;
+
+/// Drives of similar serial numbers that are looked at, by their beginning and by their end.
+const SIMILAR_MAX: u32 = 100;
+
+/// A place in the list of jobs that wait for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WaitingPlace {
+    /// How urgent the job is.
+    pub(crate) rank: u8,
+    /// Since when it waits, in seconds since 1970.
+    pub(crate) from: i64,
+    /// Its number.
+    pub(crate) id: i64,
+}
 
 impl Store {
     /// Jobs whose timer is due, the one that is overdue longest first: at most `limit`.
@@ -22,58 +46,165 @@ impl Store {
         Ok(rows.into_iter().map(|(subscription, resource_group, name)| JobKey { subscription, resource_group, name }).collect())
     }
 
-    /// Jobs that are not over and name this drive, in any case of its letters.
+    /// Jobs that are not over and have one of these drives, in any case of its letters, by name or by the serial number that
+    /// one was bound to.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn jobs_of_drive(&self, drive_id: &str) -> Result<Vec<StoredJob>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT job.uid FROM job_drive JOIN job ON job.id = job_drive.job_id
-             WHERE job_drive.drive_id = ? AND job.state NOT IN ('Completed', 'Closed') ORDER BY job.id",
-        )
-        .bind(drive_id)
-        .fetch_all(&self.pool)
-        .await?;
-        self.by_uids(rows).await
-    }
-
-    /// Jobs whose drives are on their way or here, the oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn in_hand(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT uid FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') ORDER BY id LIMIT ?")
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await?;
-        self.by_uids(rows).await
-    }
-
-    async fn by_uids(&self, rows: Vec<(String,)>) -> Result<Vec<StoredJob>, StoreError> {
+    pub(crate) async fn jobs_of_drives(&self, drive_ids: &[&str]) -> Result<Vec<Arc<StoredJob>>, StoreError> {
         let mut jobs = Vec::new();
-        for (uid,) in rows {
-            jobs.extend(self.by_uid(&uid).await?);
+        for some in drive_ids.chunks(JOBS_PER_QUERY) {
+            let mut query = QueryBuilder::new(format!(
+                "SELECT {JOB_COLUMNS} FROM job WHERE state NOT IN ('Completed', 'Closed')
+                 AND id IN (SELECT job_id FROM job_drive WHERE drive_id IN ("
+            ));
+            let mut list = query.separated(", ");
+            some.iter().for_each(|id| {
+                list.push_bind((*id).to_owned());
+            });
+            query.push(")) ORDER BY id");
+            jobs.extend(self.with_copies(query.build().fetch_all(&self.pool).await?).await?);
+        }
+        Ok(jobs.into_iter().map(Arc::new).collect())
+    }
+
+    /// Jobs that are not over and have this drive.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn jobs_of_drive(&self, drive_id: &str) -> Result<Vec<Arc<StoredJob>>, StoreError> {
+        self.jobs_of_drives(&[drive_id]).await
+    }
+
+    /// The jobs of these random names that are still there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn by_uids(&self, uids: &[String]) -> Result<HashMap<String, Arc<StoredJob>>, StoreError> {
+        let mut jobs = HashMap::new();
+        for some in uids.chunks(JOBS_PER_QUERY) {
+            let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE uid IN ("));
+            let mut list = query.separated(", ");
+            some.iter().for_each(|uid| {
+                list.push_bind(uid.clone());
+            });
+            query.push(")");
+            let found = self.with_copies(query.build().fetch_all(&self.pool).await?).await?;
+            jobs.extend(found.into_iter().map(|job| (job.uid.clone(), Arc::new(job))));
         }
         Ok(jobs)
     }
 
-    /// Jobs that wait for a person, or may: those in Packaging, exports that wait for drives, jobs whose drives did
-    /// not come by `missing_since`, and jobs with a copy that failed or a drive that is to be copied. At most `limit`, the
-    /// oldest first, with their copies.
+    /// Jobs that a drive may be checked in to, the oldest first, at most `limit`: of those whose name has `search` in it.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn waiting(&self, missing_since: OffsetDateTime, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT uid FROM job WHERE state IN ('Received', 'Transferring', 'Packaging')
-             OR (state = 'Shipping' AND (kind = 'Export' OR (machine ->> 'cancel_requested') OR (machine ->> 'entered_at') <= ?)) ORDER BY id LIMIT ?",
-        )
-        .bind(missing_since.format(&Rfc3339).unwrap_or_default())
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
-        self.by_uids(rows).await
+    pub(crate) async fn taking_drives(&self, search: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
+        if !search.is_empty() {
+            // With LIKE, `%` and `_` would be patterns.
+            query.push(" AND instr(lower(name), lower(").push_bind(search.to_owned()).push(")) > 0");
+        }
+        query.push(" ORDER BY kind, id LIMIT ").push_bind(limit);
+        self.with_copies(query.build().fetch_all(&self.pool).await?).await
+    }
+
+    /// Exports that wait for a drive, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn waiting_exports(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(limit).fetch_all(&self.pool).await?;
+        self.with_copies(rows).await
+    }
+
+    /// Jobs that may be given drives and have one whose serial number begins or ends like this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn naming_similar_drives(&self, drive_id: &str) -> Result<Vec<StoredJob>, StoreError> {
+        // As the columns are made: four characters at each end.
+        let letters: Vec<char> = drive_id.to_ascii_lowercase().chars().collect();
+        let head: String = letters.iter().take(4).collect();
+        let tail: String = letters[letters.len().saturating_sub(4)..].iter().collect();
+        let statement = format!(
+            "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN (
+               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = ? ORDER BY job_id DESC LIMIT ?)
+               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = ? ORDER BY job_id DESC LIMIT ?)) ORDER BY id"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(head).bind(SIMILAR_MAX).bind(tail).bind(SIMILAR_MAX);
+        let rows = query.fetch_all(&self.pool).await?;
+        self.with_copies(rows).await
+    }
+
+    /// Jobs that wait for a person at `now`, or do where their drives are in no bay: the most urgent first, those that have
+    /// waited longest first among them; at most `limit`, behind the place `after`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn waiting(
+        &self,
+        now: OffsetDateTime,
+        after: Option<WaitingPlace>,
+        limit: u32,
+    ) -> Result<Vec<(WaitingPlace, StoredJob)>, StoreError> {
+        let mut found = Vec::new();
+        // One rank after another, so that no row is read that does not wait yet.
+        for kind in AttentionKind::ALL.into_iter().filter(|kind| after.is_none_or(|after| kind.rank() >= after.rank)) {
+            let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+            let rank = kind.rank();
+            let after = after.filter(|after| after.rank == rank).map_or((i64::MIN, 0), |after| (after.from, after.id));
+            let statement = format!(
+                "SELECT waits_from, {JOB_COLUMNS} FROM job WHERE waits_rank = ? AND waits_from <= ?
+                 AND (waits_from, id) > (?, ?) ORDER BY waits_from, id LIMIT ?"
+            );
+            let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(rank).bind(seconds(now));
+            let rows = query.bind(after.0).bind(after.1).bind(left).fetch_all(&self.pool).await?;
+            let from: Vec<i64> = rows.iter().map(|row| row.try_get("waits_from")).collect::<Result<_, _>>()?;
+            let jobs = self.with_copies(rows).await?;
+            let placed = from.into_iter().zip(jobs).map(|(from, job)| (WaitingPlace { rank, from, id: job.id }, job));
+            found.extend(placed);
+        }
+        Ok(found)
+    }
+
+    /// How many jobs wait for a person at `now`, or do where their drives are in no bay, by how urgent that is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn count_waiting(&self, now: OffsetDateTime) -> Result<Vec<(AttentionKind, i64)>, StoreError> {
+        let mut counts = Vec::new();
+        for kind in AttentionKind::ALL {
+            let count = sqlx::query_scalar("SELECT count(*) FROM job WHERE waits_rank = ? AND waits_from <= ?");
+            counts.push((kind, count.bind(kind.rank()).bind(seconds(now)).fetch_one(&self.pool).await?));
+        }
+        Ok(counts)
+    }
+
+    /// Jobs of an earlier layout, of which it is not known whether a person is needed.
+    pub(super) async fn note_unknown_waits(&self) -> Result<(), StoreError> {
+        loop {
+            let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE waits_rank = -1 LIMIT {JOBS_PER_QUERY}");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let jobs = self.with_copies(rows).await?;
+            let mut transaction = self.begin().await?;
+            for job in &jobs {
+                note_waits(&mut transaction, job).await?;
+            }
+            transaction.commit().await?;
+        }
+    }
+
+    async fn with_copies(&self, rows: Vec<SqliteRow>) -> Result<Vec<StoredJob>, StoreError> {
+        let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
+        for some in jobs.chunks_mut(JOBS_PER_QUERY) {
+            self.add_copies(some).await?;
+        }
+        Ok(jobs)
     }
 
     /// How many jobs are in each state.

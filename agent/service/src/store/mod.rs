@@ -46,7 +46,9 @@ mod tests;
 
 pub(crate) use change::Change;
 pub use database::Store;
+pub(crate) use docking::{DockedAs, Docking};
 pub use error::StoreError;
+pub(crate) use find::WaitingPlace;
 pub(crate) use list::Scope;
 pub(crate) use put::Put;
 pub(crate) use row::{JobKey, StoredEffect, StoredJob};

@@ -52,7 +52,7 @@ impl Store {
         copies::write(&mut transaction, &job, None).await?;
         self.seal_keys(&mut transaction, &job, &drives).await?;
         let entered = is_new.then_some(job.machine.state);
-        let about = AuditedJob { uid: &job.uid, entered };
+        let about = AuditedJob { uid: &job.uid, entered, detail: None };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
@@ -106,6 +106,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
         machine,
         details,
         copies: BTreeMap::new(),
+        audit_detail: None,
     }
 }
 

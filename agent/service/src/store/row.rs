@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::JobDetails;
-use protocol::job::{CopyRecord, Effect, Job};
+use protocol::job::{CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy};
+use protocol::station::JobInHand;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use time::OffsetDateTime;
@@ -53,25 +54,33 @@ pub(crate) struct StoredJob {
     pub(crate) details: JobDetails,
     /// The copies of its drives, by drive.
     pub(crate) copies: BTreeMap<String, CopyRecord>,
+    /// What the audit entry of a change says beside its action. It goes with the job.
+    pub(crate) audit_detail: Option<String>,
 }
 
-#[cfg(test)]
 impl StoredJob {
-    /// A job that is in no database; its random name is `name` too.
-    pub(crate) fn for_test(name: &str, machine: Job) -> Self {
-        let own = |text: &str| text.to_owned();
-        StoredJob {
-            id: 0,
-            uid: own(name),
-            key: JobKey { subscription: own("subscription"), resource_group: own("group"), name: own(name) },
-            version: 1,
-            created_at: machine.changed_at,
-            modified_at: machine.changed_at,
-            location: String::new(),
-            tags: None,
-            machine,
-            details: JobDetails::default(),
-            copies: BTreeMap::new(),
+    /// Moves the copy of a drive, and tells what follows.
+    ///
+    /// # Errors
+    /// When the copy cannot be moved so.
+    pub(crate) fn step_copy(&mut self, drive_id: &str, event: CopyEvent, now: OffsetDateTime) -> Result<CopyStep, CopyRefusal> {
+        let record = self.copies.entry(drive_id.to_owned()).or_default();
+        let (next, step) = decide_copy(record, event, now)?;
+        *record = next;
+        Ok(step)
+    }
+
+    /// The job as the rules about bays see it.
+    pub(crate) fn in_hand(&self) -> JobInHand<'_> {
+        let delivery = self.details.delivery_package.as_ref();
+        JobInHand {
+            uid: &self.uid,
+            subscription: &self.key.subscription,
+            resource_group: &self.key.resource_group,
+            name: &self.key.name,
+            delivery: delivery.map(|package| (package.carrier_name.as_str(), package.tracking_number.as_str())),
+            machine: &self.machine,
+            copies: &self.copies,
         }
     }
 }
@@ -117,5 +126,6 @@ pub(super) fn job_of(row: &SqliteRow) -> Result<StoredJob, StoreError> {
         machine: serde_json::from_str(row.try_get("machine")?)?,
         details: serde_json::from_str(row.try_get("details")?)?,
         copies: BTreeMap::new(),
+        audit_detail: None,
     })
 }

@@ -1,6 +1,7 @@
 //! Writing the row of a job.
 
 use protocol::job::next_timer;
+use protocol::station::waits_from;
 use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
@@ -8,10 +9,12 @@ use super::row::{StoredJob, seconds};
 
 const INSERT: &str =
     "INSERT INTO job (version, kind, state, tracking_number, due_at, modified_at, location, tags, machine, details,
-     uid, subscription, resource_group, name, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";
+     waits_rank, waits_from, awaits_drives, uid, subscription, resource_group, name, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";
 
 const UPDATE: &str = "UPDATE job SET version = ?, kind = ?, state = ?, tracking_number = ?, due_at = ?, modified_at = ?,
-     location = ?, tags = ?, machine = ?, details = ? WHERE uid = ? RETURNING id";
+     location = ?, tags = ?, machine = ?, details = ?, waits_rank = ?, waits_from = ?, awaits_drives = ?
+     WHERE uid = ? RETURNING id";
 
 /// Inserts a new job; it gets its number.
 pub(super) async fn insert(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob) -> Result<(), StoreError> {
@@ -21,6 +24,19 @@ pub(super) async fn insert(transaction: &mut Transaction<'_, Sqlite>, job: &mut 
 /// Writes a job that was changed; its version counts up.
 pub(super) async fn update(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob) -> Result<(), StoreError> {
     write(transaction, job, Row::Existing).await
+}
+
+/// Notes again how urgently a person is needed about a job; its version stays.
+pub(super) async fn note_waits(transaction: &mut Transaction<'_, Sqlite>, job: &StoredJob) -> Result<(), StoreError> {
+    let waits = waits_from(&job.in_hand());
+    sqlx::query("UPDATE job SET waits_rank = ?, waits_from = ?, awaits_drives = ? WHERE id = ?")
+        .bind(waits.map(|(kind, _)| kind.rank()))
+        .bind(waits.map(|(_, from)| seconds(from)))
+        .bind(job.machine.takes_drives())
+        .bind(job.id)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -35,6 +51,7 @@ async fn write(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob, r
         Row::Existing => UPDATE,
     };
     job.version += 1;
+    let waits = waits_from(&job.in_hand());
     let delivery = job.details.delivery_package.as_ref();
     let query = sqlx::query_scalar(statement)
         .bind(job.version)
@@ -47,6 +64,9 @@ async fn write(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob, r
         .bind(job.tags.as_ref().map(serde_json::to_string).transpose()?)
         .bind(serde_json::to_string(&job.machine)?)
         .bind(serde_json::to_string(&job.details)?)
+        .bind(waits.map(|(kind, _)| kind.rank()))
+        .bind(waits.map(|(_, from)| seconds(from)))
+        .bind(job.machine.takes_drives())
         .bind(job.uid.clone());
     let query = match row {
         Row::New => query

@@ -2,11 +2,11 @@
 //!
 //! | file | responsibility |
 //! |---|---|
-//! | `record` | what the job remembers of a copy |
-//! | `state` | where a copy stands, and the one function that moves it |
+//! | `record` | what the job remembers of a copy, and where it stands |
+//! | `state` | the one function that moves it |
 
 mod record;
 mod state;
 
-pub use record::{BlobName, CopyRecord, LogAddresses, RetryOptions, percent};
-pub use state::{CopyEvent, CopyRefusal, CopyState, CopyStep, Hold, RunEnd, decide_copy};
+pub use record::{BlobName, CopyRecord, CopyState, Hold, LogAddresses, RetryOptions, percent};
+pub use state::{CopyEvent, CopyRefusal, CopyStep, RunEnd, decide_copy};

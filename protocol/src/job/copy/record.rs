@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::state::{CopyState, Hold};
 use crate::outcome::Outcome;
 use crate::result::TransferResult;
 
@@ -43,6 +42,53 @@ pub struct RetryOptions {
     /// Get everything that can be read of a drive that fails.
     #[serde(default)]
     pub rescue: bool,
+}
+
+/// A copy that failed, and waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// How the run ended before it.
+    pub outcome: Outcome,
+    /// One sentence.
+    pub message: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub since: OffsetDateTime,
+    /// When it is tried again by itself; absent where it waits for a person.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<OffsetDateTime>,
+    /// How the next run has to differ so that it does not fail for the same reason.
+    #[serde(default)]
+    pub fix: RetryOptions,
+}
+
+/// Where a copy stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CopyState {
+    /// It is begun as soon as its drive is docked, and its job may be copied.
+    #[default]
+    Waiting,
+    /// A run was begun and its end is not noted: it runs, or the service was cut off.
+    Open,
+    /// An operator paused it: it is not begun, and what runs drains.
+    Paused,
+    /// It failed, and waits.
+    Held(Hold),
+    /// Nothing more of it is copied.
+    Ended,
+}
+
+impl CopyState {
+    /// The name of the state, for messages.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            CopyState::Waiting => "waiting",
+            CopyState::Open => "open",
+            CopyState::Paused => "paused",
+            CopyState::Held(_) => "held",
+            CopyState::Ended => "ended",
+        }
+    }
 }
 
 /// The copy of one drive. Its state moves by [`decide_copy`](super::decide_copy) alone.

@@ -1,61 +1,13 @@
-//! Where the copy of a drive stands, and the one function that moves it.
+//! The one function that moves the copy of a drive.
 
-use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
-use super::record::{BlobName, CopyRecord, RetryOptions};
-use crate::job::CopyEnd;
+use super::record::{BlobName, CopyRecord, CopyState, Hold, RetryOptions};
+use crate::job::end::CopyEnd;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::result::{Direction, TransferResult};
 use crate::stop::StopReason;
-
-/// A copy that failed, and waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// How the run ended before it.
-    pub outcome: Outcome,
-    /// One sentence.
-    pub message: String,
-    /// Since when.
-    #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
-    /// When it is tried again by itself; absent where it waits for a person.
-    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<OffsetDateTime>,
-    /// How the next run has to differ so that it does not fail for the same reason.
-    #[serde(default)]
-    pub fix: RetryOptions,
-}
-
-/// Where a copy stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum CopyState {
-    /// It is begun as soon as its drive is docked, and its job may be copied.
-    #[default]
-    Waiting,
-    /// A run was begun and its end is not noted: it runs, or the service was cut off.
-    Open,
-    /// An operator paused it: it is not begun, and what runs drains.
-    Paused,
-    /// It failed, and waits.
-    Held(Hold),
-    /// Nothing more of it is copied.
-    Ended,
-}
-
-impl CopyState {
-    /// The name of the state, for messages.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            CopyState::Waiting => "waiting",
-            CopyState::Open => "open",
-            CopyState::Paused => "paused",
-            CopyState::Held(_) => "held",
-            CopyState::Ended => "ended",
-        }
-    }
-}
 
 /// What can happen to a copy.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,8 +42,6 @@ pub struct RunEnd {
     pub bay: String,
     /// How it ended.
     pub result: TransferResult,
-    /// How the next run has to differ so that it does not fail for the same reason.
-    pub fix: RetryOptions,
     /// It moved nothing by itself, and told what earlier runs did.
     pub is_account_only: bool,
     /// Whether the job is cancelled.
@@ -192,6 +142,14 @@ fn retry_at(outcome: Outcome, runs: u32, now: OffsetDateTime) -> Option<OffsetDa
     (outcome == Outcome::StoreFailed).then(|| now.checked_add(pause.min(STORE_RETRY_MAX))).flatten()
 }
 
+/// The options with which a run does not fail for the same reason: the message of a failed transfer names them, as the
+/// command line has them.
+fn fix_of(result: &TransferResult) -> RetryOptions {
+    let message = result.error.as_deref().unwrap_or_default();
+    let names = |option: &str| message.contains(option);
+    RetryOptions { restart: names("--restart"), overwrite: names("--overwrite"), rescue: names("--on-unreadable rescue") }
+}
+
 /// What follows from how a run ended.
 enum AfterRun {
     Ended(CopyEnd),
@@ -245,9 +203,9 @@ impl CopyRecord {
     }
 
     fn run_ended(&mut self, end: RunEnd, now: OffsetDateTime) -> CopyStep {
-        let RunEnd { bay, result, fix, is_account_only, cancel_requested } = end;
+        let RunEnd { bay, result, is_account_only, cancel_requested } = end;
         let after = after_run(result.outcome, cancel_requested);
-        let (outcome, message) = (result.outcome, result.error.clone());
+        let (outcome, message, fix) = (result.outcome, result.error.clone(), fix_of(&result));
         self.ended_at = Some(now);
         self.bay = Some(bay);
         // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
@@ -348,7 +306,7 @@ mod tests {
     fn ended(outcome: Outcome, cancel_requested: bool) -> CopyEvent {
         let receipt = (!outcome.is_complete()).then(|| Receipt::new(StopReason::Failed, now(), now(), String::new()));
         let result = TransferResult { receipt, ..TransferResult::not_begun(outcome, Direction::Import, "c/n") };
-        let end = RunEnd { bay: "1".to_owned(), result, fix: RetryOptions::default(), is_account_only: false, cancel_requested };
+        let end = RunEnd { bay: "1".to_owned(), result, is_account_only: false, cancel_requested };
         CopyEvent::RunEnded(Box::new(end))
     }
 
@@ -410,6 +368,15 @@ mod tests {
         assert!(held.is_unaccounted);
         let (allowed, _) = decide_copy(&held, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
         assert_eq!(allowed.state, CopyState::Open);
+    }
+
+    #[test]
+    fn a_held_copy_knows_what_fixes_it() {
+        let message = "the drive `/dev/sdb` cannot read 0+4096; `--on-unreadable rescue` copies all that can be read";
+        let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
+        end.result.error = Some(message.to_owned());
+        let (held, _) = decide_copy(&CopyRecord::default(), CopyEvent::RunEnded(end), now()).unwrap();
+        assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..RetryOptions::default() });
     }
 
     #[test]

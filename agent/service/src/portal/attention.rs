@@ -1,0 +1,105 @@
+//! What waits for a person, with the actions that help: as a part of the bays' page, and on pages of its own where it is long.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use protocol::station::{Attention, AttentionKind};
+use serde::Deserialize;
+
+use super::extract::Operator;
+use super::links::{job_link, key_of_path};
+use super::offers::{self, Offer};
+use super::page::{PageError, render};
+use super::viewer::Viewer;
+use crate::scheduler::{AttentionPage, AttentionPlace};
+use crate::state::ServiceState;
+
+/// Jobs of one page.
+const PAGE_JOBS: u32 = 50;
+
+/// One line of what waits.
+pub(super) struct AttentionLine {
+    pub(super) what: &'static str,
+    pub(super) bay: Option<String>,
+    pub(super) drive: Option<String>,
+    pub(super) message: String,
+    pub(super) job_link: Option<String>,
+    pub(super) job_name: String,
+    pub(super) offers: Vec<Offer>,
+}
+
+impl From<Attention> for AttentionLine {
+    fn from(one: Attention) -> Self {
+        let key = one.job.as_deref().and_then(key_of_path);
+        AttentionLine {
+            what: title(one.kind),
+            offers: one.actions.iter().filter_map(|offered| offers::of_action(&offered.action)).collect(),
+            bay: one.bay,
+            drive: one.drive_id,
+            message: one.message,
+            job_link: key.as_ref().map(job_link),
+            job_name: key.map(|key| key.name).unwrap_or_default(),
+        }
+    }
+}
+
+fn title(kind: AttentionKind) -> &'static str {
+    match kind {
+        AttentionKind::CopyHeld => "A copy failed",
+        AttentionKind::UnknownDrive => "Unknown drive",
+        AttentionKind::AmbiguousDrive => "Whose drive?",
+        AttentionKind::JobNotShipped => "Job not shipped",
+        AttentionKind::NotDocked => "Not docked",
+        AttentionKind::DrivesMissing => "Drives missing",
+        AttentionKind::NeedsEmptyDrive => "Empty drive needed",
+        AttentionKind::WaitsForOthers => "Waits for others",
+        AttentionKind::CopyPaused => "Paused",
+        AttentionKind::ShipBack => "Send back",
+    }
+}
+
+/// The first page of what waits, and the address of the next.
+pub(super) async fn first_page(state: &ServiceState) -> Result<(Vec<AttentionLine>, Option<String>), PageError> {
+    Ok(shown(state.scheduler.attention(None, PAGE_JOBS).await?))
+}
+
+fn shown(page: AttentionPage) -> (Vec<AttentionLine>, Option<String>) {
+    let next = page.next.map(|place| format!("/portal/attention?after={place}"));
+    (page.list.into_iter().map(AttentionLine::from).collect(), next)
+}
+
+#[derive(Template)]
+#[template(path = "attention.html")]
+struct WholePage {
+    title: &'static str,
+    viewer: Option<Viewer>,
+    csrf: String,
+    attention: Vec<AttentionLine>,
+    next: Option<String>,
+}
+
+/// Where the page begins.
+#[derive(Deserialize)]
+pub(super) struct AttentionQuery {
+    after: Option<String>,
+}
+
+pub(super) async fn show(
+    State(state): State<Arc<ServiceState>>,
+    Operator(viewer): Operator,
+    Query(query): Query<AttentionQuery>,
+) -> Result<Response, PageError> {
+    let after: Option<AttentionPlace> = match query.after.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(place)) => Some(place),
+        Some(Err(())) => {
+            return Err(PageError::Message(StatusCode::BAD_REQUEST, "the address of this page is not complete".to_owned()));
+        }
+    };
+    let (attention, next) = shown(state.scheduler.attention(after, PAGE_JOBS).await?);
+    let csrf = viewer.csrf.clone();
+    Ok(render(&WholePage { title: "Waits for a person", viewer: Some(viewer), csrf, attention, next }))
+}
