@@ -235,7 +235,8 @@ fn empty_drives(world: &World, job: usize) -> Vec<usize> {
     let is_taken = |drive: usize| shown.iter().any(|(id, _)| site.drives[drive].is_called(id));
     let fits = |drive: usize| {
         let physical = &site.drives[drive];
-        physical.job == Some(job) || physical.owner.is_none() && physical.is_blank() && !physical.is_read_only
+        let is_ours = physical.owner.is_none() && physical.is_blank();
+        (physical.job == Some(job) || is_ours) && !world.unfit.contains(&(drive, job))
     };
     (0..site.drives.len()).filter(|drive| is_here(&site, *drive) && fits(*drive) && !is_taken(*drive)).collect()
 }

@@ -19,6 +19,8 @@ const ITEMS_A_DAY: u32 = 20;
 /// Longer than a job is kept that is over.
 const KEPT: Duration = Duration::from_secs(92 * 86_400);
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn check(world: &mut World) -> Checked {
@@ -60,7 +62,7 @@ fn attend_to_all(world: &mut World) -> Checked {
             return Err(Violation(format!("what the service offers is refused: {last}")));
         }
         done.push(item);
-        world.rounds(1);
+        world.advance(MINUTE, 1);
         oracle::check(world)?;
     }
     Ok(())

@@ -65,11 +65,6 @@ pub fn live(folder: &Path, vault: &Path, seed: u64, steps_max: u64) -> Lived {
     let site = begin::site(&mut random, customers);
     let count = (10 + random.below(STEPS_MAX - 9)).min(steps_max);
     let mut world = World::begin(folder, vault, random, site, customers);
-    // Something to begin with.
-    for _ in 0..1 + world.random.index(3) {
-        customers::create(&mut world);
-        customers::ship(&mut world);
-    }
     let mut steps = 0;
     let lived = steps_of(&mut world, count, &mut steps).and_then(|()| finale::check(&mut world));
     let audit = audit_of(&mut world);
@@ -79,6 +74,12 @@ pub fn live(folder: &Path, vault: &Path, seed: u64, steps_max: u64) -> Lived {
 }
 
 fn steps_of(world: &mut World, count: u64, steps: &mut u64) -> Checked {
+    // Something to begin with.
+    for _ in 0..1 + world.random.index(3) {
+        customers::create(world);
+        customers::ship(world);
+    }
+    oracle::check(world)?;
     for _ in 0..count {
         *steps += 1;
         let lines = world.log.len();

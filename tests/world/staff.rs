@@ -86,6 +86,9 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
     let path = format!("{}/checkIn", world.jobs[job].operator_path());
     let lives = world.lives;
     let is_done = world.ask(None, "POST", &path, &body, &what);
+    if !is_done && world.jobs[job].is_export {
+        world.unfit.insert((drive, job));
+    }
     if let Some(uid) = uid.filter(|_| is_done || world.lives != lives) {
         let id = label.as_deref().or(drive_id).or(physical_name.as_deref());
         if let Some(id) = id {

@@ -138,7 +138,8 @@ impl Worker for WorkerOfLife {
         }
         let number = site.random.next();
         // Some have to wait for memory, or for a drive that spins up.
-        let begins = Duration::from_secs(if site.random.percent(30) { 600 } else { 1 });
+        let waits = !order.account_only && site.random.percent(30);
+        let begins = Duration::from_secs(if waits { 600 } else { 1 });
         let step = Duration::from_secs(60 * (1 + site.random.below(60)));
         let copy = Copy::new(number, order, self.0.clock.elapsed() + begins, step, ended);
         site.copies.push(copy);

@@ -90,6 +90,8 @@ pub struct World {
     pub jobs: Vec<Job>,
     /// Physical drives that an operator bound to a job, by naming the bay and the job.
     pub bound: BTreeSet<(usize, String)>,
+    /// Drives that were refused for an export: too small, read-only, not empty.
+    pub unfit: BTreeSet<(usize, usize)>,
     /// The physical drive that an operator checked in as a drive of a job, by the job's uid and its name for it.
     pub bound_as: BTreeMap<(String, String), usize>,
     /// How often the service was started.
@@ -116,6 +118,7 @@ impl World {
             customers,
             jobs: Vec::new(),
             bound: BTreeSet::new(),
+            unfit: BTreeSet::new(),
             bound_as: BTreeMap::new(),
             lives: 1,
             begun_seen: 0,
