@@ -197,7 +197,10 @@ fn is_here(site: &Site, drive: usize) -> bool {
 fn dock(world: &mut World, drive_id: &str) {
     let has_it = |job: &usize| world.jobs[*job].shown_drives().iter().any(|(id, _)| id.eq_ignore_ascii_case(drive_id));
     let jobs: Vec<usize> = world.living_jobs().into_iter().filter(has_it).collect();
-    let found = jobs.into_iter().filter(|job| !world.jobs[*job].is_over()).find_map(|job| Some((job, drive_called(world, job, drive_id)?)));
+    let found = jobs
+        .into_iter()
+        .filter(|job| !world.jobs[*job].is_over())
+        .find_map(|job| Some((job, drive_called(world, job, drive_id)?)));
     let Some((job, drive)) = found else { return world.note(format!("no drive is here that is called {drive_id}")) };
     let place = world.worker.site().drives[drive].place;
     match place {

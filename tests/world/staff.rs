@@ -136,7 +136,16 @@ pub fn direct(world: &mut World) {
     let job = world.random.of(&with_drives);
     let shown = world.jobs[job].shown_drives();
     let (drive_id, _) = world.random.of(&shown);
-    let choices = [(3, "retry"), (2, "start"), (2, "pause"), (3, "resume"), (1, "giveUp"), (1, "undoGiveUp"), (1, "release"), (1, "neverReceived")];
+    let choices = [
+        (3, "retry"),
+        (2, "start"),
+        (2, "pause"),
+        (3, "resume"),
+        (1, "giveUp"),
+        (1, "undoGiveUp"),
+        (1, "release"),
+        (1, "neverReceived"),
+    ];
     let action = world.random.weighted(&choices);
     direct_drive(world, job, &drive_id, action, json!({}));
 }
