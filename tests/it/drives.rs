@@ -44,6 +44,7 @@ fn images_are_attached_listed_and_detached() {
         assert_eq!((drive["sector_size"].as_u64(), drive["transport"].as_str()), (Some(sector as u64), Some("loop")));
         assert_eq!((drive["verdict"].as_str(), drive["size"].as_u64()), (Some("free"), Some(16 * MIB as u64)));
         assert!(drive["backing_file"].as_str().unwrap().ends_with("disk.img"));
+        assert_eq!((&drive["weak_identity"], &drive["bridge_serial"]), (&Value::Null, &Value::Null), "a person named its file");
         assert_eq!(drive["layout"]["partition_table"], "mbr:1234abcd");
         let partition = &drive["layout"]["partitions"][0];
         assert_eq!((partition["offset"].as_u64(), partition["kind"].as_str()), (Some(2048 * sector as u64), Some("0x83")));
@@ -174,6 +175,16 @@ fn the_list_is_a_table_for_people() {
     let ended = Agent::bare(bench.path(), &[&"drives"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.starts_with("DRIVE ") || ended.stdout == "no drive is attached\n", "{}", ended.stdout);
+}
+
+#[test]
+fn the_bridge_of_a_simulated_drive_is_described() {
+    let bench = Workbench::new();
+    bench.image("a.toml", b"size = \"1MiB\"\nserial = \"OWN-1\"\n[bridge]\nserial = \"152D00539000\"\n");
+    let described = Agent::bare(bench.path(), &[&"drives", &"describe", &"a.toml"]).run();
+    assert!(described.stdout.contains("bridge       152D00539000, hides that of the drive"), "{}", described.stdout);
+    let described = Agent::new(bench.path(), &[&"drives", &"describe", &"a.toml"]).run().expect(0);
+    assert_eq!((&described["serial"], &described["bridge"]), (&"OWN-1".into(), &"152D00539000, hides that of the drive".into()));
 }
 
 #[test]

@@ -37,5 +37,7 @@ mod service_access;
 mod service_bays;
 mod service_cancel;
 mod service_crash;
+mod service_dead_ends;
+mod service_identity;
 mod signals;
 mod unreadable;

@@ -164,6 +164,56 @@ fn a_serial_that_changes_does_not_stop_a_resume() {
 }
 
 #[test]
+fn a_copy_that_was_begun_under_the_bridges_serial_resumes_under_the_drives_own() {
+    let bench = Workbench::new();
+    let profile = |passes: bool| {
+        let text = format!(
+            "size = \"8MiB\"\nserial = \"OWN-1\"\n[bridge]\nserial = \"BRIDGE-1\"\npasses_serial = {passes}\n\
+             [[fault]]\nkind = \"removed\"\nafter_bytes = \"5MiB\"\n"
+        );
+        bench.image("bridge.toml", text.as_bytes());
+    };
+    let run = || Agent::new(bench.path(), &[&"import", &"bridge.toml", &"blob", &"--chunk-size", &"1MiB"]).run();
+    profile(false);
+    assert_eq!(run().expect(6)["drive"]["serial"], "BRIDGE-1");
+    profile(true);
+    let resumed = run();
+    assert!(resumed.stderr.contains("calls itself `OWN-1` now and was `BRIDGE-1`"), "{}", resumed.stderr);
+    let resumed = resumed.expect(0);
+    assert!(number(&resumed, "bytes_reused") > 0);
+    assert_eq!(resumed["drive"]["serial"], "OWN-1");
+}
+
+#[test]
+fn a_weak_serial_number_confirms_nothing_and_the_message_names_what_does() {
+    let bench = Workbench::new();
+    bench.image("blob", &random_bytes(MIB, 1));
+    let run = |arguments: &[&str]| Agent::new(bench.path(), &[]).with(arguments).run();
+    run(&["import", "blob", "copy"]).expect(0);
+    for (name, serial, reason) in [
+        ("a", "152D00539000", "tells for every drive"),
+        ("b", "4C530001220528100484", "of its USB bridge"),
+        ("c", "0123456789ABCDEF", "is a placeholder"),
+    ] {
+        let profile =
+            format!("size = \"8MiB\"\nserial = \"OWN-1\"\nbacking = \"{name}.kept\"\n[bridge]\nserial = \"{serial}\"\n");
+        bench.image(&format!("{name}.toml"), profile.as_bytes());
+        let (target, word) = (format!("{name}.toml"), format!("`--confirm {name}.toml`"));
+        for extra in [&[][..], &["--dry-run"]] {
+            let export = |given: &str| run(&[&["export", "copy", &target, "--confirm", given], extra].concat());
+            export(serial).expect_error(3, &["does not say which drive", reason, &word]);
+            export("OWN-1").expect_error(3, &["`OWN-1` is not the drive", "nothing was written"]);
+        }
+        let kept = || std::fs::read(bench.file(&format!("{name}.kept"))).unwrap_or_default();
+        assert!(kept().iter().all(|byte| *byte == 0), "something was written");
+        run(&["export", "copy", &target, "--confirm", &target]).expect(0);
+        assert_eq!(kept()[..MIB], random_bytes(MIB, 1));
+        // Without a word it is as before: no customer's data is on a simulated drive.
+        run(&["export", "copy", &target]).expect(0);
+    }
+}
+
+#[test]
 fn a_simulated_drive_can_be_written_and_keeps_it() {
     let bench = Workbench::new();
     bench.image("target.toml", b"size = \"8MiB\"\nserial = \"T-1\"\nseed = 9\nbacking = \"kept.bin\"\n");
@@ -171,7 +221,7 @@ fn a_simulated_drive_can_be_written_and_keeps_it() {
     let run = |arguments: &[&str]| Agent::new(bench.path(), &[]).with(arguments).run();
     run(&["import", "blob", "copy", "--chunk-size", "1MiB"]).expect(0);
     run(&["export", "copy", "target.toml", "--confirm", "WRONG"])
-        .expect_error(3, &["`WRONG` is not the simulated drive", "serial T-1"]);
+        .expect_error(3, &["`WRONG` is not the drive `target.toml`", "serial T-1"]);
     run(&["export", "copy", "target.toml", "--confirm", "T-1", "--verify", "read-back"]).expect(0);
     run(&["verify", "copy.manifest.jsonl", "--drive", "target.toml"]).expect(0);
     run(&["import", "target.toml", "whole"]).expect(0);

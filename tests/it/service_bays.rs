@@ -1,10 +1,12 @@
 //! Drives in the bays of a job service: whose they are, and their copies, paused, resumed, held and failed.
 
+use std::io::{Read, Write};
+
 use serde_json::{Value, json};
 
-use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
 use crate::support::service::{Service, TWO_BAYS, job, parcel, slow_profile};
+use crate::support::{Agent, Workbench};
 
 #[test]
 fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
@@ -56,6 +58,82 @@ fn two_bays_with_one_name_wait_for_a_person() {
     service.call("POST", "/operator/v1/bays/bay-2/undock", Value::Null).expect(200);
     service.wait_for_state("job-1", "Packaging");
     assert_eq!(std::fs::read(service.blobs().join("imports/job-1/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
+}
+
+/// A page of the portal, as staff see it.
+fn portal_page(service: &Service, path: &str) -> String {
+    let host = service.url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let token = &service.token;
+    let form = format!("token={token}");
+    let length = form.len();
+    let request = format!(
+        "POST /portal/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{form}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect(&answer);
+    let cookie = cookie.split(';').next().unwrap();
+    let page = service.try_call("", "GET", path, Value::Null, &[("cookie", cookie)]).unwrap();
+    page.expect(200).as_str().unwrap().to_owned()
+}
+
+#[test]
+fn both_serial_numbers_are_shown_and_weak_ones_marked() {
+    let bench = Workbench::new();
+    let list = bench.image("weak.txt", b"# ours\nOUR-DOCK*   # at the window\n");
+    let service =
+        Service::start(&bench, &format!("weak_serials = \"{}\"\n{TWO_BAYS}[[bay]]\nname = \"bay-3\"\n", list.display()));
+    let profile = |name: &str, more: &str| {
+        let text = format!("size = \"1MiB\"\n{more}");
+        bench.image(&format!("{name}.toml"), text.as_bytes())
+    };
+    let hidden = profile("hidden", "serial = \"OWN-1\"\n[bridge]\nserial = \"152D00539000\"\n");
+    let passed = profile("passed", "serial = \"OWN-2\"\n[bridge]\nserial = \"152D00539000\"\npasses_serial = true\n");
+    let ours = profile("ours", "serial = \"our-dock 7\"\n");
+    for (bay, path) in [("bay-1", &hidden), ("bay-2", &passed), ("bay-3", &ours)] {
+        service.dock(bay, path, None).expect(200);
+    }
+    let bays = service.bays();
+    let told = |index: usize| bays[index]["drive"].clone();
+    assert_eq!(told(0)["drive_id"], "152D00539000");
+    assert_eq!(
+        (&told(0)["bridge_serial"], told(0)["weak_identity"].clone()),
+        (&Value::Null, json!(["bridge-constant", "usb-descriptor-only"]))
+    );
+    assert_eq!((&told(1)["drive_id"], &told(1)["bridge_serial"]), (&json!("OWN-2"), &json!("152D00539000")));
+    assert_eq!(told(1)["weak_identity"], Value::Null);
+    assert_eq!(told(2)["weak_identity"], json!(["bridge-constant"]), "it is on the list of the station");
+    let text = Agent::bare(bench.path(), &[&"bays", &"--server", &service.url]).run().stdout;
+    for words in [
+        "152D00539000 (weak)",
+        "bay-1: weak identity: its serial number is one",
+        "bay-2: behind a bridge that calls itself 152D00539000",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let page = portal_page(&service, "/portal/bays");
+    for words in
+        ["weak identity: its serial number is one that a bridge or dock tells", "behind a bridge that calls itself 152D00539000"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // The copy opens the same drive under the same name.
+    service.ship_import("mine", &["OWN-2"]);
+    service.wait_for_state("mine", "Packaging");
+    assert!(service.blobs().join("imports/mine/OWN-2.img").exists());
+}
+
+#[test]
+fn a_list_of_weak_serials_that_cannot_be_used_is_told_at_the_start() {
+    let bench = Workbench::new();
+    bench.image("weak.txt", b"GOOD1\n*\n");
+    bench.image("station.toml", format!("weak_serials = \"{}\"\n", bench.file("weak.txt").display()).as_bytes());
+    let ended = Agent::bare(bench.path(), &[&"serve", &"--config", &"station.toml"]).run();
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("weak.txt` cannot be used: line 2"), "{}", ended.stderr);
 }
 
 #[test]

@@ -9,16 +9,25 @@ use std::time::Instant;
 
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
-use protocol::units::{ByteRange, ChunkIndex};
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::flow::pool::{PooledBytes, Share};
+use crate::flow::pool::{FilledBuffer, PooledBytes, Share};
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) index: ChunkIndex,
     pub(crate) range: ByteRange,
+}
+
+impl Place {
+    /// The chunk that a byte is in; behind the end of the last one there are no bytes.
+    pub(crate) fn at(geometry: ChunkGeometry, offset: u64) -> Self {
+        let index = ChunkIndex(offset / geometry.chunk_size_bytes());
+        let range = geometry.range(index).unwrap_or(ByteRange::new(geometry.total_bytes(), 0));
+        Place { index, range }
+    }
 }
 
 /// Bytes of a chunk, or the knowledge that they are zeros.
@@ -59,7 +68,8 @@ impl HashedChunk {
 #[derive(Debug)]
 pub(crate) struct FetchedChunk {
     pub(crate) place: Place,
-    pub(crate) body: Body,
+    /// The bytes; none where they are known to be zeros.
+    pub(crate) buffer: Option<FilledBuffer>,
     pub(crate) attempts: u32,
     /// Bounds how many chunks without a body there are between two stages.
     pub(crate) slot: OwnedSemaphorePermit,

@@ -1,5 +1,7 @@
 //! Why a transfer could not be made or finished, and what outcome that is.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,7 @@ use protocol::manifest::{ManifestError, ReplayError};
 use protocol::outcome::Outcome;
 use protocol::stop::StopReason;
 use protocol::units::GeometryError;
+use tokio::task::JoinError;
 
 /// A failure of a transfer. Each is one sentence: what failed, on what, what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -73,17 +76,83 @@ pub enum CopyError {
     },
     /// The kernel starts no more threads.
     #[error(
-        "cannot start a thread ({name}): {source}; raise the limits on processes and address space (`ulimit -u`, `ulimit -v`), or end other programs, and repeat the command"
+        "cannot start a thread ({stage}): {source}; raise the limits on processes and address space (`ulimit -u`, `ulimit -v`), or end other programs, and repeat the command"
     )]
     Thread {
         /// What it is for.
-        name: &'static str,
+        stage: Stage,
         /// What the kernel said.
         source: io::Error,
     },
-    /// A fault of this program.
-    #[error("a part of the program ended early: {0}; please report it")]
-    Internal(&'static str),
+    /// A thread or a task ended without a result: a fault of this program.
+    #[error("a part of the program ended unexpectedly: {stage}{}; please report it", in_brackets(.panic.as_deref()))]
+    StageEnded {
+        /// Which one.
+        stage: Stage,
+        /// What it panicked with, where that is known.
+        panic: Option<String>,
+    },
+    /// Every stage ended well, and chunks are missing all the same: a fault of this program.
+    #[error("{missing} chunks were not copied, and no stage said why: nothing was completed; please report it")]
+    ChunksMissing {
+        /// How many.
+        missing: u64,
+    },
+}
+
+/// What a thread or a task of a transfer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading a drive.
+    Read,
+    /// Hashing chunks.
+    Hash,
+    /// Hashing all chunks as one.
+    WholeHash,
+    /// Sending a chunk to a store.
+    Send,
+    /// Fetching a chunk from a store.
+    Fetch,
+    /// Writing to a drive.
+    Write,
+    /// Recording what landed.
+    Record,
+    /// One call into a drive.
+    DriveCall,
+    /// Reading a manifest.
+    Manifest,
+    /// Comparing a chunk.
+    Compare,
+    /// Accounting for a transfer from its journal.
+    Account,
+    /// A whole transfer.
+    Transfer,
+}
+
+impl Stage {
+    /// The name of its thread, and what it is called in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Stage::Read => "read",
+            Stage::Hash => "hash",
+            Stage::WholeHash => "whole-drive hash",
+            Stage::Send => "send",
+            Stage::Fetch => "fetch",
+            Stage::Write => "write",
+            Stage::Record => "record",
+            Stage::DriveCall => "drive",
+            Stage::Manifest => "manifest",
+            Stage::Compare => "compare",
+            Stage::Account => "account",
+            Stage::Transfer => "transfer",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 impl From<GeometryError> for CopyError {
@@ -93,6 +162,20 @@ impl From<GeometryError> for CopyError {
 }
 
 impl CopyError {
+    /// What ended a task that gave no result.
+    pub fn of_task(stage: Stage, error: JoinError) -> Self {
+        match error.try_into_panic() {
+            Ok(panic) => CopyError::of_panic(stage, &*panic),
+            Err(_) => CopyError::StageEnded { stage, panic: None },
+        }
+    }
+
+    /// What a thread or a task panicked with.
+    pub(crate) fn of_panic(stage: Stage, panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        CopyError::StageEnded { stage, panic: text.map(str::to_owned) }
+    }
+
     /// The outcome of a transfer that ended with this. `None` for mistakes of the command line.
     pub fn outcome(&self) -> Option<Outcome> {
         Some(match self {
@@ -111,9 +194,11 @@ impl CopyError {
             }
             CopyError::Store(_) | CopyError::StoreGaveUp { .. } => Outcome::StoreFailed,
             CopyError::Mismatch(_) => Outcome::Mismatch,
-            CopyError::Manifest { .. } | CopyError::State { .. } | CopyError::Thread { .. } | CopyError::Internal(_) => {
-                Outcome::Failed
-            }
+            CopyError::Manifest { .. }
+            | CopyError::State { .. }
+            | CopyError::Thread { .. }
+            | CopyError::StageEnded { .. }
+            | CopyError::ChunksMissing { .. } => Outcome::Failed,
         })
     }
 
@@ -135,6 +220,11 @@ impl CopyError {
             _ => StopReason::Failed,
         }
     }
+}
+
+/// What is added to a sentence, where there is something.
+fn in_brackets(text: Option<&str>) -> String {
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
 /// A failure of a file below the state directory.

@@ -79,7 +79,7 @@ pub use call::handle::TransferHandle;
 pub use call::options::{OnUnreadable, PublicNames, RescueOptions, TransferOptions, Verify};
 pub use call::shared_budget::SharedBudget;
 pub use call::stop::{Stop, StopRequest};
-pub use error::CopyError;
+pub use error::{CopyError, Stage};
 pub use export::{export, plan_export};
 pub use flow::machine_memory::machine_memory_bytes;
 pub use import::{import, plan_import};

@@ -83,7 +83,7 @@ pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> R
     })
 }
 
-/// One planned chunk, with what an earlier run recorded of it.
+/// One planned chunk, with what it is known to hold: what an earlier run recorded of it, or what a manifest says.
 pub(crate) type Planned = (Place, Option<ChunkContent>);
 
 /// The chunks that are still to be read, in drive order.

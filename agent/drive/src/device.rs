@@ -10,13 +10,15 @@ use protocol::units::ByteRange;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::confirm::Target;
 use crate::contract::Drive;
-use crate::discovery::attached::attached_at;
+use crate::discovery::attached::{attached_at, port_of};
 use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::SysfsDevice;
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl;
+use crate::naming::{self, Naming};
 use crate::zeroing::{ZeroingDevice, ZeroingLadder};
 
 /// How a device is opened.
@@ -34,6 +36,7 @@ pub struct BlockDevice {
     path: PathBuf,
     file: File,
     identity: DriveIdentity,
+    naming: Naming,
     zeroing: ZeroingLadder,
     sysfs: Option<SysfsDevice>,
     /// What had been written to it when it was opened.
@@ -52,11 +55,12 @@ impl BlockDevice {
             return Err(DriveError::NoMedium { path: path.to_owned() });
         }
         let is_loop = sysfs.as_ref().is_some_and(|device| device.loop_backing_file().is_some());
+        let naming = sysfs.as_ref().map(|device| naming::name(&Roots::default(), device)).unwrap_or_default();
         let identity = DriveIdentity {
             path: path.display().to_string(),
             kind: if is_loop { DriveKind::Loop } else { DriveKind::Device },
-            serial: sysfs.as_ref().and_then(SysfsDevice::serial),
-            model: sysfs.as_ref().and_then(SysfsDevice::model),
+            serial: naming.serial.clone(),
+            model: naming.model.clone(),
             size,
             sector_size,
             partition_table_id: None,
@@ -64,15 +68,16 @@ impl BlockDevice {
             modified_unix_nanoseconds: None,
         };
         let changed_units = sysfs.as_ref().and_then(SysfsDevice::changed_units);
-        Ok(BlockDevice { path: path.to_owned(), file, identity, zeroing: ZeroingLadder::default(), sysfs, changed_units })
+        Ok(BlockDevice { path: path.to_owned(), file, identity, naming, zeroing: ZeroingLadder::default(), sysfs, changed_units })
     }
 
-    /// What an operator types to confirm writing to the device at `path`: the kernel's name, where it has no
-    /// serial number.
-    pub fn name_of(path: &Path) -> String {
-        let sysfs = SysfsDevice::of_node(&Roots::default(), path);
-        let file_name = || path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        sysfs.map_or_else(file_name, |device| device.kernel_name())
+    /// The device as something that is to be written, and confirmed.
+    pub(crate) fn as_target(&self) -> Target<'_> {
+        let port = self.sysfs.as_ref().and_then(port_of);
+        let kernel = || self.sysfs.as_ref().map(SysfsDevice::kernel_name);
+        let file_name = || self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let place = port.or_else(kernel).unwrap_or_else(file_name);
+        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place }
     }
 
     /// The file behind the loop device at `path`, if it is one.

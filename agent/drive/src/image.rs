@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use file::locked::{LockError, Which, is_at, open_locked};
+use file::locked::{LockError, Which, is_at, lock_opened, open_locked};
 use file::replace::{IfExists, publish, sync_folder};
 use file::{CopyFile, crash};
 use protocol::identity::{DriveIdentity, DriveKind};
@@ -72,7 +72,12 @@ impl ImageDrive {
             )));
         }
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| open_error(path, error))?;
-        lock(path, &file)?;
+        // Two writers of one image would mix their blobs.
+        lock_opened(&file, path).map_err(|error| match error {
+            LockError::Busy => busy(path),
+            LockError::Io(error) => open_error(path, error),
+            _ => DriveError::Refused(format!("`{}` was replaced while it was opened: repeat the command", path.display())),
+        })?;
         Self::new(path, path, Content::Target(CopyFile::new(file)), None, TargetContent::Unknown)
     }
 
@@ -158,17 +163,6 @@ impl ImageDrive {
 
     fn io_error(&self, operation: &'static str, range: ByteRange, error: &io::Error) -> DriveError {
         self.error(operation, range, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
-    }
-}
-
-/// Two writers of one image would mix their blobs. What is locked must still be what the path leads to.
-fn lock(path: &Path, file: &File) -> Result<(), DriveError> {
-    file.try_lock().map_err(|_| busy(path))?;
-    let own = file.metadata().map_err(|error| open_error(path, error))?;
-    let there = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
-    match (own.dev(), own.ino()) == (there.dev(), there.ino()) && own.is_file() {
-        true => Ok(()),
-        false => Err(DriveError::Refused(format!("`{}` was replaced while it was opened: repeat the command", path.display()))),
     }
 }
 

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | [`contract`] | the trait [`Drive`] and what each operation promises |
 //! | [`mod@open`] | from a path to a drive: as a source, or as a target with its safety rules |
+//! | `confirm` | whether an operator's word says which drive is to be written |
 //! | [`image`] | a plain file, byte for byte a drive |
 //! | [`device`] | a block device of the kernel, loop devices among them |
 //! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
 //! | [`discovery`] | what is attached, what uses it, and when it comes and goes |
+//! | `naming` | who a drive says it is, and whether that can be relied on |
 //! | [`identify`] | content samples and the identity of a partition table |
 //! | [`TimedReader`] | reads with a time limit, for drives that may hang |
 //! | [`loop_device`] | images that the kernel shows as block devices |
@@ -32,6 +34,7 @@
 
 pub mod aligned;
 pub mod blank;
+mod confirm;
 pub mod contract;
 pub mod device;
 mod devtmpfs;
@@ -41,6 +44,7 @@ pub mod identify;
 pub mod image;
 mod ioctl;
 pub mod loop_device;
+mod naming;
 mod new_image;
 pub mod open;
 pub mod simulated;
@@ -52,8 +56,10 @@ mod zeroing;
 mod conformance;
 
 pub use aligned::AlignedBuffer;
+pub use confirm::Confirmation;
 pub use contract::{Drive, TargetContent};
 pub use error::DriveError;
-pub use open::{Confirmation, TargetRequest, open_source, open_target};
+pub use naming::use_list as use_weak_serials;
+pub use open::{TargetRequest, open_source, open_target};
 pub use simulated::Pace;
 pub use timed_reader::TimedReader;

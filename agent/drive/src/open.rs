@@ -14,9 +14,9 @@ use std::sync::Arc;
 use file::capacity::{self, CapacityError};
 use file::partial;
 use file::replace::folder_of;
-use protocol::identity::DriveIdentity;
 use protocol::manifest::MANIFEST_SUFFIX;
 
+use crate::confirm::Confirmation;
 use crate::contract::Drive;
 use crate::device::{Access, BlockDevice};
 use crate::devtmpfs::is_on_devtmpfs;
@@ -77,19 +77,6 @@ fn require_size_of_its_own(path: &Path, image: &ImageDrive) -> Result<(), DriveE
     }
 }
 
-/// How an operator confirms that a device may be overwritten.
-pub enum Confirmation<'ask> {
-    /// By the word given beforehand.
-    Word(&'ask str),
-    /// By typing the word when asked; the argument is what is asked, with the word in it.
-    Ask(&'ask dyn Fn(&str) -> Option<String>),
-    /// By the caller, who knows which drive it has to be, and looks at the one that was opened; the error says why it
-    /// is another.
-    Check(&'ask dyn Fn(&DriveIdentity) -> Result<(), String>),
-    /// Not at all: devices are refused.
-    None,
-}
-
 /// What an export asks of its target.
 pub struct TargetRequest<'ask> {
     /// Bytes that will be written.
@@ -111,7 +98,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
         Place::Device => {
             let device = BlockDevice::open(path, Access::ReadWrite)?;
             require_size(path, &device, request.needed_bytes)?;
-            confirm(path, &device, &request.confirmation)?;
+            device.as_target().require(&request.confirmation).map_err(DriveError::Refused)?;
             Arc::new(device)
         }
         Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !is_on_devtmpfs(path) => {
@@ -205,49 +192,18 @@ fn open_simulated_target(path: &Path, request: &TargetRequest<'_>) -> Result<Sim
     if !drive.is_writable() {
         return Err(DriveError::ReadOnly { path: path.to_owned(), reason: "its profile has no `backing` to write to" });
     }
-    match (&request.confirmation, &drive.identity().serial) {
-        (Confirmation::Word(word), Some(serial)) if word.trim() != serial => Err(DriveError::Refused(format!(
-            "`{}` is not the simulated drive `{}` (serial {serial}): nothing was written",
-            word.trim(),
-            path.display()
-        ))),
-        _ => Ok(drive),
+    // One without a name of its own is confirmed by the real drive below it.
+    if let Confirmation::Word(word) = &request.confirmation
+        && drive.naming().is_told()
+    {
+        drive.as_target().judge(word.trim()).map_err(DriveError::Refused)?;
     }
+    Ok(drive)
 }
 
 fn require_size(path: &Path, drive: &dyn Drive, needed: u64) -> Result<(), DriveError> {
     let size = drive.size_bytes();
     if size < needed { Err(DriveError::TooSmall { path: path.to_owned(), size, needed }) } else { Ok(()) }
-}
-
-fn confirm(path: &Path, device: &BlockDevice, confirmation: &Confirmation<'_>) -> Result<(), DriveError> {
-    let identity = device.identity();
-    let (word, serial) = match &identity.serial {
-        Some(serial) => (serial.clone(), format!("serial {serial}")),
-        None => (BlockDevice::name_of(path), "without a serial number".to_owned()),
-    };
-    let description = format!(
-        "`{}` ({}, {}, {serial})",
-        path.display(),
-        identity.model.as_deref().unwrap_or("unknown model"),
-        protocol::units::ByteSize(identity.size),
-    );
-    let given = match confirmation {
-        Confirmation::Word(given) => Some((*given).to_owned()),
-        Confirmation::Ask(ask) => ask(&format!("Everything on {description} will be overwritten. Type {word} to go on: ")),
-        // The caller looks at it when it is open.
-        Confirmation::Check(_) => Some(word.clone()),
-        Confirmation::None => None,
-    };
-    match given {
-        Some(given) if given.trim() == word => Ok(()),
-        Some(given) => {
-            Err(DriveError::Refused(format!("`{}` is not the drive {description}: nothing was written", given.trim())))
-        }
-        None => Err(DriveError::Refused(format!(
-            "writing to {description} was not confirmed: repeat the command with `--confirm {word}`"
-        ))),
-    }
 }
 
 /// Whether two paths lead to the same bytes: one file, one device, or a loop device and its file.

@@ -30,6 +30,9 @@ pub enum LockError {
     /// Another process has it.
     #[error("another process has it open to write")]
     Busy,
+    /// Its path came to lead to another file while it was opened.
+    #[error("it was replaced while it was opened")]
+    Replaced,
     /// The path is a symbolic link, which may lead to a file of another owner.
     #[error("it is a symbolic link")]
     SymbolicLink,
@@ -62,6 +65,32 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// # Errors
 /// [`LockError`]. Where a new file was asked for and there is one, an I/O error of kind `AlreadyExists`.
 pub fn open_locked(path: &Path, which: Which) -> Result<File, LockError> {
+    open(path, which, require_own)
+}
+
+/// Opens, or makes, a file that exists to be locked. It may be another user's: what is written to it is not read back.
+///
+/// # Errors
+/// As for [`open_locked`].
+pub fn open_lock_file(path: &Path) -> Result<File, LockError> {
+    open(path, Which::Any, require_plain)
+}
+
+/// Locks a file that the caller opened by `path`, symbolic links followed.
+///
+/// # Errors
+/// [`LockError::Replaced`] where the path leads to another file by now.
+pub fn lock_opened(file: &File, path: &Path) -> Result<(), LockError> {
+    lock(file)?;
+    let own = file.metadata()?;
+    require_plain(&own)?;
+    match is_same(&own, &std::fs::metadata(path)?) {
+        true => Ok(()),
+        false => Err(LockError::Replaced),
+    }
+}
+
+fn open(path: &Path, which: Which, require: impl Fn(&Metadata) -> Result<(), LockError>) -> Result<File, LockError> {
     for _ in 0..TRIES {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
@@ -75,7 +104,7 @@ pub fn open_locked(path: &Path, which: Which) -> Result<File, LockError> {
             Some(Errno::ISDIR | Errno::NXIO) => LockError::NotPlain,
             _ => LockError::Io(error),
         })?;
-        require_own(&file.metadata()?)?;
+        require(&file.metadata()?)?;
         lock(&file)?;
         if is_at(&file, path)? {
             return Ok(file);
@@ -101,11 +130,16 @@ pub fn is_busy(path: &Path) -> bool {
     matches!(open_locked(path, Which::Existing), Err(LockError::Busy))
 }
 
+fn require_plain(metadata: &Metadata) -> Result<(), LockError> {
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(LockError::NotPlain),
+    }
+}
+
 /// A file that may be written to: plain, of this user, and with one name.
 fn require_own(metadata: &Metadata) -> Result<(), LockError> {
-    if !metadata.is_file() {
-        return Err(LockError::NotPlain);
-    }
+    require_plain(metadata)?;
     if metadata.nlink() > 1 {
         return Err(LockError::SecondName);
     }
@@ -121,7 +155,11 @@ fn require_own(metadata: &Metadata) -> Result<(), LockError> {
 /// What the kernel says about the open file. A path that names nothing is not an error.
 pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
-    Ok(std::fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino())))
+    Ok(std::fs::symlink_metadata(path).is_ok_and(|there| is_same(&own, &there)))
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 #[cfg(test)]
@@ -156,6 +194,26 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert!(matches!(open_locked(&pipe, Which::Any), Err(LockError::NotPlain)));
         assert!(matches!(open_locked(folder.path(), Which::Existing), Err(LockError::NotPlain)));
+    }
+
+    #[test]
+    fn a_file_that_was_opened_by_a_link_is_locked_unless_it_was_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&path, "content").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let file = File::open(&link).unwrap();
+        lock_opened(&file, &link).unwrap();
+        assert!(matches!(lock_opened(&File::open(&path).unwrap(), &path), Err(LockError::Busy)));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(lock_opened(&file, &link), Err(LockError::Io(error)) if error.kind() == io::ErrorKind::NotFound));
+        std::fs::write(&path, "another").unwrap();
+        assert!(matches!(lock_opened(&file, &link), Err(LockError::Replaced)));
+        let second = folder.path().join("second");
+        std::fs::hard_link(&path, &second).unwrap();
+        let lock = open_lock_file(&second).unwrap();
+        assert!(matches!(open_lock_file(&second), Err(LockError::Busy)));
+        drop(lock);
     }
 
     #[test]

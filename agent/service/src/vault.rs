@@ -1,11 +1,12 @@
 //! The key that seals the customers' keys: AES-256-GCM, the key in a file of its own with mode 0600.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use file::replace::{IfExists, with_suffix, write_file};
 
 /// Why the vault cannot be used, or something sealed cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +53,15 @@ impl Vault {
         let mut bytes = [0; KEY_BYTES];
         if !path.try_exists().map_err(failed)? {
             aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed(io::Error::other("no random numbers")))?;
-            write_new(path, &hex::encode(bytes)).map_err(failed)?;
+            let line = hex::encode(bytes);
+            match write_file(path, &with_suffix(path, ".tmp"), IfExists::Fail, |file| writeln!(file, "{line}")) {
+                // Another process made it first; replacing it would lose what is sealed with it already.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => written.map_err(failed)?,
+            }
         }
-        // Read again: another process may have made the file first.
-        let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
+        // Read in any case: it may be the other process's.
+        let mut file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
             return Err(VaultError::Open { path: path.to_owned() });
         }
@@ -84,19 +90,6 @@ impl Vault {
     }
 }
 
-/// Writes a file that only its owner may read, whole or not at all, and durably: what is sealed with a key that is lost
-/// is lost too.
-fn write_new(path: &Path, line: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let begun = path.with_extension("new");
-    let _ = std::fs::remove_file(&begun);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&begun)?;
-    writeln!(file, "{line}")?;
-    file.sync_all()?;
-    std::fs::rename(&begun, path)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +108,25 @@ mod tests {
         assert!(again.open_sealed(&sealed[1..], "job/A").is_err() && again.open_sealed(b"short", "job/A").is_err());
         let other = Vault::open(&folder.path().join("other.key")).unwrap();
         assert!(matches!(other.open_sealed(&sealed, "job/A"), Err(VaultError::Sealed)));
+    }
+
+    #[test]
+    fn processes_that_open_it_at_once_have_one_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.key");
+        let start = std::sync::Barrier::new(16);
+        let open = || {
+            start.wait();
+            Vault::open(&path)
+        };
+        let vaults: Vec<Vault> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+            // One that waited too long for the file of another fails, and can be started again.
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+        });
+        let sealed = vaults[0].seal("238810-662376", "job/A").unwrap();
+        assert!(vaults.iter().all(|vault| vault.open_sealed(&sealed, "job/A").is_ok()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

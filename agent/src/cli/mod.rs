@@ -146,7 +146,8 @@ pub(crate) struct ExportArguments {
     pub(crate) drive: PathBuf,
     #[command(flatten)]
     pub(crate) transfer: TransferArguments,
-    /// Serial number of the device to be written, to confirm that it is the right one
+    /// Serial number of the device to be written, to confirm that it is the right one; where `drives` calls that weak, the name of
+    /// its port (in /dev/disk/by-path)
     #[arg(long, value_name = "SERIAL")]
     pub(crate) confirm: Option<String>,
     /// Never ask; a device that is not confirmed is refused

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use protocol::operator::{Dock, Done, List};
 use protocol::progress::Progress;
-use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, short_job_name};
+use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name};
 use protocol::units::ByteSize;
 use serde_json::json;
 
@@ -79,7 +79,18 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
 
 fn drive_text(drive: &DockedDrive) -> String {
     let name = drive.drive_id.as_deref().unwrap_or("(no serial number)");
-    format!("{name}, {}, {}", ByteSize(drive.size_bytes), drive.path)
+    let note = identity_note(drive).map(|note| format!(", {note}")).unwrap_or_default();
+    format!("{name}, {}, {}{note}", ByteSize(drive.size_bytes), drive.path)
+}
+
+fn identity_note(drive: &DockedDrive) -> Option<String> {
+    WeakIdentity::note(drive.bridge_serial.as_deref(), &drive.weak_identity)
+}
+
+/// A drive's name in the list of bays, marked where it does not say which drive it is.
+fn drive_name(drive: &DockedDrive) -> String {
+    let name = drive.drive_id.as_deref().unwrap_or("-");
+    if drive.weak_identity.is_empty() { name.to_owned() } else { format!("{name} (weak)") }
 }
 
 fn bays_text(bays: &[Bay]) -> String {
@@ -92,14 +103,16 @@ fn bays_text(bays: &[Bay]) -> String {
         vec![
             bay.name.clone(),
             bay.state.name().to_owned(),
-            drive.and_then(|drive| drive.drive_id.clone()).unwrap_or_else(dash),
+            drive.map_or_else(dash, drive_name),
             drive.map_or_else(dash, |drive| ByteSize(drive.size_bytes).to_string()),
             progress.unwrap_or_else(dash),
             job.unwrap_or_else(dash),
             bay.note.clone().unwrap_or_default(),
         ]
     };
-    table(std::iter::once(head).chain(bays.iter().map(row)).collect())
+    let note = |bay: &Bay| Some(format!("{}: {}\n", bay.name, identity_note(bay.drive.as_ref()?)?));
+    let notes: String = bays.iter().filter_map(note).collect();
+    table(std::iter::once(head).chain(bays.iter().map(row)).collect()) + &notes
 }
 
 fn progress_text(progress: &Progress) -> String {

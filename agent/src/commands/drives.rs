@@ -9,6 +9,7 @@ use drive::loop_device::{self, LoopOptions};
 use drive::{DriveError, simulated};
 use protocol::drives::{AttachedDrive, DockEvent, Verdict};
 use protocol::outcome::{EXIT_USAGE, Outcome};
+use protocol::station::WeakIdentity;
 use protocol::units::ByteSize;
 use serde::Serialize;
 
@@ -98,7 +99,8 @@ fn event_name(event: DockEvent) -> &'static str {
 
 /// One drive on one line.
 fn drive_line(drive: &AttachedDrive) -> String {
-    [drive.path.clone(), ByteSize(drive.size).to_string(), name(drive), serial(drive), verdict(drive)].join("  ")
+    let parts = [drive.path.clone(), ByteSize(drive.size).to_string(), name(drive), serial(drive), verdict(drive)];
+    parts.into_iter().chain(note(drive)).collect::<Vec<_>>().join("  ")
 }
 
 fn name(drive: &AttachedDrive) -> String {
@@ -106,8 +108,14 @@ fn name(drive: &AttachedDrive) -> String {
     image.or_else(|| drive.model.clone()).unwrap_or_else(|| "unknown model".to_owned())
 }
 
+/// Marked, where it does not say which drive it is.
 fn serial(drive: &AttachedDrive) -> String {
-    drive.serial.clone().unwrap_or_else(|| "-".to_owned())
+    let serial = drive.serial.as_deref().unwrap_or("-");
+    if drive.weak_identity.is_empty() { serial.to_owned() } else { format!("{serial} (weak)") }
+}
+
+fn note(drive: &AttachedDrive) -> Option<String> {
+    WeakIdentity::note(drive.bridge_serial.as_deref(), &drive.weak_identity)
 }
 
 fn verdict(drive: &AttachedDrive) -> String {
@@ -153,7 +161,9 @@ fn drives_text(drives: &[AttachedDrive]) -> String {
             verdict(drive),
         ]
     });
-    table(std::iter::once(head).chain(rows).collect())
+    let notes = drives.iter().filter_map(|drive| Some(format!("{}: {}\n", drive.path, note(drive)?)));
+    let notes: String = notes.collect();
+    table(std::iter::once(head).chain(rows).collect()) + &notes
 }
 
 /// What `drives attach` and `drives detach` print.
@@ -211,6 +221,9 @@ fn describe(profile: &Path, measure: bool, printer: &Printer) -> Result<(), Copy
         let mut text = format!("{}: {}\n", description.profile, description.model);
         if let Some(serial) = &description.serial {
             text += &line("serial", serial);
+        }
+        if let Some(bridge) = &description.bridge {
+            text += &line("bridge", bridge);
         }
         if let Some(size) = description.size {
             text += &line("size", format!("{} ({size} bytes)", ByteSize(size)));

@@ -5,24 +5,22 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use file::locked::{LockError, open_lock_file};
 use file::replace::write_bytes;
 use service::store::Store;
 use service::vault::Vault;
 
 /// Makes the state directory, and keeps a second service out of it.
 pub(super) fn lock(state_dir: &Path) -> Result<File, String> {
-    let failed = |error: std::io::Error| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(failed)?;
-    let path = state_dir.join("service.lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // For people who wonder which process holds it.
-            file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id())).map_err(failed)?;
-            Ok(file)
-        }
-        Err(_) => Err(format!("another service runs on the state directory `{}`: stop it first", state_dir.display())),
-    }
+    let failed = |error: &dyn std::fmt::Display| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|error| failed(&error))?;
+    let file = open_lock_file(&state_dir.join("service.lock")).map_err(|error| match error {
+        LockError::Busy => format!("another service runs on the state directory `{}`: stop it first", state_dir.display()),
+        error => failed(&format!("`service.lock`: {error}")),
+    })?;
+    // For people who wonder which process holds it.
+    file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id())).map_err(|error| failed(&error))?;
+    Ok(file)
 }
 
 /// Opens the database, with the key of its secrets.

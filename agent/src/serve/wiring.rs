@@ -49,6 +49,10 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         let public = account.public_url.clone().unwrap_or(own).trim_end_matches('/').to_owned();
         accounts.insert(account.name.to_lowercase(), ReachedAccount { account: reached, public });
     }
+    if let Some(list) = &config.weak_serials {
+        // Before any bay is looked at.
+        drive::use_weak_serials(list)?;
+    }
     let folders = config.drive_folders.clone().or_else(|| (!config.listen.ip().is_loopback()).then(Vec::new));
     let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);

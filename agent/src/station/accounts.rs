@@ -1,8 +1,10 @@
 //! Blob accounts that this host can reach, and what customers call them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use blob::Account;
+use blob::azure::Environment;
 use protocol::job::BlobName;
 
 /// An account that can be reached.
@@ -18,4 +20,17 @@ impl ReachedAccount {
     pub(crate) fn public_address(&self, blob: &BlobName) -> String {
         format!("{}/{}/{}", self.public, blob.container, blob.name)
     }
+}
+
+/// The credentials in a file with AZURE_STORAGE_… lines.
+pub(super) fn credentials(path: &Path) -> Result<Environment, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let shown = path.display();
+    let failed = |error: std::io::Error| format!("the credentials in `{shown}` cannot be read: {error}");
+    if std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
+        return Err(format!("the credentials in `{shown}` may be read by others: take the right away with `chmod 600`"));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Environment::from_text(&text)
+        .map_err(|line| format!("line {line} of `{shown}` is no `NAME=value` with one of the names that the `az` command takes"))
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use service::entra::EntraSettings;
 use service::jobs::{Location, ReachableAccount};
 
+use super::accounts::credentials;
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
 
 /// The file, as it is written.
@@ -33,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Folders from which images and profiles may be docked by hand.
     pub(crate) drive_folders: Option<Vec<PathBuf>>,
+    /// A list of serial numbers that are no drive's, in place of the one in `/etc/drive-agent`.
+    pub(crate) weak_serials: Option<PathBuf>,
     /// The container that drives are imported into.
     pub(crate) import_container: String,
     /// Requests that a token's bearer may send in a second.
@@ -152,6 +155,7 @@ impl Default for Config {
             allow_plaintext: false,
             tls: None,
             drive_folders: None,
+            weak_serials: None,
             import_container: "imports".to_owned(),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
             connections: 512,
@@ -318,18 +322,6 @@ impl Account {
         let address = AccountAddress::parse(&self.store).map_err(|error| named(error.to_string()))?;
         address.reach(&environment).map_err(|error| named(error.to_string()))
     }
-}
-
-fn credentials(path: &Path) -> Result<Environment, String> {
-    use std::os::unix::fs::PermissionsExt;
-    let shown = path.display();
-    let failed = |error: std::io::Error| format!("the credentials in `{shown}` cannot be read: {error}");
-    if std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o077 != 0 {
-        return Err(format!("the credentials in `{shown}` may be read by others: take the right away with `chmod 600`"));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    Environment::from_text(&text)
-        .map_err(|line| format!("line {line} of `{shown}` is no `NAME=value` with one of the names that the `az` command takes"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, OnUnreadable, PublicNames, Stop, TransferHandle, TransferOptions};
+use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
@@ -109,11 +109,14 @@ async fn watched(
     let stop = handle.stop.clone();
     let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), handle));
     tokio::select! {
-        copied = running => copied.unwrap_or(Err(CopyError::Internal("a copy"))),
+        copied = running => copied.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Transfer, error))),
         () = async {
             stop.stopping().await;
             tokio::time::sleep(grace).await;
-        } => Err(CopyError::Cancelled),
+        } => {
+            tracing::warn!(job = %order.job_uid, bay = %order.bay, "a copy did not end in time after its stop: a drive may hold it");
+            Err(CopyError::Cancelled)
+        }
     }
 }
 
@@ -172,7 +175,7 @@ async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBud
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
     let was_cut_off = order.was_cut_off;
     let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &handle)).await;
-    match told.unwrap_or(Err(CopyError::Internal("a thread at the journal"))) {
+    match told.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
         Ok(Some(result)) => result,
         Ok(None) => failed(order, &CopyError::Cancelled),
         Err(error) => failed(order, &error),

@@ -54,9 +54,15 @@ struct DockedByHand {
 impl DockedByHand {
     /// Whether it is still there.
     fn is_there(&self, looks: &Looks) -> bool {
-        looks.at(&self.path).ok().flatten().is_some_and(|docked| {
-            (docked.serial, docked.model, docked.size_bytes) == (self.serial.clone(), self.model.clone(), self.size_bytes)
-        })
+        looks.at(&self.path).ok().flatten().is_some_and(|docked| self.is_of(&docked))
+    }
+
+    /// Whether it is this drive. What was kept before its bridge could be asked has the bridge's serial number, and the model
+    /// as the bridge tells it.
+    fn is_of(&self, docked: &Docked) -> bool {
+        let is_same = (&docked.serial, &docked.model) == (&self.serial, &self.model);
+        let was_of_bridge = docked.bridge_serial.is_some() && docked.bridge_serial == self.serial;
+        docked.size_bytes == self.size_bytes && (is_same || was_of_bridge)
     }
 }
 
@@ -187,15 +193,17 @@ impl Docks {
         if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
             return refused(format!("`{shown}` is the service's own: it is not a drive"));
         }
+        let looked = self.looks.at(&path);
+        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
+        // A look has a timeout; what its bridge was asked for is known behind it.
+        let looked = looked.map_err(hangs)?;
         if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
             return refused(match drive.verdict {
                 Verdict::System => format!("this machine runs from `{shown}`"),
                 _ => format!("`{shown}` is in use: {}; release it first", drive.in_use_by.join("; ")),
             });
         }
-        let looked = self.looks.at(&path);
-        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
-        let Some(docked) = looked.map_err(hangs)? else {
+        let Some(docked) = looked else {
             // Opening it says what is wrong with it.
             let owned = path.clone();
             let open = move || drive::open_source(&owned, Pace::Unlimited).map(|_| ());

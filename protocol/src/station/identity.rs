@@ -33,6 +33,16 @@ impl WeakIdentity {
         }
     }
 
+    /// What people are told beside a drive's name: the bridge's serial number where that is another one, and why the name cannot
+    /// be relied on. `None` where there is nothing to tell.
+    pub fn note(bridge_serial: Option<&str>, weak: &[WeakIdentity]) -> Option<String> {
+        let bridge = bridge_serial.map(|serial| format!("behind a bridge that calls itself {serial}"));
+        let reasons: Vec<&str> = weak.iter().map(|weak| weak.reason()).collect();
+        let weak = (!reasons.is_empty()).then(|| format!("weak identity: {}", reasons.join(", and ")));
+        let parts: Vec<String> = bridge.into_iter().chain(weak).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
     /// Why the name cannot be relied on, as the rest of a sentence about the drive.
     pub const fn reason(self) -> &'static str {
         match self {
@@ -42,5 +52,23 @@ impl WeakIdentity {
             WeakIdentity::UsbDescriptorOnly => "its serial number is that of its USB bridge, and may not be the drive's own",
             WeakIdentity::Duplicated => "another bay shows a drive of the same serial number",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_beside_a_name() {
+        assert_eq!(WeakIdentity::note(None, &[]), None);
+        assert_eq!(WeakIdentity::note(Some("152D"), &[]).unwrap(), "behind a bridge that calls itself 152D");
+        let weak = [WeakIdentity::Placeholder, WeakIdentity::UsbDescriptorOnly];
+        assert_eq!(
+            WeakIdentity::note(None, &weak).unwrap(),
+            "weak identity: its serial number is a placeholder, and its serial number is that of its USB bridge, and may not be \
+             the drive's own"
+        );
+        assert!(WeakIdentity::note(Some("152D"), &weak).unwrap().starts_with("behind a bridge that calls itself 152D; weak"));
     }
 }

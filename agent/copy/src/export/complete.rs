@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use drive::{DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
-use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::outcome::Outcome;
@@ -18,11 +17,10 @@ use crate::error::CopyError;
 use crate::export::copied::{Completing, Copied};
 use crate::export::resume::state_of;
 use crate::flow::drive_call::with_drive;
-use crate::limits::{ABORT_GRACE, CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT, INQUIRY_TIMEOUT};
+use crate::limits::{CLEAR_PIECE_BYTES, DRIVE_SYNC_TIMEOUT};
 use crate::record::journal::Journal;
 use crate::record::manifest::{self, Proof};
-use crate::transfer::result;
-use crate::verify::{Expected, Scope, Side, compare};
+use crate::verify::{Scope, Side};
 
 impl Copied {
     /// Clears what lies behind the blob, verifies, finishes the drive; or accounts for what was and was
@@ -35,27 +33,18 @@ impl Copied {
 
 impl Completing {
     async fn finish(&mut self, mut journal: Option<&mut Journal>) -> Result<TransferResult, CopyError> {
-        let mut evidence = match self.context.manifest.is_some() || self.all_checked {
+        let mut evidence = match self.origin.manifest.is_some() || self.all_checked {
             true => Evidence::Transport,
             false => Evidence::Read,
         };
-        let is_ended = self.context.failure.has_failed() || self.context.handle.stop.is_stopping();
-        let completed = match journal.as_deref_mut().filter(|_| !is_ended) {
+        let completed = match self.context.to_complete(journal.as_deref_mut()) {
             Some(journal) => self.complete(journal, &mut evidence).await,
             None => Ok(None),
         };
-        let done = result::completed_or_failure(completed, &self.context.failure);
-        self.context.handle.counters.set_phase(Phase::Done);
-        let error = self.context.failure.take();
-        let mut result = result::result(
-            Outcome::Complete,
-            &self.context.header,
-            self.context.identity.clone(),
-            &self.context.table,
-            &self.context.handle,
-        )?;
+        let done = self.context.completed_or_failure(completed);
+        let (mut result, error) = self.context.end()?;
         result.evidence = evidence;
-        result.checked_against_manifest = Some(self.context.manifest.is_some());
+        result.checked_against_manifest = Some(self.origin.manifest.is_some());
         result.bytes_cleared = self.bytes_cleared;
         result.error = error.as_ref().map(ToString::to_string);
         match done {
@@ -63,7 +52,7 @@ impl Completing {
                 result.root_sha256 = Some(root);
                 result.stream_sha256 = self.stream_sha256;
                 result.manifest = manifest;
-                result.unreadable = self.filled()?;
+                result.unreadable = self.origin.filled()?;
                 if !result.unreadable.is_empty() {
                     self.context
                         .handle
@@ -72,9 +61,7 @@ impl Completing {
                 }
             }
             _ => {
-                result.outcome =
-                    error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
-                result.manifest = Some(self.context.journal_path.display().to_string());
+                self.context.set_incomplete(&mut result, error.as_ref());
                 if let Some(error) = result.error.as_mut().filter(|_| self.is_published) {
                     *error +=
                         &format!("; the drive `{}` is complete: repeat the command for the rest", self.context.identity.path);
@@ -88,13 +75,13 @@ impl Completing {
     /// The receipt, and a note in the journal of what the target is now, so that the next run sees whether anything wrote
     /// to it meanwhile.
     async fn reconciled_receipt(&self, journal: Option<&mut Journal>) -> Result<Receipt, CopyError> {
-        let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
+        let receipt = self.context.receipt()?;
         if self.is_published {
             return Ok(receipt);
         }
         // After an abort, or where it failed, the drive may not answer.
-        let grace = if self.context.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-        let receipt = match tokio::time::timeout(grace, state_of(&self.context.drive, &self.context.handle)).await {
+        let receipt = match tokio::time::timeout(self.context.grace(), state_of(&self.context.drive, &self.context.handle)).await
+        {
             Ok(Ok(Some(state))) => {
                 if let Some(journal) = journal.filter(|journal| journal.is_kept()) {
                     journal.note_left(state)?;
@@ -111,12 +98,6 @@ impl Completing {
         Ok(Receipt { residue: residue(&self.context.identity, &self.context.header.transfer_id, landed), ..receipt })
     }
 
-    /// Ranges that the manifest says could not be read when the blob was made.
-    fn filled(&self) -> Result<Vec<ByteRange>, CopyError> {
-        let Some(manifest) = &self.context.manifest else { return Ok(Vec::new()) };
-        manifest.table.with(|table| Ok(table.unreadable().collect()))
-    }
-
     /// The steps after the last chunk, each repeatable. `None` when a stop came first.
     async fn complete(
         &mut self,
@@ -124,15 +105,13 @@ impl Completing {
         evidence: &mut Evidence,
     ) -> Result<Option<(Sha256Digest, Option<String>)>, CopyError> {
         self.context.handle.counters.set_phase(Phase::Committing);
-        if !self.context.table.with(|table| Ok(table.is_complete()))? {
-            return Err(CopyError::Internal("the pipeline"));
-        }
+        self.context.table.require_complete()?;
         if !self.clear_behind().await? {
             return Ok(None);
         }
         self.context.handle.counters.set_phase(Phase::Committing);
         let (root, _) = manifest::root(&self.context.table, &self.context.zeros, false)?;
-        if self.context.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
+        if self.origin.manifest.as_ref().is_some_and(|manifest| manifest.root != root) {
             journal.remove()?;
             return Err(CopyError::Mismatch(format!(
                 "what is on the drive `{}` is not what the blob's manifest states: start over with `--restart`",
@@ -148,7 +127,7 @@ impl Completing {
         if self.context.handle.stop.is_stopping() {
             return Ok(None);
         }
-        *evidence = match (is_read_back, self.context.target_is_sampled) {
+        *evidence = match (is_read_back, self.target_is_sampled) {
             (true, _) => Evidence::ReadBack,
             (false, true) => Evidence::Sampled,
             (false, false) => *evidence,
@@ -166,7 +145,7 @@ impl Completing {
             journal.remove()?;
         }
         let written = self.context.options.manifest.as_ref().map(|path| path.display().to_string());
-        let beside = self.context.manifest.as_ref().map(|_| self.context.blob.sibling(MANIFEST_SUFFIX).address());
+        let beside = self.origin.manifest.as_ref().map(|_| self.context.blob.sibling(MANIFEST_SUFFIX).address());
         Ok(Some((root, written.or(beside))))
     }
 
@@ -212,10 +191,7 @@ impl Completing {
     async fn read_back(&mut self, journal: &Journal, wants_stream: bool) -> Result<(), CopyError> {
         let side = Side::Drive(self.context.drive.clone());
         // What was written is what is compared: this drive has no unreadable places to leave out.
-        let expected = Expected { table: &self.context.table, fill: Fill::default(), scope: Scope::All, wants_stream };
-        let compared =
-            compare(side, expected, &self.context.options, &self.context.attempts, &self.context.handle, self.context.memory)
-                .await?;
+        let compared = self.context.compare(side, Scope::All, wants_stream).await?;
         self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);
         let differences = compared.differences;
         let is_other = |difference: &&Difference| difference.reason != DifferenceReason::Unreadable;

@@ -2,8 +2,9 @@
 
 use protocol::digest::Sha256Digest;
 
-use crate::export::context::Context;
+use crate::export::origin::Origin;
 use crate::record::journal::Journal;
+use crate::transfer::context::Context;
 
 /// An export after its pipeline, however that ended.
 pub(super) struct Copied {
@@ -15,6 +16,9 @@ pub(super) struct Copied {
 /// An export on its way from the last chunk to its result.
 pub(super) struct Completing {
     pub(super) context: Context,
+    pub(super) origin: Origin,
+    /// What an earlier run wrote was looked at in some places only.
+    pub(super) target_is_sampled: bool,
     /// Whether the store gave a checksum with everything that was fetched.
     pub(super) all_checked: bool,
     /// Where every chunk passed the pipeline in drive order.

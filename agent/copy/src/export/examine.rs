@@ -3,43 +3,33 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blob::{Blob, BlobFacts};
+use blob::Blob;
 use drive::{Drive, DriveError};
 use protocol::identity::{DriveIdentity, DriveKind};
-use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::result::{Direction, PlannedAction, TransferPlan};
-use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
+use protocol::units::{ByteRange, ChunkGeometry};
 
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::export::origin::Origin;
 use crate::export::resume::{drive_key, require_same, state_of};
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
 use crate::limits::DRIVE_SYNC_TIMEOUT;
-use crate::plan::{MemoryPlan, chunk_size, memory_plan};
-use crate::record::journal::{Journal, Recovered, journals_folder};
+use crate::plan::memory_plan;
+use crate::record::journal::{Journal, Recovered};
 use crate::record::manifest_place;
-use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
 use crate::transfer::begin::recover;
+use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
 
 /// An export that nothing forbids; nothing was changed for it.
 pub(super) struct Examined {
-    pub(super) drive: Arc<dyn Drive>,
-    pub(super) blob: Arc<dyn Blob>,
-    pub(super) facts: BlobFacts,
-    pub(super) manifest: Option<LoadedManifest>,
-    pub(super) options: TransferOptions,
-    pub(super) handle: TransferHandle,
-    pub(super) attempts: Attempts,
-    pub(super) identity: DriveIdentity,
+    pub(super) scene: Scene,
+    pub(super) origin: Origin,
     pub(super) planned: ChunkGeometry,
-    pub(super) memory: MemoryPlan,
-    pub(super) journal: Journal,
     pub(super) recovered: Option<Recovered>,
-    /// The transfer that is started over with `--restart`.
-    pub(super) replaces: Option<String>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -54,85 +44,47 @@ impl Examined {
     ) -> Result<Self, CopyError> {
         let attempts = Attempts::new(&options, &handle, blob.address());
         manifest_place::require_manifest_place(&options, &blob.address())?;
-        let (facts, manifest) = look_at_blob(&blob, &options, &attempts).await?;
+        let origin = Origin::new(&blob, &options, &attempts).await?;
         let mut warnings = Vec::new();
-        if manifest.is_none() {
+        if origin.manifest.is_none() {
             warnings.push("there is no manifest beside the blob: only the transport can be checked".to_owned());
         }
-        let drive = tokio::task::block_in_place(|| open_drive(facts.size_bytes))?;
+        let drive = tokio::task::block_in_place(|| open_drive(origin.facts.size_bytes))?;
         let identity = drive.identity().clone();
         manifest_place::require_manifest_off_drive(&options, Path::new(&identity.path))?;
-        let planned = plan_chunks(&manifest, &options, &facts, &*drive, &*blob)?;
-        let memory = memory_plan(options.memory, planned)?;
+        let planned = origin.plan_chunks(&options, &*drive, &*blob)?;
+        memory_plan(options.memory, planned)?;
 
         // By the drive: two exports onto one drive must not forget each other.
         let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity)?)?;
         let replaces = options.restart.then(|| journal.transfer_id()).flatten();
         let recovered = recover(&mut journal, planned, &options, &handle)?;
+        let scene = Scene { drive, blob, options, handle, attempts, identity, journal, replaces };
         if let Some(recovered) = &recovered {
             known.set((*recovered.header).clone(), recovered.table.clone());
-            require_same(&recovered.header, planned, &identity, (&blob.address(), &facts, manifest.is_some()), &journal)?;
+            require_same(&recovered.header, planned, &scene, &origin)?;
         }
-        require_blank(&drive, recovered.as_ref(), &options, &handle).await?;
-        let own_id = recovered.as_ref().map(|recovered| recovered.header.transfer_id.clone());
-        warnings.extend(others_beside(&identity, own_id.or_else(|| replaces.clone()).as_deref())?);
-        Ok(Examined {
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            handle,
-            attempts,
-            identity,
-            planned,
-            memory,
-            journal,
-            recovered,
-            replaces,
-            warnings,
-        })
+        require_blank(&scene, recovered.as_ref()).await?;
+        let own_id = recovered.as_ref().map(|recovered| &recovered.header.transfer_id);
+        warnings.extend(others_beside(&scene.identity, own_id.or(scene.replaces.as_ref()))?);
+        Ok(Examined { scene, origin, planned, recovered, warnings })
     }
 
     /// What would be done.
     pub(super) fn plan(self) -> TransferPlan {
-        let landed = self.recovered.as_ref().map_or(0, |recovered| recovered.landed);
-        TransferPlan {
-            direction: Direction::Export,
-            drive: DriveIdentity { content_sample: None, ..self.identity },
-            blob: self.blob.address(),
+        let moves = Moves {
             action: if self.recovered.is_some() { PlannedAction::Resume } else { PlannedAction::Begin },
             bytes_total: self.planned.total_bytes(),
             chunk_size: self.planned.chunk_size_bytes(),
-            chunks: self.planned.chunk_count(),
-            chunks_landed: landed,
-            manifest: self.blob.sibling(MANIFEST_SUFFIX).address(),
-            warnings: self.warnings,
-        }
+            chunks_landed: self.recovered.map_or(0, |recovered| recovered.landed),
+        };
+        self.scene.plan(Direction::Export, moves, self.warnings)
     }
 }
 
-/// The blob, which must be whole, and its manifest.
-async fn look_at_blob(
-    blob: &Arc<dyn Blob>,
-    options: &TransferOptions,
-    attempts: &Attempts,
-) -> Result<(BlobFacts, Option<LoadedManifest>), CopyError> {
-    let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
-    let facts = facts.ok_or_else(|| not_found(&**blob))?;
-    require_whole(&**blob, &facts)?;
-    let folder = journals_folder(&options.state_dir)?;
-    let manifest = manifest_beside(blob, &facts, options, attempts, &folder).await?;
-    Ok((facts, manifest))
-}
-
 /// An image that holds data, and is not the work of an export that is resumed, is replaced only where that was asked for.
-async fn require_blank(
-    drive: &Arc<dyn Drive>,
-    recovered: Option<&Recovered>,
-    options: &TransferOptions,
-    handle: &TransferHandle,
-) -> Result<(), CopyError> {
+async fn require_blank(scene: &Scene, recovered: Option<&Recovered>) -> Result<(), CopyError> {
+    let Scene { drive, options, handle, .. } = scene;
     if options.overwrite {
         return Ok(());
     }
@@ -206,7 +158,7 @@ fn first_data(drive: &dyn Drive, places: &[ByteRange]) -> Result<Option<u64>, Dr
 }
 
 /// Unfinished images of the same name are the work of other exports: they are left alone, and named.
-fn others_beside(identity: &DriveIdentity, own_transfer_id: Option<&str>) -> Result<Vec<String>, CopyError> {
+fn others_beside(identity: &DriveIdentity, own_transfer_id: Option<&String>) -> Result<Vec<String>, CopyError> {
     let path = Path::new(&identity.path);
     if identity.kind != DriveKind::Image {
         return Ok(Vec::new());
@@ -229,24 +181,4 @@ fn others_beside(identity: &DriveIdentity, own_transfer_id: Option<&str>) -> Res
         )
     };
     Ok(others.into_iter().map(text).collect())
-}
-
-/// The chunks of an export: the manifest's where there is one.
-fn plan_chunks(
-    manifest: &Option<LoadedManifest>,
-    options: &TransferOptions,
-    facts: &BlobFacts,
-    drive: &dyn Drive,
-    blob: &dyn Blob,
-) -> Result<ChunkGeometry, CopyError> {
-    let Some(manifest) = manifest else {
-        return chunk_size(options.chunk_size, facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
-    };
-    let stated = ByteSize(manifest.geometry.chunk_size_bytes());
-    if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
-        return Err(CopyError::Usage(format!(
-            "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
-        )));
-    }
-    Ok(ChunkGeometry::for_drive(facts.size_bytes, stated.0, drive.sector_size_bytes())?)
 }

@@ -13,13 +13,13 @@
 //! | [`pipeline`] | the stages, joined |
 //! | [`copied`] | what the pipeline leaves |
 //! | [`complete`] | the steps after the last chunk, or the receipt |
-//! | [`context`] | what all steps need |
+//! | [`origin`] | the blob, and what its manifest says |
 
 mod complete;
-mod context;
 mod copied;
 mod examine;
 mod operation;
+mod origin;
 mod pipeline;
 mod prepared;
 mod resume;

@@ -12,8 +12,8 @@ use crate::call::options::TransferOptions;
 use crate::error::CopyError;
 use crate::export::examine::Examined;
 use crate::export::prepared::Prepared;
-use crate::record::dry_run::PlanState;
 use crate::record::journal::Journal;
+use crate::transfer::begin;
 use crate::transfer::unopened::Known;
 
 /// Writes a blob onto the drive at `path`, which `open_drive` opens, given how many bytes it must take.
@@ -32,13 +32,7 @@ pub async fn export(
     let address = blob.address();
     let preparing =
         async { Prepared::begin(Examined::new(open_drive, blob, options.clone(), handle.clone(), &known).await?).await };
-    // It learns first what an earlier run moved, whatever was asked for meanwhile.
-    let prepared = tokio::select! {
-        biased;
-        prepared = preparing => prepared,
-        () = handle.stop.stopping() => Err(CopyError::Cancelled),
-    };
-    match prepared {
+    match begin::prepared(preparing, &handle).await {
         Ok(prepared) => prepared.copy().await?.finish().await,
         Err(error) => {
             if known.is_empty() && error.outcome().is_some() && !options.restart {
@@ -62,13 +56,12 @@ pub async fn export(
 pub async fn plan_export(
     open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
-    mut options: TransferOptions,
+    options: TransferOptions,
     handle: TransferHandle,
 ) -> Result<TransferPlan, CopyError> {
-    let state = PlanState::new(&mut options, Direction::Export)?;
-    let stop = handle.stop.clone();
-    let known = Known::default();
-    let examined = stop.or_stopping(Examined::new(open_drive, blob, options, handle, &known)).await;
-    let examined = examined.ok_or(CopyError::Cancelled)?;
-    Ok(examined.map_err(|error| state.restate(error))?.plan())
+    let examine = |options, handle| async move {
+        let examined = Examined::new(open_drive, blob, options, handle, &Known::default()).await?;
+        Ok(examined.plan())
+    };
+    begin::dry_run(Direction::Export, options, handle, examine).await
 }

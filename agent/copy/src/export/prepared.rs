@@ -2,108 +2,73 @@
 
 use std::path::Path;
 
+use drive::Drive;
 use file::crash;
 use protocol::identity::DriveKind;
 use protocol::manifest::Header;
 use protocol::result::Direction;
+use protocol::units::ChunkGeometry;
 
 use crate::error::{CopyError, state_error};
-use crate::export::context::Context;
 use crate::export::examine::Examined;
-use crate::export::resume::{Target, state_of};
+use crate::export::origin::Origin;
+use crate::export::resume::{look_at_written, state_of};
 use crate::flow::drive_call::with_drive;
-use crate::flow::failure::Failure;
-use crate::hashing::ZeroDigests;
 use crate::record::journal::{Journal, journals_folder};
 use crate::record::table::{ChunkTable, SharedTable};
-use crate::transfer::begin::{count_recorded, new_header};
+use crate::transfer::begin::new_header;
+use crate::transfer::context::Context;
+use crate::transfer::reuse::Left;
+use crate::transfer::scene::Scene;
 
 /// An export whose drive and journal are ready: its next step is the pipeline.
 pub(super) struct Prepared {
     pub(super) context: Context,
+    pub(super) origin: Origin,
     pub(super) journal: Journal,
+    pub(super) is_resumed: bool,
+    /// What an earlier run wrote was looked at in some places only.
+    pub(super) target_is_sampled: bool,
 }
 
 impl Prepared {
     /// Takes the drive of an export that nothing forbids, and looks at what an earlier run wrote there.
-    pub(super) async fn begin(mut examined: Examined) -> Result<Self, CopyError> {
+    pub(super) async fn begin(examined: Examined) -> Result<Self, CopyError> {
         crash::point("examined");
-        let warnings = std::mem::take(&mut examined.warnings);
-        warnings.into_iter().for_each(|warning| examined.handle.warn(warning));
-        let (header, table) = header_and_table(&mut examined)?;
-        let Examined {
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            handle,
-            attempts,
-            identity,
-            planned,
-            memory,
-            mut journal,
-            recovered,
-            ..
-        } = examined;
-        let transfer_id = header.transfer_id.clone();
-        with_drive(&drive, options.read_timeout, &handle, move |drive| drive.begin(&transfer_id)).await?;
-        let (left, latest) = recovered.map(|recovered| (recovered.left, recovered.latest)).unzip();
-        let is_fresh = latest.is_none();
-        let target = Target {
-            drive: &drive,
-            header: &header,
-            table: &table,
-            options: &options,
-            attempts: &attempts,
-            handle: &handle,
-            memory,
+        let Examined { mut scene, origin, planned, recovered, warnings } = examined;
+        warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
+        let (is_fresh, left) = (recovered.is_none(), Left::of(recovered.as_ref()));
+        let (header, table) = match recovered {
+            Some(recovered) => (*recovered.header, recovered.table),
+            None => begin_journal(&mut scene, &origin, planned)?,
         };
-        let (left, latest) = (left.flatten(), latest.unwrap_or_default());
-        let target_is_sampled = target.look_at_written(left.as_ref(), &latest, &mut journal).await?;
-        if is_fresh && let Some(state) = state_of(&drive, &handle).await? {
+        let (context, mut journal) = Context::new(scene, header, table)?;
+        let transfer_id = context.header.transfer_id.clone();
+        let begin = move |drive: &dyn Drive| drive.begin(&transfer_id);
+        with_drive(&context.drive, context.options.read_timeout, &context.handle, begin).await?;
+        let target_is_sampled = look_at_written(&context, &left, &mut journal).await?;
+        if is_fresh && let Some(state) = state_of(&context.drive, &context.handle).await? {
             journal.note_left(state)?;
         }
-        handle.counters.set_total(planned.total_bytes());
-        table.with(|table| count_recorded(table, &handle))?;
-        let is_resumed = table.with(|table| Ok(table.landed() > 0))?;
-        let context = Context {
-            failure: Failure::new(handle.stop.clone()),
-            zeros: ZeroDigests::new(planned.chunk_size_bytes()),
-            is_resumed,
-            target_is_sampled,
-            journal_path: journal.path().to_owned(),
-            memory,
-            table,
-            drive,
-            blob,
-            facts,
-            manifest,
-            options,
-            handle,
-            attempts,
-            identity,
-            header,
-        };
-        Ok(Prepared { context, journal })
+        context.handle.counters.set_total(context.header.total_bytes);
+        context.count_recorded()?;
+        let is_resumed = context.landed()? > 0;
+        Ok(Prepared { context, origin, journal, is_resumed, target_is_sampled })
     }
 }
 
-/// A journal that is resumed, or a new one.
-fn header_and_table(examined: &mut Examined) -> Result<(Header, SharedTable), CopyError> {
-    if let Some(recovered) = &examined.recovered {
-        return Ok(((*recovered.header).clone(), recovered.table.clone()));
-    }
-    let mut header = new_header(Direction::Export, examined.identity.clone(), examined.blob.address(), examined.planned, None);
-    header.replaces.clone_from(&examined.replaces);
-    header.blob_version = Some(examined.facts.version.clone());
-    let folder = journals_folder(&examined.options.state_dir)?;
-    let table = ChunkTable::new(&folder, examined.planned).map_err(|source| state_error("make a table in", &folder, source))?;
-    examined.journal.begin(&header)?;
-    if let (Some(id), DriveKind::Image) = (&examined.replaces, examined.identity.kind)
-        && let Err(error) = file::partial::remove(Path::new(&examined.identity.path), id)
+/// A new journal, and an empty table.
+fn begin_journal(scene: &mut Scene, origin: &Origin, planned: ChunkGeometry) -> Result<(Header, SharedTable), CopyError> {
+    let mut header = new_header(Direction::Export, scene.identity.clone(), scene.blob.address(), planned, None);
+    header.replaces.clone_from(&scene.replaces);
+    header.blob_version = Some(origin.facts.version.clone());
+    let folder = journals_folder(&scene.options.state_dir)?;
+    let table = ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
+    scene.journal.begin(&header)?;
+    if let (Some(id), DriveKind::Image) = (&scene.replaces, scene.identity.kind)
+        && let Err(error) = file::partial::remove(Path::new(&scene.identity.path), id)
     {
-        examined.handle.warn(format!("the unfinished image of the export that is started over stays: {error}"));
+        scene.handle.warn(format!("the unfinished image of the export that is started over stays: {error}"));
     }
     Ok((header, SharedTable::new(table)))
 }

@@ -116,7 +116,9 @@ impl Attempts {
     {
         let mut first_failure = None;
         let mut doubt = Doubt::None;
-        for number in 1.. {
+        let mut number = 0;
+        loop {
+            number += 1;
             let error = match attempt().await {
                 Ok(value) => return Ok((value, number)),
                 Err(error) => error,
@@ -140,7 +142,6 @@ impl Attempts {
                 }
             }
         }
-        Err(Failed { error: CopyError::Internal("the attempts"), gave_up_for_stop: false, doubt: Doubt::Lasting })
     }
 
     /// The same with the shorter budget for a store that was not reached yet.

@@ -2,12 +2,11 @@
 
 use protocol::progress::Phase;
 use protocol::stop::StopReason;
-use tokio::sync::oneshot;
 
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
-use crate::error::CopyError;
 use crate::flow::failure::Failure;
+use crate::flow::threads::Running;
 use crate::limits::ABORT_GRACE;
 
 /// After a stop: aborts when what is in flight did not land in time. Never returns.
@@ -21,20 +20,18 @@ pub(crate) async fn enforce_drain_timeout(options: &TransferOptions, handle: &Tr
 
 /// The recorder ends when its channel closes. After an abort it gets a moment: a sync that hangs must
 /// not hold up the receipt.
-pub(crate) async fn wait_for_recorder<T>(end: oneshot::Receiver<T>, handle: &TransferHandle, failure: &Failure) -> Option<T> {
+pub(crate) async fn wait_for_recorder<T: Send + 'static>(
+    recorder: Running<T>,
+    handle: &TransferHandle,
+    failure: &Failure,
+) -> Option<T> {
     let grace = async {
         handle.stop.aborting().await;
         tokio::time::sleep(ABORT_GRACE).await;
     };
     tokio::select! {
         biased;
-        ended = end => match ended {
-            Ok(recorded) => Some(recorded),
-            Err(_) => {
-                failure.fail(CopyError::Internal("the recorder"));
-                None
-            }
-        },
+        ended = recorder.ended() => ended.map_err(|error| failure.fail(error)).ok(),
         () = grace => None,
     }
 }

@@ -8,8 +8,8 @@ use drive::{Drive, DriveError};
 use protocol::units::ByteRange;
 
 use crate::call::handle::TransferHandle;
-use crate::error::CopyError;
-use crate::flow::threads;
+use crate::error::{CopyError, Stage};
+use crate::flow::threads::Running;
 
 /// Runs blocking work on a drive; a drive that hangs is an error after `timeout`, and its thread
 /// is left behind. A stop ends the wait too.
@@ -22,15 +22,12 @@ pub(crate) async fn with_drive<T: Send + 'static>(
     let path = PathBuf::from(&drive.identity().path);
     let size = drive.size_bytes();
     let owned = drive.clone();
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    threads::spawn_once("drive", move || {
-        let _ = sender.send(work(&*owned));
-    })?;
+    let call = Running::start(Stage::DriveCall, move || Ok(work(&*owned)?))?;
     let seconds = timeout.as_secs();
     let timed_out = DriveError::TimedOut { path, range: ByteRange::new(0, size), seconds };
     tokio::select! {
         biased;
-        result = receiver => Ok(result.map_err(|_| CopyError::Internal("a thread at the drive"))??),
+        result = call.ended() => result,
         () = handle.stop.aborting() => Err(CopyError::Cancelled),
         () = tokio::time::sleep(timeout.max(Duration::from_secs(1))) => Err(timed_out.into()),
     }

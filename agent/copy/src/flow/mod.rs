@@ -9,7 +9,7 @@
 //! | [`attempts`] | trying a request until it succeeds, is refused for good, or a stop is asked for |
 //! | [`drive_call`] | a call into a drive that ends in time |
 //! | [`watchdog`] | watching calls into a drive from outside |
-//! | [`threads`] | named threads that report how they ended |
+//! | [`threads`] | named threads that report how they ended, a panic as an error of their stage |
 //! | [`failure`] | the first failure of a transfer, which ends the rest |
 //! | [`drain`] | the end of a pipeline that was asked to stop |
 //! | [`machine_memory`] | what memory this process can have at all |

@@ -162,6 +162,43 @@ impl DerefMut for PooledBuffer {
     }
 }
 
+/// A buffer with bytes at its beginning. Nothing shares them yet, so it may be filled again.
+pub(crate) struct FilledBuffer {
+    buffer: PooledBuffer,
+    length: usize,
+}
+
+impl FilledBuffer {
+    /// A buffer whose first `length` bytes were filled.
+    pub(crate) fn new(buffer: PooledBuffer, length: usize) -> Self {
+        FilledBuffer { buffer, length }
+    }
+
+    /// The bytes, shared and immutable from now on.
+    pub(crate) fn freeze(self) -> PooledBytes {
+        self.buffer.freeze(self.length)
+    }
+
+    /// The buffer, to be filled again.
+    pub(crate) fn into_buffer(self) -> PooledBuffer {
+        self.buffer
+    }
+}
+
+impl Deref for FilledBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl fmt::Debug for FilledBuffer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.length)
+    }
+}
+
 /// A buffer whose bytes are shared.
 struct SharedBuffer(Arc<PooledBuffer>);
 
@@ -196,13 +233,6 @@ impl PooledBytes {
     /// Gives the buffer back, and keeps what it takes of the budget.
     pub(crate) fn into_share(self) -> Option<Share> {
         self.buffer.map(|buffer| buffer.share.clone())
-    }
-
-    /// The buffer, to be filled again; `None` while others have bytes of it.
-    pub(crate) fn into_buffer(self) -> Option<PooledBuffer> {
-        let PooledBytes { bytes, buffer } = self;
-        drop(bytes);
-        Arc::into_inner(buffer?)
     }
 }
 
@@ -295,14 +325,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_buffer_is_filled_again_when_nothing_else_has_it() {
+    async fn a_buffer_that_was_filled_is_filled_again_and_counts_once() {
         let pool = BufferPool::new(1, 4096);
-        let bytes = pool.take().await.unwrap().freeze(7);
-        let address = bytes.as_ptr().addr();
-        let other = bytes.bytes().clone();
-        assert!(bytes.clone().into_buffer().is_none());
-        drop(other);
-        assert_eq!(bytes.into_buffer().map(|buffer| (buffer.as_ptr().addr(), buffer.len())), Some((address, 4096)));
+        let filled = FilledBuffer::new(pool.take().await.unwrap(), 7);
+        let address = filled.as_ptr().addr();
+        assert_eq!(filled.len(), 7);
+        let again = filled.into_buffer();
+        assert_eq!((again.as_ptr().addr(), again.len(), pool.watch().bytes_taken()), (address, 4096, 4096));
+        let bytes = FilledBuffer::new(again, 9).freeze();
+        assert_eq!((bytes.as_ptr().addr(), bytes.len()), (address, 9));
+        drop(bytes);
         assert_eq!(pool.watch().bytes_taken(), 0);
     }
 

@@ -11,14 +11,14 @@ use protocol::digest::Sha256Digest;
 
 use crate::call::counters::Counters;
 use crate::call::shared_budget::{self, SharedBudget};
-use crate::chunk::Body;
 use crate::error::CopyError;
 use crate::flow::threads;
 use crate::hashing::side_by_side::{SideBySide, lanes};
 
-/// A chunk on its way that has a body.
+/// A chunk on its way.
 pub(crate) trait HasBody {
-    fn body(&self) -> &Body;
+    /// Its bytes; none where they are known to be zeros.
+    fn body(&self) -> Option<&[u8]>;
 }
 
 /// What the threads share. At least one is always active, which means that it waits for chunks or hashes them; the others
@@ -167,10 +167,7 @@ struct WithBody<C>(C);
 
 impl<C: HasBody> AsRef<[u8]> for WithBody<C> {
     fn as_ref(&self) -> &[u8] {
-        match self.0.body() {
-            Body::Bytes(bytes) => bytes,
-            Body::Hole => &[],
-        }
+        self.0.body().unwrap_or_default()
     }
 }
 
@@ -191,7 +188,7 @@ impl<C: HasBody> BodyHasher<C> {
 
     /// Takes a chunk, or gives it back where it is zeros.
     fn add(&mut self, chunk: C) -> Option<C> {
-        if matches!(chunk.body(), Body::Bytes(bytes) if !is_zero(bytes)) {
+        if chunk.body().is_some_and(|bytes| !is_zero(bytes)) {
             self.side_by_side.add(WithBody(chunk));
             return None;
         }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::call::stop::Stop;
 use crate::chunk::{Body, Place};
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::pool::PooledBytes;
 use crate::flow::threads;
 
@@ -30,8 +30,36 @@ const PIECES_WAITING_MAX: usize = 64;
 /// How often a hash that waits looks whether it was abandoned.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Where pieces go to the hash: it takes them as long as there are any, so it is closed only where the hash panicked.
+#[derive(Clone)]
+pub(crate) struct PieceSender(Sender<StreamPiece>);
+
+impl PieceSender {
+    /// Hands a piece to the hash from a thread, which waits for room.
+    pub(crate) fn send(&self, piece: StreamPiece) -> Result<(), CopyError> {
+        self.0.send(piece).map_err(|_| hash_ended())
+    }
+
+    /// The same from a task, which must not block.
+    pub(crate) async fn send_from_task(&self, piece: StreamPiece) -> Result<(), CopyError> {
+        match self.0.try_send(piece) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(piece)) => {
+                let output = self.clone();
+                let sending = tokio::task::spawn_blocking(move || output.send(piece));
+                sending.await.unwrap_or_else(|error| Err(CopyError::of_task(Stage::WholeHash, error)))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(hash_ended()),
+        }
+    }
+}
+
+fn hash_ended() -> CopyError {
+    CopyError::StageEnded { stage: Stage::WholeHash, panic: None }
+}
+
 /// The two ends of a whole-drive hash under way.
-type Ends = (Option<Sender<StreamPiece>>, Option<oneshot::Receiver<Option<Sha256Digest>>>);
+type Ends = (Option<PieceSender>, Option<oneshot::Receiver<Option<Sha256Digest>>>);
 
 /// Starts the hash where it is wanted. It needs the chunks in their order, or nearly so: where `is_abandoned`
 /// says that they come in another one, it lets go of all that it holds, and gives nothing.
@@ -45,23 +73,11 @@ pub(crate) fn spawn(
     }
     let (output, input) = bounded(PIECES_WAITING_MAX);
     let (ended, end) = oneshot::channel();
-    threads::spawn_once("whole-drive hash", move || {
+    threads::spawn_once(Stage::WholeHash, move || {
         let digest = run(&input, geometry, || is_abandoned() || ended.is_closed());
         let _ = ended.send(digest);
     })?;
-    Ok((Some(output), Some(end)))
-}
-
-/// Hands a piece to the hash from a task, which must not block.
-pub(crate) async fn hand_over(output: &Sender<StreamPiece>, piece: StreamPiece) -> Result<(), CopyError> {
-    let sent = match output.try_send(piece) {
-        Err(TrySendError::Full(piece)) => {
-            let output = output.clone();
-            tokio::task::spawn_blocking(move || output.send(piece)).await.is_ok_and(|sent| sent.is_ok())
-        }
-        sent => sent.is_ok(),
-    };
-    if sent { Ok(()) } else { Err(CopyError::Internal("the whole-drive hash")) }
+    Ok((Some(PieceSender(output)), Some(end)))
 }
 
 /// Puts chunks in order and hashes them; `None` where not all came.

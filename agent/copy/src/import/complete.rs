@@ -13,12 +13,10 @@ use tokio::time::timeout;
 use crate::error::CopyError;
 use crate::import::completion::Completion;
 use crate::import::copied::{Completing, Copied};
-use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
 use crate::record::journal::Journal;
 use crate::record::manifest::{self, Proof};
 use crate::record::table::ChunkTable;
 use crate::rescue::forget_beside;
-use crate::transfer::result;
 
 impl Copied {
     /// Commits, verifies, writes the manifest; or accounts for what was and was not done.
@@ -31,26 +29,17 @@ impl Copied {
 impl Completing {
     async fn finish(&mut self, mut journal: Option<&mut Journal>) -> Result<TransferResult, CopyError> {
         let mut evidence = if self.context.blob.checks_arrival() { Evidence::Transport } else { Evidence::Read };
-        let is_ended = self.context.failure.has_failed() || self.context.handle.stop.is_stopping();
-        let completed = match journal.as_deref_mut().filter(|_| !is_ended) {
+        let completed = match self.context.to_complete(journal.as_deref_mut()) {
             Some(journal) => self.complete(journal, &mut evidence).await.map(Some),
             None => Ok(None),
         };
-        let root = result::completed_or_failure(completed, &self.context.failure);
+        let root = self.context.completed_or_failure(completed);
         let saved = self.save_rescue();
         self.context.failure.check(saved);
-        self.context.handle.counters.set_phase(Phase::Done);
-        let error = self.context.failure.take();
-        let mut result = result::result(
-            Outcome::Complete,
-            &self.context.header,
-            self.context.identity.clone(),
-            &self.context.table,
-            &self.context.handle,
-        )?;
+        let (mut result, error) = self.context.end()?;
         result.evidence = evidence;
-        result.source_changed = self.context.trust.source_changed;
-        if let Some(rescue) = &self.context.rescue {
+        result.source_changed = self.trust.source_changed;
+        if let Some(rescue) = &self.rescue {
             result.failed_reads = rescue.failed_reads();
         }
         match (&self.completion, root) {
@@ -75,20 +64,18 @@ impl Completing {
         error: Option<CopyError>,
     ) -> Result<(), CopyError> {
         let blob = self.context.blob.address();
-        result.outcome =
-            error.as_ref().map_or(Some(Outcome::Cancelled), CopyError::outcome_once_begun).unwrap_or(Outcome::Failed);
+        self.context.set_incomplete(result, error.as_ref());
         result.error = error.map(|error| match self.completion.note(&blob) {
             Some(note) => format!("{error}; {note}"),
             None => error.to_string(),
         });
-        result.manifest = Some(self.context.journal_path.display().to_string());
-        if let Some(rescue) = self.context.rescue.as_ref().filter(|_| result.unreadable.is_empty()) {
+        if let Some(rescue) = self.rescue.as_ref().filter(|_| result.unreadable.is_empty()) {
             result.unreadable = rescue.bad_ranges().as_slice().to_vec();
         }
         result.receipt = Some(match self.target.upload().cloned().filter(|_| self.completion == Completion::Unfinished) {
             Some(upload) => self.reconciled_receipt(journal, &*upload).await?,
             None => {
-                let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
+                let receipt = self.context.receipt()?;
                 Receipt { residue: self.completion.residue(&blob), ..receipt }
             }
         });
@@ -98,12 +85,12 @@ impl Completing {
     /// The receipt, after the store was asked whether it holds what landed; and a note in the journal of what the target
     /// is now, so that the next run sees whether anything wrote to it meanwhile.
     async fn reconciled_receipt(&self, journal: Option<&mut Journal>, upload: &dyn Upload) -> Result<Receipt, CopyError> {
-        let grace = if self.context.handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+        let grace = self.context.grace();
         let held = timeout(grace, upload.held()).await.ok().and_then(Result::ok);
         if let Some(BlocksHeld::Blocks(blocks)) = &held {
             self.context.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
-        let receipt = result::receipt(&self.context.table, &self.context.handle, &self.context.options)?;
+        let receipt = self.context.receipt()?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
             Some(BlocksHeld::Nothing) if receipt.landed_bytes() > 0 => receipt.doubted(),
@@ -119,7 +106,7 @@ impl Completing {
     }
 
     fn with_scratch(&self, mut residue: Residue) -> Residue {
-        if let Some(scratch) = self.context.rescue.as_ref().and_then(|rescue| rescue.scratch_path()) {
+        if let Some(scratch) = self.rescue.as_ref().and_then(|rescue| rescue.scratch_path()) {
             residue.description += &format!(", and what was rescued of unfinished chunks in `{}`", scratch.display());
         }
         residue
@@ -129,12 +116,12 @@ impl Completing {
     fn save_rescue(&self) -> Result<(), CopyError> {
         if !self.context.journal_path.exists() {
             // The blob is whole, whatever becomes of its map.
-            if let Some(Err(error)) = self.context.rescue.as_ref().map(|rescue| rescue.save_users(&self.context.table)) {
+            if let Some(Err(error)) = self.rescue.as_ref().map(|rescue| rescue.save_users(&self.context.table)) {
                 self.context.handle.warn(error.to_string());
             }
             return forget_beside(&self.context.journal_path);
         }
-        let Some(rescue) = &self.context.rescue else { return Ok(()) };
+        let Some(rescue) = &self.rescue else { return Ok(()) };
         // A read of a chunk; what else may hang says nothing about a place.
         let of_chunk = |range: &ByteRange| range.length <= self.context.header.chunk_size_bytes;
         if let Some(range) = self.context.failure.hanging_range().filter(of_chunk) {
@@ -146,9 +133,7 @@ impl Completing {
     /// The steps after the last chunk, each repeatable. Gives the root.
     async fn complete(&mut self, journal: &mut Journal, evidence: &mut Evidence) -> Result<Sha256Digest, CopyError> {
         self.context.handle.counters.set_phase(Phase::Committing);
-        if !self.context.table.with(|table| Ok(table.is_complete()))? {
-            return Err(CopyError::Internal("the pipeline"));
-        }
+        self.context.table.require_complete()?;
         if matches!(self.completion, Completion::Unfinished) {
             self.note_source()?;
         }
@@ -173,7 +158,7 @@ impl Completing {
 
     fn note_source(&mut self) -> Result<(), CopyError> {
         if self.context.drive.was_modified()? {
-            self.context.trust.source_changed = true;
+            self.trust.source_changed = true;
             self.context
                 .handle
                 .warn(format!("`{}` was written to while it was read: the blob may hold a mixture", self.context.identity.path));
@@ -185,8 +170,7 @@ impl Completing {
     fn evidence(&self, of_chunks: Evidence, is_read_back: bool) -> Result<Evidence, CopyError> {
         // An image of the drive was compared with it at a few places only.
         let has_image = self.context.table.with(|table| Ok(!table.image_ranges().is_empty()))?;
-        let is_sampled =
-            self.context.trust.target_is_sampled && !is_read_back || self.context.trust.source_is_sampled || has_image;
+        let is_sampled = self.trust.target_is_sampled && !is_read_back || self.trust.source_is_sampled || has_image;
         Ok(match is_sampled {
             true => Evidence::Sampled,
             false if is_read_back => Evidence::ReadBack,
@@ -201,7 +185,7 @@ impl Completing {
         root: &Sha256Digest,
         list: &[(Sha256Digest, ByteRange)],
     ) -> Result<(), CopyError> {
-        let source_changed = self.context.trust.source_changed;
+        let source_changed = self.trust.source_changed;
         let target = self.context.attempts.run("sync", 0, || upload.content_mark()).await?.0;
         journal.note_commit(CommitNote { target, source_changed })?;
         let unreadable: Vec<ByteRange> = self.context.table.with(|table| Ok(table.unreadable().collect()))?;

@@ -6,8 +6,10 @@ use blob::Upload;
 use protocol::digest::Sha256Digest;
 
 use crate::import::completion::Completion;
-use crate::import::context::Context;
+use crate::import::trust::Trust;
 use crate::record::journal::Journal;
+use crate::rescue::Rescue;
+use crate::transfer::context::Context;
 
 /// An import after its pipeline, however that ended.
 pub(super) struct Copied {
@@ -19,6 +21,9 @@ pub(super) struct Copied {
 /// An import on its way from the last chunk to its result.
 pub(super) struct Completing {
     pub(super) context: Context,
+    /// What is done about places that cannot be read.
+    pub(super) rescue: Option<Arc<Rescue>>,
+    pub(super) trust: Trust,
     pub(super) target: CopiedTarget,
     pub(super) completion: Completion,
     /// Where every chunk passed the pipeline in drive order.

@@ -7,7 +7,7 @@ use blob::{Blob, BlobFacts, UploadPlan};
 use drive::identify::Identified;
 use drive::{Drive, DriveError};
 use file::replace::folder_of;
-use protocol::identity::{DriveIdentity, Sameness};
+use protocol::identity::Sameness;
 use protocol::manifest::{Header, MANIFEST_SUFFIX};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
@@ -17,8 +17,8 @@ use crate::call::options::TransferOptions;
 use crate::error::{CopyError, state_error};
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
-use crate::import::context::Trust;
 use crate::import::standing::{Standing, is_own_manifest, standing};
+use crate::import::trust::Trust;
 use crate::limits::HOLES_COUNTED_MAX;
 use crate::plan::{chunk_size, memory_plan};
 use crate::record::journal::{Journal, Recovered};
@@ -27,26 +27,14 @@ use crate::record::table::{ChunkTable, SharedTable};
 use crate::source::manifest::header_of_manifest;
 use crate::transfer::begin::{new_header, recover, require_same_drive};
 use crate::transfer::identify::identified;
+use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
-
-/// What is known when it is decided whether the import may begin.
-pub(super) struct Scene {
-    pub(super) drive: Arc<dyn Drive>,
-    pub(super) blob: Arc<dyn Blob>,
-    pub(super) options: TransferOptions,
-    pub(super) handle: TransferHandle,
-    pub(super) attempts: Attempts,
-    pub(super) identity: DriveIdentity,
-    /// Places of the drive that hang.
-    pub(super) hanging: Vec<ByteRange>,
-    pub(super) journal: Journal,
-    /// The transfer that is started over with `--restart`.
-    pub(super) replaces: Option<String>,
-}
 
 /// An import that nothing forbids; nothing was changed for it.
 pub(super) struct Examined {
     pub(super) scene: Scene,
+    /// Places of the drive that hang.
+    pub(super) hanging: Vec<ByteRange>,
     pub(super) recovered: Option<Recovered>,
     pub(super) standing: Standing,
     pub(super) planned: ChunkGeometry,
@@ -74,7 +62,7 @@ impl Examined {
         let recovered = recover(&mut journal, planned, &options, &handle)?;
         tell(known, recovered.as_ref(), &drive, &blob, planned, &journal)?;
         let Identified { identity, hanging } = identified(&drive, &options, &handle).await?;
-        let scene = Scene { drive, blob, options, handle, attempts, identity, hanging, journal, replaces };
+        let scene = Scene { drive, blob, options, handle, attempts, identity, journal, replaces };
         let facts = scene.attempts.for_first_contact().run("look at", 0, || scene.blob.head()).await?.0;
         let standing = scene.decide(recovered.as_ref(), facts.as_ref()).await?;
         let trust = scene.trust(recovered.as_ref(), &standing);
@@ -89,11 +77,11 @@ impl Examined {
             let path = &scene.identity.path;
             warnings.push(format!("`{path}` was written to since it was copied: the blob holds what was read before"));
         }
-        Ok(Examined { scene, recovered, standing, planned, trust, warnings })
+        Ok(Examined { scene, hanging, recovered, standing, planned, trust, warnings })
     }
 
     /// What would be done.
-    pub(super) fn plan(self) -> Result<TransferPlan, CopyError> {
+    pub(super) fn plan(self) -> TransferPlan {
         let Examined { scene, recovered, standing, planned, warnings, .. } = self;
         let action = match (&standing, &recovered) {
             (Standing::Committed { .. }, _) => PlannedAction::StoreManifest,
@@ -101,18 +89,9 @@ impl Examined {
             (_, None) => PlannedAction::Begin,
         };
         let chunk_size = recovered.as_ref().map_or(planned.chunk_size_bytes(), |recovered| recovered.header.chunk_size_bytes);
-        Ok(TransferPlan {
-            direction: Direction::Import,
-            drive: DriveIdentity { content_sample: None, ..scene.identity },
-            blob: scene.blob.address(),
-            action,
-            bytes_total: planned.total_bytes(),
-            chunk_size,
-            chunks: planned.total_bytes().div_ceil(chunk_size),
-            chunks_landed: recovered.map_or(0, |recovered| recovered.landed),
-            manifest: scene.blob.sibling(MANIFEST_SUFFIX).address(),
-            warnings,
-        })
+        let chunks_landed = recovered.map_or(0, |recovered| recovered.landed);
+        let moves = Moves { action, bytes_total: planned.total_bytes(), chunk_size, chunks_landed };
+        scene.plan(Direction::Import, moves, warnings)
     }
 }
 

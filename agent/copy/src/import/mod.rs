@@ -16,11 +16,10 @@
 //! | [`read_back`] | reading the blob again before it is believed |
 //! | [`manifest`] | storing the manifest beside the blob |
 //! | [`completion`] | how far an import came, and what follows for result and receipt: pure |
-//! | [`context`] | what all steps need |
+//! | [`trust`] | what cannot be said for certain about its bytes |
 
 mod complete;
 mod completion;
-mod context;
 mod copied;
 mod examine;
 mod manifest;
@@ -29,5 +28,6 @@ mod pipeline;
 mod prepared;
 mod read_back;
 mod standing;
+mod trust;
 
 pub use operation::{import, plan_import};

@@ -11,7 +11,7 @@ use crate::call::options::TransferOptions;
 use crate::error::CopyError;
 use crate::import::examine::Examined;
 use crate::import::prepared::Prepared;
-use crate::record::dry_run::PlanState;
+use crate::transfer::begin;
 use crate::transfer::unopened::Known;
 
 /// Copies a drive into a blob.
@@ -27,13 +27,7 @@ pub async fn import(
 ) -> Result<TransferResult, CopyError> {
     let known = Known::default();
     let preparing = async { Prepared::begin(Examined::new(drive, blob, options.clone(), handle.clone(), &known).await?).await };
-    // It learns first what an earlier run moved, whatever was asked for meanwhile.
-    let prepared = tokio::select! {
-        biased;
-        prepared = preparing => prepared,
-        () = handle.stop.stopping() => Err(CopyError::Cancelled),
-    };
-    match prepared {
+    match begin::prepared(preparing, &handle).await {
         Ok(prepared) => prepared.copy().await?.finish().await,
         Err(error) => known.result_of(error, &options, &handle),
     }
@@ -46,13 +40,12 @@ pub async fn import(
 pub async fn plan_import(
     drive: Arc<dyn Drive>,
     blob: Arc<dyn Blob>,
-    mut options: TransferOptions,
+    options: TransferOptions,
     handle: TransferHandle,
 ) -> Result<TransferPlan, CopyError> {
-    let state = PlanState::new(&mut options, Direction::Import)?;
-    let stop = handle.stop.clone();
-    let known = Known::default();
-    let examined = stop.or_stopping(Examined::new(drive, blob, options, handle, &known)).await;
-    let examined = examined.ok_or(CopyError::Cancelled)?;
-    examined.map_err(|error| state.restate(error))?.plan()
+    let examine = |options, handle| async move {
+        let examined = Examined::new(drive, blob, options, handle, &Known::default()).await?;
+        Ok(examined.plan())
+    };
+    begin::dry_run(Direction::Import, options, handle, examine).await
 }

@@ -1,32 +1,31 @@
 //! The upload is begun or resumed, and what an earlier run left is looked at before any of it is believed.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use blob::{Blob, BlobErrorKind, BlocksHeld, Upload, UploadRequest};
 use file::crash;
 use protocol::digest::Sha256Digest;
-use protocol::manifest::Header;
-use protocol::units::{ByteSize, ChunkIndex};
+use protocol::units::ByteSize;
 
 use crate::call::options::{OnUnreadable, TransferOptions};
 use crate::error::CopyError;
-use crate::flow::failure::Failure;
-use crate::hashing::ZeroDigests;
-use crate::import::context::{Context, Trust};
-use crate::import::examine::{Examined, Scene};
+use crate::import::examine::Examined;
 use crate::import::standing::Standing;
-use crate::plan::memory_plan;
+use crate::import::trust::Trust;
 use crate::record::journal::Journal;
-use crate::record::table::{ChunkTable, SharedTable};
+use crate::record::table::ChunkTable;
 use crate::rescue::{Rescue, RescueScene};
-use crate::transfer::begin::count_recorded;
-use crate::transfer::reuse::{Look, Resumed, look, take_back};
+use crate::transfer::context::Context;
+use crate::transfer::reuse::{Left, Look, take_back};
 use crate::verify::Side;
 
 /// An import whose target and journal are ready: its next step is the pipeline.
 pub(super) struct Prepared {
     pub(super) context: Context,
+    /// What is done about places that cannot be read.
+    pub(super) rescue: Option<Arc<Rescue>>,
+    pub(super) trust: Trust,
     pub(super) journal: Journal,
     pub(super) target: Target,
 }
@@ -53,88 +52,61 @@ pub(super) struct Uploading {
     pub(super) is_resumed: bool,
     /// What was recorded is read again and compared.
     pub(super) with_recorded: bool,
-}
-
-/// What an earlier run left in the journal about its target.
-struct Left {
-    /// What named the state of the target when the last run stopped.
-    target: Option<String>,
-    /// The chunks that were recorded last.
-    latest: VecDeque<ChunkIndex>,
+    /// What an earlier run left was looked at in some places only.
+    is_sampled: bool,
 }
 
 impl Prepared {
     /// Begins an import that nothing forbids, or takes up what an earlier run left.
     pub(super) async fn begin(examined: Examined) -> Result<Self, CopyError> {
         crash::point("examined");
-        let Examined { scene, recovered, standing, planned, trust, warnings } = examined;
+        let Examined { scene, hanging, recovered, standing, planned, mut trust, warnings } = examined;
         warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
-        let left = Left {
-            target: recovered.as_ref().and_then(|recovered| recovered.left.clone()),
-            latest: recovered.as_ref().map(|recovered| recovered.latest.clone()).unwrap_or_default(),
-        };
+        let left = Left::of(recovered.as_ref());
         let is_touched = scene.is_touched(recovered.as_ref()) && standing == Standing::Resumed;
         if is_touched {
             scene.handle.inform("the image was written to since: what had landed is read again and compared".to_owned());
         }
         let (header, table) = scene.header_and_table(recovered, planned)?;
-        let (mut context, mut journal) = context(scene, header, table, &standing)?;
-        context.trust = trust;
+        let (mut context, mut journal) = Context::new(scene, header, table)?;
+        let rescue = open_rescue(&context, standing == Standing::Fresh)?;
+        rescue.iter().for_each(|rescue| rescue.expect_hangs(&hanging));
+        context.handle.counters.set_total(context.header.total_bytes);
         let target = match standing {
             Standing::Committed { version, is_doubtful } => Target::Committed { version, is_doubtful },
             _ => {
-                note_sampled_source(&mut context, &mut journal)?;
+                note_sampled_source(&mut context, trust, &mut journal)?;
                 let with_recorded = is_touched || reads_again_to_hash(&context.options, &*context.blob);
                 let is_resumed = standing == Standing::Resumed;
-                Target::Uploading(begin_upload(&mut context, &mut journal, is_resumed, left, with_recorded).await?)
+                let uploading = begin_upload(&context, &mut journal, is_resumed, &left, with_recorded).await?;
+                trust.target_is_sampled = uploading.is_sampled;
+                Target::Uploading(uploading)
             }
         };
-        context.table.with(|table| count_recorded(table, &context.handle))?;
-        begin_rescue(&context)?;
-        Ok(Prepared { context, journal, target })
+        context.count_recorded()?;
+        begin_rescue(&context, rescue.as_deref())?;
+        Ok(Prepared { context, rescue, trust, journal, target })
     }
 }
 
-fn context(scene: Scene, header: Header, table: SharedTable, standing: &Standing) -> Result<(Context, Journal), CopyError> {
-    let Scene { drive, blob, options, handle, attempts, identity, hanging, journal, .. } = scene;
-    let geometry = table.with(|table| Ok(table.geometry()))?;
-    let journal_path = journal.path().to_owned();
-    let rescue = Rescue::open(RescueScene {
-        policy: options.on_unreadable,
-        options: options.rescue.clone(),
-        fill: header.unreadable_fill,
-        geometry,
-        drive: &*drive,
-        identity: &identity,
-        blob_address: &blob.address(),
-        transfer_id: &header.transfer_id,
-        journal: &journal_path,
-        is_new: *standing == Standing::Fresh,
-    })?;
-    rescue.iter().for_each(|rescue| rescue.expect_hangs(&hanging));
-    handle.counters.set_total(geometry.total_bytes());
-    let context = Context {
-        failure: Failure::new(handle.stop.clone()),
-        zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
-        memory: memory_plan(options.memory, geometry)?,
-        table,
-        rescue,
-        journal_path,
-        trust: Trust::default(),
-        drive,
-        blob,
-        options,
-        handle,
-        attempts,
-        identity,
-        header,
-    };
-    Ok((context, journal))
+fn open_rescue(context: &Context, is_new: bool) -> Result<Option<Arc<Rescue>>, CopyError> {
+    Rescue::open(RescueScene {
+        policy: context.options.on_unreadable,
+        options: context.options.rescue.clone(),
+        fill: context.header.unreadable_fill,
+        geometry: context.geometry()?,
+        drive: &*context.drive,
+        identity: &context.identity,
+        blob_address: &context.blob.address(),
+        transfer_id: &context.header.transfer_id,
+        journal: &context.journal_path,
+        is_new,
+    })
 }
 
 /// Every later run has to know it too.
-fn note_sampled_source(context: &mut Context, journal: &mut Journal) -> Result<(), CopyError> {
-    if !context.trust.source_is_sampled || context.header.source_is_sampled {
+fn note_sampled_source(context: &mut Context, trust: Trust, journal: &mut Journal) -> Result<(), CopyError> {
+    if !trust.source_is_sampled || context.header.source_is_sampled {
         return Ok(());
     }
     context.header.source_is_sampled = true;
@@ -142,8 +114,8 @@ fn note_sampled_source(context: &mut Context, journal: &mut Journal) -> Result<(
 }
 
 /// From here on the user's map says what is in this blob, and nothing else.
-fn begin_rescue(context: &Context) -> Result<(), CopyError> {
-    let Some(rescue) = &context.rescue else { return Ok(()) };
+fn begin_rescue(context: &Context, rescue: Option<&Rescue>) -> Result<(), CopyError> {
+    let Some(rescue) = rescue else { return Ok(()) };
     let in_vain = rescue.bytes_claimed_in_vain(&context.table)?;
     if in_vain > 0 {
         context.handle.warn(format!(
@@ -165,19 +137,19 @@ fn reads_again_to_hash(options: &TransferOptions, blob: &dyn Blob) -> bool {
 
 /// Begins or resumes the upload, and takes back what the journal says and the store does not hold.
 async fn begin_upload(
-    context: &mut Context,
+    context: &Context,
     journal: &mut Journal,
     is_resumed: bool,
-    left: Left,
+    left: &Left,
     with_recorded: bool,
 ) -> Result<Uploading, CopyError> {
     let (upload, held) = begin_at_store(context, journal, is_resumed).await?;
-    let mut uploading = Uploading { upload, held: HashSet::new(), is_resumed: false, with_recorded };
-    let landed_before = landed(context)?;
+    let mut uploading = Uploading { upload, held: HashSet::new(), is_resumed: false, with_recorded, is_sampled: false };
+    let landed_before = context.landed()?;
     match held {
         BlocksHeld::Recorded { state } => {
             uploading.is_resumed = true;
-            look_at_recorded(context, &*uploading.upload, left, state).await?;
+            uploading.is_sampled = look_at_recorded(context, &*uploading.upload, left, state).await?;
         }
         BlocksHeld::Nothing => context.with_not_held(|_| false, ChunkTable::clear)?,
         BlocksHeld::Blocks(blocks) if context.options.restart => drop(blocks),
@@ -186,7 +158,7 @@ async fn begin_upload(
             uploading.held = blocks.into_keys().collect();
         }
     }
-    let lost = landed_before - landed(context)?;
+    let lost = landed_before - context.landed()?;
     if lost > 0 {
         context.handle.warn(format!("the store does not hold {lost} of the chunks that had landed: they are sent again"));
     }
@@ -200,10 +172,6 @@ async fn begin_upload(
         journal.rewrite(&context.header, &context.table)?;
     }
     Ok(uploading)
-}
-
-fn landed(context: &Context) -> Result<u64, CopyError> {
-    context.table.with(|table| Ok(table.landed()))
 }
 
 async fn begin_at_store(
@@ -235,36 +203,21 @@ async fn begin_once(context: &Context, request: &UploadRequest) -> Result<(Arc<d
     Ok(begun.map_err(CopyError::from)?.0)
 }
 
-/// Looks at what an earlier run left, as closely as it takes to believe it. `state` names what the target is now.
-async fn look_at_recorded(
-    context: &mut Context,
-    upload: &dyn Upload,
-    left: Left,
-    state: Option<String>,
-) -> Result<(), CopyError> {
-    let Some(view) = upload.uncommitted() else { return Ok(()) };
-    if landed(context)? == 0 {
-        return Ok(());
+/// Looks at what an earlier run left, as closely as it takes to believe it. Tells whether that was in some places only.
+/// `state` names what the target is now.
+async fn look_at_recorded(context: &Context, upload: &dyn Upload, left: &Left, state: Option<String>) -> Result<bool, CopyError> {
+    let Some(view) = upload.uncommitted() else { return Ok(false) };
+    if context.landed()? == 0 {
+        return Ok(false);
     }
-    let look = look(left.target.as_ref(), state.as_ref(), view.local().is_some());
+    let look = left.look(state.as_ref(), view.local().is_some());
     if look == Look::NotNeeded {
-        return Ok(());
+        return Ok(false);
     }
     let facts = context.attempts.run("look at", 0, || view.head()).await?.0;
     let version = facts.map(|facts| facts.version).unwrap_or_default();
-    let resumed = Resumed {
-        side: Side::Blob { blob: view, version },
-        table: &context.table,
-        fill: context.header.unreadable_fill,
-        latest: &left.latest,
-        options: &context.options,
-        attempts: &context.attempts,
-        handle: &context.handle,
-        memory: context.memory,
-    };
-    let lost = resumed.lost(look).await?;
-    context.trust.target_is_sampled = look == Look::Sampled && lost.is_empty();
+    let lost = left.lost(context, Side::Blob { blob: view, version }, look).await?;
     take_back(&context.table, &lost)?;
     context.handle.counters.set_total(context.header.total_bytes);
-    Ok(())
+    Ok(look == Look::Sampled && lost.is_empty())
 }

@@ -12,7 +12,7 @@ use crate::import::copied::Completing;
 use crate::record::journal::Journal;
 use crate::record::manifest;
 use crate::transfer::reuse::take_back;
-use crate::verify::{Expected, Scope, Side, compare};
+use crate::verify::{Scope, Side};
 
 impl Completing {
     /// Reads the blob again where that was asked for, is needed to believe it, or to hash the whole: its chunks did not all
@@ -54,11 +54,7 @@ impl Completing {
         let facts = self.context.attempts.run("look at", 0, || view.head()).await?.0;
         let version = facts.map(|facts| facts.version).unwrap_or_default();
         let side = Side::Blob { blob: view.clone(), version: version.clone() };
-        let expected =
-            Expected { table: &self.context.table, fill: self.context.header.unreadable_fill, scope: Scope::All, wants_stream };
-        let compared =
-            compare(side, expected, &self.context.options, &self.context.attempts, &self.context.handle, self.context.memory)
-                .await?;
+        let compared = self.context.compare(side, Scope::All, wants_stream).await?;
         let differences = compared.differences;
         let Some(first) = differences.first() else {
             self.stream_sha256 = compared.stream_sha256.or(self.stream_sha256);

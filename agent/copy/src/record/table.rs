@@ -168,6 +168,14 @@ impl SharedTable {
         work(&mut table).map_err(|source| state_error("use the chunk table in", &table.folder, source))
     }
 
+    /// Refuses to complete a transfer of which a chunk has not landed.
+    pub(crate) fn require_complete(&self) -> Result<(), CopyError> {
+        match self.with(|table| Ok(table.geometry().chunk_count() - table.landed()))? {
+            0 => Ok(()),
+            missing => Err(CopyError::ChunksMissing { missing }),
+        }
+    }
+
     pub(crate) fn get(&self, index: ChunkIndex) -> Result<Entry, CopyError> {
         self.with(|table| table.get(index))
     }

@@ -7,6 +7,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`scene`] | what a rescue begins with |
+//! | [`open`] | what an earlier run and the user's map know, taken up |
 //! | [`state`] | what is known of every place, and what to read next |
 //! | [`save`] | making the maps say what is known now |
 //! | [`users_map`] | the user's map and image: checked before anything is begun |
@@ -14,6 +15,7 @@
 //! | [`files`] | the files beside a journal |
 
 mod files;
+mod open;
 mod save;
 mod scene;
 mod scratch;

@@ -2,11 +2,10 @@
 //! the drive. A failing drive is never asked twice for what it has given.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use protocol::units::ByteRange;
 
 use crate::error::{CopyError, state_error};
 
@@ -34,7 +33,7 @@ impl Scratch {
     pub(super) fn open(path: &Path) -> Result<Self, CopyError> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => Some(Arc::new(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(state_error("open", path, source)),
         };
         Ok(Scratch { path: path.to_owned(), file })
@@ -60,9 +59,11 @@ impl Scratch {
     }
 
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), CopyError> {
-        let range = ByteRange::new(offset, bytes.len() as u64);
-        let file = self.file.as_ref().ok_or(CopyError::Internal("the scratch file"))?;
-        file.read_exact_at(bytes, range.offset).map_err(|source| state_error("read", &self.path, source))
+        let read = match &self.file {
+            Some(file) => file.read_exact_at(bytes, offset),
+            None => Err(ErrorKind::NotFound.into()),
+        };
+        read.map_err(|source| state_error("read", &self.path, source))
     }
 
     /// What makes durable all that was written until now.

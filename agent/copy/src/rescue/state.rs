@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::fill::Fill;
@@ -12,39 +12,36 @@ use protocol::progress::UnreadableSoFar;
 use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, RescuePlan, RescueRules};
 use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex, RangeList};
 
-use crate::call::options::{OnUnreadable, RescueOptions};
+use crate::call::options::RescueOptions;
 use crate::error::CopyError;
-use crate::limits::{LATENCY_CLIFF, RESCUE_READ_BYTES_MIN};
+use crate::limits::LATENCY_CLIFF;
 use crate::record::table::SharedTable;
-use crate::rescue::files::{beside, forget_beside, kept_from_image, read_map};
-use crate::rescue::scene::RescueScene;
 use crate::rescue::scratch::Scratch;
-use crate::rescue::users_map;
 
 /// The rescue of one import: begun at the first trouble, or where an earlier run left one.
 pub(crate) struct Rescue {
     pub(crate) options: RescueOptions,
     pub(crate) fill: Fill,
-    rules: RescueRules,
+    pub(super) rules: RescueRules,
     pub(super) geometry: ChunkGeometry,
     pub(super) map_path: PathBuf,
     /// Which bytes the user's image has: the user's map will not say it any more.
     pub(super) image_path: PathBuf,
     /// Keeps other transfers away from the user's map.
-    _map_lock: Option<File>,
+    pub(super) _map_lock: Option<File>,
     /// What the user's map called rescued.
-    claimed: RangeList,
-    begun: AtomicBool,
-    failed_reads: AtomicU64,
+    pub(super) claimed: RangeList,
+    pub(super) begun: AtomicBool,
+    pub(super) failed_reads: AtomicU64,
     /// Begin of the last piece that was read well, for asking whether the drive is still there.
-    last_good: AtomicU64,
-    state: Mutex<State>,
+    pub(super) last_good: AtomicU64,
+    pub(super) state: Mutex<State>,
     /// Held while maps are written: a state disk that hangs keeps other savers waiting, and nothing that only asks.
     pub(super) saving: Mutex<()>,
 }
 
 /// No place was read well yet.
-const NOWHERE: u64 = u64::MAX;
+pub(super) const NOWHERE: u64 = u64::MAX;
 
 pub(super) struct State {
     /// What the user's map and an earlier run said of places that failed.
@@ -67,75 +64,6 @@ pub(super) struct State {
 }
 
 impl Rescue {
-    /// Takes up what an earlier run and the user's map know. `None` where the policy is to stop.
-    pub(crate) fn open(scene: RescueScene<'_>) -> Result<Option<Arc<Self>>, CopyError> {
-        let RescueScene { policy, options, fill, geometry, drive, .. } = &scene;
-        let map_path = beside(scene.journal, "map");
-        let size = geometry.total_bytes();
-        let users = match policy {
-            OnUnreadable::Stop => None,
-            _ => Some(users_map::take_up(&scene)?),
-        };
-        if scene.is_new {
-            forget_beside(scene.journal)?;
-        }
-        let Some(users) = users else { return Ok(None) };
-        let scratch = Scratch::open(&beside(scene.journal, "scratch"))?;
-        let mut known = users.known;
-        let mut begun = is_failing(&known) || options.rescued.is_some();
-        let mut in_scratch = ReadMap::new(size, ReadStatus::NonTried);
-        if let Some(own) = read_map(&map_path, size)? {
-            begun = true;
-            for (range, status) in own.runs() {
-                match status {
-                    ReadStatus::NonTried => {}
-                    ReadStatus::Finished if scratch.exists() => in_scratch.set(range, ReadStatus::Finished),
-                    ReadStatus::Finished => {}
-                    // What the user's map knows better stays.
-                    _ if users.had_map => {}
-                    _ => known.set(range, status),
-                }
-            }
-        }
-        let sector_bytes = drive.sector_size_bytes();
-        let rules = RescueRules {
-            sector_bytes,
-            read_bytes_min: RESCUE_READ_BYTES_MIN.max(sector_bytes),
-            read_bytes_max: match policy {
-                OnUnreadable::Rescue => drive.preferred_read_bytes() as u64,
-                _ => RESCUE_READ_BYTES_MIN.max(sector_bytes),
-            },
-            chunk_bytes: geometry.chunk_size_bytes(),
-            scrapes: *policy == OnUnreadable::Rescue,
-            retry_passes: options.retry_passes,
-        };
-        let plan = RescuePlan::new(ReadMap::new(size, ReadStatus::Finished), rules);
-        let saved_phase = plan.phase();
-        // A map may come from where sectors are smaller.
-        let (known, in_scratch) = (known.in_sectors(sector_bytes), in_scratch.in_sectors(sector_bytes));
-        let taken_over = ReadMap::new(size, ReadStatus::NonTried);
-        let in_image = users.in_image.in_sectors(sector_bytes);
-        let from_image = kept_from_image(scene.journal, &in_scratch)?;
-        let saved_at = Instant::now();
-        let state =
-            State { known, taken_over, in_image, from_image, plan, scratch, in_scratch, under_way: None, saved_at, saved_phase };
-        Ok(Some(Arc::new(Rescue {
-            options: options.clone(),
-            fill: *fill,
-            rules,
-            geometry: *geometry,
-            map_path,
-            image_path: beside(scene.journal, "image"),
-            _map_lock: users.lock,
-            claimed: users.claimed,
-            begun: AtomicBool::new(begun),
-            failed_reads: AtomicU64::new(0),
-            last_good: AtomicU64::new(NOWHERE),
-            state: Mutex::new(state),
-            saving: Mutex::default(),
-        })))
-    }
-
     /// Bytes that the user's map calls rescued and that are neither in the blob nor at hand: they are read from
     /// the drive once more.
     pub(crate) fn bytes_claimed_in_vain(&self, table: &SharedTable) -> Result<u64, CopyError> {
@@ -377,11 +305,6 @@ fn joined(ranges: Vec<ByteRange>, most: usize) -> Vec<ByteRange> {
         .filter_map(|group| Some((group.first()?, group.last()?)))
         .map(|(first, last)| ByteRange::new(first.offset, last.end() - first.offset))
         .collect()
-}
-
-/// Whether a map knows of trouble.
-fn is_failing(map: &ReadMap) -> bool {
-    [ReadStatus::NonTrimmed, ReadStatus::NonScraped, ReadStatus::Bad].iter().any(|status| map.bytes(*status) > 0)
 }
 
 /// The chunks that a range touches.

@@ -1,8 +1,8 @@
 //! The map that the user keeps, and the image that belongs to it: checked before anything is begun, for they may
 //! be all that is left of a week's work on a dying drive.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 
 use drive::identify::sampled_places;
 use drive::{AlignedBuffer, Drive};
@@ -14,6 +14,7 @@ use crate::error::{CopyError, state_error};
 use crate::record::manifest_place::is_part_of_blob;
 use crate::rescue::files::{beside, read_map};
 use crate::rescue::scene::RescueScene;
+use file::locked::{LockError, open_lock_file};
 use file::replace::folder_of;
 
 /// What the user's map says.
@@ -110,16 +111,14 @@ fn require_place(path: &Path, blob_address: &str) -> Result<(), CopyError> {
 fn lock(path: &Path, journal: &Path) -> Result<File, CopyError> {
     let place = std::fs::canonicalize(folder_of(path)).unwrap_or_default().join(path.file_name().unwrap_or_default());
     let name = &Sha256Digest::of(place.as_os_str().as_encoded_bytes()).to_string()[..24];
-    let lock_path: PathBuf = folder_of(journal).join(format!("mapfile-{name}.lock"));
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
-    let file = opened.map_err(|source| state_error("open", &lock_path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(CopyError::Refused(format!("another transfer is writing the mapfile `{}`: name another one", path.display())))
+    let lock_path = folder_of(journal).join(format!("mapfile-{name}.lock"));
+    open_lock_file(&lock_path).map_err(|error| match error {
+        LockError::Busy => {
+            CopyError::Refused(format!("another transfer is writing the mapfile `{}`: name another one", path.display()))
         }
-        Err(TryLockError::Error(source)) => Err(state_error("lock", &lock_path, source)),
-    }
+        LockError::Io(source) => state_error("lock", &lock_path, source),
+        error => CopyError::Refused(format!("the lock file `{}` is not used: {error}; remove it", lock_path.display())),
+    })
 }
 
 /// The image is long enough for its map, and agrees with the drive wherever the drive can be read.

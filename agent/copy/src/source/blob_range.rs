@@ -10,9 +10,8 @@ use futures::StreamExt;
 use protocol::units::ByteRange;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::error::CopyError;
-use crate::flow::attempts::{Attempts, Doubt, Failed};
-use crate::flow::pool::{PooledBuffer, PooledBytes};
+use crate::flow::attempts::{Attempts, Failed};
+use crate::flow::pool::FilledBuffer;
 
 /// The most that is read of a local blob by one call: each has the time of a silence.
 const LOCAL_PIECE_BYTES: usize = 8 << 20;
@@ -39,7 +38,25 @@ pub(crate) struct Filled<B> {
 
 /// A buffer that one attempt after the other may fill. An attempt that timed out may hang in a call that has the
 /// buffer; the next one waits for it.
-struct FetchBuffer<B>(Arc<Mutex<Option<B>>>);
+struct FetchBuffer<B>(Arc<Mutex<B>>);
+
+impl<B> FetchBuffer<B> {
+    fn new(buffer: B) -> Self {
+        FetchBuffer(Arc::new(Mutex::new(buffer)))
+    }
+
+    /// The buffer, after an attempt that succeeded: all earlier ones have let go of the lock by then, and of their share
+    /// of it an instant later.
+    async fn into_inner(mut self) -> B {
+        loop {
+            match Arc::try_unwrap(self.0) {
+                Ok(buffer) => return buffer.into_inner(),
+                Err(shared) => self.0 = shared,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
 
 impl Fetch<'_> {
     /// Fills the beginning of the buffer with the range, in as many attempts as it may take.
@@ -47,19 +64,17 @@ impl Fetch<'_> {
     where
         B: DerefMut<Target = [u8]> + Send + 'static,
     {
-        let buffer = FetchBuffer(Arc::new(Mutex::new(Some(buffer))));
+        let buffer = FetchBuffer::new(buffer);
         let (was_checked, attempts) = self.attempts.run_self_timed(|| self.fill_once(range, &buffer)).await?;
-        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, doubt: Doubt::None };
-        let buffer = buffer.0.lock().await.take().ok_or_else(lost)?;
-        Ok(Filled { buffer, was_checked, attempts })
+        Ok(Filled { buffer: buffer.into_inner().await, was_checked, attempts })
     }
 
     /// Fetches a range once more whose bytes are not what a manifest says, into the same buffer: what came without a
     /// checksum of the store may have been changed on its way.
-    pub(crate) async fn fill_again(&self, range: ByteRange, bytes: PooledBytes) -> Result<PooledBuffer, Failed> {
+    pub(crate) async fn fill_again(&self, range: ByteRange, filled: FilledBuffer) -> Result<FilledBuffer, Failed> {
         self.attempts.handle.counters.add_retry();
-        let lost = || Failed { error: CopyError::Internal("a buffer"), gave_up_for_stop: false, doubt: Doubt::None };
-        Ok(self.fill(range, bytes.into_buffer().ok_or_else(lost)?).await?.buffer)
+        let Filled { buffer, .. } = self.fill(range, filled.into_buffer()).await?;
+        Ok(FilledBuffer::new(buffer, range.length as usize))
     }
 
     async fn fill_once<B>(&self, range: ByteRange, buffer: &FetchBuffer<B>) -> Result<bool, BlobError>
@@ -71,8 +86,8 @@ impl Fetch<'_> {
             self.fill_locally(&local, range, guard).await?;
             return Ok(false);
         }
-        let Some(whole) = guard.as_deref_mut().and_then(|whole| whole.get_mut(..range.length as usize)) else {
-            return Err(self.error(BlobErrorKind::Other, "there is no buffer for it".to_owned()));
+        let Some(whole) = guard.get_mut(..range.length as usize) else {
+            return Err(self.error(BlobErrorKind::Other, "its buffer is too small".to_owned()));
         };
         let step = if self.checked { CHECKED_RANGE_BYTES_MAX } else { range.length };
         let mut all_checked = self.checked;
@@ -89,7 +104,7 @@ impl Fetch<'_> {
         &self,
         local: &Arc<dyn LocalBlob>,
         range: ByteRange,
-        mut guard: OwnedMutexGuard<Option<B>>,
+        mut guard: OwnedMutexGuard<B>,
     ) -> Result<(), BlobError>
     where
         B: DerefMut<Target = [u8]> + Send + 'static,
@@ -100,16 +115,13 @@ impl Fetch<'_> {
             let (local, version, offset) = (local.clone(), self.version.to_owned(), range.offset + start as u64);
             // When this future is dropped or times out, the buffer stays with the call until that ends.
             let reading = tokio::task::spawn_blocking(move || {
-                let read = guard
-                    .as_deref_mut()
-                    .and_then(|whole| whole.get_mut(piece))
-                    .map(|piece| local.read_at(piece, offset, &version));
+                let read = guard.get_mut(piece).map(|piece| local.read_at(piece, offset, &version));
                 (guard, read)
             });
             let ended = self.in_time(reading).await?;
             let (back, read) = ended.map_err(|error| self.error(BlobErrorKind::Other, error.to_string()))?;
             guard = back;
-            read.unwrap_or_else(|| Err(self.error(BlobErrorKind::Other, "there is no buffer for it".to_owned())))?;
+            read.unwrap_or_else(|| Err(self.error(BlobErrorKind::Other, "its buffer is too small".to_owned())))?;
         }
         Ok(())
     }

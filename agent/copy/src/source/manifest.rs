@@ -13,7 +13,7 @@ use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 use tokio::sync::mpsc;
 
 use crate::call::options::TransferOptions;
-use crate::error::{CopyError, state_error};
+use crate::error::{CopyError, Stage, state_error};
 use crate::flow::attempts::Attempts;
 use crate::limits::MANIFEST_BEGINNING_BYTES;
 use crate::record::table::{ChunkTable, SharedTable};
@@ -65,7 +65,7 @@ pub(crate) async fn load_manifest(
         ManifestSource::File(path) => {
             let path = path.clone();
             let loading = tokio::task::spawn_blocking(move || load_file(&path, place));
-            loading.await.map_err(|_| CopyError::Internal("the reader of the manifest"))?
+            loading.await.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Manifest, error)))
         }
         ManifestSource::Blob(blob) => {
             let loaded = download(&**blob, place, options, &attempts.for_first_contact()).await?;
@@ -189,7 +189,7 @@ async fn load_once(fetch: &Fetch<'_>, place: Place) -> Result<LoadedManifest, Co
         offset = range.end();
     }
     drop(output);
-    loading.await.map_err(|_| CopyError::Internal("the reader of the manifest"))?
+    loading.await.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Manifest, error)))
 }
 
 /// Pieces of a file as they come; they end where the fetching does.

@@ -9,17 +9,18 @@ use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::call::stop::Stop;
-use crate::chunk::{Body, FetchedChunk, Place};
-use crate::error::CopyError;
+use crate::chunk::{FetchedChunk, Place};
+use crate::error::{CopyError, Stage};
 use crate::flow::attempts::{Attempts, Failed};
 use crate::flow::concurrency::{Concurrency, Ended};
 use crate::flow::failure::Failure;
-use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::pool::{BufferPool, FilledBuffer, PooledBuffer};
 use crate::flow::rate::RateLimit;
 use crate::limits::BODILESS_CHUNKS_MAX;
+use crate::plan::Planned;
 use crate::source::blob_range::{Fetch, Filled};
 use crate::source::holes::Holes;
 
@@ -50,8 +51,24 @@ enum Event {
     Stop,
     /// A request, with the bytes that it moved.
     Ended(Result<u64, Failed>),
-    Lost,
+    Lost(JoinError),
     Abort,
+}
+
+/// The loop's state.
+struct Loop<N> {
+    stage: Arc<FetchStage>,
+    /// Names the next chunk.
+    next: N,
+    holes: Option<Holes>,
+    concurrency: Concurrency,
+    output: Sender<FetchedChunk>,
+    slots: Arc<Semaphore>,
+    /// A buffer that the chunk before did not need.
+    spare: Option<PooledBuffer>,
+    requests: JoinSet<Result<u64, Failed>>,
+    input_ended: bool,
+    waiting_since: Instant,
 }
 
 /// What a chunk needs.
@@ -60,74 +77,96 @@ struct Room {
     buffer: PooledBuffer,
 }
 
+impl<N: FnMut() -> Result<Option<Planned>, CopyError>> Loop<N> {
+    async fn select(&mut self) -> Event {
+        let has_room = !self.input_ended && self.requests.len() < self.concurrency.now();
+        tokio::select! {
+            biased;
+            () = self.stage.stop.aborting() => Event::Abort,
+            () = self.stage.stop.stopping(), if !self.input_ended => Event::Stop,
+            Some(ended) = self.requests.join_next(), if !self.requests.is_empty() => ended.map_or_else(Event::Lost, Event::Ended),
+            Some(room) = self.stage.room(&self.slots, &mut self.spare), if has_room => Event::Room(room),
+        }
+    }
+
+    async fn apply(&mut self, event: Event) {
+        match event {
+            Event::Stop => self.input_ended = true,
+            Event::Room(room) => self.begin(room).await,
+            Event::Ended(ended) => self.ended(ended),
+            Event::Lost(error) => self.stage.failure.fail(CopyError::of_task(Stage::Fetch, error)),
+            Event::Abort => {}
+        }
+    }
+
+    /// Begins the next chunk: it is fetched, or known to be zeros.
+    async fn begin(&mut self, room: Room) {
+        self.stage.attempts.handle.counters.wait_time.add(self.waiting_since.elapsed());
+        let planned = if self.stage.stop.is_stopping() { Ok(None) } else { (self.next)() };
+        match planned {
+            Ok(Some((place, content))) if self.stage.is_zero(place, content, &mut self.holes).await => {
+                let Room { slot, buffer } = room;
+                self.spare = Some(buffer);
+                // The channel is unbounded: buffers and slots bound what is in it.
+                let _ = self.output.send(FetchedChunk { place, buffer: None, attempts: 0, slot });
+            }
+            Ok(Some((place, _))) => {
+                let (stage, output) = (self.stage.clone(), self.output.clone());
+                self.requests.spawn(async move { stage.fetch(place, room, output).await });
+            }
+            Ok(None) => self.input_ended = true,
+            Err(error) => {
+                self.stage.failure.fail(error);
+                self.input_ended = true;
+            }
+        }
+        self.waiting_since = Instant::now();
+    }
+
+    fn ended(&mut self, ended: Result<u64, Failed>) {
+        self.concurrency.ended(Ended {
+            bytes: *ended.as_ref().unwrap_or(&0),
+            was_full: self.requests.len() + 1 >= self.concurrency.now(),
+            throttled: self.stage.attempts.throttled.load(Ordering::Relaxed),
+            at: Instant::now(),
+        });
+        self.stage.attempts.handle.counters.set_readers(self.concurrency.now());
+        if let Some(failed) = ended.err().filter(|failed| !failed.gave_up_for_stop) {
+            self.stage.failure.fail(failed.error);
+        }
+        self.waiting_since = Instant::now();
+    }
+}
+
 impl FetchStage {
     /// Fetches the chunks that `next` names until there are none, a stop is asked for, or the store
     /// fails. Chunks that are known to be zeros are not fetched.
     pub(crate) async fn run(
         mut self,
-        mut next: impl FnMut() -> Result<Option<(Place, Option<ChunkContent>)>, CopyError>,
-        mut concurrency: Concurrency,
+        next: impl FnMut() -> Result<Option<Planned>, CopyError>,
+        concurrency: Concurrency,
         output: Sender<FetchedChunk>,
     ) {
-        // Half of them move on while the other half is recorded.
-        let slots = Arc::new(Semaphore::new(2 * BODILESS_CHUNKS_MAX));
-        let mut holes = self.holes.take();
-        let stage = Arc::new(self);
-        let mut requests: JoinSet<Result<u64, Failed>> = JoinSet::new();
-        let mut input_ended = false;
-        let mut waiting_since = Instant::now();
-        let mut spare = None;
-        while !(input_ended && requests.is_empty()) {
-            let has_room = !input_ended && requests.len() < concurrency.now();
-            let event = tokio::select! {
-                biased;
-                () = stage.stop.aborting() => Event::Abort,
-                () = stage.stop.stopping(), if !input_ended => Event::Stop,
-                Some(ended) = requests.join_next(), if !requests.is_empty() => ended.map_or(Event::Lost, Event::Ended),
-                Some(room) = stage.room(&slots, &mut spare), if has_room => Event::Room(room),
-            };
-            match event {
-                Event::Abort => {
-                    requests.shutdown().await;
-                    return;
-                }
-                Event::Stop => input_ended = true,
-                Event::Room(Room { slot, buffer }) => {
-                    stage.attempts.handle.counters.wait_time.add(waiting_since.elapsed());
-                    let planned = if stage.stop.is_stopping() { Ok(None) } else { next() };
-                    match planned {
-                        Ok(Some((place, content))) if stage.is_zero(place, content, &mut holes).await => {
-                            spare = Some(buffer);
-                            // The channel is unbounded: buffers and slots bound what is in it.
-                            let _ = output.send(FetchedChunk { place, body: Body::Hole, attempts: 0, slot });
-                        }
-                        Ok(Some((place, _))) => {
-                            let (stage, output) = (stage.clone(), output.clone());
-                            requests.spawn(async move { stage.fetch(place, Room { slot, buffer }, output).await });
-                        }
-                        Ok(None) => input_ended = true,
-                        Err(error) => {
-                            stage.failure.fail(error);
-                            input_ended = true;
-                        }
-                    }
-                    waiting_since = Instant::now();
-                }
-                Event::Ended(ended) => {
-                    concurrency.ended(Ended {
-                        bytes: *ended.as_ref().unwrap_or(&0),
-                        was_full: requests.len() + 1 >= concurrency.now(),
-                        throttled: stage.attempts.throttled.load(Ordering::Relaxed),
-                        at: Instant::now(),
-                    });
-                    stage.attempts.handle.counters.set_readers(concurrency.now());
-                    if let Some(failed) = ended.err().filter(|failed| !failed.gave_up_for_stop) {
-                        stage.failure.fail(failed.error);
-                    }
-                    waiting_since = Instant::now();
-                }
-                Event::Lost => stage.failure.fail(CopyError::Internal("a request")),
+        let mut state = Loop {
+            next,
+            holes: self.holes.take(),
+            stage: Arc::new(self),
+            concurrency,
+            output,
+            // Half of them move on while the other half is recorded.
+            slots: Arc::new(Semaphore::new(2 * BODILESS_CHUNKS_MAX)),
+            spare: None,
+            requests: JoinSet::new(),
+            input_ended: false,
+            waiting_since: Instant::now(),
+        };
+        while !(state.input_ended && state.requests.is_empty()) {
+            let event = state.select().await;
+            if matches!(event, Event::Abort) {
+                state.requests.shutdown().await;
+                return;
             }
+            state.apply(event).await;
         }
     }
 
@@ -168,8 +207,8 @@ impl FetchStage {
         }
         self.attempts.handle.counters.rate_time.add(asked.elapsed());
         let Filled { buffer, attempts, .. } = self.fill(place, buffer).await?;
-        let body = Body::Bytes(buffer.freeze(length as usize));
-        let _ = output.send(FetchedChunk { place, body, attempts, slot });
+        let buffer = Some(FilledBuffer::new(buffer, length as usize));
+        let _ = output.send(FetchedChunk { place, buffer, attempts, slot });
         Ok(length)
     }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use blob::Upload;
-use crossbeam_channel::Sender;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use tokio::sync::mpsc;
@@ -13,7 +12,7 @@ use crate::chunk::{Body, HashedChunk, ReadChunk};
 use crate::error::CopyError;
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::{HasBody, HashPool};
-use crate::hashing::whole::StreamPiece;
+use crate::hashing::whole::{PieceSender, StreamPiece};
 
 /// What all hashing threads of a transfer share.
 pub(crate) struct HashStage {
@@ -21,7 +20,7 @@ pub(crate) struct HashStage {
     pub(crate) zeros: ZeroDigests,
     pub(crate) hash_pool: HashPool<ReadChunk>,
     /// Where chunks go whose whole-drive hash is wanted too.
-    pub(crate) stream: Option<Sender<StreamPiece>>,
+    pub(crate) stream: Option<PieceSender>,
 }
 
 impl HashStage {
@@ -37,7 +36,7 @@ impl HashStage {
         }
         if let Some(stream) = &self.stream {
             let piece = StreamPiece { place: chunk.place, body: chunk.body.clone() };
-            stream.send(piece).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+            stream.send(piece)?;
         }
         Ok(true)
     }
@@ -66,8 +65,11 @@ impl HashStage {
 }
 
 impl HasBody for ReadChunk {
-    fn body(&self) -> &Body {
-        &self.body
+    fn body(&self) -> Option<&[u8]> {
+        match &self.body {
+            Body::Bytes(bytes) => Some(bytes),
+            Body::Hole => None,
+        }
     }
 }
 

@@ -32,6 +32,7 @@
 //! # What ends what
 //! The first stage ends at a stop, at the end of the plan, or at the first failure (`flow/failure.rs`), and drops its channel;
 //! each stage ends when the channel before it is empty and closed. The recorder is the last, and gives the journal back.
+//! A panic of a thread or a task is a failure of its stage (`flow/threads.rs`).
 //! What hangs is abandoned: a drive's call by its watchdog (`flow/watchdog.rs`), a request by its timeout, everything after
 //! the drain timeout (`flow/drain.rs`). Then `import/complete.rs` and `export/complete.rs` say what moved.
 

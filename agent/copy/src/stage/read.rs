@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
-use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
+use protocol::units::{ByteRange, ChunkGeometry};
 use tokio::runtime::Handle;
 
 use crate::call::counters::Counters;
@@ -173,9 +173,7 @@ impl ReadStage {
     }
 
     /// The chunk that a byte is in.
-    pub(crate) fn place_of(&self, offset: u64) -> Result<Place, CopyError> {
-        let index = ChunkIndex(offset / self.geometry.chunk_size_bytes());
-        let range = self.geometry.range(index).ok_or(CopyError::Internal("the plan"))?;
-        Ok(Place { index, range })
+    pub(crate) fn place_of(&self, offset: u64) -> Place {
+        Place::at(self.geometry, offset)
     }
 }

@@ -8,15 +8,15 @@ use drive::Drive;
 use protocol::manifest::Line;
 use protocol::units::ByteRange;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::call::counters::Counters;
 use crate::call::stop::Stop;
 use crate::chunk::LandedChunk;
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::failure::Failure;
-use crate::flow::threads;
+use crate::flow::threads::Running;
 use crate::flow::watchdog::CallWatch;
 use crate::limits::{RECORD_INTERVAL, RECORDS_PER_BATCH_MAX};
 use crate::record::journal::Journal;
@@ -49,17 +49,16 @@ pub(crate) struct RecordStage {
 
 impl RecordStage {
     /// Starts the stage on a thread of its own; the journal comes back when it has ended.
-    pub(crate) fn start(self, input: mpsc::Receiver<LandedChunk>) -> Result<oneshot::Receiver<Journal>, CopyError> {
-        let (recorded, end) = oneshot::channel();
+    pub(crate) fn start(self, input: mpsc::Receiver<LandedChunk>) -> Result<Running<Journal>, CopyError> {
         // One of its own: after an abort this thread may be at work while the program's runtime ends.
         let runtime = Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.map_err(|source| CopyError::Thread { name: "record", source })?;
-        threads::spawn_once("record", move || {
-            let _ = recorded.send(self.run(input, &runtime));
+        let runtime = runtime.map_err(|source| CopyError::Thread { stage: Stage::Record, source })?;
+        Running::start(Stage::Record, move || {
+            let journal = self.run(input, &runtime);
             // A sync that hangs is left behind.
             runtime.shutdown_background();
-        })?;
-        Ok(end)
+            Ok(journal)
+        })
     }
 
     /// Records until no more chunks come, or recording fails; gives the journal back.

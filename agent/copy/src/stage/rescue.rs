@@ -230,13 +230,17 @@ impl<'stage> RescueReader<'stage> {
 
     /// The place of `range` in the buffer of its chunk.
     fn bytes_of(&mut self, range: ByteRange) -> Result<&mut [u8], End> {
-        let place = self.stage.place_of(range.offset)?;
-        if self.assembly.as_ref().is_none_or(|assembly| assembly.place != place) {
+        let place = self.stage.place_of(range.offset);
+        if self.assembly.as_ref().is_some_and(|assembly| assembly.place != place) {
             self.put_aside()?;
-            let buffer = self.stage.take_buffer()?.ok_or(End::Stopped)?;
-            self.assembly = Some(Assembly { place, buffer, fresh: Vec::new() });
         }
-        let assembly = self.assembly.as_mut().ok_or(CopyError::Internal("the rescue"))?;
+        let assembly = match &mut self.assembly {
+            Some(assembly) => assembly,
+            none => {
+                let buffer = self.stage.take_buffer()?.ok_or(End::Stopped)?;
+                none.insert(Assembly { place, buffer, fresh: Vec::new() })
+            }
+        };
         let start = (range.offset - place.range.offset) as usize;
         Ok(&mut assembly.buffer[start..start + range.length as usize])
     }
@@ -303,7 +307,7 @@ impl<'stage> RescueReader<'stage> {
             }) else {
                 return Ok(());
             };
-            let place = self.stage.place_of(bad.offset)?;
+            let place = self.stage.place_of(bad.offset);
             let buffer = self.stage.take_buffer()?.ok_or(End::Stopped)?;
             let runs = self.rescue.runs_of(place.range).into_iter();
             let unreadable: RangeList =

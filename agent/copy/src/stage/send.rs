@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::call::stop::Stop;
 use crate::chunk::{HashedChunk, Held, LandedChunk, Place};
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::attempts::{Attempts, Doubt, Failed};
 use crate::flow::concurrency::{Concurrency, Ended};
 use crate::flow::failure::Failure;
@@ -142,7 +142,7 @@ impl Loop {
             }
             Event::Ended(Ok(end)) => self.ended(end),
             Event::Ended(Err(error)) if error.is_cancelled() => Ok(()),
-            Event::Ended(Err(_)) => Err(CopyError::Internal("a request")),
+            Event::Ended(Err(error)) => Err(CopyError::of_task(Stage::Send, error)),
             // The recorder has failed and said why; what landed stays in doubt here.
             Event::Delivered(false) => {
                 self.outbox.clear();

@@ -15,11 +15,11 @@ use crate::call::counters::Counters;
 use crate::call::stop::Stop;
 use crate::chunk::{Body, CheckedChunk, FetchedChunk, Held, LandedChunk, Place};
 use crate::error::CopyError;
-use crate::flow::pool::PooledBytes;
+use crate::flow::pool::{FilledBuffer, PooledBytes};
 use crate::flow::watchdog::CallWatch;
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::{HasBody, HashPool};
-use crate::hashing::whole::StreamPiece;
+use crate::hashing::whole::{PieceSender, StreamPiece};
 use crate::limits::WRITE_PIECE_BYTES;
 use crate::record::table::SharedTable;
 
@@ -33,17 +33,17 @@ pub(crate) struct WriteStage {
     pub(crate) hash_pool: HashPool<FetchedChunk>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: Stop,
-    pub(crate) stream: Option<Sender<StreamPiece>>,
+    pub(crate) stream: Option<PieceSender>,
     /// Fetches a chunk once more: a digest that does not fit may be the network's fault.
     pub(crate) fetch_again: FetchAgain,
 }
 
 /// Fetches one chunk once more, into its buffer, while the calling thread waits.
-pub(crate) type FetchAgain = Box<dyn Fn(Place, PooledBytes) -> Result<PooledBytes, CopyError> + Send + Sync>;
+pub(crate) type FetchAgain = Box<dyn Fn(Place, FilledBuffer) -> Result<FilledBuffer, CopyError> + Send + Sync>;
 
 impl HasBody for FetchedChunk {
-    fn body(&self) -> &Body {
-        &self.body
+    fn body(&self) -> Option<&[u8]> {
+        self.buffer.as_deref()
     }
 }
 
@@ -63,25 +63,22 @@ impl WriteStage {
     }
 
     fn check(&self, chunk: FetchedChunk, mut content: ChunkContent) -> Result<CheckedChunk, CopyError> {
-        let FetchedChunk { place, mut body, attempts, slot } = chunk;
+        let FetchedChunk { place, mut buffer, attempts, slot } = chunk;
         if !self.is_expected(place, &content)? {
-            let Body::Bytes(bytes) = body else { return Err(differs(place)) };
-            let bytes = (self.fetch_again)(place, bytes)?;
+            let Some(filled) = buffer else { return Err(differs(place)) };
+            let filled = (self.fetch_again)(place, filled)?;
             content = self
                 .hash_pool
-                .timed(|| if is_zero(&bytes) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(&bytes)) });
-            body = Body::Bytes(bytes);
+                .timed(|| if is_zero(&filled) { ChunkContent::Zero } else { ChunkContent::Data(Sha256Digest::of(&filled)) });
+            buffer = Some(filled);
             if !self.is_expected(place, &content)? {
                 return Err(differs(place));
             }
         }
-        let bytes = match body {
-            Body::Bytes(bytes) if content != ChunkContent::Zero => Some(bytes),
-            _ => None,
-        };
+        let bytes = buffer.filter(|_| content != ChunkContent::Zero).map(FilledBuffer::freeze);
         if let Some(stream) = &self.stream {
             let body = bytes.clone().map_or(Body::Hole, Body::Bytes);
-            stream.send(StreamPiece { place, body }).map_err(|_| CopyError::Internal("the whole-drive hash"))?;
+            stream.send(StreamPiece { place, body })?;
         }
         Ok(CheckedChunk { place, bytes, content, attempts, slot })
     }

@@ -5,11 +5,9 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use protocol::digest::Sha256Digest;
 
-use crate::chunk::Body;
 use crate::error::CopyError;
 use crate::hashing::hash_pool::{HasBody, HashPool};
 use crate::hashing::side_by_side::lanes;
@@ -17,16 +15,16 @@ use crate::hashing::side_by_side::lanes;
 /// Two threads, on any machine.
 const THREADS: usize = 2;
 
-struct Piece(Body);
+struct Piece(Vec<u8>);
 
 impl HasBody for Piece {
-    fn body(&self) -> &Body {
-        &self.0
+    fn body(&self) -> Option<&[u8]> {
+        Some(&self.0)
     }
 }
 
 fn piece(fill: u8) -> Piece {
-    Piece(Body::Bytes(Bytes::from(vec![fill; 512]).into()))
+    Piece(vec![fill; 512])
 }
 
 /// A hash_pool whose threads do `done`; the receiver tells which of them have ended, and how.
@@ -104,7 +102,7 @@ fn a_thread_that_fails_is_replaced_and_no_other_waits_for_ever() {
     let (input, received) = unbounded();
     let failed = Mutex::new(false);
     let end = start(received, move |_| match std::mem::replace(&mut *failed.lock().unwrap(), true) {
-        false => Err(CopyError::Internal("a test")),
+        false => Err(CopyError::Cancelled),
         true => Ok(true),
     });
     input.send(piece(1)).unwrap();

@@ -5,7 +5,7 @@ use std::io;
 use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, Sameness};
 use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, VERSION};
-use protocol::result::Direction;
+use protocol::result::{Direction, TransferPlan};
 use protocol::units::{ByteSize, ChunkGeometry};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::record::dry_run::PlanState;
 use crate::record::journal::{Journal, Recovered};
 use crate::record::table::ChunkTable;
 
@@ -41,6 +42,32 @@ pub(crate) fn new_header(
         block_id_scheme: block_id_scheme.map(str::to_owned),
         created_at: OffsetDateTime::now_utc(),
     }
+}
+
+/// Prepares a transfer, unless a stop is asked for. It learns first what an earlier run moved, whatever was asked for
+/// meanwhile.
+pub(crate) async fn prepared<T>(
+    preparing: impl Future<Output = Result<T, CopyError>>,
+    handle: &TransferHandle,
+) -> Result<T, CopyError> {
+    tokio::select! {
+        biased;
+        prepared = preparing => prepared,
+        () = handle.stop.stopping() => Err(CopyError::Cancelled),
+    }
+}
+
+/// Examines a transfer on copies of the journals, so that nothing is changed, and says what it would do.
+pub(crate) async fn dry_run<F: Future<Output = Result<TransferPlan, CopyError>>>(
+    direction: Direction,
+    mut options: TransferOptions,
+    handle: TransferHandle,
+    examine: impl FnOnce(TransferOptions, TransferHandle) -> F,
+) -> Result<TransferPlan, CopyError> {
+    let state = PlanState::new(&mut options, direction)?;
+    let stop = handle.stop.clone();
+    let plan = stop.or_stopping(examine(options, handle)).await.ok_or(CopyError::Cancelled)?;
+    plan.map_err(|error| state.restate(error))
 }
 
 /// What the journal has, unless it is to be forgotten.

@@ -2,6 +2,8 @@
 //!
 //! | file | responsibility |
 //! |---|---|
+//! | [`scene`] | what is known when it is decided whether a transfer may begin |
+//! | [`context`] | what all steps need of one that may, and what they do alike |
 //! | [`begin`] | what an earlier run left, and whether it may be resumed |
 //! | [`identify`] | which drive it is, found out in time whatever hangs |
 //! | [`reuse`] | what an earlier run moved: is it still there? |
@@ -11,7 +13,9 @@
 
 pub(crate) mod account;
 pub(crate) mod begin;
+pub(crate) mod context;
 pub(crate) mod identify;
 pub(crate) mod result;
 pub(crate) mod reuse;
+pub(crate) mod scene;
 pub(crate) mod unopened;

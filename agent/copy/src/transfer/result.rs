@@ -12,18 +12,7 @@ use time::OffsetDateTime;
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
-use crate::flow::failure::Failure;
 use crate::record::table::SharedTable;
-
-/// What the last steps gave; a failure of theirs is reported, and a cancel is not one.
-pub(crate) fn completed_or_failure<T>(completed: Result<Option<T>, CopyError>, failure: &Failure) -> Option<T> {
-    completed.unwrap_or_else(|error| {
-        if !matches!(error, CopyError::Cancelled) {
-            failure.fail(error);
-        }
-        None
-    })
-}
 
 /// The receipt: each byte in exactly one class.
 pub(crate) fn receipt(table: &SharedTable, handle: &TransferHandle, options: &TransferOptions) -> Result<Receipt, CopyError> {

@@ -8,17 +8,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use protocol::fill::Fill;
 use protocol::units::{ByteRange, ChunkIndex};
 
-use crate::call::handle::TransferHandle;
-use crate::call::options::TransferOptions;
 use crate::error::CopyError;
-use crate::flow::attempts::Attempts;
 use crate::limits::RESUME_PROBES;
-use crate::plan::MemoryPlan;
+use crate::record::journal::Recovered;
 use crate::record::table::{ChunkTable, SharedTable};
-use crate::verify::{Expected, Scope, Side, compare};
+use crate::transfer::context::Context;
+use crate::verify::{Scope, Side};
 
 /// How what landed is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,52 +28,53 @@ pub(crate) enum Look {
     Sampled,
 }
 
-/// How a resumed target is looked at: `left` is what named its state when the last run stopped, `now` what names it now.
-/// `is_file` says that reading it whole is cheap enough to be done.
-pub(crate) fn look(left: Option<&String>, now: Option<&String>, is_file: bool) -> Look {
-    match (left, now) {
-        (Some(left), Some(now)) if left == now => Look::NotNeeded,
-        _ if is_file => Look::Whole,
-        _ => Look::Sampled,
+/// What an earlier run left in the journal about its target.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// What named the state of the target when that run stopped.
+    pub(crate) state: Option<String>,
+    /// The chunks that were recorded last.
+    pub(crate) latest: VecDeque<ChunkIndex>,
+}
+
+impl Left {
+    pub(crate) fn of(recovered: Option<&Recovered>) -> Self {
+        let left = |recovered: &Recovered| Left { state: recovered.left.clone(), latest: recovered.latest.clone() };
+        recovered.map(left).unwrap_or_default()
     }
-}
 
-/// The target of a transfer that is resumed, and how to read it.
-pub(crate) struct Resumed<'transfer> {
-    pub(crate) side: Side,
-    pub(crate) table: &'transfer SharedTable,
-    pub(crate) fill: Fill,
-    pub(crate) latest: &'transfer VecDeque<ChunkIndex>,
-    pub(crate) options: &'transfer TransferOptions,
-    pub(crate) attempts: &'transfer Attempts,
-    pub(crate) handle: &'transfer TransferHandle,
-    pub(crate) memory: MemoryPlan,
-}
+    /// How a resumed target is looked at: `now` is what names its state now. `is_file` says that reading it whole is cheap
+    /// enough to be done.
+    pub(crate) fn look(&self, now: Option<&String>, is_file: bool) -> Look {
+        match (&self.state, now) {
+            (Some(left), Some(now)) if left == now => Look::NotNeeded,
+            _ if is_file => Look::Whole,
+            _ => Look::Sampled,
+        }
+    }
 
-impl Resumed<'_> {
-    /// The ranges that do not hold what was recorded. Where a sample finds one, everything is looked at.
-    pub(crate) async fn lost(&self, look: Look) -> Result<Vec<ByteRange>, CopyError> {
+    /// The ranges of the target that do not hold what was recorded. Where a sample finds one, everything is looked at.
+    pub(crate) async fn lost(&self, context: &Context, target: Side, look: Look) -> Result<Vec<ByteRange>, CopyError> {
         match look {
             Look::NotNeeded => Ok(Vec::new()),
-            Look::Whole => self.differing(Scope::Landed).await,
+            Look::Whole => differing(context, target, Scope::Landed).await,
             Look::Sampled => {
-                let places = self.table.with(|table| sample(table, self.latest))?;
-                match self.differing(Scope::Only(&places)).await? {
+                let places = context.table.with(|table| sample(table, &self.latest))?;
+                match differing(context, target.clone(), Scope::Only(&places)).await? {
                     found if found.is_empty() => Ok(found),
-                    _ => self.differing(Scope::Landed).await,
+                    _ => differing(context, target, Scope::Landed).await,
                 }
             }
         }
     }
+}
 
-    async fn differing(&self, scope: Scope<'_>) -> Result<Vec<ByteRange>, CopyError> {
-        let expected = Expected { table: self.table, fill: self.fill, scope, wants_stream: false };
-        let compared = compare(self.side.clone(), expected, self.options, self.attempts, self.handle, self.memory).await?;
-        if self.handle.stop.is_stopping() {
-            return Err(CopyError::Cancelled);
-        }
-        Ok(compared.differences.into_iter().map(|difference| difference.range).collect())
+async fn differing(context: &Context, target: Side, scope: Scope<'_>) -> Result<Vec<ByteRange>, CopyError> {
+    let compared = context.compare(target, scope, false).await?;
+    if context.handle.stop.is_stopping() {
+        return Err(CopyError::Cancelled);
     }
+    Ok(compared.differences.into_iter().map(|difference| difference.range).collect())
 }
 
 /// Chunks that are looked at: the first and the last that landed, those that were recorded last, and some between.
@@ -146,6 +144,10 @@ mod tests {
     #[test]
     fn a_target_is_believed_only_where_nothing_wrote_to_it() {
         let (one, other) = ("1".to_owned(), "2".to_owned());
+        let look = |state: Option<&String>, now, is_file| {
+            let left = Left { state: state.cloned(), ..Left::default() };
+            left.look(now, is_file)
+        };
         assert_eq!(look(Some(&one), Some(&one), true), Look::NotNeeded);
         for is_file in [true, false] {
             let expected = if is_file { Look::Whole } else { Look::Sampled };

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::Blob;
-use crossbeam_channel::Sender;
 use drive::{Drive, DriveError};
 use protocol::digest::Sha256Digest;
 use protocol::fill::Fill;
@@ -17,12 +16,12 @@ use tokio::task::JoinSet;
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::chunk::{Body, Place};
-use crate::error::CopyError;
+use crate::error::{CopyError, Stage};
 use crate::flow::attempts::Attempts;
-use crate::flow::pool::{BufferPool, PooledBuffer};
+use crate::flow::pool::{BufferPool, FilledBuffer, PooledBuffer};
 use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
-use crate::hashing::whole::{self, StreamPiece};
+use crate::hashing::whole::{PieceSender, StreamPiece};
 use crate::limits::{WATCHDOG_INTERVAL, slowest_read};
 use crate::source::blob_range::Fetch;
 use crate::source::holes::{Holes, Source};
@@ -49,7 +48,7 @@ impl Compared {
 
 /// The SHA-256 of the whole side on its way: chunks go to it in about the order of the drive.
 pub(super) struct WholeSide {
-    pub(super) pieces: Sender<StreamPiece>,
+    pub(super) pieces: PieceSender,
     /// A chunk cannot be had: there will be no hash, and what waits for its turn must not keep its buffers.
     pub(super) is_broken: Arc<AtomicBool>,
 }
@@ -100,8 +99,7 @@ impl Comparer {
                     return Ok(found);
                 }
                 Some(compared) = under_way.join_next() => {
-                    let one: Compared = compared.map_err(|_| CopyError::Internal("a comparison"))??;
-                    found.add(one);
+                    found.add(compared.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Compare, error)))?);
                 }
                 room = self.room(), if !ended => match self.next_with_data(&mut chunks, expected, &mut holes, &mut found).await? {
                     Some(planned) => {
@@ -186,20 +184,20 @@ impl Comparer {
             },
         };
         drop(reading);
-        let (mut bytes, mut content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+        let (mut filled, mut content) = self.hashes.content(FilledBuffer::new(buffer, range.length as usize)).await?;
         if let Side::Blob { blob, version } = &self.side
             && !self.is_equal(range, expected, content)
         {
-            let buffer = self.fetch(&**blob, version).fill_again(range, bytes).await?;
-            (bytes, content) = self.hashes.content(buffer.freeze(range.length as usize)).await?;
+            let again = self.fetch(&**blob, version).fill_again(range, filled).await?;
+            (filled, content) = self.hashes.content(again).await?;
         }
-        self.add_to_whole(place, Body::Bytes(bytes)).await?;
+        self.add_to_whole(place, Body::Bytes(filled.freeze())).await?;
         Ok(self.judge(range, expected, content, left_out))
     }
 
     async fn add_to_whole(&self, place: Place, body: Body) -> Result<(), CopyError> {
         match &self.whole {
-            Some(whole) => whole::hand_over(&whole.pieces, StreamPiece { place, body }).await,
+            Some(whole) => whole.pieces.send_from_task(StreamPiece { place, body }).await,
             None => Ok(()),
         }
     }

@@ -8,9 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::call::counters::Counters;
 use crate::call::shared_budget::SharedBudget;
-use crate::chunk::Body;
-use crate::error::CopyError;
-use crate::flow::pool::PooledBytes;
+use crate::error::{CopyError, Stage};
+use crate::flow::pool::FilledBuffer;
 use crate::flow::threads;
 use crate::hashing::hash_pool::{HasBody, HashPool};
 
@@ -21,14 +20,13 @@ pub(super) struct Hashes {
 }
 
 struct ToHash {
-    /// Always bytes.
-    body: Body,
-    hashed: oneshot::Sender<(PooledBytes, ChunkContent)>,
+    filled: FilledBuffer,
+    hashed: oneshot::Sender<(FilledBuffer, ChunkContent)>,
 }
 
 impl HasBody for ToHash {
-    fn body(&self) -> &Body {
-        &self.body
+    fn body(&self) -> Option<&[u8]> {
+        Some(&self.filled)
     }
 }
 
@@ -37,25 +35,26 @@ impl Hashes {
     pub(super) fn start(counters: Arc<Counters>, shared_budget: Option<Arc<SharedBudget>>) -> Result<Self, CopyError> {
         let (output, input) = unbounded();
         let hash_pool = Arc::new(HashPool::new(input, never(), false, counters, shared_budget));
-        threads::spawn("hash", threads::hash_threads(), move |_| {
-            let done = |ToHash { body, hashed }, digest: Option<_>| {
-                if let Body::Bytes(bytes) = body {
+        for _ in 0..threads::hash_threads() {
+            let hash_pool = hash_pool.clone();
+            threads::spawn_once(Stage::Hash, move || {
+                let done = |ToHash { filled, hashed }, digest: Option<_>| {
                     // The comparison may have ended meanwhile.
-                    let _ = hashed.send((bytes, digest.map_or(ChunkContent::Zero, ChunkContent::Data)));
-                }
-                Ok(true)
-            };
-            // Nothing in it can fail.
-            let _ = hash_pool.run(|_| Ok(true), done);
-        })?;
+                    let _ = hashed.send((filled, digest.map_or(ChunkContent::Zero, ChunkContent::Data)));
+                    Ok(true)
+                };
+                // Nothing in it can fail.
+                let _ = hash_pool.run(|_| Ok(true), done);
+            })?;
+        }
         Ok(Hashes { output })
     }
 
     /// What the bytes are; they come back with the answer.
-    pub(super) async fn content(&self, bytes: PooledBytes) -> Result<(PooledBytes, ChunkContent), CopyError> {
-        let lost = || CopyError::Internal("a hashing thread");
+    pub(super) async fn content(&self, filled: FilledBuffer) -> Result<(FilledBuffer, ChunkContent), CopyError> {
+        let lost = || CopyError::StageEnded { stage: Stage::Hash, panic: None };
         let (hashed, answer) = oneshot::channel();
-        self.output.send(ToHash { body: Body::Bytes(bytes), hashed }).map_err(|_| lost())?;
+        self.output.send(ToHash { filled, hashed }).map_err(|_| lost())?;
         answer.await.map_err(|_| lost())
     }
 }

@@ -15,5 +15,6 @@ mod operation;
 mod side;
 
 pub(crate) use compare::compare;
+pub(crate) use comparer::Compared;
 pub use operation::{Sides, verify};
 pub(crate) use side::{Expected, Scope, Side};

@@ -1,9 +1,15 @@
-//! A manifest against a drive, a blob, or both.
+//! A manifest against a drive, a blob, or both. Each step consumes the one before.
+//!
+//! ```text
+//! Loaded ──▶ Examined ──▶ Verified ──▶ VerifyResult
+//! ```
 
 use std::sync::Arc;
 
-use blob::Blob;
+use blob::{Blob, BlobFacts};
 use drive::Drive;
+use protocol::digest::Sha256Digest;
+use protocol::identity::DriveIdentity;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult};
@@ -13,8 +19,8 @@ use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
 use crate::flow::attempts::Attempts;
-use crate::plan::memory_plan;
-use crate::source::manifest::{ManifestSource, load_manifest, not_found, require_whole};
+use crate::plan::{MemoryPlan, memory_plan};
+use crate::source::manifest::{LoadedManifest, ManifestSource, load_manifest, not_found, require_whole};
 use crate::verify::compare::compare_up_to;
 use crate::verify::comparer::Compared;
 use crate::verify::side::{Expected, Scope, Side};
@@ -40,81 +46,167 @@ pub async fn verify(
     options: TransferOptions,
     handle: TransferHandle,
 ) -> Result<VerifyResult, CopyError> {
-    let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
-    let attempts = Attempts::new(&options, &handle, address);
-    let loading = load_manifest(&manifest, shown, &options, &attempts);
-    let loaded = handle.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
-    let geometry = loaded.geometry;
-    let mut compared = Vec::new();
-    let mut differences = Vec::new();
-    let drive = sides.drive.as_ref().map(|drive| drive.identity().clone());
-    if let Some(drive) = sides.drive {
-        let recorded = &loaded.header.drive;
-        if recorded.serial != drive.identity().serial {
-            let (now, recorded) = (drive.identity().label(), recorded.label());
-            handle.inform(format!("the manifest was made of the drive `{recorded}`; this one is `{now}`"));
-        }
-        let size = drive.size_bytes();
-        compared.push((Side::Drive(drive), size));
+    let loaded = Loaded::new(manifest, shown, &sides, options, handle).await?;
+    Ok(loaded.examine(sides).await?.compare().await?.result())
+}
+
+/// A verification whose manifest was read whole.
+struct Loaded<'shown> {
+    manifest: LoadedManifest,
+    shown: &'shown str,
+    options: TransferOptions,
+    handle: TransferHandle,
+    attempts: Attempts,
+}
+
+/// A verification whose sides are there, and may be compared.
+struct Examined<'shown> {
+    loaded: Loaded<'shown>,
+    drive: Option<DriveIdentity>,
+    blob: Option<String>,
+    /// Each with the size at which it ends, in bytes.
+    sides: Vec<(Side, u64)>,
+    found: Found,
+}
+
+/// A verification whose sides were compared, or that was cancelled.
+struct Verified<'shown>(Examined<'shown>);
+
+/// What was found by now, of all sides.
+#[derive(Default)]
+struct Found {
+    differences: Vec<Difference>,
+    unreadable: Vec<ByteRange>,
+    bytes_verified: u64,
+}
+
+impl<'shown> Loaded<'shown> {
+    async fn new(
+        manifest: ManifestSource,
+        shown: &'shown str,
+        sides: &Sides,
+        options: TransferOptions,
+        handle: TransferHandle,
+    ) -> Result<Self, CopyError> {
+        let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
+        let attempts = Attempts::new(&options, &handle, address);
+        let loading = load_manifest(&manifest, shown, &options, &attempts);
+        let manifest = handle.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
+        Ok(Loaded { manifest, shown, options, handle, attempts })
     }
-    if let Some(blob) = &sides.blob {
-        let patient = attempts.for_first_contact();
-        let looking = patient.run("look at", 0, || blob.head());
-        let facts = handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
-        let Some(facts) = facts else {
-            return Err(CopyError::Store(not_found(&**blob)));
+
+    /// Looks at each side: whether it is there at all, and how much of it is more than the manifest has.
+    async fn examine(self, Sides { drive, blob }: Sides) -> Result<Examined<'shown>, CopyError> {
+        let identity = drive.as_ref().map(|drive| drive.identity().clone());
+        let address = blob.as_ref().map(|blob| blob.address());
+        let mut sides = Vec::new();
+        let mut found = Found::default();
+        if let Some(drive) = drive {
+            self.tell_other_drive(drive.identity());
+            let size = drive.size_bytes();
+            sides.push((Side::Drive(drive), size));
+        }
+        if let Some(blob) = blob {
+            let facts = self.look_at(&*blob).await?;
+            found.differences.extend(self.extra(facts.size_bytes));
+            sides.push((Side::Blob { blob, version: facts.version }, facts.size_bytes));
+        }
+        Ok(Examined { loaded: self, drive: identity, blob: address, sides, found })
+    }
+
+    fn tell_other_drive(&self, now: &DriveIdentity) {
+        let recorded = &self.manifest.header.drive;
+        if recorded.serial != now.serial {
+            let (now, recorded) = (now.label(), recorded.label());
+            self.handle.inform(format!("the manifest was made of the drive `{recorded}`; this one is `{now}`"));
+        }
+    }
+
+    async fn look_at(&self, blob: &dyn Blob) -> Result<BlobFacts, CopyError> {
+        let attempts = self.attempts.for_first_contact();
+        let looking = attempts.run("look at", 0, || blob.head());
+        let facts = self.handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
+        let facts = facts.ok_or_else(|| not_found(blob))?;
+        require_whole(blob, &facts)?;
+        Ok(facts)
+    }
+
+    /// What a blob of this size has behind the end of the manifest.
+    fn extra(&self, size: u64) -> Option<Difference> {
+        let total = self.manifest.geometry.total_bytes();
+        let length = size.checked_sub(total).filter(|length| *length > 0)?;
+        Some(Difference { side: VerifiedSide::Blob, range: ByteRange::new(total, length), reason: DifferenceReason::Extra })
+    }
+
+    async fn compare(&self, side: Side, size: u64, memory: MemoryPlan) -> Result<Compared, CopyError> {
+        let LoadedManifest { table, header, stream_sha256, .. } = &self.manifest;
+        let wants_stream = stream_sha256.is_some();
+        let expected = Expected { table, fill: header.unreadable_fill, scope: Scope::All, wants_stream };
+        compare_up_to(side, size, expected, &self.options, &self.attempts, &self.handle, memory).await
+    }
+}
+
+impl<'shown> Examined<'shown> {
+    /// Compares the sides one after the other.
+    async fn compare(mut self) -> Result<Verified<'shown>, CopyError> {
+        let sides = std::mem::take(&mut self.sides);
+        let Loaded { manifest, options, handle, .. } = &self.loaded;
+        let total = manifest.geometry.total_bytes();
+        handle.counters.begin_part(Phase::Verifying, total * sides.len() as u64);
+        let memory = memory_plan(options.memory, manifest.geometry)?;
+        for (side, size) in sides {
+            let name = side.name();
+            let compared = self.loaded.compare(side, size, memory).await?;
+            self.found.add(name, compared, total, manifest.stream_sha256);
+        }
+        self.found.differences.sort_by_key(|difference| (difference.side, difference.range));
+        handle.counters.set_phase(Phase::Done);
+        Ok(Verified(self))
+    }
+}
+
+impl Found {
+    /// Adds what was found of a side of which the manifest has `total` bytes, with this SHA-256.
+    fn add(&mut self, side: VerifiedSide, compared: Compared, total: u64, stream_sha256: Option<Sha256Digest>) {
+        let Compared { differences, unreadable, stream_sha256: of_side } = compared;
+        if differences.is_empty() && of_side.is_some() && of_side != stream_sha256 {
+            let range = ByteRange::new(0, total);
+            self.differences.push(Difference { side, range, reason: DifferenceReason::StreamSha256 });
+        }
+        let lost = differences.iter().map(|difference| difference.range).chain(unreadable.iter().copied());
+        self.bytes_verified += total - lost.map(|range| range.length).sum::<u64>();
+        self.differences.extend(differences);
+        self.unreadable.extend(unreadable);
+    }
+}
+
+impl Verified<'_> {
+    fn result(self) -> VerifyResult {
+        let Examined { loaded, drive, blob, found, .. } = self.0;
+        let Loaded { manifest, shown, handle, .. } = loaded;
+        let was_stopped = handle.stop.is_stopping();
+        let (outcome, error) = match found.differences.first() {
+            _ if was_stopped => (Outcome::Cancelled, Some("the verification was cancelled before its end".to_owned())),
+            None if found.unreadable.is_empty() => (Outcome::Complete, None),
+            None => (Outcome::CompleteWithUnreadable, None),
+            Some(first) => (Outcome::Mismatch, Some(sentence(shown, &found.differences, first))),
         };
-        require_whole(&**blob, &facts)?;
-        if facts.size_bytes > geometry.total_bytes() {
-            let extra = ByteRange::new(geometry.total_bytes(), facts.size_bytes - geometry.total_bytes());
-            differences.push(Difference { side: VerifiedSide::Blob, range: extra, reason: DifferenceReason::Extra });
+        VerifyResult {
+            outcome,
+            manifest: shown.to_owned(),
+            drive,
+            blob,
+            bytes_total: manifest.geometry.total_bytes(),
+            bytes_verified: if was_stopped { handle.counters.part_bytes() } else { found.bytes_verified },
+            chunks: manifest.geometry.chunk_count(),
+            root_sha256: Some(manifest.root),
+            stream_sha256: manifest.stream_sha256,
+            differences: found.differences,
+            unreadable: found.unreadable,
+            elapsed_seconds: handle.counters.elapsed_seconds(),
+            error,
         }
-        compared.push((Side::Blob { blob: blob.clone(), version: facts.version }, facts.size_bytes));
     }
-    handle.counters.begin_part(Phase::Verifying, geometry.total_bytes() * compared.len() as u64);
-    let memory = memory_plan(options.memory, geometry)?;
-    let mut bytes_verified = 0;
-    let mut unreadable = Vec::new();
-    for (side, size) in compared {
-        let stream_sha256 = loaded.stream_sha256;
-        let fill = loaded.header.unreadable_fill;
-        let expected = Expected { table: &loaded.table, fill, scope: Scope::All, wants_stream: stream_sha256.is_some() };
-        let name = side.name();
-        let found = compare_up_to(side, size, expected, &options, &attempts, &handle, memory).await?;
-        let Compared { differences: found, unreadable: unread, stream_sha256: of_side } = found;
-        if found.is_empty() && of_side.is_some() && of_side != stream_sha256 {
-            let whole = ByteRange::new(0, geometry.total_bytes());
-            differences.push(Difference { side: name, range: whole, reason: DifferenceReason::StreamSha256 });
-        }
-        let lost = found.iter().map(|difference| difference.range).chain(unread.iter().copied());
-        bytes_verified += geometry.total_bytes() - lost.map(|range| range.length).sum::<u64>();
-        differences.extend(found);
-        unreadable.extend(unread);
-    }
-    differences.sort_by_key(|difference| (difference.side, difference.range));
-    handle.counters.set_phase(Phase::Done);
-    let was_stopped = handle.stop.is_stopping();
-    let (outcome, error) = match differences.first() {
-        _ if was_stopped => (Outcome::Cancelled, Some("the verification was cancelled before its end".to_owned())),
-        None if unreadable.is_empty() => (Outcome::Complete, None),
-        None => (Outcome::CompleteWithUnreadable, None),
-        Some(first) => (Outcome::Mismatch, Some(sentence(shown, &differences, first))),
-    };
-    Ok(VerifyResult {
-        outcome,
-        manifest: shown.to_owned(),
-        drive,
-        blob: sides.blob.map(|blob| blob.address()),
-        bytes_total: geometry.total_bytes(),
-        bytes_verified: if was_stopped { handle.counters.part_bytes() } else { bytes_verified },
-        chunks: geometry.chunk_count(),
-        root_sha256: Some(loaded.root),
-        stream_sha256: loaded.stream_sha256,
-        differences,
-        unreadable,
-        elapsed_seconds: handle.counters.elapsed_seconds(),
-        error,
-    })
 }
 
 fn sentence(manifest: &str, differences: &[Difference], first: &Difference) -> String {

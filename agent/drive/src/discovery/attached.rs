@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::drives::{AttachedDrive, Layout, Verdict};
+use protocol::station::WeakIdentity;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -13,6 +14,7 @@ use super::layout;
 use super::roots::Roots;
 use super::sysfs::{self, SysfsDevice};
 use super::uses::Uses;
+use crate::naming;
 
 /// Every drive that is attached, by the kernel's names.
 ///
@@ -23,7 +25,19 @@ pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
     let mut drives: Vec<AttachedDrive> =
         sysfs::drives(roots)?.into_iter().filter_map(|device| describe(roots, &device, &uses)).collect();
     drives.sort_by_key(|drive| natural_order(&drive.path));
+    mark_duplicates(&mut drives);
     Ok(drives)
+}
+
+/// Two drives of one serial number cannot be told apart by it.
+fn mark_duplicates(drives: &mut [AttachedDrive]) {
+    let name = |drive: &AttachedDrive| drive.serial.as_ref().map(|serial| serial.to_ascii_uppercase());
+    let names: Vec<Option<String>> = drives.iter().map(name).collect();
+    for (drive, own) in drives.iter_mut().zip(&names) {
+        if own.is_some() && names.iter().filter(|other| *other == own).count() > 1 {
+            drive.weak_identity.push(WeakIdentity::Duplicated);
+        }
+    }
 }
 
 /// The loop device that has this very file, and what uses it.
@@ -55,13 +69,14 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
     if in_use_by.is_empty() && matches!(node, Node::Busy) {
         in_use_by.push("a program, or a pool such as ZFS, that the kernel does not name".to_owned());
     }
+    let naming = naming::name(roots, device);
     Some(AttachedDrive {
         by_id: links_to(&roots.dev.join("disk/by-id"), &name),
         by_path: links_to(&roots.dev.join("disk/by-path"), &name),
-        model: device.model(),
-        serial: device.serial(),
-        bridge_serial: None,
-        weak_identity: Vec::new(),
+        model: naming.model,
+        serial: naming.serial,
+        bridge_serial: naming.bridge_serial,
+        weak_identity: naming.weak,
         wwn: device.wwn(),
         size,
         sector_size,
@@ -114,6 +129,14 @@ impl Node {
         let file = if matches!(self, Node::Closed) { None } else { File::open(path).ok() };
         layout::read(&file?, size, sector_size).ok()
     }
+}
+
+/// The name of the port that a device is attached to (`/dev/disk/by-path`), without its folder.
+pub(crate) fn port_of(device: &SysfsDevice) -> Option<String> {
+    let ports = links_to(&Roots::default().dev.join("disk/by-path"), &device.kernel_name());
+    // Older udevs give the port of a SATA drive two names: the shorter one is the port's.
+    let names = ports.iter().filter_map(|path| path.rsplit('/').next());
+    names.min_by_key(|name| name.len()).map(str::to_owned)
 }
 
 /// Names in `folder` that lead to the device called `name`.

@@ -11,6 +11,7 @@ use super::roots::Roots;
 use super::sysfs::SysfsDevice;
 use super::watch;
 use crate::contract::Drive;
+use crate::naming::{self, Naming};
 use crate::open::open_source;
 use crate::simulated::{Pace, SimulatedDrive};
 
@@ -39,19 +40,11 @@ pub struct Docked {
 pub fn docked_at(path: &Path) -> Option<Docked> {
     let metadata = std::fs::metadata(path).ok()?;
     if metadata.file_type().is_block_device() {
-        let device = SysfsDevice::of_node(&Roots::default(), path)?;
+        let roots = Roots::default();
+        let device = SysfsDevice::of_node(&roots, path)?;
         let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
-        let serial = device.serial().or_else(|| device.loop_backing_file().as_deref().and_then(stem));
-        let weak_identity = weak_identity_of(serial.as_deref());
-        return Some(Docked {
-            bridge_serial: None,
-            weak_identity,
-            serial,
-            model: device.model(),
-            size_bytes,
-            sequence: device.sequence(),
-            is_device: true,
-        });
+        let named_file = device.loop_backing_file().as_deref().and_then(stem);
+        return Some(docked(naming::name(&roots, &device), named_file, size_bytes, device.sequence(), true));
     }
     if !metadata.is_file() {
         return None;
@@ -60,20 +53,16 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
     if is_profile {
         // Reading a profile touches no drive but one that it may name.
         let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| open_source(base, Pace::Unlimited)).ok()?;
-        let identity = drive.identity();
-        let (serial, model) = (identity.serial.clone().or_else(|| stem(path)), identity.model.clone());
-        let (bridge_serial, weak_identity) = (None, Vec::new());
-        let (size_bytes, sequence) = (identity.size, metadata.ino());
-        return Some(Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence, is_device: false });
+        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, metadata.ino(), false));
     }
-    let (bridge_serial, weak_identity) = (None, Vec::new());
-    let (size_bytes, sequence) = (metadata.len(), metadata.ino());
-    Some(Docked { serial: stem(path), bridge_serial, weak_identity, model: None, size_bytes, sequence, is_device: false })
+    Some(docked(Naming::default(), stem(path), metadata.len(), metadata.ino(), false))
 }
 
-/// Why the serial number of a device does not say which drive it is.
-fn weak_identity_of(serial: Option<&str>) -> Vec<WeakIdentity> {
-    serial.is_none().then_some(WeakIdentity::Missing).into_iter().collect()
+/// A drive that tells no serial number, and need not, is called by its file: a person gave that its name.
+fn docked(naming: Naming, file: Option<String>, size_bytes: u64, sequence: u64, is_device: bool) -> Docked {
+    let Naming { serial, bridge_serial, model, weak: weak_identity } = naming;
+    let serial = serial.or_else(|| file.filter(|_| weak_identity.is_empty()));
+    Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence, is_device }
 }
 
 /// Whether the drive at `path` cannot be written: the kernel or a switch on the drive forbids it, or the file has no right
@@ -125,6 +114,9 @@ mod tests {
         std::fs::write(&path, [0; 1024]).unwrap();
         let docked = docked_at(&path).unwrap();
         assert_eq!((docked.serial.as_deref(), docked.size_bytes), (Some("WD-42"), 1024));
+        let filling = folder.path().join("0123456789.img");
+        std::fs::write(&filling, [0; 1024]).unwrap();
+        assert_eq!(docked_at(&filling).unwrap().weak_identity, [], "a person called it so");
         assert_eq!(docked_at(folder.path()), None, "a directory is not a drive");
         let profile = folder.path().join("a.toml");
         std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S 1\"\nmodel = \"M\"\n").unwrap();

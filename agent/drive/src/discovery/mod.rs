@@ -19,7 +19,7 @@ mod uses;
 mod watch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use attached::{attached, attached_at, attached_image};
 pub use dock::{DockBell, Docked, docked_at, is_read_only};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use protocol::drives::Transport;
 
 use super::roots::Roots;
+use crate::naming::vpd::serial_of_page_80;
 
 /// Sizes in sysfs are in units of 512 bytes, whatever the sector size.
 const SYSFS_UNIT_BYTES: u64 = 512;
@@ -19,9 +20,20 @@ pub(crate) struct SysfsDevice {
     folder: PathBuf,
 }
 
+/// A USB device, by its descriptor.
+#[derive(Debug, Clone)]
+pub(crate) struct UsbBridge {
+    /// Its folder, which is that of its port.
+    pub(crate) port: PathBuf,
+    /// Vendor and product id.
+    pub(crate) product: (u16, u16),
+    /// Its serial number.
+    pub(crate) serial: Option<String>,
+}
+
 /// Every whole disk that could be docked: no partition, nothing that is built on other devices, nothing
 /// that lives in memory.
-pub(super) fn drives(roots: &Roots) -> io::Result<Vec<SysfsDevice>> {
+pub(crate) fn drives(roots: &Roots) -> io::Result<Vec<SysfsDevice>> {
     let mut devices = Vec::new();
     for entry in fs::read_dir(roots.sys.join("block"))? {
         let entry = entry?;
@@ -44,7 +56,7 @@ impl SysfsDevice {
     }
 
     /// The whole disk that this is, or is a partition of.
-    pub(super) fn disk(&self) -> Self {
+    pub(crate) fn disk(&self) -> Self {
         SysfsDevice { folder: self.disk_folder().to_owned() }
     }
 
@@ -59,22 +71,38 @@ impl SysfsDevice {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    pub(super) fn number_in(&self, file: &str) -> Option<u64> {
+    pub(crate) fn number_in(&self, file: &str) -> Option<u64> {
         self.disk_text(file)?.parse().ok()
     }
 
-    pub(super) fn size_bytes(&self) -> Option<u64> {
+    pub(crate) fn size_bytes(&self) -> Option<u64> {
         self.number_in("size").map(|units| units * SYSFS_UNIT_BYTES)
     }
 
     /// The serial number that the drive reports: NVMe and virtio as text, SCSI and SATA in vital
     /// product data page 0x80, MMC in its card identification.
     pub(crate) fn serial(&self) -> Option<String> {
-        self.disk_text("device/serial").or_else(|| self.disk_text("serial")).or_else(|| {
-            let page = fs::read(self.disk_folder().join("device/vpd_pg80")).ok()?;
-            let text = String::from_utf8_lossy(page.get(4..)?).trim_matches(['\0', ' ']).to_owned();
-            (!text.is_empty()).then_some(text)
-        })
+        let told = self.disk_text("device/serial").or_else(|| self.disk_text("serial"));
+        told.or_else(|| self.page("vpd_pg80").and_then(|page| serial_of_page_80(&page)))
+    }
+
+    /// A page of vital product data that the kernel keeps, such as `vpd_pg80`.
+    pub(crate) fn page(&self, name: &str) -> Option<Vec<u8>> {
+        fs::read(self.disk_folder().join("device").join(name)).ok()
+    }
+
+    /// The USB device that it is, or is behind.
+    pub(crate) fn usb_bridge(&self) -> Option<UsbBridge> {
+        let port = self.disk_folder().ancestors().find(|folder| folder.join("idVendor").exists())?;
+        let text = |file: &str| fs::read_to_string(port.join(file)).ok();
+        let id = |file: &str| u16::from_str_radix(text(file)?.trim(), 16).ok();
+        let serial = text("serial").map(|serial| serial.trim().to_owned()).filter(|serial| !serial.is_empty());
+        Some(UsbBridge { product: (id("idVendor")?, id("idProduct")?), port: port.to_owned(), serial })
+    }
+
+    /// The folder of the device itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The World Wide Name: `wwid` of SCSI, SATA and NVMe.
@@ -115,7 +143,7 @@ impl SysfsDevice {
     }
 
     /// How the drive is attached, from the buses that lead to it.
-    pub(super) fn transport(&self) -> Transport {
+    pub(crate) fn transport(&self) -> Transport {
         let folder = self.disk_folder();
         let name = file_name(folder);
         let way = folder.to_string_lossy();
@@ -140,7 +168,7 @@ impl SysfsDevice {
     }
 
     /// Counts up whenever another medium is in the same place.
-    pub(super) fn sequence(&self) -> u64 {
+    pub(crate) fn sequence(&self) -> u64 {
         self.number_in("diskseq").unwrap_or(0)
     }
 

@@ -1,17 +1,18 @@
 use std::os::unix::fs::symlink;
 
 use protocol::drives::{AttachedDrive, DockEvent, Transport, Verdict};
+use protocol::station::WeakIdentity;
 
 use super::attached::natural_order;
 use super::*;
 
 /// A machine on paper: files as the kernel shows them.
-struct Machine {
-    folder: tempfile::TempDir,
+pub(crate) struct Machine {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Machine { folder: tempfile::tempdir().unwrap() };
         machine.put("proc/self/mountinfo", "");
         machine.put("proc/swaps", "Filename Type Size Used Priority\n");
@@ -20,7 +21,7 @@ impl Machine {
         machine
     }
 
-    fn put(&self, path: &str, text: &str) {
+    pub(crate) fn put(&self, path: &str, text: impl AsRef<[u8]>) {
         let path = self.folder.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
@@ -33,27 +34,28 @@ impl Machine {
     }
 
     /// A disk with so many partitions behind this way of buses.
-    fn disk(&self, way: &str, name: &str, number: u32, partitions: u32) -> String {
+    pub(crate) fn disk(&self, way: &str, name: &str, number: u32, partitions: u32) -> String {
         let folder = format!("sys/devices/{way}/block/{name}");
-        self.put(&format!("{folder}/dev"), &format!("8:{number}\n"));
+        self.put(&format!("{folder}/dev"), format!("8:{number}\n"));
         self.put(&format!("{folder}/size"), "2048\n");
         self.put(&format!("{folder}/queue/logical_block_size"), "512\n");
         self.put(&format!("{folder}/queue/physical_block_size"), "4096\n");
         self.put(&format!("{folder}/queue/rotational"), "1\n");
+        self.put(&format!("{folder}/removable"), "0\n");
         self.put(&format!("{folder}/device/model"), "ST8000NM0055\n");
         self.put(&format!("{folder}/device/vendor"), "ATA     \n");
         self.put(&format!("{folder}/device/vpd_pg80"), "\0\u{1}\0\u{8} ZA1234X ");
         self.put(&format!("{folder}/device/wwid"), "naa.5000c500a1b2c3d4\n");
         for partition in 1..=partitions {
-            self.put(&format!("{folder}/{name}{partition}/partition"), &partition.to_string());
-            self.put(&format!("{folder}/{name}{partition}/dev"), &format!("8:{}\n", number + partition));
+            self.put(&format!("{folder}/{name}{partition}/partition"), partition.to_string());
+            self.put(&format!("{folder}/{name}{partition}/dev"), format!("8:{}\n", number + partition));
         }
         self.link(&folder, &format!("sys/block/{name}"));
-        self.put(&format!("dev/{name}"), &"x".repeat(2048 * 512));
+        self.put(&format!("dev/{name}"), "x".repeat(2048 * 512));
         folder
     }
 
-    fn roots(&self) -> Roots {
+    pub(crate) fn roots(&self) -> Roots {
         let at = |name: &str| self.folder.path().join(name);
         Roots { sys: at("sys"), proc: at("proc"), dev: at("dev") }
     }
@@ -96,6 +98,19 @@ fn the_way_of_buses_tells_the_transport() {
     }
 }
 
+#[test]
+fn drives_of_one_serial_number_are_marked() {
+    let machine = Machine::new();
+    machine.disk("pci0/ata1", "sda", 0, 0);
+    machine.disk("pci0/ata2", "sdb", 16, 0);
+    let folder = machine.disk("pci0/ata3", "sdc", 32, 0);
+    machine.put(&format!("{folder}/device/vpd_pg80"), b"\0\x80\0\x08ZA5678Y ");
+    let weak: Vec<_> = attached(&machine.roots()).unwrap().into_iter().map(|drive| drive.weak_identity).collect();
+    assert_eq!(weak, [vec![WeakIdentity::Duplicated], vec![WeakIdentity::Duplicated], vec![]]);
+    machine.put(&format!("{folder}/device/vpd_pg80"), b"\0\x80\0\x04    ");
+    assert_eq!(attached(&machine.roots()).unwrap()[2].weak_identity, [WeakIdentity::Missing]);
+}
+
 /// Makes a machine's first disk, whose folder it is given, be used.
 type Prepare = Box<dyn Fn(&Machine, &str)>;
 
@@ -105,19 +120,19 @@ fn every_kind_of_use_is_found() {
     let cases: [(&str, Prepare, &str, Verdict); 8] = [
         (
             "its partition",
-            Box::new(move |m, _| m.put("proc/self/mountinfo", &mount("8:1", "/mnt/a\\040b", "x"))),
+            Box::new(move |m, _| m.put("proc/self/mountinfo", mount("8:1", "/mnt/a\\040b", "x"))),
             "`sda1` is mounted on `/mnt/a b`",
             Verdict::InUse,
         ),
         (
             "the root",
-            Box::new(move |m, _| m.put("proc/self/mountinfo", &mount("8:2", "/", "x"))),
+            Box::new(move |m, _| m.put("proc/self/mountinfo", mount("8:2", "/", "x"))),
             "`sda2` is mounted on `/`",
             Verdict::System,
         ),
         (
             "btrfs, whose number is made up",
-            Box::new(move |m, _| m.put("proc/self/mountinfo", &mount("0:40", "/data", "/dev/sda1"))),
+            Box::new(move |m, _| m.put("proc/self/mountinfo", mount("0:40", "/data", "/dev/sda1"))),
             "`sda1` is mounted on `/data`",
             Verdict::InUse,
         ),
@@ -129,7 +144,7 @@ fn every_kind_of_use_is_found() {
                     m.folder.path().join("proc/self/ns/mnt")
                 })
                 .unwrap();
-                m.put("proc/77/mountinfo", &mount("8:1", "/inside", "x"));
+                m.put("proc/77/mountinfo", mount("8:1", "/inside", "x"));
                 symlink("mnt:[2]", {
                     m.put("proc/77/ns/x", "");
                     m.folder.path().join("proc/77/ns/mnt")
@@ -163,7 +178,7 @@ fn every_kind_of_use_is_found() {
                 m.put("sys/devices/virtual/block/dm-1/dm/name", "root");
                 m.put("sys/devices/virtual/block/dm-1/dev", "253:1");
                 m.link("sys/devices/virtual/block/dm-1", &format!("{folder}/sda2/holders/dm-1"));
-                m.put("proc/self/mountinfo", &mount("253:1", "/", "x"));
+                m.put("proc/self/mountinfo", mount("253:1", "/", "x"));
             }),
             "`sda2` is part of `dm-1`, and `dm-1` is mounted on `/`",
             Verdict::System,
@@ -209,6 +224,7 @@ fn docking_and_undocking_are_told_once() {
     let (mut watch, present) = Watch::start(machine.roots()).unwrap();
     assert_eq!(present.len(), 1);
     let folder = machine.disk("pci0/ata2", "sdb", 16, 0);
+    machine.put(&format!("{folder}/device/vpd_pg80"), b"\0\x80\0\x08ZA5678Y ");
     let told = |watch: &mut Watch| -> Vec<(DockEvent, String)> {
         let events = watch.wait().unwrap().into_iter();
         events.map(|(event, drive)| (event, drive.path.rsplit('/').next().unwrap().to_owned())).collect()

@@ -21,6 +21,9 @@ pub struct Description {
     pub model: String,
     /// Serial number.
     pub serial: Option<String>,
+    /// The USB bridge before it, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
     /// Size in bytes, unless it is that of a real drive.
     pub size: Option<u64>,
     /// Logical sector size in bytes.
@@ -84,6 +87,7 @@ pub fn describe(path: &Path, measure: bool) -> Result<Description, DriveError> {
         profile: path.display().to_string(),
         model: profile.model.clone(),
         serial: profile.serial.clone(),
+        bridge: profile.bridge.as_ref().map(ToString::to_string),
         size: profile.size,
         sector_size: profile.sector_size,
         physical_sector_size: profile.physical_sector_size,

@@ -39,8 +39,10 @@ pub use describe::{Description, Measured, describe};
 pub use profile::Profile;
 pub use timing::Published;
 
+use crate::confirm::Target;
 use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
+use crate::naming::Naming;
 use clock::Clock;
 use content::Content;
 use faults::{Fault, FaultPlan};
@@ -52,6 +54,7 @@ use writes::{VolatileCache, Written};
 pub struct SimulatedDrive {
     path: PathBuf,
     identity: DriveIdentity,
+    naming: Naming,
     /// Where it really ends.
     real_size: u64,
     content: Content,
@@ -135,6 +138,12 @@ impl SimulatedDrive {
                 _ => {}
             }
         }
+        let is_named = profile.serial.is_some() || profile.bridge.is_some() || identity.serial.is_some();
+        let naming = match is_named {
+            true => Naming::simulated(identity.serial.clone(), identity.model.clone(), profile.bridge.as_ref()),
+            false => Naming { model: identity.model.clone(), ..Naming::default() },
+        };
+        identity.serial = naming.serial.clone();
         let readers = match (&profile.timing, &base) {
             (Some(timing), _) if timing.is_rotational() => 1,
             (Some(timing), _) => timing.queue_depth.clamp(1, 4) as usize,
@@ -144,6 +153,7 @@ impl SimulatedDrive {
         Ok(SimulatedDrive {
             path: path.to_owned(),
             identity,
+            naming,
             real_size,
             content: profile.content,
             base,
@@ -161,6 +171,17 @@ impl SimulatedDrive {
     /// Whether it can be written to.
     pub fn is_writable(&self) -> bool {
         self.written.is_some() || self.base.is_some()
+    }
+
+    /// Who it says it is, and whether that can be relied on.
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// The drive as something that is to be written, and confirmed.
+    pub(crate) fn as_target(&self) -> Target<'_> {
+        let place = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place }
     }
 
     /// The file that keeps what is written.

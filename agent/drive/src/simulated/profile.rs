@@ -16,6 +16,7 @@ use super::files::read_plain;
 use super::text::{Mistake, optional_size, size};
 use super::timing::{Published, Timing, TimingText};
 use crate::error::DriveError;
+use crate::naming::SimulatedBridge;
 
 /// A drive as a profile describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,7 @@ pub struct Profile {
     pub(super) physical_sector_size: u64,
     pub(super) serial: Option<String>,
     pub(super) model: String,
+    pub(super) bridge: Option<SimulatedBridge>,
     pub(super) content: Content,
     pub(super) overlays: Vec<Overlay>,
     pub(super) backing: Option<Backing>,
@@ -63,6 +65,7 @@ struct ProfileText {
     physical_sector_size: Option<Spanned<u64>>,
     serial: Option<String>,
     model: Option<String>,
+    bridge: Option<BridgeText>,
     #[serde(default)]
     seed: u64,
     #[serde(default)]
@@ -82,6 +85,14 @@ struct ProfileText {
     #[serde(default)]
     fault: Vec<Spanned<FaultText>>,
     note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BridgeText {
+    serial: Option<String>,
+    #[serde(default)]
+    passes_serial: bool,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +149,10 @@ impl Profile {
             physical_sector_size,
             serial: read.serial,
             model: read.model.unwrap_or_else(|| "Simulated drive".to_owned()),
+            bridge: read.bridge.map(|bridge| SimulatedBridge {
+                serial: bridge.serial.filter(|serial| !serial.trim().is_empty()),
+                passes_serial: bridge.passes_serial,
+            }),
             content,
             backing: read.backing.map(|path| match path.as_os_str() == "memory" {
                 true => Backing::Memory,

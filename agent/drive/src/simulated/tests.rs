@@ -2,6 +2,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use protocol::limits::MIB;
+use protocol::station::WeakIdentity;
 
 use super::*;
 
@@ -159,6 +160,19 @@ fn a_serial_that_changes_does_so_at_each_opening() {
     std::fs::write(&path, text).unwrap();
     let serial = || SimulatedDrive::open(&path, Pace::Unlimited, |_| unreachable!()).unwrap().identity().serial.clone().unwrap();
     assert_eq!([serial(), serial(), serial()], ["A", "B", "A"]);
+}
+
+#[test]
+fn a_bridge_hides_the_serial_number_unless_it_passes_it() {
+    let text = "size = 4096\nserial = \"OWN-1\"\n[bridge]\nserial = \"152D00539000\"\n";
+    let hidden = drive(text);
+    assert_eq!(hidden.identity().serial.as_deref(), Some("152D00539000"), "journals have the name that is shown");
+    assert!(hidden.naming().weak.contains(&WeakIdentity::UsbDescriptorOnly));
+    let passed = drive(&format!("{text}passes_serial = true\n"));
+    assert_eq!(passed.identity().serial.as_deref(), Some("OWN-1"));
+    assert_eq!((passed.naming().bridge_serial.as_deref(), &passed.naming().weak[..]), (Some("152D00539000"), &[][..]));
+    let mistake = Profile::parse(&format!("{text}colour = 1\n"), Path::new("")).unwrap_err();
+    assert!(mistake.expected.contains("colour"), "{}", mistake.expected);
 }
 
 const DISK: &str = "size = \"8TB\"\nserial = \"S\"\n[timing]\ninterface_rate = \"600MB/s\"\ncommand_overhead = \"0.1ms\"\nqueue_depth = 32\n\

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::access::Peer;
@@ -85,7 +86,7 @@ pub async fn serve(
     closing: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(connections_max));
-    let graceful = GracefulShutdown::new();
+    let (graceful, connections) = (GracefulShutdown::new(), TaskTracker::new());
     loop {
         let slot = tokio::select! {
             slot = slots.clone().acquire_owned() => slot,
@@ -104,7 +105,7 @@ pub async fn serve(
             }
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let _slot = slot;
             // Small answers must not wait for the acknowledgement of the one before.
             let _ = stream.set_nodelay(true);
@@ -115,7 +116,11 @@ pub async fn serve(
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+    connections.close();
+    let ended = async { tokio::join!(graceful.shutdown(), connections.wait()) };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!(count = connections.len(), "connections were still open when the service stopped");
+    }
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

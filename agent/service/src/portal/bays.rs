@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use protocol::result::Direction;
-use protocol::station::{Bay, DockedDrive};
+use protocol::station::{Bay, WeakIdentity};
 use protocol::units::ByteSize;
 
 use super::attention::{self, AttentionLine};
@@ -31,8 +31,9 @@ struct Card {
     name: String,
     state: &'static str,
     drive: Option<String>,
+    /// The bridge's serial number, and why the drive's cannot be relied on.
+    identity: Option<String>,
     model: Option<String>,
-    weak: Option<String>,
     size: String,
     job_link: Option<String>,
     job_name: String,
@@ -72,8 +73,8 @@ fn card(state: &ServiceState, bay: Bay) -> Card {
     Card {
         state: bay.state.name(),
         drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
+        identity: drive.and_then(|drive| WeakIdentity::note(drive.bridge_serial.as_deref(), &drive.weak_identity)),
         model: drive.and_then(|drive| drive.model.clone()),
-        weak: drive.and_then(weak_text),
         size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
         drive_link: key.as_ref().map(|key| drive_link(key, drive_id)).unwrap_or_default(),
         job_link: key.as_ref().map(job_link),
@@ -84,10 +85,4 @@ fn card(state: &ServiceState, bay: Bay) -> Card {
         name: bay.name,
         note: bay.note,
     }
-}
-
-/// Why the name of a drive does not say whose it is.
-fn weak_text(drive: &DockedDrive) -> Option<String> {
-    let reasons: Vec<&str> = drive.weak_identity.iter().map(|weak| weak.reason()).collect();
-    (!reasons.is_empty()).then(|| format!("Not certain which drive it is: {}", reasons.join(", and ")))
 }

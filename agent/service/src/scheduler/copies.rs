@@ -65,7 +65,7 @@ impl Scheduler {
             running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
         }
         let scheduler = self.clone();
-        tokio::spawn(async move {
+        self.inner.copies.spawn(async move {
             let result = end.await.ok();
             scheduler.end_copy(&order, result, started).await;
             scheduler.running().remove(&key);

@@ -54,7 +54,7 @@ impl Scheduler {
     fn carry_out_beside(&self, stored: StoredEffect) {
         let Some(attempt) = self.pending().begin(stored.id) else { return };
         let scheduler = self.clone();
-        tokio::spawn(async move {
+        self.inner.effects.spawn(async move {
             let result = scheduler.carry_out_one(&stored).await;
             if scheduler.settle(&stored, attempt, &result).await {
                 scheduler.pending().remove(stored.id);

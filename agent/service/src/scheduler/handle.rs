@@ -8,6 +8,7 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::pending::PendingEffects;
 use super::worker::{RunningCopy, Worker};
@@ -33,6 +34,12 @@ pub(super) struct Inner {
     pub(super) import_container: String,
     pub(super) wake: Notify,
     pub(super) stopping: CancellationToken,
+    /// What drains is to be dropped.
+    pub(super) aborting: CancellationToken,
+    /// Tasks that wait for the end of a copy and write it down.
+    pub(super) copies: TaskTracker,
+    /// Tasks that carry out effects beside the rounds.
+    pub(super) effects: TaskTracker,
     running: Mutex<HashMap<CopyKey, Running>>,
     pub(super) pending: Mutex<PendingEffects>,
     /// The bays as JSON, for watchers.
@@ -75,6 +82,9 @@ impl Scheduler {
             import_container,
             wake: Notify::new(),
             stopping: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+            copies: TaskTracker::new(),
+            effects: TaskTracker::new(),
             running: Mutex::default(),
             pending: Mutex::default(),
             shown: watch::Sender::new("[]".into()),
@@ -89,6 +99,7 @@ impl Scheduler {
 
     /// Asks copies that are draining to drop what is in flight.
     pub fn abort(&self) {
+        self.inner.aborting.cancel();
         self.stop_all(StopReason::SecondSignal);
     }
 

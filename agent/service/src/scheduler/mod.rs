@@ -21,6 +21,7 @@
 //! | `order` | what the data plane is told about a copy |
 //! | `copies` | the beginning and the end of a copy |
 //! | `effects` | carrying out what was decided |
+//! | `drain` | the end: what is waited for |
 //! | `pending` | attempts of effects that are carried out beside the rounds |
 //! | `documents` | documents in the customer's account, and the list of what was not exported |
 //! | `receipts` | what moved of each drive |
@@ -32,6 +33,7 @@
 mod attention;
 mod copies;
 mod documents;
+mod drain;
 mod effects;
 #[cfg(test)]
 pub(crate) mod fake;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use protocol::job::Event;
 use protocol::station::Next;
-use protocol::stop::StopReason;
 
 use super::find::{DecidedFor, Found, docked_as};
 use super::handle::{SERVICE, Scheduler};
@@ -19,9 +18,6 @@ const RATES_KEPT: usize = 180;
 
 /// Time between two looks at the bays for watchers.
 const SHOW_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Time between two looks at the copies that drain at the end.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Timers of one round: after a long stop there may be thousands, and bays must not wait for all of them.
 const TIMERS_PER_ROUND: u32 = 50;
@@ -40,10 +36,7 @@ impl Scheduler {
                 () = tokio::time::sleep(ROUND_INTERVAL) => {}
             }
         }
-        self.stop_all(StopReason::Terminated);
-        while !self.running().is_empty() {
-            tokio::time::sleep(DRAIN_INTERVAL).await;
-        }
+        self.drain().await;
         shower.abort();
     }
 

@@ -194,6 +194,21 @@ async fn lists_are_cut_into_pages_and_filtered() {
 }
 
 #[tokio::test]
+async fn only_a_token_that_was_there_is_said_to_be_revoked() {
+    let scene = scene().await;
+    let customer = Actor { name: "customer".into(), role: Role::Customer(vec!["SUB-1".into()]) };
+    scene.store.create_token(&customer, "tests", start()).await.unwrap();
+    assert!(!scene.store.revoke_token("unknown", "tests", start()).await.unwrap());
+    let actions = async || {
+        let log = scene.store.audit_log(None, 10).await.unwrap();
+        log.into_iter().map(|entry| entry.action).collect::<Vec<_>>()
+    };
+    assert_eq!(actions().await, ["made the token customer"]);
+    assert!(scene.store.revoke_token("customer", "tests", start()).await.unwrap());
+    assert_eq!(actions().await, ["took the token customer back", "made the token customer"]);
+}
+
+#[tokio::test]
 async fn the_audit_log_tells_states_and_cannot_be_changed() {
     let scene = scene().await;
     let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;

@@ -110,10 +110,13 @@ impl Store {
                 format!("`{name}` is the last operator's token: make another first, or no operator can log in any more");
             return Err(StoreError::NotNow(message));
         }
-        let gone = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
-        write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
+        let deleted = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
+        let was_there = deleted.rows_affected() > 0;
+        if was_there {
+            write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
+        }
         transaction.commit().await?;
-        Ok(gone.rows_affected() > 0)
+        Ok(was_there)
     }
 
     /// The actors of all tokens, by name.

@@ -1,0 +1,63 @@
+//! The blob of an export, and what its manifest says of it.
+
+use std::sync::Arc;
+
+use blob::{Blob, BlobFacts};
+use drive::Drive;
+use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
+
+use crate::call::options::TransferOptions;
+use crate::error::CopyError;
+use crate::flow::attempts::Attempts;
+use crate::plan::chunk_size;
+use crate::record::journal::journals_folder;
+use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
+
+/// The blob as it was found, and its manifest.
+pub(super) struct Origin {
+    pub(super) facts: BlobFacts,
+    pub(super) manifest: Option<LoadedManifest>,
+}
+
+impl Origin {
+    /// Looks at the blob, which must be whole.
+    pub(super) async fn new(blob: &Arc<dyn Blob>, options: &TransferOptions, attempts: &Attempts) -> Result<Self, CopyError> {
+        let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
+        let facts = facts.ok_or_else(|| not_found(&**blob))?;
+        require_whole(&**blob, &facts)?;
+        let folder = journals_folder(&options.state_dir)?;
+        let manifest = manifest_beside(blob, &facts, options, attempts, &folder).await?;
+        Ok(Origin { facts, manifest })
+    }
+
+    /// The chunks of an export: the manifest's where there is one.
+    pub(super) fn plan_chunks(
+        &self,
+        options: &TransferOptions,
+        drive: &dyn Drive,
+        blob: &dyn Blob,
+    ) -> Result<ChunkGeometry, CopyError> {
+        let Some(manifest) = &self.manifest else {
+            return chunk_size(options.chunk_size, self.facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
+        };
+        let stated = ByteSize(manifest.geometry.chunk_size_bytes());
+        if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
+            return Err(CopyError::Usage(format!(
+                "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
+            )));
+        }
+        Ok(ChunkGeometry::for_drive(self.facts.size_bytes, stated.0, drive.sector_size_bytes())?)
+    }
+
+    /// Whether the manifest is of the very version of the blob that is read: then its zeros need not be fetched.
+    pub(super) fn trusts_zeros(&self, blob: &dyn Blob) -> bool {
+        let stated = self.manifest.as_ref().and_then(|manifest| manifest.header.blob_version.as_ref());
+        stated == Some(&self.facts.version) && blob.local().is_none()
+    }
+
+    /// Ranges that the manifest says could not be read when the blob was made.
+    pub(super) fn filled(&self) -> Result<Vec<ByteRange>, CopyError> {
+        let Some(manifest) = &self.manifest else { return Ok(Vec::new()) };
+        manifest.table.with(|table| Ok(table.unreadable().collect()))
+    }
+}
