@@ -106,7 +106,9 @@ impl Copy {
             };
             if let Some(result) = result {
                 // The receiver is gone only where the service is.
-                let _ = self.ended.take().map(|ended| ended.send(result));
+                if let Some(ended) = self.ended.take() {
+                    let _ = ended.send(result);
+                }
                 return true;
             }
         }

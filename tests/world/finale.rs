@@ -98,6 +98,7 @@ fn check_rest(world: &mut World) -> Checked {
             }
         }
     }
+    oracle::check_audit(world)?;
     // In the end all of them are forgotten.
     for _ in 0..2 {
         world.advance(KEPT, 1);

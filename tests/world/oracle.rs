@@ -1,5 +1,7 @@
 //! What must hold after each step, computed from what is really true.
 
+use std::collections::BTreeMap;
+
 use protocol::job::JobState;
 use serde_json::Value;
 
@@ -67,7 +69,7 @@ fn observe_gone(world: &mut World, number: usize, before: &Job) -> Checked {
 }
 
 /// Whether a job may come from one state into another, in any number of moves.
-pub fn may_become(from: JobState, to: JobState) -> bool {
+fn may_become(from: JobState, to: JobState) -> bool {
     use JobState::{Closed, Completed, Creating, Packaging, Received, Shipping, Transferring};
     let place = |state: JobState| match state {
         Creating => 0,
@@ -80,6 +82,35 @@ pub fn may_become(from: JobState, to: JobState) -> bool {
     // A drive that was given up may be copied after all, until it is sent back.
     let is_undone = (from, to) == (Packaging, Transferring);
     from == to || place(from) < place(to) || is_undone
+}
+
+/// Whether one decision may move a job from one state into another.
+fn may_follow(from: JobState, to: JobState) -> bool {
+    use JobState::{Closed, Completed, Creating, Packaging, Received, Shipping, Transferring};
+    match from {
+        Creating => matches!(to, Shipping | Completed),
+        Shipping => matches!(to, Received | Packaging | Completed | Closed),
+        Received => matches!(to, Transferring | Packaging),
+        Transferring => to == Packaging,
+        Packaging => matches!(to, Transferring | Completed | Closed),
+        Completed | Closed => false,
+    }
+}
+
+/// The audit log tells every move, and each is one of the table.
+pub fn check_audit(world: &mut World) -> Checked {
+    let mut states: BTreeMap<String, JobState> = BTreeMap::new();
+    for entry in world.list("audit").iter().rev() {
+        let entered = entry["entered"].as_str().and_then(|name| name.parse::<JobState>().ok());
+        let (Some(uid), Some(to)) = (entry["job_uid"].as_str(), entered) else { continue };
+        match states.insert(uid.to_owned(), to) {
+            Some(from) if !may_follow(from, to) => {
+                return Err(Violation(format!("a job moved from {from} to {to}: {}", entry["action"])));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_move(number: usize, before: &Job, after: &Job) -> Checked {

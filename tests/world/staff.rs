@@ -30,6 +30,20 @@ pub fn dock_in(world: &mut World, drive: usize, bay: usize) {
     }
 }
 
+/// While the service is down somebody may put another drive into a watched bay.
+pub fn move_drives_unseen(world: &mut World) {
+    let watched: Vec<usize> =
+        (0..world.worker.site().bays.len()).filter(|bay| world.worker.site().bays[*bay].is_watched).collect();
+    let desk = world.drives_on_desk();
+    if desk.is_empty() || watched.is_empty() || !world.random.percent(25) {
+        return;
+    }
+    let (drive, bay) = (world.random.of(&desk), world.random.of(&watched));
+    let now = world.worker.clock.now();
+    world.worker.site().dock(bay, drive, None, now);
+    world.note(format!("drive {drive} is put into bay {bay} while the service is down"));
+}
+
 /// Takes a drive out of its bay, whatever it is doing there.
 pub fn take_out(world: &mut World) {
     let occupied = world.occupied_bays();

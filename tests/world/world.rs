@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::life::{Life, subscription, token};
 use crate::random::Random;
 use crate::site::{Place, Site};
+use crate::staff;
 use crate::watch::Watch;
 use crate::worker::SimulatedWorker;
 
@@ -190,6 +191,7 @@ impl World {
         if let Some(life) = self.life.take() {
             life.end();
         }
+        staff::move_drives_unseen(self);
         {
             let mut site = self.worker.site();
             for copy in std::mem::take(&mut site.copies) {
