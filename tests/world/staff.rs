@@ -32,8 +32,8 @@ pub fn dock_in(world: &mut World, drive: usize, bay: usize) {
 
 /// While the service is down somebody may put another drive into a watched bay.
 pub fn move_drives_unseen(world: &mut World) {
-    let watched: Vec<usize> =
-        (0..world.worker.site().bays.len()).filter(|bay| world.worker.site().bays[*bay].is_watched).collect();
+    let bays = world.worker.site().bays.clone();
+    let watched: Vec<usize> = (0..bays.len()).filter(|bay| bays[*bay].is_watched).collect();
     let desk = world.drives_on_desk();
     if desk.is_empty() || watched.is_empty() || !world.random.percent(25) {
         return;
