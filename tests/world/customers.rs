@@ -25,7 +25,7 @@ pub fn create(world: &mut World) {
     let customer = world.random.index(world.customers);
     let drives = drives_at_home(world, customer);
     let is_export = world.random.percent(25);
-    if drives.is_empty() && !is_export {
+    if drives.is_empty() && !is_export && !world.has_thieves {
         return;
     }
     let count = (1 + world.random.index(DRIVES_MAX)).min(drives.len());
@@ -40,11 +40,17 @@ pub fn create(world: &mut World) {
         uid: None,
         done_before_cancel: Vec::new(),
         seen: Value::Null,
+        is_deleted: false,
         is_gone: false,
         is_forgotten: false,
     };
     world.jobs.push(job);
-    put(world, world.jobs.len() - 1);
+    let number = world.jobs.len() - 1;
+    put(world, number);
+    // Some send their drives before they say so.
+    if world.random.percent(15) {
+        send(world, number);
+    }
 }
 
 /// Puts a job that is there once more.
@@ -72,7 +78,7 @@ fn put(world: &mut World, number: usize) {
         "storageAccountId": format!("/subscriptions/{}/storageAccounts/{}", subscription(customer), account(customer)),
         "jobType": if is_export { "Export" } else { "Import" },
     });
-    let typed = if is_export { Vec::new() } else { type_names(world, &drives) };
+    let typed = if is_export { Vec::new() } else { type_names(world, customer, &drives) };
     if is_export {
         let count = 1 + world.random.index(2);
         let list: Vec<String> = (0..count).map(|blob| format!("/uploads/blob-{blob}")).collect();
@@ -89,21 +95,29 @@ fn put(world: &mut World, number: usize) {
     }
 }
 
+/// The serial number of another customer's drive: best of one that is on its way, or here.
+fn stolen_name(world: &mut World, customer: usize) -> Option<String> {
+    let drives = world.worker.site().drives.clone();
+    let others: Vec<_> = drives.into_iter().filter(|drive| drive.owner.is_some_and(|owner| owner != customer)).collect();
+    let near: Vec<_> = others.iter().filter(|drive| drive.place != Place::Home).cloned().collect();
+    let candidates = if near.is_empty() { others } else { near };
+    let drive = (!candidates.is_empty()).then(|| world.random.of(&candidates))?;
+    let serial = drive.shown_serial().filter(|_| world.random.percent(50)).unwrap_or(&drive.serial).to_owned();
+    Some(if world.random.percent(50) { serial.to_lowercase() } else { serial })
+}
+
 /// The names that the customer writes for drives: mostly what they say, sometimes with a mistake, sometimes another's.
-fn type_names(world: &mut World, drives: &[usize]) -> Vec<String> {
+fn type_names(world: &mut World, customer: usize, drives: &[usize]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
+    if world.has_thieves && (drives.is_empty() || world.random.percent(40)) {
+        names.extend(stolen_name(world, customer));
+    }
     for drive in drives {
         let physical = world.worker.site().drives[*drive].clone();
         let name = match world.random.below(100) {
             0..6 => format!("{}X", physical.serial),
-            6..22 => {
-                let of_customers = world.worker.site().drives.iter().filter(|drive| drive.owner.is_some()).count();
-                let other = world.random.index(of_customers);
-                let other = world.worker.site().drives[other].clone();
-                let serial = other.shown_serial().unwrap_or(&other.serial).to_owned();
-                if world.random.percent(50) { serial.to_lowercase() } else { serial }
-            }
-            22..50 => physical.shown_serial().unwrap_or(&physical.serial).to_owned(),
+            6..14 => stolen_name(world, customer).unwrap_or_else(|| physical.serial.clone()),
+            14..40 => physical.shown_serial().unwrap_or(&physical.serial).to_owned(),
             _ => physical.serial.clone(),
         };
         if !names.iter().any(|other| other.eq_ignore_ascii_case(&name)) {
@@ -135,7 +149,8 @@ pub fn ship(world: &mut World) {
 fn send(world: &mut World, number: usize) {
     for drive in world.jobs[number].drives.clone() {
         let is_lost = world.random.percent(6);
-        let arrives = world.worker.clock.elapsed() + DAY * (1 + u32::try_from(world.random.below(4)).unwrap_or_default());
+        let days = if world.random.percent(15) { 10 + world.random.below(20) } else { 1 + world.random.below(4) };
+        let arrives = world.worker.clock.elapsed() + DAY * u32::try_from(days).unwrap_or_default();
         let mut site = world.worker.site();
         if site.drives[drive].place == Place::Home && !is_lost {
             site.drives[drive].place = Place::Parcel(arrives);
@@ -167,5 +182,6 @@ pub fn delete(world: &mut World) {
     let Some(number) = one_of_own(world) else { return };
     let path = format!("{}?api-version=2021-01-01", world.jobs[number].path());
     let customer = world.jobs[number].customer;
-    world.ask(Some(customer), "DELETE", &path, &Value::Null, &format!("job {number} is deleted"));
+    let is_done = world.ask(Some(customer), "DELETE", &path, &Value::Null, &format!("job {number} is deleted"));
+    world.jobs[number].is_deleted |= is_done;
 }

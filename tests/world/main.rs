@@ -57,6 +57,9 @@ const DEFAULT_COUNT: u64 = 100;
 /// Every so many histories one is lived twice, and must be the same both times.
 const TWICE_EVERY: u64 = 50;
 
+/// Longest that a history takes on a busy machine.
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(300);
+
 struct Arguments {
     count: u64,
     seed: u64,
@@ -163,37 +166,71 @@ struct Found {
     counts: Counts,
 }
 
+/// What the threads share that live histories.
+struct Run<'run> {
+    arguments: &'run Arguments,
+    next: AtomicU64,
+    is_over: AtomicBool,
+    found: Mutex<Found>,
+    /// The seeds that are lived just now, and since when.
+    living: Mutex<BTreeMap<u64, Instant>>,
+}
+
 fn histories(arguments: &Arguments) -> Found {
     let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
-    let found: Mutex<Found> = Mutex::default();
+    let run = Run { arguments, next, is_over, found: Mutex::default(), living: Mutex::default() };
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let room = Room::new();
-                let (mut counts, mut done) = (Counts::default(), 0);
-                while !is_over.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= arguments.count {
-                        break;
-                    }
-                    let seed = arguments.seed + index;
-                    let lived = room.examine(seed);
-                    done += 1;
-                    counts.add(&lived.audit);
-                    if lived.violation.is_some() || arguments.tells_all {
-                        is_over.fetch_or(!arguments.keeps_going && lived.violation.is_some(), Ordering::Relaxed);
-                        let told = if arguments.keeps_going || arguments.tells_all { lived } else { room.shorten(seed, lived) };
-                        found.lock().unwrap().told.push((seed, told));
-                    }
-                }
-                let mut found = found.lock().unwrap();
-                found.done += done;
-                found.counts.merge(&counts);
-            });
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| run.work())).collect();
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            run.end_where_stuck();
+            std::thread::sleep(Duration::from_millis(50));
         }
     });
-    found.into_inner().unwrap()
+    run.found.into_inner().unwrap()
+}
+
+impl Run<'_> {
+    /// Lives one history after another.
+    fn work(&self) {
+        let room = Room::new();
+        let (mut counts, mut done) = (Counts::default(), 0);
+        while !self.is_over.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.arguments.count {
+                break;
+            }
+            let seed = self.arguments.seed + index;
+            self.living.lock().unwrap().insert(seed, Instant::now());
+            let lived = room.examine(seed);
+            done += 1;
+            counts.add(&lived.audit);
+            self.note(&room, seed, lived);
+            self.living.lock().unwrap().remove(&seed);
+        }
+        let mut found = self.found.lock().unwrap();
+        found.done += done;
+        found.counts.merge(&counts);
+    }
+
+    fn note(&self, room: &Room, seed: u64, lived: Lived) {
+        let Arguments { keeps_going, tells_all, .. } = *self.arguments;
+        let is_wrong = lived.violation.is_some();
+        self.is_over.fetch_or(!keeps_going && is_wrong, Ordering::Relaxed);
+        if is_wrong || tells_all {
+            let told = if keeps_going || tells_all { lived } else { room.shorten(seed, lived) };
+            self.found.lock().unwrap().told.push((seed, told));
+        }
+    }
+
+    /// A history that hangs is told too: in it something waits for itself.
+    fn end_where_stuck(&self) {
+        let living = self.living.lock().unwrap();
+        if let Some((seed, _)) = living.iter().find(|(_, since)| since.elapsed() > HISTORY_TIMEOUT) {
+            println!("the history of seed {seed} does not end");
+            std::process::exit(1);
+        }
+    }
 }
 
 fn tell(arguments: &Arguments, Found { done, told, counts }: &Found, took: Duration) -> ExitCode {

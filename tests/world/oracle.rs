@@ -37,6 +37,9 @@ fn observe(world: &mut World, number: usize) -> Checked {
         // Killed while it answered.
         return Ok(());
     }
+    if before.is_deleted {
+        return Err(Violation(format!("job {number} was deleted, and is still there")));
+    }
     if seen == before.seen {
         return Ok(());
     }
@@ -128,7 +131,24 @@ fn check_move(number: usize, before: &Job, after: &Job) -> Checked {
     if before.is_cancelled() && from != JobState::Transferring && to == JobState::Transferring {
         return violation("it was cancelled, and copies all the same".to_owned());
     }
+    if let Some(text) = wrong_drive(before, after, (from, to)) {
+        return violation(text);
+    }
     Ok(())
+}
+
+/// A drive that moved as none may, or a job that ended as its drives do not allow.
+fn wrong_drive(before: &Job, after: &Job, (from, to): (JobState, JobState)) -> Option<String> {
+    let drives = after.shown_drives();
+    if (from, to) == (JobState::Packaging, JobState::Packaging) {
+        let known = before.shown_drives();
+        let is_moved = |drive: &&(String, String)| drive.1 == "Received" && !known.contains(drive);
+        return drives.iter().find(is_moved).map(|(id, _)| format!("the drive {id} was received in Packaging"));
+    }
+    let is_good = to == JobState::Completed && !after.is_cancelled() && !after.is_export;
+    let is_whole = |id: &str| after.seen["copies"][id]["result"]["outcome"] == "complete";
+    let lacking = drives.iter().find(|(id, _)| is_good && !is_whole(id));
+    lacking.map(|(id, _)| format!("it ended Completed, and the drive {id} was not copied whole"))
 }
 
 /// No byte of a customer's drive reaches another customer's job, unless an operator said so.

@@ -40,6 +40,8 @@ pub struct Job {
     pub done_before_cancel: Vec<String>,
     /// How the service showed it last.
     pub seen: Value,
+    /// Its customer deleted it, and was told that it is gone.
+    pub is_deleted: bool,
     /// It was removed.
     pub is_gone: bool,
     /// It was removed, and no byte of it was found in the database since.
@@ -88,6 +90,8 @@ pub struct World {
     folder: PathBuf,
     vault: PathBuf,
     pub customers: usize,
+    /// Customers try to get drives that are not theirs.
+    pub has_thieves: bool,
     pub jobs: Vec<Job>,
     /// Physical drives that an operator bound to a job, by naming the bay and the job.
     pub bound: BTreeSet<(usize, String)>,
@@ -105,10 +109,11 @@ pub struct World {
 
 impl World {
     /// The beginning of a history: `folder` holds a database without jobs.
-    pub fn begin(folder: &Path, vault: &Path, random: Random, site: Site, customers: usize) -> Self {
+    pub fn begin(folder: &Path, vault: &Path, mut random: Random, site: Site, customers: usize) -> Self {
         let worker = Arc::new(SimulatedWorker { site: Mutex::new(site), clock: Clock::default() });
         let life = Life::start(folder, vault, worker.clone(), customers);
         World {
+            has_thieves: random.percent(35),
             random,
             worker,
             life: Some(life),

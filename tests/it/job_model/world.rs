@@ -1,40 +1,38 @@
-//! One job with two drives and two bays, exhaustively: every order of what customers, staff, the scheduler, crashes and time
-//! can do, on the real decisions of `protocol`.
+//! A job with its drives, its bays and the runs of its copies, and everything that can happen to them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use protocol::job::{
-    BlobName, CopyEvent, CopyRecord, CopyStep, DriveState, Effect, Event, Field, Job, JobKind, JobState, RunEnd, decide,
+    BlobName, CopyEvent, CopyRecord, CopyStep, DriveState, Effect, Event, Job, JobState, RetryOptions, RunEnd, decide,
     decide_copy,
 };
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use protocol::station::{Binding, DockedDrive, DockedHere, JobInHand, Next, next};
-use stateright::{Checker, Model, Property};
 use time::{Duration, OffsetDateTime};
 
-const DRIVES: [&str; 2] = ["A", "B"];
-const BAYS: [&str; 2] = ["bay-0", "bay-1"];
+pub const DRIVES: [&str; 2] = ["A", "B"];
+pub const BAYS: [&str; 2] = ["bay-0", "bay-1"];
 
 /// How often half a month goes by.
 const HALF_MONTHS_MAX: u8 = 2;
 
 /// A run: its drive, and its bay.
-type Run = (usize, usize);
+pub type Run = (usize, usize);
 
 /// The job, the bays, and what runs.
 #[derive(Debug, Clone, PartialEq)]
-struct World {
+pub struct World {
     /// `None` where it was removed.
-    job: Option<Job>,
-    copies: BTreeMap<String, CopyRecord>,
-    half_months: u8,
+    pub job: Option<Job>,
+    pub copies: BTreeMap<String, CopyRecord>,
+    pub half_months: u8,
     /// The drive in each bay, and whether it was bound there.
-    bays: [Option<(usize, bool)>; 2],
-    running: BTreeSet<Run>,
+    pub bays: [Option<(usize, bool)>; 2],
+    pub running: BTreeSet<Run>,
     /// Runs that were asked to stop.
-    stopping: BTreeSet<Run>,
+    pub stopping: BTreeSet<Run>,
 }
 
 impl Eq for World {}
@@ -56,7 +54,7 @@ impl Hash for World {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub enum Act {
     Ship,
     Cancel,
     Delete,
@@ -106,7 +104,7 @@ impl World {
         Some((self, step))
     }
 
-    fn drive_state(&self, drive: usize) -> Option<DriveState> {
+    pub fn drive_state(&self, drive: usize) -> Option<DriveState> {
         self.job.as_ref().and_then(|job| job.drive(DRIVES[drive])).map(|drive| drive.state)
     }
 
@@ -226,7 +224,7 @@ impl World {
         if self.job.as_ref()?.cancel_requested || !(is_done || is_undone) || self.is_running(drive) {
             return None;
         }
-        let (world, _) = self.decide_copy(drive, CopyEvent::Allow(protocol::job::RetryOptions::default()))?;
+        let (world, _) = self.decide_copy(drive, CopyEvent::Allow(RetryOptions::default()))?;
         if is_done { world.decide(Event::Retry(DRIVES[drive].to_owned())) } else { Some(world) }
     }
 
@@ -247,7 +245,7 @@ impl World {
     }
 
     /// The same without what cannot matter any more, and with bays in one order: fewer states to go through.
-    fn plain(mut self) -> World {
+    pub fn plain(mut self) -> World {
         let waits = matches!(self.state(), Some(JobState::Creating | JobState::Shipping));
         if let Some(job) = self.job.as_mut().filter(|_| !waits) {
             self.half_months = 0;
@@ -264,7 +262,7 @@ impl World {
         self
     }
 
-    fn act(mut self, act: Act) -> Option<World> {
+    pub fn act(mut self, act: Act) -> Option<World> {
         let id = |drive: usize| DRIVES[drive].to_owned();
         match act {
             _ if self.is_over() => None,
@@ -291,127 +289,17 @@ impl World {
         }
     }
 
-    fn state(&self) -> Option<JobState> {
+    pub fn state(&self) -> Option<JobState> {
         self.job.as_ref().map(|job| job.state)
     }
 
     /// Whether no two runs have the same drive, or bay.
-    fn runs_once(&self, of: fn(&Run) -> usize) -> bool {
+    pub fn runs_once(&self, of: fn(&Run) -> usize) -> bool {
         let seen: BTreeSet<usize> = self.running.iter().map(of).collect();
         seen.len() == self.running.len()
     }
 
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.state().is_none_or(JobState::is_final)
     }
-}
-
-/// Everything that can be tried.
-fn all_acts() -> Vec<Act> {
-    let mut acts = vec![Act::Ship, Act::Cancel, Act::Delete, Act::Wait, Act::Kill, Act::ShipBack];
-    for drive in 0..DRIVES.len() {
-        acts.extend([Act::CheckIn(drive), Act::NeverReceived(drive), Act::Stop(drive)]);
-        acts.extend([Act::Pause(drive), Act::Allow(drive), Act::GiveUp(drive)]);
-        for bay in 0..BAYS.len() {
-            acts.push(Act::Dock(drive, bay));
-            let outcomes = [Outcome::Complete, Outcome::DriveFailed, Outcome::Cancelled];
-            acts.extend(outcomes.map(|outcome| Act::End(drive, bay, outcome)));
-        }
-    }
-    acts.extend((0..BAYS.len()).flat_map(|bay| [Act::TakeOut(bay), Act::Serve(bay)]));
-    acts
-}
-
-struct JobModel;
-
-impl Model for JobModel {
-    type State = World;
-    type Action = Act;
-
-    fn init_states(&self) -> Vec<World> {
-        let mut job = Job::new(JobKind::Import, DRIVES.map(str::to_owned), OffsetDateTime::UNIX_EPOCH);
-        let shown = Event::Change(vec![Field::ReturnAddress, Field::DeliveryPackage]);
-        job = decide(&job, shown, OffsetDateTime::UNIX_EPOCH).unwrap().job;
-        let (bays, copies) = ([None; 2], BTreeMap::new());
-        let (running, stopping) = (BTreeSet::new(), BTreeSet::new());
-        vec![World { job: Some(job), copies, half_months: 0, bays, running, stopping }]
-    }
-
-    fn actions(&self, _: &World, actions: &mut Vec<Act>) {
-        actions.extend(all_acts());
-    }
-
-    fn next_state(&self, last: &World, act: Act) -> Option<World> {
-        last.clone().act(act).map(World::plain)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no drive is copied in two bays at once", |_, world: &World| world.runs_once(|run| run.0)),
-            Property::always("no bay copies two drives at once", |_, world: &World| world.runs_once(|run| run.1)),
-            Property::always("nothing is copied but in Transferring", |_, world: &World| {
-                world.running.is_empty() || world.state() == Some(JobState::Transferring)
-            }),
-            Property::always("a cancelled job is never Closed", |_, world: &World| {
-                world.job.as_ref().is_none_or(|job| !job.cancel_requested || job.state != JobState::Closed)
-            }),
-            Property::always("no drive is done while it is copied", |_, world: &World| {
-                world.running.iter().all(|run| world.drive_state(run.0) == Some(DriveState::Transferring))
-            }),
-            Property::sometimes("a job ends Completed", |_, world: &World| world.state() == Some(JobState::Completed)),
-            Property::sometimes("a job ends Closed", |_, world: &World| world.state() == Some(JobState::Closed)),
-        ]
-    }
-}
-
-#[test]
-fn whatever_the_order_a_job_keeps_its_promises() {
-    let checker = JobModel.checker().spawn_bfs().join();
-    checker.assert_properties();
-}
-
-/// From every state that can be reached, what staff, the scheduler and time can do leads to the end of the job: customers
-/// are not needed.
-#[test]
-fn no_state_of_a_job_is_a_dead_end() {
-    let (states, leads_to) = explore();
-    let mut is_good: Vec<bool> = states.iter().map(World::is_over).collect();
-    let mut from: Vec<Vec<usize>> = vec![Vec::new(); states.len()];
-    for (state, next) in leads_to.iter().enumerate() {
-        next.iter().for_each(|next| from[*next].push(state));
-    }
-    let mut open: VecDeque<usize> = (0..states.len()).filter(|state| is_good[*state]).collect();
-    while let Some(state) = open.pop_front() {
-        for before in &from[state] {
-            if !std::mem::replace(&mut is_good[*before], true) {
-                open.push_back(*before);
-            }
-        }
-    }
-    let stuck = is_good.iter().position(|is_good| !is_good);
-    assert_eq!(stuck.map(|state| &states[state]), None, "nothing leads on from here");
-}
-
-/// Every state that can be reached, and where what is not the customer's to do leads from each.
-fn explore() -> (Vec<World>, Vec<Vec<usize>>) {
-    let mut states = JobModel.init_states();
-    let mut known: HashMap<World, usize> = HashMap::from([(states[0].clone(), 0)]);
-    let mut leads_to: Vec<Vec<usize>> = Vec::new();
-    let acts = all_acts();
-    while leads_to.len() < states.len() {
-        let state = states[leads_to.len()].clone();
-        let mut next = Vec::new();
-        for act in &acts {
-            let Some(after) = JobModel.next_state(&state, *act) else { continue };
-            let number = *known.entry(after.clone()).or_insert_with(|| {
-                states.push(after);
-                states.len() - 1
-            });
-            if !matches!(act, Act::Ship | Act::Cancel | Act::Delete) {
-                next.push(number);
-            }
-        }
-        leads_to.push(next);
-    }
-    (states, leads_to)
 }
