@@ -159,6 +159,16 @@ fn is_on_its_way(world: &World, job: usize) -> bool {
 
 /// The job that the parcel of a drive names, where it can still be given the drive.
 fn may_choose(world: &World, drive: usize) -> Option<(usize, Option<String>)> {
+    // What was decided once stays so, right or wrong. In the order of jobs: random names have another one each time.
+    let bound_name = |job: &usize| {
+        let uid = world.jobs[*job].uid.as_ref()?;
+        let mut names = world.bound_as.iter().filter(|((other, _), bound)| other == uid && **bound == drive);
+        names.next().map(|((_, name), _)| (*job, Some(name.clone())))
+    };
+    let bound = (0..world.jobs.len()).filter(|job| !world.jobs[*job].is_over()).find_map(|job| bound_name(&job));
+    if bound.is_some() {
+        return bound;
+    }
     let job = world.worker.site().drives[drive].job.filter(|job| !world.jobs[*job].is_over())?;
     let name = staff::name_in_job(world, job, drive);
     let is_open = world.jobs[job].state().is_some_and(|state| matches!(state.name(), "Shipping" | "Received" | "Transferring"));
