@@ -21,6 +21,7 @@ mod directory;
 mod drives;
 mod faults;
 mod instructions;
+mod job_model;
 mod limits;
 mod manifests;
 mod opening;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `it/` | the tests: one binary, one module a subject; `it/support/` is their vocabulary |
 //! | `histories/` | random sequences of commands, with everything that can interrupt them |
+//! | `world/` | the job service under random histories in virtual time |
 //! | `benches/` | what the service and the hot pieces cost |
 //! | `clients/` | scripts that use the service as others do: public clients, a browser |
 //! | `src/bin/agent-under-test.rs` | the program under test, built with the tests so that it is never stale |

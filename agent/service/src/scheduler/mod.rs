@@ -29,6 +29,7 @@
 //! | `view` | bays and copies as they are shown |
 //! | `attention` | what waits for a person |
 //! | `worker` | the data plane's interface |
+//! | `simulation` | single rounds, for tests that lead the scheduler through virtual time |
 
 mod attention;
 mod copies;
@@ -44,6 +45,8 @@ mod pending;
 mod receipts;
 mod remove;
 mod run;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod view;
 pub mod worker;
 
@@ -52,3 +55,5 @@ pub(crate) use documents::DriveDocument;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
 pub(crate) use receipts::{ReceiptsDocument, receipts};
+#[cfg(feature = "simulation")]
+pub use simulation::WorkBeside;

@@ -1,7 +1,9 @@
 //! Effects that are being carried out beside the rounds, or wait for their next attempt.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Pause after the first failed attempt, doubled each time.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,6 +53,12 @@ impl PendingEffects {
         attempts.count += 1;
         self.at_once += 1;
         Some(attempts.count)
+    }
+
+    /// How many attempts are under way.
+    #[cfg(feature = "simulation")]
+    pub(super) fn under_way(&self) -> usize {
+        self.attempts.values().filter(|attempts| attempts.next.is_none()).count()
     }
 
     /// The effect was carried out, or was abandoned.

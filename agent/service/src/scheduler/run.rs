@@ -68,7 +68,7 @@ impl Scheduler {
         }
     }
 
-    async fn round(&self) {
+    pub(super) async fn round(&self) {
         log_failure("effects", self.carry_out_effects().await);
         log_failure("timers", self.carry_out_timers().await);
         log_failure("bays", self.serve_bays().await);

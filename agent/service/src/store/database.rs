@@ -30,6 +30,19 @@ impl Store {
     /// # Errors
     /// When the file cannot be used, or is of a newer program.
     pub async fn open(path: &Path, vault: Vault) -> Result<Self, StoreError> {
+        Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX)).await
+    }
+
+    /// The same with one connection: what is asked at once is answered in the order that it was asked in.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or is of a newer program.
+    #[cfg(feature = "simulation")]
+    pub async fn open_in_order(path: &Path, vault: Vault) -> Result<Self, StoreError> {
+        Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(1).test_before_acquire(false)).await
+    }
+
+    async fn open_with(path: &Path, vault: Vault, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -38,7 +51,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        let pool = pool.connect_with(options).await?;
         migrations().run(&pool).await?;
         let store = Store { pool, vault: Arc::new(vault) };
         store.note_unknown_waits().await?;

@@ -1,0 +1,30 @@
+//! Single rounds instead of [`Scheduler::run`], for a test that decides itself what happens next and at what time.
+//!
+//! The wall clock is the injected [`Clock`](super::Clock); pauses and back-offs are measured by tokio's clock, which a test
+//! pauses and advances.
+
+use std::sync::PoisonError;
+
+use super::handle::Scheduler;
+
+/// What goes on beside the rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkBeside {
+    /// Copies whose end is not written down yet.
+    pub copies: usize,
+    /// Effects that are being carried out just now.
+    pub effects: usize,
+}
+
+impl Scheduler {
+    /// One round, as [`Scheduler::run`] begins them.
+    pub async fn simulate_round(&self) {
+        self.round().await;
+    }
+
+    /// What goes on beside the rounds.
+    pub fn work_beside(&self) -> WorkBeside {
+        let effects = self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner).under_way();
+        WorkBeside { copies: self.running().len(), effects }
+    }
+}

@@ -1,0 +1,112 @@
+//! One history: the steps that a seed makes, and what is left of it.
+
+use std::path::Path;
+
+use protocol::digest::Sha256Digest;
+use serde_json::Value;
+
+use crate::random::Random;
+use crate::world::{Checked, Violation, World};
+use crate::{attention, begin, customers, finale, oracle, staff, surroundings};
+
+/// Steps of a history at most.
+const STEPS_MAX: u64 = 60;
+
+type Act = fn(&mut World);
+
+/// What can happen, each with its weight.
+const ACTS: [(u64, Act); 20] = [
+    (7, customers::create),
+    (2, customers::put_again),
+    (9, customers::ship),
+    (1, customers::change_delivery),
+    (3, customers::cancel),
+    (2, customers::delete),
+    (12, staff::dock),
+    (4, staff::take_out),
+    (7, staff::check_in),
+    (2, staff::check_in_by_name),
+    (5, staff::direct),
+    (3, staff::ship_back),
+    (1, staff::tidy),
+    (12, attention::attend),
+    (14, surroundings::time),
+    (2, surroundings::store_fails),
+    (2, surroundings::store_is_slow),
+    (3, surroundings::kill),
+    (1, surroundings::restart),
+    (1, surroundings::clock_jumps),
+];
+
+/// How often another act is chosen where there was nothing to do.
+const TRIES_MAX: u32 = 4;
+
+/// How a history ended.
+pub struct Lived {
+    pub violation: Option<Violation>,
+    /// How many steps there were before the end, or before what must not happen.
+    pub steps: u64,
+    pub log: Vec<String>,
+    /// The audit log, the oldest entry first, with the numbers of jobs in place of their random names.
+    pub audit: Vec<String>,
+}
+
+impl Lived {
+    /// Equal for equal histories.
+    pub fn digest(&self) -> Sha256Digest {
+        Sha256Digest::of(format!("{:?}\n{:?}", self.log, self.audit).as_bytes())
+    }
+}
+
+/// Lives the history of a seed, in a folder with an empty database; at most so many steps of it.
+pub fn live(folder: &Path, vault: &Path, seed: u64, steps_max: u64) -> Lived {
+    let mut random = Random::new(seed);
+    let customers = 2 + random.index(begin::CUSTOMERS_MAX - 1);
+    let site = begin::site(&mut random, customers);
+    let count = (10 + random.below(STEPS_MAX - 9)).min(steps_max);
+    let mut world = World::begin(folder, vault, random, site, customers);
+    let mut steps = 0;
+    let lived = steps_of(&mut world, count, &mut steps).and_then(|()| finale::check(&mut world));
+    let audit = audit_of(&mut world);
+    let log = std::mem::take(&mut world.log);
+    world.end();
+    Lived { violation: lived.err(), steps, log, audit }
+}
+
+fn steps_of(world: &mut World, count: u64, steps: &mut u64) -> Checked {
+    // Something to begin with.
+    for _ in 0..1 + world.random.index(3) {
+        customers::create(world);
+        customers::ship(world);
+    }
+    oracle::check(world)?;
+    for _ in 0..count {
+        *steps += 1;
+        let lines = world.log.len();
+        for _ in 0..TRIES_MAX {
+            let act = world.random.weighted(&ACTS);
+            act(world);
+            if world.log.len() > lines {
+                break;
+            }
+        }
+        let rounds = world.random.weighted(&[(2, 0), (4, 1), (4, 2)]);
+        world.rounds(rounds);
+        oracle::check(world)?;
+    }
+    Ok(())
+}
+
+fn audit_of(world: &mut World) -> Vec<String> {
+    world.worker.clock.revive();
+    let entries = world.list("audit");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let line = |entry: &Value| {
+        let job = world.jobs.iter().position(|job| job.uid.as_deref() == entry["job_uid"].as_str() && job.uid.is_some());
+        let nobody = if entry["job_uid"].is_null() { "" } else { "a job that was never seen" };
+        let job = job.map_or_else(|| nobody.to_owned(), |job| format!("job {job}"));
+        let entered = entry["entered"].as_str().map(|state| format!(" → {state}")).unwrap_or_default();
+        format!("{} {:<11} {}: {job}{entered}", text(&entry["at"]), text(&entry["actor"]), text(&entry["action"]))
+    };
+    entries.iter().rev().map(line).collect()
+}
