@@ -25,8 +25,17 @@ impl Jobs {
         if !problems.is_empty() {
             return Err(JobError::Fields(problems));
         }
+        let is_shipped = body.properties.as_ref().is_some_and(|own| own.state == Some(JobState::Shipping));
+        let looked_up = if is_shipped { self.blobs_to_ship(key).await? } else { None };
+        // Blobs were looked up for the job as it was read.
+        let version = version.or(looked_up.map(|(version, _)| version));
         let change = self.change(actor, action(&body), version);
-        let job = self.store.change(key, &change, |job| apply(job, body)).await?;
+        let changed = self.store.change(key, &change, |job| {
+            let mut events = apply(job, body)?;
+            events.extend(looked_up.map(|(_, count)| Event::BlobsFound(count)));
+            Ok(events)
+        });
+        let job = changed.await?;
         self.scheduler.wake();
         Ok(job)
     }
