@@ -89,7 +89,7 @@ impl Service {
         let request = client.build().unwrap().post(format!("{}/portal/login", self.url));
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(format!("token={}", self.token)).send().await.unwrap();
-        let cookie = answer.headers().get("set-cookie").expect("a session").to_str().unwrap();
+        let cookie = answer.headers().get("set-cookie").unwrap().to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().parse().unwrap();
         let headers = [(reqwest::header::COOKIE, cookie)].into_iter().collect();
         self.client = reqwest::Client::builder().no_proxy().default_headers(headers).build().unwrap();

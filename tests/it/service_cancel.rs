@@ -121,6 +121,8 @@ fn with_the_drive_idle_in_every_state() {
     service.order("nothing", "neverReceived", json!({ "driveId": "Y" })).expect(200);
     assert_eq!(service.job("nothing")["properties"]["state"], "Completed");
     service.call("PUT", &job("export"), crate::support::service::export(&["/a/b"], &[])).expect(201);
+    std::fs::create_dir_all(service.blobs().join("a")).unwrap();
+    std::fs::write(service.blobs().join("a/b"), "something").unwrap();
     service.patch("export", shipping()).expect(200);
     cancel(&service, "export");
     service.order("export", "neverReceived", json!({ "driveId": "any" })).expect(200);
