@@ -176,6 +176,8 @@ fn check_runs(world: &mut World) -> Checked {
                 run.bay
             )));
         }
+        // What began so goes on so.
+        world.bound.insert((run.drive, run.job_uid));
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ impl Watch {
 
     fn number(&mut self, query: &'static str) -> i64 {
         let Some(connection) = &mut self.connection else { return 0 };
-        self.runtime.block_on(sqlx::query_scalar(query).fetch_one(connection)).unwrap()
+        // To its end: a query that is left open is a reader in the way of the service.
+        let rows: Vec<i64> = self.runtime.block_on(sqlx::query_scalar(query).fetch_all(connection)).unwrap();
+        rows.into_iter().next().unwrap_or_default()
     }
 
     /// Counts up with every change.
