@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
     use crate::receipt::{ByteClass, Receipt};
-    use crate::result::{Direction, Evidence, LimitedBy, StageSeconds};
+    use crate::result::Direction;
     use crate::stop::StopReason;
 
     fn result(outcome: Outcome) -> TransferResult {
@@ -217,34 +217,14 @@ mod tests {
         receipt.add(ByteClass::LandedBeforeRequest, ByteRange::new(0, 100));
         receipt.add(ByteClass::NeverSent, ByteRange::new(100, 300));
         TransferResult {
-            outcome,
-            direction: Direction::Import,
-            drive: None,
-            blob: String::new(),
             bytes_total: 400,
             bytes_sent: 100,
-            bytes_reused: 0,
-            bytes_zero: 0,
             bytes_unreadable: 50,
-            bytes_cleared: 0,
-            failed_reads: 0,
-            bytes_from_image: 0,
-            from_image: Vec::new(),
-            source_changed: false,
             chunk_size: 100,
             chunks: 4,
-            root_sha256: None,
-            stream_sha256: None,
-            evidence: Evidence::Read,
-            checked_against_manifest: None,
-            manifest: None,
-            elapsed_seconds: 0.0,
-            stages: StageSeconds::default(),
-            limited_by: LimitedBy::Nothing,
-            retries: 0,
             unreadable: vec![ByteRange::new(150, 50)],
-            error: None,
             receipt: (!outcome.is_complete()).then_some(receipt),
+            ..TransferResult::not_begun(outcome, Direction::Import, "")
         }
     }
 

@@ -34,6 +34,10 @@ pub const UNREADABLE_RANGES_MAX: usize = (CHUNK_SIZE_MAX_BYTES / (2 * CHUNK_SIZE
 /// are joined.
 pub const FROM_IMAGE_RANGES_MAX: usize = 1024;
 
+/// Ranges of each list of a result that the job service keeps: about 50 KB. A failing drive may have a hundred times as
+/// many; all of them are in the copy's error log.
+pub const RANGES_KEPT_MAX: usize = 1000;
+
 /// Chunks of one transfer. 2^26 chunks of 8 MiB are 512 TiB, more than twenty of the largest
 /// drives; a file that claims more is damaged or hostile.
 pub const CHUNKS_MAX: u64 = 1 << 26;

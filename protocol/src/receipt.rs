@@ -27,12 +27,42 @@ pub struct ClassRanges {
     pub bytes: u64,
     /// Where they are, ascending.
     pub ranges: RangeList,
+    /// How many ranges there are at most, where the list is cut and has the first of them alone; absent where it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges_total: Option<u64>,
 }
 
 impl ClassRanges {
     fn push(&mut self, range: ByteRange) {
         self.bytes += range.length;
         self.ranges.push(range);
+    }
+
+    /// How many ranges there are; at most so many, where the list is cut.
+    pub fn count(&self) -> u64 {
+        self.ranges_total.unwrap_or(self.ranges.as_slice().len() as u64)
+    }
+
+    /// Keeps the first `ranges_max` ranges, and how many there were.
+    fn cut(&mut self, ranges_max: usize) {
+        if self.ranges.as_slice().len() > ranges_max {
+            self.ranges_total = Some(self.count());
+            self.ranges.truncate(ranges_max);
+        }
+    }
+
+    /// The bytes of several classes as those of one.
+    fn joined(classes: &[&ClassRanges]) -> Self {
+        let is_cut = |class: &&&ClassRanges| class.ranges_total.is_some();
+        // A list that is cut is known as far as its last range; behind that the joined list would have gaps.
+        let known_to = classes.iter().filter(is_cut).map(|class| class.ranges.end()).min();
+        let end = known_to.unwrap_or(u64::MAX);
+        let all = classes.iter().flat_map(|class| class.ranges.as_slice()).filter(|range| range.offset < end);
+        ClassRanges {
+            bytes: classes.iter().map(|class| class.bytes).sum(),
+            ranges: all.map(|range| ByteRange::new(range.offset, range.length.min(end - range.offset))).collect(),
+            ranges_total: known_to.map(|_| classes.iter().map(|class| class.count()).sum()),
+        }
     }
 }
 
@@ -95,6 +125,20 @@ impl Receipt {
         }
     }
 
+    /// The receipt of a stop that came before anything had moved: every byte was never sent.
+    pub fn of_nothing(total_bytes: u64, reason: StopReason, requested_at: OffsetDateTime, resume: String) -> Self {
+        let mut receipt = Receipt::new(reason, requested_at, requested_at, resume);
+        if total_bytes > 0 {
+            receipt.add(ByteClass::NeverSent, ByteRange::new(0, total_bytes));
+        }
+        receipt
+    }
+
+    /// Whether nothing landed, and nothing may have.
+    pub fn is_of_nothing(&self) -> bool {
+        self.accounted_bytes() == self.never_sent.bytes
+    }
+
     /// Puts the next range, in drive order, into its class.
     pub fn add(&mut self, class: ByteClass, range: ByteRange) {
         match class {
@@ -107,11 +151,7 @@ impl Receipt {
 
     /// The same bytes, told for a request that came when nothing moved any more: everything landed before it.
     pub fn told_for(self, reason: StopReason, requested_at: OffsetDateTime) -> Self {
-        let Receipt { landed_before_request: before, landed_after_request: after, .. } = self;
-        let mut ranges: Vec<ByteRange> = before.ranges.as_slice().iter().chain(after.ranges.as_slice()).copied().collect();
-        ranges.sort_by_key(|range| range.offset);
-        let mut landed = ClassRanges::default();
-        ranges.into_iter().for_each(|range| landed.push(range));
+        let landed = ClassRanges::joined(&[&self.landed_before_request, &self.landed_after_request]);
         Receipt {
             reason,
             requested_at,
@@ -124,20 +164,28 @@ impl Receipt {
 
     /// The same where the target does not hold what landed, or was not asked: what it holds is unknown.
     pub fn doubted(self) -> Self {
-        let mut ranges: Vec<ByteRange> = [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown]
-            .iter()
-            .flat_map(|class| class.ranges.as_slice())
-            .copied()
-            .collect();
-        ranges.sort_by_key(|range| range.offset);
-        let mut unknown = ClassRanges::default();
-        ranges.into_iter().for_each(|range| unknown.push(range));
+        let all = [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown];
+        let unknown = ClassRanges::joined(&all);
         Receipt {
             landed_before_request: ClassRanges::default(),
             landed_after_request: ClassRanges::default(),
             outcome_unknown: unknown,
             ..self
         }
+    }
+
+    /// The four classes.
+    pub fn classes(&self) -> [&ClassRanges; 4] {
+        [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown, &self.never_sent]
+    }
+
+    /// The same with at most `ranges_max` ranges of each class. Bytes are those of all of them.
+    pub fn with_lists_cut(mut self, ranges_max: usize) -> Self {
+        let before_and_after = [&mut self.landed_before_request, &mut self.landed_after_request];
+        for class in before_and_after.into_iter().chain([&mut self.outcome_unknown, &mut self.never_sent]) {
+            class.cut(ranges_max);
+        }
+        self
     }
 
     /// What landed, in bytes.
@@ -147,6 +195,49 @@ impl Receipt {
 
     /// The sum of the four classes, in bytes.
     pub fn accounted_bytes(&self) -> u64 {
-        self.landed_before_request.bytes + self.landed_after_request.bytes + self.outcome_unknown.bytes + self.never_sent.bytes
+        self.classes().iter().map(|class| class.bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_before_the_first_byte_is_accounted_for() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        for total in [0, 1, 24 << 20] {
+            let receipt = Receipt::of_nothing(total, StopReason::JobCancelled, now, String::new());
+            assert_eq!((receipt.never_sent.bytes, receipt.accounted_bytes()), (total, total));
+            assert_eq!(receipt.never_sent.ranges.total_bytes(), total);
+            assert!(receipt.is_of_nothing() && receipt.clone().doubted().is_of_nothing());
+        }
+        let mut receipt = Receipt::of_nothing(8, StopReason::JobCancelled, now, String::new());
+        receipt.add(ByteClass::OutcomeUnknown, ByteRange::new(8, 8));
+        assert!(!receipt.is_of_nothing());
+    }
+
+    #[test]
+    fn lists_that_are_cut_say_so_and_keep_their_bytes() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let mut receipt = Receipt::new(StopReason::JobCancelled, now, now, String::new());
+        let classes = [ByteClass::LandedBeforeRequest, ByteClass::LandedAfterRequest, ByteClass::NeverSent];
+        for (offset, class) in (0..3000).step_by(10).zip(classes.into_iter().cycle()) {
+            receipt.add(class, ByteRange::new(offset, 10));
+        }
+        assert_eq!(receipt.clone().with_lists_cut(100), receipt, "nothing is cut that fits");
+        let cut = receipt.clone().with_lists_cut(7);
+        let before = &cut.landed_before_request;
+        assert_eq!((before.bytes, before.ranges.as_slice().len(), before.ranges_total), (1000, 7, Some(100)));
+        assert_eq!(cut.accounted_bytes(), 3000);
+        assert_eq!(cut.clone().with_lists_cut(5).never_sent.ranges_total, Some(100));
+        // What is known of both, as far as it is known of both: six whole pairs, and the first of the seventh.
+        let told = cut.clone().told_for(StopReason::JobCancelled, now).landed_before_request;
+        assert_eq!((told.bytes, told.ranges_total, told.ranges.end()), (2000, Some(200), 190));
+        assert_eq!(told.ranges.as_slice().len(), 7);
+        let all = receipt.told_for(StopReason::JobCancelled, now).landed_before_request.ranges;
+        assert_eq!(told.ranges.as_slice()[..6], all.as_slice()[..6]);
+        let doubted = cut.doubted();
+        assert_eq!((doubted.outcome_unknown.bytes, doubted.accounted_bytes()), (2000, 3000));
     }
 }

@@ -82,6 +82,9 @@ pub struct TransferResult {
     pub drive: Option<DriveIdentity>,
     /// The blob's address without secrets.
     pub blob: String,
+    /// The transfer: what it leaves unfinished is named after it. Absent where it was not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
     /// Size of what was to be moved, in bytes.
     pub bytes_total: u64,
     /// Bytes of chunks whose bodies went over.
@@ -119,6 +122,9 @@ pub struct TransferResult {
     /// The same, by range, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_image: Vec<ByteRange>,
+    /// How many such ranges there are, where the list is cut and has the first of them alone; absent where it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_image_ranges_total: Option<u64>,
     /// Whether the source was modified while it was read: the copy may be a mixture of two states.
     #[serde(default, skip_serializing_if = "is_false")]
     pub source_changed: bool,
@@ -135,6 +141,9 @@ pub struct TransferResult {
     pub retries: u64,
     /// Ranges that could not be read.
     pub unreadable: Vec<ByteRange>,
+    /// How many such ranges there are, where the list is cut and has the first of them alone; absent where it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable_ranges_total: Option<u64>,
     /// One sentence: what failed, on what, what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -151,6 +160,7 @@ impl TransferResult {
             direction,
             drive: None,
             blob: blob.to_owned(),
+            transfer_id: None,
             bytes_total: 0,
             bytes_sent: 0,
             bytes_reused: 0,
@@ -160,6 +170,7 @@ impl TransferResult {
             failed_reads: 0,
             bytes_from_image: 0,
             from_image: Vec::new(),
+            from_image_ranges_total: None,
             source_changed: false,
             chunk_size: 0,
             chunks: 0,
@@ -173,9 +184,40 @@ impl TransferResult {
             limited_by: LimitedBy::Nothing,
             retries: 0,
             unreadable: Vec::new(),
+            unreadable_ranges_total: None,
             error: None,
             receipt: None,
         }
+    }
+
+    /// The same with at most `ranges_max` ranges in each of its lists. Counts of bytes are those of all of them.
+    pub fn with_lists_cut(mut self, ranges_max: usize) -> Self {
+        let lists = [
+            (&mut self.unreadable, &mut self.unreadable_ranges_total),
+            (&mut self.from_image, &mut self.from_image_ranges_total),
+        ];
+        for (list, total) in lists {
+            if list.len() > ranges_max {
+                total.get_or_insert(list.len() as u64);
+                list.truncate(ranges_max);
+            }
+        }
+        self.receipt = self.receipt.map(|receipt| receipt.with_lists_cut(ranges_max));
+        self
+    }
+
+    /// Whether some list has the first of its ranges alone.
+    pub fn has_cut_lists(&self) -> bool {
+        let has_cut_class = |receipt: &Receipt| receipt.classes().iter().any(|class| class.ranges_total.is_some());
+        self.unreadable_ranges_total.is_some()
+            || self.from_image_ranges_total.is_some()
+            || self.receipt.as_ref().is_some_and(has_cut_class)
+    }
+
+    /// The result of a transfer that was cancelled before it moved anything of so many bytes.
+    pub fn cancelled_before_its_first_byte(direction: Direction, blob: &str, total_bytes: u64, receipt: Receipt) -> Self {
+        let nothing = Self::not_begun(Outcome::Cancelled, direction, blob);
+        TransferResult { bytes_total: total_bytes, receipt: Some(receipt), ..nothing }
     }
 }
 

@@ -204,6 +204,16 @@ impl RangeList {
         &self.ranges
     }
 
+    /// The first byte after the last range.
+    pub fn end(&self) -> u64 {
+        self.ranges.last().map_or(0, |last| last.end())
+    }
+
+    /// Keeps the first `ranges_max` ranges.
+    pub fn truncate(&mut self, ranges_max: usize) {
+        self.ranges.truncate(ranges_max);
+    }
+
     /// Whether there is no range at all.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()

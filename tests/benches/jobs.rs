@@ -1,4 +1,5 @@
-//! How the API answers with few and with ten thousand jobs in the database: `cargo bench -p tests --bench jobs`.
+//! How the service answers with a hundred, ten thousand and a hundred thousand jobs in the database, of which three thousand
+//! wait for a person (fewer where there are fewer): `cargo bench -p tests --bench jobs`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::process::{Child, Command, Stdio};
@@ -6,9 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-const FEW: usize = 100;
-const MANY: usize = 10_000;
-const ASKED: usize = 300;
+const SIZES: [usize; 3] = [100, 10_000, 100_000];
+const WAITING: usize = 3_000;
+const ASKED: usize = 100;
+const NAMES: [&str; 7] = ["list", "get", "patch", "attention", "metrics", "bays page", "jobs page"];
+
+/// Requests at once while jobs are put.
+const PUTS_AT_ONCE: usize = 16;
 
 struct Service {
     child: Child,
@@ -78,39 +83,78 @@ impl Service {
         times[ASKED / 2].as_secs_f64() * 1e3
     }
 
-    async fn measure(&self, jobs: usize) -> [f64; 4] {
+    /// Logs in to the portal, so that its pages can be asked for.
+    async fn log_in(&mut self) {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let request = client.build().unwrap().post(format!("{}/portal/login", self.url));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(format!("token={}", self.token)).send().await.unwrap();
+        let cookie = answer.headers().get("set-cookie").expect("a session").to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().parse().unwrap();
+        let headers = [(reqwest::header::COOKIE, cookie)].into_iter().collect();
+        self.client = reqwest::Client::builder().no_proxy().default_headers(headers).build().unwrap();
+    }
+
+    async fn measure(&self, jobs: usize) -> [f64; 7] {
         let spread = |index: usize| format!("/job-{}", index * (jobs / ASKED.min(jobs)) % jobs);
         let list = self.median("GET", |_| path("one", ""), |_| None).await;
         let get = self.median("GET", |index| path("one", &spread(index)), |_| None).await;
         let tag = |index: usize| Some(json!({ "tags": { "number": index.to_string() } }));
-        let patch = self.median("PATCH", |index| path("one", &spread(index)), tag).await;
+        // The last ones are still Creating.
+        let patch = self.median("PATCH", |index| path("one", &format!("/job-{}", jobs - 1 - index % 50)), tag).await;
         let attention = self.median("GET", |_| "/operator/v1/attention".to_owned(), |_| None).await;
-        [list, get, patch, attention]
+        let metrics = self.median("GET", |_| "/metrics".to_owned(), |_| None).await;
+        let bays_page = self.median("GET", |_| "/portal/bays".to_owned(), |_| None).await;
+        let jobs_page = self.median("GET", |_| "/portal/jobs".to_owned(), |_| None).await;
+        [list, get, patch, attention, metrics, bays_page, jobs_page]
     }
+
+    /// Puts jobs until there are so many, and has those wait that should.
+    async fn fill(&self, from: usize, to: usize) {
+        use futures::StreamExt;
+        let waiting = WAITING.min(to / 2);
+        let put = |number: usize| async move {
+            self.ask("PUT", &path("one", &format!("/job-{number}")), Some(job(&format!("D{number}")))).await;
+        };
+        futures::stream::iter(from..to).for_each_concurrent(PUTS_AT_ONCE, put).await;
+        let wait = |number: usize| async move {
+            let place = path("one", &format!("/job-{number}"));
+            self.ask("PATCH", &place, Some(json!({ "properties": shipping() }))).await;
+            self.ask("PATCH", &place, Some(json!({ "properties": { "cancelRequested": true } }))).await;
+        };
+        let begun = WAITING.min(from / 2);
+        futures::stream::iter(begun..waiting).for_each_concurrent(PUTS_AT_ONCE, wait).await;
+    }
+}
+
+/// Its drives are on their way, and so the job waits when it is cancelled.
+fn shipping() -> Value {
+    json!({ "state": "Shipping", "deliveryPackage": { "carrierName": "C", "trackingNumber": "T" },
+        "returnAddress": { "recipientName": "R", "streetAddress1": "S", "city": "C", "postalCode": "1",
+            "countryOrRegion": "X", "phone": "1", "email": "r@example.com" } })
 }
 
 fn main() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let service = Service::start(folder.path()).await;
+        let mut service = Service::start(folder.path()).await;
+        service.log_in().await;
         let mut created = 0;
         let mut rows = Vec::new();
-        for jobs in [FEW, MANY] {
+        for jobs in SIZES {
             let started = Instant::now();
-            let begun = created;
-            while created < jobs {
-                let name = format!("/job-{created}");
-                service.ask("PUT", &path("one", &name), Some(job(&format!("D{created}")))).await;
-                created += 1;
-            }
-            let rate = (created - begun) as f64 / started.elapsed().as_secs_f64();
+            service.fill(created, jobs).await;
+            let rate = (jobs - created) as f64 / started.elapsed().as_secs_f64();
+            created = jobs;
             rows.push((jobs, rate, service.measure(jobs).await));
         }
-        println!("{:>8} {:>10} {:>10} {:>10} {:>10} {:>14}", "jobs", "puts/s", "list ms", "get ms", "patch ms", "attention ms");
-        for (jobs, rate, [list, get, patch, attention]) in &rows {
-            println!("{jobs:>8} {rate:>10.0} {list:>10.2} {get:>10.2} {patch:>10.2} {attention:>14.2}");
+        println!("medians of {ASKED} requests, in milliseconds");
+        println!("{:>8} {:>10} {}", "jobs", "puts/s", NAMES.map(|name| format!("{name:>10}")).join(" "));
+        for (jobs, rate, times) in &rows {
+            println!("{jobs:>8} {rate:>10.0} {}", times.map(|time| format!("{time:>10.2}")).join(" "));
         }
-        let ratio = |index: usize| rows[1].2[index] / rows[0].2[index];
-        println!("ratio: list {:.2}, get {:.2}, patch {:.2}, attention {:.2}", ratio(0), ratio(1), ratio(2), ratio(3));
+        let ratio = |index: usize| format!("{:>10.2}", rows[2].2[index] / rows[0].2[index]);
+        let ratios: Vec<String> = (0..NAMES.len()).map(ratio).collect();
+        println!("{:>19} {}", "most to fewest", ratios.join(" "));
     });
 }

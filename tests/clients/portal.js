@@ -216,7 +216,7 @@ async function byHand(browser) {
     await operator.click("text=They went back");
     await operator.waitForSelector(".state .badge.Closed");
     await operator.goto(`${SERVER}/portal/bays`);
-    await bay.locator("text=Take it out").click();
+    await bay.locator("button:has-text('Take it out')").click();
     await bay.locator("text=Dock a drive").waitFor();
 }
 

@@ -168,7 +168,11 @@ fn one_blob_that_is_not_there_does_not_hold_up_an_export() {
     std::fs::write(service.blobs().join("vms/a.img"), random_bytes(MIB, 1)).unwrap();
     assert_eq!(service.call("PUT", &job("dots"), export(&["/vms/../a"], &[])).code(400), "InvalidField");
     service.call("PUT", &job("out"), export(&["/no/such", "/vms/a.img"], &[])).expect(201);
+    // It is there when the drives travel, and gone when they come.
+    std::fs::create_dir_all(service.blobs().join("no")).unwrap();
+    std::fs::write(service.blobs().join("no/such"), random_bytes(MIB, 2)).unwrap();
     service.patch("out", shipping()).expect(200);
+    std::fs::remove_file(service.blobs().join("no/such")).unwrap();
     let empty = bench.image("EMPTY.img", &vec![0; 2 * MIB]);
     service.dock("bay-1", &empty, None).expect(200);
     service.order("out", "checkIn", json!({ "bay": "bay-1" })).expect(200);

@@ -128,6 +128,24 @@ fn an_export_with_a_spare_drive_begins() {
 }
 
 #[test]
+fn an_export_of_blobs_that_are_not_there_is_not_shipped() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    for (path, name) in [("", "a"), ("/", "b"), ("/../x", "c")] {
+        let mut body = export(&[], &[]);
+        body["properties"]["export"] = json!({ "blobListBlobPath": path });
+        service.call("PUT", &job(&format!("list-{name}")), body).code(400);
+    }
+    service.call("PUT", &job("out"), export(&["/data/absent"], &[])).expect(201);
+    let refused = service.patch("out", shipping()).expect(400);
+    assert!(refused.to_string().contains("`/data/absent`"), "{refused}");
+    assert_eq!(service.job("out")["properties"]["state"], "Creating", "the drives have not travelled");
+    service.call("PUT", &job("none"), export(&[], &["/data/"])).expect(201);
+    service.patch("none", shipping()).code(400);
+    ship_export(&service, "there", &[("one", MIB)], 1);
+}
+
+#[test]
 fn an_unsuitable_drive_takes_no_blob() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);

@@ -105,6 +105,15 @@ fn check_rest(world: &mut World) -> Checked {
         world.advance(DAY, 1);
     }
     oracle::check(world)?;
+    {
+        let site = world.worker.site();
+        if let Some((_, _, name)) = site.blobs.documents.keys().next() {
+            return Err(Violation(format!("every job is forgotten, and the document `{name}` is still in the store")));
+        }
+        if let Some((place, transfer)) = site.blobs.partial.keys().next() {
+            return Err(Violation(format!("every job is forgotten, and the transfer {transfer} left a part of {place:?}")));
+        }
+    }
     let effects = world.watch.effects();
     match world.living_jobs().first() {
         _ if effects > 0 => Err(Violation(format!("{effects} effects were never carried out"))),

@@ -9,7 +9,7 @@ use serde_json::json;
 use service::scheduler::worker::CopyOrder;
 use time::OffsetDateTime;
 
-use crate::copying::Chunk;
+use crate::copying::{Chunk, transfer_of};
 use crate::site::CHUNK_BYTES;
 
 /// What there is to tell.
@@ -32,6 +32,7 @@ pub fn told(order: &CopyOrder, told: &Told<'_>) -> TransferResult {
     let is_new = |chunk: Chunk| matches!(chunk, Chunk::LandedBefore | Chunk::LandedAfter);
     let mut result = failed(order, told.outcome, "");
     result.error = told.message.clone();
+    result.transfer_id = Some(transfer_of(order));
     result.bytes_total = bytes(&|_, _| true);
     result.bytes_sent = bytes(&|index, chunk| is_new(chunk) && !is_zero(index));
     result.bytes_zero = bytes(&|index, chunk| is_new(chunk) && is_zero(index));

@@ -173,8 +173,23 @@ impl Worker for WorkerOfLife {
         Ok(None)
     }
 
-    fn place_of(&self, _account: &str, _address: &str) -> Option<BlobName> {
-        None
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName> {
+        let (container, name) = address.strip_prefix(&format!("https://{account}/"))?.split_once('/')?;
+        Some(BlobName { container: container.to_owned(), name: name.to_owned() })
+    }
+
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {
+        self.0.clock.kill_point();
+        self.0.require_store()?;
+        self.0.site().blobs.documents.remove(&address(account, place));
+        Ok(())
+    }
+
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
+        self.0.clock.kill_point();
+        self.0.require_store()?;
+        self.0.site().blobs.partial.remove(&(address(account, place), transfer_id.to_owned()));
+        Ok(())
     }
 
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {

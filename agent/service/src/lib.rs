@@ -45,7 +45,8 @@
 //!
 //! # What is forgotten
 //! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
-//! overwritten, and the log is emptied.
+//! overwritten, and the log is emptied. Its documents and what its unfinished copies left are removed from the customer's
+//! account as well; until that was done their names are kept, sealed.
 //!
 //! # How it fails
 //! A database that fails is a 503 to the client, and to the scheduler a step that is tried again. A copy that fails

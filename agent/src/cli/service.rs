@@ -91,6 +91,14 @@ pub(crate) enum JobsCommand {
     },
     /// The drives are on their way
     Ship(ShipArguments),
+    /// Correct the serial number of a drive that has not come; its key stays its key
+    CorrectDrive {
+        #[command(flatten)]
+        one: DriveOfJob,
+        /// Its serial number
+        #[arg(long, value_name = "ID")]
+        to: String,
+    },
     /// Cancel a job: no new chunk starts, what is in flight lands, and the receipts say what moved
     Cancel {
         /// The job

@@ -43,6 +43,7 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
         }
         JobsCommand::Show { name, watch: true } => jobs.watch(name).await,
         JobsCommand::Ship(ship) => jobs.ship(ship).await,
+        JobsCommand::CorrectDrive { one, to } => jobs.correct_drive(one, to).await,
         JobsCommand::Cancel { name } => {
             let body = json!({ "properties": { "cancelRequested": true } });
             let job = jobs.ask(Method::PATCH, name, &[], Some(&body)).await?;
@@ -201,6 +202,17 @@ impl Jobs<'_> {
             properties["returnAddress"] = read_json(path)?;
         }
         let job = self.ask(Method::PATCH, &ship.name, &[], Some(&json!({ "properties": properties }))).await?;
+        self.show(&job)
+    }
+
+    async fn correct_drive(&self, one: &DriveOfJob, to: &str) -> Result<(), ClientError> {
+        let job = self.ask(Method::GET, &one.name, &[], None).await?;
+        let mut drives = parse(&job)?.properties.drive_list.unwrap_or_default();
+        let drive = drives.iter_mut().find(|drive| drive.drive_id.as_deref() == Some(&one.drive));
+        let no_such_drive = || ClientError::Usage(format!("the job `{}` has no drive `{}`", one.name, one.drive));
+        drive.ok_or_else(no_such_drive)?.drive_id = Some(to.to_owned());
+        let drives: Vec<DriveStatus> = drives.iter().map(DriveStatus::of_customer).collect();
+        let job = self.ask(Method::PATCH, &one.name, &[], Some(&json!({ "properties": { "driveList": drives } }))).await?;
         self.show(&job)
     }
 
@@ -400,9 +412,13 @@ fn receipts_text(receipts: &Value) -> String {
             ("never sent", "never_sent"),
         ] {
             if let Some(class) = receipt.get(class) {
-                let ranges = class["ranges"].as_array().map_or(0, Vec::len);
+                let listed = class["ranges"].as_array().map_or(0, Vec::len);
+                let ranges = class["ranges_total"].as_u64().map_or(listed, |total| total as usize);
                 text += &line(name, format!("{} bytes in {}", class["bytes"], counted(ranges, "range")));
             }
+        }
+        if let Some(note) = result["note"].as_str() {
+            text += &line("note", note);
         }
         if receipt.is_object() {
             text += &line(

@@ -10,6 +10,7 @@ use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::identity::DriveIdentity;
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
+use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;
 use super::host::StationWorker;
+use super::logs;
 use super::memory::MemoryBudget;
 use crate::commands::not_begun;
 use crate::opening;
@@ -72,6 +74,7 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let copy = Arc::new(Copy { handle: handle.clone() });
     let memory = worker.memory.clone();
     let options = options(worker, &order);
+    let state_dir = options.state_dir.clone();
     let scene = scene(worker, &order, options.clone());
     tokio::spawn(async move {
         let copied = match order.account_only {
@@ -82,19 +85,44 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             Ok(result) => result,
             // Stopped before it was far enough to tell by itself what there is.
             Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
+            // Nobody waits for what failed any more: the journal tells what there is.
+            Err(error) if is_cancelled(&handle) => {
+                tracing::info!(job = %order.job_uid, bay = %order.bay, %error, "a copy that was cancelled had failed");
+                account(options, &order, &memory, handle).await
+            }
             Err(error) => failed(&order, &error),
         };
+        let kept = tokio::task::block_in_place(|| logs::keep_whole(&state_dir, &result));
+        if let Err(error) = kept {
+            tracing::warn!(job = %order.job_uid, %error, "the whole list of a copy's ranges cannot be kept: there will be no log of it");
+        }
         // The receiver is gone only where the whole service is ending.
         let _ = ended.send(result);
     });
     copy
 }
 
+fn is_cancelled(handle: &TransferHandle) -> bool {
+    handle.stop.request().is_some_and(|request| request.reason == StopReason::JobCancelled)
+}
+
+/// The result of a copy that was stopped before it moved anything: its receipt is over the whole drive.
+fn of_nothing(order: &CopyOrder, resume: String, handle: &TransferHandle) -> TransferResult {
+    let Some((size_bytes, request)) = order.size_bytes.zip(handle.stop.request()) else {
+        return failed(order, &CopyError::Cancelled);
+    };
+    let receipt = Receipt::of_nothing(size_bytes, request.reason, request.requested_at, resume);
+    TransferResult::cancelled_before_its_first_byte(order.direction, &blob_of(order), size_bytes, receipt)
+}
+
+fn blob_of(order: &CopyOrder) -> String {
+    format!("{}/{}", order.blob.container, order.blob.name)
+}
+
 fn failed(order: &CopyOrder, error: &CopyError) -> TransferResult {
     let outcome = error.outcome().unwrap_or(protocol::outcome::Outcome::Failed);
-    let blob = format!("{}/{}", order.blob.container, order.blob.name);
     // A receipt would say that nothing moved, of which it knows nothing.
-    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob, error) }
+    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob_of(order), error) }
 }
 
 /// Runs a copy on a task of its own, and leaves it behind where a drive holds it after a stop.
@@ -173,11 +201,12 @@ fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob,
 async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, handle: TransferHandle) -> TransferResult {
     // No copy holds more than all of it.
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
-    let was_cut_off = order.was_cut_off;
-    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &handle)).await;
+    let (was_cut_off, resume) = (order.was_cut_off, options.resume_command.clone());
+    let own = handle.clone();
+    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
     match told.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
         Ok(Some(result)) => result,
-        Ok(None) => failed(order, &CopyError::Cancelled),
+        Ok(None) => of_nothing(order, resume, &handle),
         Err(error) => failed(order, &error),
     }
 }

@@ -1,13 +1,15 @@
 //! Copy logs, written beside a copy's journal and put into the store.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
 use protocol::job::{BlobName, LogAddresses};
+use protocol::limits::RANGES_KEPT_MAX;
 use protocol::manifest::{ChunkContent, ManifestReader};
 use protocol::outcome::Outcome;
+use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
 use service::scheduler::worker::{LogOrder, WorkError};
 
@@ -15,6 +17,9 @@ use super::host::{StationWorker, blocking};
 
 /// The manifest of a complete copy, beside its journal.
 pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";
+
+/// The result of a copy whose lists are longer than the service keeps, beside its journal.
+const RESULT_FILE: &str = "result.json";
 
 fn failed(error: io::Error) -> WorkError {
     WorkError::Failed(format!("the copy log cannot be written: {error}"))
@@ -33,7 +38,8 @@ pub(super) async fn put_logs(
     let (error, verbose) = {
         let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
         // A large drive has millions of chunks.
-        blocking(move || write_logs(&folder, &manifest, &order, &result).map_err(failed)).await?
+        let write = move || write_logs(&folder, &manifest, &order, &whole_of(&folder, result)?).map_err(failed);
+        blocking(write).await?
     };
     let mut logs = LogAddresses::default();
     if let Some(file) = error {
@@ -48,6 +54,47 @@ pub(super) async fn put_logs(
         logs.manifest = Some(put("manifest.jsonl", file).await?);
     }
     Ok(logs)
+}
+
+/// Keeps a result beside its journal where its lists are longer than the service keeps: the logs are written from it.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn keep_whole(folder: &Path, result: &TransferResult) -> io::Result<()> {
+    let lists = result.receipt.iter().flat_map(|receipt| receipt.classes()).map(|class| class.ranges.as_slice());
+    if !lists.chain([result.unreadable.as_slice(), &result.from_image]).any(|list| list.len() > RANGES_KEPT_MAX) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut output = BufWriter::new(&mut file);
+    serde_json::to_writer(&mut output, result)?;
+    output.flush()?;
+    drop(output);
+    file.as_file().sync_all()?;
+    file.persist(folder.join(RESULT_FILE)).map(|_| ()).map_err(|error| error.error)
+}
+
+/// The result of which the service knows `known`, with whole lists.
+fn whole_of(folder: &Path, known: TransferResult) -> Result<TransferResult, WorkError> {
+    if !known.has_cut_lists() {
+        return Ok(known);
+    }
+    let file = match File::open(folder.join(RESULT_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = "the whole list of its ranges is not at this station: the log would be cut like the receipt";
+            return Err(WorkError::Refused(message.to_owned()));
+        }
+        file => file.map_err(failed)?,
+    };
+    let mut whole: TransferResult =
+        serde_json::from_reader(BufReader::new(file)).map_err(|error| failed(io::Error::other(error)))?;
+    // What was learned since the run ended: it counts as cancelled, and what landed may be in doubt.
+    whole.outcome = known.outcome;
+    if known.receipt.is_some_and(|receipt| receipt.landed_bytes() == 0) {
+        whole.receipt = whole.receipt.map(Receipt::doubted);
+    }
+    Ok(whole)
 }
 
 /// The error log where there was an error, and the verbose log where it is wanted.
@@ -89,4 +136,62 @@ fn chunks_of(manifest: &Path) -> io::Result<impl Iterator<Item = io::Result<Logg
             ChunkContent::Zero => (record.range, None),
         }))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::job::RetryOptions;
+    use protocol::units::ByteRange;
+    use service::scheduler::worker::CopyOrder;
+
+    use super::*;
+
+    const PLACES: u64 = 5000;
+
+    fn order() -> LogOrder {
+        let blob = BlobName { container: "imports".to_owned(), name: "a.img".to_owned() };
+        let copy = CopyOrder {
+            bay: "bay-1".to_owned(),
+            direction: Direction::Import,
+            job_uid: "job".to_owned(),
+            drive_id: "A".to_owned(),
+            account: "acme".to_owned(),
+            blob,
+            size_bytes: None,
+            sequence: 0,
+            account_only: false,
+            was_cut_off: false,
+            retry: RetryOptions::default(),
+        };
+        LogOrder { copy, container: "logs".to_owned(), prefix: "x".to_owned(), verbose: false, manifest: false }
+    }
+
+    #[test]
+    fn the_error_log_has_every_place_however_many_the_service_keeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let unreadable: Vec<ByteRange> = (0..PLACES).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
+        let whole = TransferResult { bytes_total: 8 << 20, bytes_unreadable: PLACES * 512, unreadable, ..result };
+        let known = whole.clone().with_lists_cut(RANGES_KEPT_MAX);
+        assert_eq!(known.unreadable.len(), RANGES_KEPT_MAX);
+        assert!(matches!(whole_of(folder.path(), known.clone()), Err(WorkError::Refused(_))), "a log is never cut unsaid");
+        keep_whole(folder.path(), &whole).unwrap();
+        assert_eq!(whole_of(folder.path(), known.clone()).unwrap(), whole);
+        let (error, _) =
+            write_logs(folder.path(), Path::new("none"), &order(), &whole_of(folder.path(), known).unwrap()).unwrap();
+        let mut text = String::new();
+        let mut file = error.unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        io::Read::read_to_string(&mut file, &mut text).unwrap();
+        assert_eq!(text.matches("Status=\"IOFailed\"").count() as u64, PLACES);
+    }
+
+    #[test]
+    fn a_short_result_needs_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, "");
+        keep_whole(folder.path(), &result).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(whole_of(folder.path(), result.clone()).unwrap(), result);
+    }
 }

@@ -77,6 +77,17 @@ impl Worker for StationWorker {
         self.put_file(account, place, file).await
     }
 
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {
+        let removed = self.account(account)?.account.remove(&place.container, &place.name).await;
+        removed.map(|_| ()).map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
+        let account = &self.account(account)?.account;
+        let discarded = account.discard_unfinished(&place.container, &place.name, transfer_id).await;
+        discarded.map(|_| ()).map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {
         let failed = |error: blob::BlobError| WorkError::Failed(error.to_string());
         let blob = self.account(account)?.account.blob(&place.container, &place.name).map_err(failed)?;

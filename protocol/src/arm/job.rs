@@ -83,6 +83,13 @@ pub struct JobDetails {
     pub encryption_key: Option<EncryptionKey>,
 }
 
+impl JobDetails {
+    /// The account: the last segment of its id.
+    pub fn account_name(&self) -> &str {
+        self.storage_account_id.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// An address, of the customer or of a datacenter.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -5,6 +5,7 @@
 //! is told with the path of the field, all of it at once.
 
 mod body;
+mod documents;
 mod error;
 mod filter;
 mod job;
@@ -14,6 +15,7 @@ mod validate;
 mod tests;
 
 pub use body::{BodyError, read_body};
+pub use documents::{DIAGNOSTICS_CONTAINER, DocumentNames};
 pub use error::{ErrorBody, ErrorDetail, ErrorResponse};
 pub use filter::{Filter, FilterError};
 pub use job::{

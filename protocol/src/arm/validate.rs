@@ -270,7 +270,14 @@ impl Check {
                 }
             }
         }
-        self.optional("properties.export.blobListBlobPath", export.blob_list_blob_path.as_deref());
+        let target = "properties.export.blobListBlobPath";
+        self.optional(target, export.blob_list_blob_path.as_deref());
+        if let Some(path) = &export.blob_list_blob_path {
+            let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+            if parts.len() < 2 || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+                self.problem(target, "it is `/CONTAINER/NAME`, and no part of it is `.` or `..`");
+            }
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use copy::{
     percent,
 };
 pub use decide::{Decision, Effect, Event, decide};
-pub use edit::{Field, may_edit};
+pub use edit::{Field, correct_drives, may_correct, may_edit};
 pub use end::CopyEnd;
 pub use refusal::Refusal;
 pub use state::{DriveState, Job, JobDrive, JobKind, JobState, UnknownJobState};

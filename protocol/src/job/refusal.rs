@@ -43,6 +43,14 @@ pub enum Refusal {
         /// Where the drive stands.
         state: DriveState,
     },
+    /// A parcel that is on its way has the drives that it has.
+    #[error("a job that was shipped keeps its number of drives: it has {has}, and {given} were given; list all of them")]
+    DriveCount {
+        /// Drives of the job.
+        has: usize,
+        /// Drives of the request.
+        given: usize,
+    },
     /// Nothing is copied for a job that was cancelled.
     #[error("the job was cancelled: nothing more of it is copied")]
     Cancelled,
@@ -52,7 +60,9 @@ pub enum Refusal {
 fn allowed(state: JobState) -> &'static str {
     match state {
         JobState::Creating => "it can be changed, shipped, cancelled or deleted",
-        JobState::Shipping => "its delivery can be changed, and it can be cancelled",
+        JobState::Shipping => {
+            "its delivery and the serial numbers of drives that have not come can be changed, and it can be cancelled"
+        }
         JobState::Received | JobState::Transferring => "it can be cancelled",
         JobState::Packaging => "its drives are being sent back, and nothing can be done until that has ended",
         JobState::Completed | JobState::Closed => "it can be deleted",
@@ -68,6 +78,7 @@ impl Refusal {
             Refusal::ShippingNeeds { .. } => "ShippingInformationMissing",
             Refusal::NoSuchDrive { .. } => "DriveNotFound",
             Refusal::DriveNotInThisState { .. } => "DriveStateConflict",
+            Refusal::DriveCount { .. } => "DriveCountConflict",
             Refusal::Cancelled => "JobCancelled",
         }
     }

@@ -91,11 +91,28 @@ fn every_pair_of_state_and_event_is_decided() {
 fn fields_may_be_changed_as_the_table_says() {
     for state in JobState::ALL {
         for field in Field::ALL {
-            let expected = state == JobState::Creating || state == JobState::Shipping && field == Field::DeliveryPackage;
+            let is_of_parcel = matches!(field, Field::DeliveryPackage | Field::DriveList);
+            let expected = state == JobState::Creating || state == JobState::Shipping && is_of_parcel;
             assert_eq!(may_edit(state, field), expected, "{field:?} in {state:?}");
             assert_eq!(decide(&job_in(state), Event::Change(vec![field]), start()).is_ok(), expected, "{field:?} in {state:?}");
         }
     }
+}
+
+#[test]
+fn serial_numbers_of_drives_that_have_not_come_can_be_corrected() {
+    let events = [fields(), Event::Ship, check_in("A"), Event::NeverReceived(Some("B".into()))];
+    let job = run(JobKind::Import, &["A", "B", "C"], &events);
+    let correct = |ids: &[&str]| correct_drives(&job, ids.iter().map(|id| (*id).to_owned()));
+    assert_eq!(correct(&["A", "B", "C"]).as_deref(), Ok(job.drives.as_slice()));
+    let states = |ids| correct(ids).map(|drives| drives.into_iter().map(|drive| (drive.state, drive.had_error)).collect());
+    let (came, waits, lost) = ((DriveState::Received, false), (DriveState::Specified, false), (DriveState::NeverReceived, true));
+    assert_eq!(states(&["A", "B", "X"]), Ok(vec![came, lost, waits]));
+    assert_eq!(states(&["X", "A", "C"]), Ok(vec![waits, came, waits]), "a lost drive is waited for again");
+    let state = DriveState::Received;
+    let came = Refusal::DriveNotInThisState { id: "A".into(), action: "corrected", state };
+    assert_eq!(correct(&["X", "B", "C"]), Err(came));
+    assert_eq!(correct(&["A", "B"]), Err(Refusal::DriveCount { has: 3, given: 2 }));
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod images;
 pub mod loop_device;
 pub mod parts;
 pub mod service;
+pub mod transcript;
 pub mod wait;
 
 pub use agent::{Agent, Ended};

@@ -67,6 +67,20 @@ impl Account for AzureContainers {
         }
     }
 
+    async fn remove(&self, container: &str, name: &str) -> Result<bool, BlobError> {
+        let blob = AzureBlob::new(self.account.clone(), self.at(container, name)?, BlobKind::Block);
+        match blob.remove().await {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind, BlobErrorKind::NotFound | BlobErrorKind::ContainerNotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn discard_unfinished(&self, container: &str, name: &str, _transfer_id: &str) -> Result<bool, BlobError> {
+        // Blocks have no name of their own, and another transfer's may be among them.
+        self.at(container, name).map(|_| false)
+    }
+
     async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {
         let client = self.account.service(&self.address).map_err(|error| self.error("reach", &error))?;
         let options = BlobServiceClientListContainersOptions {

@@ -64,6 +64,20 @@ pub trait Account: Send + Sync {
     /// When that is not allowed, or the store failed.
     async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError>;
 
+    /// Removes a blob, and in a directory the folders that are empty after it. False where there is none.
+    ///
+    /// # Errors
+    /// When that is not allowed, or the store failed.
+    async fn remove(&self, container: &str, name: &str) -> Result<bool, BlobError>;
+
+    /// Removes what the unfinished upload of a transfer left beside a blob, in a directory with the folders that are empty
+    /// after it. False where there is nothing; blocks that were never committed have no name of their own, and the store
+    /// removes them by itself.
+    ///
+    /// # Errors
+    /// When that is not allowed, another process has it, or the store failed.
+    async fn discard_unfinished(&self, container: &str, name: &str, transfer_id: &str) -> Result<bool, BlobError>;
+
     /// Names of the containers that begin with `prefix`, ascending.
     ///
     /// # Errors

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use file::replace::sync_folder;
 
 use super::contract::{Account, BlobItem, ListBounds};
 use crate::contract::Blob;
-use crate::directory::DirectoryBlob;
+use crate::directory::{DirectoryBlob, error_at, lock_error};
 use crate::error::{BlobError, BlobErrorKind};
 
 pub(super) struct DirectoryAccount {
@@ -24,6 +25,17 @@ impl DirectoryAccount {
             false => {
                 let message = "a container is one name, and a blob's name has no empty part, no `.` and no `..`";
                 Err(BlobError::new(BlobErrorKind::InvalidName, "name", format!("{container}/{name}"), message))
+            }
+        }
+    }
+
+    /// Removes the folders of a blob that are empty, but not its container.
+    fn remove_empty_folders(&self, container: &str, path: &Path) {
+        let container = self.root.join(container);
+        let above = path.ancestors().skip(1).take_while(|folder| *folder != container && folder.starts_with(&container));
+        for folder in above {
+            if std::fs::remove_dir(folder).is_err() {
+                return;
             }
         }
     }
@@ -54,6 +66,26 @@ impl Account for DirectoryAccount {
         let path = self.path_of(container, name)?;
         let folder = path.parent().unwrap_or(&self.root);
         std::fs::create_dir_all(folder).map_err(|error| self.error("make a folder in", error))
+    }
+
+    async fn remove(&self, container: &str, name: &str) -> Result<bool, BlobError> {
+        let path = self.path_of(container, name)?;
+        let is_removed = match std::fs::remove_file(&path) {
+            Ok(()) => sync_folder(&path).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        let is_removed = is_removed.map_err(|error| error_at(&path, "remove", error))?;
+        self.remove_empty_folders(container, &path);
+        Ok(is_removed)
+    }
+
+    async fn discard_unfinished(&self, container: &str, name: &str, transfer_id: &str) -> Result<bool, BlobError> {
+        let path = self.path_of(container, name)?;
+        let is_removed = file::partial::remove(&path, transfer_id);
+        let is_removed = is_removed.map_err(|error| lock_error(&path, "remove what is left of", error))?;
+        self.remove_empty_folders(container, &path);
+        Ok(is_removed)
     }
 
     async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {

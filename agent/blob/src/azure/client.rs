@@ -46,6 +46,11 @@ impl AzureBlob {
         self.account.client(self.address.url_with_sas()).map_err(|error| self.error("reach", error))
     }
 
+    /// Removes the blob.
+    pub(crate) async fn remove(&self) -> Result<(), BlobError> {
+        self.client()?.delete(None).await.map(|_| ()).map_err(|error| self.error("remove", error))
+    }
+
     pub(super) fn error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
         from_sdk(operation, self.address.url().as_str(), &error)
     }

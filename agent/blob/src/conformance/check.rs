@@ -29,5 +29,6 @@ pub async fn check(store: &dyn TestStore) {
     files::a_file_replaces_only_what_it_may(store).await;
     files::files_of_every_length_come_back(store).await;
     listing::what_is_stored_is_listed(store).await;
+    listing::what_is_removed_is_gone(store).await;
     listing::names_that_cannot_be_are_refused(store).await;
 }

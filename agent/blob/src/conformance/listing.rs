@@ -1,6 +1,6 @@
 //! Containers, and what is in them.
 
-use super::content::{CHUNK_BYTES, FIRST, assert_holds, assert_kind, begun, bytes_of, chunks_of, request, store};
+use super::content::{CHUNK_BYTES, FIRST, SECOND, assert_holds, assert_kind, begun, bytes_of, chunks_of, request, store};
 use super::test_store::TestStore;
 use crate::account::BlobItem;
 use crate::error::BlobErrorKind::InvalidName;
@@ -33,6 +33,27 @@ pub(super) async fn what_is_stored_is_listed(tried: &dyn TestStore) {
     assert!(account.containers("none-begins-so").await.unwrap().is_empty());
 }
 
+pub(super) async fn what_is_removed_is_gone(tried: &dyn TestStore) {
+    let Some((account, container)) = tried.account() else { return };
+    let (name, bytes) = ("removed/in/a.img", bytes_of(CHUNK_BYTES, 52));
+    account.make_place(&container, name).await.unwrap();
+    store(&*tried.blob(name), &request(FIRST, &bytes), &bytes).await.unwrap();
+    let (unfinished, other) = ("removed/in/unfinished", "removed/in/other");
+    for name in [unfinished, other] {
+        drop(begun(&*tried.blob(name), &request(FIRST, &bytes), &chunks_of(&bytes)).await);
+    }
+    // Only what that very transfer left.
+    assert!(!account.discard_unfinished(&container, other, SECOND).await.unwrap());
+    assert!(!account.discard_unfinished(&container, name, FIRST).await.unwrap(), "a blob that is whole stays");
+    assert_holds(&*tried.blob(name), &bytes).await;
+    account.discard_unfinished(&container, unfinished, FIRST).await.unwrap();
+    assert!(!account.discard_unfinished(&container, unfinished, FIRST).await.unwrap(), "it is gone");
+    assert!(account.remove(&container, name).await.unwrap());
+    assert!(!account.remove(&container, name).await.unwrap(), "it is gone");
+    assert!(!account.remove("missing-container", "a").await.unwrap());
+    assert!(!account.blobs(&container, "removed/").await.unwrap().iter().any(|item| item.name == name));
+}
+
 pub(super) async fn names_that_cannot_be_are_refused(tried: &dyn TestStore) {
     let Some((account, container)) = tried.account() else { return };
     for (container, name) in
@@ -41,5 +62,7 @@ pub(super) async fn names_that_cannot_be_are_refused(tried: &dyn TestStore) {
         let shown = format!("{container}/{name}");
         assert_kind(account.blob(container, name).map(drop), &[InvalidName], &shown);
         assert_kind(account.make_place(container, name).await, &[InvalidName], &shown);
+        assert_kind(account.remove(container, name).await, &[InvalidName], &shown);
+        assert_kind(account.discard_unfinished(container, name, FIRST).await, &[InvalidName], &shown);
     }
 }

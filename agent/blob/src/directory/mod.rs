@@ -13,3 +13,4 @@ mod preflight;
 mod upload;
 
 pub use place::{DirectoryBlob, unfinished_file, unfinished_files};
+pub(crate) use place::{error_at, lock_error};

@@ -120,7 +120,7 @@ fn path_of(address: &str) -> Option<&Path> {
     Some(Path::new(address)).filter(|path| path.is_absolute())
 }
 
-pub(super) fn error_at(path: &Path, operation: &'static str, error: io::Error) -> BlobError {
+pub(crate) fn error_at(path: &Path, operation: &'static str, error: io::Error) -> BlobError {
     let kind = match error.kind() {
         io::ErrorKind::NotFound => BlobErrorKind::NotFound,
         io::ErrorKind::AlreadyExists => BlobErrorKind::AlreadyExists,
@@ -138,7 +138,7 @@ pub(super) fn error_at(path: &Path, operation: &'static str, error: io::Error) -
 }
 
 /// The failure to get a file for this transfer alone.
-pub(super) fn lock_error(path: &Path, operation: &'static str, error: LockError) -> BlobError {
+pub(crate) fn lock_error(path: &Path, operation: &'static str, error: LockError) -> BlobError {
     let (kind, message) = match error {
         LockError::Io(error) => return error_at(path, operation, error),
         LockError::Busy => {

@@ -20,6 +20,7 @@ use crate::limits::DRIVE_SYNC_TIMEOUT;
 use crate::plan::memory_plan;
 use crate::record::journal::{Journal, Recovered};
 use crate::record::manifest_place;
+use crate::record::table::SharedTable;
 use crate::transfer::begin::recover;
 use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
@@ -84,8 +85,8 @@ impl Examined {
 
 /// An image that holds data, and is not the work of an export that is resumed, is replaced only where that was asked for.
 async fn require_blank(scene: &Scene, recovered: Option<&Recovered>) -> Result<(), CopyError> {
-    let Scene { drive, options, handle, .. } = scene;
-    if options.overwrite {
+    let Scene { drive, handle, .. } = scene;
+    if scene.options.overwrite {
         return Ok(());
     }
     let path = Path::new(&drive.identity().path);
@@ -108,33 +109,43 @@ async fn require_blank(scene: &Scene, recovered: Option<&Recovered>) -> Result<(
             path.display()
         )))
     };
-    let landed = recovered.filter(|recovered| recovered.landed > 0);
-    let Some(recovered) = landed else {
-        let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, handle, |drive| drive.holds_data());
-        let looked = handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??;
-        return if looked { refused("exists and holds data") } else { Ok(()) };
+    let Some(recovered) = recovered.filter(|recovered| recovered.landed > 0) else {
+        let holds_data = look_at_drive(scene, |drive| drive.holds_data()).await?;
+        return if holds_data { refused("exists and holds data") } else { Ok(()) };
     };
     // After a kill, chunks may have been written that were not recorded: nothing tells them from a user's.
     if left.is_none() || !is_image {
         return Ok(());
     }
-    let places = recovered.table.with(|table| {
-        let chunks = table.geometry().chunks();
-        let mut places = Vec::new();
-        for (index, range) in chunks {
-            if table.get(index)?.landed.is_none() {
-                places.push(range);
-            }
-        }
-        Ok(places)
-    })?;
-    let looking = with_drive(drive, DRIVE_SYNC_TIMEOUT, handle, move |drive| first_data(drive, &places));
-    match handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?? {
+    let places = not_landed(&recovered.table)?;
+    match look_at_drive(scene, move |drive| first_data(drive, &places)).await? {
         Some(offset) => {
             refused(&format!("was changed since its export was begun, and holds data at {offset} that the export did not write"))
         }
         None => Ok(()),
     }
+}
+
+/// Looks at the drive, unless a stop is asked for.
+async fn look_at_drive<T: Send + 'static>(
+    scene: &Scene,
+    look: impl FnOnce(&dyn Drive) -> Result<T, DriveError> + Send + 'static,
+) -> Result<T, CopyError> {
+    let looking = with_drive(&scene.drive, DRIVE_SYNC_TIMEOUT, &scene.handle, look);
+    scene.handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)?
+}
+
+/// The chunks that have not landed, in drive order.
+fn not_landed(table: &SharedTable) -> Result<Vec<ByteRange>, CopyError> {
+    table.with(|table| {
+        let mut places = Vec::new();
+        for (index, range) in table.geometry().chunks() {
+            if table.get(index)?.landed.is_none() {
+                places.push(range);
+            }
+        }
+        Ok(places)
+    })
 }
 
 /// Where in these ranges, ascending, a drive holds something else than zeros first, in bytes.

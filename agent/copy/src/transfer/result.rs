@@ -55,6 +55,7 @@ pub(crate) fn result(
         // The samples are for the journal; they are not read here.
         drive: Some(DriveIdentity { content_sample: None, ..drive }),
         blob: header.blob.clone(),
+        transfer_id: Some(header.transfer_id.clone()),
         bytes_total: header.total_bytes,
         bytes_sent,
         bytes_reused,
@@ -64,6 +65,7 @@ pub(crate) fn result(
         failed_reads: 0,
         bytes_from_image: from_image.total_bytes(),
         from_image: from_image.as_slice().to_vec(),
+        from_image_ranges_total: None,
         source_changed: false,
         chunk_size: header.chunk_size_bytes,
         chunks: header.total_bytes.div_ceil(header.chunk_size_bytes),
@@ -77,6 +79,7 @@ pub(crate) fn result(
         limited_by: handle.counters.limited_by(),
         retries: handle.counters.retries(),
         unreadable: unreadable.as_slice().to_vec(),
+        unreadable_ranges_total: None,
         error: None,
         receipt: None,
     })

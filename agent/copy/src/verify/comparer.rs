@@ -179,8 +179,10 @@ impl Comparer {
             Side::Blob { blob, version } => (self.fetch(&**blob, version).fill(range, buffer).await?.buffer, Vec::new()),
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
                 Ok(read) => read,
-                Err(error) if error.is_unreadable() => return Ok(self.not_read(range, DifferenceReason::Unreadable)),
-                Err(error) => return Err(error.into()),
+                Err(CopyError::Drive(error)) if error.is_unreadable() => {
+                    return Ok(self.not_read(range, DifferenceReason::Unreadable));
+                }
+                Err(error) => return Err(error),
             },
         };
         drop(reading);
@@ -250,7 +252,7 @@ impl Comparer {
         mut buffer: PooledBuffer,
         range: ByteRange,
         unreadable: Vec<ByteRange>,
-    ) -> Result<(PooledBuffer, Vec<ByteRange>), DriveError> {
+    ) -> Result<(PooledBuffer, Vec<ByteRange>), CopyError> {
         let fill = self.fill;
         let path = drive.identity().path.clone().into();
         let seconds = self.options.read_timeout.as_secs();
@@ -264,8 +266,9 @@ impl Comparer {
         });
         let limit = self.options.read_timeout.max(WATCHDOG_INTERVAL) + slowest_read(range.length);
         match tokio::time::timeout(limit, reading).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) | Err(_) => Err(DriveError::TimedOut { path, range, seconds }),
+            Ok(Ok(read)) => Ok(read?),
+            Ok(Err(error)) => Err(CopyError::of_task(Stage::Read, error)),
+            Err(_) => Err(DriveError::TimedOut { path, range, seconds }.into()),
         }
     }
 }

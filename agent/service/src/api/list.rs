@@ -7,7 +7,7 @@ use serde_json::json;
 use super::answer::{ApiError, document};
 use super::call::Call;
 use crate::state::ServiceState;
-use crate::store::{Scope, StoredJob};
+use crate::store::{Order, Scope, StoredJob};
 
 /// Most jobs of one page (the published limit), and how many there are where none are asked for.
 const PAGE_JOBS_MAX: u32 = 100;
@@ -22,7 +22,8 @@ pub(super) async fn list(
     let filter_text = call.parameter("$filter").unwrap_or_default();
     let filter: Filter = filter_text.parse()?;
     let after = place(call)?;
-    let page = state.store.list(&Scope { subscription, resource_group, search: None }, &filter, top, after).await?;
+    let scope = Scope { subscriptions: subscription.map(|own| vec![own]), resource_group, search: None };
+    let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after).await?;
     let mut body = json!({ "value": page.jobs.iter().map(|job| summary(state, job)).collect::<Vec<_>>() });
     if let Some(next) = page.next {
         body["nextLink"] = next_link(call, top, next, filter_text).into();

@@ -1,3 +1,6 @@
+mod changes;
+mod portal;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -11,6 +11,7 @@
 //! | `error` | why a use case was refused or failed |
 //! | `put` | create a job, or replace one that is Creating |
 //! | `update` | the fields of a PATCH, with shipping and cancelling |
+//! | `export_blobs` | the blobs of an export, before its drives travel |
 //! | `ship` | the customer's parcel, and the parcel back |
 //! | `cancel` | record a cancel |
 //! | `delete` | remove a job |
@@ -28,6 +29,7 @@ mod delete;
 mod docking;
 mod drives;
 mod error;
+mod export_blobs;
 mod keys;
 mod places;
 mod put;

@@ -2,7 +2,7 @@
 
 use protocol::progress::UnreadableSoFar;
 use protocol::receipt::Receipt;
-use protocol::result::StageSeconds;
+use protocol::result::{StageSeconds, TransferResult};
 use protocol::units::{ByteRange, ByteSize};
 
 /// A bar, what its colours mean, and the same in one sentence for screen readers.
@@ -61,12 +61,30 @@ pub(super) fn receipt_bar(receipt: &Receipt, total_bytes: u64) -> Bar {
         ("never", "never sent", &receipt.never_sent),
     ];
     let value = |bytes: u64| format!("{} ({bytes} bytes)", ByteSize(bytes));
-    let words: Vec<String> = classes.iter().map(|(_, name, ranges)| format!("{name}: {}", value(ranges.bytes))).collect();
+    let mut words: Vec<String> = classes.iter().map(|(_, name, ranges)| format!("{name}: {}", value(ranges.bytes))).collect();
+    if classes.iter().any(|(_, _, of)| of.ranges_total.is_some()) {
+        words.push(FIRST_ONES.to_owned());
+    }
     Bar {
         label: words.join(", "),
         parts: classes.iter().flat_map(|(class, _, of)| parts_of(class, of.ranges.as_slice(), total_bytes, 0.0)).collect(),
         keys: classes.map(|(class, name, of)| BarKey { class, name, value: value(of.bytes) }).into(),
     }
+}
+
+/// What a bar says whose list of places is cut.
+const FIRST_ONES: &str = "the first places are drawn, the error log has all";
+
+/// The whole drive with what its copy could not read; `None` where that is nothing.
+pub(super) fn strip_of_result(result: &TransferResult) -> Option<Bar> {
+    let unreadable = UnreadableSoFar { bad: result.unreadable.clone(), doubtful: Vec::new() };
+    let mut bar = strip_map(&unreadable, result.bytes_total)?;
+    if let Some(places) = result.unreadable_ranges_total {
+        let value = format!("{} in {places} places", ByteSize(result.bytes_unreadable));
+        bar.label = format!("unreadable: {value}; {FIRST_ONES}");
+        bar.keys = vec![BarKey { class: "lost", name: "unreadable", value: format!("{value}; {FIRST_ONES}") }];
+    }
+    Some(bar)
 }
 
 /// The whole drive with its unreadable places; `None` where there are none.
@@ -114,6 +132,9 @@ pub(super) fn stage_bar(stages: &StageSeconds) -> Option<Bar> {
 
 #[cfg(test)]
 mod tests {
+    use protocol::outcome::Outcome;
+    use protocol::result::Direction;
+
     use super::*;
 
     #[test]
@@ -124,5 +145,15 @@ mod tests {
         assert_eq!(shown, [("well", "0", "1000"), ("doubtful", "900.00", "2.00"), ("lost", "0.00", "2.00")]);
         assert!(bar.label.contains("1.5 KiB in 3 places") && bar.label.ends_with("the first at byte 0"), "{}", bar.label);
         assert!(strip_map(&UnreadableSoFar::default(), 1).is_none());
+    }
+
+    #[test]
+    fn a_bar_of_a_list_that_is_cut_says_so() {
+        let unreadable: Vec<ByteRange> = (0..100).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
+        let result = TransferResult { bytes_total: 1 << 20, bytes_unreadable: 51200, unreadable, ..result };
+        assert!(!strip_of_result(&result).unwrap().label.contains("error log"));
+        let label = strip_of_result(&result.with_lists_cut(10)).unwrap().label;
+        assert!(label.contains("50 KiB in 100 places") && label.contains("error log"), "{label}");
     }
 }

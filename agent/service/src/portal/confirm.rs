@@ -80,7 +80,8 @@ pub(super) async fn give_up(
 pub(super) async fn delete(ViewedJob { viewer, job }: ViewedJob) -> Response {
     let gone =
         "The job goes at once, with its addresses, keys and tracking numbers, and its receipts here. It is never taken back.";
-    let stays = "Blobs stay in the storage account, and so do the documents that were written there.";
+    let documents = "Its receipts, logs and lists go from the storage account too, and what its unfinished copies left there.";
+    let stays = "Blobs that are whole stay, with their manifests.";
     let ask = AskPage::new(viewer, format!("Delete {}?", job.key.name), &job, "delete", "Delete the job");
-    render(&AskPage { sentences: vec![gone, stays], ..ask })
+    render(&AskPage { sentences: vec![gone, documents, stays], ..ask })
 }

@@ -1,10 +1,8 @@
 //! A drive as the pages of its job and of itself show it.
 
 use protocol::arm::DriveStatus;
-use protocol::progress::UnreadableSoFar;
-use protocol::result::TransferResult;
 
-use super::bars::{Bar, receipt_bar, strip_map};
+use super::bars::{Bar, receipt_bar, strip_of_result};
 use super::links::drive_link;
 use super::offers::{self, Offer};
 use super::viewer::Viewer;
@@ -38,7 +36,7 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
             percent: drive.percent_complete,
             status: drive.copy_status.unwrap_or_default(),
             receipt: result.and_then(|result| Some(receipt_bar(result.receipt.as_ref()?, result.bytes_total))),
-            strip: result.and_then(unreadable_of),
+            strip: result.and_then(strip_of_result),
             // It names bays and paths, which are not for customers.
             operator_note: record.filter(|_| viewer.is_operator).and_then(|record| Some(record.hold()?.message.clone())),
             offers: offers::of_drive(state, viewer, job, &id),
@@ -46,9 +44,4 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
         }
     };
     drives.map(card).collect()
-}
-
-fn unreadable_of(result: &TransferResult) -> Option<Bar> {
-    let unreadable = UnreadableSoFar { bad: result.unreadable.clone(), doubtful: Vec::new() };
-    strip_map(&unreadable, result.bytes_total)
 }

@@ -1,4 +1,4 @@
-//! The list of jobs. Filters are links, and so are pages.
+//! The list of jobs, the newest first. Filters are links, and so are pages.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::page::{PageError, render};
 use super::time_text::time_text;
 use super::viewer::Viewer;
 use crate::state::ServiceState;
-use crate::store::{Role, Scope, StoredJob};
+use crate::store::{Order, Role, Scope, StoredJob};
 
 /// Jobs on one page.
 const PAGE_JOBS: u32 = 50;
@@ -40,7 +40,10 @@ struct JobsPage {
     state: &'static str,
     filters: Vec<FilterLink>,
     jobs: Vec<Row>,
-    next: Option<String>,
+    /// The first page, where this is another.
+    newest: Option<String>,
+    /// The next page.
+    older: Option<String>,
 }
 
 struct FilterLink {
@@ -112,19 +115,14 @@ impl JobsQuery {
 /// The jobs of a page, and where the next page begins.
 async fn find(state: &ServiceState, viewer: &Viewer, query: &JobsQuery) -> Result<(Vec<StoredJob>, Option<i64>), PageError> {
     let filter = Filter { state: query.state(), ..Filter::default() };
-    let subscriptions: Vec<Option<String>> = match &viewer.actor.role {
-        Role::Operator => vec![None],
-        Role::Customer(own) => own.iter().cloned().map(Some).collect(),
+    let subscriptions = match &viewer.actor.role {
+        Role::Operator => None,
+        Role::Customer(own) => Some(own.clone()),
     };
-    let (mut jobs, mut next) = (Vec::new(), None);
-    for subscription in subscriptions {
-        let search = Some(query.search().to_owned()).filter(|search| !search.is_empty());
-        let scope = Scope { subscription, resource_group: None, search };
-        let page = state.store.list(&scope, &filter, PAGE_JOBS, query.after).await?;
-        next = next.max(page.next);
-        jobs.extend(page.jobs);
-    }
-    Ok((jobs, next))
+    let search = Some(query.search().to_owned()).filter(|search| !search.is_empty());
+    let scope = Scope { subscriptions, resource_group: None, search };
+    let page = state.store.list(&scope, &filter, Order::NewestFirst, PAGE_JOBS, query.after).await?;
+    Ok((page.jobs, page.next))
 }
 
 pub(super) async fn show(
@@ -139,7 +137,8 @@ pub(super) async fn show(
         viewer: Some(viewer),
         filters: query.filters(),
         jobs: jobs.iter().map(|job| row(&state, job)).collect(),
-        next: next.map(|after| query.link(query.state(), Some(after))),
+        newest: query.after.map(|_| query.link(query.state(), None)),
+        older: next.map(|after| query.link(query.state(), Some(after))),
         search: query.search().to_owned(),
         state: query.state().map_or("", JobState::name),
     }))

@@ -20,7 +20,7 @@
 //! | `drive`, `drive_card` | one drive of a job |
 //! | `files` | files to download |
 //! | `new` | the form of a new job |
-//! | `confirm`, `ship`, `retry` | pages that ask before an action |
+//! | `confirm`, `correct`, `ship`, `retry` | pages that ask before an action |
 //! | `actions` | what is done with a job |
 //! | `offers` | what may be done now |
 //! | `live` | pages that are kept up to date |
@@ -37,6 +37,7 @@ mod bays;
 mod check_in;
 mod confirm;
 mod copy_card;
+mod correct;
 mod docking;
 mod drive;
 mod drive_card;

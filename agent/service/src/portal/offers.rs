@@ -1,6 +1,6 @@
 //! What may be done now, and by whom: the state machine itself is asked, so that no page offers what would be refused.
 
-use protocol::job::{CopyState, DriveState, Event, JobKind, JobState, decide};
+use protocol::job::{CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
 use protocol::station::{Action, Bay, short_job_name};
 
 use super::links::{bay_link, drive_link, job_link, key_of_path};
@@ -59,11 +59,17 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     offers
 }
 
-/// What operators may do about a drive of a job.
+/// What may be done about a drive of a job.
 pub(super) fn of_drive(state: &ServiceState, viewer: &Viewer, job: &StoredJob, id: &str) -> Vec<Offer> {
-    if !viewer.is_operator {
-        return Vec::new();
+    let mut offers = if viewer.is_operator { of_drive_for_operators(state, job, id) } else { Vec::new() };
+    let is_editable = job.machine.kind == JobKind::Import && may_edit(job.machine.state, Field::DriveList);
+    if is_editable && job.machine.drive(id).is_some_and(|drive| may_correct(drive.state)) {
+        offers.push(Offer::page("Correct the serial number", format!("{}/correct", drive_link(&job.key, id))));
     }
+    offers
+}
+
+fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Vec<Offer> {
     let may = |event: Event| decide(&job.machine, event, state.scheduler.now()).is_ok();
     let drive_state = job.machine.drive(id).map(|drive| drive.state);
     let waits = matches!(drive_state, Some(DriveState::Received | DriveState::Transferring)) && !job.machine.cancel_requested;

@@ -9,7 +9,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
-use super::{actions, attention, bays, check_in, confirm, docking, drive, files, job, jobs, live, login, new, retry, ship};
+use super::{
+    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, new, retry, ship,
+};
 use crate::state::ServiceState;
 
 /// All paths of the portal.
@@ -32,6 +34,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
         .route("/portal/job/{subscription}/{group}/{name}/shipBack", get(ship::show_back))
         .route("/portal/job/{subscription}/{group}/{name}/delete", get(confirm::delete))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}", get(drive::show))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/correct", get(correct::show))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/retry", get(retry::show))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/give-up", get(confirm::give_up))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(files::drive_file))

@@ -9,6 +9,7 @@ use protocol::stop::StopReason;
 use tokio::sync::oneshot;
 
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
+use super::order::direction_of;
 use super::worker::{BayContent, CopyOrder};
 use crate::store::{Change, StoreError, StoredJob};
 
@@ -28,6 +29,7 @@ impl Scheduler {
         // The size of a blob is known since the drive was checked in for it.
         let size_bytes =
             (order.direction == Direction::Import).then(|| bay.drive.as_ref().map(|drive| drive.size_bytes)).flatten();
+        let order = CopyOrder { size_bytes: size_bytes.or(order.size_bytes), ..order };
         let begin = CopyEvent::Begin { bay: order.bay.clone(), blob: order.blob.clone(), size_bytes };
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
@@ -146,8 +148,9 @@ impl Scheduler {
     async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         let now = self.now();
         let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
+        let direction = direction_of(job.machine.kind);
         let ended = self.inner.store.change(&job.key, &change, |job| {
-            job.step_copy(drive_id, CopyEvent::EndWithoutRun, now)?;
+            job.step_copy(drive_id, CopyEvent::EndWithoutRun { direction }, now)?;
             Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])
         });
         match ended.await {

@@ -1,7 +1,6 @@
 //! Documents of a job in its storage account: where they are, how they are opened, and the list of what was not
 //! exported.
 
-use protocol::arm::JobDetails;
 use protocol::job::BlobName;
 use protocol::manifest::MANIFEST_SUFFIX;
 use quick_xml::Writer;
@@ -51,19 +50,6 @@ impl Scheduler {
     }
 }
 
-/// The container of jobs that name none (the published default).
-const DIAGNOSTICS_CONTAINER: &str = "waimportexport";
-
-/// Container and folder of a job's documents; the folder is empty, or ends with `/`.
-pub(super) fn diagnostics(details: &JobDetails) -> (String, String) {
-    let path = details.diagnostics_path.as_deref().unwrap_or_default().trim_matches('/');
-    match path.split_once('/') {
-        Some((container, folder)) => (container.to_owned(), format!("{folder}/")),
-        None if path.is_empty() => (DIAGNOSTICS_CONTAINER.to_owned(), String::new()),
-        None => (path.to_owned(), String::new()),
-    }
-}
-
 /// A list of the blobs that no drive took, as the next job takes it; `None` where there are none.
 pub(super) fn incomplete_list(job: &StoredJob, selected: &[SelectedBlob]) -> Option<String> {
     let is_taken = |one: &&SelectedBlob| {
@@ -86,19 +72,4 @@ pub(super) fn incomplete_list(job: &StoredJob, selected: &[SelectedBlob]) -> Opt
     });
     // Writing into memory does not fail.
     list.ok().and_then(|writer| String::from_utf8(std::mem::take(writer.get_mut())).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn documents_go_where_the_customer_says() {
-        let at =
-            |path: Option<&str>| diagnostics(&JobDetails { diagnostics_path: path.map(str::to_owned), ..JobDetails::default() });
-        assert_eq!(at(None), ("waimportexport".into(), String::new()));
-        assert_eq!(at(Some("")), ("waimportexport".into(), String::new()));
-        assert_eq!(at(Some("/logs/")), ("logs".into(), String::new()));
-        assert_eq!(at(Some("logs/of/mine")), ("logs".into(), "of/mine/".into()));
-    }
 }

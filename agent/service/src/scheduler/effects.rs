@@ -1,10 +1,13 @@
 //! Carrying out effects of decisions: each at least once, and so that a repetition does no harm.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{MutexGuard, PoisonError};
 
-use protocol::job::{BlobName, DriveState, Effect};
+use futures::FutureExt;
+use protocol::arm::DocumentNames;
+use protocol::job::{BlobName, DriveState, Effect, LogAddresses};
 
-use super::documents::{diagnostics, incomplete_list};
+use super::documents::incomplete_list;
 use super::handle::{SERVICE, Scheduler};
 use super::order::account_of;
 use super::pending::PendingEffects;
@@ -15,24 +18,24 @@ use crate::store::{Change, StoreError, StoredEffect, StoredJob};
 /// After so many attempts a document is abandoned, and its job continues without it: half a day.
 const ATTEMPTS_MAX: u32 = 150;
 
+/// Effects that one round looks at: after a long stop there may be thousands.
+const PER_ROUND_MAX: u32 = 256;
+
 impl Scheduler {
+    /// Carries out what waits: stops first, since a cancel waits for nothing.
     pub(super) async fn carry_out_effects(&self) -> Result<(), StoreError> {
-        let effects = self.inner.store.effects().await?;
-        // Stops first: a cancel waits for nothing.
-        let (stops, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(|one| matches!(one.effect, Effect::StopCopy(_)));
-        for stored in stops {
-            let found = self.inner.store.by_uid(&stored.job_uid).await?;
-            if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, found) {
-                self.stop_copy(&job, drive_id).await?;
-                let drive = job.machine.drive(drive_id);
-                if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
-                    // It is carried out when the end of the copy is written down: until then every round asks again.
-                    continue;
-                }
-            }
-            self.inner.store.effect_done(stored.id).await?;
+        for stored in self.inner.store.stops().await? {
+            self.carry_out_stop(&stored).await?;
         }
+        let mut looked_at = self.pending().looked_at;
+        let others = self.inner.store.effects(looked_at, PER_ROUND_MAX).await?;
+        let is_end = others.len() < PER_ROUND_MAX as usize;
         for stored in others {
+            if self.pending().is_full() {
+                self.pending().looked_at = looked_at;
+                return Ok(());
+            }
+            looked_at = stored.id;
             match &stored.effect {
                 Effect::AlertOperators => {
                     tracing::warn!(job = %stored.job_uid, "drives of a job did not come: ask the customer");
@@ -43,23 +46,40 @@ impl Scheduler {
                 Effect::Remove | Effect::PublishReceipts | Effect::PublishLogs(_) => self.carry_out_beside(stored),
             }
         }
+        // Behind the last one comes the first one again.
+        self.pending().looked_at = if is_end { 0 } else { looked_at };
         Ok(())
+    }
+
+    async fn carry_out_stop(&self, stored: &StoredEffect) -> Result<(), StoreError> {
+        let found = self.inner.store.by_uid(&stored.job_uid).await?;
+        if let (Effect::StopCopy(drive_id), Some(job)) = (&stored.effect, found) {
+            self.stop_copy(&job, drive_id).await?;
+            let drive = job.machine.drive(drive_id);
+            if drive.is_some_and(|drive| drive.state == DriveState::Transferring) {
+                // It is carried out when the end of the copy is written down: until then every round asks again.
+                return Ok(());
+            }
+        }
+        self.inner.store.effect_done(stored.id).await
     }
 
     fn pending(&self) -> MutexGuard<'_, PendingEffects> {
         self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries an effect out beside the rounds, one attempt at a time.
+    /// Carries an effect out beside the rounds, one attempt at a time. An attempt that panics failed like any other.
     fn carry_out_beside(&self, stored: StoredEffect) {
-        let Some(attempt) = self.pending().begin(stored.id) else { return };
+        let is_last = stored.effect == Effect::Remove;
+        let Some(attempt) = self.pending().begin(stored.id, &stored.job_uid, is_last) else { return };
         let scheduler = self.clone();
         self.inner.effects.spawn(async move {
-            let result = scheduler.carry_out_one(&stored).await;
-            if scheduler.settle(&stored, attempt, &result).await {
-                scheduler.pending().remove(stored.id);
-            } else {
-                scheduler.pending().retry_later(stored.id);
+            let carrying_out = AssertUnwindSafe(scheduler.carry_out_one(&stored)).catch_unwind().await;
+            let result = carrying_out.unwrap_or_else(|_| Err("its task panicked: the log says where".to_owned()));
+            let settling = AssertUnwindSafe(scheduler.settle(&stored, attempt, &result)).catch_unwind().await;
+            match settling.unwrap_or(false) {
+                true => scheduler.pending().remove(stored.id),
+                false => scheduler.pending().retry_later(stored.id),
             }
         });
     }
@@ -68,8 +88,14 @@ impl Scheduler {
     async fn settle(&self, stored: &StoredEffect, attempt: u32, result: &Result<(), String>) -> bool {
         if let Err(error) = result {
             tracing::warn!(job = %stored.job_uid, error, attempt, "an effect of a job could not be carried out");
-            // A job is forgotten, however long it takes.
-            if attempt < ATTEMPTS_MAX || stored.effect == Effect::Remove {
+            if stored.effect == Effect::Remove {
+                // A job is forgotten, however long it takes.
+                if attempt == ATTEMPTS_MAX {
+                    self.tell_what_is_left(stored, error).await;
+                }
+                return false;
+            }
+            if attempt < ATTEMPTS_MAX {
                 return false;
             }
         }
@@ -84,9 +110,7 @@ impl Scheduler {
 
     async fn carry_out_one(&self, stored: &StoredEffect) -> Result<(), String> {
         if stored.effect == Effect::Remove {
-            self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
-            let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
-            return is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned());
+            return self.remove(stored).await;
         }
         let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
         let Some(job) = found else { return Ok(()) };
@@ -110,11 +134,10 @@ impl Scheduler {
 
     async fn publish_receipts(&self, job: &StoredJob) -> Result<(), String> {
         let account = account_of(&job.details);
-        let (container, folder) = diagnostics(&job.details);
-        let place = |name: String| BlobName { container: container.clone(), name: format!("{folder}waies/{name}") };
+        let names = DocumentNames::new(&job.details, &job.key.name);
+        let put = |place, bytes| async move { self.inner.worker.put_document(account, &place, bytes).await };
         let document = serde_json::to_vec_pretty(&receipts(job, |_| false)).map_err(|error| error.to_string())?;
-        let put = |name, bytes| async { self.inner.worker.put_document(account, &place(name), bytes).await };
-        put(format!("{}_receipts.json", job.key.name), document).await.map_err(|error| error.to_string())?;
+        put(names.receipts(), document).await.map_err(|error| error.to_string())?;
         let list = match &job.details.export {
             Some(export) => {
                 let selected = self.inner.worker.select(account, export).await.map_err(|error| error.to_string())?;
@@ -123,8 +146,7 @@ impl Scheduler {
             None => None,
         };
         let Some(list) = list else { return Ok(()) };
-        let address =
-            put(format!("{}_incomplete.xml", job.key.name), list.into_bytes()).await.map_err(|error| error.to_string())?;
+        let address = put(names.incomplete_list(), list.into_bytes()).await.map_err(|error| error.to_string())?;
         self.write_details(job, |job| job.details.incomplete_blob_list_uri = Some(address)).await
     }
 
@@ -141,7 +163,7 @@ impl Scheduler {
         }
         let Some(result) = &record.result else { return Ok(()) };
         match self.inner.worker.put_logs(&order, result).await {
-            Ok(logs) => self.write_details(job, |job| job.copies.entry(drive_id.to_owned()).or_default().logs = logs).await,
+            Ok(logs) => self.write_details(job, |job| note_logs(job, drive_id, logs)).await,
             // It will never be possible: the receipts must do.
             Err(WorkError::Refused(message)) => {
                 tracing::warn!(job = %job.uid, error = message, "the logs of a copy cannot be written");
@@ -154,14 +176,14 @@ impl Scheduler {
     fn log_order(&self, job: &StoredJob, drive_id: &str) -> Option<LogOrder> {
         let record = job.copies.get(drive_id)?;
         let copy: CopyOrder = self.order(job, drive_id, record.bay.as_deref().unwrap_or_default())?;
-        let (container, folder) = diagnostics(&job.details);
         let at = record.ended_at.unwrap_or(job.modified_at);
         let stamp = time::macros::format_description!("[year][month][day]-[hour][minute][second]-[subsecond digits:3]");
         let stamp = at.format(&stamp).unwrap_or_default();
+        let BlobName { container, name: prefix } = DocumentNames::new(&job.details, &job.key.name).logs(drive_id, &stamp);
         Some(LogOrder {
             copy,
             container,
-            prefix: format!("{folder}waies/{}_{drive_id}_{stamp}", job.key.name),
+            prefix,
             verbose: job.details.log_level == Some(protocol::arm::LogLevel::Verbose),
             manifest: job.details.backup_drive_manifest == Some(true),
         })
@@ -180,7 +202,187 @@ impl Scheduler {
     }
 }
 
+/// Notes where the logs of a copy are. Those of its earlier runs stay known: they are removed with the job.
+fn note_logs(job: &mut StoredJob, drive_id: &str, logs: LogAddresses) {
+    let record = job.copies.entry(drive_id.to_owned()).or_default();
+    let earlier = std::mem::replace(&mut record.logs, logs);
+    if earlier != record.logs && earlier.all().next().is_some() {
+        record.earlier_logs.push(earlier);
+    }
+}
+
 fn is_done(job: &StoredJob, drive_id: &str) -> bool {
     let drive = job.machine.drive(drive_id);
     drive.is_some_and(|drive| !matches!(drive.state, DriveState::Received | DriveState::Transferring))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use protocol::job::{CopyEnd, Event};
+    use protocol::outcome::Outcome;
+    use protocol::result::{Direction, TransferResult};
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::super::fake::FakeWorker;
+    use super::*;
+    use crate::store::{JobKey, Store};
+    use crate::vault::Vault;
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        store: Store,
+        worker: Arc<FakeWorker>,
+        scheduler: Scheduler,
+    }
+
+    async fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(&folder.path().join("vault.key")).unwrap();
+        let store = Store::open(&folder.path().join("jobs.db"), vault).await.unwrap();
+        let worker = Arc::new(FakeWorker::default());
+        let clock = Arc::new(|| OffsetDateTime::UNIX_EPOCH);
+        let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".to_owned());
+        Scene { folder, store, worker, scheduler }
+    }
+
+    impl Scene {
+        /// An import whose one drive is done, with what is to be published of it.
+        async fn job_in_packaging(&self, name: &str) {
+            let own = |text: &str| text.to_owned();
+            let key = JobKey { subscription: own("sub"), resource_group: own("group"), name: own(name) };
+            let body = json!({ "location": "here", "properties": { "storageAccountId": "/acme", "jobType": "Import",
+                "returnAddress": { "recipientName": "R" }, "deliveryPackage": { "carrierName": "C", "trackingNumber": "T" },
+                "driveList": [{ "driveId": "A" }] } });
+            let body = protocol::arm::read_body(body.to_string().as_bytes()).unwrap();
+            let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+            self.store.put(&key, &body, &change).await.unwrap();
+            let drive = || own("A");
+            let events = vec![
+                Event::Ship,
+                Event::CheckIn(drive()),
+                Event::CopyStarted(drive()),
+                Event::CopyEnded(drive(), CopyEnd::Complete),
+            ];
+            self.store.change(&key, &change, |_| Ok(events)).await.unwrap();
+        }
+
+        /// The names of what is in the account, ascending.
+        fn documents(&self) -> Vec<String> {
+            let mut names: Vec<String> = self.worker.documents.lock().unwrap().keys().cloned().collect();
+            names.sort();
+            names
+        }
+
+        /// Rounds of effects, until the outbox is empty.
+        async fn until_all_is_done(&self) {
+            let all_done = async {
+                while !self.store.effects(0, u32::MAX).await.unwrap().is_empty() {
+                    self.scheduler.carry_out_effects().await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), all_done).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_effect_whose_task_panics_is_tried_again() {
+        let scene = scene().await;
+        scene.job_in_packaging("job-1").await;
+        scene.worker.panics_left.store(1, Ordering::SeqCst);
+        scene.until_all_is_done().await;
+        assert_eq!(scene.worker.panics_left.load(Ordering::SeqCst), 0);
+        assert!(scene.worker.documents.lock().unwrap().contains_key("acme/waimportexport/waies/job-1_receipts.json"));
+    }
+
+    #[tokio::test]
+    async fn more_effects_than_a_round_looks_at_are_carried_out_a_few_at_once() {
+        let scene = scene().await;
+        for number in 0..150 {
+            scene.job_in_packaging(&format!("job-{number}")).await;
+        }
+        scene.until_all_is_done().await;
+        assert_eq!(scene.worker.documents.lock().unwrap().len(), 150);
+        assert!(scene.worker.most_at_once.load(Ordering::SeqCst) <= super::super::pending::AT_ONCE_MAX);
+    }
+
+    /// What is in the account of a job that was imported in part: its documents, and what two transfers left.
+    async fn with_documents(scene: &Scene) -> StoredJob {
+        scene.job_in_packaging("job-1").await;
+        let own = |text: &str| text.to_owned();
+        let key = JobKey { subscription: own("sub"), resource_group: own("group"), name: own("job-1") };
+        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        let changed = scene.store.change(&key, &change, |job| {
+            let record = job.copies.entry(own("A")).or_default();
+            record.blob = Some(BlobName { container: own("imports"), name: own("job-1/A.img") });
+            record.logs.error = Some(own("acme/waimportexport/waies/job-1_A_2_error.xml"));
+            record.earlier_logs.push(LogAddresses {
+                error: Some(own("acme/waimportexport/waies/job-1_A_1_error.xml")),
+                ..LogAddresses::default()
+            });
+            let cancelled = TransferResult::not_begun(Outcome::Cancelled, Direction::Import, "");
+            record.result = Some(TransferResult { transfer_id: Some(own("ID-4711")), ..cancelled });
+            Ok(vec![Event::ShippedBack])
+        });
+        let job = changed.await.unwrap();
+        {
+            let mut documents = scene.worker.documents.lock().unwrap();
+            for name in [
+                "acme/imports/job-1/A.img",
+                "acme/imports/job-1/A.img.ID-4711",
+                "acme/imports/job-1/A.img.ID-OTHER",
+                "acme/waimportexport/waies/job-1_A_1_error.xml",
+                "acme/waimportexport/waies/job-1_A_2_error.xml",
+                "acme/waimportexport/waies/job-1_incomplete.xml",
+                "acme/waimportexport/waies/job-12_receipts.json",
+            ] {
+                documents.insert(own(name), Vec::new());
+            }
+        }
+        scene.until_all_is_done().await;
+        assert!(scene.documents().contains(&own("acme/waimportexport/waies/job-1_receipts.json")));
+        job
+    }
+
+    /// What is no document of the job, and stays.
+    const OF_OTHERS: [&str; 3] =
+        ["acme/imports/job-1/A.img", "acme/imports/job-1/A.img.ID-OTHER", "acme/waimportexport/waies/job-12_receipts.json"];
+
+    #[tokio::test]
+    async fn a_deleted_job_leaves_no_document_and_nothing_unfinished() {
+        let scene = scene().await;
+        let job = with_documents(&scene).await;
+        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        scene.worker.refuses_removal.store(true, Ordering::SeqCst);
+        scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
+        for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            assert!(!has("job-1") && !has("ID-4711") && !has("acme"), "what is left is known, but sealed");
+        }
+        scene.scheduler.carry_out_effects().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(scene.store.effects(0, 10).await.unwrap().len(), 1, "it is tried again");
+        assert!(scene.documents().len() > OF_OTHERS.len());
+        scene.worker.refuses_removal.store(false, Ordering::SeqCst);
+        scene.until_all_is_done().await;
+        assert_eq!(scene.documents(), OF_OTHERS);
+    }
+
+    #[tokio::test]
+    async fn documents_of_a_new_job_of_the_same_name_stay() {
+        let scene = scene().await;
+        let job = with_documents(&scene).await;
+        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
+        scene.job_in_packaging("job-1").await;
+        scene.until_all_is_done().await;
+        assert!(scene.documents().contains(&"acme/waimportexport/waies/job-1_receipts.json".to_owned()));
+        assert!(!scene.documents().iter().any(|name| name.ends_with("error.xml") || name.ends_with("ID-4711")));
+    }
 }

@@ -1,6 +1,7 @@
 //! A worker without drives and stores, for the tests of this crate.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -19,6 +20,13 @@ use super::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, Sele
 pub(crate) struct FakeWorker {
     pub(crate) bays: Mutex<Vec<BayContent>>,
     pub(crate) documents: Mutex<HashMap<String, Vec<u8>>>,
+    /// How many documents are still to panic when they are put.
+    pub(crate) panics_left: AtomicUsize,
+    /// No document can be removed.
+    pub(crate) refuses_removal: AtomicBool,
+    /// Documents that are being put, and how many that were at most.
+    pub(crate) at_once: AtomicUsize,
+    pub(crate) most_at_once: AtomicUsize,
     changed: Notify,
 }
 
@@ -75,17 +83,36 @@ impl Worker for FakeWorker {
     }
 
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+        let left = self.panics_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "the worker panics, as it was asked to");
+        self.most_at_once.fetch_max(self.at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
         let address = format!("{account}/{}/{}", blob.container, blob.name);
         self.documents.lock().unwrap().insert(address.clone(), bytes);
         Ok(address)
+    }
+
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {
+        if self.refuses_removal.load(Ordering::SeqCst) {
+            return Err(WorkError::Failed("the account is locked".to_owned()));
+        }
+        self.documents.lock().unwrap().remove(&format!("{account}/{}/{}", place.container, place.name));
+        Ok(())
+    }
+
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
+        let name = format!("{}.{transfer_id}", place.name);
+        self.remove_document(account, &BlobName { name, ..place.clone() }).await
     }
 
     async fn open_document(&self, _account: &str, _place: &BlobName) -> Result<Option<Document>, WorkError> {
         Ok(None)
     }
 
-    fn place_of(&self, _account: &str, _address: &str) -> Option<BlobName> {
-        None
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName> {
+        let (container, name) = address.strip_prefix(account)?.strip_prefix('/')?.split_once('/')?;
+        Some(BlobName { container: container.to_owned(), name: name.to_owned() })
     }
 
     async fn put_logs(&self, _order: &LogOrder, _result: &TransferResult) -> Result<LogAddresses, WorkError> {

@@ -25,6 +25,7 @@
 //! | `pending` | attempts of effects that are carried out beside the rounds |
 //! | `documents` | documents in the customer's account, and the list of what was not exported |
 //! | `receipts` | what moved of each drive |
+//! | `remove` | removing what a job left outside of the database |
 //! | `view` | bays and copies as they are shown |
 //! | `attention` | what waits for a person |
 //! | `worker` | the data plane's interface |
@@ -42,6 +43,7 @@ mod handle;
 mod order;
 mod pending;
 mod receipts;
+mod remove;
 mod run;
 #[cfg(feature = "simulation")]
 mod simulation;

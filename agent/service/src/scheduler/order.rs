@@ -27,6 +27,7 @@ impl Scheduler {
             drive_id: drive_id.to_owned(),
             account: account_of(&job.details).to_owned(),
             blob: blob?,
+            size_bytes: job.copies.get(drive_id).and_then(|record| record.size_bytes),
             sequence: 0,
             account_only: false,
             was_cut_off: false,
@@ -45,5 +46,5 @@ pub(super) fn direction_of(kind: JobKind) -> Direction {
 
 /// The account that a job names: the last segment of its id.
 pub(crate) fn account_of(details: &JobDetails) -> &str {
-    details.storage_account_id.as_deref().unwrap_or_default().rsplit('/').next().unwrap_or_default()
+    details.account_name()
 }

@@ -2,6 +2,7 @@
 
 use protocol::digest::Sha256Digest;
 use protocol::job::{CopyRecord, DriveState, JobState};
+use protocol::limits::RANGES_KEPT_MAX;
 use protocol::outcome::Outcome;
 use protocol::receipt::{ClassRanges, Receipt};
 use protocol::result::{Direction, Evidence};
@@ -70,6 +71,12 @@ pub(crate) struct CopyResult {
     pub(crate) evidence: Evidence,
     /// Ranges that could not be read.
     pub(crate) unreadable: Vec<ByteRange>,
+    /// How many such ranges there are, where the list is cut; absent where it has all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unreadable_ranges_total: Option<u64>,
+    /// Where all ranges are, where a list has the first of them alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// What was and was not done, by byte range; absent where everything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) receipt: Option<CustomerReceipt>,
@@ -117,10 +124,21 @@ impl CopyResult {
             chunks: result.chunks,
             root_sha256: result.root_sha256,
             evidence: result.evidence,
+            note: result.has_cut_lists().then(|| note_of_cut_lists(record)),
             unreadable: result.unreadable,
+            unreadable_ranges_total: result.unreadable_ranges_total,
             receipt: result.receipt.map(CustomerReceipt::from),
         })
     }
+}
+
+/// Says that lists are cut, and where all ranges are.
+fn note_of_cut_lists(record: &CopyRecord) -> String {
+    let place = match &record.logs.error {
+        Some(address) => format!("the error log `{address}` has all of them"),
+        None => "the error log of the copy, which is written when the drive is done, has all of them".to_owned(),
+    };
+    format!("lists of ranges with a `ranges_total` beside them have the first {RANGES_KEPT_MAX} ranges alone: {place}")
 }
 
 impl From<Receipt> for CustomerReceipt {
@@ -156,5 +174,24 @@ pub(crate) fn receipts(job: &StoredJob, is_running: impl Fn(&str) -> bool) -> Re
         state: job.machine.state,
         cancel_requested: job.machine.cancel_requested,
         drives: job.machine.drives.iter().map(drive).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::result::TransferResult;
+
+    use super::*;
+
+    #[test]
+    fn lists_that_are_cut_say_how_long_they_were_and_where_all_of_it_is() {
+        let unreadable: Vec<ByteRange> = (0..5000).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
+        let result = TransferResult { bytes_unreadable: 5000 * 512, unreadable, ..result }.with_lists_cut(RANGES_KEPT_MAX);
+        let record = CopyRecord { result: Some(result), ..CopyRecord::default() };
+        let told = serde_json::to_value(CopyResult::new(&record)).unwrap();
+        assert_eq!((&told["bytes_unreadable"], &told["unreadable_ranges_total"]), (&2_560_000.into(), &5000.into()));
+        assert_eq!(told["unreadable"].as_array().unwrap().len(), RANGES_KEPT_MAX);
+        assert!(told["note"].as_str().unwrap().contains("error log"), "{}", told["note"]);
     }
 }

@@ -69,6 +69,8 @@ pub struct CopyOrder {
     pub account: String,
     /// The blob.
     pub blob: BlobName,
+    /// Size of what is to be moved, in bytes, where it is known.
+    pub size_bytes: Option<u64>,
     /// The docking that the order is for: [`BayContent::sequence`].
     pub sequence: u64,
     /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
@@ -152,6 +154,12 @@ pub trait Worker: Send + Sync {
 
     /// Writes a document, and tells its address.
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
+
+    /// Removes a document; nothing where it is not there.
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError>;
+
+    /// Removes what an unfinished transfer left of a blob; nothing where there is nothing. The blob itself stays.
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError>;
 
     /// Begins to read a blob; `None` where it is not there.
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;

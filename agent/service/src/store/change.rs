@@ -50,10 +50,12 @@ impl Store {
         let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
+        let mut sealed = None;
         if is_removed {
+            sealed = self.seal_left_behind(&before)?;
             remove(&mut transaction, &job).await?;
         }
-        queue(&mut transaction, &job.uid, &effects).await?;
+        queue(&mut transaction, &job.uid, &effects, sealed.as_deref()).await?;
         if !is_removed && job != before {
             job.modified_at = change.now;
             self.write_changed(&mut transaction, &mut job, &before).await?;
@@ -75,6 +77,7 @@ impl Store {
         let drives = drives_of(&job.details);
         if drives != drives_of(&before.details) {
             job.details.drive_list = Some(drives.iter().map(without_key).collect());
+            let drives = self.with_keys_of_corrected(transaction, job, &drives_of(&before.details), drives).await?;
             self.seal_keys(transaction, job, &drives).await?;
         }
         write::update(transaction, job).await?;

@@ -83,5 +83,6 @@ fn migrations() -> Migrator {
         migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
         migration(5, "states", include_str!("../../migrations/0005_states.sql")),
         migration(6, "station", include_str!("../../migrations/0006_station.sql")),
+        migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
     ])
 }

@@ -27,6 +27,34 @@ impl Store {
             .collect()
     }
 
+    /// The drives after their list was changed. One whose serial number alone was corrected keeps its key, unless another
+    /// came with it.
+    pub(super) async fn with_keys_of_corrected(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        job: &StoredJob,
+        before: &[DriveStatus],
+        mut drives: Vec<DriveStatus>,
+    ) -> Result<Vec<DriveStatus>, StoreError> {
+        if before.len() != drives.len() {
+            return Ok(drives);
+        }
+        let ids = |list: &[DriveStatus]| list.iter().filter_map(|drive| drive.drive_id.clone()).collect::<Vec<_>>();
+        let (old_ids, new_ids) = (ids(before), ids(&drives));
+        for (drive, (old, new)) in drives.iter_mut().zip(old_ids.iter().zip(&new_ids)) {
+            if drive.bit_locker_key.is_some() || new_ids.contains(old) || old_ids.contains(new) {
+                continue;
+            }
+            let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM drive_key WHERE job_id = ? AND drive_id = ?")
+                .bind(job.id)
+                .bind(old)
+                .fetch_optional(&mut **transaction)
+                .await?;
+            drive.bit_locker_key = sealed.map(|sealed| self.vault.open_sealed(&sealed, &place(job, old))).transpose()?;
+        }
+        Ok(drives)
+    }
+
     /// Seals the keys that came with a list of drives; keys of drives that are not in it any more go.
     pub(super) async fn seal_keys(
         &self,

@@ -7,17 +7,31 @@ use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredEffect;
 
+/// Whether an effect stops a copy, in SQL: the index of stops has the same words.
+macro_rules! is_stop {
+    () => {
+        "(substr(what, 1, 11) = '{\"StopCopy\"')"
+    };
+}
+
 impl Store {
-    /// All effects, the oldest first.
+    /// Stops of copies that are still to be carried out: all of them, the oldest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn effects(&self) -> Result<Vec<StoredEffect>, StoreError> {
-        let rows: Vec<(i64, String, String)> =
-            sqlx::query_as("SELECT id, job_uid, what FROM effect ORDER BY id").fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|(id, job_uid, what)| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)? }))
-            .collect()
+    pub(crate) async fn stops(&self) -> Result<Vec<StoredEffect>, StoreError> {
+        let query = sqlx::query_as(concat!("SELECT id, job_uid, what, sealed FROM effect WHERE ", is_stop!(), " ORDER BY id"));
+        effects_of(query.fetch_all(&self.pool).await?)
+    }
+
+    /// Other effects behind the one of this number, the oldest first: at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn effects(&self, after: i64, limit: u32) -> Result<Vec<StoredEffect>, StoreError> {
+        let query =
+            concat!("SELECT id, job_uid, what, sealed FROM effect WHERE id > ? AND NOT ", is_stop!(), " ORDER BY id LIMIT ?");
+        effects_of(sqlx::query_as(query).bind(after).bind(limit).fetch_all(&self.pool).await?)
     }
 
     /// Removes an effect that was carried out.
@@ -30,16 +44,26 @@ impl Store {
     }
 }
 
-/// Adds effects.
+type EffectRow = (i64, String, String, Option<Vec<u8>>);
+
+fn effects_of(rows: Vec<EffectRow>) -> Result<Vec<StoredEffect>, StoreError> {
+    let effect =
+        |(id, job_uid, what, sealed): EffectRow| Ok(StoredEffect { id, job_uid, effect: serde_json::from_str(&what)?, sealed });
+    rows.into_iter().map(effect).collect()
+}
+
+/// Adds effects. What the job leaves goes with the one that removes it.
 pub(super) async fn queue(
     transaction: &mut Transaction<'_, Sqlite>,
     job_uid: &str,
     effects: &[Effect],
+    left_behind: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     for effect in effects {
-        sqlx::query("INSERT INTO effect (job_uid, what) VALUES (?, ?)")
+        sqlx::query("INSERT INTO effect (job_uid, what, sealed) VALUES (?, ?, ?)")
             .bind(job_uid)
             .bind(serde_json::to_string(effect)?)
+            .bind(left_behind.filter(|_| *effect == Effect::Remove))
             .execute(&mut **transaction)
             .await?;
     }

@@ -10,18 +10,27 @@ use super::row::{JOB_COLUMNS, StoredJob, job_of};
 /// Whose jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// The subscription; all, where `None`.
-    pub(crate) subscription: Option<String>,
+    /// The subscriptions; all, where `None`.
+    pub(crate) subscriptions: Option<Vec<String>>,
     /// The resource group; all, where `None`.
     pub(crate) resource_group: Option<String>,
     /// What their names have in them, in any case of its letters; anything, where `None`.
     pub(crate) search: Option<String>,
 }
 
+/// In which order a list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As programs read it: a job that comes meanwhile is on a later page.
+    OldestFirst,
+    /// As people read it.
+    NewestFirst,
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Page {
-    /// The jobs, the oldest first.
+    /// The jobs.
     pub(crate) jobs: Vec<StoredJob>,
     /// Where the next page begins, where there is one.
     pub(crate) next: Option<i64>,
@@ -32,11 +41,29 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn list(&self, scope: &Scope, filter: &Filter, top: u32, after: Option<i64>) -> Result<Page, StoreError> {
-        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id > "));
-        query.push_bind(after.unwrap_or(0));
+    pub(crate) async fn list(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        order: Order,
+        top: u32,
+        after: Option<i64>,
+    ) -> Result<Page, StoreError> {
+        let (behind, start, direction) = match order {
+            Order::OldestFirst => (">", 0, "ASC"),
+            Order::NewestFirst => ("<", i64::MAX, "DESC"),
+        };
+        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id {behind} "));
+        query.push_bind(after.unwrap_or(start));
+        if let Some(subscriptions) = &scope.subscriptions {
+            query.push(" AND subscription IN (");
+            let mut list = query.separated(", ");
+            for subscription in subscriptions {
+                list.push_bind(subscription.clone());
+            }
+            query.push(")");
+        }
         let clauses = [
-            ("subscription", scope.subscription.clone()),
             ("resource_group", scope.resource_group.clone()),
             ("kind", filter.kind.map(|kind| kind.name().to_owned())),
             ("state", filter.state.map(|state| state.name().to_owned())),
@@ -52,7 +79,7 @@ impl Store {
             query.push(" AND instr(lower(name), lower(").push_bind(search.clone()).push(")) > 0");
         }
         // One more than asked for tells whether there is a next page.
-        query.push(" ORDER BY id LIMIT ").push_bind(i64::from(top) + 1);
+        query.push(format!(" ORDER BY id {direction} LIMIT ")).push_bind(i64::from(top) + 1);
         let rows = query.build().fetch_all(&self.pool).await?;
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         let has_more = jobs.len() > top as usize;

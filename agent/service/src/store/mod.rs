@@ -13,6 +13,7 @@
 //! | `change` | a decision, its effects and its audit entry in one transaction |
 //! | `write` | writing the row of a job |
 //! | `remove` | removing a job without a trace |
+//! | `left` | what a job leaves outside of the database |
 //! | `list` | lists of jobs, a page at a time |
 //! | `find` | jobs by drive, timer or state |
 //! | `copies` | rows of the copies of drives |
@@ -32,6 +33,7 @@ mod drive_keys;
 mod effects;
 mod error;
 mod find;
+mod left;
 mod list;
 mod put;
 mod read;
@@ -49,7 +51,8 @@ pub use database::Store;
 pub(crate) use docking::{DockedAs, Docking};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
-pub(crate) use list::Scope;
+pub(crate) use left::LeftBehind;
+pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;
 pub(crate) use row::{JobKey, StoredEffect, StoredJob};
 pub(crate) use session::{SESSION_LASTS, Session};

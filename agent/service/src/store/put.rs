@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::{DriveStatus, JobDetails, PutJob};
-use protocol::job::{Event, Field, Job, JobKind, decide};
-use sqlx::{Sqlite, Transaction};
+use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, decide};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
 use super::audit::{AuditedJob, write_audit};
@@ -71,21 +71,35 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether there is a job of this name in an account.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn has_job_of_name(&self, name: &str, account: &str) -> Result<bool, StoreError> {
+        has_job_of_name(&mut *self.pool.acquire().await?, name, account).await
+    }
+}
+
 /// Blobs and documents of a job are named after it: two jobs of one account must not share them.
 async fn require_free_name(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
-    let rows: Vec<(String,)> =
-        sqlx::query_as("SELECT details FROM job WHERE name = ?").bind(&key.name).fetch_all(&mut **transaction).await?;
-    let account = |details: &JobDetails| {
-        let id = details.storage_account_id.as_deref().unwrap_or_default();
-        id.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
-    };
-    let own = body.properties.as_ref().map(account).unwrap_or_default();
+    let own = body.properties.as_ref().map(JobDetails::account_name).unwrap_or_default();
+    match has_job_of_name(transaction, &key.name, own).await? {
+        true => Err(StoreError::JobNameTaken(key.name.clone())),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is a job of this name in an account.
+async fn has_job_of_name(connection: &mut SqliteConnection, name: &str, account: &str) -> Result<bool, StoreError> {
+    let rows: Vec<(String,)> = sqlx::query_as("SELECT details FROM job WHERE name = ?").bind(name).fetch_all(connection).await?;
     for (details,) in rows {
-        if account(&serde_json::from_str(&details)?) == own {
-            return Err(StoreError::JobNameTaken(key.name.clone()));
+        let details: JobDetails = serde_json::from_str(&details)?;
+        if details.account_name().eq_ignore_ascii_case(account) {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
@@ -143,6 +157,9 @@ fn put_again(mut job: StoredJob, body: &PutJob, now: OffsetDateTime) -> Result<S
     }
     if before.1 != &details.job_type {
         return Err(StoreError::WrittenOnce("properties.jobType"));
+    }
+    if job.machine.state != JobState::Creating {
+        return Err(Refusal::NotInThisState { action: "put again", state: job.machine.state }.into());
     }
     let mut fields = Field::ALL.to_vec();
     fields.retain(|field| match field {

@@ -94,6 +94,8 @@ pub(crate) struct StoredEffect {
     pub(crate) job_uid: String,
     /// What is to be carried out.
     pub(crate) effect: Effect,
+    /// What the job left, where it was removed: [`Store::left_behind`](super::Store::left_behind) opens it.
+    pub(crate) sealed: Option<Vec<u8>>,
 }
 
 pub(super) fn seconds(at: OffsetDateTime) -> i64 {

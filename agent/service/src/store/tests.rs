@@ -115,11 +115,11 @@ async fn effects_wait_until_they_were_done() {
     let serial = || "SERIAL-77".to_owned();
     let events = [Event::Ship, Event::CheckIn(serial()), Event::CopyStarted(serial()), Event::Cancel];
     scene.store.change(&key("job-1"), &change("all"), |_| Ok(events.to_vec())).await.unwrap();
-    let effects = open(scene.folder.path()).await.effects().await.unwrap();
+    let effects = open(scene.folder.path()).await.stops().await.unwrap();
     assert_eq!((effects.len(), effects[0].job_uid.as_str()), (1, uid.as_str()));
     assert_eq!(effects[0].effect, protocol::job::Effect::StopCopy(serial()));
     scene.store.effect_done(effects[0].id).await.unwrap();
-    assert_eq!(scene.store.effects().await.unwrap(), []);
+    assert_eq!(scene.store.stops().await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -171,14 +171,14 @@ async fn lists_are_cut_into_pages_and_filtered() {
     scene.store.put(&elsewhere, &body(), &change("create")).await.unwrap();
     scene.store.change(&key("job-3"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();
     let scope = |subscription: &str| Scope {
-        subscription: Some(subscription.into()),
+        subscriptions: Some(vec![subscription.into()]),
         resource_group: Some("group".into()),
         search: None,
     };
     let mut names = Vec::new();
     let mut after = None;
     loop {
-        let page = scene.store.list(&scope("sub-1"), &Filter::default(), 3, after).await.unwrap();
+        let page = scene.store.list(&scope("sub-1"), &Filter::default(), Order::OldestFirst, 3, after).await.unwrap();
         assert!(page.jobs.len() <= 3);
         names.extend(page.jobs.into_iter().map(|job| job.key.name));
         match page.next {
@@ -187,10 +187,33 @@ async fn lists_are_cut_into_pages_and_filtered() {
         }
     }
     assert_eq!(names, (0..7).map(|number| format!("job-{number}")).collect::<Vec<_>>(), "and no other's");
-    let filtered = scene.store.list(&scope("SUB-1"), &"state eq 'Shipping'".parse().unwrap(), 100, None).await.unwrap();
+    let filtered =
+        scene.store.list(&scope("SUB-1"), &"state eq 'Shipping'".parse().unwrap(), Order::OldestFirst, 100, None).await.unwrap();
     assert_eq!(filtered.jobs.into_iter().map(|job| job.key.name).collect::<Vec<_>>(), ["job-3"]);
     let tracked: Filter = "trackingnumber eq 'TRACKING-77' and type eq 'Export'".parse().unwrap();
-    assert_eq!(scene.store.list(&scope("SUB-1"), &tracked, 100, None).await.unwrap().jobs, []);
+    assert_eq!(scene.store.list(&scope("SUB-1"), &tracked, Order::OldestFirst, 100, None).await.unwrap().jobs, []);
+}
+
+#[tokio::test]
+async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first() {
+    let scene = scene().await;
+    for number in 0..60 {
+        for subscription in ["SUB-1", "SUB-2", "SUB-3"] {
+            let key = JobKey { subscription: subscription.into(), ..key(&format!("job-{subscription}-{number}")) };
+            scene.store.put(&key, &body(), &change("create")).await.unwrap();
+        }
+    }
+    let scope = Scope { subscriptions: Some(vec!["sub-1".into(), "SUB-2".into()]), resource_group: None, search: None };
+    let (mut numbers, mut after) = (Vec::new(), None);
+    loop {
+        let page = scene.store.list(&scope, &Filter::default(), Order::NewestFirst, 50, after).await.unwrap();
+        numbers.extend(page.jobs.iter().map(|job| job.id));
+        assert!(page.jobs.iter().all(|job| job.key.subscription != "SUB-3"));
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    assert_eq!(numbers.len(), 120, "each is on one page");
+    assert!(numbers.is_sorted_by(|newer, older| newer > older));
 }
 
 #[tokio::test]

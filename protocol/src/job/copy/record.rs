@@ -30,6 +30,13 @@ pub struct LogAddresses {
     pub manifest: Option<String>,
 }
 
+impl LogAddresses {
+    /// Those that there are.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        [&self.error, &self.verbose, &self.manifest].into_iter().flatten()
+    }
+}
+
 /// How the next run of a copy differs from the last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RetryOptions {
@@ -123,6 +130,8 @@ pub struct CopyRecord {
     pub result: Option<TransferResult>,
     /// Its logs.
     pub logs: LogAddresses,
+    /// The logs of its earlier runs.
+    pub earlier_logs: Vec<LogAddresses>,
 }
 
 /// The record as it is stored and served. Its names are older than [`CopyState`].
@@ -160,6 +169,8 @@ struct StoredRecord {
     result: Option<TransferResult>,
     #[serde(default)]
     logs: LogAddresses,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier_logs: Vec<LogAddresses>,
 }
 
 impl From<StoredRecord> for CopyRecord {
@@ -186,6 +197,7 @@ impl From<StoredRecord> for CopyRecord {
             is_in_doubt: stored.is_in_doubt,
             result: stored.result,
             logs: stored.logs,
+            earlier_logs: stored.earlier_logs,
         }
     }
 }
@@ -212,6 +224,7 @@ impl From<CopyRecord> for StoredRecord {
             },
             result: record.result,
             logs: record.logs,
+            earlier_logs: record.earlier_logs,
         }
     }
 }

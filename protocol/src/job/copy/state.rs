@@ -4,6 +4,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::record::{BlobName, CopyRecord, CopyState, Hold, RetryOptions};
 use crate::job::end::CopyEnd;
+use crate::limits::RANGES_KEPT_MAX;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::result::{Direction, TransferResult};
@@ -30,7 +31,10 @@ pub enum CopyEvent {
     /// An operator ends it before it is complete.
     Abandon,
     /// Its job was cancelled, and no run of it is under way that could end.
-    EndWithoutRun,
+    EndWithoutRun {
+        /// Which way it would have copied.
+        direction: Direction,
+    },
     /// Its drive is unsuitable: its blob is free for another drive.
     Release,
 }
@@ -117,8 +121,8 @@ pub fn decide_copy(record: &CopyRecord, event: CopyEvent, now: OffsetDateTime) -
             next.is_unaccounted = is_unaccounted;
             CopyStep::End(CopyEnd::Failed)
         }
-        CopyEvent::EndWithoutRun => {
-            next.end_without_run(now);
+        CopyEvent::EndWithoutRun { direction } => {
+            next.end_without_run(direction, now);
             CopyStep::End(CopyEnd::Cancelled)
         }
         CopyEvent::Release => {
@@ -210,15 +214,7 @@ impl CopyRecord {
         self.bay = Some(bay);
         // An export looks at what had landed before it resumes: where that is not there any more, the drive's content is unknown.
         self.is_in_doubt |= result.direction == Direction::Export && outcome == Outcome::Refused && self.runs > 1;
-        // A run that was not even begun says nothing of what an earlier one moved: that stays open.
-        if result.receipt.is_some() || outcome.is_complete() || is_account_only {
-            let receipt = result.receipt.clone();
-            let receipt = if self.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
-            self.result = Some(TransferResult { receipt, ..result });
-            self.is_unaccounted = false;
-        } else if self.result.is_none() {
-            self.result = Some(result);
-        }
+        self.note_result(result, is_account_only);
         if self.state == CopyState::Ended {
             // It was ended meanwhile: what the run moved is noted, and nothing follows.
             return CopyStep::Nothing;
@@ -240,6 +236,27 @@ impl CopyRecord {
                 }
                 CopyStep::Nothing
             }
+        }
+    }
+
+    /// Keeps how a run ended, with bounded lists: the station keeps whole ones for the logs.
+    fn note_result(&mut self, result: TransferResult, is_account_only: bool) {
+        let moved_nothing = result.receipt.as_ref().is_some_and(Receipt::is_of_nothing);
+        let is_complete = self.result.as_ref().is_some_and(|earlier| earlier.outcome.is_complete());
+        if moved_nothing && is_complete {
+            // The blob of an earlier run stands as it was.
+            self.is_unaccounted = false;
+            return;
+        }
+        let result = result.with_lists_cut(RANGES_KEPT_MAX);
+        // A run that was not even begun says nothing of what an earlier one moved: that stays open.
+        if result.receipt.is_some() || result.outcome.is_complete() || is_account_only {
+            let receipt = result.receipt.clone();
+            let receipt = if self.is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
+            self.result = Some(TransferResult { receipt, ..result });
+            self.is_unaccounted = false;
+        } else if self.result.is_none() {
+            self.result = Some(result);
         }
     }
 
@@ -267,133 +284,27 @@ impl CopyRecord {
         self.ended_at = Some(now);
     }
 
-    /// The receipt of the last run is the receipt of the copy, told for a cancel.
-    fn end_without_run(&mut self, now: OffsetDateTime) {
+    /// The receipt of the last run is the receipt of the copy, told for a cancel; where no run moved anything, it tells that.
+    fn end_without_run(&mut self, direction: Direction, now: OffsetDateTime) {
         self.end(now);
-        let is_in_doubt = self.is_in_doubt;
-        if let Some(result) = self.result.as_mut().filter(|result| !result.outcome.is_complete()) {
-            result.outcome = Outcome::Cancelled;
-            let receipt = result.receipt.take().map(|receipt| receipt.told_for(StopReason::JobCancelled, now));
-            result.receipt = if is_in_doubt { receipt.map(Receipt::doubted) } else { receipt };
+        let reason = StopReason::JobCancelled;
+        match &mut self.result {
+            Some(result) if result.outcome.is_complete() => {}
+            Some(TransferResult { outcome, receipt: Some(receipt), .. }) => {
+                let told = receipt.clone().told_for(reason, now);
+                *receipt = if self.is_in_doubt { told.doubted() } else { told };
+                *outcome = Outcome::Cancelled;
+            }
+            result => {
+                let known = self.size_bytes.zip(self.blob.as_ref()).filter(|_| !self.is_in_doubt);
+                let Some((size_bytes, blob)) = known else { return };
+                let receipt = Receipt::of_nothing(size_bytes, reason, now, String::new());
+                let blob = format!("{}/{}", blob.container, blob.name);
+                *result = Some(TransferResult::cancelled_before_its_first_byte(direction, &blob, size_bytes, receipt));
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL_OUTCOMES: [Outcome; 8] = [
-        Outcome::Complete,
-        Outcome::Failed,
-        Outcome::Refused,
-        Outcome::CompleteWithUnreadable,
-        Outcome::Mismatch,
-        Outcome::DriveFailed,
-        Outcome::StoreFailed,
-        Outcome::Cancelled,
-    ];
-
-    fn now() -> OffsetDateTime {
-        OffsetDateTime::UNIX_EPOCH
-    }
-
-    fn begin() -> CopyEvent {
-        let blob = BlobName { container: "c".to_owned(), name: "n".to_owned() };
-        CopyEvent::Begin { bay: "1".to_owned(), blob, size_bytes: Some(9) }
-    }
-
-    fn ended(outcome: Outcome, cancel_requested: bool) -> CopyEvent {
-        let receipt = (!outcome.is_complete()).then(|| Receipt::new(StopReason::Failed, now(), now(), String::new()));
-        let result = TransferResult { receipt, ..TransferResult::not_begun(outcome, Direction::Import, "c/n") };
-        let end = RunEnd { bay: "1".to_owned(), result, is_account_only: false, cancel_requested };
-        CopyEvent::RunEnded(Box::new(end))
-    }
-
-    fn held() -> CopyState {
-        let hold =
-            Hold { outcome: Outcome::Failed, message: String::new(), since: now(), retry_at: None, fix: RetryOptions::default() };
-        CopyState::Held(hold)
-    }
-
-    /// Every pair of state and event: the name of the state that follows, or `-` where it is refused.
-    #[test]
-    fn every_pair_of_state_and_event_is_decided() {
-        let states = [CopyState::Waiting, CopyState::Open, CopyState::Paused, held(), CopyState::Ended];
-        let table = [
-            (begin(), ["open", "open", "-", "open", "-"]),
-            (ended(Outcome::Complete, false), ["ended"; 5]),
-            (ended(Outcome::CompleteWithUnreadable, false), ["ended"; 5]),
-            (ended(Outcome::Failed, true), ["ended"; 5]),
-            (ended(Outcome::Cancelled, true), ["ended"; 5]),
-            (ended(Outcome::Cancelled, false), ["waiting", "waiting", "paused", "waiting", "ended"]),
-            (ended(Outcome::Refused, false), ["held", "held", "held", "held", "ended"]),
-            (CopyEvent::Pause, ["paused", "paused", "paused", "paused", "-"]),
-            (CopyEvent::Allow(RetryOptions::default()), ["waiting", "open", "waiting", "waiting", "waiting"]),
-            (CopyEvent::Abandon, ["ended", "ended", "ended", "ended", "-"]),
-            (CopyEvent::EndWithoutRun, ["ended"; 5]),
-            (CopyEvent::Release, ["ended"; 5]),
-        ];
-        for (event, expected) in table {
-            for (state, expected) in states.iter().zip(expected) {
-                let record =
-                    CopyRecord { state: state.clone(), is_unaccounted: *state == CopyState::Open, ..CopyRecord::default() };
-                let decided = decide_copy(&record, event.clone(), now());
-                let found = decided.as_ref().map_or("-", |(record, _)| record.state.name());
-                assert_eq!(found, expected, "{} {event:?}", state.name());
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_of_a_cancelled_job_waits() {
-        for outcome in ALL_OUTCOMES {
-            let (record, step) = decide_copy(&CopyRecord::default(), ended(outcome, true), now()).unwrap();
-            assert!(record.state == CopyState::Ended && matches!(step, CopyStep::End(_)), "{outcome:?}");
-            let (record, _) = decide_copy(&CopyRecord::default(), ended(outcome, false), now()).unwrap();
-            assert_eq!(record.state == CopyState::Ended, outcome.is_complete(), "{outcome:?}");
-        }
-    }
-
-    #[test]
-    fn a_run_that_was_cut_off_is_told_to_the_next() {
-        let (open, step) = decide_copy(&CopyRecord::default(), begin(), now()).unwrap();
-        assert_eq!(step, CopyStep::Begin { was_cut_off: false, retry: RetryOptions::default() });
-        let (_, step) = decide_copy(&open, begin(), now()).unwrap();
-        assert!(matches!(step, CopyStep::Begin { was_cut_off: true, .. }));
-        // A run that could not even be begun says nothing of what the one before moved.
-        let CopyEvent::RunEnded(mut end) = ended(Outcome::Refused, false) else { unreachable!() };
-        end.result.receipt = None;
-        let (held, _) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
-        assert!(held.is_unaccounted);
-        let (allowed, _) = decide_copy(&held, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
-        assert_eq!(allowed.state, CopyState::Open);
-    }
-
-    #[test]
-    fn a_held_copy_knows_what_fixes_it() {
-        let message = "the drive `/dev/sdb` cannot read 0+4096; `--on-unreadable rescue` copies all that can be read";
-        let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
-        end.result.error = Some(message.to_owned());
-        let (held, _) = decide_copy(&CopyRecord::default(), CopyEvent::RunEnded(end), now()).unwrap();
-        assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..RetryOptions::default() });
-    }
-
-    #[test]
-    fn only_a_store_is_tried_again_without_a_person() {
-        assert_eq!(retry_at(Outcome::DriveFailed, 1, now()), None);
-        assert_eq!(retry_at(Outcome::StoreFailed, 1, now()), Some(now() + Duration::minutes(1)));
-        assert_eq!(retry_at(Outcome::StoreFailed, 3, now()), Some(now() + Duration::minutes(4)));
-        assert_eq!(retry_at(Outcome::StoreFailed, 4_000_000, now()), Some(now() + Duration::hours(1)));
-    }
-
-    #[test]
-    fn a_copy_with_unreadable_places_replaces_its_own_blob() {
-        let (done, _) = decide_copy(&CopyRecord::default(), ended(Outcome::CompleteWithUnreadable, false), now()).unwrap();
-        let (again, _) = decide_copy(&done, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
-        assert!(again.retry.restart && again.retry.overwrite && !again.retry.rescue);
-        let (abandoned, _) = decide_copy(&CopyRecord::default(), CopyEvent::Abandon, now()).unwrap();
-        let (again, _) = decide_copy(&abandoned, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
-        assert_eq!((again.retry, again.is_abandoned), (RetryOptions::default(), false));
-    }
-}
+mod tests;

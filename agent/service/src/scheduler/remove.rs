@@ -1,0 +1,59 @@
+//! Removing what a job left outside of the database: at the station, and in the customer's account.
+
+use protocol::job::BlobName;
+
+use super::handle::Scheduler;
+use super::worker::{WorkError, with_timeout};
+use crate::store::{LeftBehind, StoredEffect};
+
+impl Scheduler {
+    /// Removes journals at the station, and in the account the job's documents and what its unfinished transfers left.
+    pub(super) async fn remove(&self, stored: &StoredEffect) -> Result<(), String> {
+        self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
+        let left = self.inner.store.left_behind(stored).map_err(|error| error.to_string())?;
+        if let Some(left) = left {
+            self.remove_from_account(&left).await?;
+        }
+        let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
+        is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned())
+    }
+
+    async fn remove_from_account(&self, left: &LeftBehind) -> Result<(), String> {
+        let (worker, account) = (&self.inner.worker, left.account.as_str());
+        let mut failures = Vec::new();
+        let mut note = |result: Result<(), WorkError>| failures.extend(result.err().map(|error| error.to_string()));
+        // Where a job of the same name was put meanwhile, documents of that name are its own.
+        let is_taken = self.inner.store.has_job_of_name(&left.job, account).await.map_err(|error| error.to_string())?;
+        for place in left.named_after_job.iter().filter(|_| !is_taken) {
+            note(with_timeout(worker.remove_document(account, place)).await);
+        }
+        for address in &left.logs {
+            note(match worker.place_of(account, address) {
+                Some(place) => with_timeout(worker.remove_document(account, &place)).await,
+                None => Err(WorkError::Failed(format!("`{address}` is none of the account `{account}` any more"))),
+            });
+        }
+        for (place, transfer_id) in &left.unfinished {
+            note(with_timeout(worker.discard_unfinished(account, place, transfer_id)).await);
+        }
+        match failures.first() {
+            None => Ok(()),
+            Some(first) => Err(format!("{} of the job's documents stay in its account; the first: {first}", failures.len())),
+        }
+    }
+
+    /// Says what stays in a customer's account after many attempts, and who has to remove it.
+    pub(super) async fn tell_what_is_left(&self, stored: &StoredEffect, error: &str) {
+        let Ok(Some(left)) = self.inner.store.left_behind(stored) else { return };
+        let shown = |place: &BlobName| format!("{}/{}", place.container, place.name);
+        let documents = left.named_after_job.iter().map(shown).chain(left.logs.iter().cloned());
+        let unfinished = left.unfinished.iter().map(|(place, id)| format!("{} (unfinished, transfer {id})", shown(place)));
+        let names: Vec<String> = documents.chain(unfinished).collect();
+        tracing::error!(
+            account = left.account,
+            left = names.join(", "),
+            error,
+            "what a deleted job left in its account cannot be removed: let the service delete there, or have the owner of the account remove it; it is tried again"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! What a job leaves outside of the database: it is known, sealed, until it was removed.
+
+use protocol::arm::DocumentNames;
+use protocol::job::{BlobName, DriveState, JobKind};
+use serde::{Deserialize, Serialize};
+
+use super::database::Store;
+use super::error::StoreError;
+use super::row::{StoredEffect, StoredJob};
+
+/// What a job leaves in its customer's account, beside the blobs that are whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftBehind {
+    /// The account.
+    pub(crate) account: String,
+    /// The job.
+    pub(crate) job: String,
+    /// Documents that are called after the job: another job of its name would have the same.
+    pub(crate) named_after_job: Vec<BlobName>,
+    /// Addresses of logs, whose names no other job has.
+    pub(crate) logs: Vec<String>,
+    /// Blobs that were not finished, with the transfer that left something of them.
+    pub(crate) unfinished: Vec<(BlobName, String)>,
+}
+
+impl LeftBehind {
+    /// What a job leaves; `None` where that is nothing.
+    pub(super) fn of(job: &StoredJob) -> Option<Self> {
+        let names = DocumentNames::new(&job.details, &job.key.name);
+        let has_come = |state| !matches!(state, DriveState::Specified | DriveState::NeverReceived);
+        // Receipts are written when all drives that came are done.
+        let has_receipts = job.machine.drives.iter().any(|drive| has_come(drive.state));
+        let unfinished = job.copies.values().filter(|_| job.machine.kind == JobKind::Import).filter_map(|record| {
+            let result = record.result.as_ref().filter(|result| !result.outcome.is_complete())?;
+            Some((record.blob.clone()?, result.transfer_id.clone()?))
+        });
+        let left = LeftBehind {
+            account: job.details.account_name().to_owned(),
+            job: job.key.name.clone(),
+            named_after_job: if has_receipts { vec![names.receipts(), names.incomplete_list()] } else { Vec::new() },
+            logs: job
+                .copies
+                .values()
+                .flat_map(|record| record.earlier_logs.iter().chain([&record.logs]))
+                .flat_map(|logs| logs.all().cloned())
+                .collect(),
+            unfinished: unfinished.collect(),
+        };
+        let is_something = has_receipts || !left.logs.is_empty() || !left.unfinished.is_empty();
+        is_something.then_some(left)
+    }
+}
+
+/// The place that what a job leaves is sealed for.
+fn place(job_uid: &str) -> String {
+    format!("{job_uid}/left")
+}
+
+impl Store {
+    /// What a job leaves, as it is kept until that was removed.
+    pub(super) fn seal_left_behind(&self, job: &StoredJob) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(left) = LeftBehind::of(job) else { return Ok(None) };
+        Ok(Some(self.vault.seal(&serde_json::to_string(&left)?, &place(&job.uid))?))
+    }
+
+    /// What the job of an effect left; `None` where that was nothing.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn left_behind(&self, effect: &StoredEffect) -> Result<Option<LeftBehind>, StoreError> {
+        let Some(sealed) = &effect.sealed else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&self.vault.open_sealed(sealed, &place(&effect.job_uid))?)?))
+    }
+}

@@ -1,0 +1,173 @@
+//! How a copy moves, and what is kept of it.
+
+use super::*;
+use crate::receipt::ByteClass;
+use crate::units::ByteRange;
+
+const ALL_OUTCOMES: [Outcome; 8] = [
+    Outcome::Complete,
+    Outcome::Failed,
+    Outcome::Refused,
+    Outcome::CompleteWithUnreadable,
+    Outcome::Mismatch,
+    Outcome::DriveFailed,
+    Outcome::StoreFailed,
+    Outcome::Cancelled,
+];
+
+fn now() -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH
+}
+
+fn begin() -> CopyEvent {
+    let blob = BlobName { container: "c".to_owned(), name: "n".to_owned() };
+    CopyEvent::Begin { bay: "1".to_owned(), blob, size_bytes: Some(9) }
+}
+
+fn ended(outcome: Outcome, cancel_requested: bool) -> CopyEvent {
+    let receipt = (!outcome.is_complete()).then(|| Receipt::new(StopReason::Failed, now(), now(), String::new()));
+    let result = TransferResult { receipt, ..TransferResult::not_begun(outcome, Direction::Import, "c/n") };
+    let end = RunEnd { bay: "1".to_owned(), result, is_account_only: false, cancel_requested };
+    CopyEvent::RunEnded(Box::new(end))
+}
+
+fn held() -> CopyState {
+    let hold =
+        Hold { outcome: Outcome::Failed, message: String::new(), since: now(), retry_at: None, fix: RetryOptions::default() };
+    CopyState::Held(hold)
+}
+
+/// Every pair of state and event: the name of the state that follows, or `-` where it is refused.
+#[test]
+fn every_pair_of_state_and_event_is_decided() {
+    let states = [CopyState::Waiting, CopyState::Open, CopyState::Paused, held(), CopyState::Ended];
+    let table = [
+        (begin(), ["open", "open", "-", "open", "-"]),
+        (ended(Outcome::Complete, false), ["ended"; 5]),
+        (ended(Outcome::CompleteWithUnreadable, false), ["ended"; 5]),
+        (ended(Outcome::Failed, true), ["ended"; 5]),
+        (ended(Outcome::Cancelled, true), ["ended"; 5]),
+        (ended(Outcome::Cancelled, false), ["waiting", "waiting", "paused", "waiting", "ended"]),
+        (ended(Outcome::Refused, false), ["held", "held", "held", "held", "ended"]),
+        (CopyEvent::Pause, ["paused", "paused", "paused", "paused", "-"]),
+        (CopyEvent::Allow(RetryOptions::default()), ["waiting", "open", "waiting", "waiting", "waiting"]),
+        (CopyEvent::Abandon, ["ended", "ended", "ended", "ended", "-"]),
+        (CopyEvent::EndWithoutRun { direction: Direction::Import }, ["ended"; 5]),
+        (CopyEvent::Release, ["ended"; 5]),
+    ];
+    for (event, expected) in table {
+        for (state, expected) in states.iter().zip(expected) {
+            let record = CopyRecord { state: state.clone(), is_unaccounted: *state == CopyState::Open, ..CopyRecord::default() };
+            let decided = decide_copy(&record, event.clone(), now());
+            let found = decided.as_ref().map_or("-", |(record, _)| record.state.name());
+            assert_eq!(found, expected, "{} {event:?}", state.name());
+        }
+    }
+}
+
+#[test]
+fn nothing_of_a_cancelled_job_waits() {
+    for outcome in ALL_OUTCOMES {
+        let (record, step) = decide_copy(&CopyRecord::default(), ended(outcome, true), now()).unwrap();
+        assert!(record.state == CopyState::Ended && matches!(step, CopyStep::End(_)), "{outcome:?}");
+        let (record, _) = decide_copy(&CopyRecord::default(), ended(outcome, false), now()).unwrap();
+        assert_eq!(record.state == CopyState::Ended, outcome.is_complete(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_off_is_told_to_the_next() {
+    let (open, step) = decide_copy(&CopyRecord::default(), begin(), now()).unwrap();
+    assert_eq!(step, CopyStep::Begin { was_cut_off: false, retry: RetryOptions::default() });
+    let (_, step) = decide_copy(&open, begin(), now()).unwrap();
+    assert!(matches!(step, CopyStep::Begin { was_cut_off: true, .. }));
+    // A run that could not even be begun says nothing of what the one before moved.
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::Refused, false) else { unreachable!() };
+    end.result.receipt = None;
+    let (held, _) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
+    assert!(held.is_unaccounted);
+    let (allowed, _) = decide_copy(&held, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
+    assert_eq!(allowed.state, CopyState::Open);
+}
+
+#[test]
+fn a_held_copy_knows_what_fixes_it() {
+    let message = "the drive `/dev/sdb` cannot read 0+4096; `--on-unreadable rescue` copies all that can be read";
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
+    end.result.error = Some(message.to_owned());
+    let (held, _) = decide_copy(&CopyRecord::default(), CopyEvent::RunEnded(end), now()).unwrap();
+    assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..RetryOptions::default() });
+}
+
+#[test]
+fn only_a_store_is_tried_again_without_a_person() {
+    assert_eq!(retry_at(Outcome::DriveFailed, 1, now()), None);
+    assert_eq!(retry_at(Outcome::StoreFailed, 1, now()), Some(now() + Duration::minutes(1)));
+    assert_eq!(retry_at(Outcome::StoreFailed, 3, now()), Some(now() + Duration::minutes(4)));
+    assert_eq!(retry_at(Outcome::StoreFailed, 4_000_000, now()), Some(now() + Duration::hours(1)));
+}
+
+#[test]
+fn a_copy_with_unreadable_places_replaces_its_own_blob() {
+    let (done, _) = decide_copy(&CopyRecord::default(), ended(Outcome::CompleteWithUnreadable, false), now()).unwrap();
+    let (again, _) = decide_copy(&done, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
+    assert!(again.retry.restart && again.retry.overwrite && !again.retry.rescue);
+    let (abandoned, _) = decide_copy(&CopyRecord::default(), CopyEvent::Abandon, now()).unwrap();
+    let (again, _) = decide_copy(&abandoned, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
+    assert_eq!((again.retry, again.is_abandoned), (RetryOptions::default(), false));
+}
+
+fn with_size() -> CopyRecord {
+    let blob = BlobName { container: "c".to_owned(), name: "n".to_owned() };
+    CopyRecord { blob: Some(blob), size_bytes: Some(1000), runs: 1, ..CopyRecord::default() }
+}
+
+/// A result that says that nothing of a thousand bytes moved.
+fn of_nothing() -> TransferResult {
+    let receipt = Receipt::of_nothing(1000, StopReason::JobCancelled, now(), String::new());
+    TransferResult::cancelled_before_its_first_byte(Direction::Import, "c/n", 1000, receipt)
+}
+
+#[test]
+fn a_copy_that_is_cancelled_without_a_run_accounts_for_every_byte() {
+    let refused = TransferResult::not_begun(Outcome::Refused, Direction::Import, "c/n");
+    for record in [with_size(), CopyRecord { result: Some(refused), ..with_size() }] {
+        let (record, _) = decide_copy(&record, CopyEvent::EndWithoutRun { direction: Direction::Import }, now()).unwrap();
+        let result = record.result.as_ref().unwrap();
+        assert_eq!((result.outcome, result.bytes_total), (Outcome::Cancelled, 1000));
+        assert_eq!(result.receipt.as_ref().unwrap().never_sent.bytes, 1000);
+        assert!(record.status(false, true).starts_with("Cancelled: 0 bytes landed"), "{}", record.status(false, true));
+    }
+}
+
+#[test]
+fn what_an_earlier_run_completed_stays_told() {
+    let complete = TransferResult { receipt: None, outcome: Outcome::CompleteWithUnreadable, ..of_nothing() };
+    let record = CopyRecord { result: Some(complete.clone()), ..with_size() };
+    let end = RunEnd { bay: "bay-1".to_owned(), result: of_nothing(), is_account_only: false, cancel_requested: true };
+    for event in [CopyEvent::EndWithoutRun { direction: Direction::Import }, CopyEvent::RunEnded(Box::new(end))] {
+        let (record, _) = decide_copy(&record, event, now()).unwrap();
+        assert_eq!((record.result.as_ref(), record.is_unaccounted), (Some(&complete), false));
+    }
+}
+
+#[test]
+fn a_record_keeps_the_first_of_very_many_ranges_and_counts_all() {
+    const PLACES: u64 = 100_000;
+    let unreadable: Vec<ByteRange> = (0..PLACES).map(|index| ByteRange::new(index * 1024, 512)).collect();
+    let mut receipt = Receipt::new(StopReason::DriveFailed, now(), now(), String::new());
+    for range in &unreadable {
+        receipt.add(ByteClass::NeverSent, *range);
+        receipt.add(ByteClass::LandedBeforeRequest, ByteRange::new(range.end(), 512));
+    }
+    let failed = TransferResult::not_begun(Outcome::DriveFailed, Direction::Import, "c/n");
+    let result = TransferResult { bytes_unreadable: PLACES * 512, unreadable, receipt: Some(receipt), ..failed };
+    let end = RunEnd { bay: "bay-1".to_owned(), result, is_account_only: false, cancel_requested: false };
+    let (record, _) = decide_copy(&with_size(), CopyEvent::RunEnded(Box::new(end)), now()).unwrap();
+    assert!(serde_json::to_string(&record).unwrap().len() < 200_000);
+    assert_eq!(record.result.as_ref().unwrap().unreadable_ranges_total, Some(PLACES));
+    // Bytes stay exact when it is cancelled later.
+    let (record, _) = decide_copy(&record, CopyEvent::EndWithoutRun { direction: Direction::Import }, now()).unwrap();
+    let landed = record.result.unwrap().receipt.unwrap().landed_before_request;
+    assert_eq!((landed.bytes, landed.ranges_total), (PLACES * 512, Some(PLACES)));
+}
