@@ -11,7 +11,7 @@ use crate::world::{Checked, Job, Violation, World};
 
 /// Looks at everything that changed since the last step.
 pub fn check(world: &mut World) -> Checked {
-    let changes = world.watch.changes();
+    let (changes, _) = world.counts();
     if changes != world.looked_at {
         world.looked_at = changes;
         for job in world.living_jobs() {
