@@ -114,7 +114,7 @@ fn check_rest(world: &mut World) -> Checked {
             return Err(Violation(format!("every job is forgotten, and the transfer {transfer} left a part of {place:?}")));
         }
     }
-    let effects = world.watch.effects();
+    let (_, effects) = world.counts();
     match world.living_jobs().first() {
         _ if effects > 0 => Err(Violation(format!("{effects} effects were never carried out"))),
         Some(job) => Err(Violation(format!("job {job} is over, and is kept for ever"))),

@@ -35,13 +35,14 @@ const LOOKS_MAX: u32 = 500;
 
 /// A service that runs.
 pub struct Life {
+    /// While this is open a task waits, and so the clock of the runtime does not move by itself. It goes first: the runtime
+    /// ends only after that task.
+    keeper: Option<mpsc::Sender<()>>,
     runtime: Option<Runtime>,
     store: Store,
     scheduler: Scheduler,
     router: Router,
     worker: Arc<SimulatedWorker>,
-    /// While this is open a task waits, and so the clock of the runtime does not move by itself.
-    keeper: Option<mpsc::Sender<()>>,
 }
 
 /// What the service answered; `None` where it was killed meanwhile.
@@ -165,7 +166,7 @@ impl Life {
                     return true;
                 }
                 // With one connection, everything that was asked before has its answer when this has.
-                let _ = store.tokens().await;
+                let _ = store.counts().await;
             }
             false
         })?;
@@ -173,6 +174,12 @@ impl Life {
             self.worker.site().violations.push("what goes on beside the rounds does not end".to_owned());
         }
         Some(())
+    }
+
+    /// How many changes there were, and how many effects are still to be carried out.
+    pub fn counts(&self) -> (i64, i64) {
+        let store = self.store.clone();
+        self.run(async move { store.counts().await.unwrap() }).unwrap_or_default()
     }
 
     /// Lets time go by for what waits in the service.

@@ -14,7 +14,6 @@
 //! | `world` | all of it together, and what is really true about each job |
 //! | `customers`, `staff`, `attention`, `surroundings` | who does what |
 //! | `oracle`, `receipts`, `finale` | what must hold after each step, of receipts, and in the end |
-//! | `watch` | whether anything changed since the oracle looked |
 //! | `history`, `counts` | the steps of one seed, and what was tried |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
@@ -36,7 +35,6 @@ mod results;
 mod site;
 mod staff;
 mod surroundings;
-mod watch;
 mod worker;
 mod world;
 

@@ -11,7 +11,7 @@ use crate::world::{Checked, Job, Violation, World};
 
 /// Looks at everything that changed since the last step.
 pub fn check(world: &mut World) -> Checked {
-    let changes = world.watch.changes();
+    let (changes, _) = world.counts();
     if changes != world.looked_at {
         world.looked_at = changes;
         for job in world.living_jobs() {
@@ -176,6 +176,8 @@ fn check_runs(world: &mut World) -> Checked {
                 run.bay
             )));
         }
+        // What began so goes on so.
+        world.bound.insert((run.drive, run.job_uid));
     }
     Ok(())
 }

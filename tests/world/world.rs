@@ -14,7 +14,6 @@ use crate::life::{Life, subscription, token};
 use crate::random::Random;
 use crate::site::{Place, Site};
 use crate::staff;
-use crate::watch::Watch;
 use crate::worker::SimulatedWorker;
 
 /// Something that must never happen.
@@ -84,8 +83,7 @@ pub struct World {
     pub random: Random,
     pub worker: Arc<SimulatedWorker>,
     life: Option<Life>,
-    pub watch: Watch,
-    /// What the watch said when the oracle looked last.
+    /// How many changes there were when the oracle looked last.
     pub looked_at: i64,
     folder: PathBuf,
     vault: PathBuf,
@@ -117,7 +115,6 @@ impl World {
             random,
             worker,
             life: Some(life),
-            watch: Watch::open(&folder.join("jobs.db")),
             looked_at: 0,
             folder: folder.to_owned(),
             vault: vault.to_owned(),
@@ -227,6 +224,11 @@ impl World {
         self.restart();
     }
 
+    /// How many changes there were, and how much of what was decided is not carried out yet.
+    pub fn counts(&self) -> (i64, i64) {
+        self.life().counts()
+    }
+
     /// The files of the database, as they are just now.
     pub fn database_bytes(&self) -> Vec<u8> {
         let files = ["jobs.db", "jobs.db-wal"].map(|name| std::fs::read(self.folder.join(name)).unwrap_or_default());
@@ -266,7 +268,6 @@ impl World {
     }
 
     pub fn end(mut self) {
-        self.watch.close();
         if let Some(life) = self.life.take() {
             life.end();
         }

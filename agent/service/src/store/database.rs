@@ -42,6 +42,17 @@ impl Store {
         Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(1).test_before_acquire(false)).await
     }
 
+    /// How many entries the audit log has, which tells whether anything was changed; and how many effects are still to be
+    /// carried out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[cfg(feature = "simulation")]
+    pub async fn counts(&self) -> Result<(i64, i64), StoreError> {
+        let counts = "SELECT (SELECT coalesce(max(id), 0) FROM audit), (SELECT count(*) FROM effect)";
+        Ok(sqlx::query_as(counts).fetch_one(&self.pool).await?)
+    }
+
     async fn open_with(path: &Path, vault: Vault, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
