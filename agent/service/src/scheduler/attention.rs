@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use protocol::station::{Attention, AttentionKind, JobInHand, Next, attention_of_bay, attention_of_job};
+use protocol::station::{Attention, AttentionKind, JobInHand, Next, attention_of_bay, attention_of_job, waits_from};
 
 use super::find::Found;
-use super::handle::Scheduler;
+use super::handle::{CopyKey, Running, Scheduler};
+use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob, WaitingPlace};
 
 /// Exports that are looked at for a drive that no job names.
@@ -56,7 +57,7 @@ impl Scheduler {
     /// When the database fails.
     pub(crate) async fn attention(&self, after: Option<AttentionPlace>, limit: u32) -> Result<AttentionPage, StoreError> {
         let bays = self.inner.worker.bays();
-        let idle = self.find_idle(&bays).await?;
+        let (idle, bays_of_drives) = self.find_docked(&bays).await?;
         // A job whose drives are all docked tells nothing, and takes a place: there are not more of them than bays.
         let room = limit.saturating_add(u32::try_from(bays.len()).unwrap_or(u32::MAX));
         let jobs = self.inner.store.waiting(self.now(), after.map(|place| place.0), room).await?;
@@ -65,7 +66,6 @@ impl Scheduler {
             None => self.attention_of_bays(&idle).await?,
             Some(_) => Vec::new(),
         };
-        let bays_of_drives = self.bays_of_drives(&idle);
         for (_, job) in &jobs {
             list.extend(self.attention_of_job(job, &bays_of_drives));
         }
@@ -78,19 +78,21 @@ impl Scheduler {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn count_attention(&self) -> Result<HashMap<AttentionKind, i64>, StoreError> {
-        let bays = self.inner.worker.bays();
-        let idle = self.find_idle(&bays).await?;
+        let (idle, docked) = self.find_docked(&self.inner.worker.bays()).await?;
         let mut counts: HashMap<AttentionKind, i64> = self.inner.store.count_waiting(self.now()).await?.into_iter().collect();
-        for one in self.attention_of_bays(&idle).await? {
-            *counts.entry(one.kind).or_default() += 1;
+        for found in &idle {
+            // Other jobs that the drive may be for change what is offered, and not that it waits.
+            let one = found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &[]));
+            if let Some(one) = one {
+                *counts.entry(one.kind).or_default() += 1;
+            }
         }
         // Jobs that would wait if their drives were in no bay, and whose drives are docked.
-        let docked = self.bays_of_drives(&idle);
         let mut uids: Vec<String> = docked.keys().map(|(uid, _)| uid.clone()).collect();
         uids.sort_unstable();
         uids.dedup();
         for job in self.inner.store.by_uids(&uids).await?.values() {
-            let without = protocol::station::waits_from(&job.in_hand()).filter(|(_, from)| *from <= self.now());
+            let without = waits_from(&job.in_hand()).filter(|(_, from)| *from <= self.now());
             let with = self.attention_of_job(job, &docked).into_iter().map(|one| one.kind).min_by_key(|kind| kind.rank());
             if let Some((kind, _)) = without {
                 *counts.entry(kind).or_default() -= 1;
@@ -107,8 +109,8 @@ impl Scheduler {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn bay_of(&self, job_uid: &str, drive_id: &str) -> Result<Option<String>, StoreError> {
-        let idle = self.find_idle(&self.inner.worker.bays()).await?;
-        Ok(self.bays_of_drives(&idle).remove(&(job_uid.to_owned(), drive_id.to_owned())))
+        let (_, mut docked) = self.find_docked(&self.inner.worker.bays()).await?;
+        Ok(docked.remove(&(job_uid.to_owned(), drive_id.to_owned())))
     }
 
     async fn attention_of_bays(&self, idle: &[Found]) -> Result<Vec<Attention>, StoreError> {
@@ -135,14 +137,20 @@ impl Scheduler {
         attention_of_job(&job.in_hand(), bay_of, self.now())
     }
 
-    /// Where drives of jobs are docked: those that are copied, and those that are known in their bays.
-    fn bays_of_drives(&self, idle: &[Found]) -> BaysOfDrives {
-        let idle = idle.iter().filter_map(|found| {
+    /// The drives in the bays in which nothing is copied; and where drives of jobs are docked: those that are copied, and
+    /// those that are known in their bays.
+    async fn find_docked(&self, bays: &[BayContent]) -> Result<(Vec<Found>, BaysOfDrives), StoreError> {
+        let running: BaysOfDrives = {
+            let running = self.running();
+            let place = |(key, running): (&CopyKey, &Running)| ((key.job_uid.clone(), key.drive_id.clone()), running.bay.clone());
+            running.iter().map(place).collect()
+        };
+        let idle = self.find_idle(bays, |bay| running.values().any(|running| running == bay)).await?;
+        let known = idle.iter().filter_map(|found| {
             let (job, id) = found.decide(self.now()).job?;
             Some(((job.uid.clone(), id), found.bay.name.clone()))
         });
-        let running = self.running();
-        let running = running.iter().map(|(key, running)| ((key.job_uid.clone(), key.drive_id.clone()), running.bay.clone()));
-        idle.chain(running).collect()
+        let docked = known.chain(running).collect();
+        Ok((idle, docked))
     }
 }

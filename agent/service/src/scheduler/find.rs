@@ -42,8 +42,7 @@ impl Found {
 
     /// What is to be done about the drive at `now`.
     pub(super) fn decide(&self, now: OffsetDateTime) -> DecidedFor {
-        let jobs: Vec<JobInHand<'_>> = self.jobs.iter().map(|job| job.in_hand()).collect();
-        let Decided { next, job } = next(&self.docked(), &jobs, now);
+        let Decided { next, job } = self.tell(now, |_, decided, _| decided.clone());
         DecidedFor { next, job: job.map(|(index, drive_id)| (self.jobs[index].clone(), drive_id)) }
     }
 
@@ -62,10 +61,15 @@ impl Found {
 }
 
 impl Scheduler {
-    /// The drives in all bays in which nothing is copied.
-    pub(super) async fn find_idle(&self, bays: &[BayContent]) -> Result<Vec<Found>, StoreError> {
-        let idle: Vec<(&BayContent, &DockedDrive)> =
-            bays.iter().filter(|bay| !self.is_running_in(&bay.name)).filter_map(|bay| Some((bay, bay.drive.as_ref()?))).collect();
+    /// The drives in all bays in which nothing is copied. The caller says in which something is: a copy may end while this
+    /// looks, and what the caller knows of it must be about the same moment.
+    pub(super) async fn find_idle(
+        &self,
+        bays: &[BayContent],
+        is_running_in: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Found>, StoreError> {
+        let idle = bays.iter().filter(|bay| !is_running_in(&bay.name));
+        let idle: Vec<(&BayContent, &DockedDrive)> = idle.filter_map(|bay| Some((bay, bay.drive.as_ref()?))).collect();
         if idle.is_empty() {
             return Ok(Vec::new());
         }

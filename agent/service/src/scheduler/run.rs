@@ -92,7 +92,7 @@ impl Scheduler {
 
     async fn serve_bays(&self) -> Result<(), StoreError> {
         let bays = self.inner.worker.bays();
-        for found in self.find_idle(&bays).await? {
+        for found in self.find_idle(&bays, |bay| self.is_running_in(bay)).await? {
             if self.inner.stopping.is_cancelled() {
                 return Ok(());
             }

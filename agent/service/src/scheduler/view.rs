@@ -1,5 +1,6 @@
 //! The bays and the copies that run, as they are shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::job::{BlobName, CopyState, DriveState};
@@ -42,29 +43,14 @@ impl Scheduler {
     /// When the database fails.
     pub(crate) async fn bays(&self) -> Result<Vec<Bay>, StoreError> {
         let contents = self.inner.worker.bays();
-        let idle = self.find_idle(&contents).await?;
+        let mut running: HashMap<&str, (BayWork, BayState)> =
+            contents.iter().filter_map(|content| Some((content.name.as_str(), self.running_in(&content.name)?))).collect();
+        let idle = self.find_idle(&contents, |bay| running.contains_key(bay)).await?;
         let bay = |content: &BayContent| match idle.iter().find(|found| found.bay.name == content.name) {
             Some(found) => self.idle_bay(found),
-            None => self.running_or_empty_bay(content),
+            None => running_or_empty_bay(content, running.remove(content.name.as_str())),
         };
         Ok(contents.iter().map(bay).collect())
-    }
-
-    fn running_or_empty_bay(&self, content: &BayContent) -> Bay {
-        let running = self.running_in(&content.name);
-        let state = match (&running, &content.drive) {
-            (Some((_, state)), _) => *state,
-            (None, Some(_)) => BayState::Docked,
-            (None, None) => BayState::Empty,
-        };
-        Bay {
-            name: content.name.clone(),
-            state,
-            is_watched: content.is_watched,
-            drive: content.drive.clone(),
-            work: running.map(|(work, _)| work),
-            note: None,
-        }
     }
 
     fn idle_bay(&self, found: &Found) -> Bay {
@@ -111,6 +97,11 @@ impl Scheduler {
         };
         Some((work, state))
     }
+}
+
+fn running_or_empty_bay(content: &BayContent, running: Option<(BayWork, BayState)>) -> Bay {
+    let (work, state) = running.map_or((None, BayState::Empty), |(work, state)| (Some(work), state));
+    Bay { name: content.name.clone(), state, is_watched: content.is_watched, drive: content.drive.clone(), work, note: None }
 }
 
 fn blob_text(blob: &BlobName) -> String {
