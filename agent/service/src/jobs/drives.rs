@@ -137,8 +137,6 @@ impl Jobs {
             Ok(vec![event])
         });
         let job = changed.await?;
-        // What an interrupted run moved is told by its journal.
-        self.scheduler.account_only(&job, drive_id);
         self.scheduler.wake();
         Ok(job)
     }

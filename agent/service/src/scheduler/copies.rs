@@ -27,10 +27,9 @@ impl Scheduler {
         let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
         let (mut was_cut_off, mut retry) = (false, RetryOptions::default());
         // The size of a blob is known since the drive was checked in for it.
-        let size_bytes =
-            (order.direction == Direction::Import).then(|| bay.drive.as_ref().map(|drive| drive.size_bytes)).flatten();
-        let order = CopyOrder { size_bytes: size_bytes.or(order.size_bytes), ..order };
-        let begin = CopyEvent::Begin { bay: order.bay.clone(), blob: order.blob.clone(), size_bytes };
+        let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
+        let order = CopyOrder { size_bytes: docked_bytes.or(order.size_bytes), ..order };
+        let begin = CopyEvent::Begin { bay: order.bay.clone(), blob: order.blob.clone(), size_bytes: order.size_bytes };
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
                 return Err(Refusal::Cancelled.into());
@@ -53,15 +52,19 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Starts a copy, and waits for its end beside the rounds.
+    /// Starts a copy, and waits for its end beside the rounds. Rounds and effects ask for it: where one of the drive runs
+    /// already, nothing is started.
     pub(super) fn start(&self, job: &StoredJob, order: CopyOrder) {
         let key = CopyKey::new(&order.job_uid, &order.drive_id);
         let (ended, end) = oneshot::channel();
         let blob = format!("{}/{}", order.blob.container, order.blob.name);
-        tracing::info!(job = %order.job_uid, bay = %order.bay, "a copy begins");
         let started = Instant::now();
         {
             let mut running = self.running();
+            if running.contains_key(&key) {
+                return;
+            }
+            tracing::info!(job = %order.job_uid, bay = %order.bay, "a copy begins");
             let copy = self.inner.worker.start(order.clone(), ended);
             let (bay, direction) = (order.bay.clone(), order.direction);
             running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
@@ -137,7 +140,7 @@ impl Scheduler {
 
     /// Accounts for what an interrupted run of a copy moved, where that is not noted; false where there is nothing to
     /// account for.
-    pub(crate) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
+    pub(super) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
         let record = job.copies.get(drive_id).filter(|record| record.is_unaccounted);
         let order = record.and_then(|record| self.order(job, drive_id, record.bay.as_deref()?));
         let account = |order| self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order });
