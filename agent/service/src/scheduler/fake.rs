@@ -79,7 +79,8 @@ impl Worker for FakeWorker {
     }
 
     async fn select(&self, _account: &str, _export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
-        Ok(Vec::new())
+        let blob = BlobName { container: "vms".to_owned(), name: "a.img".to_owned() };
+        Ok(vec![SelectedBlob { blob, size_bytes: Some(1 << 20) }])
     }
 
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
