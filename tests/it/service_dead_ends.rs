@@ -3,30 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
-use crate::support::agent::{Agent, Ended};
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, import, job, parcel, shipping, slow_profile};
-
-fn attention(service: &Service) -> Vec<Value> {
-    let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
-    list["value"].as_array().unwrap().clone()
-}
-
-/// What waits of this kind, once it does.
-fn waits(service: &Service, kind: &str) -> Value {
-    service.wait(kind, || attention(service).into_iter().find(|one| one["kind"] == kind))
-}
+use crate::support::service::{
+    SUBSCRIPTION, Service, TWO_BAYS, export, import, job, parcel, run_printed, shipping, slow_profile,
+};
 
 fn commands(one: &Value) -> Vec<String> {
     let actions = one["actions"].as_array().unwrap();
     actions.iter().filter_map(|offered| offered["command"].as_str()).map(str::to_owned).collect()
-}
-
-/// Runs a command as it was printed.
-fn run(bench: &Workbench, command: &str) -> Ended {
-    let words: Vec<&str> = command.split(' ').skip(1).collect();
-    let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = words.iter().map(|word| word as &dyn AsRef<std::ffi::OsStr>).collect();
-    Agent::bare(bench.path(), &arguments).run()
 }
 
 /// Runs the first command that begins so.
@@ -35,7 +19,7 @@ fn run_offered(bench: &Workbench, one: &Value, verb: &str) {
     let commands = commands(one);
     let command = commands.iter().find(|command| command.contains(&format!(" {verb} ")));
     let command = command.unwrap_or_else(|| panic!("no `{verb}`: {one}"));
-    let ended = run(bench, command);
+    let ended = run_printed(bench, command);
     assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
 }
 
@@ -53,7 +37,7 @@ fn a_held_copy_offers_what_fixes_it() {
     let service = Service::start(&bench, TWO_BAYS);
     service.ship_import("mine", &["BAD-1"]);
     service.dock("bay-1", &failing(&bench, "BAD-1"), None).expect(200);
-    let one = waits(&service, "copy-held");
+    let one = service.wait_for_attention("copy-held");
     let expected = format!("drive-agent jobs retry {SUBSCRIPTION}/group/mine --drive BAD-1 --rescue");
     assert_eq!(commands(&one)[0], expected);
     run_offered(&bench, &one, "retry");
@@ -67,19 +51,19 @@ fn giving_up_is_asked_about_and_taken_back() {
     let service = Service::start(&bench, TWO_BAYS);
     service.ship_import("mine", &["BAD-1"]);
     service.dock("bay-1", &failing(&bench, "BAD-1"), None).expect(200);
-    let one = waits(&service, "copy-held");
+    let one = service.wait_for_attention("copy-held");
     let command = commands(&one).into_iter().find(|command| command.contains("give-up")).unwrap();
-    let unasked = run(&bench, &command.replace(" --yes", ""));
-    assert_eq!(unasked.code, Some(2), "nobody is there to be asked: {}", unasked.stderr);
+    let unasked = run_printed(&bench, &command.replace(" --yes", ""));
+    assert_eq!(unasked.code, Some(2), "there is no terminal to ask at: {}", unasked.stderr);
     assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
     assert_eq!(service.bays()[0]["state"], "held");
     run_offered(&bench, &one, "give-up");
     service.wait_for_state("mine", "Packaging");
-    let back = waits(&service, "ship-back");
+    let back = service.wait_for_attention("ship-back");
     assert!(back["message"].as_str().unwrap().contains("ended before it was complete"), "{back}");
     run_offered(&bench, &back, "undo-give-up");
     service.wait_for_state("mine", "Transferring");
-    waits(&service, "copy-held");
+    service.wait_for_attention("copy-held");
     // Again, and this time it is rescued although it was given up: its drive is still in its bay.
     service.order("mine", "giveUp", json!({ "driveId": "BAD-1" })).expect(200);
     service.wait_for_state("mine", "Packaging");
@@ -112,7 +96,7 @@ fn an_export_with_a_spare_drive_begins() {
     ship_export(&service, "out", &[("one", MIB)], 2);
     let (first, second) = (bench.image("E-1.img", &vec![0; 2 * MIB]), bench.image("E-2.img", &vec![0; 2 * MIB]));
     service.dock("bay-1", &first, None).expect(200);
-    let one = waits(&service, "unknown-drive");
+    let one = service.wait_for_attention("unknown-drive");
     run_offered(&bench, &one, "check-in");
     service.wait_for_state("out", "Packaging");
     assert_eq!(std::fs::read(&first).unwrap()[..MIB], random_bytes(MIB, 3));
@@ -162,7 +146,7 @@ fn an_unsuitable_drive_takes_no_blob() {
     let refused = service.order("out", "checkIn", json!({ "bay": "bay-2" })).expect(409);
     assert!(refused["error"]["message"].as_str().unwrap().contains("--spare"), "{refused}");
     assert_eq!(service.job("out")["properties"]["state"], "Shipping");
-    let row = waits(&service, "needs-empty-drive");
+    let row = service.wait_for_attention("needs-empty-drive");
     run_offered(&bench, &row, "never-received");
 }
 
@@ -177,9 +161,9 @@ fn the_blob_of_an_unsuitable_drive_is_free_for_another() {
     let good = bench.image("GOOD.img", &vec![0; 8 * MIB]);
     service.dock("bay-1", &dying, None).expect(200);
     service.order("out", "checkIn", json!({ "bay": "bay-1", "erase": true })).expect(200);
-    let held = waits(&service, "copy-held");
+    let held = service.wait_for_attention("copy-held");
     run_offered(&bench, &held, "release");
-    let row = waits(&service, "needs-empty-drive");
+    let row = service.wait_for_attention("needs-empty-drive");
     assert_eq!(row["job"].as_str().unwrap().rsplit('/').next(), Some("out"));
     service.dock("bay-2", &good, None).expect(200);
     service.order("out", "checkIn", json!({ "bay": "bay-2" })).expect(200);
@@ -204,7 +188,7 @@ fn a_cancelled_export_needs_no_blob_and_no_invented_drive() {
     service.wait_for_state("came", "Packaging");
     assert_eq!(std::fs::read(&full).unwrap(), random_bytes(MIB, 9), "nothing is written");
     let row = service.wait("the cancelled job", || {
-        attention(&service).into_iter().find(|one| one["job"].as_str().is_some_and(|job| job.ends_with("/never")))
+        service.attention().into_iter().find(|one| one["job"].as_str().is_some_and(|job| job.ends_with("/never")))
     });
     run_offered(&bench, &row, "never-received");
     service.wait_for_state("never", "Completed");
@@ -217,7 +201,7 @@ fn starting_says_why_nothing_starts() {
     service.ship_import("mine", &["HERE", "ABSENT"]);
     let image = bench.image("HERE.img", &random_bytes(MIB, 1));
     service.dock("bay-1", &image, None).expect(200);
-    let row = waits(&service, "waits-for-others");
+    let row = service.wait_for_attention("waits-for-others");
     assert_eq!((row["bay"].as_str(), row["drive_id"].as_str()), (Some("bay-1"), Some("HERE")));
     let refused = service.order("mine", "start", json!({ "driveId": "HERE" })).expect(409);
     let message = refused["error"]["message"].as_str().unwrap();
@@ -248,7 +232,7 @@ fn a_pause_that_is_forgotten_is_told() {
     service.dock("bay-1", &profile, None).expect(200);
     service.wait_for_state("mine", "Transferring");
     service.order("mine", "pause", json!({ "driveId": "SLOW" })).expect(200);
-    let row = waits(&service, "copy-paused");
+    let row = service.wait_for_attention("copy-paused");
     run_offered(&bench, &row, "resume");
     service.wait_for_state("mine", "Packaging");
 }

@@ -6,16 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{Service, import, job, parcel, shipping, slow_profile};
-
-const TWO_BAYS: &str = "
-[transfer]
-chunk_size = \"256KiB\"
-[[bay]]
-name = \"bay-1\"
-[[bay]]
-name = \"bay-2\"
-";
+use crate::support::service::{Service, TWO_BAYS, import, job, parcel, shipping, slow_profile};
 
 /// All files of the account, ascending.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -33,7 +24,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn documents_and_unfinished_blobs_go_with_their_job() {
     let bench = Workbench::new();
-    let service = Service::start(&bench, TWO_BAYS);
+    let service = Service::start(&bench, &TWO_BAYS.replace("1MiB", "256KiB"));
     let mut body = import(&["WHOLE", "SLOW"]);
     body["properties"]["logLevel"] = "Verbose".into();
     service.call("PUT", &job("job-1"), body).expect(201);

@@ -3,28 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
-use crate::support::agent::Agent;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{Service, TWO_BAYS, import, job};
+use crate::support::service::{Service, TWO_BAYS, import, job, run_printed};
 
-fn attention(service: &Service) -> Vec<Value> {
-    let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
-    list["value"].as_array().unwrap().clone()
-}
-
-/// What waits of this kind, once it does.
-fn waits(service: &Service, kind: &str) -> Value {
-    service.wait(kind, || attention(service).into_iter().find(|one| one["kind"] == kind))
-}
-
-/// Runs a command as it was printed.
-fn run(bench: &Workbench, offered: &Value) -> String {
+/// Runs the command of an action as it was printed.
+#[track_caller]
+fn run(bench: &Workbench, offered: &Value) {
     let command = offered["command"].as_str().unwrap_or_else(|| panic!("no command: {offered}"));
-    let words: Vec<&str> = command.split(' ').skip(1).collect();
-    let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = words.iter().map(|word| word as &dyn AsRef<std::ffi::OsStr>).collect();
-    let ended = Agent::bare(bench.path(), &arguments).run();
+    let ended = run_printed(bench, command);
     assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
-    ended.stdout
 }
 
 fn action<'list>(one: &'list Value, name: &str) -> &'list Value {
@@ -41,7 +28,7 @@ fn a_customer_does_not_get_a_drive_by_naming_its_serial_number_first() {
     service.ship_import("thief", &["wd-a-secret"]);
     let image = bench.image("WD-A-SECRET.img", &random_bytes(MIB, 1));
     service.dock("bay-1", &image, None).expect(200);
-    let one = waits(&service, "ambiguous-drive");
+    let one = service.wait_for_attention("ambiguous-drive");
     service.stays("the drive was given away", || service.job("thief")["properties"]["state"] == "Shipping");
     let told: Vec<&str> = one["candidates"].as_array().unwrap().iter().map(|job| job["state"].as_str().unwrap()).collect();
     assert_eq!(told, ["Creating", "Shipping"]);
@@ -75,11 +62,11 @@ fn another_customer_cannot_stop_a_copy_by_naming_its_drive() {
 fn a_drive_whose_serial_number_is_mistyped_is_checked_in_as_what_it_is() {
     let bench = Workbench::new();
     let image = bench.image("WD-1234567.img", &random_bytes(MIB, 1));
-    // Watched: nobody can dock it under another name.
+    // Watched: it cannot be docked under another name.
     let config = TWO_BAYS.replace("name = \"bay-1\"\n", &format!("name = \"bay-1\"\ndrive = \"{}\"\n", image.display()));
     let mut service = Service::start(&bench, &config);
     service.ship_import("mine", &["WD-1234576"]);
-    let one = waits(&service, "unknown-drive");
+    let one = service.wait_for_attention("unknown-drive");
     assert_eq!(one["actions"][0]["action"], "check-in", "the drive that it is like is offered first: {one}");
     run(&bench, &one["actions"][0]);
     service.wait_for_state("mine", "Packaging");
@@ -105,7 +92,7 @@ fn a_drive_that_was_bound_is_known_again_in_another_bay() {
     let profile = crate::support::service::slow_profile(&bench, "OTHER-NAME", "24MiB", "12MB/s");
     service.ship_import("mine", &["STICKER-1"]);
     service.dock("bay-1", &profile, None).expect(200);
-    waits(&service, "unknown-drive");
+    service.wait_for_attention("unknown-drive");
     service.order("mine", "checkIn", json!({ "bay": "bay-1" })).code(409);
     service.order("mine", "checkIn", json!({ "bay": "bay-1", "driveId": "STICKER-1" })).expect(200);
     service.wait("bytes to move", || {
@@ -130,10 +117,10 @@ fn it_is_known_which_of_two_drives_of_one_serial_number_was_copied() {
     service.dock("bay-1", &one, Some("TWIN-0001")).expect(200);
     service.wait_for_state("mine", "Packaging");
     service.dock("bay-2", &other, Some("TWIN-0001")).expect(200);
-    let twin = waits(&service, "ambiguous-drive");
+    let twin = service.wait_for_attention("ambiguous-drive");
     assert_eq!(twin["bay"], "bay-2");
     assert!(twin["message"].as_str().unwrap().contains("`bay-1` has the same serial number and was checked in"), "{twin}");
-    let back = waits(&service, "ship-back");
+    let back = service.wait_for_attention("ship-back");
     assert_eq!((back["bay"].as_str(), back["drive_id"].as_str()), (Some("bay-1"), Some("TWIN-0001")));
     let bays = service.bays();
     assert_eq!((&bays[0]["state"], &bays[1]["state"]), (&json!("done"), &json!("docked")));
@@ -152,14 +139,14 @@ fn what_an_operator_bound_stays_bound_over_a_restart() {
     service.wait_for_state("one", "Packaging");
     // The same name in another bay, for another job.
     service.dock("bay-2", &other, Some("0123456789ABCDEF")).expect(200);
-    waits(&service, "ambiguous-drive");
+    service.wait_for_attention("ambiguous-drive");
     service.stop();
     service.go();
-    waits(&service, "ambiguous-drive");
+    service.wait_for_attention("ambiguous-drive");
     service.order("other", "checkIn", json!({ "bay": "bay-2", "driveId": "D-2" })).expect(200);
     service.wait_for_state("other", "Packaging");
     assert_eq!(std::fs::read(service.blobs().join("imports/other/D-2.img")).unwrap(), random_bytes(MIB, 2));
     assert_eq!(std::fs::read(service.blobs().join("imports/one/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
-    let offered = waits(&service, "ship-back");
+    let offered = service.wait_for_attention("ship-back");
     run(&bench, action(&offered, "ship-back"));
 }

@@ -47,7 +47,7 @@ pub fn act(world: &mut World, item: &Attention) -> Acted {
     carry_out(world, &chosen)
 }
 
-/// Whether an action is right, as somebody sees who knows the drives and their parcels.
+/// Whether an action is right, for a person who knows the drives and their parcels.
 fn is_right(world: &World, action: &Action) -> bool {
     let job = |path: &str| world.job_at(path);
     match action {
@@ -180,7 +180,7 @@ fn choose_job(world: &mut World, bay: &str) {
     let Some((job, name)) = may_choose(world, drive) else { return };
     let Some(bay) = world.worker.site().bay_named(bay) else { return };
     if !staff::check_in_to(world, bay, job, name.as_deref()) {
-        // It cannot be that one: somebody will find out later.
+        // It cannot be that one: that shows later.
         staff::take_out_of(world, bay);
     }
 }

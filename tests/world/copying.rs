@@ -336,7 +336,7 @@ impl Copy {
         told(&self.order, &Told { chunks: &chunks, outcome: Outcome::Cancelled, stop, message: None, was_zero: &[] })
     }
 
-    /// The service was killed: what is in flight lands, or does not, and nobody writes it down.
+    /// The service was killed: what is in flight lands, or does not, and it is not written down.
     pub fn cut_off(mut self, site: &mut Site) {
         let Some(drive) = self.drive else { return };
         for (index, piece) in std::mem::take(&mut self.in_flight) {

@@ -47,7 +47,7 @@ pub fn create(world: &mut World) {
     world.jobs.push(job);
     let number = world.jobs.len() - 1;
     put(world, number);
-    // Some send their drives before they say so: then somebody else may say it first.
+    // Some send their drives before they say so: then another customer may say it first.
     let share = if world.has_thieves { 45 } else { 15 };
     if world.random.percent(share) {
         send(world, number);

@@ -103,8 +103,8 @@ fn audit_of(world: &mut World) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let line = |entry: &Value| {
         let job = world.jobs.iter().position(|job| job.uid.as_deref() == entry["job_uid"].as_str() && job.uid.is_some());
-        let nobody = if entry["job_uid"].is_null() { "" } else { "a job that was never seen" };
-        let job = job.map_or_else(|| nobody.to_owned(), |job| format!("job {job}"));
+        let unknown = if entry["job_uid"].is_null() { "" } else { "a job that was never seen" };
+        let job = job.map_or_else(|| unknown.to_owned(), |job| format!("job {job}"));
         let entered = entry["entered"].as_str().map(|state| format!(" → {state}")).unwrap_or_default();
         format!("{} {:<11} {}: {job}{entered}", text(&entry["at"]), text(&entry["actor"]), text(&entry["action"]))
     };

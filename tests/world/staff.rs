@@ -30,7 +30,7 @@ pub fn dock_in(world: &mut World, drive: usize, bay: usize) {
     }
 }
 
-/// While the service is down somebody may put another drive into a watched bay.
+/// While the service is down another drive may be put into a watched bay.
 pub fn move_drives_unseen(world: &mut World) {
     let bays = world.worker.site().bays.clone();
     let watched: Vec<usize> = (0..bays.len()).filter(|bay| bays[*bay].is_watched).collect();

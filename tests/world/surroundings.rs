@@ -1,4 +1,4 @@
-//! What happens to the service without anybody wanting it: stores that fail, kills, clocks that jump, and time.
+//! What happens to the service by accident: stores that fail, kills, clocks that jump, and time.
 
 use std::time::Duration;
 

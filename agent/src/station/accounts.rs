@@ -32,5 +32,5 @@ pub(super) fn credentials(path: &Path) -> Result<Environment, String> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     Environment::from_text(&text)
-        .map_err(|line| format!("line {line} of `{shown}` is no `NAME=value` with one of the names that the `az` command takes"))
+        .map_err(|line| format!("line {line} of `{shown}` is not `NAME=value` with one of the names that the `az` command takes"))
 }

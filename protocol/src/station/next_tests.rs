@@ -44,7 +44,7 @@ impl Import {
     }
 }
 
-fn drive(id: Option<&str>) -> DockedDrive {
+pub(super) fn drive(id: Option<&str>) -> DockedDrive {
     DockedDrive {
         path: "/dev/sdb".to_owned(),
         drive_id: id.map(str::to_owned),

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
+use super::next_tests::drive;
 use super::waiting_bay::is_similar;
 use super::*;
 use crate::job::{CopyRecord, CopyState, DriveState, Hold, Job, JobKind, JobState, RetryOptions};
@@ -110,17 +111,6 @@ fn what_is_told_without_the_bays_is_what_is_told_with_them() {
                 }
             }
         }
-    }
-}
-
-fn drive(id: Option<&str>) -> DockedDrive {
-    DockedDrive {
-        path: "/dev/sdb".to_owned(),
-        drive_id: id.map(str::to_owned),
-        bridge_serial: None,
-        weak_identity: Vec::new(),
-        model: None,
-        size_bytes: 1 << 20,
     }
 }
 

@@ -199,6 +199,18 @@ impl Service {
         self.call("GET", "/operator/v1/bays", Value::Null).expect(200)["value"].as_array().unwrap().clone()
     }
 
+    /// What waits for a person.
+    #[track_caller]
+    pub fn attention(&self) -> Vec<Value> {
+        self.call("GET", "/operator/v1/attention", Value::Null).expect(200)["value"].as_array().unwrap().clone()
+    }
+
+    /// What waits of this kind, once it does.
+    #[track_caller]
+    pub fn wait_for_attention(&self, kind: &str) -> Value {
+        self.wait(kind, || self.attention().into_iter().find(|one| one["kind"] == kind))
+    }
+
     #[track_caller]
     pub fn dock(&self, bay: &str, path: &Path, drive_id: Option<&str>) -> Answer {
         let mut body = json!({ "path": path });
@@ -296,6 +308,13 @@ pub fn shipping() -> Value {
 
 pub fn parcel() -> Value {
     json!({ "carrierName": "DHL", "trackingNumber": "BACK-1" })
+}
+
+/// Runs a command of the program as it was printed.
+pub fn run_printed(bench: &Workbench, command: &str) -> Ended {
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = words.iter().map(|word| word as &dyn AsRef<std::ffi::OsStr>).collect();
+    Agent::bare(bench.path(), &arguments).run()
 }
 
 /// A profile that gives so many bytes a second: a copy of it can be caught in the middle.

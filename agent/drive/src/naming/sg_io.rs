@@ -64,7 +64,7 @@ pub(super) struct SgIo {
 
 impl PassThrough for SgIo {
     fn read(&self, command: &[u8; 16], length: usize) -> Result<Vec<u8>, Refusal> {
-        // Read-only and not exclusive: whoever holds the drive is not disturbed. Without waiting for a medium.
+        // Read-only and not exclusive: a program that holds the drive is not disturbed. Without waiting for a medium.
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(&self.node);
         let node = opened.map_err(|error| refusal(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;

@@ -92,7 +92,7 @@ fn what_only_the_usb_descriptor_says_is_weak() {
         let weak: Vec<WeakIdentity> = also.into_iter().chain([UsbDescriptorOnly]).collect();
         let naming = named(&machine, &Answers::new(&[]));
         assert_eq!(short(&naming), (Some(descriptor), None, &weak[..]));
-        // The descriptor's again, in other places, is no other word for it.
+        // The descriptor's own serial number in another place proves nothing more.
         let page = [&[0, 0x80, 0, descriptor.len() as u8][..], descriptor.to_lowercase().as_bytes()].concat();
         machine.put(&format!("{FOLDER}/device/vpd_pg80"), page);
         let answers = Answers::new(&[(ATA, Ok(ata::tests::answer(descriptor, "M")))]);

@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn the_serial_number_of_page_80_is_trimmed() {
         assert_eq!(serial_of_page_80(b"\0\x80\0\x08 ZA1234X").as_deref(), Some("ZA1234X"));
-        assert_eq!(serial_of_page_80(b"\0\x80\0\x04ABCDEFGH").as_deref(), Some("ABCD"), "what follows is no part of it");
+        assert_eq!(serial_of_page_80(b"\0\x80\0\x04ABCDEFGH").as_deref(), Some("ABCD"), "what follows does not belong to it");
         assert_eq!(serial_of_page_80(b"\0\x80\x00\x40ABCD").as_deref(), Some("ABCD"), "truncated");
         for nothing in [&b""[..], b"\0\x80", b"\0\x80\0\0", b"\0\x80\0\x04    ", b"\0\x80\0\x04\0\0\0\0"] {
             assert_eq!(serial_of_page_80(nothing), None, "{nothing:?}");

@@ -27,7 +27,7 @@ const WORDS: [&str; 17] = [
     "UNKNOWN",
 ];
 
-/// What stands in firmware that nobody filled in (`To Be Filled By O.E.M.`).
+/// What firmware has where the vendor filled nothing in (`To Be Filled By O.E.M.`).
 const UNFILLED: &str = "TOBEFILLED";
 
 /// Whether a serial number is too short to be a drive's.

@@ -63,13 +63,8 @@ mod tests {
         Scheduler::new(store, Arc::new(FakeWorker::default()), Arc::new(OffsetDateTime::now_utc), "drives".into())
     }
 
-    #[tokio::test]
-    async fn a_stop_waits_until_every_copy_has_ended_also_by_a_panic() {
-        let folder = tempfile::tempdir().unwrap();
-        let scheduler = scheduler(&folder).await;
-        let (end, ended) = oneshot::channel::<()>();
-        scheduler.inner.copies.spawn(ended);
-        scheduler.inner.copies.spawn(async { panic!("as a mistake in a copy would") });
+    /// The run of a scheduler that was asked to stop, and waits.
+    async fn stopping(scheduler: &Scheduler) -> tokio::task::JoinHandle<()> {
         let run = tokio::spawn({
             let scheduler = scheduler.clone();
             async move { scheduler.run().await }
@@ -77,6 +72,17 @@ mod tests {
         scheduler.stop();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!run.is_finished());
+        run
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_until_every_copy_has_ended_also_by_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let scheduler = scheduler(&folder).await;
+        let (end, ended) = oneshot::channel::<()>();
+        scheduler.inner.copies.spawn(ended);
+        scheduler.inner.copies.spawn(async { panic!("as a mistake in a copy would") });
+        let run = stopping(&scheduler).await;
         end.send(()).unwrap();
         tokio::time::timeout(TIMEOUT, run).await.unwrap().unwrap();
     }
@@ -86,13 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let scheduler = scheduler(&folder).await;
         scheduler.inner.effects.spawn(std::future::pending::<()>());
-        let run = tokio::spawn({
-            let scheduler = scheduler.clone();
-            async move { scheduler.run().await }
-        });
-        scheduler.stop();
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(!run.is_finished());
+        let run = stopping(&scheduler).await;
         scheduler.abort();
         tokio::time::timeout(EFFECTS_GRACE / 2, run).await.unwrap().unwrap();
     }

@@ -157,7 +157,7 @@ impl Scheduler {
         }
         let Some((record, order)) = job.copies.get(drive_id).zip(self.log_order(job, drive_id)) else { return Ok(()) };
         // What an interrupted run moved is told by its journal, which goes with this effect. Where the service was killed
-        // meanwhile, nobody else asks for it again.
+        // meanwhile, nothing else asks for it again.
         if record.is_unaccounted && (self.is_running(&job.uid, drive_id) || self.account_only(job, drive_id)) {
             return Err("what an interrupted run of the copy moved is not noted yet".to_owned());
         }
@@ -349,7 +349,7 @@ mod tests {
         job
     }
 
-    /// What is no document of the job, and stays.
+    /// What is not a document of the job, and stays.
     const OF_OTHERS: [&str; 3] =
         ["acme/imports/job-1/A.img", "acme/imports/job-1/A.img.ID-OTHER", "acme/waimportexport/waies/job-12_receipts.json"];
 
