@@ -180,6 +180,12 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl JobDrive {
+    /// Whether a drive that tells this serial number is this one: by its name, unless an operator bound another drive to it;
+    /// then by the serial number of that.
+    pub fn has_serial(&self, serial: &str) -> bool {
+        self.bound_serial.as_deref().unwrap_or(&self.id).eq_ignore_ascii_case(serial)
+    }
+
     pub(super) fn new(id: String, state: DriveState) -> Self {
         JobDrive { id, state, had_error: false, is_spare: false, bound_serial: None }
     }

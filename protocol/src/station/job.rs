@@ -53,14 +53,16 @@ impl<'job> JobInHand<'job> {
         format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ImportExport/jobs/{name}")
     }
 
-    /// The drive of the job that one which tells this serial number may be: the one of that name, unless another drive was
-    /// bound to it; or the one that was bound to this serial number.
+    /// The drive of the job that one which tells this serial number is: see [`JobDrive::has_serial`].
     pub fn drive_of_serial(&self, serial: &str) -> Option<&'job JobDrive> {
-        let is_it = |drive: &&JobDrive| match &drive.bound_serial {
-            Some(bound) => bound.eq_ignore_ascii_case(serial),
-            None => drive.id.eq_ignore_ascii_case(serial),
-        };
-        self.machine.drives.iter().find(is_it)
+        self.machine.drives.iter().find(|drive| drive.has_serial(serial))
+    }
+
+    /// The same, or else the drive that the job calls so although another one was bound to it: whose a drive is that tells
+    /// this number is as uncertain then as before.
+    pub fn drive_named(&self, serial: &str) -> Option<&'job JobDrive> {
+        let named = || self.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(serial));
+        self.drive_of_serial(serial).or_else(named)
     }
 
     /// Where the copy of a drive stands.

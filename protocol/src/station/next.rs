@@ -118,6 +118,7 @@ pub struct Decided {
 /// | | several, of which one has begun to copy it | resumed for that one |
 /// | | several | operator decides |
 ///
+/// A job names a drive also where an operator said that another one is that drive of it: that may have been a mistake.
 /// A job in Packaging counts as well: its drive is still in the building.
 pub fn next(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], now: OffsetDateTime) -> Decided {
     let undecided = |doubt| Decided { next: Next::Undecided(doubt), job: None };
@@ -135,9 +136,11 @@ pub fn next(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], now: OffsetDateTime
         let bound_twin = docked.twins.iter().find(|twin| twin.is_bound);
         return undecided(bound_twin.map_or(Doubt::Weak(weak), |twin| Doubt::TwinIsBound(twin.bay.clone())));
     }
-    let begun: Vec<_> = candidates.iter().filter(|(index, drive)| jobs[*index].has_begun(drive)).collect();
+    let is_its_own = |drive: &JobDrive| docked.drive.drive_id.as_deref().is_some_and(|serial| drive.has_serial(serial));
+    let begun: Vec<_> = candidates.iter().filter(|(index, drive)| is_its_own(drive) && jobs[*index].has_begun(drive)).collect();
     match (candidates.as_slice(), begun.as_slice()) {
         ([], _) => Decided { next: Next::Unknown, job: None },
+        ([(_, drive)], _) if !is_its_own(drive) => Decided { next: Next::Unknown, job: None },
         ([(index, drive)], _) | (_, [(index, drive)]) => decided_for(docked, jobs, *index, drive, now),
         _ => undecided(Doubt::Several),
     }
@@ -159,7 +162,7 @@ pub fn weak_identity(docked: &DockedHere<'_>) -> Vec<WeakIdentity> {
 pub(super) fn candidates<'job>(docked: &DockedHere<'_>, jobs: &[JobInHand<'job>]) -> Vec<(usize, &'job JobDrive)> {
     let Some(serial) = docked.drive.drive_id.as_deref() else { return Vec::new() };
     let open = jobs.iter().enumerate().filter(|(_, job)| !job.machine.state.is_final());
-    open.filter_map(|(index, job)| Some((index, job.drive_of_serial(serial)?))).collect()
+    open.filter_map(|(index, job)| Some((index, job.drive_named(serial)?))).collect()
 }
 
 fn decided_for(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], index: usize, drive: &JobDrive, now: OffsetDateTime) -> Decided {

@@ -143,6 +143,8 @@ fn what_an_operator_bound_stays_bound() {
     rebound.machine.drives[0].bound_serial = Some("OTHER".to_owned());
     assert_eq!(decide_with(&docked(&drive(Some("other"))), &[&rebound]), (Next::Copy, Some("one")));
     assert_eq!(decided(&[&rebound]), (Next::Unknown, None));
+    // The operator may have taken the wrong drive: who else names it does not get it without being asked about.
+    assert_eq!(decided(&[&rebound, &two]), (Next::Undecided(Doubt::Several), None));
 }
 
 #[test]

@@ -92,11 +92,9 @@ impl Jobs {
         }
         // One that was checked in by name is bound to the drive in the bay.
         let mut events = if docked.is_some() && is_here { Vec::new() } else { vec![Event::CheckIn(id.to_owned())] };
-        if let Some(serial) = docked.filter(|docked| docked.is_certain()).and_then(InBay::serial) {
-            let is_its_own = drive.bound_serial.as_deref().unwrap_or(id).eq_ignore_ascii_case(serial);
-            if !is_its_own {
-                events.push(Event::Bind { id: id.to_owned(), serial: serial.to_owned() });
-            }
+        let certain = docked.filter(|docked| docked.is_certain()).and_then(InBay::serial);
+        if let Some(serial) = certain.filter(|serial| !drive.has_serial(serial)) {
+            events.push(Event::Bind { id: id.to_owned(), serial: serial.to_owned() });
         }
         Ok(events)
     }
