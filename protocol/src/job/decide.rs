@@ -289,6 +289,10 @@ impl Next {
     }
 
     fn abandon(&mut self, id: &str) -> Result<(), Refusal> {
+        // The cancel ends the copy, with a receipt.
+        if self.job.cancel_requested {
+            return Err(Refusal::Cancelled);
+        }
         if !matches!(self.job.state, JobState::Shipping | JobState::Received | JobState::Transferring) {
             return self.refuse("ended before it is complete");
         }

@@ -137,6 +137,8 @@ impl Jobs {
             Ok(vec![event])
         });
         let job = changed.await?;
+        // What an interrupted run moved is told by its journal: at once, and again with the logs where this is cut off.
+        self.scheduler.account_only(&job, drive_id);
         self.scheduler.wake();
         Ok(job)
     }

@@ -140,7 +140,7 @@ impl Scheduler {
 
     /// Accounts for what an interrupted run of a copy moved, where that is not noted; false where there is nothing to
     /// account for.
-    pub(super) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
+    pub(crate) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
         let record = job.copies.get(drive_id).filter(|record| record.is_unaccounted);
         let order = record.and_then(|record| self.order(job, drive_id, record.bay.as_deref()?));
         let account = |order| self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order });

@@ -167,10 +167,14 @@ enum AfterRun {
 /// | complete with unreadable | done, with errors | done, with errors |
 /// | cancelled | done, cancelled | interrupted: resumed when it may be |
 /// | any failure | done, cancelled | held |
-fn after_run(outcome: Outcome, cancel_requested: bool) -> AfterRun {
+///
+/// Nothing of a cancelled job is done before it is told what it moved.
+fn after_run(outcome: Outcome, cancel_requested: bool, is_accounted: bool) -> AfterRun {
     match outcome {
         Outcome::Complete => AfterRun::Ended(CopyEnd::Complete),
         Outcome::CompleteWithUnreadable => AfterRun::Ended(CopyEnd::WithErrors),
+        // What was moved is not told yet: stopping the copy goes on until it is.
+        _ if cancel_requested && !is_accounted => AfterRun::Interrupted,
         _ if cancel_requested => AfterRun::Ended(CopyEnd::Cancelled),
         Outcome::Cancelled => AfterRun::Interrupted,
         Outcome::Failed | Outcome::Refused | Outcome::Mismatch | Outcome::DriveFailed | Outcome::StoreFailed => AfterRun::Held,
@@ -208,7 +212,7 @@ impl CopyRecord {
 
     fn run_ended(&mut self, end: RunEnd, now: OffsetDateTime) -> CopyStep {
         let RunEnd { bay, result, is_account_only, cancel_requested } = end;
-        let after = after_run(result.outcome, cancel_requested);
+        let after = after_run(result.outcome, cancel_requested, result.receipt.is_some() || is_account_only);
         let (outcome, message, fix) = (result.outcome, result.error.clone(), fix_of(&result));
         self.ended_at = Some(now);
         self.bay = Some(bay);

@@ -91,6 +91,17 @@ fn a_run_that_was_cut_off_is_told_to_the_next() {
 }
 
 #[test]
+fn a_cancelled_copy_is_over_when_it_is_told_what_it_moved() {
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, true) else { unreachable!() };
+    end.result.receipt = None;
+    let (open, step) = decide_copy(&record(), CopyEvent::RunEnded(end.clone()), now()).unwrap();
+    assert_eq!((open.state.name(), step), ("open", CopyStep::Nothing), "its drive failed before it could tell");
+    end.is_account_only = true;
+    let (over, step) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
+    assert_eq!((over.state.name(), step), ("ended", CopyStep::End(CopyEnd::Cancelled)));
+}
+
+#[test]
 fn a_held_copy_knows_what_fixes_it() {
     let message = "the drive `/dev/sdb` cannot read 0+4096; `--on-unreadable rescue` copies all that can be read";
     let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
