@@ -192,8 +192,9 @@ fn check_copies(world: &mut World) -> Checked {
     for (place, order) in orders.iter().enumerate() {
         let job = world.jobs.iter().find(|job| job.uid.as_ref() == Some(&order.job_uid));
         let state = job.filter(|job| !job.is_gone).and_then(Job::state);
-        // What an interrupted run moved is told from its journal also when its copy was given up meanwhile.
-        let is_told = order.account_only && state.is_some_and(|state| state == JobState::Packaging || state.is_final());
+        // What an interrupted run moved is told from its journal also when its copy was given up meanwhile, or its job was
+        // deleted: that moves nothing.
+        let is_told = order.account_only && state.is_none_or(|state| state == JobState::Packaging || state.is_final());
         if state != Some(JobState::Transferring) && !is_told {
             return Err(Violation(format!("a copy runs in {} for a job that is {state:?}", order.bay)));
         }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use protocol::arm::{ERROR_LOG, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
 use protocol::job::{BlobName, LogAddresses};
 use protocol::limits::RANGES_KEPT_MAX;
@@ -33,8 +34,9 @@ pub(super) async fn put_logs(
 ) -> Result<LogAddresses, WorkError> {
     let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
     let manifest = folder.join(MANIFEST_FILE);
-    let place = |kind: &str| BlobName { container: order.container.clone(), name: format!("{}_{kind}", order.prefix) };
-    let put = |kind: &'static str, file: File| async move { worker.put_file(&order.copy.account, &place(kind), file).await };
+    let prefix = &BlobName { container: order.container.clone(), name: order.prefix.clone() };
+    let put =
+        |kind: &'static str, file: File| async move { worker.put_file(&order.copy.account, &log_name(prefix, kind), file).await };
     let (error, verbose) = {
         let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
         // A large drive has millions of chunks.
@@ -43,15 +45,15 @@ pub(super) async fn put_logs(
     };
     let mut logs = LogAddresses::default();
     if let Some(file) = error {
-        logs.error = Some(put("error.xml", file).await?);
+        logs.error = Some(put(ERROR_LOG, file).await?);
     }
     if let Some(file) = verbose {
-        logs.verbose = Some(put("verbose.xml", file).await?);
+        logs.verbose = Some(put(VERBOSE_LOG, file).await?);
     }
     if order.manifest
         && let Ok(file) = File::open(manifest)
     {
-        logs.manifest = Some(put("manifest.jsonl", file).await?);
+        logs.manifest = Some(put(MANIFEST_LOG, file).await?);
     }
     Ok(logs)
 }

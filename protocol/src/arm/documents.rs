@@ -6,6 +6,15 @@ use crate::job::BlobName;
 /// The container of jobs that name none (the published default).
 pub const DIAGNOSTICS_CONTAINER: &str = "waimportexport";
 
+/// What the name of an error log ends with.
+pub const ERROR_LOG: &str = "error.xml";
+
+/// What the name of a verbose log ends with.
+pub const VERBOSE_LOG: &str = "verbose.xml";
+
+/// What the name of a manifest among the logs ends with.
+pub const MANIFEST_LOG: &str = "manifest.jsonl";
+
 /// The names of a job's documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentNames {
@@ -44,6 +53,11 @@ impl DocumentNames {
     pub fn logs(&self, drive_id: &str, stamp: &str) -> BlobName {
         self.document(&format!("{drive_id}_{stamp}"))
     }
+}
+
+/// The name of a log: what the names of all logs of the copy begin with, and which log it is.
+pub fn log_name(prefix: &BlobName, kind: &str) -> BlobName {
+    BlobName { container: prefix.container.clone(), name: format!("{}_{kind}", prefix.name) }
 }
 
 #[cfg(test)]

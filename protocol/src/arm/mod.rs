@@ -15,7 +15,7 @@ mod validate;
 mod tests;
 
 pub use body::{BodyError, read_body};
-pub use documents::{DIAGNOSTICS_CONTAINER, DocumentNames};
+pub use documents::{DIAGNOSTICS_CONTAINER, DocumentNames, ERROR_LOG, MANIFEST_LOG, VERBOSE_LOG, log_name};
 pub use error::{ErrorBody, ErrorDetail, ErrorResponse};
 pub use filter::{Filter, FilterError};
 pub use job::{

@@ -176,10 +176,7 @@ impl Scheduler {
     fn log_order(&self, job: &StoredJob, drive_id: &str) -> Option<LogOrder> {
         let record = job.copies.get(drive_id)?;
         let copy: CopyOrder = self.order(job, drive_id, record.bay.as_deref().unwrap_or_default())?;
-        let at = record.ended_at.unwrap_or(job.modified_at);
-        let stamp = time::macros::format_description!("[year][month][day]-[hour][minute][second]-[subsecond digits:3]");
-        let stamp = at.format(&stamp).unwrap_or_default();
-        let BlobName { container, name: prefix } = DocumentNames::new(&job.details, &job.key.name).logs(drive_id, &stamp);
+        let BlobName { container, name: prefix } = job.log_prefix(drive_id)?;
         Some(LogOrder {
             copy,
             container,

@@ -9,6 +9,9 @@ use crate::store::{LeftBehind, StoredEffect};
 impl Scheduler {
     /// Removes journals at the station, and in the account the job's documents and what its unfinished transfers left.
     pub(super) async fn remove(&self, stored: &StoredEffect) -> Result<(), String> {
+        if self.running().keys().any(|key| key.job_uid == stored.job_uid) {
+            return Err("what a copy of the job moved is being told from its journal".to_owned());
+        }
         self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
         let left = self.inner.store.left_behind(stored).map_err(|error| error.to_string())?;
         if let Some(left) = left {
@@ -24,7 +27,7 @@ impl Scheduler {
         let mut note = |result: Result<(), WorkError>| failures.extend(result.err().map(|error| error.to_string()));
         // Where a job of the same name was put meanwhile, documents of that name are its own.
         let is_taken = self.inner.store.has_job_of_name(&left.job, account).await.map_err(|error| error.to_string())?;
-        for place in left.named_after_job.iter().filter(|_| !is_taken) {
+        for place in left.named_after_job.iter().filter(|_| !is_taken).chain(&left.last_logs) {
             note(with_timeout(worker.remove_document(account, place)).await);
         }
         for address in &left.logs {
@@ -46,7 +49,7 @@ impl Scheduler {
     pub(super) async fn tell_what_is_left(&self, stored: &StoredEffect, error: &str) {
         let Ok(Some(left)) = self.inner.store.left_behind(stored) else { return };
         let shown = |place: &BlobName| format!("{}/{}", place.container, place.name);
-        let documents = left.named_after_job.iter().map(shown).chain(left.logs.iter().cloned());
+        let documents = left.named_after_job.iter().chain(&left.last_logs).map(shown).chain(left.logs.iter().cloned());
         let unfinished = left.unfinished.iter().map(|(place, id)| format!("{} (unfinished, transfer {id})", shown(place)));
         let names: Vec<String> = documents.chain(unfinished).collect();
         tracing::error!(

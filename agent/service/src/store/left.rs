@@ -1,6 +1,6 @@
 //! What a job leaves outside of the database: it is known, sealed, until it was removed.
 
-use protocol::arm::DocumentNames;
+use protocol::arm::{DocumentNames, ERROR_LOG, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::job::{BlobName, DriveState, JobKind};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub(crate) struct LeftBehind {
     pub(crate) job: String,
     /// Documents that are called after the job: another job of its name would have the same.
     pub(crate) named_after_job: Vec<BlobName>,
+    /// Logs of the last run of each drive: they may be written just now, so that it is not noted yet where they are.
+    pub(crate) last_logs: Vec<BlobName>,
     /// Addresses of logs, whose names no other job has.
     pub(crate) logs: Vec<String>,
     /// Blobs that were not finished, with the transfer that left something of them.
@@ -38,6 +40,7 @@ impl LeftBehind {
             account: job.details.account_name().to_owned(),
             job: job.key.name.clone(),
             named_after_job: if has_receipts { vec![names.receipts(), names.incomplete_list()] } else { Vec::new() },
+            last_logs: job.copies.keys().filter_map(|id| job.log_prefix(id)).flat_map(logs_of).collect(),
             logs: job
                 .copies
                 .values()
@@ -46,9 +49,13 @@ impl LeftBehind {
                 .collect(),
             unfinished: unfinished.collect(),
         };
-        let is_something = has_receipts || !left.logs.is_empty() || !left.unfinished.is_empty();
+        let is_something = has_receipts || !left.last_logs.is_empty() || !left.logs.is_empty() || !left.unfinished.is_empty();
         is_something.then_some(left)
     }
+}
+
+fn logs_of(prefix: BlobName) -> [BlobName; 3] {
+    [ERROR_LOG, VERBOSE_LOG, MANIFEST_LOG].map(|kind| log_name(&prefix, kind))
 }
 
 /// The place that what a job leaves is sealed for.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use protocol::arm::JobDetails;
-use protocol::job::{CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy};
+use protocol::arm::{DocumentNames, JobDetails};
+use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy};
 use protocol::station::JobInHand;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -68,6 +68,14 @@ impl StoredJob {
         let (next, step) = decide_copy(record, event, now)?;
         *record = next;
         Ok(step)
+    }
+
+    /// What the names of the logs of a drive's last run begin with; `None` where the drive was not copied.
+    pub(crate) fn log_prefix(&self, drive_id: &str) -> Option<BlobName> {
+        let at = self.copies.get(drive_id)?.ended_at.unwrap_or(self.modified_at);
+        let stamp = time::macros::format_description!("[year][month][day]-[hour][minute][second]-[subsecond digits:3]");
+        let stamp = at.format(&stamp).unwrap_or_default();
+        Some(DocumentNames::new(&self.details, &self.key.name).logs(drive_id, &stamp))
     }
 
     /// The job as the rules about bays see it.
