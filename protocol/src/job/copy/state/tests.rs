@@ -94,7 +94,8 @@ fn a_run_that_was_cut_off_is_told_to_the_next() {
 fn a_cancelled_copy_is_over_when_it_is_told_what_it_moved() {
     let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, true) else { unreachable!() };
     end.result.receipt = None;
-    let (open, step) = decide_copy(&record(), CopyEvent::RunEnded(end.clone()), now()).unwrap();
+    let running = CopyRecord { state: CopyState::Open, is_unaccounted: true, runs: 1, ..CopyRecord::default() };
+    let (open, step) = decide_copy(&running, CopyEvent::RunEnded(end.clone()), now()).unwrap();
     assert_eq!((open.state.name(), step), ("open", CopyStep::Nothing), "its drive failed before it could tell");
     end.is_account_only = true;
     let (over, step) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
