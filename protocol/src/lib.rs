@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`arm`] | the REST API on the wire: bodies, what they may hold, errors |
+//! | [`text`] | text that others wrote, and that people will read |
 //! | [`units`] | bytes, ranges, rates, and the cutting of a drive into chunks |
 //! | [`digest`] | SHA-256 of a chunk, and the root over all of them |
 //! | [`manifest`] | the one format of manifests and journals: lines, records, replay |
@@ -48,4 +49,5 @@ pub mod rescue;
 pub mod result;
 pub mod station;
 pub mod stop;
+pub mod text;
 pub mod units;

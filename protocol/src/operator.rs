@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::arm::JobResponse;
 use crate::job::{CopyRecord, RetryOptions};
-use crate::station::Attention;
+use crate::station::{Attention, AuditEntry};
 
 /// Everything of one kind that there is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +23,17 @@ pub struct List<T> {
 pub struct AttentionList {
     /// What waits, the most urgent first.
     pub value: Vec<Attention>,
+    /// The address of the next page, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditList {
+    /// The entries, the newest first.
+    pub value: Vec<AuditEntry>,
     /// The address of the next page, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_link: Option<String>,
@@ -122,6 +134,24 @@ pub struct OperatorJob {
     /// Its copies by drive.
     #[schema(value_type = Object)]
     pub copies: BTreeMap<String, CopyRecord>,
+}
+
+/// A session of the portal that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenSession {
+    /// Its name, by which it can be ended.
+    pub id: String,
+    /// Who is logged in: the name in the audit log.
+    pub name: String,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String)]
+    pub opened_at: OffsetDateTime,
+    /// When it ends by itself.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String)]
+    pub expires_at: OffsetDateTime,
 }
 
 /// A token to make.

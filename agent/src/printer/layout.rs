@@ -2,22 +2,43 @@
 
 use std::borrow::Cow;
 
+use protocol::text::is_displayed;
 use serde::Serialize;
 
 /// Ranges that are listed as text; JSON has them all.
 pub(super) const LISTED_RANGES_MAX: usize = 20;
 
-/// Strips control characters: names of files and of drives are untrusted.
+/// Escapes what a terminal would obey, but for ends of lines: names of files and of drives are untrusted.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    let is_hidden = |letter: char| letter.is_control() && letter != '\n';
+    let is_hidden = |letter: char| !is_displayed(letter) && letter != '\n';
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     text.chars().map(|letter| if is_hidden(letter) { letter.escape_default().to_string() } else { letter.to_string() }).collect()
 }
 
+/// Escapes in a JSON document what a terminal would obey; it stands in strings alone, and means the same.
+pub(super) fn visible_json(json: &str) -> Cow<'_, str> {
+    let is_hidden = |letter: char| !is_displayed(letter) && letter != '\n';
+    if !json.contains(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match is_hidden(letter) {
+            // All of them are in the basic plane.
+            true => text += &format!("\\u{:04x}", u32::from(letter)),
+            false => text.push(letter),
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// Rows in columns as wide as their widest cell; the last column is as long as it is.
 pub(crate) fn table(rows: Vec<Vec<String>>) -> String {
+    // The end of a line in a cell would begin a row.
+    let cell_of = |cell: String| visible(&cell).replace('\n', "\\n");
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(cell_of).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

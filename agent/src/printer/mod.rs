@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::cli::{Common, Output, ProgressMode};
 use crate::standard_output::StandardOutput;
 
+use layout::visible_json;
 pub(crate) use layout::{line, table, visible};
 use transfer::{plan_text, transfer_text};
 use verification::verify_text;
@@ -159,9 +160,8 @@ impl Printer {
     }
 
     fn json_line(&self, value: &impl Serialize) {
-        if let Ok(mut text) = serde_json::to_string(value) {
-            text.push('\n');
-            write_error(&text);
+        if let Ok(text) = serde_json::to_string(value) {
+            write_error(&(visible_json(&text) + "\n"));
         }
     }
 
@@ -198,7 +198,7 @@ impl Printer {
     /// Writes one of many documents, as a line.
     pub(crate) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match (self.output, serde_json::to_string(value)) {
-            (Output::Json, Ok(json)) => self.write(&(json + "\n")),
+            (Output::Json, Ok(json)) => self.write(&(visible_json(&json) + "\n")),
             (Output::Json, Err(error)) => self.tell_of_loss(self.results.lose(error.into())),
             (Output::Text, _) => self.write(&visible(&text())),
         }
@@ -206,7 +206,7 @@ impl Printer {
 
     fn json(&self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(text) => self.write(&(text + "\n")),
+            Ok(text) => self.write(&(visible_json(&text) + "\n")),
             Err(error) => self.tell_of_loss(self.results.lose(error.into())),
         }
     }

@@ -22,4 +22,4 @@ pub use job::{
     Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, Identity, JobDetails, JobResponse, LogLevel, Package,
     PutJob, ReturnShipping, SystemData, UpdateJob, UpdateProperties,
 };
-pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, validate_put, validate_update};
+pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, is_resource_group_name, validate_put, validate_update};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::job::{Address, BlobList, DeliveryPackage, DriveStatus, Export, JobDetails, PutJob, ReturnShipping, UpdateJob};
 use crate::job::{JobKind, JobState};
+use crate::text::is_displayed;
 
 /// One thing that is wrong with a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,16 @@ const TAG_VALUE_BYTES_MAX: usize = 256;
 
 /// An export's list of blobs in the request (the published limit); longer ones go into a blob.
 const BLOB_LIST_BYTES_MAX: usize = 32 << 10;
+
+/// Problems that are told of one body: its sender mends them, and asks again.
+const PROBLEMS_MAX: usize = 50;
+
+/// Whether a resource group may have this name: 1 to 90 letters, digits, and `-_.()`, the last no dot (Azure Resource
+/// Manager's rule; letters and digits are those of every language).
+pub fn is_resource_group_name(name: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || "-_.()".contains(letter);
+    (1..=90).contains(&name.chars().count()) && name.chars().all(is_part) && !name.ends_with('.')
+}
 
 /// Whether a job may have this name: 2 to 64 letters, digits, hyphens and underscores, the first a letter or digit.
 pub fn is_job_name(name: &str) -> bool {
@@ -80,15 +91,17 @@ struct Check {
 
 impl Check {
     fn problem(&mut self, target: &str, message: impl Into<String>) {
-        self.problems.push(FieldProblem { target: target.to_owned(), message: message.into() });
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(FieldProblem { target: target.to_owned(), message: message.into() });
+        }
     }
 
     fn length(&mut self, target: &str, text: &str, bytes_max: usize) {
         if text.len() > bytes_max {
             self.problem(target, format!("it has {} bytes, and may have {bytes_max}", text.len()));
         }
-        if text.chars().any(char::is_control) {
-            self.problem(target, "it has control characters");
+        if !text.chars().all(is_displayed) {
+            self.problem(target, "it has characters that cannot be seen: line breaks, controls, or marks that turn text around");
         }
     }
 
@@ -116,6 +129,10 @@ impl Check {
                 let most = format!("a tag has at most {TAG_NAME_BYTES_MAX} bytes of name and {TAG_VALUE_BYTES_MAX} of value");
                 self.problem(&format!("tags.{shown}"), most);
             }
+            if !name.chars().chain(value.chars()).all(is_displayed) {
+                let shown: String = name.chars().take(32).filter(|letter| is_displayed(*letter)).collect();
+                self.problem(&format!("tags.{shown}"), "it has characters that cannot be seen");
+            }
         }
     }
 
@@ -131,6 +148,11 @@ impl Check {
         self.return_shipping(details.return_shipping.as_ref());
         self.delivery(details.delivery_package.as_ref());
         self.diagnostics("properties.diagnosticsPath", details.diagnostics_path.as_deref());
+        if let Some(key) = &details.encryption_key {
+            self.optional("properties.encryptionKey.kekType", key.kek_type.as_deref());
+            self.optional("properties.encryptionKey.kekUrl", key.kek_url.as_deref());
+            self.optional("properties.encryptionKey.kekVaultResourceID", key.kek_vault_resource_id.as_deref());
+        }
         match details.job_type {
             None => self.problem("properties.jobType", "it is required: `Import` or `Export`"),
             Some(JobKind::Import) => {
@@ -162,7 +184,7 @@ impl Check {
         let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
         let is_container = (3..=63).contains(&container.len()) && container.chars().all(is_letter);
         let is_folder = |folder: &str| !matches!(folder, "" | "." | "..");
-        let is_checked = path.len() <= TEXT_BYTES_MAX && !path.chars().any(char::is_control);
+        let is_checked = path.len() <= TEXT_BYTES_MAX && path.chars().all(is_displayed);
         if is_checked && (!is_container || !path.split('/').all(is_folder)) {
             self.problem(
                 target,
@@ -187,6 +209,7 @@ impl Check {
         self.required(&format!("{target}.email"), address.email.as_deref());
         self.optional(&format!("{target}.streetAddress2"), Some(&address.street_address2));
         self.optional(&format!("{target}.stateOrProvince"), Some(&address.state_or_province));
+        self.optional(&format!("{target}.additionalInformation"), address.additional_information.as_deref());
     }
 
     fn return_shipping(&mut self, shipping: Option<&ReturnShipping>) {

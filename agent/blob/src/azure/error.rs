@@ -134,8 +134,12 @@ fn server_text(body: &[u8]) -> Option<String> {
 
 /// A server's text that can be shown: short, without control characters, and without anything that may be a secret.
 fn plain(text: &str) -> Option<String> {
-    let shown: String =
-        text.trim().chars().filter(|character| !character.is_control()).take(SERVER_TEXT_CHARACTERS_MAX).collect();
+    let shown: String = text
+        .trim()
+        .chars()
+        .filter(|character| protocol::text::is_displayed(*character))
+        .take(SERVER_TEXT_CHARACTERS_MAX)
+        .collect();
     let may_be_secret = shown.contains("://") || shown.contains("sig=");
     (!shown.is_empty() && !may_be_secret).then_some(shown)
 }

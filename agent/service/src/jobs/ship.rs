@@ -39,7 +39,7 @@ impl Jobs {
     /// When the job is not in Packaging.
     pub(crate) async fn ship_back(&self, actor: &Actor, key: &JobKey, package: &ReturnPackage) -> Result<StoredJob, JobError> {
         for (name, text) in [("carrierName", &package.carrier_name), ("trackingNumber", &package.tracking_number)] {
-            if text.trim().is_empty() || text.len() > RETURN_TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+            if text.trim().is_empty() || text.len() > RETURN_TEXT_BYTES_MAX || !text.chars().all(protocol::text::is_displayed) {
                 return Err(JobError::Refused(format!("`{name}` is 1 to {RETURN_TEXT_BYTES_MAX} bytes of plain text")));
             }
         }
