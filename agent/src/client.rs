@@ -196,13 +196,18 @@ impl JobService {
                 all.extend(jobs);
             }
             let Some(next) = page.get("nextLink").and_then(Value::as_str) else { return Ok(all) };
-            // Whatever the link says, the token goes to no other host.
-            let link = Url::parse(next).map_err(|error| ClientError::Failed(error.to_string()))?;
-            let mut url = self.base.clone();
-            url.set_path(link.path());
-            url.set_query(link.query());
-            page = self.ask(Method::GET, url, None).await?;
+            page = self.next_page(next).await?;
         }
+    }
+
+    /// The page that a link of the page before leads to.
+    pub(crate) async fn next_page<T: DeserializeOwned>(&self, link: &str) -> Result<T, ClientError> {
+        // Whatever the link says, the token goes to no other host.
+        let link = Url::parse(link).map_err(|error| ClientError::Failed(error.to_string()))?;
+        let mut url = self.base.clone();
+        url.set_path(link.path());
+        url.set_query(link.query());
+        self.ask(Method::GET, url, None).await
     }
 
     /// The events of a stream: their names and what they say.

@@ -42,7 +42,7 @@ fn job(drive: &str) -> Value {
 impl Service {
     async fn start(folder: &std::path::Path) -> Self {
         let config = folder.join("station.toml");
-        std::fs::write(&config, "requests_per_second = 1000000\n").unwrap();
+        std::fs::write(&config, "requests_per_second = 1000000\njobs_per_subscription = 1000000\n").unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_agent-under-test"))
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&config)

@@ -18,5 +18,5 @@ use crate::{api, portal};
 
 /// The service as a router.
 pub fn router(state: Arc<ServiceState>) -> Router {
-    api::router().merge(portal::router()).layer(from_fn(count)).with_state(state)
+    api::router().merge(portal::router(&state)).layer(from_fn(count)).with_state(state)
 }

@@ -31,6 +31,11 @@ pub struct ServiceState {
 }
 
 impl ServiceState {
+    /// Whether people reach the service through TLS: its own, or that of a proxy.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https" || self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
     /// What links begin with: `https://host`. `host` is what the request names.
     pub(crate) fn base_url(&self, host: Option<&str>) -> String {
         let host = host.unwrap_or("localhost");

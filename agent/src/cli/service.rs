@@ -287,7 +287,26 @@ pub(crate) enum BaysCommand {
     /// What waits for a person
     Attention,
     /// Who did what, the newest first
-    Audit,
+    Audit {
+        /// Only about the job with this random name, which outlives the job
+        #[arg(long, value_name = "UID")]
+        job: Option<String>,
+        /// Only by the bearer of the token of this name
+        #[arg(long, value_name = "NAME")]
+        actor: Option<String>,
+        /// Only where this is part of what was done
+        #[arg(long, value_name = "TEXT")]
+        action: Option<String>,
+        /// Not before this time, such as 2026-11-26T08:00:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// The newest of them
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -313,7 +332,14 @@ pub(crate) enum TokensCommand {
     },
     /// The tokens and their owners
     List,
-    /// Take a token back
+    /// Who is logged in to the portal
+    Sessions,
+    /// End a session of the portal
+    EndSession {
+        /// Its name in `tokens sessions`
+        id: String,
+    },
+    /// Take a token back, and end the sessions of it
     Revoke {
         /// Its name
         name: String,

@@ -1,7 +1,7 @@
 //! `drive-agent bays`
 
 use futures::StreamExt;
-use protocol::operator::{Dock, Done, List};
+use protocol::operator::{AuditList, Dock, Done, List};
 use protocol::progress::Progress;
 use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name};
 use protocol::units::ByteSize;
@@ -50,12 +50,28 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
                 list.map_err(|error| ClientError::Failed(format!("what waits for a person is not understood: {error}")))?;
             printer.document(&list, || attention_text(&list));
         }
-        Some(BaysCommand::Audit) => {
-            let List { value: list } = service.operator_get::<List<AuditEntry>>(&["audit"], &[]).await?;
+        Some(BaysCommand::Audit { job, actor, action, since, until, limit }) => {
+            let filters = [("job", job), ("actor", actor), ("action", action), ("since", since), ("until", until)];
+            let filters: Vec<(&str, &str)> =
+                filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+            let list = audit(&service, &filters, *limit).await?;
             printer.document(&list, || audit_text(&list));
         }
     }
     Ok(())
+}
+
+/// The newest entries of the audit log, page by page.
+async fn audit(service: &JobService, filters: &[(&str, &str)], limit: u32) -> Result<Vec<AuditEntry>, ClientError> {
+    let limit = limit as usize;
+    let mut page: AuditList = service.operator_get(&["audit"], filters).await?;
+    let mut list = page.value;
+    while let Some(next) = page.next_link.filter(|_| list.len() < limit) {
+        page = service.next_page(&next).await?;
+        list.append(&mut page.value);
+    }
+    list.truncate(limit);
+    Ok(list)
 }
 
 async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientError> {

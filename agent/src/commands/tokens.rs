@@ -1,7 +1,9 @@
 //! `drive-agent tokens`
 
-use protocol::operator::{List, MadeToken, NewToken, Token};
+use protocol::operator::{List, MadeToken, NewToken, OpenSession, Token};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{TokensArguments, TokensCommand};
 use crate::client::{ClientError, JobService};
@@ -28,6 +30,19 @@ async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), Cl
                 let head = ["NAME", "ROLE", "SUBSCRIPTIONS"].map(str::to_owned).to_vec();
                 table(std::iter::once(head).chain(list.iter().map(row)).collect())
             });
+        }
+        TokensCommand::Sessions => {
+            let List { value: list } = service.operator_get::<List<OpenSession>>(&["sessions"], &[]).await?;
+            printer.document(&list, || {
+                let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+                let row = |one: &OpenSession| vec![one.id.clone(), one.name.clone(), time(one.opened_at), time(one.expires_at)];
+                let head = ["SESSION", "WHO", "SINCE", "UNTIL"].map(str::to_owned).to_vec();
+                table(std::iter::once(head).chain(list.iter().map(row)).collect())
+            });
+        }
+        TokensCommand::EndSession { id } => {
+            service.operator_delete(&["sessions", id]).await?;
+            printer.document(&json!({ "id": id }), || format!("the session `{id}` was ended\n"));
         }
         TokensCommand::Revoke { name } => {
             service.operator_delete(&["tokens", name]).await?;

@@ -60,7 +60,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = service::install_metrics(recorder);
 
     let clock = wiring::clock(config.clock_offset_file.clone());
-    let store = state_dir::open_store(&state_dir).await?;
+    let store = state_dir::open_store(&state_dir).await?.with_jobs_per_subscription(config.jobs_per_subscription.get());
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);

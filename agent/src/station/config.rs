@@ -14,9 +14,13 @@ use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::{Deserialize, Deserializer};
 use service::entra::EntraSettings;
 use service::jobs::{Location, ReachableAccount};
+use service::store::JOBS_PER_SUBSCRIPTION;
 
 use super::accounts::credentials;
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
+
+/// Fewest connections: strangers, customers and operators each have a part of them.
+const CONNECTIONS_MIN: usize = 16;
 
 /// The file, as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) import_container: String,
     /// Requests that a token's bearer may send in a second.
     pub(crate) requests_per_second: NonZeroU32,
+    /// Jobs that one subscription may have.
+    pub(crate) jobs_per_subscription: NonZeroU32,
     /// Connections open at once.
     pub(crate) connections: usize,
     /// A file with a number of seconds that are added to the clock: for drills of the retention.
@@ -158,6 +164,7 @@ impl Default for Config {
             weak_serials: None,
             import_container: "imports".to_owned(),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
+            jobs_per_subscription: NonZeroU32::MIN.saturating_add(JOBS_PER_SUBSCRIPTION - 1),
             connections: 512,
             clock_offset_file: None,
             budget: Budget::default(),
@@ -227,7 +234,7 @@ impl Config {
         ] {
             let mut seen = std::collections::HashSet::new();
             for name in names {
-                let is_plain = !name.trim().is_empty() && !name.contains('/') && !name.chars().any(char::is_control);
+                let is_plain = !name.trim().is_empty() && !name.contains('/') && name.chars().all(protocol::text::is_displayed);
                 if !is_plain {
                     return Err(format!("`{name}` cannot be the name of a {what}"));
                 }
@@ -255,8 +262,8 @@ impl Config {
         if !is_used && (self.transfer.max_unreadable.is_some() || self.transfer.retry_passes.is_some()) {
             return Err("`max_unreadable` and `retry_passes` are for `on_unreadable = \"rescue\"`".to_owned());
         }
-        if self.connections == 0 {
-            return Err("`connections` is at least 1".to_owned());
+        if self.connections < CONNECTIONS_MIN {
+            return Err(format!("`connections` is at least {CONNECTIONS_MIN}"));
         }
         Ok(())
     }

@@ -164,6 +164,31 @@ impl Service {
         })
     }
 
+    /// Logs in to the portal, and returns the answer's status, and the cookie with which the session goes on.
+    pub fn log_in(&self, token: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let mut request = client.post(format!("{}/portal/login", self.url)).body(format!("token={token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.runtime.block_on(async { request.send().await }).unwrap();
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), cookie.unwrap_or_default())
+    }
+
+    /// The status of an answer, where it leads to, and not what it says: streams of events have no end.
+    pub fn status_of(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = client.request(method, format!("{}{path}", self.url)).timeout(EVENT_TIMEOUT).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.runtime.block_on(async { request.send().await }).unwrap();
+        let location = answer.headers().get("location").map(|location| location.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), location.unwrap_or_default())
+    }
+
     /// Asks as the first operator.
     pub fn call(&self, method: &str, path: &str, body: Value) -> Answer {
         self.call_as(&self.token, method, path, body)

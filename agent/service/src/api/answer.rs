@@ -25,6 +25,11 @@ impl ApiError {
         ApiError { status, code, message, target: None, problems: Vec::new() }
     }
 
+    pub(super) fn too_many_requests() -> Self {
+        let message = "too many requests or connections: wait a second, and ask less often".to_owned();
+        Self::new(429, "TooManyRequests", message)
+    }
+
     /// An error about one field or parameter.
     pub(super) fn at(status: u16, code: &'static str, message: String, target: &str) -> Self {
         ApiError { target: Some(target.to_owned()), ..Self::new(status, code, message) }
@@ -40,6 +45,7 @@ impl From<StoreError> for ApiError {
             StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
             StoreError::NotNow(_) => ApiError::new(409, "OrderRefused", message),
             StoreError::JobNameTaken(_) => ApiError::at(409, "JobNameTaken", message, "jobName"),
+            StoreError::TooManyJobs { .. } => ApiError::new(409, "QuotaExceeded", message),
             StoreError::NameTaken(_) => ApiError::new(409, "NameTaken", message),
             StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
             // What failed inside is for the log, not for a customer.
@@ -72,7 +78,8 @@ impl From<BodyReadError> for ApiError {
     fn from(error: BodyReadError) -> Self {
         let (status, code) = match error {
             BodyReadError::Timeout => (408, "RequestTimeout"),
-            BodyReadError::TooLarge => (413, "RequestTooLarge"),
+            BodyReadError::TooLarge(_) => (413, "RequestTooLarge"),
+            BodyReadError::Broken => (400, "BodyBroken"),
         };
         ApiError::new(status, code, error.to_string())
     }

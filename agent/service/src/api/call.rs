@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
@@ -30,6 +30,14 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The address of this request with another value of one parameter.
+    pub(super) fn link_with(&self, name: &str, value: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.query.iter().filter(|(key, _)| !key.eq_ignore_ascii_case(name)));
+        query.append_pair(name, value);
+        format!("{}{}?{}", self.base, self.path, query.finish())
     }
 
     /// The parameter `api-version` must name a version that is understood.
@@ -77,7 +85,9 @@ impl FromRequestParts<Arc<ServiceState>> for Call {
         let actor = authenticate(state, parts).await?;
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
         let base = state.base_url(parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
-        let (path, method, headers) = (parts.uri.path().to_owned(), parts.method.clone(), parts.headers.clone());
+        // A router below another one sees the end of its path alone.
+        let whole = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+        let (path, method, headers) = (whole.path().to_owned(), parts.method.clone(), parts.headers.clone());
         Ok(Call { actor, query, headers, base, path, method })
     }
 }
@@ -100,10 +110,6 @@ pub(super) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError>
 }
 
 async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiError> {
-    let too_many = || {
-        let message = "too many requests: wait a second, and ask less often".to_owned();
-        ApiError::new(429, "TooManyRequests", message)
-    };
     let token = bearer(&parts.headers);
     let actor = match token {
         Some(token) => actor_of(state, token).await?,
@@ -111,7 +117,7 @@ async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiE
     };
     let Some(actor) = actor else {
         if !state.access.allows_attempt(parts) {
-            return Err(too_many());
+            return Err(ApiError::too_many_requests());
         }
         let message = match token {
             None => "send a token: `Authorization: Bearer TOKEN`",
@@ -119,7 +125,7 @@ async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiE
         };
         return Err(ApiError::new(401, "AuthenticationFailed", message.to_owned()));
     };
-    if state.access.allows_request(&actor) { Ok(actor) } else { Err(too_many()) }
+    if state.access.allows_request(parts, &actor) { Ok(actor) } else { Err(ApiError::too_many_requests()) }
 }
 
 /// The actor of a token; `None` if it is invalid.

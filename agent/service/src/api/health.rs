@@ -31,7 +31,7 @@ pub(super) async fn ready(State(state): State<Arc<ServiceState>>) -> Result<Resp
     if state.closing.is_cancelled() {
         return Err(ApiError::new(503, "ServiceUnavailable", "the service is stopping".to_owned()));
     }
-    state.store.count_by_state().await?;
+    state.store.probe().await?;
     document(200, &serde_json::json!({ "status": "ready" }))
 }
 

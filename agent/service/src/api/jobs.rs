@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::answer::{ApiError, document};
 use super::call::{self, Call};
-use crate::jobs::require_job_name;
+use crate::jobs::require_names;
 use crate::state::ServiceState;
 use crate::store::{JobKey, StoredJob};
 
@@ -17,7 +17,7 @@ pub(super) async fn get(state: &ServiceState, key: &JobKey) -> Result<Response, 
 
 pub(super) async fn put(state: &ServiceState, call: &Call, body: Body, key: &JobKey) -> Result<Response, ApiError> {
     // Before the body is read: it may be long.
-    require_job_name(&key.name)?;
+    require_names(key)?;
     let put = state.jobs.put(&call.actor, key, &call::json(body).await?, call.if_match()?).await?;
     answer(state, if put.is_new { 201 } else { 200 }, &put.job)
 }
@@ -41,6 +41,10 @@ pub(super) async fn receipts(state: &ServiceState, key: &JobKey) -> Result<Respo
 }
 
 pub(super) async fn keys(state: &ServiceState, call: &Call, key: &JobKey) -> Result<Response, ApiError> {
+    if !state.access.allows_audited_read(&call.actor) {
+        let message = "keys were read too often: the audit log notes each time, wait ten seconds".to_owned();
+        return Err(ApiError::new(429, "TooManyRequests", message));
+    }
     let keys = state.jobs.keys(&call.actor, key, call.if_match()?).await?;
     let key = |(drive_id, key): (String, String)| json!({ "driveId": drive_id, "bitLockerKey": key });
     document(200, &json!({ "value": keys.into_iter().map(key).collect::<Vec<_>>() }))

@@ -1,6 +1,9 @@
 //! The OpenAPI document: schemas from the types themselves, paths of the published API from the table below, and those of
 //! the operator API from its router.
 
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::{Request, State};
 use axum::response::Response;
 use protocol::arm::{ErrorResponse, JobResponse, PutJob, UpdateJob};
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
@@ -14,6 +17,7 @@ use utoipa::{OpenApi, ToSchema};
 use super::answer::{ApiError, document};
 use super::operator;
 use super::versions::API_VERSIONS;
+use crate::state::ServiceState;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(PutJob, UpdateJob, JobResponse, ErrorResponse)))]
@@ -143,6 +147,12 @@ fn describe() -> utoipa::openapi::OpenApi {
     document
 }
 
-pub(super) async fn serve() -> Result<Response, ApiError> {
-    document(200, &describe())
+/// Made once: strangers may ask for it.
+static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(describe);
+
+pub(super) async fn serve(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
+    match state.access.allows_stranger(&request.into_parts().0) {
+        true => document(200, &*DOCUMENT),
+        false => Err(ApiError::too_many_requests()),
+    }
 }

@@ -1,6 +1,7 @@
 //! Operator API: `/operator/v1`. One table is router and document: each handler says what it takes and answers. Orders
 //! about jobs are in `orders`.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,15 +9,18 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::arm::ErrorResponse;
-use protocol::operator::{AttentionList, Dock, Done, List};
-use protocol::station::{AuditEntry, Bay, DockedDrive};
+use protocol::operator::{AttentionList, AuditList, Dock, Done, List};
+use protocol::station::{Bay, DockedDrive};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
-use super::call::{self, OperatorCall};
+use super::call::{self, Call, OperatorCall};
 use super::{events, list, orders, tokens};
 use crate::state::ServiceState;
+use crate::store::AuditFilter;
 
 /// Jobs of one page of what waits for a person, and most of them.
 const ATTENTION_JOBS: u32 = 200;
@@ -90,24 +94,54 @@ async fn undock(
     security(("token" = []))
 )]
 async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    let wrong = |name: &str| ApiError::at(400, "InvalidQueryParameter", format!("`{name}` cannot be understood"), name);
-    let top = call.parameter("$top").map(str::parse).transpose().map_err(|_| wrong("$top"))?;
-    let after = call.parameter("$skiptoken").map(str::parse).transpose().map_err(|()| wrong("$skiptoken"))?;
-    let top = top.unwrap_or(ATTENTION_JOBS).clamp(1, ATTENTION_JOBS_MAX);
+    let after = parsed(&call, "$skiptoken")?;
+    let top = parsed(&call, "$top")?.unwrap_or(ATTENTION_JOBS).clamp(1, ATTENTION_JOBS_MAX);
     let page = state.scheduler.attention(after, top).await?;
-    let link = |place| format!("{}{}?$top={top}&$skiptoken={place}", call.base, call.path);
-    document(200, &AttentionList { value: page.list, next_link: page.next.map(link) })
+    let next = page.next.map(|place| call.link_with("$skiptoken", &place.to_string()));
+    document(200, &AttentionList { value: page.list, next_link: next })
 }
 
 #[utoipa::path(
     get, path = "/audit", operation_id = "Audit_List", summary = "Who did what",
-    params(("job" = Option<String>, Query, description = "only of the job with this uid")),
-    responses((status = 200, description = "done", body = List<AuditEntry>), (status = "default", description = "an error", body = ErrorResponse)),
+    params(
+        ("job" = Option<String>, Query, description = "only of the job with this uid"),
+        ("actor" = Option<String>, Query, description = "only by the bearer of the token of this name"),
+        ("action" = Option<String>, Query, description = "only where this is part of what was done"),
+        ("since" = Option<String>, Query, description = "not before this time (RFC 3339)"),
+        ("until" = Option<String>, Query, description = "before this time (RFC 3339)"),
+        ("$top" = Option<u32>, Query, description = "entries of a page"),
+        ("$skiptoken" = Option<i64>, Query)
+    ),
+    responses((status = 200, description = "done", body = AuditList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
 async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    let uid = call.parameter("job");
-    document(200, &List { value: state.store.audit_log(uid, AUDIT_ENTRIES_MAX).await? })
+    let owned = |name: &str| call.parameter(name).map(str::to_owned);
+    let time = |name: &str| {
+        let time = call.parameter(name).map(|text| OffsetDateTime::parse(text, &Rfc3339));
+        time.transpose().map_err(|_| wrong_parameter(name))
+    };
+    let filter = AuditFilter {
+        before: parsed(&call, "$skiptoken")?,
+        job_uid: owned("job"),
+        actor: owned("actor"),
+        action: owned("action"),
+        since: time("since")?,
+        until: time("until")?,
+    };
+    let top = parsed(&call, "$top")?.unwrap_or(AUDIT_ENTRIES_MAX).clamp(1, AUDIT_ENTRIES_MAX);
+    let page = state.store.audit_log(&filter, top).await?;
+    let link = |place: i64| call.link_with("$skiptoken", &place.to_string());
+    document(200, &AuditList { value: page.entries, next_link: page.next.map(link) })
+}
+
+fn wrong_parameter(name: &str) -> ApiError {
+    ApiError::at(400, "InvalidQueryParameter", format!("`{name}` cannot be understood"), name)
+}
+
+/// A parameter of the query, where it is there.
+fn parsed<T: FromStr>(call: &Call, name: &str) -> Result<Option<T>, ApiError> {
+    call.parameter(name).map(str::parse).transpose().map_err(|_| wrong_parameter(name))
 }
 
 #[utoipa::path(

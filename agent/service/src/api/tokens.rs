@@ -1,4 +1,4 @@
-//! Tokens: listing them, making one, revoking one.
+//! Tokens and the sessions of the portal: listing them, making a token, ending one.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::arm::ErrorResponse;
-use protocol::operator::{Done, List, MadeToken, NewToken, Token, TokenRole};
+use protocol::operator::{Done, List, MadeToken, NewToken, OpenSession, Token, TokenRole};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -16,7 +16,11 @@ use crate::state::ServiceState;
 use crate::store::{Actor, Role};
 
 pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
-    OpenApiRouter::new().routes(routes!(tokens, new_token)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(routes!(tokens, new_token))
+        .routes(routes!(revoke))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
 }
 
 #[utoipa::path(
@@ -69,5 +73,31 @@ async fn revoke(
     match state.store.revoke_token(&name, &call.actor.name, state.scheduler.now()).await? {
         true => document(200, &Done {}),
         false => Err(ApiError::new(404, "ResourceNotFound", format!("there is no token `{name}`"))),
+    }
+}
+
+#[utoipa::path(
+    get, path = "/sessions", operation_id = "Sessions_List", summary = "Who is logged in to the portal",
+    responses((status = 200, description = "done", body = List<OpenSession>), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn sessions(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
+    document(200, &List { value: state.store.sessions(state.scheduler.now()).await? })
+}
+
+#[utoipa::path(
+    delete, path = "/sessions/{id}", operation_id = "Sessions_End", summary = "End a session of the portal",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "done", body = Done), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn end_session(
+    State(state): State<Arc<ServiceState>>,
+    Path(id): Path<String>,
+    OperatorCall(call): OperatorCall,
+) -> Result<Response, ApiError> {
+    match state.store.end_session(&id, &call.actor.name, state.scheduler.now()).await? {
+        true => document(200, &Done {}),
+        false => Err(ApiError::new(404, "ResourceNotFound", "there is no such session: it has ended already".to_owned())),
     }
 }

@@ -8,6 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use time::OffsetDateTime;
 use url::Url;
 
 use super::pending::PendingSignIn;
@@ -123,11 +124,11 @@ impl Entra {
         Ok(SignInRedirect { location: location.into(), state })
     }
 
-    /// Exchanges the code that the browser brought back for a token, and validates it.
+    /// Exchanges the code that the browser brought back for a token, validates it, and tells when it ends.
     ///
     /// # Errors
     /// When the login was not begun here, the issuer refuses the code, or the account has no role.
-    pub(crate) async fn complete_sign_in(&self, state: &str, code: &str) -> Result<Actor, SignInError> {
+    pub(crate) async fn complete_sign_in(&self, state: &str, code: &str) -> Result<(Actor, OffsetDateTime), SignInError> {
         let settings = self.settings.sign_in.as_ref().ok_or(SignInError::Unknown)?;
         let begun = self.sign_ins.take(state).ok_or(SignInError::Unknown)?;
         let secret = settings.client_secret_file.as_ref().map(std::fs::read_to_string).transpose();

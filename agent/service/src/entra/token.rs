@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
+use time::OffsetDateTime;
 
 use super::pending::PendingSignIns;
 use super::settings::EntraSettings;
@@ -55,13 +56,16 @@ pub(super) struct Claims {
     #[serde(default)]
     oid: Option<String>,
     sub: String,
+    /// When the token ends, in seconds since 1970.
+    exp: i64,
     #[serde(default)]
     pub(super) nonce: Option<String>,
 }
 
 impl Claims {
-    /// The actor; `None` if no role of ours is claimed.
-    pub(super) fn actor(self) -> Option<Actor> {
+    /// The actor, and when the token ends; `None` if no role of ours is claimed.
+    pub(super) fn actor(self) -> Option<(Actor, OffsetDateTime)> {
+        let expires_at = OffsetDateTime::from_unix_timestamp(self.exp).ok()?;
         let role = match self.roles.iter().any(|role| role == OPERATOR) {
             true => Role::Operator,
             false => {
@@ -72,7 +76,7 @@ impl Claims {
         };
         // The audit log outlives everything: no names of people.
         let name = self.oid.unwrap_or(self.sub);
-        Some(Actor { name: format!("entra:{name}"), role })
+        Some((Actor { name: format!("entra:{name}"), role }, expires_at))
     }
 }
 
@@ -87,8 +91,8 @@ impl Entra {
         Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default(), sign_ins: PendingSignIns::default() })
     }
 
-    /// Validates a token; `None` if it is invalid or carries none of our roles.
-    pub(crate) async fn actor_of(&self, token: &str) -> Option<Actor> {
+    /// Validates a token, and tells when it ends; `None` if it is invalid or carries none of our roles.
+    pub(crate) async fn actor_of(&self, token: &str) -> Option<(Actor, OffsetDateTime)> {
         self.claims_of(token, &self.settings.audience).await?.actor()
     }
 
@@ -209,14 +213,16 @@ mod tests {
             sign_in: None,
         };
         let entra = Entra::new(settings).unwrap();
-        let customer = entra.actor_of(&token(&own, "key-1", &claims())).await.unwrap();
+        let told = claims();
+        let (customer, ends) = entra.actor_of(&token(&own, "key-1", &told)).await.unwrap();
+        assert_eq!(Value::from(ends.unix_timestamp()), told["exp"], "a session of it ends then");
         assert_eq!((customer.name.as_str(), customer.role), ("entra:4711", Role::Customer(vec!["s-1".to_owned()])));
         let with = |name: &str, value: Value| {
             let mut claims = claims();
             claims[name] = value;
             claims
         };
-        let operator = entra.actor_of(&token(&own, "key-1", &with("roles", json!(["drive-agent.operator"])))).await.unwrap();
+        let (operator, _) = entra.actor_of(&token(&own, "key-1", &with("roles", json!(["drive-agent.operator"])))).await.unwrap();
         assert_eq!(operator.role, Role::Operator);
         for (name, value) in [
             ("iss", json!("https://other")),

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::request;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::connections::ConnectionHandle;
 use super::events::{StreamSlot, StreamSlots};
 use crate::entra::Entra;
 use crate::store::{Actor, Store, StoreError, TokenOrigin};
@@ -17,6 +19,16 @@ const UNAUTHENTICATED_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
 /// A burst of them.
 const UNAUTHENTICATED_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
+/// Requests from one address for what needs no token, a second.
+const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
+
+/// A burst of them.
+const STRANGERS_BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
+
+/// Reads of one actor that the audit log notes, in a burst; and how long until there is one more.
+const AUDITED_READS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+const AUDITED_READ_EVERY: Duration = Duration::from_secs(10);
+
 const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
 /// Where a request comes from.
@@ -26,7 +38,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// Which tokens are valid, and how often each client may ask.
 pub struct Access {
     requests: DefaultKeyedRateLimiter<String>,
+    audited_reads: DefaultKeyedRateLimiter<String>,
     unauthenticated: DefaultKeyedRateLimiter<IpAddr>,
+    strangers: DefaultKeyedRateLimiter<IpAddr>,
     streams: Arc<StreamSlots>,
     entra: Option<Arc<Entra>>,
 }
@@ -39,7 +53,9 @@ impl Access {
         let unauthenticated = Quota::per_second(UNAUTHENTICATED_PER_SECOND).allow_burst(UNAUTHENTICATED_BURST);
         Access {
             requests: RateLimiter::keyed(quota),
+            audited_reads: RateLimiter::keyed(audited_reads_quota()),
             unauthenticated: RateLimiter::keyed(unauthenticated),
+            strangers: RateLimiter::keyed(Quota::per_second(STRANGERS_PER_SECOND).allow_burst(STRANGERS_BURST)),
             streams: Arc::default(),
             entra,
         }
@@ -51,21 +67,31 @@ impl Access {
             (Some(actor), _) => Ok(Some((actor, TokenOrigin::Stored))),
             // Only a JSON Web Token, which has three parts, is worth a look there.
             (None, Some(entra)) if token.split('.').count() == 3 => {
-                Ok(entra.actor_of(token).await.map(|actor| (actor, TokenOrigin::Entra)))
+                Ok(entra.actor_of(token).await.map(|(actor, expires_at)| (actor, TokenOrigin::Entra { expires_at })))
             }
             (None, _) => Ok(None),
         }
     }
 
-    /// Counts a request of a known actor; false where there were too many.
-    pub(crate) fn allows_request(&self, actor: &Actor) -> bool {
-        self.requests.check_key(&actor.name).is_ok()
+    /// Counts a request of a known actor; false where there were too many, or the actor has too many connections.
+    pub(crate) fn allows_request(&self, parts: &request::Parts, actor: &Actor) -> bool {
+        let connection = parts.extensions.get::<ConnectionHandle>();
+        connection.is_none_or(|connection| connection.belongs_to(actor)) && self.requests.check_key(&actor.name).is_ok()
+    }
+
+    /// Counts a read that the audit log notes for good; false where there were too many.
+    pub(crate) fn allows_audited_read(&self, actor: &Actor) -> bool {
+        self.audited_reads.check_key(&actor.name).is_ok()
     }
 
     /// Counts an attempt without a valid token; false where there were too many from its address.
     pub(crate) fn allows_attempt(&self, parts: &request::Parts) -> bool {
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        self.unauthenticated.check_key(&peer).is_ok()
+        self.unauthenticated.check_key(&address_of(parts)).is_ok()
+    }
+
+    /// Counts a request for what needs no token; false where there were too many from its address.
+    pub(crate) fn allows_stranger(&self, parts: &request::Parts) -> bool {
+        self.strangers.check_key(&address_of(parts)).is_ok()
     }
 
     /// A slot for one more stream of events of this actor; `None` where too many are open.
@@ -81,6 +107,17 @@ impl Access {
     /// Forgets clients that have not asked for a while.
     pub fn forget_idle(&self) {
         self.requests.retain_recent();
+        self.audited_reads.retain_recent();
         self.unauthenticated.retain_recent();
+        self.strangers.retain_recent();
     }
+}
+
+fn audited_reads_quota() -> Quota {
+    let quota = Quota::with_period(AUDITED_READ_EVERY).unwrap_or(Quota::per_minute(NonZeroU32::MIN));
+    quota.allow_burst(AUDITED_READS_BURST)
+}
+
+fn address_of(parts: &request::Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
 }

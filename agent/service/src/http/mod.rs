@@ -3,6 +3,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | `server` | from a socket to the router: TLS, limits, a graceful end |
+//! | `connections` | whose connections are open, and which one makes room |
 //! | `access` | API clients: tokens and rate limits |
 //! | `body` | reading a body, with limits of length and time |
 //! | `events` | server-sent events, and how many one actor may hold open |
@@ -10,6 +11,7 @@
 
 mod access;
 pub(crate) mod body;
+mod connections;
 pub(crate) mod events;
 mod metrics;
 pub mod server;

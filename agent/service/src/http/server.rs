@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -25,12 +25,16 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::access::Peer;
+use super::connections::{Connections, OpenConnection};
 
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long requests under way may take to finish when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -76,8 +80,8 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Serves until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once;
-/// further clients wait.
+/// Serves until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once:
+/// `connections` says which one is closed where there are more.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -85,13 +89,9 @@ pub async fn serve(
     connections_max: usize,
     closing: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(connections_max));
+    let open = Arc::new(Connections::new(connections_max));
     let (graceful, connections) = (GracefulShutdown::new(), TaskTracker::new());
     loop {
-        let slot = tokio::select! {
-            slot = slots.clone().acquire_owned() => slot,
-            () = closing.cancelled() => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closing.cancelled() => break,
@@ -105,13 +105,20 @@ pub async fn serve(
             }
         };
         let (tls, router, watcher) = (tls.clone(), router.clone(), graceful.watcher());
+        let connection = tokio::select! {
+            connection = open.open(peer.ip()) => connection,
+            () = closing.cancelled() => break,
+        };
         connections.spawn(async move {
-            let _slot = slot;
-            // Small answers must not wait for the acknowledgement of the one before.
-            let _ = stream.set_nodelay(true);
-            match handshake(stream, tls).await {
-                Ok(stream) => serve_connection(stream, peer, router, watcher).await,
-                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+            let served = async {
+                match handshake(stream, tls).await {
+                    Ok(stream) => serve_connection(stream, peer, &connection, router, watcher).await,
+                    Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+                }
+            };
+            tokio::select! {
+                () = served => {}
+                () = connection.closing.cancelled() => tracing::debug!(%peer, "a connection was closed to make room"),
             }
         });
     }
@@ -127,14 +134,26 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 async fn handshake(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
+    // Small answers must not wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
     let Some(tls) = tls else { return Ok(Box::new(stream)) };
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
     Ok(Box::new(shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??))
 }
 
-async fn serve_connection(stream: Box<dyn Stream>, peer: SocketAddr, router: Router, watcher: Watcher) {
+async fn serve_connection(
+    stream: Box<dyn Stream>,
+    peer: SocketAddr,
+    connection: &OpenConnection,
+    router: Router,
+    watcher: Watcher,
+) {
+    let handle = connection.handle();
     let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(handle.clone());
         request.map(axum::body::Body::new)
     });
     let connection = http1::Builder::new()

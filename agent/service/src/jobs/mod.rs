@@ -40,5 +40,5 @@ mod update;
 
 pub(crate) use error::JobError;
 pub use places::{Location, ReachableAccount};
-pub(crate) use put::require_job_name;
+pub(crate) use put::require_names;
 pub use service::Jobs;

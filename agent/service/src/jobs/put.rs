@@ -1,6 +1,7 @@
 //! Putting a job: through the API, which may also replace one, and through the portal's form, which only creates.
 
-use protocol::arm::{FieldProblem, PutJob, is_job_name, validate_put};
+use protocol::arm::{FieldProblem, PutJob, is_job_name, is_resource_group_name, validate_put};
+use protocol::text::is_word;
 
 use super::error::JobError;
 use super::service::Jobs;
@@ -8,9 +9,21 @@ use crate::store::{Actor, JobKey, Put, StoredJob};
 
 const ACTION: &str = "put a job";
 
-/// Refuses a name that a job cannot have.
-pub(crate) fn require_job_name(name: &str) -> Result<(), JobError> {
-    if is_job_name(name) { Ok(()) } else { Err(JobError::InvalidName(name.to_owned())) }
+const GROUP_RULE: &str = "1 to 90 letters, digits, and `-_.()`, the last no dot";
+
+/// Refuses names that a job cannot have: its own, and those of its group and subscription.
+pub(crate) fn require_names(key: &JobKey) -> Result<(), JobError> {
+    let problem = |target: &str, message: &str| {
+        JobError::Fields(vec![FieldProblem { target: target.to_owned(), message: message.to_owned() }])
+    };
+    match key {
+        _ if !is_job_name(&key.name) => Err(JobError::InvalidName(key.name.clone())),
+        _ if !is_resource_group_name(&key.resource_group) => Err(problem("resourceGroupName", GROUP_RULE)),
+        _ if !is_word(&key.subscription) => {
+            Err(problem("subscriptionId", "1 to 128 letters, digits and signs, and no part of a path"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The storage account that a body names.
@@ -28,7 +41,7 @@ impl Jobs {
     /// # Errors
     /// When the body is wrong, names places that are not there, or the job may not be replaced.
     pub(crate) async fn put(&self, actor: &Actor, key: &JobKey, body: &PutJob, version: Option<i64>) -> Result<Put, JobError> {
-        require_job_name(&key.name)?;
+        require_names(key)?;
         let problems = validate_put(body);
         if !problems.is_empty() {
             return Err(JobError::Fields(problems));
@@ -79,8 +92,8 @@ impl Jobs {
         let location = body.location.as_deref().unwrap_or_default();
         let checks = [
             (is_job_name(&key.name), "jobName", "it has 2 to 64 letters, digits, hyphens and underscores"),
-            (!key.subscription.is_empty() && actor.may_use(&key.subscription), "subscription", "it is not yours"),
-            (!key.resource_group.is_empty(), "resourceGroup", "it is required"),
+            (is_word(&key.subscription) && actor.may_use(&key.subscription), "subscription", "it is not yours"),
+            (is_resource_group_name(&key.resource_group), "resourceGroup", GROUP_RULE),
             (
                 self.reaches(account_name(account_id(body)), &key.subscription),
                 "storageAccountId",

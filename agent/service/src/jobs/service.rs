@@ -2,14 +2,14 @@
 
 use super::places::{Location, ReachableAccount};
 use crate::scheduler::Scheduler;
-use crate::store::{Actor, Change, Store};
+use crate::store::{Actor, Change, Role, Store};
 
 /// The use cases of jobs. Each changes the store and then wakes the scheduler.
 pub struct Jobs {
     pub(super) store: Store,
     pub(super) scheduler: Scheduler,
     pub(crate) locations: Vec<Location>,
-    pub(crate) accounts: Vec<ReachableAccount>,
+    pub(super) accounts: Vec<ReachableAccount>,
 }
 
 impl Jobs {
@@ -21,6 +21,15 @@ impl Jobs {
     /// A change by `actor`; the audit log gets `action`.
     pub(super) fn change<'change>(&self, actor: &'change Actor, action: &'change str, version: Option<i64>) -> Change<'change> {
         Change { actor: &actor.name, action, version, now: self.scheduler.now() }
+    }
+
+    /// The names of the accounts that jobs of this actor may use.
+    pub(crate) fn accounts_of(&self, actor: &Actor) -> Vec<String> {
+        let is_theirs = |account: &&ReachableAccount| match &actor.role {
+            Role::Operator => true,
+            Role::Customer(own) => own.iter().any(|subscription| account.may_be_used(&account.name, subscription)),
+        };
+        self.accounts.iter().filter(is_theirs).map(|account| account.name.clone()).collect()
     }
 
     /// The location of this name; `West US` and `westus` are the same.

@@ -49,7 +49,7 @@ impl FromRequestParts<Arc<ServiceState>> for Viewer {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
-        viewer_of(state, &parts.headers).await
+        admit(state, parts).await
     }
 }
 
@@ -57,7 +57,9 @@ impl FromRequestParts<Arc<ServiceState>> for Operator {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
-        operator_of(state, &parts.headers).await.map(Operator)
+        let viewer = admit(state, parts).await?;
+        require_operator(&viewer)?;
+        Ok(Operator(viewer))
     }
 }
 
@@ -67,9 +69,24 @@ impl FromRequestParts<Arc<ServiceState>> for ViewedJob {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
         let path = Path::<JobPath>::from_request_parts(parts, state).await;
         let Path(path) = path.map_err(|error: PathRejection| PageError::Message(error.status(), error.body_text()))?;
-        let viewer = viewer_of(state, &parts.headers).await?;
+        let viewer = admit(state, parts).await?;
         let job = job_of(state, &viewer, path).await?;
         Ok(ViewedJob { viewer, job })
+    }
+}
+
+/// The viewer of a request, which is counted: 429 where there were too many.
+async fn admit(state: &ServiceState, parts: &Parts) -> Result<Viewer, PageError> {
+    let is_allowed = match viewer_of(state, &parts.headers).await {
+        Ok(viewer) if state.access.allows_request(parts, &viewer.actor) => return Ok(viewer),
+        Ok(_) => false,
+        // A wrong cookie may be a guess.
+        Err(PageError::LoggedOut) if secret_of(&parts.headers).is_some() => state.access.allows_attempt(parts),
+        Err(error) => return Err(error),
+    };
+    match is_allowed {
+        true => Err(PageError::LoggedOut),
+        false => Err(PageError::Message(StatusCode::TOO_MANY_REQUESTS, "too many requests: wait a moment".to_owned())),
     }
 }
 
@@ -104,15 +121,21 @@ pub(super) async fn job_of(state: &ServiceState, viewer: &Viewer, path: JobPath)
     Ok(state.store.get(&key).await?)
 }
 
-/// The fields of a form, without a check of where it comes from.
-pub(super) async fn unprotected_form(body: Body) -> Result<Vec<(String, String)>, PageError> {
-    let body = body::read(body).await.map_err(|error| PageError::Message(StatusCode::BAD_REQUEST, error.to_string()))?;
-    Ok(form_urlencoded::parse(&body).into_owned().collect())
+/// Longest form of a login: a token of Entra ID has a few thousand bytes.
+const LOGIN_FORM_BYTES_MAX: usize = 16 << 10;
+
+/// The fields of a login, which comes from a stranger.
+pub(super) async fn login_form(body: Body) -> Result<Vec<(String, String)>, PageError> {
+    Ok(fields_of(&body::read_at_most(body, LOGIN_FORM_BYTES_MAX).await?))
+}
+
+fn fields_of(body: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(body).into_owned().collect()
 }
 
 /// The fields of a form that the viewer's own page sent.
 pub(super) async fn form(viewer: &Viewer, body: Body) -> Result<Vec<(String, String)>, PageError> {
-    let fields = unprotected_form(body).await?;
+    let fields = fields_of(&body::read(body).await?);
     match value(&fields, "csrf") == viewer.csrf {
         true => Ok(fields),
         false => {

@@ -16,7 +16,7 @@ use super::page::{LivePage, PageError, live_part, render};
 use super::time_text::time_text;
 use super::viewer::Viewer;
 use crate::state::ServiceState;
-use crate::store::StoredJob;
+use crate::store::{AuditFilter, StoredJob};
 
 /// Entries of the history that are shown.
 const HISTORY_MAX: u32 = 200;
@@ -67,7 +67,8 @@ pub(super) async fn show(
 /// The part of the page that changes, as HTML.
 pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> Result<String, PageError> {
     let answer = state.jobs.response(job);
-    let history = state.store.audit_log(Some(&job.uid), HISTORY_MAX).await?;
+    let of_job = AuditFilter { job_uid: Some(job.uid.clone()), ..AuditFilter::default() };
+    let history = state.store.audit_log(&of_job, HISTORY_MAX).await?.entries;
     let page = JobLive {
         csrf: viewer.csrf.clone(),
         state: job.machine.state.to_string(),

@@ -84,20 +84,22 @@ pub(super) async fn bays(
 /// A job; `gone` when it was removed.
 pub(super) async fn job(
     State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
     Path(path): Path<JobPath>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    watch_job(state, headers, path, None).await
+    watch_job(state, headers, &viewer, path, None).await
 }
 
 /// A drive of a job; `gone` when the job was removed.
 pub(super) async fn drive(
     State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
     Path(path): Path<JobPath>,
     Path(DrivePath { drive }): Path<DrivePath>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    watch_job(state, headers, path, Some(drive)).await
+    watch_job(state, headers, &viewer, path, Some(drive)).await
 }
 
 /// What is watched: a job, or one of its drives.
@@ -134,12 +136,12 @@ impl JobWatch {
 async fn watch_job(
     state: Arc<ServiceState>,
     headers: HeaderMap,
+    viewer: &Viewer,
     path: JobPath,
     drive: Option<String>,
 ) -> Result<Response, PageError> {
-    let viewer = viewer_of(&state, &headers).await?;
     // A job that does not exist is an error, and not a stream.
-    job_of(&state, &viewer, path.clone()).await?;
-    let watch = JobWatch { watcher: Watcher::new(state, headers, &viewer)?, path, drive, is_gone: false };
+    job_of(&state, viewer, path.clone()).await?;
+    let watch = JobWatch { watcher: Watcher::new(state, headers, viewer)?, path, drive, is_gone: false };
     Ok(answer(stream::unfold(watch, |mut watch| async move { watch.next().await.map(|event| (Ok(event), watch)) })))
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::extract::{form, unprotected_form};
+use super::extract::{form, login_form};
 use super::forms::value;
 use super::page::{PageError, render};
 use super::viewer::{COOKIE_NAME, Viewer, cookie_of, secret_of};
@@ -60,7 +60,7 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>) -> Response {
 
 pub(super) async fn log_in(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, PageError> {
     let (parts, body) = request.into_parts();
-    let form = unprotected_form(body).await?;
+    let form = login_form(body).await?;
     let token = value(&form, "token").trim();
     let Some((actor, origin)) = state.access.identify(&state.store, token).await? else {
         let (status, error) = match state.access.allows_attempt(&parts) {
@@ -87,7 +87,7 @@ async fn open_session(
 }
 
 fn set_cookie(state: &ServiceState, response: &mut Response, cookie: &str) {
-    let secure = if state.scheme == "https" { "; Secure" } else { "" };
+    let secure = if state.is_https() { "; Secure" } else { "" };
     if let Ok(cookie) = HeaderValue::from_str(&format!("{cookie}{secure}")) {
         response.headers_mut().append("set-cookie", cookie);
     }
@@ -141,12 +141,12 @@ pub(super) async fn complete_sign_in(
     if cookie_of(&headers, LOGIN_COOKIE) != Some(query.state.as_str()) {
         return refused(SignInError::Unknown.to_string());
     }
-    let actor = match entra.complete_sign_in(&query.state, &query.code).await {
-        Ok(actor) => actor,
+    let (actor, expires_at) = match entra.complete_sign_in(&query.state, &query.code).await {
+        Ok(found) => found,
         Err(error) => return refused(error.to_string()),
     };
     let mut response = render(&SignedInPage { title: "You are logged in", viewer: None });
-    match open_session(&state, &mut response, &actor, TokenOrigin::Entra).await {
+    match open_session(&state, &mut response, &actor, TokenOrigin::Entra { expires_at }).await {
         Ok(()) => response,
         Err(error) => error.into_response(),
     }

@@ -6,7 +6,8 @@
 //!
 //! | file | responsibility |
 //! |---|---|
-//! | `router` | paths, headers of every answer, assets |
+//! | `router` | paths and assets |
+//! | `protect` | where forms may come from, headers of every answer, a limit for strangers |
 //! | `page` | a page as an answer, and why it cannot be shown |
 //! | `links` | addresses of pages |
 //! | `viewer` | the person who looks, and their cookies |
@@ -52,6 +53,7 @@ mod login;
 mod new;
 mod offers;
 mod page;
+mod protect;
 mod retry;
 mod router;
 mod ship;

@@ -28,7 +28,7 @@ fn form_fields(state: &ServiceState, viewer: &Viewer) -> Vec<FormField> {
         true => FormField::line("subscription", "Subscription", "default"),
         false => choice("subscription", "Subscription", subscriptions),
     };
-    let accounts = state.jobs.accounts.iter().map(|account| account.name.clone()).collect();
+    let accounts = state.jobs.accounts_of(&viewer.actor);
     let locations = state.jobs.locations.iter().map(|location| location.name.clone()).collect();
     vec![
         FormField {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::viewer::Viewer;
+use crate::http::body::BodyReadError;
 use crate::jobs::JobError;
 use crate::store::StoreError;
 
@@ -42,6 +43,17 @@ impl From<StoreError> for PageError {
             }
             _ => PageError::Message(StatusCode::CONFLICT, message),
         }
+    }
+}
+
+impl From<BodyReadError> for PageError {
+    fn from(error: BodyReadError) -> Self {
+        let status = match error {
+            BodyReadError::Timeout => StatusCode::REQUEST_TIMEOUT,
+            BodyReadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyReadError::Broken => StatusCode::BAD_REQUEST,
+        };
+        PageError::Message(status, error.to_string())
     }
 }
 

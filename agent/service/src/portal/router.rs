@@ -1,28 +1,32 @@
-//! Paths of the portal, the headers of its answers, and its assets.
+//! Paths of the portal, and its assets.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use super::{
-    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, new, retry, ship,
+    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, new, protect, retry,
+    ship,
 };
 use crate::state::ServiceState;
 
 /// All paths of the portal.
-pub(crate) fn router() -> Router<Arc<ServiceState>> {
-    Router::new()
+pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
+    let for_strangers = Router::new()
         .route("/", get(async || Redirect::to("/portal/")))
-        .route("/portal/", get(login::home))
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/portal/login", get(login::show).post(login::log_in))
         .route("/portal/login/entra", get(login::begin_sign_in))
         .route(login::SIGN_IN_RETURN, get(login::complete_sign_in))
+        .route("/portal/assets/{file}", get(asset))
+        .route_layer(from_fn_with_state(state.clone(), protect::limit_strangers));
+    for_strangers
+        .route("/portal/", get(login::home))
         .route("/portal/logout", post(login::log_out))
         .route("/portal/bays", get(bays::show))
         .route("/portal/attention", get(attention::show))
@@ -46,21 +50,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
         .route("/portal/events/bays", get(live::bays))
         .route("/portal/events/job/{subscription}/{group}/{name}", get(live::job))
         .route("/portal/events/job/{subscription}/{group}/{name}/drive/{drive}", get(live::drive))
-        .route("/portal/assets/{file}", get(asset))
-        .layer(from_fn(protect))
-}
-
-/// Scripts and styles from here alone, no frames, nothing kept in caches.
-async fn protect(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
-                  frame-ancestors 'none'; base-uri 'none'";
-    headers.insert("content-security-policy", HeaderValue::from_static(policy));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("referrer-policy", HeaderValue::from_static("same-origin"));
-    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
-    response
+        .layer(from_fn_with_state(state.clone(), protect::protect))
 }
 
 async fn asset(Path(file): Path<String>) -> Response {

@@ -3,12 +3,59 @@
 use protocol::job::JobState;
 use protocol::station::AuditEntry;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{QueryBuilder, Row, Sqlite, Transaction};
 use time::OffsetDateTime;
 
 use super::database::Store;
 use super::error::StoreError;
 use super::row::JobKey;
+
+/// Which entries are asked for: all, where nothing is said.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AuditFilter {
+    /// Older than this entry.
+    pub(crate) before: Option<i64>,
+    /// Of the job with this random name.
+    pub(crate) job_uid: Option<String>,
+    /// By this actor.
+    pub(crate) actor: Option<String>,
+    /// With this in what was done.
+    pub(crate) action: Option<String>,
+    /// Not before this time.
+    pub(crate) since: Option<OffsetDateTime>,
+    /// Before this time.
+    pub(crate) until: Option<OffsetDateTime>,
+}
+
+/// Entries, and where the next page begins.
+#[derive(Debug)]
+pub(crate) struct AuditPage {
+    pub(crate) entries: Vec<AuditEntry>,
+    pub(crate) next: Option<i64>,
+}
+
+impl AuditFilter {
+    fn add_to(&self, query: &mut QueryBuilder<Sqlite>) {
+        if let Some(before) = self.before {
+            query.push(" AND audit.id < ").push_bind(before);
+        }
+        if let Some(job_uid) = &self.job_uid {
+            query.push(" AND job_uid = ").push_bind(job_uid.clone());
+        }
+        if let Some(actor) = &self.actor {
+            query.push(" AND actor = ").push_bind(actor.clone());
+        }
+        if let Some(action) = &self.action {
+            query.push(" AND instr(lower(action), ").push_bind(action.to_lowercase()).push(") > 0");
+        }
+        if let Some(since) = self.since {
+            query.push(" AND audit.at >= ").push_bind(since.unix_timestamp());
+        }
+        if let Some(until) = self.until {
+            query.push(" AND audit.at < ").push_bind(until.unix_timestamp());
+        }
+    }
+}
 
 /// The job that an entry is about.
 #[derive(Clone, Copy)]
@@ -49,19 +96,25 @@ pub(super) async fn write_audit(
 }
 
 impl Store {
-    /// The newest entries, the newest first: of one job, or of all.
+    /// The newest entries, the newest first, and where older ones begin.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn audit_log(&self, job_uid: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name FROM audit
-             LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE ?1 IS NULL OR job_uid = ?1 ORDER BY audit.id DESC LIMIT ?2",
-        )
-        .bind(job_uid)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+    pub(crate) async fn audit_log(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
+        let mut query = QueryBuilder::new(
+            "SELECT audit.id, audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name FROM audit
+             LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE 1",
+        );
+        filter.add_to(&mut query);
+        // One more tells whether there is another page.
+        query.push(" ORDER BY audit.id DESC LIMIT ").push_bind(i64::from(limit) + 1);
+        let mut rows = query.build().fetch_all(&self.pool).await?;
+        let has_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = match rows.last().filter(|_| has_more) {
+            Some(row) => Some(row.try_get("id")?),
+            None => None,
+        };
         let entry = |row: &SqliteRow| {
             let at = OffsetDateTime::from_unix_timestamp(row.try_get("at")?);
             let name: Option<String> = row.try_get("name")?;
@@ -84,7 +137,7 @@ impl Store {
                 job_uid: row.try_get("job_uid")?,
             })
         };
-        rows.iter().map(entry).collect()
+        Ok(AuditPage { entries: rows.iter().map(entry).collect::<Result<_, StoreError>>()?, next })
     }
 
     /// Writes an entry about something that changes no job.

@@ -22,7 +22,12 @@ const CONNECTIONS_MAX: u32 = 8;
 pub struct Store {
     pub(super) pool: SqlitePool,
     pub(super) vault: Arc<Vault>,
+    /// Jobs of one subscription.
+    pub(super) jobs_max: u32,
 }
+
+/// Jobs that one subscription may have where nothing else is configured.
+pub const JOBS_PER_SUBSCRIPTION: u32 = 10_000;
 
 impl Store {
     /// Opens the database in the file at `path`, and makes it where there is none.
@@ -64,11 +69,27 @@ impl Store {
             .pragma("secure_delete", "ON");
         let pool = pool.connect_with(options).await?;
         migrations().run(&pool).await?;
-        let store = Store { pool, vault: Arc::new(vault) };
+        let store = Store { pool, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };
         store.note_unknown_waits().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
         Ok(store)
+    }
+
+    /// Lets a subscription have this many jobs.
+    #[must_use]
+    pub fn with_jobs_per_subscription(mut self, jobs_max: u32) -> Self {
+        self.jobs_max = jobs_max;
+        self
+    }
+
+    /// Whether the database answers, as cheap as can be: strangers may ask.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT id FROM job LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(())
     }
 
     /// Closes the database; whatever was answered is in it.
@@ -95,5 +116,6 @@ fn migrations() -> Migrator {
         migration(5, "states", include_str!("../../migrations/0005_states.sql")),
         migration(6, "station", include_str!("../../migrations/0006_station.sql")),
         migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
+        migration(8, "sessions of whom", include_str!("../../migrations/0008_sessions.sql")),
     ])
 }

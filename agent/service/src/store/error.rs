@@ -22,6 +22,16 @@ pub enum StoreError {
     /// Another job of the same storage account has that name.
     #[error("another job of this storage account is called `{0}`: choose another name")]
     JobNameTaken(String),
+    /// The subscription has as many jobs as it may have.
+    #[error(
+        "the subscription `{subscription}` has {jobs_max} jobs, which is all it may have: delete some that ended, or ask an operator for more"
+    )]
+    TooManyJobs {
+        /// Whose jobs they are.
+        subscription: String,
+        /// How many there may be.
+        jobs_max: u32,
+    },
     /// The name of a token is taken.
     #[error("there is a token `{0}` already: choose another name, or take that one back")]
     NameTaken(String),

@@ -46,8 +46,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
-pub use database::Store;
+pub use database::{JOBS_PER_SUBSCRIPTION, Store};
 pub(crate) use docking::{DockedAs, Docking};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;

@@ -36,6 +36,7 @@ impl Store {
         require_version(existing.as_ref(), change.version)?;
         let is_new = existing.is_none();
         if is_new {
+            self.require_room(&mut transaction, key).await?;
             require_free_name(&mut transaction, key, body).await?;
         }
         let mut job = match existing {
@@ -56,6 +57,16 @@ impl Store {
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
+    }
+
+    /// One customer's jobs do not make everything slow for the others.
+    async fn require_room(&self, transaction: &mut Transaction<'_, Sqlite>, key: &JobKey) -> Result<(), StoreError> {
+        let last = "SELECT 1 FROM job WHERE subscription = ? LIMIT 1 OFFSET ?";
+        let offset = i64::from(self.jobs_max.saturating_sub(1));
+        match sqlx::query(last).bind(&key.subscription).bind(offset).fetch_optional(&mut **transaction).await? {
+            Some(_) => Err(StoreError::TooManyJobs { subscription: key.subscription.clone(), jobs_max: self.jobs_max }),
+            None => Ok(()),
+        }
     }
 
     /// Creates a job that must be new. The body was validated.

@@ -1,15 +1,27 @@
 //! Sessions of the portal. They are in the database, so that a restart does not end them.
 
 use protocol::digest::Sha256Digest;
+use protocol::operator::OpenSession;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use time::{Duration, OffsetDateTime};
 
+use super::audit::write_audit;
 use super::database::Store;
 use super::error::StoreError;
 use super::token::{Actor, Role, TokenOrigin, actor_of_row};
 
 /// How long a session lasts: a shift.
 pub(crate) const SESSION_LASTS: Duration = Duration::hours(12);
+
+/// Sessions of one actor. Where there are more, the oldest ends.
+const SESSIONS_PER_ACTOR_MAX: i64 = 20;
+
+/// Sessions that are listed.
+const LISTED_SESSIONS_MAX: i64 = 1000;
+
+/// Letters of a session's name: the beginning of its digest, which tells nothing about its secret.
+const NAME_LETTERS: usize = 16;
 
 /// A session of the portal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,19 +52,31 @@ impl Store {
             Role::Operator => None,
             Role::Customer(own) => Some(own.clone()),
         };
-        let (token_name, stored) = match origin {
-            TokenOrigin::Stored => (Some(actor.name.clone()), None),
-            TokenOrigin::Entra => (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?)),
+        let shift = now + SESSION_LASTS;
+        let (token_name, stored, ends) = match origin {
+            TokenOrigin::Stored => (Some(actor.name.clone()), None, shift),
+            TokenOrigin::Entra { expires_at } => {
+                (None, Some(serde_json::to_string(&(&actor.name, subscriptions))?), shift.min(expires_at))
+            }
         };
-        sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&self.pool).await?;
-        sqlx::query("INSERT INTO session (digest, token_name, actor, csrf, expires_at) VALUES (?, ?, ?, ?, ?)")
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&mut *transaction).await?;
+        let insert =
+            "INSERT INTO session (digest, token_name, actor, csrf, expires_at, name, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query(insert)
             .bind(digest(&secret))
             .bind(token_name)
             .bind(stored)
             .bind(format!("{:032x}", rand::random::<u128>()))
-            .bind((now + SESSION_LASTS).unix_timestamp())
-            .execute(&self.pool)
+            .bind(ends.unix_timestamp())
+            .bind(&actor.name)
+            .bind(now.unix_timestamp())
+            .execute(&mut *transaction)
             .await?;
+        let older = "DELETE FROM session WHERE name = ?1 AND rowid NOT IN
+                     (SELECT rowid FROM session WHERE name = ?1 ORDER BY opened_at DESC, rowid DESC LIMIT ?2)";
+        sqlx::query(older).bind(&actor.name).bind(SESSIONS_PER_ACTOR_MAX).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(secret)
     }
 
@@ -79,6 +103,43 @@ impl Store {
             None => actor_of_row(&row)?,
         };
         Ok(Some(Session { actor, csrf: row.try_get("csrf")? }))
+    }
+
+    /// The sessions that are open, by owner.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn sessions(&self, now: OffsetDateTime) -> Result<Vec<OpenSession>, StoreError> {
+        let open = "SELECT substr(digest, 1, ?1) AS id, name, opened_at, expires_at FROM session WHERE expires_at >= ?2
+                    ORDER BY name, opened_at LIMIT ?3";
+        let query = sqlx::query(open).bind(NAME_LETTERS as i64).bind(now.unix_timestamp()).bind(LISTED_SESSIONS_MAX);
+        let rows = query.fetch_all(&self.pool).await?;
+        let time =
+            |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()));
+        let session = |row: &SqliteRow| {
+            Ok(OpenSession {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                opened_at: time(row.try_get("opened_at")?)?,
+                expires_at: time(row.try_get("expires_at")?)?,
+            })
+        };
+        rows.iter().map(session).collect()
+    }
+
+    /// Ends a session for its owner; false where there is none of that name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn end_session(&self, id: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let delete = "DELETE FROM session WHERE substr(digest, 1, ?1) = ?2 RETURNING name";
+        let ended: Option<(String,)> =
+            sqlx::query_as(delete).bind(NAME_LETTERS as i64).bind(id).fetch_optional(&mut *transaction).await?;
+        let Some((name,)) = ended else { return Ok(false) };
+        write_audit(&mut transaction, now, by, &format!("ended a session of {name}"), None).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// Ends a session.

@@ -223,7 +223,7 @@ async fn only_a_token_that_was_there_is_said_to_be_revoked() {
     scene.store.create_token(&customer, "tests", start()).await.unwrap();
     assert!(!scene.store.revoke_token("unknown", "tests", start()).await.unwrap());
     let actions = async || {
-        let log = scene.store.audit_log(None, 10).await.unwrap();
+        let log = scene.store.audit_log(&AuditFilter::default(), 10).await.unwrap().entries;
         log.into_iter().map(|entry| entry.action).collect::<Vec<_>>()
     };
     assert_eq!(actions().await, ["made the token customer"]);
@@ -237,7 +237,8 @@ async fn the_audit_log_tells_states_and_cannot_be_changed() {
     let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
     scene.store.put(&key("job-1"), &body(), &change("again")).await.unwrap();
     scene.store.change(&key("job-1"), &change("cancel"), |_| Ok(vec![Event::Cancel])).await.unwrap();
-    let log = scene.store.audit_log(Some(&uid), 10).await.unwrap();
+    let of_job = AuditFilter { job_uid: Some(uid), ..AuditFilter::default() };
+    let log = scene.store.audit_log(&of_job, 10).await.unwrap().entries;
     let told: Vec<_> = log.iter().map(|entry| (entry.action.as_str(), entry.entered)).collect();
     assert_eq!(told, [("cancel", Some(JobState::Completed)), ("again", None), ("create", Some(JobState::Creating))]);
     for statement in ["UPDATE audit SET actor = 'somebody'", "DELETE FROM audit"] {

@@ -23,8 +23,11 @@ pub enum Role {
 pub(crate) enum TokenOrigin {
     /// It is one of the service's own: a session of it ends when the token is taken back.
     Stored,
-    /// Entra ID issued it.
-    Entra,
+    /// Entra ID issued it: a session of it ends when the token does.
+    Entra {
+        /// When the token ends.
+        expires_at: OffsetDateTime,
+    },
 }
 
 /// A caller of the service.

@@ -1,0 +1,264 @@
+//! Which connections are open, whose they are, and which one is closed when there are too many.
+//!
+//! A connection belongs to the address that it comes from until a request on it carries a valid token or session; from
+//! then on it belongs to that actor. Each kind of owner has a share of its own, so that strangers cannot keep customers
+//! out, nor customers operators:
+//!
+//! | owner | share | where the share is full |
+//! |---|---|---|
+//! | address | a half | the oldest connection of the address with most is closed: an honest client asks at once |
+//! | customer | a quarter | one of the customer with most is closed; who has most is refused |
+//! | operator | a quarter | the same among operators |
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Actor, Role};
+
+/// How long a connection has at least to say whose it is: a new one waits rather than close one that is younger.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Open connections.
+pub(super) struct Connections {
+    open: Mutex<Open>,
+    connections_max: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    next_id: u64,
+    /// By age: the oldest has the smallest number.
+    by_id: BTreeMap<u64, Entry>,
+    count_by_owner: HashMap<Owner, usize>,
+}
+
+struct Entry {
+    owner: Owner,
+    opened: Instant,
+    closing: CancellationToken,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Owner {
+    Address(IpAddr),
+    Customer(String),
+    Operator(String),
+}
+
+impl Owner {
+    fn of(actor: &Actor) -> Self {
+        match actor.role {
+            Role::Customer(_) => Owner::Customer(actor.name.clone()),
+            Role::Operator => Owner::Operator(actor.name.clone()),
+        }
+    }
+
+    fn has_same_share(&self, other: &Owner) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// An open connection. It is no longer counted when this is dropped.
+pub(super) struct OpenConnection {
+    handle: ConnectionHandle,
+    /// Cancelled when the connection has to make room.
+    pub(super) closing: CancellationToken,
+}
+
+/// What requests of a connection say of it.
+#[derive(Clone)]
+pub(crate) struct ConnectionHandle {
+    id: u64,
+    connections: Arc<Connections>,
+}
+
+impl Connections {
+    pub(super) fn new(connections_max: usize) -> Self {
+        Connections { open: Mutex::default(), connections_max }
+    }
+
+    /// Counts a new connection from an address, and closes another where there are too many.
+    pub(super) async fn open(self: &Arc<Self>, address: IpAddr) -> OpenConnection {
+        loop {
+            match self.try_open(address) {
+                Ok(connection) => return connection,
+                Err(room_at) => tokio::time::sleep_until(room_at).await,
+            }
+        }
+    }
+
+    /// Counts a new connection; or tells when there will be room for it.
+    fn try_open(self: &Arc<Self>, address: IpAddr) -> Result<OpenConnection, Instant> {
+        let mut open = self.lock();
+        let owner = Owner::Address(address);
+        if open.count_of_share(&owner) >= self.share(&owner) {
+            if let Some(room_at) = open.oldest_of_largest(&owner).map(|(_, entry)| entry.opened + GRACE)
+                && room_at > Instant::now()
+            {
+                return Err(room_at);
+            }
+            open.close_oldest_of_largest(&owner);
+        }
+        let id = open.next_id;
+        open.next_id += 1;
+        let closing = CancellationToken::new();
+        open.insert(id, Entry { owner, opened: Instant::now(), closing: closing.clone() });
+        Ok(OpenConnection { handle: ConnectionHandle { id, connections: self.clone() }, closing })
+    }
+
+    /// How many connections owners of this kind may have.
+    fn share(&self, owner: &Owner) -> usize {
+        let parts = match owner {
+            Owner::Address(_) => 2,
+            Owner::Customer(_) | Owner::Operator(_) => 4,
+        };
+        (self.connections_max / parts).max(1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn insert(&mut self, id: u64, entry: Entry) {
+        *self.count_by_owner.entry(entry.owner.clone()).or_default() += 1;
+        self.by_id.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.by_id.remove(&id)?;
+        if let Some(count) = self.count_by_owner.get_mut(&entry.owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.count_by_owner.remove(&entry.owner);
+            }
+        }
+        Some(entry)
+    }
+
+    fn count_of_share(&self, owner: &Owner) -> usize {
+        self.share_of(owner).map(|(_, count)| count).sum()
+    }
+
+    /// The owners of the same kind, each with its number of connections.
+    fn share_of(&self, owner: &Owner) -> impl Iterator<Item = (&Owner, usize)> {
+        self.count_by_owner.iter().filter(|(other, _)| other.has_same_share(owner)).map(|(other, count)| (other, *count))
+    }
+
+    /// The oldest connection of who has most of a share.
+    fn oldest_of_largest(&self, owner: &Owner) -> Option<(u64, &Entry)> {
+        let (largest, _) = self.share_of(owner).max_by_key(|(_, count)| *count)?;
+        self.by_id.iter().find(|(_, entry)| entry.owner == *largest).map(|(id, entry)| (*id, entry))
+    }
+
+    fn close_oldest_of_largest(&mut self, owner: &Owner) {
+        let oldest = self.oldest_of_largest(owner).map(|(id, _)| id);
+        if let Some(entry) = oldest.and_then(|id| self.remove(id)) {
+            entry.closing.cancel();
+        }
+    }
+}
+
+impl OpenConnection {
+    pub(super) fn handle(&self) -> ConnectionHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.handle.connections.lock().remove(self.handle.id);
+    }
+}
+
+impl ConnectionHandle {
+    /// Counts the connection as one of this actor; false where the actor has too many.
+    pub(super) fn belongs_to(&self, actor: &Actor) -> bool {
+        let owner = Owner::of(actor);
+        let mut open = self.connections.lock();
+        match open.by_id.get(&self.id) {
+            Some(entry) if entry.owner == owner => return true,
+            Some(_) => {}
+            // It is being closed.
+            None => return false,
+        }
+        if open.count_of_share(&owner) >= self.connections.share(&owner) {
+            let own = open.count_by_owner.get(&owner).copied().unwrap_or_default();
+            let largest = open.share_of(&owner).map(|(_, count)| count).max().unwrap_or_default();
+            if own >= largest {
+                return false;
+            }
+            open.close_oldest_of_largest(&owner);
+        }
+        if let Some(entry) = open.remove(self.id) {
+            open.insert(self.id, Entry { owner, ..entry });
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, last).into()
+    }
+
+    fn customer(name: &str) -> Actor {
+        Actor { name: name.to_owned(), role: Role::Customer(vec!["s".to_owned()]) }
+    }
+
+    fn operator() -> Actor {
+        Actor { name: "operator".to_owned(), role: Role::Operator }
+    }
+
+    async fn opened(connections: &Arc<Connections>, count: usize) -> Vec<OpenConnection> {
+        let mut open = Vec::new();
+        for _ in 0..count {
+            open.push(connections.open(address(1)).await);
+        }
+        open
+    }
+
+    fn closed(open: &[OpenConnection]) -> Vec<bool> {
+        open.iter().map(|connection| connection.closing.is_cancelled()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_of_the_address_with_most_makes_room() {
+        let connections = Arc::new(Connections::new(8));
+        let begun = Instant::now();
+        let mut open = Vec::new();
+        for last in [1, 2, 2, 2, 3] {
+            open.push(connections.open(address(last)).await);
+        }
+        assert_eq!(begun.elapsed(), GRACE, "the last one waited until another had its time");
+        assert_eq!(closed(&open), [false, true, false, false, false]);
+        drop(open);
+        assert!(connections.lock().by_id.is_empty() && connections.lock().count_by_owner.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_take_no_share_of_actors_and_customers_none_of_operators() {
+        let connections = Arc::new(Connections::new(8));
+        let known = opened(&connections, 4).await;
+        assert!(known[0].handle().belongs_to(&customer("a")) && known[1].handle().belongs_to(&customer("a")));
+        assert!(!known[2].handle().belongs_to(&customer("a")), "its share is full, and all of it is theirs");
+        assert!(known[2].handle().belongs_to(&operator()));
+        assert!(known[3].handle().belongs_to(&customer("b")), "one of the customer with most makes room");
+        assert_eq!(closed(&known), [true, false, false, false]);
+        let strangers = opened(&connections, 20).await;
+        assert_eq!(closed(&known), [true, false, false, false]);
+        assert_eq!(closed(&strangers).into_iter().filter(|closed| !closed).count(), 4);
+        assert!(known[1].handle().belongs_to(&customer("a")) && !known[0].handle().belongs_to(&customer("a")));
+    }
+}
