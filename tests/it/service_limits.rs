@@ -2,79 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::agent::Agent;
+use crate::support::hostile::{Attack, Hostile};
 use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job, shipping};
-
-/// More connections than the service has.
-const HOSTILE: usize = 600;
-
-/// What each hostile client does with its connection.
-#[derive(Clone, Copy, Debug)]
-enum Hostile {
-    /// Sends nothing.
-    Silent,
-    /// Sends a head without an end.
-    SlowHead,
-    /// Sends the head of a body that never comes.
-    SlowBody,
-    /// Asks again and again, and reads no answer.
-    NeverReads,
-    /// Guesses tokens.
-    Guesses,
-    /// The same as who never reads, with a customer's token.
-    CustomerWhoNeverReads,
-}
-
-impl Hostile {
-    fn bytes(self, token: &str) -> Vec<u8> {
-        let head = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: station\r\n{more}\r\n");
-        match self {
-            Hostile::Silent => Vec::new(),
-            Hostile::SlowHead => b"GET /healthz HTTP/1.1\r\nHost: st".to_vec(),
-            Hostile::SlowBody => b"POST /portal/login HTTP/1.1\r\nHost: station\r\nContent-Length: 9000\r\n\r\ntoken=".to_vec(),
-            Hostile::NeverReads => head("/portal/login", "").repeat(2000).into_bytes(),
-            Hostile::Guesses => head("/operator/v1/bays", "Authorization: Bearer dat_guess\r\n").repeat(20).into_bytes(),
-            Hostile::CustomerWhoNeverReads => {
-                let path = format!("{}?api-version=2021-01-01", job("job-1").split('?').next().unwrap_or_default());
-                head(&path, &format!("Authorization: Bearer {token}\r\n")).repeat(2000).into_bytes()
-            }
-        }
-    }
-}
-
-/// Opens connections and opens them again when they are closed, until it is told to stop.
-fn attack(address: &str, kind: Hostile, token: &str, stop: &AtomicBool, opened: &AtomicUsize) {
-    let bytes = kind.bytes(token);
-    let mut connections: Vec<Option<TcpStream>> = (0..HOSTILE).map(|_| None).collect();
-    while !stop.load(Ordering::Relaxed) {
-        for slot in &mut connections {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let mut nothing = [0; 1];
-            let is_open = slot.as_ref().is_some_and(|stream| match stream.peek(&mut nothing) {
-                Ok(count) => count > 0,
-                Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-            });
-            if is_open {
-                continue;
-            }
-            let Ok(mut stream) = TcpStream::connect(address) else { continue };
-            let _ = stream.set_nonblocking(true);
-            // What the socket takes at once.
-            let _ = stream.write(&bytes);
-            opened.fetch_add(1, Ordering::Relaxed);
-            *slot = Some(stream);
-        }
-    }
-}
 
 #[test]
 fn hostile_connections_keep_no_other_client_out() {
@@ -87,20 +22,9 @@ fn hostile_connections_keep_no_other_client_out() {
     let (customer, hostile) = (make("customer"), make("hostile"));
     service.call_as(&customer, "PUT", &job("job-1"), import(&["A"])).expect(201);
     let address = service.url.trim_start_matches("http://").to_owned();
-    for kind in [
-        Hostile::Silent,
-        Hostile::SlowHead,
-        Hostile::SlowBody,
-        Hostile::NeverReads,
-        Hostile::Guesses,
-        Hostile::CustomerWhoNeverReads,
-    ] {
-        let (stop, opened) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let attacker = std::thread::spawn({
-            let (address, hostile, stop, opened) = (address.clone(), hostile.clone(), stop.clone(), opened.clone());
-            move || attack(&address, kind, &hostile, &stop, &opened)
-        });
-        service.wait(&format!("the attack {kind:?}"), || (opened.load(Ordering::Relaxed) >= HOSTILE).then_some(()));
+    for kind in Hostile::ALL {
+        let attack = Attack::begin(&address, kind.bytes(&hostile, &job("job-1")));
+        service.wait(&format!("the attack {kind:?}"), || attack.is_under_way().then_some(()));
         for _ in 0..10 {
             // Each with a connection of its own.
             for (token, path) in
@@ -111,8 +35,6 @@ fn hostile_connections_keep_no_other_client_out() {
                 assert_eq!(answer.status, 200, "{kind:?}: {path}: {}", answer.body);
             }
         }
-        stop.store(true, Ordering::Relaxed);
-        attacker.join().unwrap();
     }
 }
 
@@ -123,7 +45,7 @@ fn an_answer_that_is_not_read_ends_its_connection() {
     let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     // Until nothing more fits on the way.
-    let requests = Hostile::NeverReads.bytes("");
+    let requests = Hostile::NeverReads.bytes("", "");
     while stream.write_all(&requests).is_ok() {}
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     service.wait("the end of the connection", || {

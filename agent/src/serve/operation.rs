@@ -12,7 +12,6 @@ use service::jobs::Jobs;
 use service::scheduler::Scheduler;
 use service::store::{Role, Store};
 use service::{ServiceState, router};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::first_token::make_first_token;
@@ -50,8 +49,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     }
     let tls = config.tls.as_ref().map(|tls| server::tls(&tls.certificates, &tls.key)).transpose();
     let tls = tls.map_err(|error| error.to_string())?;
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener
+    let listener = server::listen(config.listen)
         .map_err(|error| format!("`{}` cannot be listened on: {error}; choose another address with `--listen`", config.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let recorder = PrometheusBuilder::new().build_recorder();

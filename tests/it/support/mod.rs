@@ -4,6 +4,7 @@ pub mod agent;
 pub mod azure_fake;
 pub mod azurite;
 pub mod fuse_drive;
+pub mod hostile;
 pub mod images;
 pub mod loop_device;
 pub mod parts;

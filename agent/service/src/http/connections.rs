@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Actor, Role};
 
 /// How long a connection has at least to say whose it is: a new one waits rather than close one that is younger.
-const GRACE: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Open connections.
 pub(super) struct Connections {
