@@ -37,7 +37,7 @@ impl Service {
 
 fn configuration(folder: &std::path::Path) -> String {
     // Slow on purpose: the copies themselves should not hide what the portal costs.
-    let mut config = "requests_per_second = 1000000\n[budget]\nrate = \"8MB/s\"\nmemory = \"4GiB\"\n".to_owned();
+    let mut config = "profiles = true\nrequests_per_second = 1000000\n[budget]\nrate = \"8MB/s\"\nmemory = \"4GiB\"\n".to_owned();
     config += "[transfer]\nchunk_size = \"64KiB\"\n";
     for bay in 0..BAYS {
         let profile = folder.join(format!("D{bay}.toml"));

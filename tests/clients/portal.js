@@ -320,7 +320,9 @@ async function scripts(browser) {
     const evil = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"";
     await create(page, { jobName: evil, subscription: "one", resourceGroup: evil, driveList: evil, blobPath: evil, blobPathPrefix: evil });
     assert.strictEqual(await page.inputValue("[name=jobName]"), evil);
-    await create(page, { jobName: "evil", subscription: "one", resourceGroup: evil.replaceAll("/", ""), driveList: "E-1" });
+    await create(page, { jobName: "evil", subscription: "one", resourceGroup: evil, driveList: "E-1" });
+    assert.strictEqual(await page.inputValue("[name=resourceGroup]"), evil);
+    await create(page, { jobName: "evil", subscription: "one", resourceGroup: "group", driveList: "E-1" });
     await page.waitForSelector(".badge.Creating");
     const texts = Object.fromEntries(["carrierName", "trackingNumber", "recipientName", "streetAddress1", "postalCode", "city",
         "stateOrProvince", "countryOrRegion", "phone", "email"].map((name) => [name, evil]));

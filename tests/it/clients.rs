@@ -22,7 +22,7 @@ fn scene(drive: &str) -> Scene {
     let bench = Workbench::new();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let certificate = bench.image("cert.pem", made.cert.pem().as_bytes());
-    let key = bench.image("key.pem", made.signing_key.serialize_pem().as_bytes());
+    let key = bench.secret("key.pem", made.signing_key.serialize_pem().as_bytes());
     let whole = bench.image(&format!("{drive}.img"), &random_bytes(2 * MIB, 1));
     let config = format!(
         "[tls]\ncertificates = \"{}\"\nkey = \"{}\"\n[transfer]\nchunk_size = \"256KiB\"\n[[bay]]\nname = \"whole\"\ndrive = \"{}\"\n\

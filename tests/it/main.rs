@@ -40,6 +40,7 @@ mod service_cancel_early;
 mod service_crash;
 mod service_dead_ends;
 mod service_delete;
+mod service_files;
 mod service_identity;
 mod service_limits;
 mod service_portal_access;

@@ -68,7 +68,7 @@ fn it_speaks_tls() {
     let bench = Workbench::new();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let certificate = bench.image("cert.pem", made.cert.pem().as_bytes());
-    let key = bench.image("key.pem", made.signing_key.serialize_pem().as_bytes());
+    let key = bench.secret("key.pem", made.signing_key.serialize_pem().as_bytes());
     let tls = format!("[tls]\ncertificates = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
     let service = Service::start(&bench, &tls);
     assert!(service.url.starts_with("https://"), "{}", service.url);

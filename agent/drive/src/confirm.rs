@@ -6,6 +6,7 @@ use protocol::identity::DriveIdentity;
 use protocol::station::WeakIdentity;
 use protocol::units::ByteSize;
 
+use crate::contract::Drive;
 use crate::naming::Naming;
 
 /// How an operator confirms that a device may be overwritten.
@@ -16,7 +17,7 @@ pub enum Confirmation<'ask> {
     Ask(&'ask dyn Fn(&str) -> Option<String>),
     /// By the caller, who knows which drive it has to be, and looks at the one that was opened; the error says why it
     /// is another.
-    Check(&'ask dyn Fn(&DriveIdentity) -> Result<(), String>),
+    Check(&'ask dyn Fn(&dyn Drive) -> Result<(), String>),
     /// Not at all: devices are refused.
     None,
 }

@@ -6,7 +6,7 @@ use crate::contract::Drive;
 use crate::error::DriveError;
 use crate::image::ImageDrive;
 use crate::new_image::NewImage;
-use crate::simulated::{Pace, SimulatedDrive};
+use crate::simulated::{Pace, Purpose, SimulatedDrive};
 use protocol::units::ByteRange;
 
 fn read(drive: &dyn Drive, offset: u64, length: usize) -> Result<Vec<u8>, DriveError> {
@@ -95,7 +95,7 @@ fn a_simulated_drive_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("drive.toml");
     std::fs::write(&path, "size = \"64KiB\"\nserial = \"S\"\nseed = 1\nzero_share = 0.5\nrun_size = \"4KiB\"").unwrap();
-    let drive = SimulatedDrive::open(&path, Pace::Unlimited, |_| unreachable!()).unwrap();
+    let drive = SimulatedDrive::open(&path, Pace::Unlimited, Purpose::Copy, |_| unreachable!()).unwrap();
     source_conforms(&drive);
     assert!(matches!(drive.write_at(&[0; 512], 0), Err(DriveError::ReadOnly { .. })));
     assert_eq!(Path::new(&drive.identity().path), path);

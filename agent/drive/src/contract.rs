@@ -5,6 +5,7 @@ use protocol::units::ByteRange;
 
 use crate::aligned::AlignedBuffer;
 use crate::error::DriveError;
+use crate::opened_as::OpenedAs;
 
 /// What a target is known to hold where nothing was written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,11 @@ pub trait Drive: Send + Sync {
     /// Who the drive is. Facts that cost reading (content sample, partition table) are added by
     /// [`identify`](crate::identify::identify).
     fn identity(&self) -> &DriveIdentity;
+
+    /// Which file or device was opened, whatever its path leads to by now; `None` where nothing is there yet.
+    fn opened_as(&self) -> Option<OpenedAs> {
+        None
+    }
 
     /// Size in bytes.
     fn size_bytes(&self) -> u64 {

@@ -1,9 +1,10 @@
 //! A block device of the kernel: a disk, a partition, a loop device.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use file::crash;
 use protocol::drives::Verdict;
 use protocol::identity::{DriveIdentity, DriveKind};
 use protocol::units::ByteRange;
@@ -12,13 +13,14 @@ use rustix::io::Errno;
 
 use crate::confirm::Target;
 use crate::contract::Drive;
-use crate::discovery::attached::{attached_at, port_of};
+use crate::discovery::attached::{attached_as, port_of};
 use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::SysfsDevice;
 use crate::error::DriveError;
 use crate::image::open_error;
 use crate::ioctl;
 use crate::naming::{self, Naming};
+use crate::opened_as::OpenedAs;
 use crate::zeroing::{ZeroingDevice, ZeroingLadder};
 
 /// How a device is opened.
@@ -46,8 +48,16 @@ pub struct BlockDevice {
 impl BlockDevice {
     /// Opens the device at `path`.
     pub fn open(path: &Path, access: Access) -> Result<Self, DriveError> {
-        let sysfs = SysfsDevice::of_node(&Roots::default(), path);
+        // Its path is followed once to look and once to open: both have to lead to one device.
+        let looked = std::fs::metadata(path).map_err(|error| open_error(path, error))?;
+        let sysfs = SysfsDevice::of_number(&Roots::default(), looked.rdev());
+        crash::point("device-looked-at");
         let file = open_exclusively(path, access, sysfs.as_ref())?;
+        let opened = file.metadata().map_err(|error| open_error(path, error))?;
+        if OpenedAs::of(&looked) != OpenedAs::of(&opened) {
+            let message = format!("`{}` came to lead to another drive while it was opened: repeat the command", path.display());
+            return Err(DriveError::Refused(message));
+        }
         let failed = |errno: Errno| DriveError::from_io("examine", path, ByteRange::new(0, 0), errno);
         let size = ioctl::device_size_bytes(&file).map_err(failed)?;
         let sector_size = ioctl::logical_sector_size_bytes(&file).map_err(failed)?;
@@ -115,8 +125,10 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     if access == Access::ReadWrite && sysfs.is_some_and(SysfsDevice::is_read_only) {
         return Err(read_only());
     }
-    if access == Access::ReadWrite {
-        require_unused(path)?;
+    if access == Access::ReadWrite
+        && let Some(device) = sysfs
+    {
+        require_unused(path, device)?;
     }
     let flags = OFlags::EXCL | OFlags::DIRECT | OFlags::CLOEXEC;
     let mut options = OpenOptions::new();
@@ -125,7 +137,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     // A program that lists drives holds each for a moment: only a holder that stays uses it.
     for _ in 0..BUSY_TRIES {
         let is_busy = opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error()));
-        if !is_busy || attached_at(path).is_some_and(|drive| !drive.in_use_by.is_empty()) {
+        if !is_busy || sysfs.and_then(attached_as).is_some_and(|drive| !drive.in_use_by.is_empty()) {
             break;
         }
         std::thread::sleep(BUSY_PAUSE);
@@ -133,7 +145,7 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
     }
     opened.map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => {
-            let users = attached_at(path).map(|drive| drive.in_use_by).unwrap_or_default();
+            let users = sysfs.and_then(attached_as).map(|drive| drive.in_use_by).unwrap_or_default();
             in_use(path, &users)
         }
         Some(Errno::ROFS | Errno::ACCESS) if access == Access::ReadWrite => read_only(),
@@ -145,8 +157,8 @@ fn open_exclusively(path: &Path, access: Access, sysfs: Option<&SysfsDevice>) ->
 
 /// What the kernel's exclusive open cannot know: whether the machine runs from it, or uses it in a way that
 /// holds nothing.
-fn require_unused(path: &Path) -> Result<(), DriveError> {
-    let Some(drive) = attached_at(path) else { return Ok(()) };
+fn require_unused(path: &Path, device: &SysfsDevice) -> Result<(), DriveError> {
+    let Some(drive) = attached_as(device) else { return Ok(()) };
     match drive.verdict {
         Verdict::Free => Ok(()),
         Verdict::InUse => Err(in_use(path, &drive.in_use_by)),
@@ -190,6 +202,10 @@ impl ZeroingDevice for BlockDevice {
 }
 
 impl Drive for BlockDevice {
+    fn opened_as(&self) -> Option<OpenedAs> {
+        self.file.metadata().ok().map(|metadata| OpenedAs::of(&metadata))
+    }
+
     fn was_modified(&self) -> Result<bool, DriveError> {
         Ok(self.sysfs.as_ref().and_then(SysfsDevice::changed_units) != self.changed_units)
     }

@@ -16,6 +16,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
+use crate::opened_as::OpenedAs;
 use crate::zero::is_zero;
 
 /// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it. A copier that reads a drive once must not push out everybody else's
@@ -194,6 +195,10 @@ pub(crate) fn open_error(path: &Path, error: io::Error) -> DriveError {
 }
 
 impl Drive for ImageDrive {
+    fn opened_as(&self) -> Option<OpenedAs> {
+        self.file.file().metadata().ok().map(|metadata| OpenedAs::of(&metadata))
+    }
+
     fn identity(&self) -> &DriveIdentity {
         &self.identity
     }

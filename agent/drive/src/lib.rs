@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`contract`] | the trait [`Drive`] and what each operation promises |
 //! | [`mod@open`] | from a path to a drive: as a source, or as a target with its safety rules |
+//! | `opened_as` | which file or device a path led to |
 //! | `confirm` | whether an operator's word says which drive is to be written |
 //! | [`image`] | a plain file, byte for byte a drive |
 //! | [`device`] | a block device of the kernel, loop devices among them |
@@ -47,6 +48,7 @@ pub mod loop_device;
 mod naming;
 mod new_image;
 pub mod open;
+mod opened_as;
 pub mod simulated;
 mod timed_reader;
 pub mod zero;
@@ -60,6 +62,7 @@ pub use confirm::Confirmation;
 pub use contract::{Drive, TargetContent};
 pub use error::DriveError;
 pub use naming::use_list as use_weak_serials;
-pub use open::{TargetRequest, open_source, open_target};
-pub use simulated::Pace;
+pub use open::{TargetRequest, look_at_source, open_source, open_target};
+pub use opened_as::OpenedAs;
+pub use simulated::{Pace, ProfileRule, limit_profiles};
 pub use timed_reader::TimedReader;

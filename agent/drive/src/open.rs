@@ -24,7 +24,7 @@ use crate::discovery::attached::attached_image;
 use crate::error::DriveError;
 use crate::image::{ImageDrive, open_error};
 use crate::new_image::NewImage;
-use crate::simulated::{Pace, SimulatedDrive};
+use crate::simulated::{Pace, Purpose, SimulatedDrive};
 
 enum Place {
     Profile,
@@ -56,8 +56,35 @@ fn examine(path: &Path) -> Result<Place, DriveError> {
 /// Opens a drive to read from. Nothing is written to it, and nothing is set on it. `pace` is the time of a
 /// simulated one.
 pub fn open_source(path: &Path, pace: Pace) -> Result<Arc<dyn Drive>, DriveError> {
+    open_source_within(path, pace, Purpose::Copy, PROFILES_NESTED_MAX)
+}
+
+/// Whether a drive could be opened to read from, without a trace: a fault that counts how often a simulated drive is opened
+/// does not count this.
+///
+/// # Errors
+/// Why it could not be.
+pub fn look_at_source(path: &Path) -> Result<(), DriveError> {
+    open_source_within(path, Pace::Unlimited, Purpose::Look, PROFILES_NESTED_MAX).map(|_| ())
+}
+
+/// Profiles that name one another: a drive, and what is wrong with it in two layers. One that names itself would never end.
+const PROFILES_NESTED_MAX: u32 = 4;
+
+fn too_nested(path: &Path) -> DriveError {
+    let reason = format!("it names itself, or more than {PROFILES_NESTED_MAX} profiles name one another");
+    DriveError::Profile { path: path.to_owned(), line: None, reason }
+}
+
+/// Opens a source below which there may be so many profiles.
+pub(crate) fn open_source_within(
+    path: &Path,
+    pace: Pace,
+    purpose: Purpose,
+    profiles_max: u32,
+) -> Result<Arc<dyn Drive>, DriveError> {
     Ok(match examine(path)? {
-        Place::Profile => Arc::new(SimulatedDrive::open(path, pace, |base| open_source(base, pace))?),
+        Place::Profile => Arc::new(simulated_source(path, pace, purpose, profiles_max)?),
         Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
         Place::File => {
             require_unused_image(path, false)?;
@@ -67,6 +94,22 @@ pub fn open_source(path: &Path, pace: Pace) -> Result<Arc<dyn Drive>, DriveError
         }
         Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
     })
+}
+
+/// Opens a profile as a source.
+pub(crate) fn simulated_source(
+    path: &Path,
+    pace: Pace,
+    purpose: Purpose,
+    profiles_max: u32,
+) -> Result<SimulatedDrive, DriveError> {
+    let below = profiles_max.checked_sub(1).ok_or_else(|| too_nested(path))?;
+    SimulatedDrive::open(path, pace, purpose, |base| open_source_within(base, pace, purpose, below))
+}
+
+/// Which drive a profile describes, without a trace.
+pub(crate) fn look_at_profile(path: &Path) -> Result<SimulatedDrive, DriveError> {
+    simulated_source(path, Pace::Unlimited, Purpose::Look, PROFILES_NESTED_MAX)
 }
 
 /// A file of the kernel (`/proc/version`) has no size, and content that is made when it is read: not an image.
@@ -89,12 +132,17 @@ pub struct TargetRequest<'ask> {
 
 /// Opens a drive to write on, when every safety rule allows it; else nothing was touched.
 pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn Drive>, DriveError> {
+    open_target_within(path, request, PROFILES_NESTED_MAX)
+}
+
+/// Opens a target below which there may be so many profiles.
+fn open_target_within(path: &Path, request: &TargetRequest<'_>, profiles_max: u32) -> Result<Arc<dyn Drive>, DriveError> {
     if path.to_str().is_none() {
         let why = format!("the name of `{}` is not UTF-8, and could not be told from others: rename it", path.display());
         return Err(DriveError::Refused(why));
     }
     let drive: Arc<dyn Drive> = match examine(path)? {
-        Place::Profile => Arc::new(open_simulated_target(path, request)?),
+        Place::Profile => Arc::new(open_simulated_target(path, request, profiles_max)?),
         Place::Device => {
             let device = BlockDevice::open(path, Access::ReadWrite)?;
             require_size(path, &device, request.needed_bytes)?;
@@ -121,7 +169,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
     };
     require_size(path, &*drive, request.needed_bytes)?;
     if let Confirmation::Check(check) = &request.confirmation {
-        check(drive.identity()).map_err(DriveError::Refused)?;
+        check(&*drive).map_err(DriveError::Refused)?;
     }
     Ok(drive)
 }
@@ -186,8 +234,9 @@ fn require_no_blob(path: &Path) -> Result<(), DriveError> {
 
 /// A simulated drive is confirmed only where a word was given: no customer's data is on it. The real drive that
 /// it may name has rules of its own.
-fn open_simulated_target(path: &Path, request: &TargetRequest<'_>) -> Result<SimulatedDrive, DriveError> {
-    let drive = SimulatedDrive::open(path, request.pace, |base| open_target(base, request))?;
+fn open_simulated_target(path: &Path, request: &TargetRequest<'_>, profiles_max: u32) -> Result<SimulatedDrive, DriveError> {
+    let below = profiles_max.checked_sub(1).ok_or_else(|| too_nested(path))?;
+    let drive = SimulatedDrive::open(path, request.pace, Purpose::Copy, |base| open_target_within(base, request, below))?;
     drive.backing_file().map_or(Ok(()), require_no_blob)?;
     if !drive.is_writable() {
         return Err(DriveError::ReadOnly { path: path.to_owned(), reason: "its profile has no `backing` to write to" });

@@ -7,6 +7,7 @@
 
 /// Every crash point, in the order in which a transfer gets to them.
 pub const POINTS: &[&str] = &[
+    "device-looked-at",
     "examined",
     "journal-begun",
     "target-begun",

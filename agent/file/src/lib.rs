@@ -9,6 +9,7 @@
 //! | [`capacity`] | whether a file of some name and size can be made at all |
 //! | [`locked`] | opening a file for one process alone, and being sure that it is the one that its path names |
 //! | [`partial`] | what a file is called until it is whole |
+//! | [`private`] | folders that hold customers' data or secrets |
 //! | [`replace`] | making a file appear under its name, whole or not at all |
 //! | [`crash`] | places where tests kill the process |
 //!
@@ -25,6 +26,7 @@ pub mod capacity;
 pub mod crash;
 pub mod locked;
 pub mod partial;
+pub mod private;
 pub mod replace;
 
 use std::fs::{File, OpenOptions};

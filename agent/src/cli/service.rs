@@ -19,6 +19,9 @@ pub(crate) struct ServeArguments {
     /// Take requests in the clear on an address that others reach: tokens can be read on the way
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+    /// Make a new `vault.key` where it is gone: keys of customers that were sealed with it are lost
+    #[arg(long)]
+    pub(crate) new_vault_key: bool,
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use blob::Blob;
 use copy::{CopyError, TransferHandle, TransferOptions};
-use drive::{Confirmation, Pace, TargetRequest};
-use protocol::identity::DriveIdentity;
+use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::cli::{BlobType, ExportArguments};
@@ -56,7 +55,7 @@ async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<Trans
         let (path, word) = (arguments.drive.clone(), arguments.confirm.clone());
         let open = move || {
             // Nothing is written, so nothing has to be confirmed; a word that was given is checked.
-            let any = |_: &DriveIdentity| Ok(());
+            let any = |_: &dyn Drive| Ok(());
             let confirmation = word.as_deref().map_or(Confirmation::Check(&any), Confirmation::Word);
             drive::open_target(&path, &TargetRequest { needed_bytes, confirmation, pace })
         };

@@ -40,7 +40,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let config = configuration(arguments, printer)?;
     let state_dir = settings::service_state_dir(config.state_dir.as_deref());
     let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
-    let _lock = state_dir::lock(&state_dir)?;
+    let _lock = state_dir::lock(&state_dir, printer)?;
     if config.is_exposed() && !config.allow_plaintext {
         return Err(format!(
             "`{}` is reached by others, and without `tls` their tokens can be read on the way: configure it, or say `--allow-plaintext`",
@@ -58,7 +58,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = service::install_metrics(recorder);
 
     let clock = wiring::clock(config.clock_offset_file.clone());
-    let store = state_dir::open_store(&state_dir).await?.with_jobs_per_subscription(config.jobs_per_subscription.get());
+    let store = state_dir::open_store(&state_dir, arguments.new_vault_key)
+        .await?
+        .with_jobs_per_subscription(config.jobs_per_subscription.get());
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);

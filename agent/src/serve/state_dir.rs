@@ -1,19 +1,24 @@
 //! The folder of a service's state: one service at a time, and readable by its owner alone.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use file::locked::{LockError, open_lock_file};
+use file::private::close_folder;
 use file::replace::write_bytes;
-use service::store::Store;
+use service::store::{Store, StoreError};
 use service::vault::Vault;
 
+use crate::printer::Printer;
+
 /// Makes the state directory, and keeps a second service out of it.
-pub(super) fn lock(state_dir: &Path) -> Result<File, String> {
+pub(super) fn lock(state_dir: &Path, printer: &Printer) -> Result<File, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(|error| failed(&error))?;
+    if close_folder(state_dir).map_err(|error| failed(&error))? {
+        printer.warn(&format!("others could read `{}`, which is for its owner alone from now on", state_dir.display()));
+    }
     let file = open_lock_file(&state_dir.join("service.lock")).map_err(|error| match error {
         LockError::Busy => format!("another service runs on the state directory `{}`: stop it first", state_dir.display()),
         error => failed(&format!("`service.lock`: {error}")),
@@ -24,13 +29,21 @@ pub(super) fn lock(state_dir: &Path) -> Result<File, String> {
 }
 
 /// Opens the database, with the key of its secrets.
-pub(super) async fn open_store(state_dir: &Path) -> Result<Store, String> {
-    let vault = Vault::open(&state_dir.join("vault.key")).map_err(|error| error.to_string())?;
+pub(super) async fn open_store(state_dir: &Path, new_vault_key: bool) -> Result<Store, String> {
     let path = state_dir.join("jobs.db");
+    let key = state_dir.join("vault.key");
+    let unreadable = |error: StoreError| format!("`{}`: {error}", path.display());
+    if !new_vault_key && !key.exists() && Store::has_sealed_keys(&path).await.map_err(unreadable)? {
+        return Err(format!(
+            "`{}` is gone, and keys of customers are sealed with it: put it back from a backup; or say `--new-vault-key`, and those keys are lost",
+            key.display()
+        ));
+    }
+    let vault = Vault::open(&key).map_err(|error| error.to_string())?;
     // Personal data: for the owner alone, whatever the umask is.
     let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
-    Store::open(&path, vault).await.map_err(|error| format!("`{}`: {error}", path.display()))
+    Store::open(&path, vault).await.map_err(unreadable)
 }
 
 /// Writes a file of one line that only its owner may read, whole or not at all.

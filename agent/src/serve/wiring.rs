@@ -1,14 +1,14 @@
 //! From the configuration to the parts that it describes.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::retry::RetryPolicy;
 use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
-use drive::Pace;
+use drive::{Pace, ProfileRule};
+use file::private::make_folder;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
 use protocol::units::sizes_apart;
 use service::scheduler::Clock;
@@ -36,11 +36,11 @@ pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
 pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWorker, String> {
     let transfers = state_dir.join("transfers");
     let failed = |path: &Path, error: std::io::Error| format!("`{}` cannot be made: {error}", path.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(&transfers).map_err(|error| failed(&transfers, error))?;
+    make_folder(&transfers).map_err(|error| failed(&transfers, error))?;
     let mut accounts = HashMap::new();
     for account in config.accounts(state_dir) {
         if config.account.is_empty() {
-            fs::create_dir_all(&account.store).map_err(|error| failed(Path::new(&account.store), error))?;
+            make_folder(Path::new(&account.store)).map_err(|error| failed(Path::new(&account.store), error))?;
         }
         let reached = account.reach()?;
         let address = reached.address();
@@ -54,6 +54,11 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         drive::use_weak_serials(list)?;
     }
     let folders = config.drive_folders.clone().or_else(|| (!config.listen.ip().is_loopback()).then(Vec::new));
+    drive::limit_profiles(match (config.profiles, &folders) {
+        (false, _) => ProfileRule::None,
+        (true, None) => ProfileRule::All,
+        (true, Some(folders)) => ProfileRule::Within(folders.clone()),
+    })?;
     let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);
     if let Some(machine) = copy::machine_memory_bytes().filter(|machine| config.budget.memory.is_some() && memory > *machine) {

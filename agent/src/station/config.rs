@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     /// Folders from which images and profiles may be docked by hand.
     pub(crate) drive_folders: Option<Vec<PathBuf>>,
+    /// Whether profiles of simulated drives are taken.
+    pub(crate) profiles: bool,
     /// A list of serial numbers that are no drive's, in place of the one in `/etc/drive-agent`.
     pub(crate) weak_serials: Option<PathBuf>,
     /// The container that drives are imported into.
@@ -161,6 +163,7 @@ impl Default for Config {
             allow_plaintext: false,
             tls: None,
             drive_folders: None,
+            profiles: false,
             weak_serials: None,
             import_container: "imports".to_owned(),
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
@@ -251,6 +254,13 @@ impl Config {
         }
         if let Some(id) = self.bay.iter().filter_map(|bay| bay.drive_id.as_deref()).find(|id| !protocol::arm::is_drive_id(id)) {
             return Err(format!("`{id}` cannot be the name of a drive: letters, digits and `-_.+:=`"));
+        }
+        let is_profile = |bay: &&Bay| {
+            bay.drive.as_ref().is_some_and(|path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml")))
+        };
+        if let Some(bay) = self.bay.iter().find(is_profile).filter(|_| !self.profiles) {
+            let name = &bay.name;
+            return Err(format!("the bay `{name}` has a profile of a simulated drive: say `profiles = true` to take them"));
         }
         let is_named_port =
             |bay: &&Bay| bay.drive_id.is_some() && bay.drive.as_ref().is_some_and(|path| path.starts_with("/dev"));

@@ -8,7 +8,6 @@ use blob::Blob;
 use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
-use protocol::identity::DriveIdentity;
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
@@ -213,7 +212,7 @@ async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBud
 
 async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<TransferResult, CopyError> {
     let Scene { path, docked, blob, options, pace, reached } = scene;
-    std::fs::create_dir_all(&options.state_dir).map_err(|source| CopyError::State {
+    file::private::make_folder(&options.state_dir).map_err(|source| CopyError::State {
         operation: "create",
         path: options.state_dir.clone(),
         source,
@@ -231,7 +230,7 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
             let shown = path.clone();
             let open = move || {
                 let drive = drive::open_source(&path, pace)?;
-                require_same(&path, &docked, drive.identity()).map_err(DriveError::Refused)?;
+                require_same(&path, &docked, &*drive).map_err(DriveError::Refused)?;
                 Ok::<Arc<dyn Drive>, DriveError>(drive)
             };
             let in_time = || opening::in_time(&shown, options.read_timeout, &handle.stop, || false, open);
@@ -245,7 +244,7 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
                 let shown = path.clone();
                 let open = move || {
                     // What was checked in confirmed it; that it is this drive is seen here.
-                    let check = |identity: &DriveIdentity| require_same(&path, &docked, identity);
+                    let check = |drive: &dyn Drive| require_same(&path, &docked, drive);
                     drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
                 };
                 opening::in_time(&shown, timeout, &stop, || false, open)
@@ -261,8 +260,10 @@ fn no_answer(reached: &ReachedAccount) -> blob::BlobError {
 
 /// Whether the drive that was opened is the one that the order is about: it was open before we look which drive is docked, so
 /// one that came in between is noticed.
-fn require_same(path: &std::path::Path, docked: &Docked, opened: &DriveIdentity) -> Result<(), String> {
-    let is_same = docked_at(path).as_ref() == Some(docked) && opened.size == docked.size_bytes;
+fn require_same(path: &std::path::Path, docked: &Docked, drive: &dyn Drive) -> Result<(), String> {
+    let opened = drive.identity();
+    let is_it = drive.opened_as() == Some(docked.opened_as);
+    let is_same = is_it && docked_at(path).as_ref() == Some(docked) && opened.size == docked.size_bytes;
     let has_serial = opened.serial.is_none() || opened.serial == docked.serial;
     match is_same && has_serial {
         true => Ok(()),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use copy::Stop;
-use drive::Pace;
+use drive::OpenedAs;
 use drive::discovery::{DockBell, Docked, attached_at};
 use file::replace::write_bytes;
 use protocol::arm::drive_id_of;
@@ -126,12 +126,18 @@ impl Docks {
 
     /// Looks at every bay, and rings when something changed.
     fn look(&self) {
-        let places: Vec<Option<PathBuf>> = self.slots().iter().map(|slot| slot.place().cloned()).collect();
+        let by_hand = |slot: &Slot| slot.watched.is_none();
+        let places: Vec<(Option<PathBuf>, bool)> =
+            self.slots().iter().map(|slot| (slot.place().cloned(), by_hand(slot))).collect();
         // Looking may take a while, and is not waited for.
-        let look = |place: &Option<PathBuf>| place.as_deref().map_or(Ok(None), |path| self.looks.at(path));
+        let look = |(place, by_hand): &(Option<PathBuf>, bool)| {
+            let Some(path) = place.as_deref() else { return Ok(None) };
+            let found = self.looks.at(path)?;
+            Ok(found.filter(|docked| !by_hand || self.is_still_allowed(path, docked)))
+        };
         let found: Vec<Result<Option<Docked>, Hangs>> = places.iter().map(look).collect();
         let mut has_changed = false;
-        for ((slot, place), found) in self.slots().iter_mut().zip(places).zip(found) {
+        for ((slot, (place, _)), found) in self.slots().iter_mut().zip(places).zip(found) {
             // A drive that was docked or taken out by hand meanwhile was not looked at.
             // A place that hangs keeps what was seen there last.
             if let Ok(found) = found
@@ -180,19 +186,9 @@ impl Docks {
         let refused = |message: String| Err(WorkError::Refused(message));
         let shown = path.display();
         let Ok(real) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
-        let is_allowed = |folders: &Vec<PathBuf>| {
-            folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder)))
-        };
         // The name that was given may stay with the port or the drive; the one it leads to now may not.
         let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is not a path")) };
-        // Files below /dev (/dev/shm) are files like any other.
-        let is_device = real.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
-        if !is_device && !self.folders.as_ref().is_none_or(is_allowed) {
-            return refused(format!("`{shown}` is in none of the station's `drive_folders`"));
-        }
-        if self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
-            return refused(format!("`{shown}` is the service's own: it is not a drive"));
-        }
+        self.require_allowed(&path, &real).map_err(WorkError::Refused)?;
         let looked = self.looks.at(&path);
         let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
         // A look has a timeout; what its bridge was asked for is known behind it.
@@ -206,11 +202,14 @@ impl Docks {
         let Some(docked) = looked else {
             // Opening it says what is wrong with it.
             let owned = path.clone();
-            let open = move || drive::open_source(&owned, Pace::Unlimited).map(|_| ());
+            let open = move || drive::look_at_source(&owned);
             let why = opening::in_time(&path, OPEN_TIMEOUT, &Stop::new(), || false, open).err();
             let none = || format!("`{shown}` is not a drive that can be docked");
             return refused(why.map_or_else(none, |error| error.to_string()));
         };
+        if !self.is_still_allowed(&path, &docked) {
+            return refused(format!("`{shown}` came to lead elsewhere while it was looked at: dock it again"));
+        }
         {
             let mut slots = self.slots();
             let is_here = |slot: &Slot| slot.place().and_then(|path| path.canonicalize().ok()).as_ref() == Some(&real);
@@ -235,6 +234,30 @@ impl Docks {
             self.changed.notify_one();
             drive.ok_or_else(|| WorkError::Failed(format!("`{shown}` could not be docked")))
         }
+    }
+
+    /// Refuses what may not be docked by hand: `path` leads to `real`.
+    fn require_allowed(&self, path: &Path, real: &Path) -> Result<(), String> {
+        let shown = path.display();
+        let is_below = |folders: &Vec<PathBuf>| {
+            folders.iter().any(|folder| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder)))
+        };
+        // Files below /dev (/dev/shm) are files like any other.
+        let is_device = real.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device());
+        if !is_device && !self.folders.as_ref().is_none_or(is_below) {
+            return Err(format!("`{shown}` is in none of the station's `drive_folders`"));
+        }
+        match self.kept.parent().and_then(|own| own.canonicalize().ok()).is_some_and(|own| real.starts_with(own)) {
+            true => Err(format!("`{shown}` is the service's own: it is not a drive")),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether what was seen at a path is what may be docked by hand there: a path may lead elsewhere by now.
+    fn is_still_allowed(&self, path: &Path, docked: &Docked) -> bool {
+        let Ok(real) = path.canonicalize() else { return false };
+        let is_it = real.symlink_metadata().is_ok_and(|metadata| OpenedAs::of(&metadata) == docked.opened_as);
+        is_it && self.require_allowed(path, &real).is_ok()
     }
 
     /// Keeps what is docked by hand. Without it a restart only finds empty bays.
@@ -332,7 +355,7 @@ impl Slot {
 /// The same as long as a drive is not taken out: the kernel counts attachments from its start, and a file has its number.
 fn attachment_of(docked: &Docked) -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    format!("{}/{}", if docked.is_device { boot.trim() } else { "file" }, docked.sequence)
+    format!("{}/{}", if docked.is_device() { boot.trim() } else { "file" }, docked.sequence)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn keep_whole(folder: &Path, result: &TransferResult) -> io::Result<(
     if !lists.chain([result.unreadable.as_slice(), &result.from_image]).any(|list| list.len() > RANGES_KEPT_MAX) {
         return Ok(());
     }
-    std::fs::create_dir_all(folder)?;
+    file::private::make_folder(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     let mut output = BufWriter::new(&mut file);
     serde_json::to_writer(&mut output, result)?;
@@ -106,7 +106,7 @@ fn write_logs(
     order: &LogOrder,
     result: &TransferResult,
 ) -> io::Result<(Option<File>, Option<File>)> {
-    std::fs::create_dir_all(folder)?;
+    file::private::make_folder(folder)?;
     let blob_path = format!("{}/{}", order.copy.blob.container, order.copy.blob.name);
     let head =
         LogHead { drive_id: &order.copy.drive_id, blob_path: &blob_path, is_import: order.copy.direction == Direction::Import };

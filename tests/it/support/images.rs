@@ -1,8 +1,8 @@
 //! Images to copy, and places to copy them to.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -43,6 +43,13 @@ impl Workbench {
     }
 
     /// The unfinished files of a blob or an image.
+    /// A file that its owner alone may read.
+    pub fn secret(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.image(name, bytes);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     pub fn partials(&self, name: &str) -> Vec<PathBuf> {
         partials_of(&self.file(name))
     }

@@ -62,7 +62,9 @@ impl Service {
 
     /// The same on a port that it keeps over restarts.
     pub fn start_at(bench: &Workbench, config: &str, port: u16) -> Self {
-        let config = bench.image("station.toml", config.as_bytes());
+        // Most tests have simulated drives.
+        let profiles = if config.contains("profiles = ") { "" } else { "profiles = true\n" };
+        let config = bench.image("station.toml", format!("{profiles}{config}").as_bytes());
         let mut service = Service {
             running: None,
             home: bench.path().to_owned(),

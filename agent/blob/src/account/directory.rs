@@ -65,7 +65,7 @@ impl Account for DirectoryAccount {
     async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError> {
         let path = self.path_of(container, name)?;
         let folder = path.parent().unwrap_or(&self.root);
-        std::fs::create_dir_all(folder).map_err(|error| self.error("make a folder in", error))
+        file::private::make_folder(folder).map_err(|error| self.error("make a folder in", error))
     }
 
     async fn remove(&self, container: &str, name: &str) -> Result<bool, BlobError> {

@@ -43,7 +43,7 @@ impl PlanState {
 
     fn copy(&mut self, path: &Path) -> std::io::Result<()> {
         let copies = self.folder.path().join("journals");
-        std::fs::create_dir_all(&copies)?;
+        file::private::make_folder(&copies)?;
         let Some(copy) = path.file_name().map(|name| copies.join(name)) else { return Ok(()) };
         std::fs::copy(path, &copy)?;
         if is_busy(path) {

@@ -4,13 +4,13 @@
 //! then progress is told. A record is never ahead of its data.
 
 use std::collections::VecDeque;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use file::crash;
 use file::locked::{LockError, Which, is_at, open_locked};
+use file::private::make_folder;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{CommitNote, Header, JournalReplay, Line, Replay, encode};
 use protocol::result::Direction;
@@ -249,7 +249,7 @@ pub(crate) fn prefix_of(direction: Direction) -> &'static str {
 /// The folder of all journals, made where it is missing. What is in it tells of customers' drives.
 pub(crate) fn journals_folder(state_dir: &Path) -> Result<PathBuf, CopyError> {
     let folder = state_dir.join("journals");
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    let made = make_folder(&folder);
     made.map_err(|source| state_error("create", &folder, source))?;
     Ok(folder)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Instant;
 
-use file::replace::write_users_file;
+use file::replace::{write_bytes, write_users_file};
 use protocol::rescue::{ReadMap, ReadStatus, RescuePhase, mapfile};
 
 use crate::error::{CopyError, state_error};
@@ -50,6 +50,8 @@ impl Rescue {
             (state.scratch.to_sync(), mapfile::write(&own, phase, position), image)
         };
         scratch.sync()?;
+        let write =
+            |path: &Path, text: &str| write_bytes(path, text.as_bytes()).map_err(|source| state_error("write", path, source));
         write(&self.map_path, &own)?;
         image.map_or(Ok(()), |image| write(&self.image_path, &image))
     }
@@ -76,7 +78,7 @@ impl Rescue {
             let phase = if is_tried { state.plan.phase() } else { RescuePhase::Copying(1) };
             mapfile::write(&users, phase, state.plan.position())
         };
-        write(path, &text)
+        write_users_file(path, text.as_bytes()).map_err(|source| state_error("write", path, source))
     }
 }
 
@@ -96,8 +98,4 @@ impl State {
             }
         }
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), CopyError> {
-    write_users_file(path, text.as_bytes()).map_err(|source| state_error("write", path, source))
 }

@@ -1,11 +1,13 @@
 //! Where good bytes of unfinished chunks wait: a sparse file beside the journal, each byte at its place on
 //! the drive. A failing drive is never asked twice for what it has given.
 
-use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use file::locked::{LockError, Which, open_locked};
 
 use crate::error::{CopyError, state_error};
 
@@ -28,13 +30,25 @@ impl ToSync {
     }
 }
 
+fn as_io(error: LockError) -> io::Error {
+    match error {
+        LockError::Io(error) => error,
+        error => io::Error::other(error.to_string()),
+    }
+}
+
 impl Scratch {
     /// The file at `path`, if an earlier run left one.
     pub(super) fn open(path: &Path) -> Result<Self, CopyError> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => Some(Arc::new(file)),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(source) => return Err(state_error("open", path, source)),
+        let file = match open_locked(path, Which::Existing) {
+            Ok(file) => {
+                // An earlier version made it readable for others.
+                let closed = file.set_permissions(Permissions::from_mode(0o600));
+                closed.map_err(|source| state_error("close to others", path, source))?;
+                Some(Arc::new(file))
+            }
+            Err(LockError::Io(error)) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(state_error("open", path, as_io(error))),
         };
         Ok(Scratch { path: path.to_owned(), file })
     }
@@ -51,8 +65,8 @@ impl Scratch {
         let file = match &mut self.file {
             Some(file) => file,
             empty => {
-                let made = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&self.path);
-                empty.insert(Arc::new(made.map_err(|source| state_error("create", &self.path, source))?))
+                let made = open_locked(&self.path, Which::New);
+                empty.insert(Arc::new(made.map_err(|error| state_error("create", &self.path, as_io(error)))?))
             }
         };
         file.write_all_at(bytes, offset).map_err(|source| state_error("write", &self.path, source))

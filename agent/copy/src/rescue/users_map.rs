@@ -15,7 +15,7 @@ use crate::record::manifest_place::is_part_of_blob;
 use crate::rescue::files::{beside, read_map};
 use crate::rescue::scene::RescueScene;
 use file::locked::{LockError, open_lock_file};
-use file::replace::folder_of;
+use file::replace::{folder_of, write_bytes};
 
 /// What the user's map says.
 pub(super) struct UsersMap {
@@ -54,7 +54,9 @@ pub(super) fn take_up(scene: &RescueScene<'_>) -> Result<UsersMap, CopyError> {
     let mut backup = path.as_os_str().to_owned();
     backup.push(".bak");
     if scene.is_new || !Path::new(&backup).exists() {
-        std::fs::copy(path, &backup).map_err(|source| state_error("keep a copy of", path, source))?;
+        // A link of that name is replaced, and what it leads to stays.
+        let kept = std::fs::read(path).and_then(|map| write_bytes(Path::new(&backup), &map));
+        kept.map_err(|source| state_error("keep a copy of", path, source))?;
     }
     Ok(UsersMap { known, in_image, had_map: true, claimed, lock })
 }

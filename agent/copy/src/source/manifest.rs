@@ -104,7 +104,7 @@ pub(crate) async fn header_of_manifest(
 
 fn load_file(path: &Path, place: Place) -> Result<LoadedManifest, CopyError> {
     let folder = &place.folder;
-    std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+    file::private::make_folder(folder).map_err(|source| state_error("create", folder, source))?;
     // A pipe would wait for its other end.
     let opened = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
         true => Ok((metadata.len(), File::open(path)?)),
@@ -176,7 +176,7 @@ async fn load_once(fetch: &Fetch<'_>, place: Place) -> Result<LoadedManifest, Co
     let size = place.size_bytes;
     let loading = tokio::task::spawn_blocking(move || {
         let folder = &place.folder;
-        std::fs::create_dir_all(folder).map_err(|source| state_error("create", folder, source))?;
+        file::private::make_folder(folder).map_err(|source| state_error("create", folder, source))?;
         load(BufReader::new(Pieces { pieces, current: Cursor::default() }), &place)
     });
     let mut offset = 0;

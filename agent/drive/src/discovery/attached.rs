@@ -52,9 +52,13 @@ pub fn attached_image(path: &Path) -> Option<AttachedDrive> {
 
 /// The drive behind the device node at `path`, or behind its partition.
 pub fn attached_at(path: &Path) -> Option<AttachedDrive> {
+    attached_as(&SysfsDevice::of_node(&Roots::default(), path)?)
+}
+
+/// The drive that a device is, or is a partition of.
+pub(crate) fn attached_as(device: &SysfsDevice) -> Option<AttachedDrive> {
     let roots = Roots::default();
-    let device = SysfsDevice::of_node(&roots, path)?;
-    describe(&roots, &device, &Uses::find(&roots))
+    describe(&roots, device, &Uses::find(&roots))
 }
 
 fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<AttachedDrive> {

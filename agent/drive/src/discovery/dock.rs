@@ -12,8 +12,8 @@ use super::sysfs::SysfsDevice;
 use super::watch;
 use crate::contract::Drive;
 use crate::naming::{self, Naming};
-use crate::open::open_source;
-use crate::simulated::{Pace, SimulatedDrive};
+use crate::open::look_at_profile;
+use crate::opened_as::OpenedAs;
 
 /// A drive in a dock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,15 @@ pub struct Docked {
     pub size_bytes: u64,
     /// Another number means another drive, or the same one docked again.
     pub sequence: u64,
+    /// The device or file that it is: one that another is swapped for is not the one that was docked.
+    pub opened_as: OpenedAs,
+}
+
+impl Docked {
     /// The kernel shows it as a device; else it is a file.
-    pub is_device: bool,
+    pub fn is_device(&self) -> bool {
+        matches!(self.opened_as, OpenedAs::Device { .. })
+    }
 }
 
 /// Which drive is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
@@ -41,10 +48,11 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
     let metadata = std::fs::metadata(path).ok()?;
     if metadata.file_type().is_block_device() {
         let roots = Roots::default();
-        let device = SysfsDevice::of_node(&roots, path)?;
+        let device = SysfsDevice::of_number(&roots, metadata.rdev())?;
         let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
         let named_file = device.loop_backing_file().as_deref().and_then(stem);
-        return Some(docked(naming::name(&roots, &device), named_file, size_bytes, device.sequence(), true));
+        let opened_as = OpenedAs::of(&metadata);
+        return Some(docked(naming::name(&roots, &device), named_file, size_bytes, device.sequence(), opened_as));
     }
     if !metadata.is_file() {
         return None;
@@ -52,17 +60,18 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
     let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
     if is_profile {
         // Reading a profile touches no drive but one that it may name.
-        let drive = SimulatedDrive::open(path, Pace::Unlimited, |base| open_source(base, Pace::Unlimited)).ok()?;
-        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, metadata.ino(), false));
+        let drive = look_at_profile(path).ok()?;
+        let opened_as = drive.opened_as()?;
+        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, metadata.ino(), opened_as));
     }
-    Some(docked(Naming::default(), stem(path), metadata.len(), metadata.ino(), false))
+    Some(docked(Naming::default(), stem(path), metadata.len(), metadata.ino(), OpenedAs::of(&metadata)))
 }
 
 /// A drive that tells no serial number, and need not, is called by its file: a person gave that its name.
-fn docked(naming: Naming, file: Option<String>, size_bytes: u64, sequence: u64, is_device: bool) -> Docked {
+fn docked(naming: Naming, file: Option<String>, size_bytes: u64, sequence: u64, opened_as: OpenedAs) -> Docked {
     let Naming { serial, bridge_serial, model, weak: weak_identity } = naming;
     let serial = serial.or_else(|| file.filter(|_| weak_identity.is_empty()));
-    Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence, is_device }
+    Docked { serial, bridge_serial, weak_identity, model, size_bytes, sequence, opened_as }
 }
 
 /// Whether the drive at `path` cannot be written: the kernel or a switch on the drive forbids it, or the file has no right

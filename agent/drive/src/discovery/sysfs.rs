@@ -49,8 +49,12 @@ pub(crate) fn drives(roots: &Roots) -> io::Result<Vec<SysfsDevice>> {
 impl SysfsDevice {
     /// The device behind a node, or `None` where it is none or sysfs is not mounted.
     pub(crate) fn of_node(roots: &Roots, path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        let number = (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()));
+        Self::of_number(roots, fs::metadata(path).ok()?.rdev())
+    }
+
+    /// The device of a number (`st_rdev`).
+    pub(crate) fn of_number(roots: &Roots, number: u64) -> Option<Self> {
+        let number = (rustix::fs::major(number), rustix::fs::minor(number));
         let folder = fs::canonicalize(roots.sys.join(format!("dev/block/{}:{}", number.0, number.1))).ok()?;
         Some(SysfsDevice { folder })
     }

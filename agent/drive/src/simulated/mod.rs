@@ -9,6 +9,7 @@
 //! | `timing`, `clock` | how long a physical drive would take, and what waits for that |
 //! | `faults` | what is wrong with it |
 //! | `files` | opening the files that it names |
+//! | `rule` | which files it may name |
 //! | `describe` | the figures of a profile, beside the published ones |
 
 mod clock;
@@ -17,6 +18,7 @@ mod describe;
 mod faults;
 mod files;
 mod profile;
+mod rule;
 mod text;
 mod timing;
 mod writes;
@@ -37,22 +39,35 @@ use protocol::units::ByteRange;
 pub use clock::Pace;
 pub use describe::{Description, Measured, describe};
 pub use profile::Profile;
+pub use rule::{ProfileRule, limit_profiles};
 pub use timing::Published;
 
 use crate::confirm::Target;
 use crate::contract::{Drive, TargetContent, read_whole};
 use crate::error::DriveError;
 use crate::naming::Naming;
+use crate::opened_as::OpenedAs;
 use clock::Clock;
 use content::Content;
 use faults::{Fault, FaultPlan};
-use files::{open_plain, read_plain};
+use file::replace::{folder_of, write_bytes};
+use files::{NamedFile, open_plain, read_plain};
 use profile::Backing;
 use writes::{VolatileCache, Written};
+
+/// What a simulated drive is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see which drive it is: nothing is written, not even by its faults.
+    Look,
+    /// To copy from it or to it.
+    Copy,
+}
 
 /// A drive computed from a [`Profile`].
 pub struct SimulatedDrive {
     path: PathBuf,
+    opened_as: Option<OpenedAs>,
     identity: DriveIdentity,
     naming: Naming,
     /// Where it really ends.
@@ -71,21 +86,28 @@ pub struct SimulatedDrive {
 }
 
 impl SimulatedDrive {
-    /// Opens the profile at `path`. `open_base` opens the real drive that it names, if it names one.
+    /// Opens the profile at `path`. `open_base` opens the drive that it names, if it names one.
     ///
     /// # Errors
     /// When the profile, or what it names, cannot be used.
     pub fn open(
         path: &Path,
         pace: Pace,
+        purpose: Purpose,
         open_base: impl FnOnce(&Path) -> Result<Arc<dyn Drive>, DriveError>,
     ) -> Result<Self, DriveError> {
-        let profile = Profile::load(path)?;
-        let base = profile.drive.as_deref().map(open_base).transpose()?;
-        Self::new(path, profile, pace, base)
+        let (profile, opened_as) = Profile::load_opened(path)?;
+        let base = profile.drive.as_deref().map(|drive| base_of(path, drive, open_base)).transpose()?;
+        Ok(SimulatedDrive { opened_as: Some(opened_as), ..Self::new(path, profile, pace, purpose, base)? })
     }
 
-    fn new(path: &Path, profile: Profile, pace: Pace, base: Option<Arc<dyn Drive>>) -> Result<Self, DriveError> {
+    fn new(
+        path: &Path,
+        profile: Profile,
+        pace: Pace,
+        purpose: Purpose,
+        base: Option<Arc<dyn Drive>>,
+    ) -> Result<Self, DriveError> {
         let unusable = |reason: String| DriveError::Profile { path: path.to_owned(), line: None, reason };
         let real_size = match (profile.size, base.as_ref().map(|base| base.size_bytes())) {
             (Some(size), Some(base)) if size > base => {
@@ -131,8 +153,8 @@ impl SimulatedDrive {
                 Fault::LyingCache { loses } => volatile = Some(VolatileCache::new(*loses)),
                 Fault::ChangingSerial { serials, counter } => {
                     let counter = path.parent().unwrap_or(Path::new("")).join(counter);
-                    let openings =
-                        count_opening(&counter).map_err(|error| unusable(format!("`{}`: {error}", counter.display())))?;
+                    let openings = count_opening(&counter, purpose)
+                        .map_err(|error| unusable(format!("`{}`: {error}", counter.display())))?;
                     identity.serial = serials.get(openings % serials.len()).cloned();
                 }
                 _ => {}
@@ -152,6 +174,7 @@ impl SimulatedDrive {
         };
         Ok(SimulatedDrive {
             path: path.to_owned(),
+            opened_as: None,
             identity,
             naming,
             real_size,
@@ -288,18 +311,43 @@ fn hang() -> ! {
     }
 }
 
-/// How often the drive was opened before, which the file remembers.
-fn count_opening(counter: &Path) -> io::Result<usize> {
-    let openings = match read_plain(counter) {
+/// Opens the drive that a profile names.
+fn base_of(
+    path: &Path,
+    drive: &Path,
+    open_base: impl FnOnce(&Path) -> Result<Arc<dyn Drive>, DriveError>,
+) -> Result<Arc<dyn Drive>, DriveError> {
+    let unusable = |reason: String| DriveError::Profile { path: path.to_owned(), line: None, reason };
+    let shown = drive.display();
+    let (real, expected) = ProfileRule::of_process()
+        .drive(drive)
+        .map_err(|error| unusable(format!("the drive `{shown}` cannot be used: {error}")))?;
+    let base = open_base(&real)?;
+    match expected.is_none() || base.opened_as() == expected {
+        true => Ok(base),
+        false => Err(unusable(format!("the drive `{shown}` was replaced while it was opened"))),
+    }
+}
+
+/// How often the drive was opened before, which the file remembers. A look is not counted.
+fn count_opening(counter: &Path, purpose: Purpose) -> io::Result<usize> {
+    let openings = match read_plain(counter, NamedFile::InProfile) {
         Ok(text) => text.trim().parse().map_err(io::Error::other)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
-    std::fs::write(counter, format!("{}\n", openings + 1))?;
+    if purpose == Purpose::Copy {
+        ProfileRule::of_process().require_place(folder_of(counter))?;
+        write_bytes(counter, format!("{}\n", openings + 1).as_bytes())?;
+    }
     Ok(openings)
 }
 
 impl Drive for SimulatedDrive {
+    fn opened_as(&self) -> Option<OpenedAs> {
+        self.opened_as
+    }
+
     fn identity(&self) -> &DriveIdentity {
         &self.identity
     }

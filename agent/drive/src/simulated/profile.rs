@@ -12,11 +12,13 @@ use toml::Spanned;
 
 use super::content::{Content, ContentKind};
 use super::faults::{Fault, FaultText};
-use super::files::read_plain;
+use super::files::{NamedFile, read_file};
+use super::rule::ProfileRule;
 use super::text::{Mistake, optional_size, size};
 use super::timing::{Published, Timing, TimingText};
 use crate::error::DriveError;
 use crate::naming::SimulatedBridge;
+use crate::opened_as::OpenedAs;
 
 /// A drive as a profile describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,13 +108,21 @@ struct OverlayText {
 impl Profile {
     /// Reads and checks a profile.
     pub fn load(path: &Path) -> Result<Self, DriveError> {
+        Self::load_opened(path).map(|(profile, _)| profile)
+    }
+
+    /// The same, and which file it is.
+    pub(super) fn load_opened(path: &Path) -> Result<(Self, OpenedAs), DriveError> {
+        ProfileRule::of_process().require_profiles(path)?;
         let unusable = |line: Option<usize>, reason: String| DriveError::Profile { path: path.to_owned(), line, reason };
-        let text = read_plain(path).map_err(|error| unusable(None, error.to_string()))?;
+        let read = read_file(path, NamedFile::ByCaller).and_then(|(file, text)| Ok((OpenedAs::of(&file.metadata()?), text)));
+        let (opened_as, text) = read.map_err(|error| unusable(None, error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).map_err(|mistake| {
+        let profile = Self::parse(&text, folder).map_err(|mistake| {
             let line = mistake.place.map(|place| 1 + text[..place.start.min(text.len())].matches('\n').count());
             unusable(line, mistake.expected)
-        })
+        })?;
+        Ok((profile, opened_as))
     }
 
     /// Understands a profile; paths in it are relative to `folder`.

@@ -10,7 +10,7 @@ const BASE: &str = "size = \"1MiB\"\nserial = \"S\"\nseed = 5\nzero_share = 0.3\
 
 fn drive(text: &str) -> SimulatedDrive {
     let profile = Profile::parse(text, Path::new("")).unwrap_or_else(|mistake| panic!("{}", mistake.expected));
-    SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, None).unwrap()
+    SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, Purpose::Copy, None).unwrap()
 }
 
 fn read(drive: &SimulatedDrive, offset: u64, length: usize) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn images_lie_over_the_content() {
     std::fs::write(folder.path().join("part.img"), [7; 1000]).unwrap();
     let text = format!("{BASE}[[overlay]]\noffset = \"4KiB\"\nimage = \"part.img\"\n");
     let profile = Profile::parse(&text, folder.path()).unwrap_or_else(|mistake| panic!("{}", mistake.expected));
-    let laid = SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, None).unwrap();
+    let laid = SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, Purpose::Copy, None).unwrap();
     let (plain, whole) = (read(&drive(BASE), 0, 8192), read(&laid, 0, 8192));
     assert_eq!(whole[..4096], plain[..4096]);
     assert_eq!(whole[4096..5096], [7; 1000]);
@@ -130,7 +130,7 @@ fn a_cache_that_lies_reads_well_and_forgets() {
     let text = format!("{BASE}backing = \"kept.bin\"\n[[fault]]\nkind = \"lying-cache\"\nloses = 4096\n");
     let open = || {
         let profile = Profile::parse(&text, folder.path()).unwrap_or_else(|mistake| panic!("{}", mistake.expected));
-        SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, None).unwrap()
+        SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, Purpose::Copy, None).unwrap()
     };
     let before = read(&open(), 0, 12_288);
     let lying = open();
@@ -158,7 +158,14 @@ fn a_serial_that_changes_does_so_at_each_opening() {
     let text =
         "size = 4096\nserial = \"A\"\n[[fault]]\nkind = \"changing-serial\"\nserials = [\"A\", \"B\"]\ncounter = \"openings\"\n";
     std::fs::write(&path, text).unwrap();
-    let serial = || SimulatedDrive::open(&path, Pace::Unlimited, |_| unreachable!()).unwrap().identity().serial.clone().unwrap();
+    let serial = || {
+        SimulatedDrive::open(&path, Pace::Unlimited, Purpose::Copy, |_| unreachable!())
+            .unwrap()
+            .identity()
+            .serial
+            .clone()
+            .unwrap()
+    };
     assert_eq!([serial(), serial(), serial()], ["A", "B", "A"]);
 }
 
@@ -222,7 +229,7 @@ fn time_is_waited_for_at_its_pace() {
     let profile = || Profile::parse(&format!("{DISK}backing_is_not_here = 1"), Path::new(""));
     assert!(profile().is_err());
     let profile = Profile::parse(DISK, Path::new("")).unwrap_or_else(|mistake| panic!("{}", mistake.expected));
-    let drive = SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Scaled(10.0), None).unwrap();
+    let drive = SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Scaled(10.0), Purpose::Copy, None).unwrap();
     let started = std::time::Instant::now();
     read(&drive, 0, 25_000_000);
     // A tenth of a second of the drive's time, and only ever more of ours.
@@ -242,7 +249,7 @@ proptest! {
         let text = format!("size = \"64KiB\"\nserial = \"S\"\nbacking = \"{backing}\"\n");
         let open = || {
             let profile = Profile::parse(&text, folder.path()).unwrap_or_else(|mistake| panic!("{}", mistake.expected));
-            SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, None).unwrap()
+            SimulatedDrive::new(Path::new("test.toml"), profile, Pace::Unlimited, Purpose::Copy, None).unwrap()
         };
         let drive = open();
         let mut array = read(&drive, 0, 65_536);

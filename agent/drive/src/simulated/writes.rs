@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,7 @@ use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
 use super::files::open_plain;
+use super::rule::ProfileRule;
 
 /// The unit of what is kept: the block of common file systems, whose holes tell what was written.
 const BLOCK_BYTES: u64 = 4096;
@@ -139,7 +140,8 @@ impl Kept {
             }
             Kept::File(file) => file.write_all_at(block, start),
             Kept::NoFileYet { path, size } => {
-                let file = open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
+                ProfileRule::of_process().require_place(folder_of(path))?;
+                let file = open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600))?;
                 let file = sized(file, *size)?;
                 file.write_all_at(block, start)?;
                 *self = Kept::File(file);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,11 @@ pub fn tls(certificates: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
     if chain.is_empty() {
         return Err(failed(&"there is none in it"));
+    }
+    // A group of its own (ssl-cert) may read it.
+    let mode = std::fs::metadata(key).map_err(|error| TlsError::Key(shown(key), error.to_string()))?.permissions().mode();
+    if mode & 0o027 != 0 {
+        return Err(TlsError::Key(shown(key), "others may read or change it: take the right away with `chmod 600`".to_owned()));
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key(shown(key), error.to_string()))?;
     let together = |error: tokio_rustls::rustls::Error| TlsError::Together(error.to_string());

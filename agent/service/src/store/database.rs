@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlStr, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::error::StoreError;
 use crate::vault::Vault;
@@ -36,6 +36,26 @@ impl Store {
     /// When the file cannot be used, or is of a newer program.
     pub async fn open(path: &Path, vault: Vault) -> Result<Self, StoreError> {
         Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX)).await
+    }
+
+    /// Whether the database in the file at `path` holds keys that a vault sealed; not where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub async fn has_sealed_keys(path: &Path) -> Result<bool, StoreError> {
+        if !path.exists() {
+            return Ok(false);
+        }
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'drive_key'";
+        let (has_table,): (i64,) = sqlx::query_as(tables).fetch_one(&mut connection).await?;
+        let mut has_keys = false;
+        if has_table > 0 {
+            has_keys = sqlx::query("SELECT 1 FROM drive_key LIMIT 1").fetch_optional(&mut connection).await?.is_some();
+        }
+        connection.close().await?;
+        Ok(has_keys)
     }
 
     /// The same with one connection: what is asked at once is answered in the order that it was asked in.
