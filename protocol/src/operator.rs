@@ -79,6 +79,9 @@ pub struct CheckIn {
     /// For an export: the drive goes back unused.
     #[serde(default)]
     pub spare: bool,
+    /// The drive in the bay was checked in for another job by mistake.
+    #[serde(default)]
+    pub take_over: bool,
 }
 
 /// A drive that did not come.
@@ -105,12 +108,15 @@ pub struct Retry {
     /// Recover everything that can be read of a failing drive.
     #[serde(default)]
     pub rescue: bool,
+    /// What is on the drive of an export may go.
+    #[serde(default)]
+    pub erase: bool,
 }
 
 impl Retry {
     /// How the next run differs.
     pub fn options(&self) -> RetryOptions {
-        RetryOptions { restart: self.restart, overwrite: self.overwrite, rescue: self.rescue }
+        RetryOptions { restart: self.restart, overwrite: self.overwrite, rescue: self.rescue, erase: self.erase }
     }
 }
 

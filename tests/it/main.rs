@@ -46,5 +46,6 @@ mod service_limits;
 mod service_portal_access;
 mod service_ranges;
 mod service_routes;
+mod service_wrong_drive;
 mod signals;
 mod unreadable;

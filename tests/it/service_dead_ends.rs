@@ -156,7 +156,8 @@ fn the_blob_of_an_unsuitable_drive_is_free_for_another() {
     let service = Service::start(&bench, TWO_BAYS);
     ship_export(&service, "out", &[("one", 4 * MIB)], 1);
     // It takes the blob, and fails when it is written.
-    let text = "size = \"8MiB\"\nserial = \"DYING\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"1MiB\"\n";
+    let text =
+        "size = \"8MiB\"\nserial = \"DYING\"\nbacking = \"memory\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"1MiB\"\n";
     let dying = bench.image("dying.toml", text.as_bytes());
     let good = bench.image("GOOD.img", &vec![0; 8 * MIB]);
     service.dock("bay-1", &dying, None).expect(200);

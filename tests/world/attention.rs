@@ -104,8 +104,11 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
             directed(world, job, drive_id.as_deref().unwrap_or_default(), "neverReceived", json!({}))
         }
         Action::Retry { job, drive_id, options } => {
-            let RetryOptions { restart, overwrite, rescue } = options;
-            let body = json!({ "restart": restart, "overwrite": overwrite, "rescue": rescue });
+            if options.erase {
+                may_be_erased(world, job, drive_id);
+            }
+            let RetryOptions { restart, overwrite, rescue, erase } = options;
+            let body = json!({ "restart": restart, "overwrite": overwrite, "rescue": rescue, "erase": erase });
             directed(world, job, drive_id, "retry", body)
         }
         Action::Resume { job, drive_id } => directed(world, job, drive_id, "resume", json!({})),
@@ -268,5 +271,16 @@ fn dock_empty_drive(world: &mut World) {
         if let Some(bay) = bay {
             staff::check_in_to(world, bay, job, None);
         }
+    }
+}
+
+/// Who has a drive erased has looked at the one that is docked for the job.
+fn may_be_erased(world: &mut World, job: &str, drive_id: &str) {
+    let uid = world.jobs[world.job_at(job).unwrap_or_default()].uid.clone().unwrap_or_default();
+    let bound = world.bound_as.get(&(uid, drive_id.to_owned())).copied();
+    let mut site = world.worker.site();
+    let docked: Vec<usize> = site.bays.iter().filter_map(|bay| bay.drive).collect();
+    for drive in docked {
+        site.drives[drive].may_be_erased |= bound == Some(drive) || site.drives[drive].is_called(drive_id);
     }
 }

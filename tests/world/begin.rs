@@ -65,6 +65,7 @@ fn drive(random: &mut Random, number: usize, owner: Option<usize>, has_bridges: 
         content: content.collect(),
         unreadable,
         is_read_only: random.percent(6),
+        may_be_erased: false,
         place: if owner.is_some() { Place::Home } else { Place::Desk },
         job: None,
     }

@@ -171,6 +171,13 @@ impl Copy {
         if self.order.direction == Direction::Import && existing.is_some() && !is_own && !self.order.retry.overwrite {
             return Err("the blob exists already");
         }
+        if self.order.direction == Direction::Export
+            && journal.is_none()
+            && !self.order.may_erase
+            && !site.drives[drive].is_blank()
+        {
+            return Err("the drive is not empty: take it out, or say so with `--erase`");
+        }
         let held = self.held(site, drive, count);
         if let (Direction::Export, Some(journal)) = (self.order.direction, &journal) {
             let is_gone = journal.landed.iter().zip(&held).any(|(landed, held)| *landed && held.is_none());
@@ -266,7 +273,20 @@ impl Copy {
     fn land(&self, site: &mut Site, drive: usize, index: usize, piece: Piece) {
         match self.order.direction {
             Direction::Import => site.blobs.land(&self.address(), &transfer_of(&self.order), index, self.state.len(), piece),
-            Direction::Export => site.drives[drive].content[index] = piece,
+            Direction::Export => {
+                let target = &mut site.drives[drive];
+                // What its own export wrote before may be written over.
+                let is_foreign = match target.content[index] {
+                    Piece::Zero => false,
+                    Piece::Drive(..) => true,
+                    Piece::Blob(blob, _) => !matches!(piece, Piece::Blob(own, _) if own == blob),
+                };
+                if is_foreign && !target.may_be_erased {
+                    site.violations
+                        .push(format!("chunk {index} of the drive {drive} was overwritten, and no person said that it may go"));
+                }
+                site.drives[drive].content[index] = piece;
+            }
         }
     }
 

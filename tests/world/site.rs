@@ -50,6 +50,8 @@ pub struct PhysicalDrive {
     /// Chunks that cannot be read.
     pub unreadable: BTreeSet<usize>,
     pub is_read_only: bool,
+    /// An operator said that what is on it may go.
+    pub may_be_erased: bool,
     pub place: Place,
     /// The job (its number in the world) whose label is on its parcel.
     pub job: Option<usize>,

@@ -86,7 +86,10 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
     let Some(drive) = world.worker.site().bays[bay].drive else { return false };
     let name = world.bay_name(bay);
     let erase = world.jobs[job].is_export && (world.worker.site().drives[drive].owner.is_some() || world.random.percent(50));
-    let mut body = json!({ "bay": name, "erase": erase });
+    // Who is sure takes it from the job that it was checked in to by mistake.
+    let is_sure = world.worker.site().drives[drive].job == Some(job);
+    let mut body = json!({ "bay": name, "erase": erase, "takeOver": is_sure });
+    world.worker.site().drives[drive].may_be_erased |= erase;
     // The name that an import has for it; what an export is to call one that tells no name.
     let physical = world.worker.site().drives[drive].clone();
     let physical_name = physical.shown_serial().map(str::to_owned);

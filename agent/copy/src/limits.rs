@@ -57,6 +57,9 @@ pub(crate) const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
 /// The smallest read while a failing drive is copied: ddrescue's cluster.
 pub(crate) const RESCUE_READ_BYTES_MIN: u64 = 64 << 10;
 
+/// How long it may take to see that nothing is on a drive: a thousand places of a disk, or two gibibytes of a slow one.
+pub(crate) const BLANK_LOOK_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Longest mapfile that is read: two million blocks of 32 characters.
 pub(crate) const MAPFILE_BYTES_MAX: u64 = 64 << 20;
 

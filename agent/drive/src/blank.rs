@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::aligned::AlignedBuffer;
+use crate::contract::Drive;
 use crate::discovery::attached::attached_at;
 use crate::error::DriveError;
 use crate::open::open_source;
@@ -33,7 +34,14 @@ pub fn is_blank(path: &Path) -> Result<bool, DriveError> {
     if has_layout {
         return Ok(false);
     }
-    let drive = open_source(path, Pace::Unlimited)?;
+    holds_only_zeros(&*open_source(path, Pace::Unlimited)?)
+}
+
+/// Whether an open drive has zeros wherever it is looked: at both ends, and at samples of what is between them.
+///
+/// # Errors
+/// That of the drive, where it cannot be read.
+pub fn holds_only_zeros(drive: &dyn Drive) -> Result<bool, DriveError> {
     let (size, sector) = (drive.size_bytes(), drive.sector_size_bytes());
     let mut buffer = AlignedBuffer::new(BLANK_LOOK_BYTES as usize)?;
     let mut is_zero_at = |offset: u64, length: u64| {

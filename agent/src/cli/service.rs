@@ -139,6 +139,9 @@ pub(crate) enum JobsCommand {
         /// For an export: the drive goes back unused
         #[arg(long, conflicts_with = "erase")]
         spare: bool,
+        /// The drive in the bay was checked in for another job by mistake
+        #[arg(long, requires = "bay")]
+        take_over: bool,
     },
     /// A drive did not come; for an export, no more drives come (operators)
     NeverReceived {
@@ -167,6 +170,9 @@ pub(crate) enum JobsCommand {
         /// Get every sector that can be got of a drive that fails, and list what is missing
         #[arg(long)]
         rescue: bool,
+        /// What is on the drive of an export may go
+        #[arg(long)]
+        erase: bool,
     },
     /// End the copy of a drive before it is complete: the drive goes back with an error (operators)
     GiveUp {

@@ -60,8 +60,9 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
             printer.document(&receipts, || receipts_text(&receipts));
             Ok(())
         }
-        JobsCommand::CheckIn { name, drive, bay, erase, spare } => {
-            let check_in = CheckIn { drive_id: drive.clone(), bay: bay.clone(), erase: *erase, spare: *spare };
+        JobsCommand::CheckIn { name, drive, bay, erase, spare, take_over } => {
+            let (drive_id, bay) = (drive.clone(), bay.clone());
+            let check_in = CheckIn { drive_id, bay, erase: *erase, spare: *spare, take_over: *take_over };
             jobs.order(name, "checkIn", &check_in).await
         }
         JobsCommand::NeverReceived { name, drive } => {
@@ -70,9 +71,9 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
         JobsCommand::Start(one) => jobs.order_drive("start", one).await,
         JobsCommand::Pause(one) => jobs.order_drive("pause", one).await,
         JobsCommand::Resume(one) => jobs.order_drive("resume", one).await,
-        JobsCommand::Retry { one, restart, overwrite, rescue } => {
+        JobsCommand::Retry { one, restart, overwrite, rescue, erase } => {
             let drive_id = one.drive.clone();
-            let body = Retry { drive_id, restart: *restart, overwrite: *overwrite, rescue: *rescue };
+            let body = Retry { drive_id, restart: *restart, overwrite: *overwrite, rescue: *rescue, erase: *erase };
             jobs.order(&one.name, "retry", &body).await
         }
         JobsCommand::GiveUp { one, yes } => {

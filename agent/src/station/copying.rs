@@ -181,8 +181,8 @@ fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
         shared_budget: Some(worker.budget.clone()),
         keep_journal: true,
         restart: order.retry.restart,
-        // What may be written on was decided when the drive was checked in.
         overwrite: order.retry.overwrite || order.direction == Direction::Export,
+        blank_target_only: !order.may_erase,
         on_unreadable: if order.retry.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
         names: worker.account(&order.account).ok().map(public),
         resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),

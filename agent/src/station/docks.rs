@@ -212,7 +212,8 @@ impl Docks {
         }
         {
             let mut slots = self.slots();
-            let is_here = |slot: &Slot| slot.place().and_then(|path| path.canonicalize().ok()).as_ref() == Some(&real);
+            // By what it is: one file may have two names.
+            let is_here = |slot: &Slot| slot.docked.as_ref().is_some_and(|(other, _)| other.opened_as == docked.opened_as);
             if let Some(other) = slots.iter().find(|slot| slot.name != bay && is_here(slot)) {
                 return refused(format!("`{shown}` is in `{}` already", other.name));
             }

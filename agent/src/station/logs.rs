@@ -164,6 +164,7 @@ mod tests {
             account_only: false,
             was_cut_off: false,
             retry: RetryOptions::default(),
+            may_erase: false,
         };
         LogOrder { copy, container: "logs".to_owned(), prefix: "x".to_owned(), verbose: false, manifest: false }
     }

@@ -243,7 +243,7 @@ impl Check {
                     if !is_drive_id(id) {
                         self.problem(
                             &at("driveId"),
-                            "a serial number has letters, digits and `-_.+:=` only, and does not begin with a dot",
+                            "a serial number has letters, digits and `-_.+:=` only, and begins with no dot and no hyphen",
                         );
                     }
                     if !seen.insert(id.to_ascii_lowercase()) {
@@ -309,12 +309,12 @@ impl Check {
 pub fn drive_id_of(serial: &str) -> Option<String> {
     let id: String = serial.chars().filter(|letter| !letter.is_whitespace() && !letter.is_control()).collect();
     let id: String = id.chars().map(|letter| if is_of_drive_id(letter) { letter } else { '_' }).collect();
-    (!id.is_empty()).then(|| if id.starts_with('.') { format!("_{id}") } else { id })
+    (!id.is_empty()).then(|| if id.starts_with(['.', '-']) { format!("_{id}") } else { id })
 }
 
 /// Whether a drive may have this name: it becomes the name of a blob, and of a log.
 pub fn is_drive_id(id: &str) -> bool {
-    !id.starts_with('.') && id.chars().all(is_of_drive_id)
+    !id.starts_with(['.', '-']) && id.chars().all(is_of_drive_id)
 }
 
 fn is_of_drive_id(letter: char) -> bool {

@@ -335,12 +335,16 @@ impl Next {
         }
         let here = [DriveState::Received, DriveState::Transferring, DriveState::CompletedMoreInfo];
         let drive = self.drive(id, &here, "released")?;
-        if !std::mem::replace(&mut drive.is_spare, true) {
-            drive.state = DriveState::CompletedMoreInfo;
-            drive.had_error = false;
-            // Another drive is to come for the blob.
-            self.job.expected_drives = self.job.expected_drives.max(self.job.drives.len() + 1);
+        if drive.is_spare {
+            let state = drive.state;
+            let action = "released: it has no blob";
+            return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action, state });
         }
+        drive.is_spare = true;
+        drive.state = DriveState::CompletedMoreInfo;
+        drive.had_error = false;
+        // Another drive is to come for the blob.
+        self.job.expected_drives = self.job.expected_drives.max(self.job.drives.len() + 1);
         self.reopen("released from a drive")
     }
 

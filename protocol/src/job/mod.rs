@@ -37,8 +37,8 @@ mod timers;
 mod tests;
 
 pub use copy::{
-    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, decide_copy,
-    percent,
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, TargetSeen,
+    decide_copy, percent,
 };
 pub use decide::{Decision, Effect, Event, decide};
 pub use edit::{Field, correct_drives, may_correct, may_edit};

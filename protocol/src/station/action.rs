@@ -104,6 +104,7 @@ impl Action {
             Action::ChooseJob { .. } => "Find its job",
             Action::NeverReceived { drive_id: Some(_), .. } => "Never came",
             Action::NeverReceived { drive_id: None, .. } => "No more drives come",
+            Action::Retry { options, .. } if options.erase => "Erase it, and copy",
             Action::Retry { options, .. } => match (options.rescue, options.overwrite, options.restart) {
                 (true, ..) => "Rescue what can be read",
                 (false, true, _) => "Try again, replacing the blob",
@@ -133,7 +134,12 @@ impl Action {
             }
             Action::NeverReceived { drive_id, .. } => drive_id.iter().flat_map(|id| ["--drive", id.as_str()]).collect(),
             Action::Retry { drive_id, options, .. } => {
-                let flags = [(options.restart, "--restart"), (options.overwrite, "--overwrite"), (options.rescue, "--rescue")];
+                let flags = [
+                    (options.restart, "--restart"),
+                    (options.overwrite, "--overwrite"),
+                    (options.rescue, "--rescue"),
+                    (options.erase, "--erase"),
+                ];
                 let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag);
                 ["--drive", drive_id].into_iter().chain(flags).collect()
             }
@@ -150,8 +156,7 @@ impl Action {
             Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => return None,
             _ => {
                 let (verb, job) = self.verb_and_job()?;
-                let words: String = words.iter().map(|word| format!(" {}", quoted(word))).collect();
-                format!("drive-agent jobs {verb} {}{words}", quoted(&short_job_name(job)))
+                format!("drive-agent jobs {verb} {}{}", quoted(&short_job_name(job)), line_of(&words))
             }
         })
     }
@@ -171,6 +176,19 @@ impl Action {
             Action::ChooseJob { .. } | Action::Dock { .. } | Action::TakeOut { .. } => return None,
         })
     }
+}
+
+/// Options and their values. A value that begins with a hyphen would be taken for an option, and is joined to its own.
+fn line_of(words: &[&str]) -> String {
+    let mut line = String::new();
+    let mut is_value = false;
+    for word in words {
+        let is_option = !is_value && word.starts_with("--");
+        line.push(if is_value && word.starts_with('-') { '=' } else { ' ' });
+        line += &quoted(word);
+        is_value = is_option && ["--drive", "--bay", "--carrier", "--tracking"].contains(word);
+    }
+    line
 }
 
 /// A word as a shell takes it for one.
@@ -213,6 +231,7 @@ mod tests {
             bay: bay.map(str::to_owned),
         };
         assert_eq!(text(check_in(Some("D"), Some("bay 1"))), "drive-agent jobs check-in s/g/j --drive D --bay 'bay 1'");
+        assert_eq!(text(check_in(Some("-D"), Some("1"))), "drive-agent jobs check-in s/g/j --drive=-D --bay 1");
         assert_eq!(text(check_in(None, Some("1"))), "drive-agent jobs check-in s/g/j --bay 1");
         let options = RetryOptions { rescue: true, ..RetryOptions::default() };
         let retry = Action::Retry { job: job.clone(), drive_id: "D".to_owned(), options };

@@ -18,6 +18,8 @@ pub enum AttentionKind {
     UnknownDrive,
     /// A drive is docked whose job was not shipped yet.
     JobNotShipped,
+    /// A drive is docked whose job does not wait for it any longer.
+    LateDrive,
     /// A drive of a job was received and is in no bay.
     NotDocked,
     /// An export waits for an empty drive: check one in.
@@ -34,11 +36,12 @@ pub enum AttentionKind {
 
 impl AttentionKind {
     /// Every kind, the most urgent first.
-    pub const ALL: [AttentionKind; 10] = [
+    pub const ALL: [AttentionKind; 11] = [
         AttentionKind::CopyHeld,
         AttentionKind::AmbiguousDrive,
         AttentionKind::UnknownDrive,
         AttentionKind::JobNotShipped,
+        AttentionKind::LateDrive,
         AttentionKind::NotDocked,
         AttentionKind::NeedsEmptyDrive,
         AttentionKind::WaitsForOthers,
@@ -54,6 +57,7 @@ impl AttentionKind {
             AttentionKind::UnknownDrive => "unknown-drive",
             AttentionKind::AmbiguousDrive => "ambiguous-drive",
             AttentionKind::JobNotShipped => "job-not-shipped",
+            AttentionKind::LateDrive => "late-drive",
             AttentionKind::NotDocked => "not-docked",
             AttentionKind::DrivesMissing => "drives-missing",
             AttentionKind::NeedsEmptyDrive => "needs-empty-drive",

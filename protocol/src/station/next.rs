@@ -58,6 +58,8 @@ pub enum Next {
     Undecided(Doubt),
     /// Its job was not shipped.
     NotShipped,
+    /// Its job did not wait for it any longer: it goes back as it is.
+    CameTooLate,
     /// Check it in.
     CheckIn,
     /// Copy it, or resume its copy.
@@ -174,7 +176,7 @@ fn next_for_job(docked: &DockedHere<'_>, job: &JobInHand<'_>, drive: &JobDrive, 
     let is_missing = matches!(drive.state, DriveState::Specified | DriveState::NeverReceived);
     match (job.machine.state, drive.state) {
         (JobState::Creating, _) => Next::NotShipped,
-        (JobState::Packaging, _) if is_missing => wait("the drive came too late: it is sent back as it is"),
+        (JobState::Packaging, _) if is_missing => Next::CameTooLate,
         (JobState::Packaging, _) => wait("the drive is done, and waits to be sent back"),
         (_, DriveState::Specified | DriveState::NeverReceived) => Next::CheckIn,
         (_, DriveState::Received) if job.machine.cancel_requested => wait("the job was cancelled"),
@@ -219,6 +221,9 @@ impl Next {
             Next::WaitForOthers => "checked in; the job waits for its other drives".to_owned(),
             Next::Unknown => "no job names this drive".to_owned(),
             Next::Undecided(doubt) => doubt.sentence(),
+            Next::CameTooLate => {
+                "the drive came after its job had given it up: send it back as it is, with the others".to_owned()
+            }
             Next::NotShipped => "the job of this drive was not shipped yet: ask the customer".to_owned(),
             Next::CheckIn | Next::Copy => return None,
         };

@@ -82,7 +82,7 @@ fn a_drive_goes_to_the_one_job_that_names_it() {
         (JobState::Received, Received, Next::Copy),
         (JobState::Transferring, Transferring, Next::Copy),
         (JobState::Transferring, CompletedMoreInfo, wait("the drive is done")),
-        (JobState::Packaging, Specified, wait("the drive came too late: it is sent back as it is")),
+        (JobState::Packaging, Specified, Next::CameTooLate),
         (JobState::Packaging, CompletedMoreInfo, wait("the drive is done, and waits to be sent back")),
     ] {
         assert_eq!(decided(&[&Import::new("one", state, drive)]), (expected, Some("one")), "{state} {drive}");

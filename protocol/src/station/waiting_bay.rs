@@ -32,7 +32,9 @@ pub fn attention_of_bay(
         Next::Undecided(doubt) => {
             let found = candidates(docked, jobs);
             candidates_found = found.iter().map(|(index, drive)| jobs[*index].candidate(drive)).collect();
-            let mut actions = check_ins(&found, jobs, &bay);
+            let mut actions = check_ins(docked, &found, jobs);
+            let creating = found.iter().filter(|(index, _)| jobs[*index].machine.state == JobState::Creating);
+            actions.extend(creating.map(|(index, _)| Action::AskCustomer { job: jobs[*index].path() }));
             let choose = Action::ChooseJob { bay: bay.clone() };
             match doubt {
                 // It is done: what is left is to take it out.
@@ -44,6 +46,10 @@ pub fn attention_of_bay(
         Next::NotShipped => {
             let ask = job.map(|(job, _)| Action::AskCustomer { job: job.path() });
             (AttentionKind::JobNotShipped, ask.into_iter().chain([take_out]).collect())
+        }
+        Next::CameTooLate => {
+            let back = job.map(|(job, _)| Action::ShipBack { job: job.path() });
+            (AttentionKind::LateDrive, [take_out].into_iter().chain(back).collect())
         }
         Next::WaitForOthers => {
             let missing = job.map(|(job, _)| never_received(job)).unwrap_or_default();
@@ -59,8 +65,19 @@ pub fn attention_of_bay(
         drive_id,
         bay: Some(bay),
         candidates: candidates_found,
-        actions: actions.into_iter().map(Into::into).collect(),
+        actions: without_repeats(actions).into_iter().map(Into::into).collect(),
     })
+}
+
+/// A job may be found in more than one way.
+fn without_repeats(actions: Vec<Action>) -> Vec<Action> {
+    let mut kept: Vec<Action> = Vec::new();
+    for action in actions {
+        if !kept.contains(&action) {
+            kept.push(action);
+        }
+    }
+    kept
 }
 
 fn message(docked: &DockedHere<'_>, decided: &Decided, candidates: &[Candidate]) -> String {
@@ -90,9 +107,12 @@ fn check_in(job: &JobInHand<'_>, drive_id: &str, bay: &str) -> Action {
 }
 
 /// Check-ins of the drive in a bay for the jobs that may have it.
-fn check_ins(found: &[(usize, &JobDrive)], jobs: &[JobInHand<'_>], bay: &str) -> Vec<Action> {
-    let may = found.iter().filter(|(index, drive)| may_be_given(&jobs[*index], drive));
-    may.map(|(index, drive)| check_in(&jobs[*index], &drive.id, bay)).collect()
+fn check_ins(docked: &DockedHere<'_>, found: &[(usize, &JobDrive)], jobs: &[JobInHand<'_>]) -> Vec<Action> {
+    let may = found.iter().filter(|(index, drive)| {
+        // One that is being copied in another bay is paused first.
+        may_be_given(&jobs[*index], drive) && !docked.running_jobs.iter().any(|uid| uid == jobs[*index].uid)
+    });
+    may.map(|(index, drive)| check_in(&jobs[*index], &drive.id, docked.bay)).collect()
 }
 
 /// Whether a docked drive may be checked in as this drive of a job, or bound to it.

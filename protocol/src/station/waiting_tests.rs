@@ -134,7 +134,11 @@ fn a_docked_drive_that_waits_for_a_person_offers_what_helps() {
     let (one, two) = (shipped("WD-1234567"), shipped("WD-1234567"));
     let check_in = "jobs check-in s/g/j --drive WD-1234567 --bay 1".to_owned();
     let (kind, actions, message) = at_bay(Some("WD-1234567"), &[&one, &two], &[]).unwrap();
-    assert_eq!((kind, actions[..2].to_vec()), ("ambiguous-drive", vec![check_in.clone(), check_in.clone()]));
+    assert_eq!(
+        (kind, actions[..2].to_vec()),
+        ("ambiguous-drive", vec![check_in.clone(), choose.clone()]),
+        "the same command once"
+    );
     assert!(message.contains("s/g/j (Shipping, parcel carrier T-1)"), "{message}");
     let (kind, actions, _) = at_bay(Some("WD-123457"), &[], &[&one]).unwrap();
     assert_eq!((kind, actions), ("unknown-drive", vec![check_in, choose.clone(), take_out.clone()]), "a typing error");

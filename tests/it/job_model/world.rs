@@ -143,7 +143,9 @@ impl World {
         match decided {
             Next::CheckIn => self.decide(Event::CheckIn(DRIVES[drive].to_owned())).map(|world| world.bind(bay)),
             Next::Copy => self.begin(drive, bay),
-            Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped => None,
+            Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped | Next::CameTooLate => {
+                None
+            }
         }
     }
 

@@ -94,6 +94,9 @@ pub struct TransferOptions {
     pub manifest: Option<PathBuf>,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
+    /// Whether an export that is not resumed begins only on a drive that holds nothing: what is on another one is not known
+    /// to be of no use.
+    pub blank_target_only: bool,
     /// How requests to a store are repeated.
     pub retry: RetryPolicy,
     /// The budget of requests to a store that was not reached yet, in place of that of `retry`.
@@ -131,6 +134,7 @@ impl TransferOptions {
             drain_timeout: Duration::from_secs(30),
             manifest: None,
             overwrite: false,
+            blank_target_only: false,
             retry: RetryPolicy::default(),
             first_contact_budget: FIRST_CONTACT_BUDGET,
             request_timeout: Duration::from_secs(60),

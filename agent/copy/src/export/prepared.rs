@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use drive::Drive;
+use drive::blank::holds_only_zeros;
 use file::crash;
 use protocol::identity::DriveKind;
 use protocol::manifest::Header;
@@ -14,6 +15,7 @@ use crate::export::examine::Examined;
 use crate::export::origin::Origin;
 use crate::export::resume::{look_at_written, state_of};
 use crate::flow::drive_call::with_drive;
+use crate::limits::BLANK_LOOK_TIMEOUT;
 use crate::record::journal::{Journal, journals_folder};
 use crate::record::table::{ChunkTable, SharedTable};
 use crate::transfer::begin::new_header;
@@ -38,6 +40,9 @@ impl Prepared {
         let Examined { mut scene, origin, planned, recovered, warnings } = examined;
         warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
         let (is_fresh, left) = (recovered.is_none(), Left::of(recovered.as_ref()));
+        if is_fresh && scene.options.blank_target_only {
+            require_blank(&scene).await?;
+        }
         let (header, table) = match recovered {
             Some(recovered) => (*recovered.header, recovered.table),
             None => begin_journal(&mut scene, &origin, planned)?,
@@ -54,6 +59,18 @@ impl Prepared {
         context.count_recorded()?;
         let is_resumed = context.landed()? > 0;
         Ok(Prepared { context, origin, journal, is_resumed, target_is_sampled })
+    }
+}
+
+/// Refuses a drive that something is on: it may be another than the one that an operator looked at.
+async fn require_blank(scene: &Scene) -> Result<(), CopyError> {
+    let timeout = scene.options.read_timeout.max(BLANK_LOOK_TIMEOUT);
+    match with_drive(&scene.drive, timeout, &scene.handle, |drive| holds_only_zeros(drive)).await? {
+        true => Ok(()),
+        false => Err(CopyError::Refused(format!(
+            "the drive `{}` is not empty, and it was not said that what is on it may go: take it out, or say so with `--erase`; nothing was written",
+            scene.identity.path
+        ))),
     }
 }
 

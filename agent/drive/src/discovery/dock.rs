@@ -84,10 +84,12 @@ pub fn is_read_only(path: &Path) -> std::io::Result<bool> {
     if metadata.file_type().is_block_device() {
         return Ok(SysfsDevice::of_node(&Roots::default(), path).is_some_and(|device| device.is_read_only()));
     }
-    // A profile is not written itself.
-    let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    // A profile is not written itself, but where it says.
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        return look_at_profile(path).map(|drive| !drive.is_writable()).map_err(std::io::Error::other);
+    }
     let denies = rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err();
-    Ok(!is_profile && (denies || metadata.permissions().readonly()))
+    Ok(denies || metadata.permissions().readonly())
 }
 
 fn stem(path: &Path) -> Option<String> {

@@ -43,6 +43,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
             StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
             StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
+            StoreError::BayTaken { .. } => ApiError::new(409, "BayTaken", message),
             StoreError::NotNow(_) => ApiError::new(409, "OrderRefused", message),
             StoreError::JobNameTaken(_) => ApiError::at(409, "JobNameTaken", message, "jobName"),
             StoreError::TooManyJobs { .. } => ApiError::new(409, "QuotaExceeded", message),

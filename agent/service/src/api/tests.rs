@@ -177,7 +177,7 @@ async fn a_job_lives_from_put_to_delete() {
     scene.now.fetch_add(31 * 86_400, Ordering::SeqCst);
     let due = scene.store.due(OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap(), 50).await.unwrap();
     let now = OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap();
-    let tick = crate::store::Change { actor: "clock", action: "tick", version: None, now };
+    let tick = crate::store::Change::new("clock", "tick", now);
     scene.store.change(&due[0], &tick, |_| Ok(vec![protocol::job::Event::Tick])).await.unwrap();
     assert_eq!(scene.call("GET", &job("job-1"), Value::Null).await.expect(200)["properties"]["state"], "Completed");
     let deleted = scene.call("DELETE", &job("job-1"), Value::Null).await;
@@ -333,7 +333,7 @@ async fn an_export_is_created_and_knows_its_drives_when_they_come() {
     scene.call("PATCH", &job("out"), shipping()).await.expect(200);
     let key = crate::store::JobKey { subscription: SUBSCRIPTION.into(), resource_group: "group".into(), name: "out".into() };
     let now = OffsetDateTime::from_unix_timestamp(scene.now.load(Ordering::SeqCst)).unwrap();
-    let check_in = crate::store::Change { actor: "staff", action: "checked a drive in", version: None, now };
+    let check_in = crate::store::Change::new("staff", "checked a drive in", now);
     scene.store.change(&key, &check_in, |_| Ok(vec![protocol::job::Event::CheckIn("EMPTY-1".into())])).await.unwrap();
     let got = scene.call("GET", &job("out"), Value::Null).await.expect(200);
     assert_eq!(got["properties"]["driveList"], json!([{ "driveId": "EMPTY-1", "state": "Received" }]));

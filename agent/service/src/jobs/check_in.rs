@@ -8,8 +8,9 @@ use protocol::station::{DockedDrive, may_be_given};
 use super::drives::drive_of;
 use super::error::JobError;
 use super::service::Jobs;
+use crate::scheduler::claim_of;
 use crate::scheduler::worker::BayContent;
-use crate::store::{Actor, JobKey, StoreError, StoredJob};
+use crate::store::{Actor, Change, Claim, JobKey, StoreError, StoredJob};
 
 /// The drive in a bay.
 pub(super) struct InBay {
@@ -23,8 +24,13 @@ impl InBay {
         self.drive.drive_id.as_deref()
     }
 
+    /// The drive, as the drive of a job is made of it.
+    pub(super) fn claim<'claim>(&'claim self, drive_id: &'claim str, asked: &CheckIn) -> Claim<'claim> {
+        Claim { may_take_over: asked.take_over, ..claim_of(&self.bay, drive_id) }
+    }
+
     /// Whether the drive says for certain which it is.
-    fn is_certain(&self) -> bool {
+    pub(super) fn is_certain(&self) -> bool {
         self.serial().is_some() && self.drive.weak_identity.is_empty()
     }
 }
@@ -49,16 +55,13 @@ impl Jobs {
     pub(crate) async fn check_in(&self, actor: &Actor, key: &JobKey, check_in: &CheckIn) -> Result<StoredJob, JobError> {
         let job = self.store.get(key).await?;
         let docked = check_in.bay.as_deref().map(|bay| self.in_bay(bay)).transpose()?;
-        let (job, drive_id) = match (job.machine.kind, &docked) {
+        let job = match (job.machine.kind, &docked) {
             (JobKind::Import, docked) => self.check_in_source(job, docked.as_ref(), check_in, actor).await?,
             (JobKind::Export, None) => {
                 return Err(JobError::Refused("an export needs an empty drive in a bay: say its `bay`".to_owned()));
             }
             (JobKind::Export, Some(docked)) => self.check_in_target(job, docked, check_in, actor).await?,
         };
-        if let Some(docked) = &docked {
-            self.scheduler.note_docking(&docked.bay, &job.uid, &drive_id).await?;
-        }
         self.scheduler.wake();
         Ok(job)
     }
@@ -70,14 +73,15 @@ impl Jobs {
         docked: Option<&InBay>,
         asked: &CheckIn,
         actor: &Actor,
-    ) -> Result<(StoredJob, String), JobError> {
+    ) -> Result<StoredJob, JobError> {
         let id = drive_of_import(&job, asked.drive_id.as_deref(), docked)?;
-        let change = self.change(actor, "checked in a drive", None);
+        let claim = docked.map(|docked| docked.claim(&id, asked));
+        let change = Change { claim, ..self.change(actor, "checked in a drive", None) };
         let changed = self.store.change(&job.key, &change, |job| {
             job.audit_detail = Some(told(&id, docked));
             self.events(job, &id, docked)
         });
-        Ok((changed.await?, id))
+        Ok(changed.await?)
     }
 
     /// The events that make the docked drive that drive of a job.

@@ -12,7 +12,7 @@ use super::error::JobError;
 use super::service::Jobs;
 use crate::scheduler::account_of;
 use crate::scheduler::worker::{SelectedBlob, with_timeout};
-use crate::store::{Actor, StoreError, StoredJob};
+use crate::store::{Actor, Change, StoreError, StoredJob};
 
 /// Most attempts of a check-in whose job keeps being changed meanwhile.
 const ATTEMPTS_MAX: u32 = 8;
@@ -35,11 +35,11 @@ impl Jobs {
         docked: &InBay,
         asked: &CheckIn,
         actor: &Actor,
-    ) -> Result<(StoredJob, String), JobError> {
+    ) -> Result<StoredJob, JobError> {
         let id = self.name_of_target(&job, docked, asked.drive_id.as_deref()).await?;
         let known = job.machine.drive(&id).map(|drive| drive.state);
         if matches!(known, Some(DriveState::Received | DriveState::Transferring)) {
-            return self.bind_target(job, docked, id, actor).await;
+            return self.bind_target(job, docked, id, asked, actor).await;
         }
         let selected = match job.machine.cancel_requested || asked.spare {
             true => Vec::new(),
@@ -53,7 +53,9 @@ impl Jobs {
             };
             let present = selected.iter().filter(|one| one.size_bytes.is_some()).count();
             // Chosen by what was read: where the job changed meanwhile, it is read and chosen again.
+            let claim = docked.claim(&id, asked);
             let change = self.change(actor, "checked in a drive for an export", Some(job.version));
+            let change = Change { claim: Some(claim), ..change };
             let changed = self.store.change(&job.key, &change, |job| {
                 job.audit_detail = Some(told(&id, Some(docked)));
                 Ok(match chosen {
@@ -62,6 +64,7 @@ impl Jobs {
                         *record = protocol::job::CopyRecord {
                             blob: Some(chosen.blob),
                             size_bytes: chosen.size_bytes,
+                            target: Some(claim.seen(&job.uid, change.now)),
                             ..Default::default()
                         };
                         vec![Event::BlobsFound(present), Event::CheckIn(id.clone())]
@@ -72,7 +75,7 @@ impl Jobs {
             });
             match changed.await {
                 Err(StoreError::Changed) => job = self.store.get(&job.key).await?,
-                other => return Ok((other?, id)),
+                other => return Ok(other?),
             }
         }
         Err(StoreError::Changed.into())
@@ -102,25 +105,55 @@ impl Jobs {
         job: StoredJob,
         docked: &InBay,
         id: String,
+        asked: &CheckIn,
         actor: &Actor,
-    ) -> Result<(StoredJob, String), JobError> {
-        let change = self.change(actor, "checked in a drive", None);
+    ) -> Result<StoredJob, JobError> {
+        let claim = docked.claim(&id, asked);
+        let record = job.copies.get(&id);
+        let was_looked_at = claim.may_be_written(&job.uid, record);
+        let is_resumed = record.is_some_and(|record| record.runs > 0);
+        let is_same = docked.is_certain()
+            && docked.serial().is_some_and(|serial| job.machine.drive(&id).is_some_and(|own| own.has_serial(serial)));
+        let is_cancelled = job.machine.cancel_requested;
+        // What was begun on this drive is looked at before it is resumed.
+        let is_known = was_looked_at || is_resumed && is_same;
+        if !is_cancelled && !is_known {
+            self.require_usable(docked, asked.erase, &id).await?;
+        }
+        let needed = record.and_then(|record| record.size_bytes).unwrap_or_default();
+        if !is_cancelled && needed > docked.drive.size_bytes {
+            let (bay, size) = (&docked.bay.name, docked.drive.size_bytes);
+            let message = format!("the drive in `{bay}` has {size} bytes, and {needed} are to be written: take a larger one");
+            return Err(JobError::Refused(message));
+        }
+        let change = Change { claim: Some(claim), ..self.change(actor, "checked in a drive", None) };
         let changed = self.store.change(&job.key, &change, |job| {
             job.audit_detail = Some(told(&id, Some(docked)));
+            if !(is_resumed && is_same)
+                && let Some(record) = job.copies.get_mut(&id)
+            {
+                record.target = Some(claim.seen(&job.uid, change.now));
+            }
             self.events(job, &id, Some(docked))
         });
-        Ok((changed.await?, id))
+        Ok(changed.await?)
+    }
+
+    /// Refuses a drive that cannot be written, or that something is on which may not go.
+    async fn require_usable(&self, docked: &InBay, may_erase: bool, id: &str) -> Result<(), JobError> {
+        let bay = docked.bay.name.as_str();
+        with_timeout(self.scheduler.worker().require_writable(bay)).await?;
+        if may_erase || with_timeout(self.scheduler.worker().is_blank(bay)).await? {
+            return Ok(());
+        }
+        Err(JobError::Refused(format!(
+            "the drive `{id}` in `{bay}` is not empty: take another, or say `erase` if what is on it may go"
+        )))
     }
 
     /// The blobs of an export, once the drive is known to be one that can be written.
     async fn blobs_for(&self, job: &StoredJob, docked: &InBay, erase: bool, id: &str) -> Result<Vec<SelectedBlob>, JobError> {
-        let bay = docked.bay.name.as_str();
-        with_timeout(self.scheduler.worker().require_writable(bay)).await?;
-        if !erase && !with_timeout(self.scheduler.worker().is_blank(bay)).await? {
-            return Err(JobError::Refused(format!(
-                "the drive `{id}` in `{bay}` is not empty: take another, or say `erase` if what is on it may go"
-            )));
-        }
+        self.require_usable(docked, erase, id).await?;
         let export = job.details.export.clone().unwrap_or_default();
         Ok(with_timeout(self.scheduler.worker().select(account_of(&job.details), &export)).await?)
     }

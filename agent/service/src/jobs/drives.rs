@@ -1,11 +1,12 @@
 //! Copies of single drives, as operators direct them: start, pause, resume, retry, give up, release, never received.
 
-use protocol::job::{CopyEvent, CopyState, DriveState, Event, JobDrive, Refusal, RetryOptions};
+use protocol::job::{CopyEvent, CopyState, DriveState, Event, JobDrive, JobKind, Refusal, RetryOptions, TargetSeen};
 use protocol::station::Action;
 use protocol::stop::StopReason;
 
 use super::error::JobError;
 use super::service::Jobs;
+use crate::scheduler::claim_of;
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
 
 impl Jobs {
@@ -47,7 +48,7 @@ impl Jobs {
     /// # Errors
     /// When the drive is done, or not there.
     pub(crate) async fn resume(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        self.let_copy(actor, key, drive_id, RetryOptions::default()).await
+        self.let_copy(actor, key, drive_id, RetryOptions::default(), None).await
     }
 
     /// Copies a docked drive now.
@@ -80,20 +81,36 @@ impl Jobs {
     ) -> Result<StoredJob, JobError> {
         let job = self.store.get(key).await?;
         drive_of(&job, drive_id)?;
-        if self.scheduler.bay_of(&job.uid, drive_id).await?.is_none() {
+        let Some(bay) = self.scheduler.bay_of(&job.uid, drive_id).await? else {
             return Err(JobError::Refused(format!("the drive `{drive_id}` is in no bay: dock it first")));
-        }
-        self.let_copy(actor, key, drive_id, options).await
+        };
+        // What may go is what is on the drive that is there now.
+        let bays = self.scheduler.worker().bays();
+        let bay = bays.iter().find(|content| content.name == bay);
+        let erased = bay.filter(|_| options.erase && job.machine.kind == JobKind::Export);
+        let target = erased.map(|bay| claim_of(bay, drive_id).seen(&job.uid, self.scheduler.now()));
+        self.let_copy(actor, key, drive_id, options, target).await
     }
 
-    async fn let_copy(&self, actor: &Actor, key: &JobKey, drive_id: &str, options: RetryOptions) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "let a drive be copied", None);
+    async fn let_copy(
+        &self,
+        actor: &Actor,
+        key: &JobKey,
+        drive_id: &str,
+        options: RetryOptions,
+        target: Option<TargetSeen>,
+    ) -> Result<StoredJob, JobError> {
+        let action = if target.is_some() { "let a drive be erased and copied" } else { "let a drive be copied" };
+        let change = self.change(actor, action, None);
         let changed = self.store.change(key, &change, |job| {
             let is_done = drive_of(job, drive_id)?.state == DriveState::CompletedMoreInfo;
             if !is_done {
                 require_undone(job, drive_id, "copied")?;
             }
             job.step_copy(drive_id, CopyEvent::Allow(options), change.now)?;
+            if let Some(record) = job.copies.get_mut(drive_id).filter(|_| target.is_some()) {
+                record.target = target;
+            }
             Ok(if is_done { vec![Event::Retry(drive_id.to_owned())] } else { Vec::new() })
         });
         let job = changed.await?;

@@ -65,7 +65,7 @@ async fn carry_out_order(
         "resume" => jobs.resume(actor, key, drive).await,
         "retry" => {
             let (restart, overwrite, rescue) = (is_ticked("restart"), is_ticked("overwrite"), is_ticked("rescue"));
-            jobs.retry(actor, key, drive, RetryOptions { restart, overwrite, rescue }).await
+            jobs.retry(actor, key, drive, RetryOptions { restart, overwrite, rescue, erase: is_ticked("erase") }).await
         }
         "giveUp" => jobs.give_up(actor, key, drive).await,
         "undoGiveUp" => jobs.undo_give_up(actor, key, drive).await,

@@ -52,6 +52,7 @@ fn title(kind: AttentionKind) -> &'static str {
         AttentionKind::UnknownDrive => "Unknown drive",
         AttentionKind::AmbiguousDrive => "Whose drive?",
         AttentionKind::JobNotShipped => "Job not shipped",
+        AttentionKind::LateDrive => "Came too late",
         AttentionKind::NotDocked => "Not docked",
         AttentionKind::DrivesMissing => "Drives missing",
         AttentionKind::NeedsEmptyDrive => "Empty drive needed",

@@ -49,7 +49,9 @@ async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Re
             Err(error) => return Err(error.into()),
         }
     }
-    let jobs = jobs.iter().map(|job| (job.key.path(), job_text(job))).collect();
+    // A job that is not chosen is none: the first of the list would be a guess.
+    let none = (String::new(), "Choose the job".to_owned());
+    let jobs = std::iter::once(none).chain(jobs.iter().map(|job| (job.key.path(), job_text(job)))).collect();
     let drive = FormField {
         hint: "Empty for the one whose serial number the drive tells; else the name that the job has for it, or that an export's drive is to have",
         ..FormField::line("drive", "Which drive of the job it is", "")
@@ -64,6 +66,11 @@ async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Re
             "Only for an export whose drive is not empty: it is overwritten",
         ),
         FormField::check("spare", "It goes back unused", "Only for an export: the drive is not needed, or unsuitable"),
+        FormField::check(
+            "takeOver",
+            "It was checked in for another job by mistake",
+            "From now on it is a drive of this job, and not of the other",
+        ),
     ];
     let page = FormPage::new(viewer, "Check in a drive", "/portal/check-in".to_owned(), fields, "Check it in");
     let about = "What you say here counts, whatever serial number the drive tells: compare the label on the drive and the tracking number of its parcel.";
@@ -106,7 +113,9 @@ pub(super) async fn check_in(
     let form = form(&viewer, request.into_body()).await?;
     let text = |name: &str| Some(value(&form, name).trim().to_owned()).filter(|text| !text.is_empty());
     let is_ticked = |name: &str| !value(&form, name).is_empty();
-    let check_in = CheckIn { drive_id: text("drive"), bay: text("bay"), erase: is_ticked("erase"), spare: is_ticked("spare") };
+    let (drive_id, bay) = (text("drive"), text("bay"));
+    let check_in =
+        CheckIn { drive_id, bay, erase: is_ticked("erase"), spare: is_ticked("spare"), take_over: is_ticked("takeOver") };
     let query = CheckInQuery { job: value(&form, "job").to_owned(), ..CheckInQuery::default() };
     let Some(key) = key_of_path(&query.job) else {
         let error = JobError::Refused("choose the job that the drive is for".to_owned());

@@ -132,6 +132,9 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         }
         Action::ChooseJob { bay } => Some(check_in(action.label(), Some(bay), None, None)),
         Action::NeverReceived { job, drive_id } => of_drive(job, drive_id.as_deref().unwrap_or_default(), "neverReceived", &[]),
+        Action::Retry { job, drive_id, options } if options.erase => {
+            Some(Offer::page(action.label(), format!("{}/retry", drive_link(&key(job)?, drive_id))))
+        }
         Action::Retry { job, drive_id, options } => {
             let flags = [("restart", options.restart), ("overwrite", options.overwrite), ("rescue", options.rescue)];
             let flags: Vec<_> =

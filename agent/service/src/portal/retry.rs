@@ -23,6 +23,8 @@ pub(super) async fn show(
             .ticked(fix.rescue),
         FormField::check("restart", "From the beginning", "Forget what was copied before").ticked(fix.restart),
         FormField::check("overwrite", "Overwrite", "Replace a blob that is there already").ticked(fix.overwrite),
+        // Never ticked beforehand: a person has to look at the drive.
+        FormField::check("erase", "Erase", "What is on the drive of an export may go"),
     ];
     let about = held.map_or_else(|| id.clone(), |hold| format!("{id}: {}", hold.message));
     let target = format!("{}/do/retry", job_link(&job.key));

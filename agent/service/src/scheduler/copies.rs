@@ -8,6 +8,7 @@ use protocol::result::{Direction, TransferResult};
 use protocol::stop::StopReason;
 use tokio::sync::oneshot;
 
+use super::find::claim_of;
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
 use super::order::direction_of;
 use super::worker::{BayContent, CopyOrder};
@@ -24,8 +25,10 @@ impl Scheduler {
             return Ok(());
         };
         let now = self.now();
-        let change = Change { actor: SERVICE, action: "began to copy a drive", version: None, now };
-        let (mut was_cut_off, mut retry) = (false, RetryOptions::default());
+        let change = Change::new(SERVICE, "began to copy a drive", now);
+        let claim = claim_of(bay, drive_id);
+        let change = Change { claim: Some(claim), ..change };
+        let (mut was_cut_off, mut retry, mut may_erase) = (false, RetryOptions::default(), false);
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
         let order = CopyOrder { size_bytes: docked_bytes.or(order.size_bytes), ..order };
@@ -37,6 +40,7 @@ impl Scheduler {
             if let CopyStep::Begin { was_cut_off: cut_off, retry: options } = job.step_copy(drive_id, begin, now)? {
                 (was_cut_off, retry) = (cut_off, options);
             }
+            may_erase = claim.may_be_written(&job.uid, job.copies.get(drive_id));
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
@@ -44,9 +48,9 @@ impl Scheduler {
             })
         });
         match noted.await {
-            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, ..order }),
+            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, may_erase, ..order }),
             // Lost the race: the job changed meanwhile.
-            Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_)) => {}
+            Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_) | StoreError::BayTaken { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -99,7 +103,7 @@ impl Scheduler {
         let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
         let now = self.now();
         let action = format!("a copy ended: {}", result.outcome.name());
-        let change = Change { actor: SERVICE, action: &action, version: None, now };
+        let change = Change::new(SERVICE, &action, now);
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
             let end = RunEnd {
@@ -150,7 +154,7 @@ impl Scheduler {
     /// Ends the copy of a drive that does not run: the receipt of its last run is its receipt.
     async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         let now = self.now();
-        let change = Change { actor: SERVICE, action: "ended a copy that did not run", version: None, now };
+        let change = Change::new(SERVICE, "ended a copy that did not run", now);
         let direction = direction_of(job.machine.kind);
         let ended = self.inner.store.change(&job.key, &change, |job| {
             job.step_copy(drive_id, CopyEvent::EndWithoutRun { direction }, now)?;

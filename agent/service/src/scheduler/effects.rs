@@ -121,11 +121,12 @@ impl Scheduler {
         }
     }
 
-    /// A copy whose result is written down and published needs no journal any more. Where this fails, the journal is
-    /// removed with its job.
+    /// A copy whose result is written down and published needs no journal any more, unless it was given up: that can be
+    /// taken back. Where this fails, or is not done, the journal is removed with its job.
     async fn forget_journal(&self, job_uid: &str, drive_id: &str) {
         let job = self.inner.store.by_uid(job_uid).await.ok().flatten();
-        if job.is_some_and(|job| is_done(&job, drive_id))
+        let is_given_up = |job: &StoredJob| job.copies.get(drive_id).is_some_and(|record| record.is_abandoned);
+        if job.is_some_and(|job| is_done(&job, drive_id) && !is_given_up(&job))
             && let Err(error) = self.inner.worker.forget(job_uid, Some(drive_id)).await
         {
             tracing::warn!(job = job_uid, %error, "the journal of a copy that is done stays until its job goes");
@@ -187,7 +188,7 @@ impl Scheduler {
     }
 
     async fn write_details(&self, job: &StoredJob, edit: impl FnOnce(&mut StoredJob)) -> Result<(), String> {
-        let change = Change { actor: SERVICE, action: "noted where documents are", version: None, now: self.now() };
+        let change = Change::new(SERVICE, "noted where documents are", self.now());
         let changed = self.inner.store.change(&job.key, &change, |job| {
             edit(job);
             Ok(Vec::new())
@@ -256,7 +257,7 @@ mod tests {
                 "returnAddress": { "recipientName": "R" }, "deliveryPackage": { "carrierName": "C", "trackingNumber": "T" },
                 "driveList": [{ "driveId": "A" }] } });
             let body = protocol::arm::read_body(body.to_string().as_bytes()).unwrap();
-            let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+            let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
             self.store.put(&key, &body, &change).await.unwrap();
             let drive = || own("A");
             let events = vec![
@@ -313,7 +314,7 @@ mod tests {
         scene.job_in_packaging("job-1").await;
         let own = |text: &str| text.to_owned();
         let key = JobKey { subscription: own("sub"), resource_group: own("group"), name: own("job-1") };
-        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
         let changed = scene.store.change(&key, &change, |job| {
             let record = job.copies.entry(own("A")).or_default();
             record.blob = Some(BlobName { container: own("imports"), name: own("job-1/A.img") });
@@ -354,7 +355,7 @@ mod tests {
     async fn a_deleted_job_leaves_no_document_and_nothing_unfinished() {
         let scene = scene().await;
         let job = with_documents(&scene).await;
-        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
         scene.worker.refuses_removal.store(true, Ordering::SeqCst);
         scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
         for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
@@ -375,7 +376,7 @@ mod tests {
     async fn documents_of_a_new_job_of_the_same_name_stay() {
         let scene = scene().await;
         let job = with_documents(&scene).await;
-        let change = Change { actor: "test", action: "test", version: None, now: OffsetDateTime::UNIX_EPOCH };
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
         scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
         scene.job_in_packaging("job-1").await;
         scene.until_all_is_done().await;

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::handle::Scheduler;
 use super::worker::BayContent;
-use crate::store::{DockedAs, Docking, StoreError, StoredJob};
+use crate::store::{Claim, DockedAs, Docking, StoreError, StoredJob};
 
 /// A drive in a bay, and everything that a decision about it depends on.
 pub(super) struct Found {
@@ -123,8 +123,13 @@ impl Scheduler {
     }
 }
 
+/// The drive in a bay, as a drive of a job is made of it.
+pub(crate) fn claim_of<'bay>(bay: &'bay BayContent, drive_id: &'bay str) -> Claim<'bay> {
+    Claim { bay: &bay.name, docked: docked_as(bay), docked_at: bay.docked_at, drive_id, may_take_over: false }
+}
+
 /// What is noted of the drive in a bay when it is checked in.
-pub(crate) fn docked_as(bay: &BayContent) -> DockedAs<'_> {
+pub(super) fn docked_as(bay: &BayContent) -> DockedAs<'_> {
     let serial = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref()).unwrap_or_default();
     DockedAs { serial, attachment: &bay.attachment }
 }

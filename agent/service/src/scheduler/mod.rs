@@ -52,6 +52,7 @@ pub mod worker;
 
 pub(crate) use attention::{AttentionPage, AttentionPlace};
 pub(crate) use documents::DriveDocument;
+pub(crate) use find::claim_of;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
 pub(crate) use receipts::{ReceiptsDocument, receipts};

@@ -32,6 +32,7 @@ impl Scheduler {
             account_only: false,
             was_cut_off: false,
             retry: RetryOptions::default(),
+            may_erase: false,
         })
     }
 }

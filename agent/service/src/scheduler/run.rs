@@ -5,9 +5,8 @@ use std::time::Duration;
 use protocol::job::Event;
 use protocol::station::Next;
 
-use super::find::{DecidedFor, Found, docked_as};
+use super::find::{DecidedFor, Found, claim_of};
 use super::handle::{SERVICE, Scheduler};
-use super::worker::BayContent;
 use crate::store::{Change, StoreError};
 
 /// The longest time between two rounds.
@@ -80,7 +79,7 @@ impl Scheduler {
             self.wake();
         }
         for key in due {
-            let change = Change { actor: SERVICE, action: "a timer was due", version: None, now: self.now() };
+            let change = Change::new(SERVICE, "a timer was due", self.now());
             match self.inner.store.change(&key, &change, |_| Ok(vec![Event::Tick])).await {
                 Ok(_) | Err(StoreError::NotFound(_)) => {}
                 // One job that cannot be changed must not keep the others.
@@ -107,34 +106,24 @@ impl Scheduler {
         let Some((job, drive_id)) = job else { return Ok(()) };
         match next {
             Next::CheckIn => {
-                let change =
-                    Change { actor: SERVICE, action: "checked in a drive that was docked", version: None, now: self.now() };
+                let change = Change::new(SERVICE, "checked in a drive that was docked", self.now());
+                let change = Change { claim: Some(claim_of(&found.bay, &drive_id)), ..change };
                 match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id.clone())])).await {
-                    Ok(job) => {
-                        self.note_docking(&found.bay, &job.uid, &drive_id).await?;
+                    Ok(_) => {
                         self.wake();
                         Ok(())
                     }
-                    // Lost the race: the job changed meanwhile.
-                    Err(StoreError::Refused(_) | StoreError::NotFound(_)) => Ok(()),
+                    // Lost the race: the job changed meanwhile, or the drive was checked in by hand.
+                    Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::BayTaken { .. }) => Ok(()),
                     Err(error) => Err(error),
                 }
             }
             Next::Copy if self.is_running(&job.uid, &drive_id) => Ok(()),
-            Next::Copy => {
-                self.note_docking(&found.bay, &job.uid, &drive_id).await?;
-                self.begin_copy(&job, &drive_id, &found.bay).await
+            Next::Copy => self.begin_copy(&job, &drive_id, &found.bay).await,
+            Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped | Next::CameTooLate => {
+                Ok(())
             }
-            Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped => Ok(()),
         }
-    }
-
-    /// Notes that the drive in a bay was checked in as that drive of a job.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn note_docking(&self, bay: &BayContent, job_uid: &str, drive_id: &str) -> Result<(), StoreError> {
-        self.inner.store.note_docking(&bay.name, docked_as(bay), job_uid, drive_id, self.now()).await
     }
 }
 

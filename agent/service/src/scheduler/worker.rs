@@ -79,6 +79,8 @@ pub struct CopyOrder {
     pub was_cut_off: bool,
     /// How this run differs.
     pub retry: RetryOptions,
+    /// The drive of an export was found empty in this docking, or an operator said that what is on it may go.
+    pub may_erase: bool,
 }
 
 /// A blob that may be exported.

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::audit::{AuditedJob, write_audit};
 use super::database::Store;
+use super::docking::{Claim, claim};
 use super::drive_keys::{drives_of, without_key};
 use super::effects::{drop_effect, queue};
 use super::error::StoreError;
@@ -24,6 +25,15 @@ pub(crate) struct Change<'change> {
     pub(crate) version: Option<i64>,
     /// When.
     pub(crate) now: OffsetDateTime,
+    /// The drive in a bay that becomes a drive of the job with it.
+    pub(crate) claim: Option<Claim<'change>>,
+}
+
+impl<'change> Change<'change> {
+    /// A change of a job as it stands, in which no drive is claimed.
+    pub(crate) fn new(actor: &'change str, action: &'change str, now: OffsetDateTime) -> Self {
+        Change { actor, action, version: None, now, claim: None }
+    }
 }
 
 impl Store {
@@ -45,6 +55,9 @@ impl Store {
         let before = job.clone();
         let events = edit(&mut job)?;
         let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
+        if let Some(wanted) = change.claim {
+            claim(&mut transaction, wanted, &job.uid, change.now).await?;
+        }
         let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
         let detail = job.audit_detail.take();
         let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };

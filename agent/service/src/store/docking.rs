@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use protocol::digest::Sha256Digest;
+use protocol::job::{CopyRecord, TargetSeen};
+use sqlx::{Sqlite, Transaction};
 use time::OffsetDateTime;
 
 use super::database::Store;
@@ -53,51 +55,103 @@ impl Docking {
     }
 }
 
-impl Store {
-    /// Notes that the drive in this bay was checked in as that drive of a job, and no longer one in another bay.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn note_docking(
-        &self,
-        bay: &str,
-        docked: DockedAs<'_>,
-        job_uid: &str,
-        drive_id: &str,
-        now: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        let mark = drive_mark(job_uid, drive_id);
-        sqlx::query("DELETE FROM docking WHERE job_uid = ? AND drive_mark = ? AND bay <> ?")
-            .bind(job_uid)
-            .bind(&mark)
-            .bind(bay)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("INSERT OR REPLACE INTO docking (bay, job_uid, mark, drive_mark, at) VALUES (?, ?, ?, ?, ?)")
-            .bind(bay)
-            .bind(job_uid)
-            .bind(docking_mark(job_uid, docked))
-            .bind(mark)
-            .bind(i64::try_from(now.unix_timestamp_nanos()).unwrap_or(i64::MAX))
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(())
+/// The drive in a bay, which a change makes a drive of its job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim<'change> {
+    /// The bay.
+    pub(crate) bay: &'change str,
+    /// The drive in it.
+    pub(crate) docked: DockedAs<'change>,
+    /// When it was docked; absent where it was there when the service began.
+    pub(crate) docked_at: Option<OffsetDateTime>,
+    /// The drive of the job.
+    pub(crate) drive_id: &'change str,
+    /// It may have been checked in for another job, by mistake.
+    pub(crate) may_take_over: bool,
+}
+
+impl Claim<'_> {
+    /// What stands for this docking in a job of this name.
+    fn mark(&self, job_uid: &str) -> String {
+        docking_mark(job_uid, self.docked)
     }
 
+    /// The docking, as that of a drive that may be written from now on.
+    pub(crate) fn seen(&self, job_uid: &str, now: OffsetDateTime) -> TargetSeen {
+        TargetSeen { mark: self.mark(job_uid), at: now }
+    }
+
+    /// Whether the drive of an export may be written: it was looked at in this docking.
+    pub(crate) fn may_be_written(&self, job_uid: &str, record: Option<&CopyRecord>) -> bool {
+        let seen = record.and_then(|record| record.target.as_ref());
+        seen.is_some_and(|seen| seen.is_of(&self.mark(job_uid), self.docked_at))
+    }
+}
+
+/// Notes that the drive in a bay was checked in as a drive of a job, and no longer one in another bay.
+///
+/// # Errors
+/// [`StoreError::BayTaken`] where it was checked in for another job that is not over.
+pub(super) async fn claim(
+    transaction: &mut Transaction<'_, Sqlite>,
+    claim: Claim<'_>,
+    job_uid: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    if !claim.may_take_over {
+        require_free(transaction, claim, job_uid).await?;
+    }
+    let mark = drive_mark(job_uid, claim.drive_id);
+    sqlx::query("DELETE FROM docking WHERE job_uid = ? AND drive_mark = ? AND bay <> ?")
+        .bind(job_uid)
+        .bind(&mark)
+        .bind(claim.bay)
+        .execute(&mut **transaction)
+        .await?;
+    sqlx::query("INSERT OR REPLACE INTO docking (bay, job_uid, mark, drive_mark, at) VALUES (?, ?, ?, ?, ?)")
+        .bind(claim.bay)
+        .bind(job_uid)
+        .bind(claim.mark(job_uid))
+        .bind(mark)
+        .bind(i64::try_from(now.unix_timestamp_nanos()).unwrap_or(i64::MAX))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn require_free(transaction: &mut Transaction<'_, Sqlite>, claim: Claim<'_>, job_uid: &str) -> Result<(), StoreError> {
+    let noted = sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = ? AND job_uid <> ?");
+    let noted: Option<DockingRow> = noted.bind(claim.bay).bind(job_uid).fetch_optional(&mut **transaction).await?;
+    let Some((_, docking)) = noted.map(docking_of).transpose()? else { return Ok(()) };
+    if !docking.is_of(claim.docked) || claim.docked_at.is_some_and(|at| at > docking.at) {
+        return Ok(());
+    }
+    let open = "SELECT subscription, resource_group, name FROM job WHERE uid = ? AND state NOT IN ('Completed', 'Closed')";
+    let open: Option<(String, String, String)> =
+        sqlx::query_as(open).bind(&docking.job_uid).fetch_optional(&mut **transaction).await?;
+    match open {
+        Some((subscription, group, name)) => {
+            Err(StoreError::BayTaken { bay: claim.bay.to_owned(), job: format!("{subscription}/{group}/{name}") })
+        }
+        None => Ok(()),
+    }
+}
+
+type DockingRow = (String, String, String, Option<String>, i64);
+
+fn docking_of((bay, job_uid, mark, drive_mark, at): DockingRow) -> Result<(String, Docking), StoreError> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at)).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok((bay, Docking { job_uid, at, mark, drive_mark }))
+}
+
+impl Store {
     /// The last check-in that was noted for each bay.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn dockings(&self) -> Result<HashMap<String, Docking>, StoreError> {
-        let rows: Vec<(String, String, String, Option<String>, i64)> =
+        let rows: Vec<DockingRow> =
             sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking").fetch_all(&self.pool).await?;
-        let docking = |(bay, job_uid, mark, drive_mark, at)| {
-            let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at))
-                .map_err(|error| StoreError::Damaged(error.to_string()))?;
-            Ok((bay, Docking { job_uid, at, mark, drive_mark }))
-        };
-        rows.into_iter().map(docking).collect()
+        rows.into_iter().map(docking_of).collect()
     }
 }

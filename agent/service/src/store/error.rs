@@ -16,6 +16,16 @@ pub enum StoreError {
     /// It cannot be done as things stand: one sentence.
     #[error("{0}")]
     NotNow(String),
+    /// The drive in a bay was checked in for another job, which is not over.
+    #[error(
+        "the drive in `{bay}` was checked in as a drive of `{job}`: dock the right one in another bay, or, if that check-in was a mistake, say so with `--take-over`"
+    )]
+    BayTaken {
+        /// The bay.
+        bay: String,
+        /// The other job, as commands name it.
+        job: String,
+    },
     /// The table of jobs does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -42,7 +42,7 @@ fn body() -> PutJob {
 }
 
 fn change(action: &'static str) -> Change<'static> {
-    Change { actor: "customer", action, version: None, now: start() }
+    Change::new("customer", action, start())
 }
 
 /// Whether a text is in any file of the database.

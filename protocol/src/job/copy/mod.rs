@@ -8,5 +8,5 @@
 mod record;
 mod state;
 
-pub use record::{BlobName, CopyRecord, CopyState, Hold, LogAddresses, RetryOptions, percent};
+pub use record::{BlobName, CopyRecord, CopyState, Hold, LogAddresses, RetryOptions, TargetSeen, percent};
 pub use state::{CopyEvent, CopyRefusal, CopyStep, RunEnd, decide_copy};

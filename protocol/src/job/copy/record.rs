@@ -49,6 +49,9 @@ pub struct RetryOptions {
     /// Get everything that can be read of a drive that fails.
     #[serde(default)]
     pub rescue: bool,
+    /// What is on the drive of an export may go.
+    #[serde(default)]
+    pub erase: bool,
 }
 
 /// A copy that failed, and waits.
@@ -67,6 +70,23 @@ pub struct Hold {
     /// How the next run has to differ so that it does not fail for the same reason.
     #[serde(default)]
     pub fix: RetryOptions,
+}
+
+/// The docking of a drive that may be written: it was found empty, or an operator said that what is on it may go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSeen {
+    /// What stands for the docking; it tells nothing by itself.
+    pub mark: String,
+    /// When it was looked at: a drive that was docked later is another one.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+}
+
+impl TargetSeen {
+    /// Whether it is about the docking with this mark, of a drive that was docked at `docked_at`.
+    pub fn is_of(&self, mark: &str, docked_at: Option<OffsetDateTime>) -> bool {
+        self.mark == mark && docked_at.is_none_or(|docked_at| docked_at <= self.at)
+    }
 }
 
 /// Where a copy stands.
@@ -124,6 +144,8 @@ pub struct CopyRecord {
     pub run_started_at: Option<OffsetDateTime>,
     /// How its next run differs.
     pub retry: RetryOptions,
+    /// Of an export: the docking whose drive was found empty, or may be erased.
+    pub target: Option<TargetSeen>,
     /// A drive was found not to hold what had landed on it: what it holds is unknown.
     pub is_in_doubt: bool,
     /// How its last run ended.
@@ -161,6 +183,8 @@ struct StoredRecord {
     is_paused: bool,
     #[serde(default, rename = "wish")]
     retry: RetryOptions,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<TargetSeen>,
     #[serde(default)]
     is_in_doubt: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +218,7 @@ impl From<StoredRecord> for CopyRecord {
             ended_at: stored.ended_at,
             run_started_at: stored.run_started_at,
             retry: stored.retry,
+            target: stored.target,
             is_in_doubt: stored.is_in_doubt,
             result: stored.result,
             logs: stored.logs,
@@ -217,6 +242,7 @@ impl From<CopyRecord> for StoredRecord {
             ended_at: record.ended_at,
             run_started_at: record.run_started_at,
             retry: record.retry,
+            target: record.target,
             is_in_doubt: record.is_in_doubt,
             hold: match record.state {
                 CopyState::Held(hold) => Some(hold),

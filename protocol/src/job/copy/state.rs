@@ -146,12 +146,22 @@ fn retry_at(outcome: Outcome, runs: u32, now: OffsetDateTime) -> Option<OffsetDa
     (outcome == Outcome::StoreFailed).then(|| now.checked_add(pause.min(STORE_RETRY_MAX))).flatten()
 }
 
-/// The options with which a run does not fail for the same reason: the message of a failed transfer names them, as the
-/// command line has them.
+/// The options with which a run does not fail for the same reason: the message of a failed transfer names them between
+/// backquotes, as the command line has them. What else is quoted there are names, which others chose.
 fn fix_of(result: &TransferResult) -> RetryOptions {
     let message = result.error.as_deref().unwrap_or_default();
-    let names = |option: &str| message.contains(option);
-    RetryOptions { restart: names("--restart"), overwrite: names("--overwrite"), rescue: names("--on-unreadable rescue") }
+    let names = |option: &str| {
+        message.split('`').skip(1).step_by(2).any(|quoted| {
+            let is_options = quoted.starts_with("--") && quoted.split(' ').all(|word| word.starts_with("--") || word == "rescue");
+            is_options && quoted.contains(option)
+        })
+    };
+    RetryOptions {
+        restart: names("--restart"),
+        overwrite: names("--overwrite"),
+        rescue: names("--on-unreadable rescue"),
+        erase: names("--erase"),
+    }
 }
 
 /// What follows from how a run ended.
@@ -276,6 +286,8 @@ impl CopyRecord {
             restart: options.restart || lacks_something,
             overwrite: options.overwrite || lacks_something,
             rescue: options.rescue,
+            // It is about the docking that was looked at: `target` says which.
+            erase: false,
         };
         self.is_abandoned = false;
         self.state = self.begun_again_when_docked();
