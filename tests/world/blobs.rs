@@ -56,11 +56,13 @@ impl Blobs {
         }
     }
 
-    /// What a transfer has at its target, whether it can be read yet or not; nothing where another's blob is there.
-    pub fn held(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
-        if let Some(partial) = self.partial.get(&(address.clone(), transfer.to_owned())) {
-            return partial.clone();
-        }
+    /// What an unfinished transfer has at its target.
+    pub fn unfinished(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
+        self.partial.get(&(address.clone(), transfer.to_owned())).cloned().unwrap_or_default()
+    }
+
+    /// The blob that a transfer made; nothing where another's is there.
+    pub fn finished(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
         let own = self.blobs.get(address).filter(|blob| blob.transfer == transfer);
         own.map(|blob| blob.pieces.iter().copied().map(Some).collect()).unwrap_or_default()
     }

@@ -193,8 +193,11 @@ impl Copy {
 
     /// What the target holds of this transfer, chunk by chunk.
     fn held(&self, site: &Site, drive: usize, count: usize) -> Vec<Option<Piece>> {
+        let is_complete = site.blobs.journals.get(&journal_key(&self.order)).is_some_and(|journal| journal.is_complete);
         match self.order.direction {
-            Direction::Import => site.blobs.held(&self.address(), &transfer_of(&self.order)),
+            // What an earlier transfer of the same name made was forgotten, where this one started over.
+            Direction::Import if is_complete => site.blobs.finished(&self.address(), &transfer_of(&self.order)),
+            Direction::Import => site.blobs.unfinished(&self.address(), &transfer_of(&self.order)),
             Direction::Export => {
                 let Some(blob) = site.blobs.blobs.get(&self.address()) else { return vec![None; count] };
                 let content = site.drives[drive].content.iter();
