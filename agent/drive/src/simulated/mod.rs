@@ -85,6 +85,20 @@ impl SimulatedDrive {
         Self::new(path, profile, pace, base)
     }
 
+    /// The drive that a text describes, in its own time; nothing where it needs files, or hangs.
+    pub(crate) fn of_text(text: &str) -> Result<Option<Self>, text::Mistake> {
+        let path = Path::new("profile.toml");
+        let profile = Profile::parse(text, Path::new(""))?;
+        let needs_files = profile.drive.is_some() || !profile.overlays.is_empty();
+        let has_file = matches!(profile.backing, Some(Backing::File(_)));
+        let waits = |fault: &Fault| matches!(fault, Fault::Stuck(_) | Fault::ChangingSerial { .. });
+        if needs_files || has_file || profile.faults.iter().any(waits) {
+            return Ok(None);
+        }
+        let opened = Self::new(path, profile, Pace::Unlimited, None);
+        opened.map(Some).map_err(|error| text::Mistake { place: None, expected: error.to_string() })
+    }
+
     fn new(path: &Path, profile: Profile, pace: Pace, base: Option<Arc<dyn Drive>>) -> Result<Self, DriveError> {
         let unusable = |reason: String| DriveError::Profile { path: path.to_owned(), line: None, reason };
         let real_size = match (profile.size, base.as_ref().map(|base| base.size_bytes())) {
