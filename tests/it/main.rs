@@ -43,4 +43,6 @@ mod service_delete;
 mod service_identity;
 mod service_ranges;
 mod signals;
+mod supply_chain;
+mod unit;
 mod unreadable;
