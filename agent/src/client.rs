@@ -220,17 +220,8 @@ impl JobService {
         let pieces = answer.bytes_stream().map_err(|_| ClientError::Failed("the job service hung up".to_owned())).boxed();
         Ok(futures::stream::try_unfold((pieces, Vec::new()), async |(mut pieces, mut buffer): (_, Vec<u8>)| {
             loop {
-                if let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
-                    let event = String::from_utf8_lossy(&buffer[..end]).into_owned();
-                    buffer.drain(..end + 2);
-                    let field = |name: &str| {
-                        let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-                        values.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
-                    };
-                    match field("data") {
-                        data if data.is_empty() => continue,
-                        data => return Ok(Some(((field("event"), data), (pieces, buffer)))),
-                    }
+                if let Some(event) = next_event(&mut buffer) {
+                    return Ok(Some((event, (pieces, buffer))));
                 }
                 match futures::TryStreamExt::try_next(&mut pieces).await? {
                     Some(piece) => {
@@ -245,6 +236,24 @@ impl JobService {
             }
         }))
     }
+}
+
+/// Takes the first event that is whole from what came of a stream: its name, and what it says. Those that say nothing are
+/// left out.
+pub(crate) fn next_event(buffer: &mut Vec<u8>) -> Option<(String, String)> {
+    while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
+        let event = String::from_utf8_lossy(&buffer[..end]).into_owned();
+        buffer.drain(..end + 2);
+        let field = |name: &str| {
+            let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            values.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
+        };
+        let data = field("data");
+        if !data.is_empty() {
+            return Some((field("event"), data));
+        }
+    }
+    None
 }
 
 fn refusal(status: StatusCode, body: &[u8]) -> ClientError {

@@ -21,6 +21,8 @@ mod bench;
 mod cli;
 mod client;
 mod commands;
+#[doc(hidden)]
+pub mod fuzzing;
 mod opening;
 mod printer;
 mod reporter;

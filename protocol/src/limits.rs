@@ -42,6 +42,9 @@ pub const RANGES_KEPT_MAX: usize = 1000;
 /// drives; a file that claims more is damaged or hostile.
 pub const CHUNKS_MAX: u64 = 1 << 26;
 
+/// Size of a drive: as many chunks as there may be, each as large as it may be. About 2^58 bytes.
+pub const DRIVE_MAX_BYTES: u64 = CHUNKS_MAX * CHUNK_SIZE_MAX_BYTES;
+
 /// Progress lines a second, at most, with `--progress json`.
 pub const PROGRESS_LINES_PER_SECOND_MAX: u32 = 5;
 

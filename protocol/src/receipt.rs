@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::limits::DRIVE_MAX_BYTES;
 use crate::stop::StopReason;
 use crate::units::{ByteRange, RangeList};
 
@@ -22,14 +23,37 @@ pub enum ByteClass {
 
 /// All bytes of one class.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ClassText")]
 pub struct ClassRanges {
     /// How many bytes.
     pub bytes: u64,
     /// Where they are, ascending.
     pub ranges: RangeList,
     /// How many ranges there are at most, where the list is cut and has the first of them alone; absent where it has all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ranges_total: Option<u64>,
+}
+
+/// A class as it is written, which may claim what no drive has.
+#[derive(Deserialize)]
+struct ClassText {
+    bytes: u64,
+    ranges: RangeList,
+    #[serde(default)]
+    ranges_total: Option<u64>,
+}
+
+impl TryFrom<ClassText> for ClassRanges {
+    type Error = &'static str;
+
+    fn try_from(text: ClassText) -> Result<Self, Self::Error> {
+        let ClassText { bytes, ranges, ranges_total } = text;
+        // Sums of classes stay far below 2^64.
+        match bytes <= DRIVE_MAX_BYTES && ranges_total.is_none_or(|total| total <= bytes) {
+            true => Ok(ClassRanges { bytes, ranges, ranges_total }),
+            false => Err("a class of a receipt has no more bytes than a drive can have, and a byte at least for each range"),
+        }
+    }
 }
 
 impl ClassRanges {
@@ -239,5 +263,13 @@ mod tests {
         assert_eq!(told.ranges.as_slice()[..6], all.as_slice()[..6]);
         let doubted = cut.doubted();
         assert_eq!((doubted.outcome_unknown.bytes, doubted.accounted_bytes()), (2000, 3000));
+    }
+
+    #[test]
+    fn a_receipt_claims_no_more_than_a_drive_has() {
+        let class = |text: &str| serde_json::from_str::<ClassRanges>(text).is_ok();
+        assert!(class("{\"bytes\":7,\"ranges\":[]}") && class("{\"bytes\":7,\"ranges\":[],\"ranges_total\":7}"));
+        assert!(!class("{\"bytes\":18446744073709551615,\"ranges\":[]}"));
+        assert!(!class("{\"bytes\":7,\"ranges\":[],\"ranges_total\":8}"));
     }
 }

@@ -111,6 +111,10 @@ impl FromStr for ByteRate {
     }
 }
 
+/// The longest span of time that can be asked for: 100 years. A deadline is a sum of several, and must not be behind the end of
+/// what a clock can tell.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A span of time as people write it: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
 ///
 /// # Errors
@@ -138,16 +142,39 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let nanoseconds = u128::from(whole) * nanoseconds_each + u128::from(parts) * nanoseconds_each / parts_each;
     let seconds = u64::try_from(nanoseconds / 1_000_000_000).map_err(|_| unknown())?;
     let rest = u32::try_from(nanoseconds % 1_000_000_000).map_err(|_| unknown())?;
-    Ok(Duration::new(seconds, rest))
+    let duration = Duration::new(seconds, rest);
+    if duration > DURATION_MAX {
+        return Err(format!("`{text}` is longer than 100 years: write a shorter span of time"));
+    }
+    Ok(duration)
 }
 
 /// A run of bytes of a drive or a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "ByteRangeText")]
 pub struct ByteRange {
     /// First byte.
     pub offset: u64,
     /// How many bytes.
     pub length: u64,
+}
+
+/// A range as it is written, which may have no end.
+#[derive(Deserialize)]
+struct ByteRangeText {
+    offset: u64,
+    length: u64,
+}
+
+impl TryFrom<ByteRangeText> for ByteRange {
+    type Error = &'static str;
+
+    fn try_from(text: ByteRangeText) -> Result<Self, Self::Error> {
+        match text.offset.checked_add(text.length) {
+            Some(_) => Ok(ByteRange::new(text.offset, text.length)),
+            None => Err("a range ends below 2^64"),
+        }
+    }
 }
 
 impl ByteRange {
@@ -170,9 +197,28 @@ impl fmt::Display for ByteRange {
 
 /// Ranges in ascending order in which neighbours are one range.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Vec<ByteRange>", into = "Vec<ByteRange>")]
 pub struct RangeList {
     ranges: Vec<ByteRange>,
+}
+
+impl TryFrom<Vec<ByteRange>> for RangeList {
+    type Error = &'static str;
+
+    /// A list that was written; others are refused.
+    fn try_from(ranges: Vec<ByteRange>) -> Result<Self, Self::Error> {
+        let ascend = ranges.windows(2).all(|pair| pair[0].end() < pair[1].offset);
+        match ascend && ranges.iter().all(|range| range.length > 0) {
+            true => Ok(RangeList { ranges }),
+            false => Err("the ranges of a list ascend, do not touch, and have at least one byte"),
+        }
+    }
+}
+
+impl From<RangeList> for Vec<ByteRange> {
+    fn from(list: RangeList) -> Self {
+        list.ranges
+    }
 }
 
 impl RangeList {
@@ -394,5 +440,29 @@ mod tests {
         assert_eq!(apart((5 << 20) + 1, (5 << 20) + 512), text("5242881 bytes", "5243392 bytes"));
         assert_eq!(apart(9 << 10, 10 << 10), text("9 KiB", "10 KiB"));
         assert_eq!(apart(5 << 20, 5 << 20), text("5 MiB", "5 MiB"));
+    }
+
+    #[test]
+    fn ranges_that_cannot_be_are_refused() {
+        let range = |text: &str| serde_json::from_str::<ByteRange>(text).map_err(|error| error.to_string());
+        assert_eq!(range("{\"offset\":512,\"length\":1}"), Ok(ByteRange::new(512, 1)));
+        assert!(range("{\"offset\":18446744073709551615,\"length\":1}").unwrap_err().contains("below 2^64"));
+        let list = |text: &str| serde_json::from_str::<RangeList>(text).is_ok();
+        assert!(list("[]") && list("[{\"offset\":0,\"length\":1},{\"offset\":2,\"length\":1}]"));
+        for wrong in [
+            "[{\"offset\":0,\"length\":1},{\"offset\":1,\"length\":1}]",
+            "[{\"offset\":2,\"length\":1},{\"offset\":0,\"length\":1}]",
+            "[{\"offset\":0,\"length\":0}]",
+        ] {
+            assert!(!list(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_span_of_time_ends_while_clocks_still_tell_it() {
+        assert_eq!(parse_duration("876000h"), Ok(Duration::from_secs(876_000 * 3600)));
+        for endless in ["876001h", "18446744073709551615s"] {
+            assert!(parse_duration(endless).unwrap_err().contains("100 years"), "{endless}");
+        }
     }
 }

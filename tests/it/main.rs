@@ -48,4 +48,6 @@ mod service_ranges;
 mod service_routes;
 mod service_wrong_drive;
 mod signals;
+mod supply_chain;
+mod unit;
 mod unreadable;

@@ -30,7 +30,7 @@ const COPY: [&[&str]; 13] = [
 ];
 
 /// The parts of the service, and the other parts that each may import.
-const SERVICE: [(&str, &[&str]); 10] = [
+const SERVICE: [(&str, &[&str]); 11] = [
     ("router", &["api", "http", "portal", "state"]),
     ("api", &["http", "jobs", "state", "store"]),
     ("portal", &["entra", "http", "jobs", "scheduler", "state", "store"]),
@@ -41,6 +41,7 @@ const SERVICE: [(&str, &[&str]); 10] = [
     ("entra", &["store"]),
     ("store", &["vault"]),
     ("vault", &[]),
+    ("fuzzing", &["entra"]),
 ];
 
 fn root() -> &'static Path {

@@ -76,15 +76,12 @@ impl BlobAddress {
     /// Understands what was written on the command line. Messages never repeat a query.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else {
-            // A URL whose scheme was forgotten must not become a file named after its secret.
-            if let Some((before, _)) = text.split_once('?').filter(|(_, query)| query.contains("sig=")) {
-                return Err(AddressError::NotAUrl(
-                    before.to_owned(),
-                    "a SAS belongs to a URL: write https:// before it".to_owned(),
-                ));
-            }
+            require_no_signature(text)?;
             return file(PathBuf::from(text), text);
         };
+        if !matches!(scheme, "https" | "http") {
+            require_no_signature(text)?;
+        }
         match scheme {
             "file" => {
                 let path = rest.strip_prefix("localhost").unwrap_or(rest);
@@ -105,6 +102,18 @@ impl BlobAddress {
             "https" | "http" => AzureAddress::parse(text).map(BlobAddress::Azure),
             other => Err(AddressError::UnknownScheme(other.to_owned())),
         }
+    }
+}
+
+/// Where no SAS can be, there is none: what a URL whose scheme was forgotten, or is another one, has for a name would be
+/// shown with its secret.
+pub(crate) fn require_no_signature(text: &str) -> Result<(), AddressError> {
+    match text.split_once('?').filter(|(_, query)| query.contains("sig=")) {
+        Some((before, _)) => {
+            let why = "a SAS belongs to a URL that begins with https://, or into AZURE_STORAGE_SAS_TOKEN".to_owned();
+            Err(AddressError::NotAUrl(before.to_owned(), why))
+        }
+        None => Ok(()),
     }
 }
 
@@ -259,6 +268,10 @@ mod tests {
             "https://acme.blob.core.windows.net/c?sig=SECRET",
             "https://[bad/c/n?sig=SECRET",
             "acme.blob.core.windows.net/c/n?sv=1&sig=SECRET",
+            "az://container/name?sv=1&sig=SECRET",
+            "az://container?sig=SECRET",
+            "file:///srv/x.img?sig=SECRET",
+            "file://host/x.img?sig=SECRET",
         ] {
             assert!(!refused(text).contains("SECRET"), "{text}");
         }

@@ -14,6 +14,7 @@
 //! | [`block_id`] | a block is named by its content |
 //! | [`retry`] | when to try again: a pure function of attempt, error and time |
 //! | [`error`] | failures, named by what the caller can do |
+//! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
 //!
 //! # What an operation is
 //! One attempt. Nothing here repeats a request: attempts are counted, delayed, cancelled and timed
@@ -39,6 +40,8 @@ pub mod conformance;
 pub mod contract;
 pub mod directory;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod memory;
 pub mod retry;
 

@@ -18,6 +18,7 @@
 //! | [`aligned`] | memory that the kernel can read into directly |
 //! | [`blank`] | is anything on a drive? |
 //! | [`zero`] | is this all zeros? |
+//! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
 //! | `zeroing` | making a range of a device zero, the cheapest way that is certain |
 //!
 //! # How it fails
@@ -41,6 +42,8 @@ pub mod device;
 mod devtmpfs;
 pub mod discovery;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identify;
 pub mod image;
 mod ioctl;

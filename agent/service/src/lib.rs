@@ -16,6 +16,7 @@
 //! | [`entra`] | tokens and sign-in of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database |
 //! | [`vault`] | the key that seals the customers' keys |
+//! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
 //!
 //! Each imports only what stands below it; `api` and `portal` do not import each other, nor do `http` and `jobs`.
 //!
@@ -54,6 +55,8 @@
 
 mod api;
 pub mod entra;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 mod portal;

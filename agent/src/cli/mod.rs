@@ -2,7 +2,7 @@
 
 mod bench;
 mod service;
-mod values;
+pub(crate) mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;

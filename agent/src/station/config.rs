@@ -211,6 +211,17 @@ fn time_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pace>
     parse_time_scale(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
+/// What is said of a value, without the value where a SAS may be in it: it may stand where something else is expected.
+fn without_signature(message: &str) -> String {
+    if !message.contains("sig=") {
+        return message.to_owned();
+    }
+    match message.rsplit_once("expected ").filter(|(_, expected)| !expected.contains("sig=")) {
+        Some((_, expected)) => format!("what stands here has a SAS, and is not shown; expected {expected}"),
+        None => "what stands here has a SAS, and is not shown: it belongs into `store` of an account".to_owned(),
+    }
+}
+
 impl Config {
     /// Reads a file; the second value names the keys that mean nothing.
     ///
@@ -219,13 +230,19 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<(Self, Vec<String>), String> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
+        Self::parse(&text).map_err(|error| format!("`{shown}`: {error}"))
+    }
+
+    /// Understands the text of a file.
+    pub(crate) fn parse(text: &str) -> Result<(Self, Vec<String>), String> {
         let mut unknown = Vec::new();
-        let config: Config = toml::Deserializer::parse(&text)
+        let config: Config = toml::Deserializer::parse(text)
             .and_then(|document| serde_ignored::deserialize(document, |key| unknown.push(key.to_string())))
             // The place and what was expected; never the line, which may hold a SAS.
-            .map_err(|error| format!("`{shown}`: {}{}", line_of(&text, error.span()), error.message()))?;
+            .map_err(|error| format!("{}{}", line_of(text, error.span()), without_signature(error.message())))?;
+        let mut unknown: Vec<String> = unknown.iter().map(|key| without_signature(key)).collect();
         unknown.sort();
-        config.check().map_err(|error| format!("`{shown}`: {error}"))?;
+        config.check().map_err(|error| without_signature(&error))?;
         Ok((config, unknown))
     }
 
@@ -405,7 +422,14 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
-        let error = read("[[account]]\nname = 7\nstore = \"https://a.blob.core.windows.net?sig=SECRET\"").unwrap_err();
-        assert!(!error.contains("SECRET"), "{error}");
+        for text in [
+            "[[account]]\nname = 7\nstore = \"https://a.blob.core.windows.net?sig=SECRET\"",
+            "account = \"https://a.blob.core.windows.net?sig=SECRET\"",
+            "[[account]]\nname = \"https://a.blob.core.windows.net?sig=SECRET\"\nstore = \"/x\"",
+            "listen = \"https://a.blob.core.windows.net?sig=SECRET\"",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(!error.contains("SECRET") && error.contains("has a SAS") != text.contains("name = 7"), "{error}");
+        }
     }
 }

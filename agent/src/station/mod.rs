@@ -21,5 +21,5 @@ pub(crate) mod host;
 mod logs;
 mod look;
 pub(crate) mod memory;
-mod select;
+pub(crate) mod select;
 mod worker;

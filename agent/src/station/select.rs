@@ -91,7 +91,7 @@ async fn read(blob: &dyn Blob) -> Result<Vec<u8>, WorkError> {
 }
 
 /// Understands `<BlobList><BlobPath>…</BlobPath><BlobPathPrefix>…</BlobPathPrefix></BlobList>`.
-fn parse_list(bytes: &[u8]) -> Result<BlobList, WorkError> {
+pub(crate) fn parse_list(bytes: &[u8]) -> Result<BlobList, WorkError> {
     let wrong = |what: &str| WorkError::Refused(format!("the list of blobs is not a BlobList: {what}"));
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8"))?;
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));

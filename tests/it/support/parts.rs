@@ -60,6 +60,24 @@ pub fn valgrind() -> Option<PathBuf> {
     part(path.exists().then_some(path), "Valgrind")
 }
 
+/// What judges units of systemd.
+pub const SYSTEMD_ANALYZE: &str = "/usr/bin/systemd-analyze";
+
+/// Whether [`SYSTEMD_ANALYZE`] is there.
+pub fn systemd_analyze() -> Option<()> {
+    part(PathBuf::from(SYSTEMD_ANALYZE).exists().then_some(()), "systemd-analyze")
+}
+
+/// What tells the system calls of a program.
+pub fn strace() -> Option<()> {
+    part(PathBuf::from("/usr/bin/strace").exists().then_some(()), "strace")
+}
+
+/// What writes bills of materials.
+pub fn cargo_cyclonedx() -> Option<PathBuf> {
+    part(tool("cargo/bin/cargo-cyclonedx"), "cargo-cyclonedx")
+}
+
 /// A browser.
 pub fn chromium() -> Option<PathBuf> {
     let path = PathBuf::from("/usr/bin/chromium");

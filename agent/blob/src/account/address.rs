@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::azure::AzureContainers;
 use super::contract::Account;
 use super::directory::DirectoryAccount;
-use crate::address::{AddressError, AzureAddress, BlobAddress};
+use crate::address::{AddressError, AzureAddress, BlobAddress, require_no_signature};
 use crate::azure::{CredentialError, Environment};
 
 /// Where an account is.
@@ -32,11 +32,13 @@ impl AccountAddress {
     /// When it is none of these. Messages never repeat a query.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("file://") {
+            require_no_signature(text)?;
             let decoded = percent_decode_str(path.strip_prefix("localhost").unwrap_or(path)).decode_utf8();
             let decoded = decoded.map_err(|error| AddressError::NotAUrl(text.to_owned(), error.to_string()))?;
             return Ok(AccountAddress::Directory(PathBuf::from(decoded.into_owned())));
         }
         if !text.contains("://") {
+            require_no_signature(text)?;
             return Ok(AccountAddress::Directory(PathBuf::from(text)));
         }
         let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
@@ -92,7 +94,10 @@ mod tests {
             panic!()
         };
         assert_eq!((&*emulator.account, emulator.endpoint.path()), ("devstoreaccount1", "/devstoreaccount1"));
-        for bad in ["https://acme.blob.core.windows.net/c?sig=SECRET", "s3://acme?sig=SECRET", "http://127.0.0.1:1?sig=SECRET"] {
+        for bad in ["https://acme.blob.core.windows.net/c?sig=SECRET", "s3://acme?sig=SECRET", "http://127.0.0.1:1?sig=SECRET"]
+            .into_iter()
+            .chain(["acme.blob.core.windows.net?sig=SECRET", "file:///srv?sig=SECRET"])
+        {
             let error = AccountAddress::parse(bad).unwrap_err().to_string();
             assert!(!error.contains("SECRET"), "{error}");
         }

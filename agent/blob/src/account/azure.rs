@@ -123,7 +123,7 @@ impl Account for AzureContainers {
 }
 
 /// A blob of a list; `None` for one that stands for a folder.
-fn blob_item(container: &str, item: azure_storage_blob::models::BlobItem) -> Option<BlobItem> {
+pub(super) fn blob_item(container: &str, item: azure_storage_blob::models::BlobItem) -> Option<BlobItem> {
     let size_bytes = item.properties.and_then(|properties| properties.content_length).unwrap_or(0);
     let metadata = item.metadata.and_then(|metadata| metadata.values).unwrap_or_default();
     let is_blob = !is_folder(size_bytes, metadata.iter(), None);

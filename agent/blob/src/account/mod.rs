@@ -6,11 +6,13 @@
 //! | [`contract`] | what every account promises |
 //! | [`address`] | how an account is written, and which kind of store that is |
 //! | [`azure`], [`directory`] | the containers of each |
+//! | `fuzzing` | what fuzz targets try of lists |
 
 mod address;
 mod azure;
 mod contract;
 mod directory;
+pub(crate) mod fuzzing;
 
 pub use address::AccountAddress;
 pub use contract::{Account, BlobItem};

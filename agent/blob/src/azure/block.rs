@@ -74,13 +74,9 @@ impl BlockUpload {
             Err(error) => return Err(error),
             Ok(response) => response.into_model().map_err(failed)?,
         };
-        let ours = |blocks: Option<Vec<Block>>| -> HashMap<Sha256Digest, u64> {
-            let blocks = blocks.into_iter().flatten();
-            blocks.filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?))).collect()
-        };
-        let mut all = ours(list.uncommitted_blocks);
+        let mut all = own_chunks(list.uncommitted_blocks);
         self.uncommitted().clone_from(&all);
-        all.extend(ours(list.committed_blocks));
+        all.extend(own_chunks(list.committed_blocks));
         Ok(if all.is_empty() { BlocksHeld::Nothing } else { BlocksHeld::Blocks(all) })
     }
 
@@ -119,6 +115,12 @@ impl BlockUpload {
         };
         self.blob.account.checksums.send(list, None, commit).await
     }
+}
+
+/// The chunks whose names blocks have, with their sizes; blocks of other programs are none.
+pub(super) fn own_chunks(blocks: Option<Vec<Block>>) -> HashMap<Sha256Digest, u64> {
+    let blocks = blocks.into_iter().flatten();
+    blocks.filter_map(|block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?))).collect()
 }
 
 /// The chunks of a committed blob, by the names of its blocks.

@@ -116,7 +116,7 @@ impl Environment {
             None => {
                 let account = self.get("AZURE_STORAGE_ACCOUNT").ok_or(CredentialError::NoAccount)?.to_owned();
                 let endpoint = Url::parse(&format!("https://{account}.blob.core.windows.net"));
-                (endpoint.map_err(|_| CredentialError::NoAccount)?, account)
+                (endpoint.ok().filter(|_| is_account(&account)).ok_or(CredentialError::NoAccount)?, account)
             }
         };
         Ok(BlobAddress::Azure(AzureAddress { endpoint, account, container, name, sas: None }))
@@ -215,6 +215,10 @@ impl ConnectionString {
             }
         };
         let endpoint = Url::parse(&endpoint).map_err(|_| CredentialError::ConnectionString("its BlobEndpoint is not a URL"))?;
+        require_plain(&endpoint).map_err(CredentialError::ConnectionString)?;
+        if account_name.as_deref().is_some_and(|account| !is_account(account)) {
+            return Err(CredentialError::ConnectionString("its AccountName is not the name of an account"));
+        }
         let account = match account_name {
             Some(account) => account,
             None => endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default().to_owned(),
@@ -223,6 +227,20 @@ impl ConnectionString {
         let sas = parts.get("sharedaccesssignature").map(|sas| sas.trim_start_matches('?').to_owned());
         Ok(ConnectionString { endpoint, account, key, sas })
     }
+}
+
+/// An endpoint is shown, and blobs' addresses begin with it: it has no query, which would be a secret, and nothing else of one.
+fn require_plain(endpoint: &Url) -> Result<(), &'static str> {
+    let has_user = !endpoint.username().is_empty() || endpoint.password().is_some();
+    match endpoint.query().is_some() || endpoint.fragment().is_some() || has_user || endpoint.cannot_be_a_base() {
+        true => Err("its BlobEndpoint is more than an address: a SAS belongs into SharedAccessSignature"),
+        false => Ok(()),
+    }
+}
+
+/// Names of accounts have letters and digits; those of emulators may have more.
+fn is_account(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter))
 }
 
 fn decode_key(key: &str, origin: &'static str) -> Result<SecretBytes, CredentialError> {
@@ -257,6 +275,20 @@ mod tests {
         let emulator = environment(&[("AZURE_STORAGE_CONNECTION_STRING", "UseDevelopmentStorage=true")]);
         assert_eq!(resolved(&emulator, "az://c/n").unwrap().url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/c/n");
         assert_eq!(resolved(&environment(&[]), "az://c/n").unwrap_err(), CredentialError::NoAccount);
+    }
+
+    #[test]
+    fn an_endpoint_is_no_place_for_a_signature() {
+        for text in [
+            "BlobEndpoint=https://acme.blob.core.windows.net/?sv=1&sig=SECRET",
+            "BlobEndpoint=https://u:SECRET@acme.blob.core.windows.net",
+            "AccountName=acme?sig=SECRET;AccountKey=U0VDUkVU",
+        ] {
+            let error = resolved(&environment(&[("AZURE_STORAGE_CONNECTION_STRING", text)]), "az://c/n").unwrap_err();
+            assert!(matches!(error, CredentialError::ConnectionString(_)) && !error.to_string().contains("SECRET"), "{error}");
+        }
+        let account = environment(&[("AZURE_STORAGE_ACCOUNT", "acme?sig=SECRET")]);
+        assert_eq!(resolved(&account, "az://c/n").unwrap_err(), CredentialError::NoAccount);
     }
 
     #[test]

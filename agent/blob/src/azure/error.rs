@@ -125,7 +125,7 @@ pub(super) fn code_of(error: &azure_core::Error) -> &str {
 }
 
 /// The first sentence of `<Message>`: what follows repeats the request and the time.
-fn server_text(body: &[u8]) -> Option<String> {
+pub(super) fn server_text(body: &[u8]) -> Option<String> {
     let body = String::from_utf8_lossy(body);
     let (_, rest) = body.split_once("<Message>")?;
     let line = rest.split(['\n', '<']).next()?;

@@ -16,6 +16,7 @@
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
 //! | [`error`] | what a failure of a server means |
+//! | `fuzzing` | what fuzz targets try of all that |
 
 mod account;
 mod blob;
@@ -26,6 +27,7 @@ mod client;
 mod credentials;
 mod error;
 mod fence;
+pub(crate) mod fuzzing;
 mod kind;
 mod known_length;
 mod metadata;

@@ -18,7 +18,7 @@ const LOGICAL_MAX: u32 = 64;
 /// How much of a place is read to recognise what is there: btrfs has its mark at 64 KiB.
 const MARK_BYTES: u64 = 72 << 10;
 
-pub(super) fn read(file: &File, size: u64, sector: u64) -> io::Result<Layout> {
+pub(crate) fn read(file: &File, size: u64, sector: u64) -> io::Result<Layout> {
     let head = read_up_to(file, 0, MARK_BYTES.min(size))?;
     let partition_table = crate::identify::parse_partition_table_id(&head, sector as usize);
     let content = recognise(&head);

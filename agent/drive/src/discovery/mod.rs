@@ -23,5 +23,6 @@ pub(crate) mod tests;
 
 pub use attached::{attached, attached_at, attached_image};
 pub use dock::{DockBell, Docked, docked_at, is_read_only};
+pub(crate) use layout::read as layout;
 pub use roots::Roots;
 pub use watch::Watch;

@@ -80,7 +80,7 @@ impl SysfsDevice {
     }
 
     pub(crate) fn size_bytes(&self) -> Option<u64> {
-        self.number_in("size").map(|units| units * SYSFS_UNIT_BYTES)
+        self.number_in("size").and_then(|units| units.checked_mul(SYSFS_UNIT_BYTES))
     }
 
     /// The serial number that the drive reports: NVMe and virtio as text, SCSI and SATA in vital
@@ -133,7 +133,7 @@ impl SysfsDevice {
         // Fields 7 and 14 of `stat` (Documentation/block/stat.rst); the second came with Linux 4.18.
         let text = fs::read_to_string(self.folder.join("stat")).ok()?;
         let fields: Vec<u64> = text.split_ascii_whitespace().filter_map(|field| field.parse().ok()).collect();
-        Some(fields.get(6)? + fields.get(13).unwrap_or(&0))
+        Some(fields.get(6)?.wrapping_add(*fields.get(13).unwrap_or(&0)))
     }
 
     /// The file behind a loop device.

@@ -67,7 +67,7 @@ impl WeakSerials {
     }
 
     /// Understands a list; an error has the number of the line.
-    fn parse(text: &str) -> Result<Self, (usize, String)> {
+    pub(super) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut patterns = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let pattern = line.split_once('#').map_or(line, |(pattern, _)| pattern);

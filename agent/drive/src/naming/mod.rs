@@ -12,10 +12,12 @@
 //! | `vpd` | pages of vital product data, as the kernel keeps them |
 //! | `pass_through` | a command that reads, and how it can end |
 //! | `sg_io` | the ioctl that sends it |
+//! | `fuzzing` | what fuzz targets try of names |
 
 mod ask;
 mod ata;
 mod command;
+pub(crate) mod fuzzing;
 mod list;
 mod memory;
 mod nvme;

@@ -68,7 +68,7 @@ pub(super) fn command_for(product: (u16, u16)) -> Option<Command> {
 }
 
 /// What the controller calls itself. `None` where the answer is none of a controller.
-fn decode(answer: &[u8]) -> Option<OwnName> {
+pub(super) fn decode(answer: &[u8]) -> Option<OwnName> {
     let answer: &[u8; IDENTIFY_BYTES] = answer.try_into().ok()?;
     // A bridge with a SATA drive may say yes and give nothing.
     if matches!(answer.get(VENDOR)?, [0, 0] | [0xff, 0xff]) {

@@ -5,6 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::timing::{Model, Timing};
 
+/// A span of time; the longest there is, where a profile makes it longer.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
 /// How fast a simulated drive's time goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
@@ -36,7 +41,7 @@ impl Clock {
     /// How long the drive has been open, in its own time.
     pub(super) fn age(&self) -> Duration {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Duration::from_secs_f64(self.now(&state))
+        seconds(self.now(&state))
     }
 
     fn now(&self, state: &State) -> f64 {
@@ -61,7 +66,7 @@ impl Clock {
             }
         };
         if wait > 0.0 {
-            std::thread::sleep(Duration::from_secs_f64(wait));
+            std::thread::sleep(seconds(wait));
         }
     }
 }

@@ -252,7 +252,9 @@ impl FaultPlan {
                 Fault::RemovedAfterBytes(bytes) => verdict.is_removed |= bytes_moved + range.length > *bytes,
                 Fault::RemovedAfter(after) => verdict.is_removed |= age >= *after,
                 Fault::Stuck(place) => verdict.is_stuck |= touches(*place, range),
-                Fault::Slow { range: place, delay } if touches(*place, range) => verdict.delay += *delay,
+                Fault::Slow { range: place, delay } if touches(*place, range) => {
+                    verdict.delay = verdict.delay.saturating_add(*delay);
+                }
                 Fault::Unreadable(place) => verdict.is_unreadable |= is_read && touches(*place, range),
                 Fault::Healing { range: place, after_reads } if is_read && touches(*place, range) => {
                     let mut reads = self.healing_reads.lock().unwrap_or_else(PoisonError::into_inner);

@@ -101,6 +101,20 @@ impl SimulatedDrive {
         Ok(SimulatedDrive { opened_as: Some(opened_as), ..Self::new(path, profile, pace, purpose, base)? })
     }
 
+    /// The drive that a text describes, in its own time; nothing where it needs files, or hangs.
+    pub(crate) fn of_text(text: &str) -> Result<Option<Self>, text::Mistake> {
+        let path = Path::new("profile.toml");
+        let profile = Profile::parse(text, Path::new(""))?;
+        let needs_files = profile.drive.is_some() || !profile.overlays.is_empty();
+        let has_file = matches!(profile.backing, Some(Backing::File(_)));
+        let waits = |fault: &Fault| matches!(fault, Fault::Stuck(_) | Fault::ChangingSerial { .. });
+        if needs_files || has_file || profile.faults.iter().any(waits) {
+            return Ok(None);
+        }
+        let opened = Self::new(path, profile, Pace::Unlimited, Purpose::Look, None);
+        opened.map(Some).map_err(|error| text::Mistake { place: None, expected: error.to_string() })
+    }
+
     fn new(
         path: &Path,
         profile: Profile,

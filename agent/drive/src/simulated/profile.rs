@@ -219,7 +219,7 @@ fn overlays(read: Vec<Spanned<OverlayText>>, folder: &Path, size: Option<u64>) -
             .map_err(|error| Mistake::at(place.clone(), format!("the image `{}` cannot be read: {error}", image.display())))?
             .len();
         let range = ByteRange::new(offset, length);
-        if size.is_some_and(|size| offset.checked_add(length).is_none_or(|end| end > size)) {
+        if offset.checked_add(length).is_none_or(|end| size.is_some_and(|size| end > size)) {
             return Err(Mistake::at(place, format!("the image `{}` lies on the drive, whole", image.display())));
         }
         if overlays.iter().any(|(other, _)| other.offset < range.end() && range.offset < other.end()) {

@@ -236,6 +236,27 @@ fn time_is_waited_for_at_its_pace() {
     assert!(started.elapsed() >= std::time::Duration::from_millis(9), "{:?}", started.elapsed());
 }
 
+#[test]
+fn a_profile_of_impossible_slowness_or_places_is_survived() {
+    let hour = "876000h";
+    let mut text = format!("size = 4096\nserial = \"A\"\n[timing]\ninterface_rate = \"1\"\ncommand_overhead = \"{hour}\"\n");
+    text += "[timing.disk]\nrpm = 1\nouter_rate = \"1TB\"\nmiddle_rate = \"1\"\ninner_rate = \"1\"\ncache = 0\n";
+    text += &format!("seek_track_to_track = \"0s\"\nseek_average = \"0s\"\nseek_full = \"{hour}\"\n");
+    for place in [0, 512] {
+        text += &format!("[[fault]]\nkind = \"slow\"\noffset = {place}\nlength = 512\ndelay = \"{hour}\"\n");
+    }
+    let drive = SimulatedDrive::of_text(&text).unwrap_or_else(|mistake| panic!("{}", mistake.expected)).unwrap();
+    for _ in 0..3 {
+        read(&drive, 0, 1024);
+    }
+    // An image behind the end of all numbers, on a drive that another one gives its size.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("piece"), "12").unwrap();
+    let overlay = "[[overlay]]\noffset = \"18446744073709551615\"\nimage = \"piece\"\n";
+    let text = format!("drive = \"base\"\n{overlay}{overlay}");
+    assert!(Profile::parse(&text, folder.path()).unwrap_err().expected.contains("lies on the drive"));
+}
+
 proptest! {
     /// Whatever is written and zeroed, a drive reads as an array would; in a file, also after it was
     /// opened again.

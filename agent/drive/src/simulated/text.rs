@@ -9,9 +9,9 @@ use toml::Spanned;
 
 /// A mistake in a profile: where, and what was expected.
 #[derive(Debug)]
-pub(super) struct Mistake {
-    pub(super) place: Option<Range<usize>>,
-    pub(super) expected: String,
+pub(crate) struct Mistake {
+    pub(crate) place: Option<Range<usize>>,
+    pub(crate) expected: String,
 }
 
 impl Mistake {

@@ -218,7 +218,8 @@ impl Disk {
                 let from_outer = outer * (place - 0.5) * (place - 1.0) * 2.0;
                 let from_middle = middle * place * (1.0 - place) * 4.0;
                 let from_inner = inner * place * (place - 0.5) * 2.0;
-                from_outer + from_middle + from_inner
+                // Between points that are far apart it may swing below what the drive has, even below zero.
+                (from_outer + from_middle + from_inner).clamp(inner, outer.max(middle))
             }
             None => outer * (1.0 - place * (1.0 - (inner / outer).powi(2))).sqrt(),
         }

@@ -16,3 +16,4 @@ pub(crate) use pending::SIGN_IN_TIMEOUT;
 pub use settings::{EntraSettings, SignInSettings};
 pub(crate) use sign_in::SignInError;
 pub use token::Entra;
+pub(crate) use token::actor_by_keys;
