@@ -21,6 +21,7 @@ mod bench;
 mod cli;
 mod client;
 mod commands;
+mod local_service;
 mod opening;
 mod printer;
 mod reporter;

@@ -45,5 +45,6 @@ mod service_limits;
 mod service_portal_access;
 mod service_ranges;
 mod service_routes;
+mod service_token;
 mod signals;
 mod unreadable;
