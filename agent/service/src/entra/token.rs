@@ -84,8 +84,9 @@ impl Entra {
     /// Prepares to check; the key set is fetched when it is first needed.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When an address of the settings is not private, or no HTTP client can be made.
     pub fn new(settings: EntraSettings) -> Result<Self, String> {
+        settings.check()?;
         let client = reqwest::Client::builder().timeout(KEYS_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         let client = client.map_err(|error| error.without_url().to_string())?;
         Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default(), sign_ins: PendingSignIns::default() })
