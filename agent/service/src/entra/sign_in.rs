@@ -11,6 +11,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use url::Url;
 
+use super::fetch;
 use super::pending::PendingSignIn;
 use super::settings::{SignInSettings, is_private};
 use super::token::Entra;
@@ -79,7 +80,8 @@ impl Entra {
 
     async fn discover(&self) -> Result<Discovery, SignInError> {
         let issuer = self.settings.issuer.trim_end_matches('/');
-        let bytes = self.fetch(&format!("{issuer}/.well-known/openid-configuration")).await.map_err(SignInError::Issuer)?;
+        let address = format!("{issuer}/.well-known/openid-configuration");
+        let bytes = fetch::get(&self.client, &address).await.map_err(SignInError::Issuer)?;
         let found: Discovery = serde_json::from_slice(&bytes).map_err(|error| SignInError::Issuer(error.to_string()))?;
         if found.issuer != self.settings.issuer {
             return Err(SignInError::Issuer("it calls itself by another name".to_owned()));
@@ -125,10 +127,7 @@ impl Entra {
         let secret = secret.map_err(|error| SignInError::Issuer(format!("the application's secret cannot be read: {error}")))?;
         let endpoint = self.discover().await?.token_endpoint;
         let form = exchange(settings, &begun, code, secret.as_deref());
-        let request = self.client.post(endpoint).header("content-type", "application/x-www-form-urlencoded").body(form);
-        let shown = |error: reqwest::Error| SignInError::Issuer(error.without_url().to_string());
-        let answer = request.send().await.and_then(reqwest::Response::error_for_status).map_err(shown)?;
-        let bytes = answer.bytes().await.map_err(shown)?;
+        let bytes = fetch::post_form(&self.client, endpoint, form).await.map_err(SignInError::Issuer)?;
         let tokens: Tokens = serde_json::from_slice(&bytes).map_err(|error| SignInError::Issuer(error.to_string()))?;
         let claims = self.claims_of(&tokens.id_token, &settings.client_id).await;
         let claims = claims.filter(|claims| claims.nonce.as_deref() == Some(&begun.nonce));
