@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use protocol::arm::ErrorResponse;
+use protocol::host::is_loopback;
 use protocol::operator::Done;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Serialize;
@@ -12,22 +13,20 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::ConnectArguments;
+use crate::local_service::{LocalService, LocalServiceError, TOKEN_FILE, URL_FILE};
 use crate::settings;
 
 /// No event of a job service is longer, with what came behind it in one piece.
 const EVENT_BYTES_MAX: usize = 4 << 20;
+
+/// Where a service is looked for that runs on another state directory.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 
 /// The version of the published API that we speak.
 const API_VERSION: &str = "2021-01-01";
 
 /// Longest that an answer may take; events have no end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where a service on this machine says how it is reached.
-pub(crate) const URL_FILE: &str = "service.url";
-
-/// Where a service keeps its first operator's token.
-pub(crate) const TOKEN_FILE: &str = "operator.token";
 
 /// Why something was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -61,51 +60,60 @@ impl ClientError {
     }
 }
 
+impl From<LocalServiceError> for ClientError {
+    fn from(error: LocalServiceError) -> Self {
+        ClientError::Failed(error.to_string())
+    }
+}
+
 /// A job service.
 pub(crate) struct JobService {
     client: Client,
     base: Url,
     token: String,
+    /// Connections are made by the path of this folder's descriptor.
+    _local: Option<LocalService>,
 }
 
 impl JobService {
-    /// Finds the service and the token.
+    /// Finds the service and the token. A service that is not named is the one on the state directory, and is reached
+    /// through its socket; so is every service that the token in the state directory is sent to.
     pub(crate) fn new(connect: &ConnectArguments) -> Result<Self, ClientError> {
         let state_dir = settings::service_state_dir(connect.state_dir.as_deref());
-        let kept = |name: &str| {
-            let text = std::fs::read_to_string(state_dir.as_ref()?.join(name)).ok()?;
-            Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-        };
-        let base = connect.server.clone().or_else(|| kept(URL_FILE)).unwrap_or_else(|| "http://127.0.0.1:7070".to_owned());
+        let local = state_dir.as_deref().and_then(LocalService::open);
+        let kept = |name: &str| local.as_ref()?.kept(name);
+        let own_url = kept(URL_FILE);
+        let base = connect.server.clone().or_else(|| own_url.clone()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let base = Url::parse(&base).map_err(|error| ClientError::Usage(format!("`{base}` is not a URL: {error}")))?;
         let given = connect.token_file.as_deref().map(read_token).transpose()?;
-        let of_environment = || std::env::var("DRIVE_AGENT_TOKEN").ok().filter(|token| !token.is_empty());
-        let is_loopback = match base.host() {
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
+        let given = given.or_else(|| std::env::var("DRIVE_AGENT_TOKEN").ok().filter(|token| !token.is_empty()));
+        let is_own = match &connect.server {
+            // Without an address there is a service only where the socket says so.
+            None => own_url.is_some() || given.is_none(),
+            Some(_) => given.is_none() && own_url.as_deref() == Some(base.as_str().trim_end_matches('/')),
         };
-        // The token of the service on this machine is for no other service.
-        let own =
-            || kept(TOKEN_FILE).filter(|_| is_loopback || kept(URL_FILE).as_deref() == Some(base.as_str().trim_end_matches('/')));
-        let token = given.or_else(of_environment).or_else(own).ok_or_else(|| {
-            ClientError::Usage("there is no token: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`".to_owned())
-        })?;
+        let token = given.or_else(|| kept(TOKEN_FILE).filter(|_| is_own)).ok_or_else(|| no_token(connect, &base))?;
+        let socket = local.as_ref().filter(|_| is_own).map(LocalService::socket).transpose()?;
+        if socket.is_none() {
+            require_private(&base)?;
+        }
         if !token.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(ClientError::Usage(
                 "the token has spaces, line ends or other signs that no token has: copy it again".to_owned(),
             ));
         }
         let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none());
-        if is_loopback {
+        if base.host_str().is_some_and(is_loopback) {
             builder = builder.no_proxy();
+        }
+        if let Some(socket) = socket {
+            builder = builder.unix_socket(socket);
         }
         if let Some(path) = &connect.ca {
             builder = builder.tls_certs_only(certificates(path)?);
         }
         let client = builder.build().map_err(|error| ClientError::Failed(error.to_string()))?;
-        Ok(JobService { client, base, token })
+        Ok(JobService { client, base, token, _local: local })
     }
 
     /// The URL of a path, whose segments are given apart.
@@ -268,6 +276,31 @@ fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
         Err(_) => ("no code".to_owned(), format!("the job service answered {status}")),
     };
     ClientError::Refused { status: status.as_u16(), code, message }
+}
+
+/// A token is not sent where others can read it on the way.
+fn require_private(base: &Url) -> Result<(), ClientError> {
+    let host = base.host_str().unwrap_or_default();
+    match base.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(host) => Ok(()),
+        "http" => {
+            let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            Err(ClientError::Usage(format!(
+                "the token is not sent to `{host}` over plain http, where it can be read on the way: say \
+                 `--server https://{authority}`, or run the command on the machine of the service"
+            )))
+        }
+        _ => Err(ClientError::Usage(format!("`{base}` is not an address of a service: it begins with https://"))),
+    }
+}
+
+fn no_token(connect: &ConnectArguments, base: &Url) -> ClientError {
+    let why = match &connect.server {
+        Some(_) => format!("for `{}`", base.origin().ascii_serialization()),
+        None => "in the state directory of a service on this machine".to_owned(),
+    };
+    ClientError::Usage(format!("there is no token {why}: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`"))
 }
 
 fn read_token(path: &Path) -> Result<String, ClientError> {

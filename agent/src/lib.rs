@@ -23,6 +23,7 @@ mod client;
 mod commands;
 #[doc(hidden)]
 pub mod fuzzing;
+mod local_service;
 mod opening;
 mod printer;
 mod reporter;

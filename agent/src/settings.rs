@@ -182,7 +182,7 @@ pub(crate) fn resume_command() -> String {
 }
 
 /// Quotes an argument for a shell where it needs that.
-fn quote(argument: &str) -> String {
+pub(crate) fn quote(argument: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
     if !argument.is_empty() && argument.chars().all(is_plain) {
         argument.to_owned()

@@ -23,6 +23,7 @@
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
 //! | [`station`] | what a station shows of itself: bays, and what needs a person |
 //! | [`operator`] | bodies and answers of the operator API |
+//! | [`host`] | which hosts are this machine |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
 //!
 //! The glossary of the project: a *drive* is a block source or target; a *blob* is one object in a
@@ -37,6 +38,7 @@ pub mod copy_log;
 pub mod digest;
 pub mod drives;
 pub mod fill;
+pub mod host;
 pub mod identity;
 pub mod job;
 pub mod limits;

@@ -160,15 +160,48 @@ pub struct OpenSession {
     pub expires_at: OffsetDateTime,
 }
 
-/// A token to make.
+/// A token to make. What it allows is always said: by `role`, or for a customer by `subscriptions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewToken {
     /// Its name in the audit log.
     pub name: String,
-    /// The subscriptions of a customer; empty for an operator.
-    #[serde(default)]
+    /// What it allows; may be left out where there are subscriptions, for a customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<TokenRole>,
+    /// The subscriptions of a customer; none for an operator.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subscriptions: Vec<String>,
+}
+
+/// A token does not say what it allows, or says two things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RoleProblem {
+    /// Neither a role nor subscriptions.
+    #[error("say `\"role\": \"operator\"`, or name the `subscriptions` of a customer")]
+    Unsaid,
+    /// A customer without subscriptions.
+    #[error("a customer has `subscriptions`: name at least one")]
+    NoSubscriptions,
+    /// An operator with subscriptions.
+    #[error("an operator reaches every subscription: leave out `subscriptions`, or say `\"role\": \"customer\"`")]
+    OperatorOfSubscriptions,
+}
+
+impl NewToken {
+    /// What the token is to allow. Nothing that is left out makes an operator.
+    ///
+    /// # Errors
+    /// When role and subscriptions do not say so together.
+    pub fn role(&self) -> Result<TokenRole, RoleProblem> {
+        match (self.role, self.subscriptions.is_empty()) {
+            (Some(TokenRole::Operator), true) => Ok(TokenRole::Operator),
+            (None | Some(TokenRole::Customer), false) => Ok(TokenRole::Customer),
+            (Some(TokenRole::Operator), false) => Err(RoleProblem::OperatorOfSubscriptions),
+            (Some(TokenRole::Customer), true) => Err(RoleProblem::NoSubscriptions),
+            (None, true) => Err(RoleProblem::Unsaid),
+        }
+    }
 }
 
 /// A token that was made. It cannot be asked for again.
@@ -216,4 +249,28 @@ pub struct Token {
     pub role: TokenRole,
     /// The subscriptions of a customer.
     pub subscriptions: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_left_out_makes_an_operator() {
+        let role = |text: &str| serde_json::from_str::<NewToken>(text).unwrap().role();
+        for (text, expected) in [
+            (r#"{"name":"a"}"#, Err(RoleProblem::Unsaid)),
+            (r#"{"name":"a","role":null}"#, Err(RoleProblem::Unsaid)),
+            (r#"{"name":"a","subscriptions":[]}"#, Err(RoleProblem::Unsaid)),
+            (r#"{"name":"a","role":"customer"}"#, Err(RoleProblem::NoSubscriptions)),
+            (r#"{"name":"a","role":"operator","subscriptions":["s"]}"#, Err(RoleProblem::OperatorOfSubscriptions)),
+            (r#"{"name":"a","role":"operator"}"#, Ok(TokenRole::Operator)),
+            (r#"{"name":"a","role":"operator","subscriptions":[]}"#, Ok(TokenRole::Operator)),
+            (r#"{"name":"a","role":"customer","subscriptions":["s"]}"#, Ok(TokenRole::Customer)),
+            (r#"{"name":"a","subscriptions":["s"]}"#, Ok(TokenRole::Customer)),
+        ] {
+            assert_eq!(role(text), expected, "{text}");
+        }
+        assert!(serde_json::from_str::<NewToken>(r#"{"name":"a","role":"Operator"}"#).is_err());
+    }
 }

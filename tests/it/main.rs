@@ -46,6 +46,7 @@ mod service_limits;
 mod service_portal_access;
 mod service_ranges;
 mod service_routes;
+mod service_token;
 mod service_wrong_drive;
 mod signals;
 mod supply_chain;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::Workbench;
 use crate::support::agent::Agent;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job, slow_profile};
+use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, import, job, shipping, slow_profile};
 
 #[test]
 fn customers_reach_what_is_theirs_and_nothing_else() {
@@ -132,4 +132,90 @@ fn a_watcher_is_not_flooded() {
     let told = watching.wait().stdout.lines().count();
     // Its bytes change all the time; one line in half a second is enough.
     assert!((2..=12).contains(&told), "{told} events in three seconds");
+}
+
+#[test]
+fn nothing_that_is_left_out_makes_an_operators_token() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let make = |body: Value| service.call("POST", "/operator/v1/tokens", body);
+    for body in [
+        json!({ "name": "a" }),
+        json!({ "name": "a", "subscriptions": [] }),
+        json!({ "name": "a", "role": "customer" }),
+        json!({ "name": "a", "role": "operator", "subscriptions": [SUBSCRIPTION] }),
+    ] {
+        let refused = make(body.clone());
+        assert_eq!((refused.code(400), &refused.body["error"]["target"]), ("InvalidField", &json!("role")), "{body}");
+    }
+    make(json!({ "name": "a", "role": "Operator" })).code(400);
+    let run = |words: &[&str]| Agent::new(bench.path(), &[&"tokens"]).with(words).run();
+    run(&["create", "a"]).expect_error(2, &["--for", "--operator"]);
+    assert_eq!(run(&["list"]).expect(0).as_array().unwrap().len(), 1, "none was made");
+    run(&["create", "by-option", "--operator"]).expect(0);
+    run(&["create", "of-one", "--for", SUBSCRIPTION]).expect(0);
+    make(json!({ "name": "by-role", "role": "operator" })).expect(201);
+    make(json!({ "name": "as-before", "subscriptions": [SUBSCRIPTION] })).expect(201);
+    let list = run(&["list"]).expect(0);
+    let roles: Vec<_> = list.as_array().unwrap().iter().map(|token| (token["name"].as_str(), token["role"].as_str())).collect();
+    let role = |name, role| (Some(name), Some(role));
+    let customers = [role("as-before", "customer"), role("of-one", "customer")];
+    assert_eq!(
+        roles,
+        [customers[0], role("by-option", "operator"), role("by-role", "operator"), customers[1], role("operator", "operator")]
+    );
+}
+
+#[test]
+fn customers_are_not_told_paths_of_the_station() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] }));
+    let token = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let place = service.blobs().display().to_string();
+    // What the customer asks for cannot be read, for a reason of the station.
+    std::fs::create_dir_all(service.blobs().join("data/folder")).unwrap();
+    let list = |path: &str| {
+        let mut body = export(&[], &[]);
+        body["properties"]["export"] = json!({ "blobListBlobPath": path });
+        body
+    };
+    for (name, body, status, words) in [
+        ("folder", export(&["/data/folder"], &[]), 502, "the station could not use the storage account"),
+        ("list-folder", list("/data/folder"), 502, "the station could not use the storage account"),
+        ("list-absent", list("/data/absent"), 409, "the list of blobs `/data/absent` is not there"),
+    ] {
+        service.call("PUT", &job(name), body).expect(201);
+        let ship = |token: &str| service.call_as(token, "PATCH", &job(name), json!({ "properties": shipping() }));
+        let told = ship(&token).expect(status).to_string();
+        assert!(told.contains(words) && !told.contains(&place), "{told}");
+        let told = ship(&service.token).expect(status).to_string();
+        assert_eq!(told.contains(&place), status == 502, "an operator has to know: {told}");
+    }
+    // The same of files in the portal.
+    let drive = bench.image("MINE.img", &random_bytes(MIB, 1));
+    service.ship_import("in", &["MINE"]);
+    service.dock("bay-1", &drive, None).expect(200);
+    service.wait_for_state("in", "Packaging");
+    let manifests = parts_of(&service.blobs()).into_iter().filter(|path| path.display().to_string().ends_with(".manifest.jsonl"));
+    for manifest in manifests {
+        std::fs::remove_file(&manifest).unwrap();
+        std::fs::create_dir(&manifest).unwrap();
+    }
+    let file = format!("/portal/job/{SUBSCRIPTION}/group/in/drive/MINE/file/manifest.jsonl");
+    let page = |token: &str| {
+        let cookie = service.log_in(token, &[]).1;
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let page = service.try_call("", "GET", &file, Value::Null, &[("cookie", &cookie)]).unwrap();
+        page.expect(502).as_str().unwrap().to_owned()
+    };
+    let (customers, operators) = (page(&token), page(&service.token));
+    assert!(customers.contains("the station could not use the storage account") && !customers.contains(&place), "{customers}");
+    assert!(operators.contains(&place), "{operators}");
+}
+
+/// Every file below a folder.
+fn parts_of(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { parts_of(&path) } else { vec![path] }).collect()
 }

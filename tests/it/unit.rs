@@ -159,12 +159,18 @@ fn allowed_calls() -> BTreeSet<String> {
 /// Runs the program under `strace`, until what it is there for has come; the system calls that it made.
 fn traced_calls(agent: Agent, trace: &Path, has_come: impl FnOnce(&Running)) -> BTreeSet<String> {
     // The program stays the process that is started here, and gets its signals.
-    let traced = agent.after(&format!("set -- strace -D -f -o {} \"$@\"", trace.display()));
+    // Where the user of the unit can look at it: the folder that it was built in may be closed to others.
+    let program = trace.with_extension("program");
+    let built = Path::new(env!("CARGO_BIN_EXE_agent-under-test"));
+    std::fs::hard_link(built, &program).or_else(|_| std::fs::copy(built, &program).map(|_| ())).unwrap();
+    let (trace_name, program) = (trace.display(), program.display());
+    let traced = agent.after(&format!("shift; set -- strace -D -f -o {trace_name} {program} \"$@\""));
     let running = with_rights_of_the_unit(traced).start();
     has_come(&running);
     let process = running.id().to_string();
     let is_last = |line: &str| line.strip_prefix(&process).is_some_and(|rest| rest.trim() == "+++ exited with 0 +++");
-    assert_eq!(running.wait().code, Some(0));
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let read = || std::fs::read_to_string(trace).unwrap_or_default();
     wait_until("the end of the trace", || read().lines().any(is_last));
     let call = |line: &str| {

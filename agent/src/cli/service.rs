@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -329,11 +329,12 @@ pub(crate) struct TokensArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokensCommand {
     /// Make a token, and print it for the only time
+    #[command(group(ArgGroup::new("role").args(["subscriptions", "operator"]).required(true)))]
     Create {
         /// Its name in the audit log
         name: String,
         /// A subscription of the customer; for an operator say `--operator`
-        #[arg(long = "for", value_name = "SUBSCRIPTION", required_unless_present = "operator", conflicts_with = "operator")]
+        #[arg(long = "for", value_name = "SUBSCRIPTION")]
         subscriptions: Vec<String>,
         /// May do everything, for everybody
         #[arg(long)]

@@ -1,6 +1,6 @@
 //! `drive-agent tokens`
 
-use protocol::operator::{List, MadeToken, NewToken, OpenSession, Token};
+use protocol::operator::{List, MadeToken, NewToken, OpenSession, Token, TokenRole};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,8 +18,9 @@ pub(crate) async fn run(arguments: TokensArguments, printer: &Printer) -> u8 {
 async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), ClientError> {
     let service = JobService::new(&arguments.connect)?;
     match &arguments.command {
-        TokensCommand::Create { name, subscriptions, .. } => {
-            let body = NewToken { name: name.clone(), subscriptions: subscriptions.clone() };
+        TokensCommand::Create { name, subscriptions, operator } => {
+            let role = if *operator { TokenRole::Operator } else { TokenRole::Customer };
+            let body = NewToken { name: name.clone(), role: Some(role), subscriptions: subscriptions.clone() };
             let made: MadeToken = service.operator_post(&["tokens"], Some(&body)).await?;
             printer.document(&made, || format!("{}\n", made.token));
         }

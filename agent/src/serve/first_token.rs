@@ -6,7 +6,7 @@ use service::scheduler::Clock;
 use service::store::{Actor, Role, Store, new_secret};
 
 use super::state_dir::write_line;
-use crate::client::TOKEN_FILE;
+use crate::local_service::TOKEN_FILE;
 
 /// On first start there is one operator, whose token is in a file.
 pub(super) async fn make_first_token(store: &Store, state_dir: &Path, clock: &Clock) -> Result<(), String> {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::first_token::make_first_token;
 use super::{shutdown, state_dir, wiring};
 use crate::cli::ServeArguments;
-use crate::client::URL_FILE;
+use crate::local_service::{SOCKET_FILE, URL_FILE};
 use crate::printer::Printer;
 use crate::settings;
 use crate::station::config::Config;
@@ -52,6 +52,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let listener = server::listen(config.listen)
         .map_err(|error| format!("`{}` cannot be listened on: {error}; choose another address with `--listen`", config.listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let local = state_dir::listen(&state_dir)?;
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     // A second service in one process (tests) counts with the first.
@@ -92,12 +93,13 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let serving = tokio::spawn(server::serve(listener, tls, router(state), config.connections, closing.clone()));
+    let serving = tokio::spawn(server::serve(listener, local, tls, router(state), config.connections, closing.clone()));
     shutdown::wait(&scheduler, &closing, scheduling, serving, printer).await;
     forgetting.abort();
     store.close().await;
     // A client that looks for it now finds nothing.
     let _ = fs::remove_file(state_dir.join(URL_FILE));
+    let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use file::locked::{LockError, open_lock_file};
@@ -10,6 +11,9 @@ use file::private::close_folder;
 use file::replace::write_bytes;
 use service::store::{Store, StoreError};
 use service::vault::Vault;
+use tokio::net::UnixListener;
+
+use crate::local_service::SOCKET_FILE;
 
 use crate::printer::Printer;
 
@@ -26,6 +30,24 @@ pub(super) fn lock(state_dir: &Path, printer: &Printer) -> Result<File, String> 
     // For people who wonder which process holds it.
     file.set_len(0).and_then(|()| writeln!(&file, "{}", std::process::id())).map_err(|error| failed(&error))?;
     Ok(file)
+}
+
+/// Listens on the socket by which commands on this machine know the service. The lock is held: a socket that is there
+/// was left behind by a service that was killed.
+pub(super) fn listen(state_dir: &Path) -> Result<UnixListener, String> {
+    let listen = || {
+        let folder = File::open(state_dir)?;
+        // The address of a socket has a hundred bytes at most.
+        let path = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(SOCKET_FILE);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
+        Ok(listener)
+    };
+    listen().map_err(|error| format!("`{SOCKET_FILE}` cannot be made in `{}`: {error}", state_dir.display()))
 }
 
 /// Opens the database, with the key of its secrets.

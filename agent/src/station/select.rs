@@ -29,7 +29,7 @@ pub(super) async fn select(account: &Arc<dyn Account>, export: &Export) -> Resul
     if let Some(path) = &export.blob_list_blob_path {
         let name = split(path)?;
         let blob = account.blob(&name.container, &name.name).map_err(failed)?;
-        let more = parse_list(&read(&*blob).await?)?;
+        let more = parse_list(&read(&*blob, path).await?)?;
         list.blob_path.extend(more.blob_path);
         list.blob_path_prefix.extend(more.blob_path_prefix);
     }
@@ -78,12 +78,12 @@ fn split(path: &str) -> Result<BlobName, WorkError> {
     Ok(BlobName { container: container.to_owned(), name: name.to_owned() })
 }
 
-async fn read(blob: &dyn Blob) -> Result<Vec<u8>, WorkError> {
-    let address = blob.address();
+/// The list at `path`, as the job names it: where that is at the station is not told.
+async fn read(blob: &dyn Blob, path: &str) -> Result<Vec<u8>, WorkError> {
     let facts = blob.head().await.map_err(failed)?;
-    let facts = facts.ok_or_else(|| WorkError::Refused(format!("the list of blobs `{address}` is not there")))?;
+    let facts = facts.ok_or_else(|| WorkError::Refused(format!("the list of blobs `{path}` is not there")))?;
     if facts.size_bytes > LIST_BYTES_MAX {
-        return Err(WorkError::Refused(format!("the list of blobs `{address}` is longer than {LIST_BYTES_MAX} bytes")));
+        return Err(WorkError::Refused(format!("the list of blobs `{path}` is longer than {LIST_BYTES_MAX} bytes")));
     }
     let body = blob.read(ByteRange::new(0, facts.size_bytes), &facts.version, false).await.map_err(failed)?;
     let pieces: Vec<bytes::Bytes> = body.pieces.try_collect().await.map_err(failed)?;

@@ -69,7 +69,7 @@ impl From<JobError> for ApiError {
                 ApiError::at(400, "StorageAccountNotFound", message, "properties.storageAccountId")
             }
             JobError::Refused(_) => ApiError::new(409, "OrderRefused", message),
-            JobError::Failed(_) => ApiError::new(502, "OrderFailed", message),
+            JobError::Failed(_) | JobError::Unavailable => ApiError::new(502, "OrderFailed", message),
             JobError::Store(error) => error.into(),
         }
     }

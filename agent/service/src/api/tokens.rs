@@ -47,13 +47,18 @@ async fn new_token(
     OperatorCall(call): OperatorCall,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let NewToken { name, subscriptions } = call::json(body).await?;
+    let new: NewToken = call::json(body).await?;
+    let role = new.role().map_err(|problem| ApiError::at(400, "InvalidField", problem.to_string(), "role"))?;
+    let NewToken { name, subscriptions, .. } = new;
     let is_plain = |text: &str| !text.is_empty() && text.len() <= 128 && text.chars().all(|letter| letter.is_ascii_graphic());
     if !is_plain(&name) || !subscriptions.iter().all(|subscription| is_plain(subscription)) {
         let message = "names have 1 to 128 letters, digits and signs, and no spaces".to_owned();
         return Err(ApiError::at(400, "InvalidField", message, "name"));
     }
-    let role = if subscriptions.is_empty() { Role::Operator } else { Role::Customer(subscriptions) };
+    let role = match role {
+        TokenRole::Operator => Role::Operator,
+        TokenRole::Customer => Role::Customer(subscriptions),
+    };
     let actor = Actor { name, role };
     let token = state.store.create_token(&actor, &call.actor.name, state.scheduler.now()).await?;
     document(201, &MadeToken { name: actor.name, token })

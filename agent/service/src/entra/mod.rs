@@ -3,10 +3,12 @@
 //! | file | responsibility |
 //! |---|---|
 //! | `settings` | issuer, audience, key set, sign-in |
+//! | `fetch` | answers of the issuer, and their limits |
 //! | `token` | validating JSON Web Tokens, and the key set |
 //! | `sign_in` | the authorization code flow |
 //! | `pending` | sign-ins under way |
 
+mod fetch;
 mod pending;
 mod settings;
 mod sign_in;

@@ -1,17 +1,20 @@
 //! Tokens of Entra ID: JSON Web Tokens that its key set signs.
 //!
 //! Valid is a token that an RSA key of the set signed (RS256, whatever its header says), of the configured issuer, for
-//! the configured audience, and not expired. The claim `roles` says what its bearer is: `drive-agent.operator`, or
+//! the configured audience, not expired, and without a header that has to be understood (`crit`): we understand none. The claim `roles` says what its bearer is: `drive-agent.operator`, or
 //! `drive-agent.subscription.ID` for each subscription that is theirs.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
+use super::fetch;
 use super::pending::PendingSignIns;
 use super::settings::EntraSettings;
 use crate::store::{Actor, Role};
@@ -27,9 +30,6 @@ const KEYS_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// The shortest time between two fetches of the key set, which an unknown key causes.
 const KEYS_REFRESH_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long the issuer may take to answer.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How far clocks may differ.
 const LEEWAY_SECONDS: u64 = 60;
@@ -84,10 +84,10 @@ impl Entra {
     /// Prepares to check; the key set is fetched when it is first needed.
     ///
     /// # Errors
-    /// When no HTTP client can be made.
+    /// When an address of the settings is not private, or no HTTP client can be made.
     pub fn new(settings: EntraSettings) -> Result<Self, String> {
-        let client = reqwest::Client::builder().timeout(KEYS_TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        let client = client.map_err(|error| error.without_url().to_string())?;
+        settings.check()?;
+        let client = fetch::client()?;
         Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default(), sign_ins: PendingSignIns::default() })
     }
 
@@ -98,6 +98,9 @@ impl Entra {
 
     /// The claims of a token for `audience`; `None` if it is invalid.
     pub(super) async fn claims_of(&self, token: &str, audience: &str) -> Option<Claims> {
+        if has_critical_header(token)? {
+            return None;
+        }
         let key_id = decode_header(token).ok()?.kid?;
         let key = match self.known_key(&key_id, KEYS_LIFETIME) {
             Some(key) => key,
@@ -136,18 +139,19 @@ impl Entra {
     async fn key_set(&self) -> Result<JwkSet, String> {
         let jwks = &self.settings.jwks;
         let bytes = match jwks.contains("://") {
-            true => self.fetch(jwks).await?,
-            false => std::fs::read(jwks).map_err(|error| error.to_string())?,
+            true => fetch::get(&self.client, jwks).await?,
+            false => fetch::read_file(jwks).map_err(|error| error.to_string())?,
         };
         keys_of(&bytes)
     }
+}
 
-    /// The document at an address.
-    pub(super) async fn fetch(&self, address: &str) -> Result<Vec<u8>, String> {
-        let shown = |error: reqwest::Error| error.without_url().to_string();
-        let answer = self.client.get(address).send().await.and_then(reqwest::Response::error_for_status).map_err(shown)?;
-        answer.bytes().await.map(|bytes| bytes.to_vec()).map_err(shown)
-    }
+/// Whether the header of a token names others that have to be understood (RFC 7515, section 4.1.11); `None` where it has
+/// no header.
+fn has_critical_header(token: &str) -> Option<bool> {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&header).ok()?;
+    Some(header.contains_key("crit"))
 }
 
 /// Understands a key set.
@@ -182,8 +186,6 @@ mod tests {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use aws_lc_rs::rsa::{KeyPair, KeySize};
     use aws_lc_rs::signature::KeyPair as _;
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{EncodingKey, Header, encode};
     use serde_json::{Value, json};
 
@@ -221,6 +223,14 @@ mod tests {
         encode(&header, claims, &issuer.key).unwrap()
     }
 
+    /// A token with this header, as it stands.
+    fn signed(issuer: &Issuer, header: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(&claims()));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &issuer.key, Algorithm::RS256).unwrap();
+        format!("{message}.{signature}")
+    }
+
     #[tokio::test]
     async fn only_good_tokens_are_good() {
         let (own, other) = (issuer("key-1"), issuer("key-1"));
@@ -256,6 +266,13 @@ mod tests {
         }
         assert!(entra.actor_of(&token(&other, "key-1", &claims())).await.is_none(), "signed with another key");
         assert!(entra.actor_of(&token(&own, "key-2", &claims())).await.is_none(), "an unknown key");
+        // A header that has to be understood, and is not. It is signed as it stands.
+        for critical in [json!(["exp"]), json!(["b64"]), json!([]), json!(null)] {
+            let header = json!({ "alg": "RS256", "kid": "key-1", "crit": critical, "b64": true, "exp": 4_000_000_000_u64 });
+            assert!(entra.actor_of(&signed(&own, &header)).await.is_none(), "{critical}");
+        }
+        let plain = json!({ "alg": "RS256", "kid": "key-1", "typ": "JWT" });
+        assert!(entra.actor_of(&signed(&own, &plain)).await.is_some(), "the same without it");
         // The algorithm of the header is not believed.
         let header = Header { kid: Some("key-1".to_owned()), ..Header::new(Algorithm::HS256) };
         let modulus = own.jwk["n"].as_str().unwrap().as_bytes();

@@ -1,7 +1,7 @@
 //! From a socket to the router: HTTP/1.1, in the clear or under TLS, with limits on what one connection may take.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -101,10 +101,27 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once:
+/// Where requests through the socket of this machine come from.
+const OF_THIS_MACHINE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// A connection that was just opened, and where from.
+async fn accept(listener: &TcpListener, local: &UnixListener) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+    tokio::select! {
+        accepted = listener.accept() => {
+            let (stream, peer) = accepted?;
+            // Small answers must not wait for the acknowledgement of the one before.
+            let _ = stream.set_nodelay(true);
+            Ok((Box::new(stream), peer))
+        }
+        accepted = local.accept() => Ok((Box::new(accepted?.0), OF_THIS_MACHINE)),
+    }
+}
+
+/// Serves on an address, and on a socket of this machine, until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once:
 /// `connections` says which one is closed where there are more.
 pub async fn serve(
     listener: TcpListener,
+    local: UnixListener,
     tls: Option<TlsAcceptor>,
     router: Router,
     connections_max: usize,
@@ -114,7 +131,7 @@ pub async fn serve(
     let (graceful, connections) = (GracefulShutdown::new(), TaskTracker::new());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &local) => accepted,
             () = closing.cancelled() => break,
         };
         let (stream, peer) = match accepted {
@@ -143,7 +160,7 @@ pub async fn serve(
             }
         });
     }
-    drop(listener);
+    drop((listener, local));
     connections.close();
     let ended = async { tokio::join!(graceful.shutdown(), connections.wait()) };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
@@ -154,9 +171,7 @@ pub async fn serve(
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-async fn handshake(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
-    // Small answers must not wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
+async fn handshake(stream: Box<dyn Stream>, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
     let mut stream = Box::pin(TimeoutStream::new(stream));
     stream.as_mut().set_write_timeout_pinned(Some(WRITE_TIMEOUT));
     let Some(tls) = tls else { return Ok(Box::new(stream)) };

@@ -3,7 +3,7 @@
 use protocol::arm::FieldProblem;
 
 use crate::scheduler::worker::WorkError;
-use crate::store::StoreError;
+use crate::store::{Actor, Role, StoreError};
 
 /// A refusal, or a failure of something that the use case needs. Each is one sentence for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +28,31 @@ pub(crate) enum JobError {
     /// As things stand it cannot be done.
     #[error("{0}")]
     Refused(String),
-    /// A drive or a store failed.
+    /// A drive or a store failed. The sentence may have paths and addresses of the station in it: it is for operators.
     #[error("{0}")]
     Failed(String),
+    /// The same, as a customer is told.
+    #[error("the station could not use the storage account: try again in a while, and ask its operators if that does not help")]
+    Unavailable,
     /// The store failed, or the table of jobs does not allow it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+impl JobError {
+    /// What the data plane said, for this actor: operators read all of it, and for customers it is in the log.
+    pub(crate) fn of_work(error: WorkError, actor: &Actor) -> Self {
+        match (error, &actor.role) {
+            (WorkError::Failed(message), Role::Customer(_)) => {
+                tracing::error!(error = message, actor = actor.name, "what a customer asked for failed");
+                JobError::Unavailable
+            }
+            (error, _) => error.into(),
+        }
+    }
+}
+
+/// What the data plane said, for operators.
 impl From<WorkError> for JobError {
     fn from(error: WorkError) -> Self {
         match error {

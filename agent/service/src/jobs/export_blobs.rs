@@ -7,7 +7,7 @@ use super::error::JobError;
 use super::service::Jobs;
 use crate::scheduler::account_of;
 use crate::scheduler::worker::{SelectedBlob, with_timeout};
-use crate::store::JobKey;
+use crate::store::{Actor, JobKey};
 
 /// Most missing blobs that are named.
 const NAMED_MAX: usize = 10;
@@ -18,13 +18,14 @@ impl Jobs {
     ///
     /// # Errors
     /// When a blob that it names is not there, or there are none.
-    pub(super) async fn blobs_to_ship(&self, key: &JobKey) -> Result<Option<(i64, usize)>, JobError> {
+    pub(super) async fn blobs_to_ship(&self, actor: &Actor, key: &JobKey) -> Result<Option<(i64, usize)>, JobError> {
         let job = self.store.get(key).await?;
         if job.machine.kind != JobKind::Export || job.machine.state != JobState::Creating {
             return Ok(None);
         }
         let export = job.details.export.clone().unwrap_or_default();
-        let selected = with_timeout(self.scheduler.worker().select(account_of(&job.details), &export)).await?;
+        let selected = with_timeout(self.scheduler.worker().select(account_of(&job.details), &export)).await;
+        let selected = selected.map_err(|error| JobError::of_work(error, actor))?;
         let name = |one: &SelectedBlob| format!("`/{}/{}`", one.blob.container, one.blob.name);
         let missing: Vec<String> = selected.iter().filter(|one| one.size_bytes.is_none()).map(name).collect();
         let message = match (missing.is_empty(), selected.is_empty()) {

@@ -26,7 +26,7 @@ impl Jobs {
             return Err(JobError::Fields(problems));
         }
         let is_shipped = body.properties.as_ref().is_some_and(|own| own.state == Some(JobState::Shipping));
-        let looked_up = if is_shipped { self.blobs_to_ship(key).await? } else { None };
+        let looked_up = if is_shipped { self.blobs_to_ship(actor, key).await? } else { None };
         // Blobs were looked up for the job as it was read.
         let version = version.or(looked_up.map(|(version, _)| version));
         let change = self.change(actor, action(&body), version);

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::extract::ViewedJob;
 use super::links::drive_link;
 use super::page::PageError;
+use crate::jobs::JobError;
 use crate::scheduler::DriveDocument;
 use crate::state::ServiceState;
 use crate::store::{JobKey, StoredJob};
@@ -55,7 +56,7 @@ pub(super) struct FilePath {
 /// A document of a drive.
 pub(super) async fn drive_file(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { job, .. }: ViewedJob,
+    ViewedJob { viewer, job }: ViewedJob,
     Path(FilePath { drive: id, file }): Path<FilePath>,
 ) -> Result<Response, PageError> {
     let missing = || PageError::not_found(format!("there is no `{file}` of the drive `{id}`"));
@@ -75,7 +76,7 @@ pub(super) async fn drive_file(
         .scheduler
         .open_document(&job, &id, which)
         .await
-        .map_err(|error| PageError::Message(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        .map_err(|error| PageError::Message(StatusCode::BAD_GATEWAY, JobError::of_work(error, &viewer.actor).to_string()))?;
     let document = opened.ok_or_else(missing)?;
     let mut response = (attachment(&job.key, &id, &file, kind), Body::from_stream(document.pieces)).into_response();
     response.headers_mut().insert("content-length", document.size_bytes.into());
