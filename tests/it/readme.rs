@@ -186,3 +186,22 @@ fn the_readme_is_short_and_leads_to_every_page() {
         }
     }
 }
+
+#[test]
+fn every_defence_of_the_manual_has_the_test_it_names() {
+    let page = std::fs::read_to_string(root().join("agent/manual/security.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat") && !line.starts_with("| side"));
+    let threats: Vec<&str> = rows.skip_while(|row| !row.contains("names another's serial")).collect();
+    assert!(threats.len() > 20, "{threats:?}");
+    for row in threats {
+        let named = row.rsplit(" | ").next().unwrap();
+        for test in named.split('`').skip(1).step_by(2) {
+            let Some((file, name)) = test.split_once("::") else {
+                assert!(root().join(test).exists(), "{test} is not there");
+                continue;
+            };
+            let source = std::fs::read_to_string(root().join(format!("tests/it/{file}.rs"))).unwrap_or_default();
+            assert!(source.contains(&format!("#[test]\nfn {name}()")), "there is no test {test}: {row}");
+        }
+    }
+}
