@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use blob::address::AddressError;
 use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment};
@@ -20,8 +21,8 @@ pub(crate) struct ReachedBlob {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Understands a BLOB and finds its credentials.
-pub(crate) fn reach_blob(text: &str, kind: BlobType) -> Result<ReachedBlob, CopyError> {
+/// Understands a BLOB and finds its credentials. Requests end when nothing moves for `silence_max`.
+pub(crate) fn reach_blob(text: &str, kind: BlobType, silence_max: Duration) -> Result<ReachedBlob, CopyError> {
     let environment = Environment::from_process();
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(|error| denied(text, &error))?;
@@ -31,7 +32,7 @@ pub(crate) fn reach_blob(text: &str, kind: BlobType) -> Result<ReachedBlob, Copy
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
         }
         BlobAddress::Azure(address) => {
-            let account = AzureAccount::new(&address, &environment).map_err(|error| denied(text, &error))?;
+            let account = AzureAccount::new(&address, &environment, silence_max).map_err(|error| denied(text, &error))?;
             let kind = match kind {
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,

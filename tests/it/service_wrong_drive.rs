@@ -218,11 +218,11 @@ fn one_file_under_two_names_is_in_one_bay_alone() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     let (path, _) = full(&bench, "h1.img");
-    std::fs::hard_link(&path, bench.file("h2.img")).unwrap();
     service.dock("bay-1", &path, None).expect(200);
+    std::fs::hard_link(&path, bench.file("h2.img")).unwrap();
     let again = service.dock("bay-2", &bench.file("h2.img"), None);
     assert_eq!(again.status, 409, "{}", again.body);
-    assert!(again.body.to_string().contains("is in `bay-1` already"), "{}", again.body);
+    assert!(again.body.to_string().contains("has a second name"), "{}", again.body);
 }
 
 #[test]

@@ -197,6 +197,11 @@ pub trait Blob: Send + Sync {
     /// Whether the store checks a checksum of each body on arrival.
     fn checks_arrival(&self) -> bool;
 
+    /// Whether each request ends by itself when nothing moves for too long. Others are given a time to end in.
+    fn notices_silence(&self) -> bool {
+        false
+    }
+
     /// The blob beside this one whose name has `suffix` appended.
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob>;
 

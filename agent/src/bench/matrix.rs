@@ -19,6 +19,7 @@ use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::{BlobType, CacheWord, DirectionWord, MatrixArguments};
 use crate::printer::Printer;
 use crate::settings::{ReachedBlob, reach_blob, without_query};
+use blob::azure::SILENCE_MAX;
 
 /// Requests at once when a store alone is read.
 const GET_CONCURRENCY: usize = 8;
@@ -98,7 +99,7 @@ impl<'bench> Matrix<'bench> {
         }
         let mut stores = Vec::new();
         for blob in blobs {
-            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block)?) };
+            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block, SILENCE_MAX)?) };
             if let Some(reached) = &reached {
                 // Both are made and removed: neither may be a file of the user's.
                 for blob in [reached.blob.clone(), reached.blob.sibling(MANIFEST_SUFFIX)] {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use blob::azure::SILENCE_MAX;
 use copy::{SharedBudget, Stop, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::outcome::Outcome;
@@ -141,7 +142,7 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
 async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Result<TransferResult, BenchError> {
     let blob = match order.blob.as_str() {
         NULL => Arc::new(NoBlob),
-        address => reach_blob(address, BlobType::Block)?.blob,
+        address => reach_blob(address, BlobType::Block, SILENCE_MAX)?.blob,
     };
     let options = TransferOptions {
         chunk_size: order.chunk_size_bytes.map(ByteSize),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blob::azure::SILENCE_MAX;
 use blob::retry::RetryPolicy;
 use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
 use drive::{Pace, ProfileRule};
@@ -42,7 +43,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         if config.account.is_empty() {
             make_folder(Path::new(&account.store)).map_err(|error| failed(Path::new(&account.store), error))?;
         }
-        let reached = account.reach()?;
+        let reached = account.reach(config.transfer.request_timeout.unwrap_or(SILENCE_MAX))?;
         let address = reached.address();
         // A directory is the station's business.
         let own = if address.contains("://") { address } else { account.name.clone() };
@@ -54,11 +55,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         drive::use_weak_serials(list)?;
     }
     let folders = config.drive_folders.clone().or_else(|| (!config.listen.ip().is_loopback()).then(Vec::new));
-    drive::limit_profiles(match (config.profiles, &folders) {
-        (false, _) => ProfileRule::None,
-        (true, None) => ProfileRule::All,
-        (true, Some(folders)) => ProfileRule::Within(folders.clone()),
-    })?;
+    drive::limit_profiles(if config.profiles { ProfileRule::Within(folders.clone()) } else { ProfileRule::None })?;
     let hash_threads = config.budget.hash_threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let memory = config.budget.memory.map_or(MEMORY_OF_STATION_BYTES, |memory| memory.0);
     if let Some(machine) = copy::machine_memory_bytes().filter(|machine| config.budget.memory.is_some() && memory > *machine) {

@@ -1,7 +1,7 @@
 //! The bays and what is in them. A thread looks at every watched place whenever the kernel tells of a drive, and at
 //! least once a second; looking touches no drive.
 
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -186,6 +186,10 @@ impl Docks {
         let refused = |message: String| Err(WorkError::Refused(message));
         let shown = path.display();
         let Ok(real) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
+        // A second name may be that of a file that may not be docked.
+        if real.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
+            return refused(format!("`{shown}` has a second name (a hard link): remove one of them"));
+        }
         // The name that was given may stay with the port or the drive; the one it leads to now may not.
         let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is not a path")) };
         self.require_allowed(&path, &real).map_err(WorkError::Refused)?;

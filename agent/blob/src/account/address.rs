@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
@@ -55,14 +56,15 @@ impl AccountAddress {
         }
     }
 
-    /// Prepares to reach the account. Nothing is sent yet.
+    /// Prepares to reach the account. Nothing is sent yet. A request to a store across a network is given up when nothing
+    /// moves on its connection for `silence_max`.
     ///
     /// # Errors
     /// When there are no credentials.
-    pub fn reach(self, environment: &Environment) -> Result<Arc<dyn Account>, CredentialError> {
+    pub fn reach(self, environment: &Environment, silence_max: Duration) -> Result<Arc<dyn Account>, CredentialError> {
         Ok(match self {
             AccountAddress::Directory(root) => Arc::new(DirectoryAccount { root }),
-            AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment)?),
+            AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment, silence_max)?),
         })
     }
 }
@@ -108,7 +110,8 @@ mod tests {
     #[tokio::test]
     async fn a_directory_is_an_account() {
         let folder = tempfile::tempdir().unwrap();
-        let account = AccountAddress::Directory(folder.path().to_owned()).reach(&Environment::default()).unwrap();
+        let account =
+            AccountAddress::Directory(folder.path().to_owned()).reach(&Environment::default(), Duration::from_secs(60)).unwrap();
         account.make_place("one", "deep/er/a.img").await.unwrap();
         account.make_place("only", "b.img").await.unwrap();
         std::fs::write(folder.path().join("one/deep/er/a.img"), "12345").unwrap();

@@ -1,6 +1,7 @@
 //! An account of Azure, or of an emulator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_storage_blob::models::{
@@ -20,8 +21,8 @@ pub(super) struct AzureContainers {
 }
 
 impl AzureContainers {
-    pub(super) fn new(address: AzureAddress, environment: &Environment) -> Result<Self, CredentialError> {
-        Ok(AzureContainers { account: AzureAccount::new(&address, environment)?, address })
+    pub(super) fn new(address: AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Self, CredentialError> {
+        Ok(AzureContainers { account: AzureAccount::new(&address, environment, silence_max)?, address })
     }
 
     fn at(&self, container: &str, name: &str) -> Result<AzureAddress, BlobError> {

@@ -15,14 +15,12 @@ use super::bounded::BoundedClient;
 use super::checksums::ChecksumChoice;
 use super::credentials::{CredentialError, Environment, Proof};
 use super::shared_key::SharedKey;
+use super::transport::transport;
 use crate::address::AzureAddress;
 
 /// REST version sent with every request. It has all that we use; newer ones would shut out emulators
 /// and older private clouds for nothing.
 const API_VERSION: &str = "2023-11-03";
-
-/// A server that does not answer a connection attempt within this is away.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How one account is reached. Shared by all its blobs, so that connections and tokens are too.
 pub struct AzureAccount {
@@ -34,8 +32,10 @@ pub struct AzureAccount {
 
 impl AzureAccount {
     /// Prepares to reach the account of `address`. Nothing is sent yet.
-    pub fn new(address: &AzureAddress, environment: &Environment) -> Result<Arc<Self>, CredentialError> {
-        let transport = transport().map_err(|error| CredentialError::Entra(error.without_url().to_string()))?;
+    ///
+    /// A request is given up when nothing moves on its connection for `silence_max`.
+    pub fn new(address: &AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Arc<Self>, CredentialError> {
+        let transport = Transport::new(Arc::new(BoundedClient(transport(silence_max)?)));
         let (authorization, sas) = match environment.proof_for(address, &transport)? {
             Proof::Sas(sas) => (None, Some(sas)),
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
@@ -82,21 +82,4 @@ impl AzureAccount {
             ..Default::default()
         }
     }
-}
-
-/// Our own transport: no proxy, no redirect, no decompression, no retry, and no read timeout, which
-/// would run during long uploads too. The copy engine times every attempt.
-fn transport() -> reqwest::Result<Transport> {
-    let client = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(64)
-        .pool_idle_timeout(Duration::from_secs(50))
-        .tcp_nodelay(true)
-        .no_proxy()
-        .no_gzip()
-        .no_deflate()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .build()?;
-    Ok(Transport::new(Arc::new(BoundedClient(Arc::new(client)))))
 }

@@ -29,6 +29,10 @@ impl Blob for AzureBlob {
         }
     }
 
+    fn notices_silence(&self) -> bool {
+        true
+    }
+
     fn checks_arrival(&self) -> bool {
         true
     }

@@ -17,6 +17,7 @@ use azure_identity::{
 use base64::Engine;
 use url::Url;
 
+use super::transport::TransportError;
 use crate::address::{AzureAddress, BlobAddress};
 
 /// Why no credentials could be had. Never carries one.
@@ -37,6 +38,9 @@ pub enum CredentialError {
          AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or put a SAS into the address"
     )]
     None(String),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The identity library refused.
     #[error("Entra ID cannot be used: {0}")]
     Entra(String),

@@ -8,6 +8,7 @@ use azure_core::http::headers::{ERROR_CODE, HeaderName, RETRY_AFTER};
 
 use super::bounded::AnswerTooLong;
 use super::obstacles;
+use super::transport::Silence;
 use crate::error::{BlobError, BlobErrorKind};
 
 /// The name of a request, as Azure's support asks for it.
@@ -55,6 +56,9 @@ pub enum AzureFailure {
     /// The answer did not end where it had to.
     #[error(transparent)]
     TooLong(AnswerTooLong),
+    /// Nothing moved on the connection.
+    #[error(transparent)]
+    Silent(Silence),
     /// Anything else: the text of the library may have a URL.
     #[error("the request could not be made")]
     NotMade,
@@ -81,8 +85,14 @@ impl AzureFailure {
             ErrorKind::Credential => AzureFailure::NoToken(innermost(error)),
             ErrorKind::DataConversion => AzureFailure::NotUnderstood,
             _ => {
-                let too_long = std::error::Error::source(error).and_then(|source| source.downcast_ref::<AnswerTooLong>());
-                too_long.map_or(AzureFailure::NotMade, |too_long| AzureFailure::TooLong(too_long.clone()))
+                let source = std::error::Error::source(error);
+                let too_long = source.and_then(|source| source.downcast_ref::<AnswerTooLong>());
+                let silence = source.and_then(|source| source.downcast_ref::<Silence>());
+                match (too_long, silence) {
+                    (Some(too_long), _) => AzureFailure::TooLong(too_long.clone()),
+                    (None, Some(silence)) => AzureFailure::Silent(silence.clone()),
+                    (None, None) => AzureFailure::NotMade,
+                }
             }
         }
     }
@@ -91,6 +101,7 @@ impl AzureFailure {
         match self {
             AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
             AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
+            AzureFailure::Silent(_) => BlobErrorKind::TimedOut,
             AzureFailure::NoToken(_) => BlobErrorKind::Denied,
             AzureFailure::NotUnderstood | AzureFailure::TooLong(_) | AzureFailure::NotMade => BlobErrorKind::Other,
         }

@@ -13,6 +13,7 @@
 //! | [`block`], [`page`], [`whole_file`] | uploads: block blobs, page blobs, small files |
 //! | [`reading`], [`known_length`] | ranges of a blob |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, no foreign hosts |
+//! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
 //! | [`error`] | what a failure of a server means |
@@ -24,6 +25,7 @@ mod block;
 mod bounded;
 mod checksums;
 mod client;
+mod connection;
 mod credentials;
 mod error;
 mod fence;
@@ -35,6 +37,7 @@ mod obstacles;
 mod page;
 mod reading;
 mod shared_key;
+mod transport;
 mod whole_file;
 
 pub use account::AzureAccount;
@@ -45,3 +48,4 @@ pub use error::AzureFailure;
 pub(crate) use error::from_sdk;
 pub use kind::BlobKind;
 pub(crate) use obstacles::is_folder;
+pub use transport::{SILENCE_MAX, Silence, TransportError};

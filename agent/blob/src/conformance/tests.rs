@@ -44,7 +44,9 @@ impl TestStore for Directory {
     }
 
     fn account(&self) -> Option<(Arc<dyn Account>, String)> {
-        let account = AccountAddress::Directory(self.root.clone()).reach(&Environment::default()).unwrap();
+        let account = AccountAddress::Directory(self.root.clone())
+            .reach(&Environment::default(), std::time::Duration::from_secs(60))
+            .unwrap();
         Some((account, "drives".to_owned()))
     }
 }

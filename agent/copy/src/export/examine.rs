@@ -43,7 +43,7 @@ impl Examined {
         handle: TransferHandle,
         known: &Known,
     ) -> Result<Self, CopyError> {
-        let attempts = Attempts::new(&options, &handle, blob.address());
+        let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         manifest_place::require_manifest_place(&options, &blob.address())?;
         let origin = Origin::new(&blob, &options, &attempts).await?;
         let mut warnings = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use blob::retry::{Retry, RetryPolicy};
-use blob::{BlobError, BlobErrorKind};
+use blob::{Blob, BlobError, BlobErrorKind};
 
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
@@ -22,6 +22,8 @@ pub(crate) struct Attempts {
     pub(crate) address: String,
     pub(crate) policy: RetryPolicy,
     pub(crate) request_timeout: Duration,
+    /// Requests end by themselves when nothing moves: how long one takes says nothing on a slow link.
+    pub(crate) notices_silence: bool,
     /// The budget of requests to a store that was not reached yet.
     pub(crate) first_contact_budget: Duration,
     pub(crate) handle: TransferHandle,
@@ -74,10 +76,11 @@ impl From<Failed> for CopyError {
 }
 
 impl Attempts {
-    /// As the options of a transfer say.
-    pub(crate) fn new(options: &TransferOptions, handle: &TransferHandle, address: String) -> Self {
+    /// As the options of a transfer say. `blob` is absent where there is none of which it is known.
+    pub(crate) fn new(options: &TransferOptions, handle: &TransferHandle, address: String, blob: Option<&dyn Blob>) -> Self {
         Attempts {
             address,
+            notices_silence: blob.is_some_and(Blob::notices_silence),
             policy: options.retry,
             request_timeout: options.request_timeout,
             first_contact_budget: options.first_contact_budget,
@@ -88,7 +91,7 @@ impl Attempts {
     }
 
     /// Tries `attempt` until it succeeds; gives the result and how many attempts it took. Each attempt
-    /// is ended after the request timeout and the time that `body_bytes` may take.
+    /// is ended after the request timeout and the time that `body_bytes` may take, unless the store notices silence.
     pub(crate) async fn run<T, F>(
         &self,
         operation: &'static str,
@@ -98,6 +101,9 @@ impl Attempts {
     where
         F: Future<Output = Result<T, BlobError>>,
     {
+        if self.notices_silence {
+            return self.run_self_timed(attempt).await;
+        }
         let limit = self.request_timeout + Duration::from_secs(body_bytes / SLOWEST_BODY_BYTES_PER_SECOND);
         self.run_self_timed(|| async {
             let ended = tokio::time::timeout(limit, attempt()).await;
@@ -124,7 +130,8 @@ impl Attempts {
                 Err(error) => error,
             };
             let since_first = first_failure.get_or_insert_with(Instant::now).elapsed();
-            if error.kind == BlobErrorKind::Throttled {
+            // A link that is full is silent for some, as a store that is busy refuses some.
+            if matches!(error.kind, BlobErrorKind::Throttled | BlobErrorKind::TimedOut) {
                 self.throttled.fetch_add(1, Ordering::Relaxed);
             }
             doubt = doubt.max(Doubt::after(error.kind));
@@ -181,6 +188,7 @@ mod tests {
             address: "blob".into(),
             policy: RetryPolicy { first_delay: Duration::from_millis(1), delay_max: Duration::from_millis(2), budget },
             request_timeout: Duration::from_millis(50),
+            notices_silence: false,
             first_contact_budget: budget,
             handle: TransferHandle::new(Stop::new(), |_| ()),
             throttled: Arc::default(),

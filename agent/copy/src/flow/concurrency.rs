@@ -4,16 +4,19 @@
 //!
 //! | state | what a window tells | next |
 //! |---|---|---|
+//! | starting | the rate rose by 5 % | starting, with twice as many |
+//! | starting | it did not | settled, where it was before |
 //! | settled | nothing yet, for some windows | settled |
 //! | settled | nothing more to wait for | trying more, and the next time fewer |
 //! | trying more | the rate rose by 5 % | trying still more |
 //! | trying more | it did not | settled, where it was before |
 //! | trying fewer | the rate is the same within 2 % | trying still fewer |
 //! | trying fewer | it is not | settled, where it was before |
-//! | any | the store throttled | recovering, with half |
+//! | any | the store throttled, or a request was silent for too long | recovering, with half |
 //! | recovering | as many requests ended as run at once | recovering, with one more; settled, where that is what ran before |
 //!
-//! What was tried without a gain is tried again after twice as many windows, up to a limit, so that a store where all is
+//! It starts with a few: on a slow link many requests share what there is, and none of them ends. What was tried without a
+//! gain is tried again after twice as many windows, up to a limit, so that a store where all is
 //! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, tells nothing
 //! about the store.
 
@@ -21,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// The shortest window: what takes less is decided by chance.
 const WINDOW_MIN: Duration = Duration::from_millis(500);
+
+/// The same while starting: a link that takes more is to be used soon.
+const STARTING_WINDOW_MIN: Duration = Duration::from_millis(100);
 
 /// Requests that end in a window, for each that runs at once.
 const ROUNDS: usize = 2;
@@ -32,6 +38,9 @@ const LOSS: f64 = 0.98;
 /// Windows between two tries: the fewest, and the most after tries that gained nothing.
 const WAIT_WINDOWS_MIN: u32 = 4;
 const WAIT_WINDOWS_MAX: u32 = 32;
+
+/// How many run at first.
+const STARTING: usize = 2;
 
 /// The most that are ever tried.
 const CONCURRENCY_MAX: usize = 64;
@@ -51,6 +60,10 @@ pub(crate) struct Concurrency {
 enum State {
     /// It was chosen.
     Fixed,
+    /// Doubled while that gains; `before` is what was there before the last time, and its rate.
+    Starting {
+        before: Option<(usize, f64)>,
+    },
     Settled {
         windows_left: u32,
         next: Direction,
@@ -108,7 +121,7 @@ impl Concurrency {
         let max = most.clamp(1, CONCURRENCY_MAX);
         let (now, state) = match asked {
             Some(asked) => (asked.max(1), State::Fixed),
-            None => (preferred.clamp(1, max), State::Settled { windows_left: 0, next: Direction::More }),
+            None => (STARTING.min(preferred).clamp(1, max), State::Starting { before: None }),
         };
         Concurrency { now, max, state, window: Window::default(), wait_windows: WAIT_WINDOWS_MIN, throttled_seen: 0 }
     }
@@ -129,7 +142,9 @@ impl Concurrency {
         } else if let State::Recovering { successes, until } = self.state {
             recovered(self.now, successes + 1, until)
         } else {
-            let Some(shown) = self.window.add(ended, self.now) else { return };
+            let is_starting = matches!(self.state, State::Starting { .. });
+            let shortest = if is_starting { STARTING_WINDOW_MIN } else { WINDOW_MIN };
+            let Some(shown) = self.window.add(ended, self.now, shortest) else { return };
             next(self.now, self.max, self.state, shown, self.wait_windows)
         };
         self.wait_windows = match (self.state, state) {
@@ -147,7 +162,7 @@ impl Concurrency {
 
 impl Window {
     /// Adds a request; gives what the window showed when it is over.
-    fn add(&mut self, ended: Ended, now: usize) -> Option<Shown> {
+    fn add(&mut self, ended: Ended, now: usize, shortest: Duration) -> Option<Shown> {
         if self.to_skip > 0 {
             self.to_skip -= 1;
             return None;
@@ -160,7 +175,7 @@ impl Window {
         self.ended_while_full += usize::from(ended.was_full);
         self.bytes += ended.bytes;
         let length = ended.at.saturating_duration_since(started);
-        let is_over = length >= WINDOW_MIN && self.ended >= ROUNDS * now;
+        let is_over = length >= shortest && self.ended >= ROUNDS * now;
         let bytes_per_second = self.bytes as f64 / length.as_secs_f64();
         is_over.then_some(Shown { bytes_per_second, was_full: 2 * self.ended_while_full >= self.ended })
     }
@@ -190,6 +205,15 @@ fn next(now: usize, max: usize, state: State, shown: Shown, wait_windows: u32) -
         }
     };
     match state {
+        State::Starting { before } => match before {
+            // What is waited for is not the store.
+            _ if !shown.was_full => (now, State::Settled { windows_left: 0, next: Direction::More }),
+            Some((before, earlier)) if rate < GAIN * earlier => {
+                (before, State::Settled { windows_left: wait_windows, next: Direction::Fewer })
+            }
+            _ if now == max => (now, State::Settled { windows_left: wait_windows, next: Direction::Fewer }),
+            _ => ((2 * now).min(max), State::Starting { before: Some((now, rate)) }),
+        },
         State::Settled { windows_left: 0, next } if shown.was_full => tried(next, rate),
         State::Settled { windows_left, next } => (now, State::Settled { windows_left: windows_left.saturating_sub(1), next }),
         State::Trying { direction: Direction::More, bytes_per_second, .. }
@@ -222,7 +246,8 @@ mod tests {
 
     #[test]
     fn concurrency_gives_way_when_throttled_and_comes_back() {
-        let mut concurrency = Concurrency::new(None, 8, 8);
+        let settled = State::Settled { windows_left: 0, next: Direction::More };
+        let mut concurrency = Concurrency { now: 8, state: settled, ..Concurrency::new(None, 8, 8) };
         concurrency.ended(ended(1));
         assert_eq!(concurrency.now(), 4);
         concurrency.ended(ended(3));
@@ -277,7 +302,7 @@ mod tests {
     fn a_slow_drive_says_nothing_about_the_store() {
         let mut concurrency = Concurrency::new(None, 16, 256);
         run(&mut concurrency, 1e6, 100e6, 3, 10_000, &mut Instant::now());
-        assert_eq!(concurrency.now(), 16);
+        assert_eq!(concurrency.now(), 2 * STARTING, "three chunks are not waited for by more");
     }
 
     proptest! {

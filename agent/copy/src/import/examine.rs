@@ -51,7 +51,7 @@ impl Examined {
         handle: TransferHandle,
         known: &Known,
     ) -> Result<Self, CopyError> {
-        let attempts = Attempts::new(&options, &handle, blob.address());
+        let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         // What can be refused without touching anything is refused first.
         require_name_of_no_manifest(&blob.address())?;
         manifest_place::require_manifest_place(&options, &blob.address())?;

@@ -50,6 +50,7 @@ async fn scene() -> Scene {
     let attempts = Attempts {
         address: "b".into(),
         policy: RetryPolicy { first_delay: Duration::from_millis(1), ..RetryPolicy::default() },
+        notices_silence: false,
         request_timeout: Duration::from_secs(5),
         first_contact_budget: Duration::ZERO,
         handle: TransferHandle::new(stop.clone(), |_| ()),

@@ -89,7 +89,7 @@ impl<'shown> Loaded<'shown> {
         handle: TransferHandle,
     ) -> Result<Self, CopyError> {
         let address = sides.blob.as_ref().map_or_else(|| shown.to_owned(), |blob| blob.address());
-        let attempts = Attempts::new(&options, &handle, address);
+        let attempts = Attempts::new(&options, &handle, address, sides.blob.as_deref());
         let loading = load_manifest(&manifest, shown, &options, &attempts);
         let manifest = handle.stop.or_stopping(loading).await.ok_or(CopyError::Cancelled)??;
         Ok(Loaded { manifest, shown, options, handle, attempts })

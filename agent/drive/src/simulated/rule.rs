@@ -19,8 +19,8 @@ use crate::opened_as::OpenedAs;
 pub enum ProfileRule {
     /// None.
     None,
-    /// Those that name files in these folders, and no devices.
-    Within(Vec<PathBuf>),
+    /// Those that name files in these folders, and no devices; in any folder, where there is no list.
+    Within(Option<Vec<PathBuf>>),
     /// All.
     All,
 }
@@ -55,14 +55,14 @@ impl ProfileRule {
 
     /// Refuses an open file that lies outside of the folders.
     pub(super) fn require_inside(&self, file: &File) -> io::Result<()> {
-        let ProfileRule::Within(folders) = self else { return Ok(()) };
+        let ProfileRule::Within(Some(folders)) = self else { return Ok(()) };
         // Where it really is: a link, or a folder on the way, may have been changed since its path was looked at.
         self.require_below(folders, &std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?)
     }
 
     /// Refuses a file that is not there yet, and would be made outside of the folders.
     pub(super) fn require_place(&self, folder: &Path) -> io::Result<()> {
-        let ProfileRule::Within(folders) = self else { return Ok(()) };
+        let ProfileRule::Within(Some(folders)) = self else { return Ok(()) };
         self.require_below(folders, &folder.canonicalize()?)
     }
 
@@ -104,7 +104,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(outside.join("file"), inside.join("link")).unwrap();
         std::os::unix::fs::symlink(&outside, inside.join("folder")).unwrap();
-        let rule = ProfileRule::Within(vec![inside.clone()]);
+        let rule = ProfileRule::Within(Some(vec![inside.clone()]));
         let is_inside = |path: PathBuf| rule.require_inside(&File::open(path).unwrap()).is_ok();
         assert!(is_inside(inside.join("file")) && !is_inside(outside.join("file")));
         assert!(!is_inside(inside.join("link")) && !is_inside(inside.join("folder/file")));
