@@ -24,8 +24,13 @@ pub struct Azurite {
 impl Azurite {
     /// Starts it with one container, `drives`; `None` where it is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_after(&[])
+    }
+
+    /// The same, started by a command that ends in what it is to run.
+    pub fn start_after(prefix: &[&str]) -> Option<Self> {
         let script = parts::azurite()?;
-        let mut child = Command::new("node")
+        let mut child = command_after(prefix, "node")
             .arg(script)
             .args(["--disableTelemetry", "--silent", "--inMemoryPersistence", "--blobHost", "127.0.0.1", "--blobPort", "0"])
             .stdin(Stdio::null())
@@ -42,7 +47,7 @@ impl Azurite {
         };
         std::thread::spawn(move || lines.for_each(drop));
         let azurite = Azurite { child, port };
-        azurite.create_container("drives");
+        azurite.create_container("drives", prefix);
         Some(azurite)
     }
 
@@ -59,9 +64,9 @@ impl Azurite {
         format!("{}/drives/{name}?{}", self.endpoint(), sas(Duration::hours(1)))
     }
 
-    fn create_container(&self, name: &str) {
+    fn create_container(&self, name: &str, prefix: &[&str]) {
         let url = format!("{}/{name}?restype=container&{}", self.endpoint(), sas(Duration::hours(1)));
-        let created = Command::new("curl")
+        let created = command_after(prefix, "curl")
             .args([
                 "--silent",
                 "--fail",
@@ -79,6 +84,13 @@ impl Azurite {
             .unwrap();
         assert!(created.success());
     }
+}
+
+fn command_after(prefix: &[&str], program: &str) -> Command {
+    let [first, rest @ ..] = prefix else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
+    command
 }
 
 impl Drop for Azurite {

@@ -9,6 +9,7 @@ pub mod images;
 pub mod loop_device;
 pub mod parts;
 pub mod service;
+pub mod slow_link;
 pub mod transcript;
 pub mod wait;
 
