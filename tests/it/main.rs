@@ -32,6 +32,7 @@ mod profiles;
 mod readme;
 mod rescue;
 mod resume;
+mod secrets;
 mod service;
 mod service_access;
 mod service_bays;
