@@ -24,6 +24,7 @@ mod commands;
 #[doc(hidden)]
 pub mod fuzzing;
 mod local_service;
+mod log_writer;
 mod opening;
 mod printer;
 mod reporter;
@@ -41,6 +42,7 @@ use clap::Parser;
 use protocol::outcome::{EXIT_USAGE, Outcome};
 
 use crate::cli::{Arguments, Command, LogFormat};
+use crate::log_writer::LogWriter;
 use crate::printer::Printer;
 
 /// Runs the program with the process's arguments.
@@ -120,7 +122,7 @@ fn start_logging(verbose: u8, service: Option<LogFormat>, uses_color: bool) {
     };
     let filter = tracing_subscriber::EnvFilter::new(level);
     // A second start in one process (tests) is not a reason to fail.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(LogWriter::new);
     let _ = match service {
         Some(LogFormat::Json) => log.json().try_init(),
         _ => log.try_init(),

@@ -33,6 +33,7 @@ mod profiles;
 mod readme;
 mod rescue;
 mod resume;
+mod secrets;
 mod service;
 mod service_access;
 mod service_bays;

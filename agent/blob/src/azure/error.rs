@@ -17,6 +17,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 /// Longest text of a server that is repeated, in characters.
 const SERVER_TEXT_CHARACTERS_MAX: usize = 200;
 
+/// Longest code of an error, in characters: Azure's have half as many.
+const CODE_CHARACTERS_MAX: usize = 80;
+
+/// What stands beside a secret, in small letters.
+const SIGNS_OF_SECRETS: [&str; 6] = ["://", "sig=", "sig%3d", "sharedkey", "accountkey", "bearer"];
+
+/// A signature has 44 characters or more in a row, a key 88; names of requests have hyphens.
+const SECRET_CHARACTERS_MIN: usize = 40;
+
 /// Names a failed request by what the caller can do.
 pub(crate) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
     let failure = AzureFailure::of(error);
@@ -76,7 +85,7 @@ impl AzureFailure {
         match error.kind() {
             ErrorKind::HttpResponse { status, raw_response, .. } => AzureFailure::Answer {
                 status: u16::from(*status),
-                code: code_of(error).to_owned(),
+                code: Some(code_of(error)).filter(|code| is_code(code)).unwrap_or_default().to_owned(),
                 text: raw_response.as_ref().and_then(|response| server_text(response.body().as_ref())),
                 request_id: header(error, &REQUEST_ID).and_then(plain),
             },
@@ -151,8 +160,21 @@ fn plain(text: &str) -> Option<String> {
         .filter(|character| protocol::text::is_displayed(*character))
         .take(SERVER_TEXT_CHARACTERS_MAX)
         .collect();
-    let may_be_secret = shown.contains("://") || shown.contains("sig=");
-    (!shown.is_empty() && !may_be_secret).then_some(shown)
+    // Looked for in the whole: a signature that was cut off is one all the same.
+    (!shown.is_empty() && !may_have_secret(text)).then_some(shown)
+}
+
+/// Whether a text may repeat a signature, a key or a token. A server knows the first, and a broken one repeats requests.
+fn may_have_secret(text: &str) -> bool {
+    let small = text.to_ascii_lowercase();
+    let is_of_secret = |letter: char| letter.is_ascii_alphanumeric() || "+/=%_".contains(letter);
+    SIGNS_OF_SECRETS.iter().any(|sign| small.contains(sign))
+        || text.split(|letter| !is_of_secret(letter)).any(|run| run.len() >= SECRET_CHARACTERS_MIN)
+}
+
+/// Whether a text can be one of Azure's codes.
+fn is_code(text: &str) -> bool {
+    text.len() <= CODE_CHARACTERS_MAX && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !text.starts_with("eyJ")
 }
 
 /// The text of the innermost cause: it names what happened ("connection refused"), while the outer
@@ -163,7 +185,7 @@ fn innermost(error: &azure_core::Error) -> String {
         cause = inner;
     }
     let text = cause.to_string();
-    if text.contains("://") || text.contains("sig=") { "no further detail".to_owned() } else { text }
+    if may_have_secret(&text) { "no further detail".to_owned() } else { text }
 }
 
 /// Azure's codes: "Status and error codes" and "Blob service error codes" of its REST reference.
@@ -247,9 +269,25 @@ mod tests {
             AzureFailure::Answer { status: 409, code: "X".to_owned(), text: server_text(body), request_id: plain("6c3c-5e") };
         assert_eq!(failure.to_string(), "the server answered 409 X \"The lease is [31mthere\" (request 6c3c-5e)");
         assert_eq!(server_text(b"<Message>look at https://a.example/?sig=abc</Message>"), None);
-        assert_eq!(server_text(b"<Message>sig=abc</Message>"), None);
+        let signature = "Xk3vQ0b1c2d3e4f5g6h7i8j9k0l1m2n3o4p5q6r7s8t=";
+        for secret in [
+            "sig=abc",
+            "se=2026&SIG%3Dabc",
+            "not SharedKey acme:abc",
+            "not Bearer abc",
+            signature,
+            &format!("'{signature}' is wrong"),
+            &signature.replace('=', "%3D"),
+            &format!("{} {signature}", "x ".repeat(200)),
+        ] {
+            assert_eq!(server_text(format!("<Message>{secret}</Message>").as_bytes()), None, "{secret}");
+        }
+        assert!(is_code("AuthenticationFailed") && is_code(""));
+        for no_code in ["a b", "sig=abc", "\u{1b}[31m", "AB-1", &"x".repeat(100)] {
+            assert!(!is_code(no_code), "{no_code}");
+        }
         assert_eq!(server_text(b"no XML at all"), None);
-        let long = format!("<Message>{}</Message>", "x".repeat(10_000));
+        let long = format!("<Message>{}</Message>", "x ".repeat(10_000));
         assert_eq!(server_text(long.as_bytes()).map(|text| text.len()), Some(SERVER_TEXT_CHARACTERS_MAX));
     }
 
