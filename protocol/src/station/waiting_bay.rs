@@ -38,7 +38,10 @@ pub fn attention_of_bay(
             let choose = Action::ChooseJob { bay: bay.clone() };
             match doubt {
                 // It is done: what is left is to take it out.
-                Doubt::DoneBefore => actions.splice(0..0, [take_out]).for_each(drop),
+                Doubt::DoneBefore => {
+                    actions.splice(0..0, [take_out]).for_each(drop);
+                    actions.push(choose);
+                }
                 Doubt::Several | Doubt::Weak(_) | Doubt::TwinIsBound(_) => actions.extend([choose, take_out]),
             }
             (AttentionKind::AmbiguousDrive, actions)
