@@ -68,9 +68,6 @@ async fn audit(service: &JobService, filters: &[(&str, &str)], limit: u32) -> Re
     let mut list = page.value;
     while let Some(next) = page.next_link.filter(|_| list.len() < limit) {
         page = service.next_page(&next).await?;
-        if page.value.is_empty() {
-            break;
-        }
         list.append(&mut page.value);
     }
     list.truncate(limit);
