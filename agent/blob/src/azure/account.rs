@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
-use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_core::http::{ClientOptions, HttpClient, RetryOptions, Transport};
 use azure_storage_blob::{
     BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions, BlobServiceClient, BlobServiceClientOptions,
 };
 use url::Url;
 
-use super::bounded::BoundedClient;
+use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
 use super::credentials::{CredentialError, Environment, Proof};
 use super::shared_key::SharedKey;
@@ -35,8 +35,9 @@ pub struct AzureAccount {
 impl AzureAccount {
     /// Prepares to reach the account of `address`. Nothing is sent yet.
     pub fn new(address: &AzureAddress, environment: &Environment) -> Result<Arc<Self>, CredentialError> {
-        let transport = transport().map_err(|error| CredentialError::Entra(error.without_url().to_string()))?;
-        let (authorization, sas) = match environment.proof_for(address, &transport)? {
+        let client = http_client().map_err(|error| CredentialError::Entra(error.without_url().to_string()))?;
+        let bounded = |limit_bytes| Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }));
+        let (authorization, sas) = match environment.proof_for(address, &bounded(TOKEN_ANSWER_BYTES_MAX))? {
             Proof::Sas(sas) => (None, Some(sas)),
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
             Proof::Entra(credential) => {
@@ -44,7 +45,12 @@ impl AzureAccount {
                 (Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>), None)
             }
         };
-        Ok(Arc::new(AzureAccount { transport, authorization, sas, checksums: ChecksumChoice::default() }))
+        Ok(Arc::new(AzureAccount {
+            transport: bounded(ANSWER_BYTES_MAX),
+            authorization,
+            sas,
+            checksums: ChecksumChoice::default(),
+        }))
     }
 
     /// A client for one blob.
@@ -84,9 +90,9 @@ impl AzureAccount {
     }
 }
 
-/// Our own transport: no proxy, no redirect, no decompression, no retry, and no read timeout, which
+/// Our own client of HTTP: no proxy, no redirect, no decompression, no retry, and no read timeout, which
 /// would run during long uploads too. The copy engine times every attempt.
-fn transport() -> reqwest::Result<Transport> {
+fn http_client() -> reqwest::Result<Arc<dyn HttpClient>> {
     let client = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(64)
@@ -98,5 +104,5 @@ fn transport() -> reqwest::Result<Transport> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .build()?;
-    Ok(Transport::new(Arc::new(BoundedClient(Arc::new(client)))))
+    Ok(Arc::new(client))
 }
