@@ -19,6 +19,7 @@ mod completion;
 mod devices;
 mod directory;
 mod drives;
+mod endless_answers;
 mod faults;
 mod instructions;
 mod job_model;
