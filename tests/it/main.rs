@@ -50,6 +50,7 @@ mod service_routes;
 mod service_token;
 mod service_wrong_drive;
 mod signals;
+mod store_credentials;
 mod supply_chain;
 mod unit;
 mod unreadable;

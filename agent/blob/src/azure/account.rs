@@ -13,7 +13,8 @@ use url::Url;
 
 use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
-use super::credentials::{CredentialError, Environment, Proof};
+use super::credential_error::CredentialError;
+use super::credentials::{Environment, Proof};
 use super::shared_key::SharedKey;
 use crate::address::AzureAddress;
 
