@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::address::AddressError;
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment};
+use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, TrustedHost};
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
@@ -21,30 +21,41 @@ pub(crate) struct ReachedBlob {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Understands a BLOB and finds its credentials. Requests end when nothing moves for `silence_max`.
-pub(crate) fn reach_blob(text: &str, kind: BlobType, silence_max: Duration) -> Result<ReachedBlob, CopyError> {
-    let environment = Environment::from_process();
+/// Understands a BLOB and finds its credentials, which hosts that are trusted may be given; `None` where the command has
+/// no option to trust a host. Requests end when nothing moves for `silence_max`.
+pub(crate) fn reach_blob(
+    text: &str,
+    kind: BlobType,
+    silence_max: Duration,
+    trusted: Option<&[TrustedHost]>,
+) -> Result<ReachedBlob, CopyError> {
+    let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
-    let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(|error| denied(text, &error))?;
+    let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
+    let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(denied)?;
     match address {
         BlobAddress::File(path) => {
             let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
         }
         BlobAddress::Azure(address) => {
-            let account = AzureAccount::new(&address, &environment, silence_max).map_err(|error| denied(text, &error))?;
+            let account = AzureAccount::new(&address, &environment, silence_max).map_err(denied)?;
             let kind = match kind {
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
             };
             Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind)), path: None })
         }
-        BlobAddress::AzureOfEnvironment { .. } => Err(denied(text, &CredentialError::NoAccount)),
+        BlobAddress::AzureOfEnvironment { .. } => Err(denied(CredentialError::NoAccount)),
     }
 }
 
-fn denied(text: &str, error: &CredentialError) -> CopyError {
-    BlobError::new(BlobErrorKind::Denied, "reach", without_query(text), error.to_string()).into()
+fn denied(text: &str, error: &CredentialError, has_option: bool) -> CopyError {
+    let way_out = error.untrusted_host().map_or_else(String::new, |host| match has_option {
+        true => format!(" with `--trust-host {host}`"),
+        false => format!(" with `DRIVE_AGENT_TRUST_HOST={host}` in the environment"),
+    });
+    BlobError::new(BlobErrorKind::Denied, "reach", without_query(text), format!("{error}{way_out}")).into()
 }
 
 /// A BLOB as it may be shown: a query is a secret.

@@ -1,9 +1,10 @@
 //! Addresses, credentials, answers of blob storage.
 
-use blob::azure::Environment;
+use blob::azure::{Environment, Owner, TrustedHost, may_be_sent};
 use blob::fuzzing;
 use blob::{AccountAddress, BlobAddress};
 use protocol::units::ByteRange;
+use url::Url;
 
 use crate::Target;
 use crate::secret::require_hidden;
@@ -12,6 +13,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "blob-address", run: blob_address },
     Target { name: "account-address", run: account_address },
     Target { name: "credentials", run: credentials },
+    Target { name: "store-host", run: store_host },
     Target { name: "azure-list", run: azure_list },
     Target { name: "azure-blocks", run: azure_blocks },
     Target { name: "azure-error", run: azure_error },
@@ -63,6 +65,29 @@ fn credentials(bytes: &[u8]) {
             }
         }
         Ok(other) => panic!("{other:?}"),
+    }
+}
+
+/// An endpoint, and in the second line a host that is trusted.
+fn store_host(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (endpoint, host) = text.split_once('\n').unwrap_or((text, ""));
+    let Ok(endpoint) = Url::parse(endpoint) else { return };
+    let trusted: Vec<TrustedHost> = host.parse().into_iter().collect();
+    let again: Vec<TrustedHost> =
+        trusted.iter().map(|host| format!("{host:?}").parse().expect("it is shown as it is written")).collect();
+    assert_eq!(again, trusted);
+    let host = endpoint.host_str().unwrap_or_default();
+    let is_private =
+        |endpoint: &Url| endpoint.scheme() == "https" || endpoint.scheme() == "http" && protocol::host::is_loopback(host);
+    for owner in [Owner::Account("acme"), Owner::Endpoint(&endpoint), Owner::Emulator, Owner::Storage, Owner::Address] {
+        let is_sent = may_be_sent(owner, &endpoint, &trusted).is_ok();
+        assert!(!is_sent || is_private(&endpoint), "{owner:?} in the clear: {endpoint}");
+        assert!(!is_sent || owner != Owner::Storage || endpoint.scheme() == "https", "{endpoint}");
+    }
+    if may_be_sent(Owner::Account("acme"), &endpoint, &[]).is_ok() {
+        let known = [".windows.net", ".chinacloudapi.cn", ".usgovcloudapi.net", ".cloudapi.de", ".storage.azure.net"];
+        assert!(host.starts_with("acme") && known.iter().any(|suffix| host.ends_with(suffix)), "{endpoint}");
     }
 }
 

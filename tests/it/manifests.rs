@@ -9,6 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::images::{KIB, random_bytes, sha256_of};
+use crate::support::listener::{Listener, Reply};
 use crate::support::{Agent, Workbench};
 
 const CHUNK: usize = 64 * KIB;
@@ -81,6 +82,53 @@ fn a_manifest_is_never_read_further_than_an_honest_one_goes() {
     Agent::new(bench.path(), &[&"export", &"blob", &"back"]).run().expect_error(1, &sentence);
     Agent::new(bench.path(), &[&"verify", &"blob.manifest.jsonl", &"--blob", &"blob"]).run().expect_error(1, &sentence);
     assert_eq!(names_below(&bench.file("state")), Vec::<String>::new());
+}
+
+/// A store with a manifest of 3 GiB at every address, that begins with these lines and goes on with what is none.
+fn endless_manifest(beginning: String) -> Listener {
+    const SIZE: usize = 3 << 30;
+    let facts =
+        "etag: \"0x1\"\r\nx-ms-blob-type: BlockBlob\r\nlast-modified: Thu, 26 Nov 2026 08:00:00 GMT\r\nconnection: close\r\n";
+    Listener::start(move |head| {
+        let asked =
+            head.lines().find_map(|line| line.to_lowercase().split_once("range: bytes=").map(|(_, range)| range.to_owned()));
+        let Some((first, last)) = asked.as_deref().and_then(|range| range.split_once('-')) else {
+            return Reply::Bytes(format!("HTTP/1.1 200 X\r\ncontent-length: {SIZE}\r\n{facts}\r\n"));
+        };
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        let length = last + 1 - first;
+        let mut body = if first == 0 { beginning.clone() } else { String::new() };
+        body.push_str(&"{\"type\":\"chunk\"}\n".repeat(length / 17));
+        body.extend(std::iter::repeat_n('x', length.saturating_sub(body.len())));
+        body.truncate(length);
+        let range = format!("content-range: bytes {first}-{last}/{SIZE}\r\ncontent-length: {length}\r\n{facts}");
+        Reply::Bytes(format!("HTTP/1.1 206 X\r\n{range}\r\n{body}"))
+    })
+}
+
+#[test]
+fn a_manifest_from_a_store_ends_at_its_first_bad_line() {
+    let bench = Workbench::new();
+    imported(&bench, &"blob", &[]);
+    let manifest = std::fs::read(bench.file("blob.manifest.jsonl")).unwrap();
+    let first = manifest.split(|byte| *byte == b'\n').next().unwrap();
+    let Line::Header(mut header) = decode(first).unwrap() else { panic!("it begins with another line") };
+    // So many chunks that a manifest of 3 GiB might be honest.
+    header.total_bytes = 1 << 40;
+    let mut line = Vec::new();
+    encode(&Line::Header(header), &mut line).unwrap();
+    let no_newline = "x".repeat(16);
+    for (beginning, words) in
+        [(String::from_utf8(line).unwrap(), "line 2 is damaged"), (no_newline, "not a drive-agent manifest")]
+    {
+        let store = endless_manifest(beginning);
+        let address = format!("{}/acme/c/m.manifest.jsonl?sig=x", store.url());
+        Agent::new(bench.path(), &[&"verify", &address, &"--blob", &"blob"]).run().expect_error(1, &["cannot be used", words]);
+        // A look, and at most the piece with the line and those that were on their way, twice.
+        let asked = store.heads().len();
+        assert!(asked <= 10, "{asked} requests");
+        assert_eq!(names_below(&bench.file("state")), Vec::<String>::new(), "something was kept");
+    }
 }
 
 #[test]

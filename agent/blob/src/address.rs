@@ -117,6 +117,15 @@ pub(crate) fn require_no_signature(text: &str) -> Result<(), AddressError> {
     }
 }
 
+/// What may be shown of a URL that may be broken: no query, and nothing before an `@` in its authority.
+fn without_secrets(text: &str) -> String {
+    let shown = text.split_once('?').map_or(text, |(before, _)| before);
+    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
+    let (authority, path) = rest.find(['/', '\\']).map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
@@ -143,7 +152,7 @@ fn check_name(container: &str, name: &str, text: &str, form: &'static str) -> Re
 
 impl AzureAddress {
     fn parse(text: &str) -> Result<Self, AddressError> {
-        let shown = text.split_once('?').map_or(text, |(before, _)| before).to_owned();
+        let shown = without_secrets(text);
         let url = Url::parse(text).map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(AddressError::Credentials);
@@ -272,6 +281,10 @@ mod tests {
             "az://container?sig=SECRET",
             "file:///srv/x.img?sig=SECRET",
             "file://host/x.img?sig=SECRET",
+            "https://SECRET@[/c/n",
+            "https://u:SECRET@[bad/c/n",
+            "https://u:SECRET@acme.blob.core.windows.net/c",
+            "http://u:SECRET@127.0.0.1:1/account/c",
         ] {
             assert!(!refused(text).contains("SECRET"), "{text}");
         }

@@ -99,7 +99,7 @@ impl<'bench> Matrix<'bench> {
         }
         let mut stores = Vec::new();
         for blob in blobs {
-            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block, SILENCE_MAX)?) };
+            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block, SILENCE_MAX, None)?) };
             if let Some(reached) = &reached {
                 // Both are made and removed: neither may be a file of the user's.
                 for blob in [reached.blob.clone(), reached.blob.sibling(MANIFEST_SUFFIX)] {

@@ -142,7 +142,7 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
 async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Result<TransferResult, BenchError> {
     let blob = match order.blob.as_str() {
         NULL => Arc::new(NoBlob),
-        address => reach_blob(address, BlobType::Block, SILENCE_MAX)?.blob,
+        address => reach_blob(address, BlobType::Block, SILENCE_MAX, None)?.blob,
     };
     let options = TransferOptions {
         chunk_size: order.chunk_size_bytes.map(ByteSize),

@@ -7,6 +7,7 @@ pub(crate) mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use blob::azure::TrustedHost;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
 use protocol::fill::Fill;
@@ -273,6 +274,10 @@ pub(crate) struct EffortArguments {
     /// Longest silence of the store within one request
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
     pub(crate) request_timeout: Duration,
+    /// Another host that may be given the credentials of the environment, as HOST or HOST:PORT; as often as you like
+    /// [DRIVE_AGENT_TRUST_HOST: more of them, with commas; default: Azure's own hosts, and the connection string's endpoint]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) trust_host: Vec<TrustedHost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,7 @@
 //! `drive-agent bays`
 
 use futures::StreamExt;
-use protocol::operator::{AuditList, Dock, Done, List};
+use protocol::operator::{Dock, Done, List};
 use protocol::progress::Progress;
 use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name};
 use protocol::units::ByteSize;
@@ -44,34 +44,18 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
             printer.document(&json!({ "name": bay }), || format!("{bay} is empty\n"));
         }
         Some(BaysCommand::Attention) => {
-            let first = service.operator_get(&["attention"], &[]).await?;
-            let list = service.all_pages(first).await?.into_iter().map(serde_json::from_value).collect::<Result<Vec<_>, _>>();
-            let list: Vec<Attention> =
-                list.map_err(|error| ClientError::Failed(format!("what waits for a person is not understood: {error}")))?;
+            let list: Vec<Attention> = service.operator_list(&["attention"], &[], usize::MAX).await?;
             printer.document(&list, || attention_text(&list));
         }
         Some(BaysCommand::Audit { job, actor, action, since, until, limit }) => {
             let filters = [("job", job), ("actor", actor), ("action", action), ("since", since), ("until", until)];
             let filters: Vec<(&str, &str)> =
                 filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
-            let list = audit(&service, &filters, *limit).await?;
+            let list: Vec<AuditEntry> = service.operator_list(&["audit"], &filters, *limit as usize).await?;
             printer.document(&list, || audit_text(&list));
         }
     }
     Ok(())
-}
-
-/// The newest entries of the audit log, page by page.
-async fn audit(service: &JobService, filters: &[(&str, &str)], limit: u32) -> Result<Vec<AuditEntry>, ClientError> {
-    let limit = limit as usize;
-    let mut page: AuditList = service.operator_get(&["audit"], filters).await?;
-    let mut list = page.value;
-    while let Some(next) = page.next_link.filter(|_| list.len() < limit) {
-        page = service.next_page(&next).await?;
-        list.append(&mut page.value);
-    }
-    list.truncate(limit);
-    Ok(list)
 }
 
 async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientError> {

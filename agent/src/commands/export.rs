@@ -66,7 +66,8 @@ async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<Trans
 
 fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions, Pace), CopyError> {
     let options = TransferOptions { overwrite: arguments.overwrite, ..transfer_options(&arguments.transfer)? };
-    let reached = reach_blob(&arguments.blob, BlobType::Block, options.request_timeout)?;
+    let reached =
+        reach_blob(&arguments.blob, BlobType::Block, options.request_timeout, Some(&arguments.transfer.effort.trust_host))?;
     require_two_places(&arguments.drive, &reached)?;
     Ok((reached.blob, options, pace(&arguments.transfer.effort, Some(&arguments.drive))?))
 }

@@ -32,7 +32,12 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
     match ends(arguments, &link) {
         Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
         Err(CopyError::Cancelled) => {
-            let reached = reach_blob(&arguments.blob, arguments.blob_type, arguments.transfer.effort.request_timeout)?;
+            let reached = reach_blob(
+                &arguments.blob,
+                arguments.blob_type,
+                arguments.transfer.effort.request_timeout,
+                Some(&arguments.transfer.effort.trust_host),
+            )?;
             copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
         }
         Err(error) => Err(error),
@@ -59,7 +64,12 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         overwrite: arguments.overwrite,
         ..transfer_options(&arguments.transfer)?
     };
-    let reached = reach_blob(&arguments.blob, arguments.blob_type, arguments.transfer.effort.request_timeout)?;
+    let reached = reach_blob(
+        &arguments.blob,
+        arguments.blob_type,
+        arguments.transfer.effort.request_timeout,
+        Some(&arguments.transfer.effort.trust_host),
+    )?;
     require_two_places(&arguments.drive, &reached)?;
     let pace = pace(effort, Some(&arguments.drive))?;
     let drive = opening::source(&arguments.drive, pace, effort.read_timeout, &link.stop)?;

@@ -219,11 +219,10 @@ impl Jobs<'_> {
 
     async fn list(&self, all: bool, filter: Option<&str>) -> Result<(), ClientError> {
         let query: Vec<(&str, &str)> = filter.map(|filter| ("$filter", filter)).into_iter().collect();
-        let first = match all {
-            true => self.service.operator_get(&["jobs"], &query).await?,
-            false => self.service.published(Method::GET, &self.of_subscription(), None, &query).await?,
+        let jobs: Vec<Value> = match all {
+            true => self.service.operator_list(&["jobs"], &query, usize::MAX).await?,
+            false => self.service.published_list(&self.of_subscription(), &query).await?,
         };
-        let jobs = self.service.all_pages(first).await?;
         let parsed = jobs.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         self.printer.document(&jobs, || jobs_text(&parsed));
         Ok(())

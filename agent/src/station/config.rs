@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use blob::AccountAddress;
-use blob::azure::Environment;
+use blob::azure::{Environment, TrustedHost};
 use drive::Pace;
 use protocol::arm::Address;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
@@ -115,6 +115,9 @@ pub(crate) struct Account {
     pub(crate) store: String,
     /// A file with AZURE_STORAGE_… lines; the environment, where it is absent.
     pub(crate) credentials: Option<PathBuf>,
+    /// Other hosts than Azure's own that may be given the credentials.
+    #[serde(default, deserialize_with = "hosts")]
+    pub(crate) trust_host: Vec<TrustedHost>,
     /// The subscriptions whose jobs may use it; all, where it is empty.
     #[serde(default)]
     pub(crate) subscriptions: Vec<String>,
@@ -195,6 +198,10 @@ where
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TrustedHost>, D::Error> {
+    Vec::<String>::deserialize(deserializer)?.iter().map(|text| parsed(text)).collect()
 }
 
 fn time_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pace>, D::Error> {
@@ -301,7 +308,14 @@ impl Config {
             return self.account.clone();
         }
         let store = state_dir.join("blobs").display().to_string();
-        vec![Account { name: "local".to_owned(), store, credentials: None, subscriptions: Vec::new(), public_url: None }]
+        vec![Account {
+            name: "local".to_owned(),
+            store,
+            credentials: None,
+            trust_host: Vec::new(),
+            subscriptions: Vec::new(),
+            public_url: None,
+        }]
     }
 
     /// The datacenters: those of the file, or this station.
@@ -353,8 +367,12 @@ impl Account {
             None => Environment::from_process(),
             Some(path) => credentials(path).map_err(named)?,
         };
-        let address = AccountAddress::parse(&self.store).map_err(|error| named(error.to_string()))?;
-        address.reach(&environment, silence_max).map_err(|error| named(error.to_string()))
+        let environment = environment.trusting(&self.trust_host);
+        let address = AccountAddress::parse_for(&self.store, &environment).map_err(|error| named(error.to_string()))?;
+        address.reach(&environment, silence_max).map_err(|error| {
+            let way_out = error.untrusted_host().map(|host| format!(" with `trust_host = [\"{host}\"]` in its configuration"));
+            named(format!("{error}{}", way_out.unwrap_or_default()))
+        })
     }
 }
 

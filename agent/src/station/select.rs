@@ -86,8 +86,15 @@ async fn read(blob: &dyn Blob, path: &str) -> Result<Vec<u8>, WorkError> {
         return Err(WorkError::Refused(format!("the list of blobs `{path}` is longer than {LIST_BYTES_MAX} bytes")));
     }
     let body = blob.read(ByteRange::new(0, facts.size_bytes), &facts.version, false).await.map_err(failed)?;
-    let pieces: Vec<bytes::Bytes> = body.pieces.try_collect().await.map_err(failed)?;
-    Ok(pieces.concat())
+    let (mut pieces, mut list) = (body.pieces, Vec::new());
+    while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+        // A store may send more than was asked for.
+        if (list.len() + piece.len()) as u64 > facts.size_bytes {
+            return Err(WorkError::Failed("the storage account sends more of the list of blobs than it has".to_owned()));
+        }
+        list.extend_from_slice(&piece);
+    }
+    Ok(list)
 }
 
 /// Understands `<BlobList><BlobPath>…</BlobPath><BlobPathPrefix>…</BlobPathPrefix></BlobList>`.

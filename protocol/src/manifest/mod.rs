@@ -37,7 +37,7 @@ pub use line_error::{EncodeError, LineError};
 pub use read::{ManifestError, ManifestReader};
 pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, FORMAT, Footer, Header, VERSION};
 pub use replay::{JournalReplay, Replay, ReplayError};
-pub use size::bytes_max;
+pub use size::{PlaceCount, TooManyPlaces, bytes_max};
 pub use unreadable::UnreadablePart;
 
 /// What is appended to a blob's name to name its manifest.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use super::line::{Line, decode};
 use super::line_error::LineError;
 use super::record::{ChunkContent, ChunkRecord, FORMAT, Footer, Header, VERSION};
+use super::size::{PlaceCount, TooManyPlaces};
 use super::unreadable::Joiner;
 use crate::digest::RootHasher;
 use crate::limits::MANIFEST_LINE_MAX_BYTES;
@@ -48,6 +49,9 @@ pub enum ManifestError {
     /// Something follows the `end` line.
     #[error("something follows its last line")]
     Trailing,
+    /// More places than a reader keeps.
+    #[error(transparent)]
+    TooManyPlaces(#[from] TooManyPlaces),
     /// More bytes than its records can take.
     #[error("it has {bytes} bytes, and a manifest of as many chunks has at most {most}: it is damaged")]
     TooLong {
@@ -119,6 +123,7 @@ pub struct ManifestReader<R> {
     zero_chunk_digest: Option<crate::digest::Sha256Digest>,
     bytes_zero: u64,
     bytes_unreadable: u64,
+    places: PlaceCount,
     footer: Option<Footer>,
 }
 
@@ -144,6 +149,7 @@ impl<R: BufRead> ManifestReader<R> {
             zero_chunk_digest: None,
             bytes_zero: 0,
             bytes_unreadable: 0,
+            places: PlaceCount::default(),
             footer: None,
         })
     }
@@ -184,6 +190,7 @@ impl<R: BufRead> ManifestReader<R> {
                         return Err(ManifestError::OutOfOrder { number });
                     }
                     self.next_index.0 += 1;
+                    self.places.add(&record)?;
                     self.count(&record);
                     return Ok(Some(record));
                 }

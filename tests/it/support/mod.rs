@@ -6,6 +6,7 @@ pub mod azurite;
 pub mod fuse_drive;
 pub mod hostile;
 pub mod images;
+pub mod listener;
 pub mod loop_device;
 pub mod parts;
 pub mod service;

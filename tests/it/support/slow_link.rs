@@ -19,14 +19,14 @@ impl SlowLink {
     pub fn new(rate: &str) -> Option<Self> {
         let name = format!("drive-agent-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         if !succeeds("ip", &["netns", "add", &name]) {
-            println!("skipped: there are no network namespaces (root and iproute2 are needed)");
+            eprintln!("skipped: there are no network namespaces (root and iproute2 are needed)");
             return None;
         }
         let link = SlowLink { name };
         let shaped = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "32k", "latency", "400ms"];
         let is_shaped = link.runs("ip", &["link", "set", "lo", "mtu", "1500", "up"]) && link.runs("tc", &shaped);
         if !is_shaped {
-            println!("skipped: the kernel shapes no links (sch_tbf is needed)");
+            eprintln!("skipped: the kernel shapes no links (sch_tbf is needed)");
         }
         is_shaped.then_some(link)
     }

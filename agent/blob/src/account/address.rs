@@ -56,6 +56,23 @@ impl AccountAddress {
         }
     }
 
+    /// The same, where a connection string of the environment may name the very account: which part of a URL is the
+    /// account cannot be told from a host of the user's own.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_for(text: &str, environment: &Environment) -> Result<Self, AddressError> {
+        let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+        match environment.account_at(place) {
+            Some((endpoint, account)) => {
+                let sas = query.filter(|query| !query.is_empty()).map(str::to_owned);
+                let (container, name) = (ANY.to_owned(), ANY.to_owned());
+                Ok(AccountAddress::Azure(AzureAddress { endpoint, account, container, name, sas }))
+            }
+            None => Self::parse(text),
+        }
+    }
+
     /// Prepares to reach the account. Nothing is sent yet. A request to a store across a network is given up when nothing
     /// moves on its connection for `silence_max`.
     ///
@@ -105,6 +122,17 @@ mod tests {
         }
         let shown = format!("{:?}", AccountAddress::parse("https://acme.blob.core.windows.net/?sig=SECRET").unwrap());
         assert!(!shown.contains("SECRET"), "{shown}");
+    }
+
+    #[test]
+    fn a_connection_string_says_what_of_a_url_is_the_account() {
+        let text = "AZURE_STORAGE_CONNECTION_STRING=AccountName=acme;AccountKey=a2V5;BlobEndpoint=http://azurite:10000/acme";
+        let environment = Environment::from_text(text).unwrap();
+        let parsed = |text: &str| AccountAddress::parse_for(text, &environment);
+        let AccountAddress::Azure(own) = parsed("http://azurite:10000/acme/").unwrap() else { panic!() };
+        assert_eq!((&*own.account, own.endpoint.as_str(), own.sas), ("acme", "http://azurite:10000/acme", None));
+        assert!(parsed("http://azurite:10001/acme").is_err() && parsed("http://azurite:10000/other").is_err());
+        assert_eq!(parsed("/srv").unwrap(), AccountAddress::Directory("/srv".into()));
     }
 
     #[tokio::test]

@@ -93,8 +93,9 @@ impl Account for AzureContainers {
         let mut bounds = self.bounds();
         while let Some(page) = pages.try_next().await.map_err(|error| self.error("list", &error))? {
             let page = page.into_model().map_err(|error| self.error("list", &error))?;
+            let found = page.container_items.iter().filter_map(|item| item.name.as_deref());
+            bounds.add_page(found, page.next_marker.as_deref())?;
             names.extend(page.container_items.into_iter().filter_map(|item| item.name));
-            bounds.check(names.len())?;
         }
         Ok(names)
     }
@@ -117,8 +118,9 @@ impl Account for AzureContainers {
                 Err(error) if error.kind == BlobErrorKind::ContainerNotFound => return Ok(Vec::new()),
                 Err(error) => return Err(error),
             };
+            let found = page.blob_items.iter().filter_map(|item| item.name.as_deref());
+            bounds.add_page(found, page.next_marker.as_deref())?;
             items.extend(page.blob_items.into_iter().filter_map(|item| blob_item(container, item)));
-            bounds.check(items.len())?;
         }
     }
 }

@@ -24,25 +24,46 @@ const LISTED_MAX: usize = 100_000;
 /// Most pages of one list: a store may answer page after page with nothing in it.
 const LIST_PAGES_MAX: usize = 10_000;
 
-/// Ends a list that is too long, while it is read.
+/// Most bytes of all names of one list: a hundred thousand of the usual length, and a tenth of that of the greatest.
+const LISTED_BYTES_MAX: usize = 64 << 20;
+
+/// Ends a list that is too long, or that begins again and again, while it is read.
+#[derive(Clone)]
 pub(super) struct ListBounds {
     address: String,
     pages: usize,
+    names: usize,
+    bytes: usize,
+    /// Where the page before said that the next one begins.
+    marker: Option<String>,
 }
 
 impl ListBounds {
     pub(super) fn new(address: String) -> Self {
-        ListBounds { address, pages: 0 }
+        ListBounds { address, pages: 0, names: 0, bytes: 0, marker: None }
     }
 
-    /// Counts a page, after which the list has `listed` names.
-    pub(super) fn check(&mut self, listed: usize) -> Result<(), BlobError> {
+    /// Counts the names of a page, and looks where the next one begins.
+    pub(super) fn add_page<'name>(
+        &mut self,
+        names: impl Iterator<Item = &'name str>,
+        marker: Option<&str>,
+    ) -> Result<(), BlobError> {
         self.pages += 1;
-        if listed <= LISTED_MAX && self.pages <= LIST_PAGES_MAX {
-            return Ok(());
+        for name in names {
+            self.names += 1;
+            self.bytes += name.len();
         }
-        let message = format!("there are more than {} names, or no end of pages: choose a longer prefix", LISTED_MAX);
-        Err(BlobError::new(BlobErrorKind::Other, "list", self.address.clone(), message))
+        let failed = |message: String| Err(BlobError::new(BlobErrorKind::Other, "list", self.address.clone(), message));
+        if self.names > LISTED_MAX || self.bytes > LISTED_BYTES_MAX {
+            return failed(format!("there are more than {LISTED_MAX} names, or very long ones: choose a longer prefix"));
+        }
+        let marker = marker.filter(|marker| !marker.is_empty());
+        if marker.is_some() && (self.pages >= LIST_PAGES_MAX || marker == self.marker.as_deref()) {
+            return failed("the store's pages have no end: look whether its address is right".to_owned());
+        }
+        self.marker = marker.map(str::to_owned);
+        Ok(())
     }
 }
 
@@ -97,10 +118,24 @@ mod tests {
 
     #[test]
     fn a_list_ends() {
-        let mut bounds = ListBounds::new("here".to_owned());
-        assert!(bounds.check(LISTED_MAX).is_ok());
-        assert!(bounds.check(LISTED_MAX + 1).unwrap_err().to_string().contains("choose a longer prefix"));
-        let mut empty = ListBounds::new("here".to_owned());
-        assert_eq!((0..).take_while(|_| empty.check(0).is_ok()).count(), LIST_PAGES_MAX);
+        let bounds = || ListBounds::new("https://acme.example".to_owned());
+        let marker = |page: usize| page.to_string();
+        let mut honest = bounds();
+        for page in 0..100 {
+            honest.add_page(std::iter::repeat_n("name", 1000), Some(&marker(page))).unwrap();
+        }
+        honest.clone().add_page(std::iter::empty(), Some("")).unwrap();
+        let error = honest.add_page(["one more"].into_iter(), None).unwrap_err().to_string();
+        assert!(error.contains("more than 100000 names"), "{error}");
+        let long = "x".repeat(LISTED_BYTES_MAX / 2);
+        let mut bytes = bounds();
+        bytes.add_page([&*long].into_iter(), Some("1")).unwrap();
+        assert!(bytes.add_page([&*long, "x"].into_iter(), None).is_err());
+        let mut repeated = bounds();
+        repeated.add_page(std::iter::empty(), Some("1")).unwrap();
+        assert!(repeated.add_page(std::iter::empty(), Some("1")).is_err(), "the same place again");
+        let mut endless = bounds();
+        let ended = (0..).find_map(|page| endless.add_page(std::iter::empty(), Some(&marker(page))).err());
+        assert!(ended.unwrap().to_string().contains("no end") && endless.pages == LIST_PAGES_MAX);
     }
 }

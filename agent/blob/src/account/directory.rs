@@ -108,12 +108,13 @@ impl Account for DirectoryAccount {
             let may_hold = |below: &String| below.starts_with(prefix) || prefix.starts_with(below.as_str());
             folders.extend(below.into_iter().map(|name| within(name) + "/").filter(may_hold));
             let files = names(&path, Path::is_file).map_err(|error| self.error("list", error))?;
-            for name in files.into_iter().map(within).filter(|name| name.starts_with(prefix) && !file::partial::is_partial(name))
-            {
+            let is_blob = |name: &String| name.starts_with(prefix) && !file::partial::is_partial(name);
+            let found: Vec<String> = files.into_iter().map(within).filter(is_blob).collect();
+            bounds.add_page(found.iter().map(String::as_str), None)?;
+            for name in found {
                 let size_bytes = std::fs::metadata(root.join(&name)).map_or(0, |metadata| metadata.len());
                 items.push(BlobItem { container: container.to_owned(), name, size_bytes });
             }
-            bounds.check(items.len())?;
         }
         items.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(items)

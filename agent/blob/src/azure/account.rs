@@ -11,9 +11,10 @@ use azure_storage_blob::{
 };
 use url::Url;
 
-use super::bounded::BoundedClient;
+use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
-use super::credentials::{CredentialError, Environment, Proof};
+use super::credential_error::CredentialError;
+use super::credentials::{Environment, Proof};
 use super::shared_key::SharedKey;
 use super::transport::transport;
 use crate::address::AzureAddress;
@@ -35,8 +36,9 @@ impl AzureAccount {
     ///
     /// A request is given up when nothing moves on its connection for `silence_max`.
     pub fn new(address: &AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Arc<Self>, CredentialError> {
-        let transport = Transport::new(Arc::new(BoundedClient(transport(silence_max)?)));
-        let (authorization, sas) = match environment.proof_for(address, &transport)? {
+        let client = transport(silence_max)?;
+        let bounded = |limit_bytes| Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }));
+        let (authorization, sas) = match environment.proof_for(address, &bounded(TOKEN_ANSWER_BYTES_MAX))? {
             Proof::Sas(sas) => (None, Some(sas)),
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
             Proof::Entra(credential) => {
@@ -44,7 +46,12 @@ impl AzureAccount {
                 (Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>), None)
             }
         };
-        Ok(Arc::new(AzureAccount { transport, authorization, sas, checksums: ChecksumChoice::default() }))
+        Ok(Arc::new(AzureAccount {
+            transport: bounded(ANSWER_BYTES_MAX),
+            authorization,
+            sas,
+            checksums: ChecksumChoice::default(),
+        }))
     }
 
     /// A client for one blob.

@@ -3,7 +3,8 @@
 //! A signature in the address comes first: it was written there to be used. Then the environment, as the
 //! `az` command takes it: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
 //! AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN. Else Entra ID: a client secret or a workload's token
-//! file from the environment, a managed identity, or the user who is logged in to `az`.
+//! file from the environment, a managed identity, or the user who is logged in to `az`. Each goes only to the hosts that
+//! [`hosts`](super::hosts) allows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,49 +12,26 @@ use std::sync::Arc;
 use azure_core::credentials::{Secret, SecretBytes, TokenCredential};
 use azure_core::http::{ClientOptions, Transport};
 use azure_identity::{
-    AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
-    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
-use base64::Engine;
 use url::Url;
 
-use super::transport::TransportError;
+use super::connection_string::{CONNECTION_STRING, ConnectionString, EMULATOR_ACCOUNT, decode_key, is_account, is_published};
+use super::credential_error::CredentialError;
+use super::hosts::{Owner, TrustedHost, account_of_label, host_account, may_be_sent, plain_path};
 use crate::address::{AzureAddress, BlobAddress};
 
-/// Why no credentials could be had. Never carries one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CredentialError {
-    /// A text that is not a connection string.
-    #[error("AZURE_STORAGE_CONNECTION_STRING cannot be used: {0}")]
-    ConnectionString(&'static str),
-    /// A key that is not base64.
-    #[error("the account key in {0} is not base64: copy it whole")]
-    Key(&'static str),
-    /// `az://` without an account.
-    #[error("an az:// address needs an account: set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT")]
-    NoAccount,
-    /// Tokens are not sent in the clear.
-    #[error(
-        "there are no credentials for the account `{0}`, and Entra ID is only for https: set AZURE_STORAGE_CONNECTION_STRING, or \
-         AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or put a SAS into the address"
-    )]
-    None(String),
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// The identity library refused.
-    #[error("Entra ID cannot be used: {0}")]
-    Entra(String),
-}
-
-/// The variables that matter, taken from the environment once.
+/// The variables that matter, taken from the environment once, and the hosts that are trusted.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: HashMap<&'static str, String>,
+    trusted: Vec<TrustedHost>,
 }
 
 const NAMES: [&str; 9] = [
-    "AZURE_STORAGE_CONNECTION_STRING",
+    CONNECTION_STRING,
     "AZURE_STORAGE_ACCOUNT",
     "AZURE_STORAGE_KEY",
     "AZURE_STORAGE_SAS_TOKEN",
@@ -63,6 +41,17 @@ const NAMES: [&str; 9] = [
     "AZURE_FEDERATED_TOKEN_FILE",
     "IDENTITY_ENDPOINT",
 ];
+
+/// Hosts that are trusted, separated by commas.
+const TRUST_HOST: &str = "DRIVE_AGENT_TRUST_HOST";
+
+/// What the credentials are called in messages.
+const KEY: &str = "the account key in AZURE_STORAGE_KEY";
+const SAS: &str = "the SAS in AZURE_STORAGE_SAS_TOKEN";
+const STRINGS_KEY: &str = "the account key in AZURE_STORAGE_CONNECTION_STRING";
+const STRINGS_SAS: &str = "the SAS in AZURE_STORAGE_CONNECTION_STRING";
+const ADDRESS_SAS: &str = "the SAS in the address";
+const TOKEN: &str = "a token of Entra ID";
 
 /// How requests to an account are authorized.
 pub(super) enum Proof {
@@ -75,14 +64,47 @@ pub(super) enum Proof {
     Entra(Arc<dyn TokenCredential>),
 }
 
+/// A credential that the environment has for one account.
+struct Candidate {
+    called: &'static str,
+    account: String,
+    /// Where a connection string says that the account is.
+    endpoint: Option<Url>,
+    proof: Proof,
+}
+
+impl Candidate {
+    fn owner(&self) -> Owner<'_> {
+        match (&self.proof, &self.endpoint) {
+            (Proof::SharedKey { account, key }, _) if is_published(account, key) => Owner::Published,
+            (_, Some(endpoint)) => Owner::Endpoint(endpoint),
+            (Proof::Sas(_), None) if self.account == EMULATOR_ACCOUNT => Owner::Emulator,
+            _ => Owner::Account(&self.account),
+        }
+    }
+
+    /// Whether the address is of its account, as far as the address says.
+    fn is_of(&self, address: &AzureAddress) -> bool {
+        let is_own = |found: &str| found == self.account || account_of_label(found) == self.account;
+        let is_in_path = !plain_path(&address.endpoint).is_empty();
+        match host_account(&address.endpoint) {
+            Some(found) => is_own(found),
+            None if is_in_path => is_own(&address.account),
+            // A domain of the user's own says nothing of the account.
+            None => self.owner() != Owner::Published || is_own(&address.account),
+        }
+    }
+}
+
 impl Environment {
     /// Reads the process's environment. Empty variables count as absent.
     pub fn from_process() -> Self {
         let variables = NAMES
             .iter()
+            .chain(&[TRUST_HOST])
             .filter_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (*name, value)))
             .collect();
-        Environment { variables }
+        Environment { variables, trusted: Vec::new() }
     }
 
     /// Takes the same variables from a text of `NAME=value` lines, such as an environment file of systemd. Empty lines
@@ -103,17 +125,37 @@ impl Environment {
                 variables.insert(*name, value.to_owned());
             }
         }
-        Ok(Environment { variables })
+        Ok(Environment { variables, trusted: Vec::new() })
+    }
+
+    /// The same, with hosts that may be given its credentials.
+    #[must_use]
+    pub fn trusting(mut self, hosts: &[TrustedHost]) -> Self {
+        self.trusted.extend_from_slice(hosts);
+        self
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Fills in the account of an `az://` address; other addresses stay.
+    fn trusted(&self) -> Result<Vec<TrustedHost>, CredentialError> {
+        let named = self.get(TRUST_HOST).into_iter().flat_map(|hosts| hosts.split(','));
+        let named = named.map(|host| host.trim().parse()).collect::<Result<Vec<TrustedHost>, _>>()?;
+        Ok([named.as_slice(), &self.trusted].concat())
+    }
+
+    /// Fills in the account of an `az://` address, and takes the endpoint of a connection string where an address is
+    /// below it; other addresses stay.
     pub fn resolve(&self, address: BlobAddress) -> Result<BlobAddress, CredentialError> {
-        let BlobAddress::AzureOfEnvironment { container, name } = address else {
-            return Ok(address);
+        let (container, name) = match address {
+            BlobAddress::AzureOfEnvironment { container, name } => (container, name),
+            BlobAddress::Azure(address) => {
+                // A string that cannot be used is reported when it is needed.
+                let own = self.connection_string().ok().flatten().and_then(|connection| connection.address_of(&address));
+                return Ok(BlobAddress::Azure(own.unwrap_or(address)));
+            }
+            BlobAddress::File(_) => return Ok(address),
         };
         let (endpoint, account) = match self.connection_string()? {
             Some(connection) => (connection.endpoint, connection.account),
@@ -128,30 +170,59 @@ impl Environment {
 
     /// How requests to the account of `address` are authorized.
     pub(super) fn proof_for(&self, address: &AzureAddress, transport: &Transport) -> Result<Proof, CredentialError> {
+        let trusted = self.trusted()?;
+        let judge = |owner: Owner<'_>, called| {
+            let judged = may_be_sent(owner, &address.endpoint, &trusted);
+            judged.map_err(|refusal| CredentialError::of_host(refusal, called, &address.endpoint))
+        };
         if let Some(sas) = &address.sas {
-            return Ok(Proof::Sas(sas.clone()));
+            // The key of an emulator's signatures is published.
+            let owner = if address.account == EMULATOR_ACCOUNT { Owner::Published } else { Owner::Address };
+            return judge(owner, ADDRESS_SAS).map(|()| Proof::Sas(sas.clone()));
         }
-        if let Some(connection) = self.connection_string()?.filter(|connection| connection.account == address.account) {
-            if let Some(key) = connection.key {
-                return Ok(Proof::SharedKey { account: connection.account, key });
-            }
-            if let Some(sas) = connection.sas {
-                return Ok(Proof::Sas(sas));
-            }
+        let mut refused = None;
+        for candidate in self.candidates()? {
+            let judged = match candidate.is_of(address) {
+                true => judge(candidate.owner(), candidate.called),
+                false => Err(CredentialError::OtherAccount {
+                    credential: candidate.called,
+                    own: candidate.account.clone(),
+                    account: address.account.clone(),
+                }),
+            };
+            match judged {
+                Ok(()) => return Ok(candidate.proof),
+                Err(error) => refused.get_or_insert(error),
+            };
         }
-        let account = self.get("AZURE_STORAGE_ACCOUNT").filter(|account| *account == address.account);
-        if let Some(account) = account {
+        match judge(Owner::Storage, TOKEN) {
+            Ok(()) => self.entra(transport).map(Proof::Entra),
+            Err(_) if refused.is_none() && address.endpoint.scheme() == "http" => {
+                Err(CredentialError::None(address.account.clone()))
+            }
+            Err(error) => Err(refused.unwrap_or(error)),
+        }
+    }
+
+    /// The credentials of accounts, the first one first.
+    fn candidates(&self) -> Result<Vec<Candidate>, CredentialError> {
+        let mut candidates = Vec::new();
+        if let Some(ConnectionString { endpoint, account, key, sas }) = self.connection_string()? {
+            let called = if key.is_some() { STRINGS_KEY } else { STRINGS_SAS };
+            let key = key.map(|key| Proof::SharedKey { account: account.clone(), key });
+            let proof = key.or(sas.map(Proof::Sas));
+            candidates.extend(proof.map(|proof| Candidate { called, account, endpoint: Some(endpoint), proof }));
+        }
+        if let Some(account) = self.get("AZURE_STORAGE_ACCOUNT").map(str::to_owned) {
             if let Some(key) = self.get("AZURE_STORAGE_KEY") {
-                return Ok(Proof::SharedKey { account: account.to_owned(), key: decode_key(key, "AZURE_STORAGE_KEY")? });
-            }
-            if let Some(sas) = self.get("AZURE_STORAGE_SAS_TOKEN") {
-                return Ok(Proof::Sas(sas.trim_start_matches('?').to_owned()));
+                let proof = Proof::SharedKey { account: account.clone(), key: decode_key(key, "AZURE_STORAGE_KEY")? };
+                candidates.push(Candidate { called: KEY, account, endpoint: None, proof });
+            } else if let Some(sas) = self.get("AZURE_STORAGE_SAS_TOKEN") {
+                let proof = Proof::Sas(sas.trim_start_matches('?').to_owned());
+                candidates.push(Candidate { called: SAS, account, endpoint: None, proof });
             }
         }
-        if address.endpoint.scheme() != "https" {
-            return Err(CredentialError::None(address.account.clone()));
-        }
-        self.entra(transport).map(Proof::Entra)
+        Ok(candidates)
     }
 
     fn entra(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, CredentialError> {
@@ -164,8 +235,14 @@ impl Environment {
             let credential = ClientSecretCredential::new(tenant, client.to_owned(), secret, Some(options)).map_err(refused)?;
             return Ok(credential);
         }
-        if self.get("AZURE_FEDERATED_TOKEN_FILE").is_some() {
-            let credential = WorkloadIdentityCredential::new(None).map_err(refused)?;
+        if let Some(file) = self.get("AZURE_FEDERATED_TOKEN_FILE") {
+            let options = WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions { client_options },
+                client_id: client.map(str::to_owned),
+                tenant_id: tenant.map(str::to_owned),
+                token_file_path: Some(file.into()),
+            };
+            let credential = WorkloadIdentityCredential::new(Some(options)).map_err(refused)?;
             return Ok(credential);
         }
         if self.get("IDENTITY_ENDPOINT").is_some() || client.is_some() {
@@ -180,76 +257,16 @@ impl Environment {
         Ok(credential)
     }
 
+    /// The endpoint of the connection string and its account, where this is the endpoint.
+    pub(crate) fn account_at(&self, place: &str) -> Option<(Url, String)> {
+        let place = Url::parse(place).ok()?;
+        let ConnectionString { endpoint, account, .. } = self.connection_string().ok().flatten()?;
+        (place.origin() == endpoint.origin() && plain_path(&place) == plain_path(&endpoint)).then_some((endpoint, account))
+    }
+
     fn connection_string(&self) -> Result<Option<ConnectionString>, CredentialError> {
-        self.get("AZURE_STORAGE_CONNECTION_STRING").map(ConnectionString::parse).transpose()
+        self.get(CONNECTION_STRING).map(ConnectionString::parse).transpose()
     }
-}
-
-/// What a connection string says of the blob service.
-struct ConnectionString {
-    endpoint: Url,
-    account: String,
-    key: Option<SecretBytes>,
-    sas: Option<String>,
-}
-
-/// The published account and key of the emulators.
-const EMULATOR: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1";
-
-impl ConnectionString {
-    fn parse(text: &str) -> Result<Self, CredentialError> {
-        let mut parts = HashMap::new();
-        for part in text.split(';').filter(|part| !part.trim().is_empty()) {
-            let (name, value) = part.split_once('=').ok_or(CredentialError::ConnectionString("a part of it has no `=`"))?;
-            parts.insert(name.trim().to_lowercase(), value.trim().to_owned());
-        }
-        if parts.get("usedevelopmentstorage").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Self::parse(EMULATOR);
-        }
-        let account_name = parts.get("accountname").cloned();
-        let endpoint = match (parts.get("blobendpoint"), &account_name) {
-            (Some(endpoint), _) => endpoint.trim_end_matches('/').to_owned(),
-            (None, Some(account)) => {
-                let scheme = parts.get("defaultendpointsprotocol").map_or("https", String::as_str);
-                let suffix = parts.get("endpointsuffix").map_or("core.windows.net", String::as_str);
-                format!("{scheme}://{account}.blob.{suffix}")
-            }
-            (None, None) => {
-                return Err(CredentialError::ConnectionString("it names neither AccountName nor BlobEndpoint"));
-            }
-        };
-        let endpoint = Url::parse(&endpoint).map_err(|_| CredentialError::ConnectionString("its BlobEndpoint is not a URL"))?;
-        require_plain(&endpoint).map_err(CredentialError::ConnectionString)?;
-        if account_name.as_deref().is_some_and(|account| !is_account(account)) {
-            return Err(CredentialError::ConnectionString("its AccountName is not the name of an account"));
-        }
-        let account = match account_name {
-            Some(account) => account,
-            None => endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default().to_owned(),
-        };
-        let key = parts.get("accountkey").map(|key| decode_key(key, "AZURE_STORAGE_CONNECTION_STRING")).transpose()?;
-        let sas = parts.get("sharedaccesssignature").map(|sas| sas.trim_start_matches('?').to_owned());
-        Ok(ConnectionString { endpoint, account, key, sas })
-    }
-}
-
-/// An endpoint is shown, and blobs' addresses begin with it: it has no query, which would be a secret, and nothing else of one.
-fn require_plain(endpoint: &Url) -> Result<(), &'static str> {
-    let has_user = !endpoint.username().is_empty() || endpoint.password().is_some();
-    match endpoint.query().is_some() || endpoint.fragment().is_some() || has_user || endpoint.cannot_be_a_base() {
-        true => Err("its BlobEndpoint is more than an address: a SAS belongs into SharedAccessSignature"),
-        false => Ok(()),
-    }
-}
-
-/// Names of accounts have letters and digits; those of emulators may have more.
-fn is_account(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter))
-}
-
-fn decode_key(key: &str, origin: &'static str) -> Result<SecretBytes, CredentialError> {
-    let decoded = base64::engine::general_purpose::STANDARD.decode(key).map_err(|_| CredentialError::Key(origin))?;
-    Ok(SecretBytes::new(decoded))
 }
 
 #[cfg(test)]
@@ -257,7 +274,8 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&'static str, &str)]) -> Environment {
-        Environment { variables: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect() }
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Environment { variables, trusted: Vec::new() }
     }
 
     fn resolved(environment: &Environment, text: &str) -> Result<AzureAddress, CredentialError> {
@@ -305,9 +323,77 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_never_used_for_another_account() {
+    fn a_key_is_never_used_for_another_account_or_host() {
         let key = environment(&[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_KEY", "a2V5")]);
-        assert!(matches!(proof(&key, "http://127.0.0.1:1/other/c/n"), Err(CredentialError::None(account)) if account == "other"));
+        let refused = |environment: &Environment, text: &str| match proof(environment, text) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{text}"),
+        };
+        let other = refused(&key, "http://127.0.0.1:1/other/c/n");
+        assert!(
+            other.contains("AZURE_STORAGE_KEY is for the account `acme`, and the address is of the account `other`"),
+            "{other}"
+        );
+        for host in ["acme.evil.example", "files.acme.example", "evil.example:8443"] {
+            let error = refused(&key, &format!("https://{host}/c/n"));
+            assert!(error.contains(&format!("AZURE_STORAGE_KEY is not sent to `{host}`")), "{error}");
+        }
+        assert!(refused(&key, "http://127.0.0.1:1/acme/c/n").contains("not sent to `127.0.0.1:1`"));
+        assert!(refused(&key, "http://acme.blob.core.windows.net/c/n").contains("in the clear"));
+        let nothing = environment(&[]);
+        assert!(refused(&nothing, "https://acme.evil.example/c/n").contains("a token of Entra ID is not sent to `acme.evil"));
+        assert!(refused(&nothing, "http://127.0.0.1:1/acme/c/n").contains("there are no credentials for the account `acme`"));
+        assert!(refused(&nothing, "http://acme.blob.core.windows.net/c/n?sig=x").contains("the SAS in the address is not sent"));
+        let sas = environment(&[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_SAS_TOKEN", "sig=y")]);
+        assert!(refused(&sas, "https://acme.evil.example/c/n").contains("the SAS in AZURE_STORAGE_SAS_TOKEN is not sent"));
+        // What the user trusts is given it, and no other host or port.
+        let trusting = key.clone().trusting(&["files.acme.example".parse().unwrap(), "127.0.0.1:1".parse().unwrap()]);
+        for text in ["https://files.acme.example/c/n", "http://127.0.0.1:1/acme/c/n"] {
+            assert!(matches!(proof(&trusting, text), Ok(Proof::SharedKey { account, .. }) if account == "acme"), "{text}");
+        }
+        for text in ["https://other.acme.example/c/n", "http://127.0.0.1:2/acme/c/n", "http://127.0.0.1:1/other/c/n"] {
+            refused(&trusting, text);
+        }
+        let named = environment(&[("DRIVE_AGENT_TRUST_HOST", "a.example, files.acme.example")]);
+        let named = Environment { variables: named.variables.into_iter().chain(key.variables).collect(), trusted: Vec::new() };
+        assert!(proof(&named, "https://files.acme.example/c/n").is_ok());
+    }
+
+    #[test]
+    fn a_connection_string_is_used_where_its_endpoint_is() {
+        let string = |endpoint: &str| {
+            let text = format!("AccountName=acme;AccountKey=a2V5;{endpoint}");
+            Environment { variables: HashMap::from([(CONNECTION_STRING, text)]), trusted: Vec::new() }
+        };
+        for (endpoint, text) in [
+            ("", "https://acme.blob.core.windows.net/c/n"),
+            ("", "https://acme-secondary.blob.core.windows.net/c/n"),
+            ("EndpointSuffix=storage.example", "https://acme.blob.storage.example/c/n"),
+            ("BlobEndpoint=https://files.acme.example", "https://files.acme.example/c/n"),
+            ("BlobEndpoint=https://store.example/acme", "https://store.example/acme/c/n"),
+            ("BlobEndpoint=http://127.0.0.1:9/acme", "http://127.0.0.1:9/acme/c/n"),
+            ("BlobEndpoint=https://files.acme.example", "az://c/n"),
+        ] {
+            let proof = proof(&string(endpoint), text);
+            assert!(matches!(proof, Ok(Proof::SharedKey { account, .. }) if account == "acme"), "{endpoint} {text}");
+        }
+        for (endpoint, text) in [
+            ("EndpointSuffix=storage.example", "https://acme.blob.evil.example/c/n"),
+            ("BlobEndpoint=https://files.acme.example", "https://acme.evil.example/c/n"),
+            ("BlobEndpoint=http://10.0.0.7:9/acme", "http://10.0.0.7:9/acme/c/n"),
+            ("BlobEndpoint=http://127.0.0.1:9/acme", "http://127.0.0.1:8/acme/c/n"),
+            ("DefaultEndpointsProtocol=http", "http://acme.blob.core.windows.net/c/n"),
+            ("DefaultEndpointsProtocol=http", "az://c/n"),
+        ] {
+            assert!(proof(&string(endpoint), text).is_err(), "{endpoint} {text}");
+        }
+        // An emulator's key is published: it is not a secret on its way to another machine.
+        let emulator = format!(
+            "{};BlobEndpoint=http://azurite:10000/devstoreaccount1",
+            "AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+        );
+        let emulator = environment(&[(CONNECTION_STRING, &emulator)]);
+        assert!(matches!(proof(&emulator, "http://azurite:10000/devstoreaccount1/c/n"), Ok(Proof::SharedKey { .. })));
     }
 
     #[test]

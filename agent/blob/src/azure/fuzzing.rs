@@ -8,7 +8,8 @@ use azure_storage_blob::models::BlockList;
 use protocol::digest::Sha256Digest;
 use protocol::units::ByteRange;
 
-use super::credentials::{CredentialError, Environment, Proof};
+use super::credential_error::CredentialError;
+use super::credentials::{Environment, Proof};
 use super::{block, error, reading};
 use crate::address::AzureAddress;
 

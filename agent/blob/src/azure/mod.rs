@@ -7,12 +7,14 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`account`] | an account: credentials, transport, pipeline |
-//! | [`credentials`], [`shared_key`] | who we are: SAS, keys, connection strings, Entra ID |
+//! | [`credentials`], [`connection_string`], [`credential_error`] | who we are: SAS, keys, connection strings, Entra ID |
+//! | [`shared_key`] | signing a request with a key |
+//! | [`hosts`] | which host may be given which credential |
 //! | [`client`] | one blob: how it is reached, and what a look at it says |
 //! | [`blob`] | what every store promises |
 //! | [`block`], [`page`], [`whole_file`] | uploads: block blobs, page blobs, small files |
 //! | [`reading`], [`known_length`] | ranges of a blob |
-//! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, no foreign hosts |
+//! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
@@ -26,10 +28,13 @@ mod bounded;
 mod checksums;
 mod client;
 mod connection;
+mod connection_string;
+mod credential_error;
 mod credentials;
 mod error;
 mod fence;
 pub(crate) mod fuzzing;
+mod hosts;
 mod kind;
 mod known_length;
 mod metadata;
@@ -43,9 +48,11 @@ mod whole_file;
 pub use account::AzureAccount;
 pub use bounded::AnswerTooLong;
 pub use client::AzureBlob;
-pub use credentials::{CredentialError, Environment};
+pub use credential_error::CredentialError;
+pub use credentials::Environment;
 pub use error::AzureFailure;
 pub(crate) use error::from_sdk;
+pub use hosts::{HostRefusal, NotAHost, Owner, TrustedHost, may_be_sent};
 pub use kind::BlobKind;
 pub(crate) use obstacles::is_folder;
 pub use transport::{SILENCE_MAX, Silence, TransportError};

@@ -1,13 +1,13 @@
 //! The manifest of a transfer whose chunks have all landed: its root, its lines, and the user's copy of it.
 
 use std::fs::File;
-use std::io::{BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 use file::replace::{IfExists, write_file};
 use file::{crash, partial};
 use protocol::digest::{RootHasher, Sha256Digest};
-use protocol::manifest::{ChunkContent, Footer, Header, Line, encode};
+use protocol::manifest::{ChunkContent, Footer, Header, Line, PlaceCount, encode};
 use protocol::result::Evidence;
 use protocol::units::ByteRange;
 use time::OffsetDateTime;
@@ -83,8 +83,10 @@ pub(crate) fn manifest_file(
             evidence: proof.evidence,
             completed_at: OffsetDateTime::now_utc(),
         };
+        let mut places = PlaceCount::default();
         for (index, range) in table.geometry().chunks() {
             let Some(record) = table.record(index)? else { continue };
+            places.add(&record).map_err(io::Error::other)?;
             footer.chunks += 1;
             footer.bytes_zero += if record.content == ChunkContent::Zero { range.length } else { 0 };
             put(Line::Chunk(record))?;
@@ -103,7 +105,7 @@ pub(crate) fn copy_manifest(from: &File, to: &Path, transfer_id: &str) -> Result
         let mut from = from.try_clone()?;
         write_file(to, &temporary, IfExists::Replace, |file| {
             from.rewind()?;
-            std::io::copy(&mut from, file).map(|_| ())
+            io::copy(&mut from, file).map(|_| ())
         })
     });
     copied.map_err(|source| state_error("write the manifest", to, source))?;

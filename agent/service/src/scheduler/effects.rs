@@ -12,7 +12,7 @@ use super::handle::{SERVICE, Scheduler};
 use super::order::account_of;
 use super::pending::PendingEffects;
 use super::receipts::receipts;
-use super::worker::{CopyOrder, LogOrder, WorkError};
+use super::worker::{CopyOrder, LogOrder, WorkError, with_timeout};
 use crate::store::{Change, StoreError, StoredEffect, StoredJob};
 
 /// After so many attempts a document is abandoned, and its job continues without it: half a day.
@@ -141,7 +141,8 @@ impl Scheduler {
         put(names.receipts(), document).await.map_err(|error| error.to_string())?;
         let list = match &job.details.export {
             Some(export) => {
-                let selected = self.inner.worker.select(account, export).await.map_err(|error| error.to_string())?;
+                let selected =
+                    with_timeout(self.inner.worker.select(account, export)).await.map_err(|error| error.to_string())?;
                 incomplete_list(job, &selected)
             }
             None => None,

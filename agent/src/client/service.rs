@@ -1,19 +1,21 @@
-//! Talking to a job service.
+//! Requests to a job service, and its answers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use protocol::arm::ErrorResponse;
 use protocol::host::is_loopback;
 use protocol::operator::Done;
-use reqwest::{Client, Method, Response, StatusCode, Url};
-use serde::Serialize;
+use reqwest::{Client, Method, Response, Url};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body;
+use super::error::ClientError;
+use super::pages::Pages;
 use crate::cli::ConnectArguments;
-use crate::local_service::{LocalService, LocalServiceError, TOKEN_FILE, URL_FILE};
+use crate::local_service::{LocalService, TOKEN_FILE, URL_FILE};
 use crate::settings;
 
 /// No event of a job service is longer, with what came behind it in one piece.
@@ -27,44 +29,6 @@ const API_VERSION: &str = "2021-01-01";
 
 /// Longest that an answer may take; events have no end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Why something was not answered.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// What was asked for cannot be understood.
-    #[error("{0}")]
-    Usage(String),
-    /// The service refused.
-    #[error("{message} ({code})")]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// The code of the error.
-        code: String,
-        /// What it says.
-        message: String,
-    },
-    /// There was no answer.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl ClientError {
-    /// The exit code of the process.
-    pub(crate) const fn exit_code(&self) -> u8 {
-        match self {
-            ClientError::Usage(_) | ClientError::Refused { status: 400, .. } => 2,
-            ClientError::Refused { status: 409 | 412, .. } => 3,
-            ClientError::Refused { .. } | ClientError::Failed(_) => 1,
-        }
-    }
-}
-
-impl From<LocalServiceError> for ClientError {
-    fn from(error: LocalServiceError) -> Self {
-        ClientError::Failed(error.to_string())
-    }
-}
 
 /// A job service.
 pub(crate) struct JobService {
@@ -84,7 +48,7 @@ impl JobService {
         let kept = |name: &str| local.as_ref()?.kept(name);
         let own_url = kept(URL_FILE);
         let base = connect.server.clone().or_else(|| own_url.clone()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-        let base = Url::parse(&base).map_err(|error| ClientError::Usage(format!("`{base}` is not a URL: {error}")))?;
+        let base = parsed(&base)?;
         let given = connect.token_file.as_deref().map(read_token).transpose()?;
         let given = given.or_else(|| std::env::var("DRIVE_AGENT_TOKEN").ok().filter(|token| !token.is_empty()));
         let is_own = match &connect.server {
@@ -143,15 +107,14 @@ impl JobService {
         if answer.status().is_success() {
             return Ok(answer);
         }
-        Err(refusal(answer.status(), &answer.bytes().await.unwrap_or_default()))
+        let status = answer.status();
+        let said = tokio::time::timeout(ANSWER_TIMEOUT, body::of_error(answer)).await.unwrap_or_default();
+        Err(ClientError::of_answer(status, &said))
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url, body: Option<String>) -> Result<T, ClientError> {
-        let answer = self.send(method, url, body, true).await?;
-        let bytes = answer.bytes().await.map_err(|error| ClientError::Failed(error.without_url().to_string()))?;
-        // An answer without a body says nothing.
-        let bytes = if bytes.is_empty() { b"null" } else { &bytes[..] };
-        serde_json::from_slice(bytes).map_err(|error| ClientError::Failed(format!("the answer is not understood: {error}")))
+        let answer = body::whole(self.send(method, url, body, true).await?).await?;
+        understood(&answer)
     }
 
     /// Asks the published API.
@@ -196,26 +159,33 @@ impl JobService {
         self.url(&[&["operator", "v1"], segments].concat(), query)
     }
 
-    /// The pages of a list, one after another.
-    pub(crate) async fn all_pages(&self, first: Value) -> Result<Vec<Value>, ClientError> {
-        let (mut page, mut all) = (first, Vec::new());
-        loop {
-            if let Some(Value::Array(jobs)) = page.get_mut("value").map(Value::take) {
-                all.extend(jobs);
-            }
-            let Some(next) = page.get("nextLink").and_then(Value::as_str) else { return Ok(all) };
-            page = self.next_page(next).await?;
-        }
+    /// A list of the published API: its pages, one after another.
+    pub(crate) async fn published_list(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Vec<Value>, ClientError> {
+        let mut all = vec![("api-version", API_VERSION)];
+        all.extend(query);
+        self.list(self.url(segments, &all)?, usize::MAX).await
     }
 
-    /// The page that a link of the page before leads to.
-    pub(crate) async fn next_page<T: DeserializeOwned>(&self, link: &str) -> Result<T, ClientError> {
-        // Whatever the link says, the token goes to no other host.
-        let link = Url::parse(link).map_err(|error| ClientError::Failed(error.to_string()))?;
-        let mut url = self.base.clone();
-        url.set_path(link.path());
-        url.set_query(link.query());
-        self.ask(Method::GET, url, None).await
+    /// The first entries of a list of the operator API: as many of its pages as they take.
+    pub(crate) async fn operator_list<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        query: &[(&str, &str)],
+        limit: usize,
+    ) -> Result<Vec<T>, ClientError> {
+        self.list(self.operator_url(segments, query)?, limit).await
+    }
+
+    async fn list<T: DeserializeOwned>(&self, first: Url, limit: usize) -> Result<Vec<T>, ClientError> {
+        let (mut pages, mut next, mut all) = (Pages::of(first.clone()), Some(first), Vec::new());
+        while let Some(url) = next.filter(|_| all.len() < limit) {
+            let answer = body::whole(self.send(Method::GET, url, None, true).await?).await?;
+            let Page { value, next_link } = understood(&answer)?;
+            all.extend(value);
+            next = pages.next(answer.len(), next_link.as_deref())?;
+        }
+        all.truncate(limit);
+        Ok(all)
     }
 
     /// The events of a stream: their names and what they say.
@@ -264,18 +234,17 @@ pub(crate) fn next_event(buffer: &mut Vec<u8>) -> Option<(String, String)> {
     None
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
-    let (code, message) = match serde_json::from_slice::<ErrorResponse>(body) {
-        Ok(response) => {
-            let details = response.error.details.iter().map(|detail| format!("\n  {}: {}", detail.target, detail.message));
-            let details: String = details.collect();
-            let target = response.error.target.filter(|target| !response.error.message.contains(target.as_str()));
-            let target = target.filter(|_| details.is_empty()).map(|target| format!("{target}: ")).unwrap_or_default();
-            (response.error.code, format!("{target}{}{details}", response.error.message))
+/// The address of a service. It is repeated only where nothing in it can be a secret.
+fn parsed(text: &str) -> Result<Url, ClientError> {
+    let usage = |why: String| ClientError::Usage(format!("the address of the service cannot be used: {why}"));
+    let url = Url::parse(text).map_err(|error| usage(format!("{error}; write https://HOST[:PORT]")))?;
+    match () {
+        () if !url.username().is_empty() || url.password().is_some() => {
+            Err(usage("it has a user name or a password: leave it out, and set DRIVE_AGENT_TOKEN".to_owned()))
         }
-        Err(_) => ("no code".to_owned(), format!("the job service answered {status}")),
-    };
-    ClientError::Refused { status: status.as_u16(), code, message }
+        () if url.query().is_some() || url.fragment().is_some() => Err(usage("it has more than https://HOST[:PORT]".to_owned())),
+        () => Ok(url),
+    }
 }
 
 /// A token is not sent where others can read it on the way.
@@ -313,4 +282,19 @@ fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, ClientError
     let failed = |error: String| ClientError::Usage(format!("the certificates in `{}` cannot be used: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     reqwest::Certificate::from_pem_bundle(&text).map_err(|error| failed(error.to_string()))
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<T> {
+    value: Vec<T>,
+    #[serde(default)]
+    next_link: Option<String>,
+}
+
+/// What an answer says; one without a body says nothing.
+fn understood<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ClientError> {
+    let answer = if answer.is_empty() { b"null" } else { answer };
+    serde_json::from_slice(answer).map_err(|error| ClientError::Failed(format!("the answer is not understood: {error}")))
 }

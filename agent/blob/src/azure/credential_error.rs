@@ -1,0 +1,85 @@
+//! Why no credentials could be had. Never carries one.
+
+use url::Url;
+
+use super::hosts::{HostRefusal, NotAHost};
+use super::transport::TransportError;
+
+/// Why no credentials could be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// A text that is not a connection string.
+    #[error("AZURE_STORAGE_CONNECTION_STRING cannot be used: {0}")]
+    ConnectionString(&'static str),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A key that is not base64.
+    #[error("the account key in {0} is not base64: copy it whole")]
+    Key(&'static str),
+    /// `az://` without an account.
+    #[error("an az:// address needs an account: set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT")]
+    NoAccount,
+    /// There is no credential at all, and tokens are not sent in the clear.
+    #[error(
+        "there are no credentials for the account `{0}`, and Entra ID is only for https: set AZURE_STORAGE_CONNECTION_STRING, or \
+         AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or put a SAS into the address"
+    )]
+    None(String),
+    /// A credential of another account.
+    #[error("{credential} is for the account `{own}`, and the address is of the account `{account}`: correct one of the two")]
+    OtherAccount {
+        /// What it is, and where it was found.
+        credential: &'static str,
+        /// The account that it is for.
+        own: String,
+        /// The account of the address.
+        account: String,
+    },
+    /// A credential is not for the host of the address.
+    #[error(
+        "{credential} is not sent to `{host}`, which is not known to be its own host: correct the address, or trust the host"
+    )]
+    OtherHost {
+        /// What it is, and where it was found.
+        credential: &'static str,
+        /// The host, with its port where that is not the scheme's.
+        host: String,
+    },
+    /// A credential would be read by others on the way.
+    #[error(
+        "{credential} is not sent to `{host}` in the clear, where others could read it on the way: write https in place of http"
+    )]
+    PlainHttp {
+        /// What it is, and where it was found.
+        credential: &'static str,
+        /// The host, with its port where that is not the scheme's.
+        host: String,
+    },
+    /// A text that is not a host.
+    #[error("DRIVE_AGENT_TRUST_HOST cannot be used: {0}")]
+    TrustedHost(#[from] NotAHost),
+    /// The identity library refused.
+    #[error("Entra ID cannot be used: {0}")]
+    Entra(String),
+}
+
+impl CredentialError {
+    /// The refusal of a host, as an error.
+    pub(super) fn of_host(refusal: HostRefusal, credential: &'static str, endpoint: &Url) -> Self {
+        let host = endpoint.host_str().unwrap_or_default();
+        let host = endpoint.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        match refusal {
+            HostRefusal::OtherHost => CredentialError::OtherHost { credential, host },
+            HostRefusal::PlainHttp => CredentialError::PlainHttp { credential, host },
+        }
+    }
+
+    /// The host that has to be trusted to be given the credential, where that is what is missing.
+    pub fn untrusted_host(&self) -> Option<&str> {
+        match self {
+            CredentialError::OtherHost { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Why something was not answered.
+
+use protocol::arm::ErrorResponse;
+use reqwest::StatusCode;
+
+use crate::local_service::LocalServiceError;
+
+/// Why something was not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// What was asked for cannot be understood.
+    #[error("{0}")]
+    Usage(String),
+    /// The service refused.
+    #[error("{message} ({code})")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The code of the error.
+        code: String,
+        /// What it says.
+        message: String,
+    },
+    /// There was no answer.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl ClientError {
+    /// The exit code of the process.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            ClientError::Usage(_) | ClientError::Refused { status: 400, .. } => 2,
+            ClientError::Refused { status: 409 | 412, .. } => 3,
+            ClientError::Refused { .. } | ClientError::Failed(_) => 1,
+        }
+    }
+
+    /// What an answer with this status and body says.
+    pub(super) fn of_answer(status: StatusCode, body: &[u8]) -> Self {
+        let (code, message) = match serde_json::from_slice::<ErrorResponse>(body) {
+            Ok(response) => {
+                let details = response.error.details.iter().map(|detail| format!("\n  {}: {}", detail.target, detail.message));
+                let details: String = details.collect();
+                let target = response.error.target.filter(|target| !response.error.message.contains(target.as_str()));
+                let target = target.filter(|_| details.is_empty()).map(|target| format!("{target}: ")).unwrap_or_default();
+                (response.error.code, format!("{target}{}{details}", response.error.message))
+            }
+            Err(_) => ("no code".to_owned(), format!("the job service answered {status}")),
+        };
+        ClientError::Refused { status: status.as_u16(), code, message }
+    }
+}
+
+impl From<LocalServiceError> for ClientError {
+    fn from(error: LocalServiceError) -> Self {
+        ClientError::Failed(error.to_string())
+    }
+}
