@@ -117,8 +117,8 @@ async fn accept(listener: &TcpListener, local: &UnixListener) -> io::Result<(Box
     }
 }
 
-/// Serves on an address, and on a socket of this machine, until `closing` is cancelled, then lets requests under way end. At most `connections_max` are open at once:
-/// `connections` says which one is closed where there are more.
+/// Serves on an address, and on a socket of this machine, until `closing` is cancelled, then lets requests under way end.
+/// At most `connections_max` are open at once: `connections` says which one is closed where there are more.
 pub async fn serve(
     listener: TcpListener,
     local: UnixListener,
