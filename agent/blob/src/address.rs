@@ -143,6 +143,9 @@ fn check_name(container: &str, name: &str, text: &str, form: &'static str) -> Re
     if container.is_empty() || name.is_empty() {
         return Err(AddressError::Incomplete(shown.to_owned(), form));
     }
+    if container.contains('/') {
+        return Err(AddressError::NotAUrl(shown.to_owned(), "the name of a container has no `/`".to_owned()));
+    }
     let rewritten = |part: &str| part == "." || part == "..";
     if name.split('/').any(rewritten) || name.ends_with('/') || rewritten(container) {
         return Err(AddressError::BadName(name.to_owned()));
@@ -180,7 +183,11 @@ impl AzureAddress {
             _ => {
                 let form = "http://HOST:PORT/ACCOUNT/CONTAINER/NAME";
                 let (account, path) = path.split_once('/').unwrap_or((path, ""));
-                (form, decode(account).map_err(undecodable)?, path)
+                let account = decode(account).map_err(undecodable)?;
+                if account.contains('/') {
+                    return Err(AddressError::NotAUrl(shown.clone(), "the name of an account has no `/`".to_owned()));
+                }
+                (form, account, path)
             }
         };
         let (container, name) = path.split_once('/').unwrap_or((path, ""));

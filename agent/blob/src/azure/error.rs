@@ -154,14 +154,10 @@ pub(super) fn server_text(body: &[u8]) -> Option<String> {
 
 /// A server's text that can be shown: short, without control characters, and without anything that may be a secret.
 fn plain(text: &str) -> Option<String> {
-    let shown: String = text
-        .trim()
-        .chars()
-        .filter(|character| protocol::text::is_displayed(*character))
-        .take(SERVER_TEXT_CHARACTERS_MAX)
-        .collect();
-    // Looked for in the whole: a signature that was cut off is one all the same.
-    (!shown.is_empty() && !may_have_secret(text)).then_some(shown)
+    let displayed: String = text.trim().chars().filter(|character| protocol::text::is_displayed(*character)).collect();
+    // Looked for in the whole, and in what would be shown of it: a signature that was cut off, or parted, is one all the same.
+    let may_be_shown = !displayed.is_empty() && !may_have_secret(text) && !may_have_secret(&displayed);
+    may_be_shown.then(|| displayed.chars().take(SERVER_TEXT_CHARACTERS_MAX).collect())
 }
 
 /// Whether a text may repeat a signature, a key or a token. A server knows the first, and a broken one repeats requests.
