@@ -80,6 +80,25 @@ fn residue_is_what_the_store_holds() {
 }
 
 #[test]
+fn what_is_not_from_the_store_is_named_and_tried_again() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNKS * 64 * KIB, 1);
+    bench.image("drive.img", &bytes);
+    for status in [200, 302, 403, 404, 511] {
+        fake.fail(On::PutBlock, [Fault::OtherServer(status), Fault::OtherServer(status)]);
+        fake.fail(On::Head, [Fault::OtherServer(status)]);
+        let result = import(&bench, &fake).with(&["--overwrite", "--restart"]).run().expect(0);
+        assert!(fake.content("blob").unwrap() == bytes && result["retries"].as_u64() >= Some(3), "{status}: {result}");
+    }
+    fake.always_fail(On::Head, Some(Fault::OtherServer(403)));
+    let ended = import(&bench, &fake).with(&["--retry-budget", "1s"]).run();
+    ended.expect_error(7, &["the answer, 403, is not from blob storage", "a proxy, a firewall or a sign-in page on the way"]);
+    // A proxy that wants a password will want it the next time too.
+    fake.always_fail(On::Head, Some(Fault::OtherServer(407)));
+    import(&bench, &fake).run().expect_error(7, &["407", "the proxy on the way wants a name and a password"]);
+}
+
+#[test]
 fn endless_answers_end() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("drive.img", &random_bytes(64 * KIB, 1));
@@ -100,7 +119,8 @@ fn refusals_carry_the_servers_words_and_the_name_of_the_request() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     bench.image("drive.img", &random_bytes(64 * KIB, 1));
     fake.fail(On::PutBlock, [Fault::Answer(403, "AuthorizationPermissionMismatch")]);
-    let words = format!("\"What the store says of AuthorizationPermissionMismatch\" (request {REQUEST_ID}); check that");
+    let words =
+        format!("\"What the store says of AuthorizationPermissionMismatch\" (request {REQUEST_ID}); the SAS does not permit it");
     let ended = import(&bench, &fake).run();
     ended.expect_error(7, &[&words]);
     assert_eq!(ended.stderr.trim_end().lines().last().map(|line| line.contains("RequestId:")), Some(false));

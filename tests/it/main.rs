@@ -10,6 +10,7 @@ mod azure_answers;
 mod azure_fake;
 mod azure_obstacles;
 mod azure_pages;
+mod azure_rights;
 mod azure_slow_link;
 mod bad_input;
 mod bench;

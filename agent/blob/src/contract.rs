@@ -110,6 +110,17 @@ pub struct UploadRequest {
     pub replaces: Option<String>,
 }
 
+/// What is going to be done with a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Its bytes are read.
+    Read,
+    /// It is written, and looked at where that is permitted.
+    Write,
+    /// It is written, and read again.
+    WriteAndRead,
+}
+
 /// What a whole file may replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replaces {
@@ -213,12 +224,24 @@ pub trait Blob: Send + Sync {
         existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
     }
 
+    /// Refuses, before anything is sent, what the credentials say themselves that they do not permit. Those that say
+    /// nothing are taken to permit everything.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::NotPermitted`], with everything that is missing.
+    fn require_permitted(&self, _access: Access) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     /// Whether an upload that replaces a blob destroys it when it begins, and not when it is committed.
     fn destroys_at_begin(&self) -> bool {
         false
     }
 
     /// What is known of it; `None` where there is no such blob in an existing container.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::NotPermitted`] where it may not be looked at: it may be written all the same.
     async fn head(&self) -> Result<Option<BlobFacts>, BlobError>;
 
     /// Begins to read a range of the version given. With `checked` the store is asked for a checksum

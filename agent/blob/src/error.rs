@@ -20,8 +20,10 @@ pub enum BlobErrorKind {
     Refused,
     /// No store can have a container or a blob of that name.
     InvalidName,
-    /// The credentials are missing, wrong, expired, or do not allow it.
+    /// The credentials are missing, wrong or expired, or they are not let in from here.
     Denied,
+    /// The credentials are good, and do not permit this.
+    NotPermitted,
     /// Nothing is left on the store's disk, or of its quota.
     NoSpace,
     /// The store does not know what was asked for.

@@ -48,7 +48,7 @@ pub mod retry;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
+    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
     UploadCapabilities, UploadPlan, UploadRequest,
 };
 pub use error::{BlobError, BlobErrorKind};

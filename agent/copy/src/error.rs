@@ -162,6 +162,14 @@ impl From<GeometryError> for CopyError {
 }
 
 impl CopyError {
+    /// What a store can be told about it, where it is a store's failure.
+    pub(crate) fn store_kind(&self) -> Option<BlobErrorKind> {
+        match self {
+            CopyError::Store(error) | CopyError::StoreGaveUp { error, .. } => Some(error.kind),
+            _ => None,
+        }
+    }
+
     /// What ended a task that gave no result.
     pub fn of_task(stage: Stage, error: JoinError) -> Self {
         match error.try_into_panic() {

@@ -100,17 +100,40 @@ impl Drop for Azurite {
     }
 }
 
+const SAS_VERSION: &str = "2022-11-02";
+
 /// A shared access signature for the whole account ("Create an account SAS" of the REST reference).
 pub fn sas(lives: Duration) -> String {
-    let expiry = (OffsetDateTime::now_utc() + lives).replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap();
-    let version = "2022-11-02";
-    let text = format!("{ACCOUNT}\nrwdlacup\nb\nsco\n\n{expiry}\n\nhttps,http\n{version}\n\n");
+    let expiry = from_now(lives);
+    let signature = sign(&format!("{ACCOUNT}\nrwdlacup\nb\nsco\n\n{expiry}\n\nhttps,http\n{SAS_VERSION}\n\n"));
+    format!("sv={SAS_VERSION}&ss=b&srt=sco&sp=rwdlacup&se={}&spr=https,http&sig={signature}", encode(&expiry))
+}
+
+/// A shared access signature of less: for the container `drives` (`c`) or one blob of it (`b`), with these permissions, from
+/// and to these times from now ("Create a service SAS").
+pub fn narrow_sas(blob: Option<&str>, permissions: &str, [begins, ends]: [Duration; 2]) -> String {
+    let (begins, ends) = (from_now(begins), from_now(ends));
+    let (kind, below) = blob.map_or(("c", String::new()), |blob| ("b", format!("/{blob}")));
+    let resource = format!("/blob/{ACCOUNT}/drives{below}");
+    let signature =
+        sign(&format!("{permissions}\n{begins}\n{ends}\n{resource}\n\n\nhttps,http\n{SAS_VERSION}\n{kind}\n\n\n\n\n\n\n"));
+    let (begins, ends) = (encode(&begins), encode(&ends));
+    format!("sv={SAS_VERSION}&sr={kind}&sp={permissions}&st={begins}&se={ends}&spr=https,http&sig={signature}")
+}
+
+fn from_now(span: Duration) -> String {
+    (OffsetDateTime::now_utc() + span).replace_nanosecond(0).unwrap().format(&Rfc3339).unwrap()
+}
+
+fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn sign(text: &str) -> String {
     let base64 = base64::engine::general_purpose::STANDARD;
     let mut mac = Hmac::<Sha256>::new_from_slice(&base64.decode(KEY).unwrap()).unwrap();
     mac.update(text.as_bytes());
-    let signature = base64.encode(mac.finalize().into_bytes());
-    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    format!("sv={version}&ss=b&srt=sco&sp=rwdlacup&se={}&spr=https,http&sig={}", encode(&expiry), encode(&signature))
+    encode(&base64.encode(mac.finalize().into_bytes()))
 }
 
 /// Runs AzCopy; `None` where it is not installed.

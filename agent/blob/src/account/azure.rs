@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 
 use super::contract::{Account, BlobItem, ListBounds};
 use crate::address::AzureAddress;
-use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, from_sdk, is_folder};
+use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, is_folder};
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -41,7 +41,7 @@ impl AzureContainers {
     }
 
     fn error(&self, operation: &'static str, error: &azure_core::Error) -> BlobError {
-        from_sdk(operation, &self.address(), error)
+        self.account.error(operation, &self.address(), error)
     }
 }
 
@@ -62,7 +62,14 @@ impl Account for AzureContainers {
             Ok(_) => Ok(()),
             Err(error) => match self.error("make a container in", &error) {
                 // It is there; or it may be, and only its making is not ours to do.
-                error if matches!(error.kind, BlobErrorKind::Denied | BlobErrorKind::AlreadyExists) => Ok(()),
+                error
+                    if matches!(
+                        error.kind,
+                        BlobErrorKind::Denied | BlobErrorKind::NotPermitted | BlobErrorKind::AlreadyExists
+                    ) =>
+                {
+                    Ok(())
+                }
                 error => Err(error),
             },
         }

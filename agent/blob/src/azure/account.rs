@@ -15,9 +15,12 @@ use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
 use super::credential_error::CredentialError;
 use super::credentials::{Environment, Proof};
+use super::error::{Credentials, from_sdk};
+use super::sas::Sas;
 use super::shared_key::SharedKey;
 use super::transport::transport;
 use crate::address::AzureAddress;
+use crate::error::BlobError;
 
 /// REST version sent with every request. It has all that we use; newer ones would shut out emulators
 /// and older private clouds for nothing.
@@ -28,6 +31,7 @@ pub struct AzureAccount {
     transport: Transport,
     authorization: Option<Arc<dyn Policy>>,
     sas: Option<String>,
+    credentials: Credentials,
     pub(super) checksums: ChecksumChoice,
 }
 
@@ -38,10 +42,12 @@ impl AzureAccount {
     pub fn new(address: &AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Arc<Self>, CredentialError> {
         let client = transport(silence_max)?;
         let bounded = |limit_bytes| Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }));
+        let mut sign_in_host = None;
         let (authorization, sas) = match environment.proof_for(address, &bounded(TOKEN_ANSWER_BYTES_MAX))? {
             Proof::Sas(sas) => (None, Some(sas)),
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
             Proof::Entra(credential) => {
+                sign_in_host = environment.sign_in_host();
                 let scopes = ["https://storage.azure.com/.default"];
                 (Some(Arc::new(BearerTokenAuthorizationPolicy::new(credential, scopes)) as Arc<dyn Policy>), None)
             }
@@ -49,9 +55,20 @@ impl AzureAccount {
         Ok(Arc::new(AzureAccount {
             transport: bounded(ANSWER_BYTES_MAX),
             authorization,
+            credentials: Credentials { sas: sas.as_deref().map(Sas::parse), sign_in_host },
             sas,
             checksums: ChecksumChoice::default(),
         }))
+    }
+
+    /// The shared access signature that it is reached with, where it is one.
+    pub(super) fn sas(&self) -> Option<&Sas> {
+        self.credentials.sas.as_ref()
+    }
+
+    /// Names a failed request by what the caller can do.
+    pub(crate) fn error(&self, operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
+        from_sdk(operation, address, error, &self.credentials)
     }
 
     /// A client for one blob.

@@ -4,16 +4,19 @@ use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use azure_core::time::OffsetDateTime;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
 use super::client::AzureBlob;
+use super::denied;
 use super::kind::BlobKind;
 use super::obstacles::NAME_CHARACTERS_MAX;
+use super::sas::{Right, Sas};
 use super::{block, page, reading, whole_file};
 use crate::block_id;
-use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadRequest};
+use crate::contract::{Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 
 #[async_trait]
@@ -39,7 +42,20 @@ impl Blob for AzureBlob {
 
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
         let address = self.address.with_name(format!("{}{suffix}", self.address.name));
-        Arc::new(AzureBlob::new(self.account.clone(), address, BlobKind::Block))
+        let is_for_one = self.account.sas().is_some_and(Sas::is_for_one_blob);
+        let is_beside = is_for_one.then(|| self.address());
+        Arc::new(AzureBlob { is_beside, ..AzureBlob::new(self.account.clone(), address, BlobKind::Block) })
+    }
+
+    fn require_permitted(&self, access: Access) -> Result<(), BlobError> {
+        let (needed, to): (&[Right], _) = match (access, self.kind) {
+            (Access::Read, _) => (&[Right::Read], "read"),
+            (Access::Write, BlobKind::Block) => (&[Right::Write], "write"),
+            // A page blob is resumed and finished only in the state that it was seen in.
+            (Access::Write, BlobKind::Page) => (&[Right::Read, Right::Write], "write"),
+            (Access::WriteAndRead, _) => (&[Right::Read, Right::Write], "write and read"),
+        };
+        self.require_rights(needed, to)
     }
 
     fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
@@ -78,6 +94,11 @@ impl Blob for AzureBlob {
 
     fn chunk_scheme(&self) -> Option<&'static str> {
         (self.kind == BlobKind::Block).then_some(block_id::SCHEME)
+    }
+
+    async fn preflight(&self, _plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+        let sas = self.account.sas();
+        Ok(sas.and_then(|sas| denied::ends_soon(sas, OffsetDateTime::now_utc())).into_iter().collect())
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {

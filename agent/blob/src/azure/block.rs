@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use azure_core::http::headers::ETAG;
 use azure_core::http::{Etag, RequestContent};
 use azure_storage_blob::clients::BlockBlobClient;
 use azure_storage_blob::models::{Block, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions, BlockListType};
@@ -15,6 +16,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::client::{AzureBlob, Found, block_list, body_of, require_length};
+use super::error::AzureFailure;
 use crate::block_id::{block_id, content_of};
 use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
@@ -36,6 +38,8 @@ pub(super) struct BlockUpload {
     blob: AzureBlob,
     client: BlockBlobClient,
     request: UploadRequest,
+    /// The credentials do not permit to look: what is there is not known, and what landed is what was acknowledged.
+    is_unseen: bool,
     /// The version that is replaced; `None` where there was no blob.
     replaced_version: Option<String>,
     /// Blocks of ours that the store holds and that no blob has yet, with their sizes in bytes: what its list said last,
@@ -48,7 +52,11 @@ impl BlockUpload {
     /// of a blob that is about to be replaced.
     pub(super) async fn begin(blob: AzureBlob, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         let client = blob.client()?.block_blob_client();
-        let existing = blob.look().await?.map(|found| found.facts);
+        let (existing, is_unseen) = match blob.look().await {
+            Ok(found) => (found.map(|found| found.facts), false),
+            Err(error) if error.kind == BlobErrorKind::NotPermitted => (None, true),
+            Err(error) => return Err(error),
+        };
         blob.require_uploadable(existing.as_ref())?;
         let is_own = |facts: &BlobFacts| facts.transfer_id.as_ref() == Some(&request.transfer_id);
         if !request.overwrite && existing.as_ref().is_some_and(|facts| !is_own(facts)) {
@@ -60,10 +68,15 @@ impl BlockUpload {
             blob,
             client,
             request: request.clone(),
+            is_unseen,
             replaced_version: existing.map(|facts| facts.version),
             uncommitted: Mutex::default(),
         };
-        let held = upload.list_blocks().await?;
+        let held = match (is_unseen, request.resume) {
+            (false, _) => upload.list_blocks().await?,
+            (true, true) => BlocksHeld::Recorded { state: None },
+            (true, false) => BlocksHeld::Nothing,
+        };
         Ok((Arc::new(upload), held))
     }
 
@@ -95,13 +108,19 @@ impl BlockUpload {
         sent.map(|_| ()).map_err(|error| self.blob.error("send a block of", error))
     }
 
-    async fn send_list(&self, list: &Bytes, facts: &CommitFacts<'_>) -> Result<(), BlobError> {
+    /// Whether the commit replaces whatever is there: it was asked for, and what is there cannot be seen.
+    fn replaces_anything(&self) -> bool {
+        self.is_unseen && self.request.overwrite
+    }
+
+    /// Sends the list of the blocks; gives the version that the blob has then, where the answer says it.
+    async fn send_list(&self, list: &Bytes, facts: &CommitFacts<'_>) -> Result<Option<String>, BlobError> {
         let metadata = self.blob.final_metadata(&self.request, facts);
         let commit = |crc64, md5| {
             let options = BlockBlobClientCommitBlockListOptions {
                 metadata: Some(metadata.clone()),
                 // Only what was there when the upload began is replaced.
-                if_none_match: self.replaced_version.is_none().then(|| "*".into()),
+                if_none_match: (self.replaced_version.is_none() && !self.replaces_anything()).then(|| "*".into()),
                 if_match: self.replaced_version.clone().map(Etag::from),
                 transactional_content_crc64: crc64,
                 transactional_content_md5: md5,
@@ -110,11 +129,41 @@ impl BlockUpload {
             let body = RequestContent::from(list.to_vec());
             async move {
                 let sent = self.client.commit_block_list(body, Some(options)).await;
-                sent.map(drop).map_err(|error| self.blob.error("commit", error))
+                let sent = sent.map_err(|error| self.blob.error("commit", error))?;
+                Ok(sent.headers().get_optional_str(&ETAG).map(str::to_owned))
             }
         };
         self.blob.account.checksums.send(list, None, commit).await
     }
+
+    /// How a commit ended of a blob that cannot be looked at.
+    fn committed_unseen(&self, sent: Result<Option<String>, BlobError>) -> Result<String, BlobError> {
+        let changed = |error: BlobError, message: &str| BlobError { message: format!("{}; {message}", error.message), ..error };
+        match sent {
+            Ok(version) => {
+                self.uncommitted().clear();
+                Ok(version.unwrap_or_default())
+            }
+            Err(error) if matches!(error.kind, BlobErrorKind::Changed | BlobErrorKind::AlreadyExists) => {
+                let error = BlobError { kind: BlobErrorKind::AlreadyExists, ..error };
+                Err(changed(
+                    error,
+                    "there is a blob of this name, perhaps this very one of a request whose answer was lost: the credentials do not permit \
+                     to look, so look with others, and choose another name or repeat the command with `--overwrite`",
+                ))
+            }
+            Err(error) if is_missing_block(&error) => {
+                Err(changed(error, "what is left cannot be seen with these credentials, so add `--restart`"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the store says that a block of a list is not there.
+fn is_missing_block(error: &BlobError) -> bool {
+    let failure = error.source.as_ref().and_then(|source| source.downcast_ref::<AzureFailure>());
+    matches!(failure, Some(AzureFailure::Answer { code, .. }) if code == "InvalidBlockList")
 }
 
 /// The chunks whose names blocks have, with their sizes; blocks of other programs are none.
@@ -137,7 +186,7 @@ impl Upload for BlockUpload {
         UploadCapabilities {
             content_named: true,
             durable_when_acknowledged: true,
-            replaces_only_what_it_found: true,
+            replaces_only_what_it_found: !self.replaces_anything(),
             preferred_concurrency: 16,
         }
     }
@@ -162,6 +211,7 @@ impl Upload for BlockUpload {
     }
 
     async fn held(&self) -> Result<BlocksHeld, BlobError> {
+        // Without the right to look this fails, and what was acknowledged counts.
         self.list_blocks().await
     }
 
@@ -170,6 +220,9 @@ impl Upload for BlockUpload {
         let list = body_of(&list.map_err(|error| self.blob.error("commit", error))?);
         let sent = self.send_list(&list, facts).await;
         crash::point("target-published");
+        if self.is_unseen {
+            return self.committed_unseen(sent);
+        }
         let found = match sent {
             Err(error) if error.is_transient() => return Err(error),
             _ => self.blob.look().await,
@@ -177,14 +230,14 @@ impl Upload for BlockUpload {
         let is_ours = |found: &Found| found.facts.transfer_id.as_ref() == Some(&self.request.transfer_id);
         match (sent, found) {
             // The one thing that makes this fail for good and still be done is our own earlier try, whose answer was lost.
-            (Ok(()) | Err(_), Ok(Some(found))) if is_ours(&found) => {
+            (_, Ok(Some(found))) if is_ours(&found) => {
                 let wanted_bytes = chunks.iter().map(|(_, range)| range.length).sum();
                 require_length(found.length_bytes, wanted_bytes, &self.blob.address())?;
                 self.uncommitted().clear();
                 Ok(found.facts.version)
             }
-            (Ok(()), Err(error)) => Err(error),
-            (Ok(()), Ok(_)) => {
+            (Ok(_), Err(error)) => Err(error),
+            (Ok(_), Ok(_)) => {
                 let message = "it was committed, and another program replaced or deleted it right after";
                 Err(BlobError::new(BlobErrorKind::Changed, "commit", self.blob.address(), message))
             }

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use protocol::units::ByteRange;
 
 use super::account::AzureAccount;
-use super::error::from_sdk;
 use super::kind::BlobKind;
 use super::known_length::KnownLength;
 use super::metadata;
 use super::obstacles::{Properties, is_folder};
+use super::sas::Right;
 use crate::address::AzureAddress;
 use crate::contract::{Blob, BlobFacts, CommitFacts, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
@@ -32,6 +32,8 @@ pub struct AzureBlob {
     pub(super) account: Arc<AzureAccount>,
     pub(super) address: AzureAddress,
     pub(super) kind: BlobKind,
+    /// The blob that the SAS is for alone, where that is another one: nothing can be asked about this one.
+    pub(super) is_beside: Option<String>,
     /// Shared by its copies.
     pub(super) lengths: Arc<KnownLength>,
 }
@@ -39,11 +41,38 @@ pub struct AzureBlob {
 impl AzureBlob {
     /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
     pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
-        AzureBlob { account, address, kind, lengths: Arc::default() }
+        AzureBlob { account, address, kind, is_beside: None, lengths: Arc::default() }
     }
 
     pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
+        self.require_within_sas()?;
         self.account.client(self.address.url_with_sas()).map_err(|error| self.error("reach", error))
+    }
+
+    /// Refuses a blob beside the one that the SAS is for: a server would say no more than that the signature is wrong.
+    fn require_within_sas(&self) -> Result<(), BlobError> {
+        let Some(other) = &self.is_beside else { return Ok(()) };
+        let message = format!("the SAS is for `{other}` alone: one of the container (sr=c) reaches both");
+        Err(BlobError::new(BlobErrorKind::NotPermitted, "reach", self.address(), message))
+    }
+
+    /// Refuses what the SAS says that it does not permit.
+    pub(super) fn require_rights(&self, needed: &[Right], to: &'static str) -> Result<(), BlobError> {
+        self.require_within_sas()?;
+        let refused = |message: String| Err(BlobError::new(BlobErrorKind::NotPermitted, to, self.address(), message));
+        let Some(sas) = self.account.sas() else { return Ok(()) };
+        if let Some(reason) = sas.unusable(self.address.endpoint.scheme()) {
+            return refused(reason.to_owned());
+        }
+        let missing: Vec<String> = sas.missing(needed).iter().map(Right::to_string).collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => refused(format!(
+                "the SAS permits `{}` (sp), and {} missing: have one made that permits it; nothing was begun",
+                sas.permissions().unwrap_or_default(),
+                if let [one] = &*missing { format!("{one} is") } else { format!("{} are", missing.join(" and ")) }
+            )),
+        }
     }
 
     /// Removes the blob.
@@ -52,7 +81,7 @@ impl AzureBlob {
     }
 
     pub(super) fn error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
-        from_sdk(operation, self.address.url().as_str(), &error)
+        self.account.error(operation, self.address.url().as_str(), &error)
     }
 }
 

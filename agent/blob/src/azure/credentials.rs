@@ -225,6 +225,22 @@ impl Environment {
         Ok(candidates)
     }
 
+    /// Where tokens are asked for.
+    pub(super) fn sign_in_host(&self) -> Option<String> {
+        let is_of_entra = self.get("AZURE_CLIENT_SECRET").is_some() || self.get("AZURE_FEDERATED_TOKEN_FILE").is_some();
+        let is_managed = self.get("IDENTITY_ENDPOINT").is_some() || self.get("AZURE_CLIENT_ID").is_some();
+        match () {
+            // The library that asks reads the variable as well.
+            () if is_of_entra => {
+                let authority = std::env::var("AZURE_AUTHORITY_HOST").ok().and_then(|text| Url::parse(&text).ok());
+                let host = authority.as_ref().and_then(Url::host_str).unwrap_or("login.microsoftonline.com");
+                Some(format!("{host} (Entra ID)"))
+            }
+            () if is_managed => Some("this machine's managed identity".to_owned()),
+            () => Some("the command `az`".to_owned()),
+        }
+    }
+
     fn entra(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, CredentialError> {
         let refused = |error: azure_core::Error| CredentialError::Entra(error.to_string());
         let client_options = ClientOptions { transport: Some(transport.clone()), ..Default::default() };

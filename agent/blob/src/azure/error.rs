@@ -4,15 +4,25 @@
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{ERROR_CODE, HeaderName, RETRY_AFTER};
+use azure_core::http::headers::{ERROR_CODE, HeaderName, Headers, RETRY_AFTER, VERSION};
+use azure_core::time::{OffsetDateTime, parse_rfc7231};
 
 use super::bounded::AnswerTooLong;
+use super::denied::{self, Circumstances};
 use super::obstacles;
+use super::sas::Sas;
 use super::transport::Silence;
 use crate::error::{BlobError, BlobErrorKind};
 
+/// When the server answered.
+const DATE: HeaderName = HeaderName::from_static("date");
+
 /// The name of a request, as Azure's support asks for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+
+/// What to do where something else answers.
+const NOT_FROM_STORE: &str =
+    "a proxy, a firewall or a sign-in page on the way answers in its place, or the address is that of another service";
 
 /// Longest text of a server that is repeated, in characters.
 const SERVER_TEXT_CHARACTERS_MAX: usize = 200;
@@ -26,11 +36,29 @@ const SIGNS_OF_SECRETS: [&str; 6] = ["://", "sig=", "sig%3d", "sharedkey", "acco
 /// A signature has 44 characters or more in a row, a key 88; names of requests have hyphens.
 const SECRET_CHARACTERS_MIN: usize = 40;
 
+/// What is known of the credentials that a request went with.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Credentials {
+    /// The shared access signature, where it is one.
+    pub(super) sas: Option<Sas>,
+    /// Where tokens are asked for, where that is known.
+    pub(super) sign_in_host: Option<String>,
+}
+
 /// Names a failed request by what the caller can do.
-pub(crate) fn from_sdk(operation: &'static str, address: &str, error: &azure_core::Error) -> BlobError {
-    let failure = AzureFailure::of(error);
+pub(super) fn from_sdk(
+    operation: &'static str,
+    address: &str,
+    error: &azure_core::Error,
+    credentials: &Credentials,
+) -> BlobError {
+    let failure = AzureFailure::of(error, credentials);
     let kind = failure.kind();
-    let message = format!("{failure}{}", failure.advice(kind));
+    let advice = match kind {
+        BlobErrorKind::Denied | BlobErrorKind::NotPermitted => failure.denied_advice(error, credentials),
+        _ => failure.advice(kind).to_owned(),
+    };
+    let message = if advice.is_empty() { failure.to_string() } else { format!("{failure}; {advice}") };
     BlobError { retry_after: retry_after(error), ..BlobError::new(kind, operation, address, message) }.caused_by(failure)
 }
 
@@ -50,6 +78,12 @@ pub enum AzureFailure {
         /// The name of the request, as Azure's support asks for it.
         request_id: Option<String>,
     },
+    /// Something else answered than the store.
+    #[error("the answer, {status}, is not from blob storage (Azure's x-ms-request-id is missing)")]
+    NotFromStore {
+        /// Of HTTP.
+        status: u16,
+    },
     /// Nothing answered.
     #[error("no connection to the server: {0}")]
     NoConnection(String),
@@ -57,8 +91,15 @@ pub enum AzureFailure {
     #[error("the connection broke: {0}")]
     BrokenConnection(String),
     /// Entra ID gave no access token.
-    #[error("no access token could be had from Entra ID: {0}")]
-    NoToken(String),
+    #[error("no access token could be had from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
+    NoToken {
+        /// The host that was asked, where that is known.
+        host: Option<String>,
+        /// What it said, or what happened.
+        text: String,
+        /// Whether it may be had later: nothing answered, or the server failed.
+        is_transient: bool,
+    },
     /// The answer has another form than Azure's.
     #[error("the server's answer was not understood")]
     NotUnderstood,
@@ -81,8 +122,11 @@ fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&
 }
 
 impl AzureFailure {
-    fn of(error: &azure_core::Error) -> Self {
+    fn of(error: &azure_core::Error, credentials: &Credentials) -> Self {
         match error.kind() {
+            ErrorKind::HttpResponse { status, raw_response: Some(response), .. } if !is_from_store(response.headers()) => {
+                AzureFailure::NotFromStore { status: u16::from(*status) }
+            }
             ErrorKind::HttpResponse { status, raw_response, .. } => AzureFailure::Answer {
                 status: u16::from(*status),
                 code: Some(code_of(error)).filter(|code| is_code(code)).unwrap_or_default().to_owned(),
@@ -91,7 +135,11 @@ impl AzureFailure {
             },
             ErrorKind::Connection => AzureFailure::NoConnection(innermost(error)),
             ErrorKind::Io => AzureFailure::BrokenConnection(innermost(error)),
-            ErrorKind::Credential => AzureFailure::NoToken(innermost(error)),
+            ErrorKind::Credential => AzureFailure::NoToken {
+                host: credentials.sign_in_host.clone(),
+                text: innermost(error),
+                is_transient: may_be_had_later(error),
+            },
             ErrorKind::DataConversion => AzureFailure::NotUnderstood,
             _ => {
                 let source = std::error::Error::source(error);
@@ -109,23 +157,56 @@ impl AzureFailure {
     fn kind(&self) -> BlobErrorKind {
         match self {
             AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
+            AzureFailure::NotFromStore { status: 407 } => BlobErrorKind::Denied,
+            AzureFailure::NotFromStore { .. } => BlobErrorKind::Transport,
             AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
             AzureFailure::Silent(_) => BlobErrorKind::TimedOut,
-            AzureFailure::NoToken(_) => BlobErrorKind::Denied,
+            AzureFailure::NoToken { is_transient: true, .. } => BlobErrorKind::Transport,
+            AzureFailure::NoToken { .. } => BlobErrorKind::Denied,
             AzureFailure::NotUnderstood | AzureFailure::TooLong(_) | AzureFailure::NotMade => BlobErrorKind::Other,
         }
     }
 
     /// What to do next, where more can be said than the failure does.
-    fn advice(&self, kind: BlobErrorKind) -> String {
+    fn advice(&self, kind: BlobErrorKind) -> &'static str {
         match self {
-            AzureFailure::Answer { code, .. } => match advice_of(kind, code) {
-                "" => String::new(),
-                advice => format!("; {advice}"),
-            },
-            _ => String::new(),
+            AzureFailure::Answer { code, .. } => advice_of(kind, code),
+            AzureFailure::NotFromStore { .. } => NOT_FROM_STORE,
+            _ => "",
         }
     }
+
+    /// The same for a request that was denied.
+    fn denied_advice(&self, error: &azure_core::Error, credentials: &Credentials) -> String {
+        let AzureFailure::Answer { code, .. } = self else {
+            return match self {
+                AzureFailure::NotFromStore { .. } => "the proxy on the way wants a name and a password".to_owned(),
+                _ => "check the identity in the environment, or give a key or a SAS".to_owned(),
+            };
+        };
+        let server_time = header(error, &DATE).and_then(|text| parse_rfc7231(text).ok());
+        let sas = credentials.sas.as_ref();
+        denied::advice(code, &Circumstances { sas, server_time, local_time: OffsetDateTime::now_utc() })
+    }
+}
+
+/// Whether an answer carries what every answer of the store does, and of its emulators.
+fn is_from_store(headers: &Headers) -> bool {
+    [REQUEST_ID, VERSION, ERROR_CODE].iter().any(|name| headers.get_optional_str(name).is_some())
+}
+
+/// Whether a token that could not be had may be had later.
+fn may_be_had_later(error: &azure_core::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(now) = cause {
+        match now.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind) {
+            Some(ErrorKind::Connection | ErrorKind::Io) => return true,
+            Some(ErrorKind::HttpResponse { status, .. }) => return kind_of(u16::from(*status), "").is_transient(),
+            _ if now.downcast_ref::<Silence>().is_some() => return true,
+            _ => cause = now.source(),
+        }
+    }
+    false
 }
 
 fn header<'error>(error: &'error azure_core::Error, name: &HeaderName) -> Option<&'error str> {
@@ -197,8 +278,17 @@ fn kind_of(status: u16, code: &str) -> BlobErrorKind {
         }
         (_, "Md5Mismatch" | "Crc64Mismatch") => BlobErrorKind::Corrupted,
         (412, "LeaseIdMissing" | "LeaseLost") => BlobErrorKind::Other,
-        (_, "FeatureNotSupported" | "NotImplemented" | "UnsupportedHeader") | (501, _) => BlobErrorKind::Unsupported,
+        (_, "FeatureNotSupported" | "NotImplemented" | "UnsupportedHeader" | "BlobTypeNotSupported") | (501, _) => {
+            BlobErrorKind::Unsupported
+        }
         (404, _) => BlobErrorKind::NotFound,
+        (
+            403,
+            "AuthorizationPermissionMismatch"
+            | "AuthorizationResourceTypeMismatch"
+            | "AuthorizationServiceMismatch"
+            | "InsufficientAccountPermissions",
+        ) => BlobErrorKind::NotPermitted,
         (401 | 403, _) => BlobErrorKind::Denied,
         (412, _) => BlobErrorKind::Changed,
         (408, _) => BlobErrorKind::TimedOut,
@@ -211,9 +301,6 @@ fn kind_of(status: u16, code: &str) -> BlobErrorKind {
 fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
     match kind {
         BlobErrorKind::ContainerNotFound => "create the container, or correct its name",
-        BlobErrorKind::Denied => {
-            "check that the key or SAS is whole, not expired, of this account, and that it permits this operation"
-        }
         BlobErrorKind::ForeignBlocks => {
             "uncommitted blocks of another program, with names of another length, are in the way: they vanish after a week, or at once when \
              anything is committed under this name (`az storage blob upload --overwrite` of an empty file, then delete it)"
@@ -225,6 +312,13 @@ fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
             "BlobImmutableDueToPolicy" => obstacles::IMMUTABLE,
             "LeaseIdMissing" | "LeaseLost" => obstacles::LEASED,
             "InvalidBlobType" | "ResourceTypeMismatch" => obstacles::OTHER_TYPE,
+            "BlobTypeNotSupported" => {
+                "the account does not take blobs of this type: a premium account for page blobs takes `--blob-type page` alone, and one for block blobs `--blob-type block`"
+            }
+            "BlockCountExceedsLimit" => {
+                "100,000 uncommitted blocks, of other programs or of earlier transfers, are in the way: they vanish after a week, or at once \
+                 when anything is committed under this name"
+            }
             "InvalidBlockList" => {
                 "blocks that were sent are gone, since another program committed under this name or a week has passed: repeat the command, and \
                  what is missing is sent again"
@@ -243,6 +337,7 @@ mod tests {
         assert_eq!(kind_of(404, "ContainerNotFound"), BlobErrorKind::ContainerNotFound);
         assert_eq!(kind_of(404, "BlobNotFound"), BlobErrorKind::NotFound);
         assert_eq!(kind_of(403, "AuthenticationFailed"), BlobErrorKind::Denied);
+        assert_eq!(kind_of(403, "AuthorizationPermissionMismatch"), BlobErrorKind::NotPermitted);
         assert_eq!(kind_of(409, "BlobAlreadyExists"), BlobErrorKind::AlreadyExists);
         assert_eq!(kind_of(412, "ConditionNotMet"), BlobErrorKind::Changed);
         assert_eq!(kind_of(412, "LeaseIdMissing"), BlobErrorKind::Other);
@@ -291,7 +386,7 @@ mod tests {
     fn neither_an_error_nor_its_cause_shows_a_signature() {
         for kind in [ErrorKind::Other, ErrorKind::Io, ErrorKind::Connection, ErrorKind::Credential, ErrorKind::DataConversion] {
             let error = azure_core::Error::with_message(kind, "https://acme.blob.core.windows.net/c/n?sig=SECRET");
-            let error = from_sdk("read", "blob", &error);
+            let error = from_sdk("read", "blob", &error, &Credentials::default());
             let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             assert!(!source.is_empty() && !source.contains("SECRET"), "{source}");
             assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");

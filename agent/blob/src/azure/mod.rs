@@ -18,7 +18,8 @@
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
-//! | [`error`] | what a failure of a server means |
+//! | [`sas`] | what a shared access signature says of itself |
+//! | [`error`], [`denied`] | what a failure of a server means, and why a request was denied |
 //! | `fuzzing` | what fuzz targets try of all that |
 
 mod account;
@@ -31,6 +32,7 @@ mod connection;
 mod connection_string;
 mod credential_error;
 mod credentials;
+mod denied;
 mod error;
 mod fence;
 pub(crate) mod fuzzing;
@@ -41,6 +43,7 @@ mod metadata;
 mod obstacles;
 mod page;
 mod reading;
+mod sas;
 mod shared_key;
 mod transport;
 mod whole_file;
@@ -51,7 +54,6 @@ pub use client::AzureBlob;
 pub use credential_error::CredentialError;
 pub use credentials::Environment;
 pub use error::AzureFailure;
-pub(crate) use error::from_sdk;
 pub use hosts::{HostRefusal, NotAHost, Owner, TrustedHost, may_be_sent};
 pub use kind::BlobKind;
 pub(crate) use obstacles::is_folder;

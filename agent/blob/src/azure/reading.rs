@@ -11,7 +11,6 @@ use protocol::limits::MIB;
 use protocol::units::ByteRange;
 
 use super::client::AzureBlob;
-use super::error::from_sdk;
 use crate::checksum::TransferChecksum;
 use crate::contract::{Blob, RangeBody};
 use crate::error::{BlobError, BlobErrorKind};
@@ -66,8 +65,8 @@ async fn read_once(blob: &AzureBlob, range: ByteRange, version: &str, crc64: boo
     } else {
         None
     };
-    let address = blob.address();
-    let pieces = response.body.map_err(move |error| from_sdk("read", &address, &error));
+    let (account, address) = (blob.account.clone(), blob.address());
+    let pieces = response.body.map_err(move |error| account.error("read", &address, &error));
     Ok(RangeBody { pieces: pieces.boxed(), checksum })
 }
 

@@ -46,10 +46,7 @@ impl Examined {
         let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         manifest_place::require_manifest_place(&options, &blob.address())?;
         let origin = Origin::new(&blob, &options, &attempts).await?;
-        let mut warnings = Vec::new();
-        if origin.manifest.is_none() {
-            warnings.push("there is no manifest beside the blob: only the transport can be checked".to_owned());
-        }
+        let mut warnings = Vec::from_iter(origin.without_manifest.clone());
         let drive = tokio::task::block_in_place(|| open_drive(origin.facts.size_bytes))?;
         let identity = drive.identity().clone();
         manifest_place::require_manifest_off_drive(&options, Path::new(&identity.path))?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blob::{Blob, BlobFacts};
+use blob::{Access, Blob, BlobErrorKind, BlobFacts};
 use drive::Drive;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
@@ -17,17 +17,28 @@ use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, requir
 pub(super) struct Origin {
     pub(super) facts: BlobFacts,
     pub(super) manifest: Option<LoadedManifest>,
+    /// Why there is no manifest, as a warning.
+    pub(super) without_manifest: Option<String>,
 }
 
 impl Origin {
     /// Looks at the blob, which must be whole.
     pub(super) async fn new(blob: &Arc<dyn Blob>, options: &TransferOptions, attempts: &Attempts) -> Result<Self, CopyError> {
+        blob.require_permitted(Access::Read)?;
         let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
         let facts = facts.ok_or_else(|| not_found(&**blob))?;
         require_whole(&**blob, &facts)?;
         let folder = journals_folder(&options.state_dir)?;
-        let manifest = manifest_beside(blob, &facts, options, attempts, &folder).await?;
-        Ok(Origin { facts, manifest })
+        let (manifest, reason) = match manifest_beside(blob, &facts, options, attempts, &folder).await {
+            Ok(manifest) => (manifest, "there is no manifest beside the blob".to_owned()),
+            // The blob itself was just looked at with the same credentials.
+            Err(error) if matches!(error.store_kind(), Some(BlobErrorKind::NotPermitted | BlobErrorKind::Denied)) => {
+                (None, format!("the manifest beside the blob may not be read ({error})"))
+            }
+            Err(error) => return Err(error),
+        };
+        let without_manifest = manifest.is_none().then(|| format!("{reason}: only the transport can be checked"));
+        Ok(Origin { facts, manifest, without_manifest })
     }
 
     /// The chunks of an export: the manifest's where there is one.

@@ -60,9 +60,8 @@ impl Doubt {
     fn after(kind: BlobErrorKind) -> Self {
         use BlobErrorKind::*;
         match kind {
-            ContainerNotFound | NotFound | AlreadyExists | Changed | Denied | Unsupported | ForeignBlocks | Corrupted => {
-                Doubt::None
-            }
+            ContainerNotFound | NotFound | AlreadyExists | Changed | Denied | NotPermitted | Unsupported | ForeignBlocks
+            | Corrupted => Doubt::None,
             TimedOut | Transport | ServerFault => Doubt::Lasting,
             _ => Doubt::UntilAsked,
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blob::{Blob, BlobFacts, UploadPlan};
+use blob::{Access, Blob, BlobFacts, UploadPlan};
 use drive::identify::Identified;
 use drive::{Drive, DriveError};
 use file::replace::folder_of;
@@ -13,7 +13,7 @@ use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
 use crate::call::handle::TransferHandle;
-use crate::call::options::TransferOptions;
+use crate::call::options::{TransferOptions, Verify};
 use crate::error::{CopyError, state_error};
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
@@ -27,6 +27,7 @@ use crate::record::table::{ChunkTable, SharedTable};
 use crate::source::manifest::header_of_manifest;
 use crate::transfer::begin::{new_header, recover, require_same_drive};
 use crate::transfer::identify::identified;
+use crate::transfer::look::look_if_permitted;
 use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
 
@@ -54,6 +55,7 @@ impl Examined {
         let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         // What can be refused without touching anything is refused first.
         require_name_of_no_manifest(&blob.address())?;
+        blob.require_permitted(if options.verify == Verify::ReadBack { Access::WriteAndRead } else { Access::Write })?;
         manifest_place::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
@@ -63,13 +65,19 @@ impl Examined {
         tell(known, recovered.as_ref(), &drive, &blob, planned, &journal)?;
         let Identified { identity, hanging } = identified(&drive, &options, &handle).await?;
         let scene = Scene { drive, blob, options, handle, attempts, identity, journal, replaces };
-        let facts = scene.attempts.for_first_contact().run("look at", 0, || scene.blob.head()).await?.0;
+        let seen = look_if_permitted(&*scene.blob, &scene.attempts.for_first_contact()).await?;
+        let is_unseen = seen.is_none();
+        let facts = seen.flatten();
         let standing = scene.decide(recovered.as_ref(), facts.as_ref()).await?;
         let trust = scene.trust(recovered.as_ref(), &standing);
         let mut warnings = match standing {
             Standing::Committed { .. } => Vec::new(),
             _ => scene.preflight(recovered.as_ref(), facts.as_ref()).await?,
         };
+        warnings.extend(is_unseen.then(|| scene.unseen()));
+        warnings.extend(scene.kept_manifest().map(|(path, reason)| {
+            format!("the manifest cannot be stored beside the blob, and is kept as `{}`: {reason}", path.display())
+        }));
         if scene.identity.size == 0 {
             warnings.push(format!("the drive `{}` is empty: the blob will have 0 bytes", scene.identity.path));
         }
@@ -91,7 +99,9 @@ impl Examined {
         let chunk_size = recovered.as_ref().map_or(planned.chunk_size_bytes(), |recovered| recovered.header.chunk_size_bytes);
         let chunks_landed = recovered.map_or(0, |recovered| recovered.landed);
         let moves = Moves { action, bytes_total: planned.total_bytes(), chunk_size, chunks_landed };
-        scene.plan(Direction::Import, moves, warnings)
+        let kept = scene.kept_manifest().map(|(path, _)| path.display().to_string());
+        let plan = scene.plan(Direction::Import, moves, warnings);
+        TransferPlan { manifest: kept.unwrap_or(plan.manifest), ..plan }
     }
 }
 
@@ -140,7 +150,7 @@ impl Scene {
     /// A file beside the blob that has the manifest's name may be the proof of another blob, or no manifest at all.
     async fn require_free_manifest(&self, recovered: Option<&Recovered>) -> Result<(), CopyError> {
         let beside = self.blob.sibling(MANIFEST_SUFFIX);
-        let found = self.attempts.run("look at", 0, || beside.head()).await?.0;
+        let found = look_if_permitted(&*beside, &self.attempts).await?.flatten();
         if let Some(found) = &found {
             found.require_replaceable(&beside.address())?;
         }
@@ -156,6 +166,22 @@ impl Scene {
                 beside.address()
             ))),
         }
+    }
+
+    /// What follows from credentials that permit to write the blob and not to look at it.
+    fn unseen(&self) -> String {
+        let (blob, overwrite) = (self.blob.address(), self.options.overwrite);
+        let exists = match overwrite {
+            true => "a blob of this name is replaced, whatever it is",
+            false => "whether a blob of this name exists shows at the end alone, and then it stays",
+        };
+        format!("the credentials do not permit to look at `{blob}`: {exists}; and the store cannot be asked what it holds")
+    }
+
+    /// Where the manifest is kept that may not be stored beside the blob, and why, as far as that is known before.
+    fn kept_manifest(&self) -> Option<(PathBuf, String)> {
+        let refused = self.blob.sibling(MANIFEST_SUFFIX).require_permitted(Access::Write).err()?;
+        Some((manifest_place::kept(&self.options, &self.blob.address())?, refused.message))
     }
 
     /// Whether the image was written to since its transfer was begun.

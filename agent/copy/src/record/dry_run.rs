@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use file::locked::{Which, is_busy, open_locked};
-use protocol::result::Direction;
+use protocol::result::{Direction, TransferPlan};
 
 use crate::call::options::TransferOptions;
 use crate::error::{CopyError, state_error};
@@ -52,12 +52,22 @@ impl PlanState {
         Ok(())
     }
 
+    /// A text with the real names.
+    fn restated(&self, text: &str) -> String {
+        text.replace(&self.folder.path().display().to_string(), &self.real.display().to_string())
+    }
+
+    /// A plan with the real names.
+    pub(crate) fn restate_plan(&self, plan: TransferPlan) -> TransferPlan {
+        let warnings = plan.warnings.iter().map(|warning| self.restated(warning)).collect();
+        TransferPlan { manifest: self.restated(&plan.manifest), warnings, ..plan }
+    }
+
     /// An error with the real names.
     pub(crate) fn restate(&self, error: CopyError) -> CopyError {
-        let (copy, real) = (self.folder.path().display().to_string(), self.real.display().to_string());
         match error {
-            CopyError::Refused(text) => CopyError::Refused(text.replace(&copy, &real)),
-            CopyError::Usage(text) => CopyError::Usage(text.replace(&copy, &real)),
+            CopyError::Refused(text) => CopyError::Refused(self.restated(&text)),
+            CopyError::Usage(text) => CopyError::Usage(self.restated(&text)),
             CopyError::Journal { path, error } => {
                 let path = path.strip_prefix(self.folder.path()).map_or(path.clone(), |rest| self.real.join(rest));
                 CopyError::Journal { path, error }

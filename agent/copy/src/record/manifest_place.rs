@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 
 use file::partial;
 use file::replace::{folder_of, with_suffix};
+use protocol::digest::Sha256Digest;
 use protocol::manifest::{Header, MANIFEST_SUFFIX, ManifestReader};
 
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+
+/// How much of a blob's name the name of a kept manifest has at most.
+const KEPT_NAME_CHARACTERS_MAX: usize = 100;
 
 /// Refuses a `--manifest` that could not be written, or that would destroy something else than an older
 /// manifest, before anything is moved.
@@ -39,6 +43,22 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
     tempfile::tempfile_in(folder_of(path))
         .map(drop)
         .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
+}
+
+/// Where a manifest is kept that the store does not take beside its blob: where the user wants a copy, else in the state
+/// directory, by the blob's name and a digest of its address. `None` for a copy of a job service: its state goes with it.
+pub(crate) fn kept(options: &TransferOptions, blob: &str) -> Option<PathBuf> {
+    if options.names.is_some() {
+        return None;
+    }
+    let in_state_dir = || {
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() || "-._".contains(letter) { letter } else { '_' };
+        let name: String =
+            blob.rsplit('/').next().unwrap_or_default().chars().take(KEPT_NAME_CHARACTERS_MAX).map(plain).collect();
+        let digest = &Sha256Digest::of(blob.as_bytes()).to_string()[..12];
+        options.state_dir.join("manifests").join(format!("{name}-{digest}{MANIFEST_SUFFIX}"))
+    };
+    Some(options.manifest.clone().unwrap_or_else(in_state_dir))
 }
 
 /// Refuses a `--manifest` that would replace the drive that was just written, or its unfinished file.

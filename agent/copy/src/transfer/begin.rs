@@ -67,7 +67,7 @@ pub(crate) async fn dry_run<F: Future<Output = Result<TransferPlan, CopyError>>>
     let state = PlanState::new(&mut options, direction)?;
     let stop = handle.stop.clone();
     let plan = stop.or_stopping(examine(options, handle)).await.ok_or(CopyError::Cancelled)?;
-    plan.map_err(|error| state.restate(error))
+    plan.map(|plan| state.restate_plan(plan)).map_err(|error| state.restate(error))
 }
 
 /// What the journal has, unless it is to be forgotten.

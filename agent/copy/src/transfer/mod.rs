@@ -6,6 +6,7 @@
 //! | [`context`] | what all steps need of one that may, and what they do alike |
 //! | [`begin`] | what an earlier run left, and whether it may be resumed |
 //! | [`identify`] | which drive it is, found out in time whatever hangs |
+//! | [`look`] | looking at a target where that is permitted |
 //! | [`reuse`] | what an earlier run moved: is it still there? |
 //! | [`result`] | the end, told: result and receipt |
 //! | [`unopened`] | a transfer that ends before its first byte |
@@ -15,6 +16,7 @@ pub(crate) mod account;
 pub(crate) mod begin;
 pub(crate) mod context;
 pub(crate) mod identify;
+pub(crate) mod look;
 pub(crate) mod result;
 pub(crate) mod reuse;
 pub(crate) mod scene;

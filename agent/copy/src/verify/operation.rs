@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use blob::{Blob, BlobFacts};
+use blob::{Access, Blob, BlobFacts};
 use drive::Drive;
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
@@ -123,6 +123,7 @@ impl<'shown> Loaded<'shown> {
     }
 
     async fn look_at(&self, blob: &dyn Blob) -> Result<BlobFacts, CopyError> {
+        blob.require_permitted(Access::Read)?;
         let attempts = self.attempts.for_first_contact();
         let looking = attempts.run("look at", 0, || blob.head());
         let facts = self.handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::request::{On, RequestParts};
-use super::xml::refuse;
+use super::xml::{REQUEST_ID, refuse};
 use super::{Shared, perform};
 
 /// A fault, used up by the request that it meets.
@@ -49,6 +49,9 @@ pub enum Fault {
     WholeBlob,
     /// A list of blocks is committed without its last block, and the answer says that it is done.
     LastBlockLost,
+    /// An answer with this status of something else than the store: a page of a proxy, without what every answer of the
+    /// store carries.
+    OtherServer(u16),
     /// An error with this status whose body never ends.
     EndlessError(u16),
     /// 200 with a body that never ends.
@@ -60,7 +63,11 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
     match &fault {
         Some(Fault::Answer(status, code)) => return refuse(*status, code),
         Some(Fault::Throttle(seconds)) => return busy(*seconds),
-        Some(Fault::EndlessError(status)) => return Response::builder().status(*status).body(endless()).unwrap(),
+        Some(Fault::EndlessError(status)) => return of_store(*status).body(endless()).unwrap(),
+        Some(Fault::OtherServer(status)) => {
+            let page = "<html><body>Please sign in</body></html>";
+            return Response::builder().status(*status).header("content-type", "text/html").body(Body::from(page)).unwrap();
+        }
         Some(Fault::EndlessBody) => {
             return Response::builder().header("content-type", "application/xml").body(endless()).unwrap();
         }
@@ -90,6 +97,11 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
         Some(fault) if on == On::Get && response.status().is_success() => spoil(response, fault).await,
         _ => response,
     }
+}
+
+/// An answer that carries what every one of the store does.
+fn of_store(status: u16) -> axum::http::response::Builder {
+    Response::builder().status(status).header("x-ms-request-id", REQUEST_ID)
 }
 
 /// Waits until the test releases what it holds.
