@@ -19,6 +19,44 @@ fn import(bench: &Workbench, fake: &AzureFake, image: &str) -> Agent {
     Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&options)
 }
 
+/// A page blob without a manifest, with one chunk of data in eight.
+fn sparse(fake: &AzureFake, bench: &Workbench) -> Vec<u8> {
+    let mut bytes = vec![0; 64 * 64 * KIB];
+    for chunk in (3..64).step_by(8) {
+        bytes[chunk * 64 * KIB + 512..][..1024].copy_from_slice(&random_bytes(1024, chunk as u64));
+    }
+    bench.image("sparse.img", &bytes);
+    import(bench, fake, "sparse.img").run().expect(0);
+    fake.delete("blob.manifest.jsonl");
+    bytes
+}
+
+#[test]
+fn an_export_fetches_only_what_was_written_to_a_page_blob() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = sparse(&fake, &bench);
+    for list_page in [1, 3, 5000] {
+        fake.set_list_page(list_page);
+        let before = fake.seen(On::Get);
+        let export = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back.img"]).with(&["--chunk-size", "64KiB"]);
+        let result = export.run().expect(0);
+        assert_eq!((fake.seen(On::Get) - before, result["bytes_zero"].as_u64()), (8, Some(56 * 64 * 1024)), "{list_page}");
+        assert!(std::fs::read(bench.file("back.img")).unwrap() == bytes);
+        std::fs::remove_file(bench.file("back.img")).unwrap();
+    }
+}
+
+#[test]
+fn a_store_that_does_not_say_what_was_written_is_read_in_full() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = sparse(&fake, &bench);
+    fake.always_fail(On::GetPageRanges, Some(Fault::Answer(400, "InvalidQueryParameterValue")));
+    let export = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back.img"]).with(&["--chunk-size", "64KiB"]);
+    export.run().expect(0);
+    assert!(std::fs::read(bench.file("back.img")).unwrap() == bytes);
+    assert!(fake.seen(On::Get) >= 64);
+}
+
 #[test]
 fn a_replaced_import_writes_nothing_into_the_blob_of_the_other() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());

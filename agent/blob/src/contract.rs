@@ -29,6 +29,8 @@ pub struct BlobFacts {
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
+    /// Whether the store can tell which of its bytes were ever written: [`Blob::written_ranges`].
+    pub is_sparse: bool,
     /// What prevents using it.
     pub obstacles: Obstacles,
 }
@@ -83,6 +85,15 @@ pub struct RangeBody {
     pub pieces: BoxStream<'static, Result<Bytes, BlobError>>,
     /// The store's own checksum over the range, where it was asked for and given.
     pub checksum: Option<TransferChecksum>,
+}
+
+/// A part of the list of what was ever written to a blob.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenRanges {
+    /// In ascending order; what lies between two of them, and before the first of the whole list, is zeros.
+    pub ranges: Vec<ByteRange>,
+    /// Where the list continues; `None` where zeros are all that follows.
+    pub next: Option<String>,
 }
 
 /// A blob whose bytes lie on this machine: they are read into place by plain calls, without a copy on the way.
@@ -256,6 +267,15 @@ pub trait Blob: Send + Sync {
     /// proof of its bytes for which they need not be read. `None` where it does not, or they were named by another program.
     async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
         Ok(None)
+    }
+
+    /// What of the version given was ever written, a part of the list at a time: from its beginning, or from where the part
+    /// before says that it continues. For blobs that are [sparse](BlobFacts::is_sparse).
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::Changed`] where another version is there.
+    async fn written_ranges(&self, _version: &str, _from: Option<&str>) -> Result<WrittenRanges, BlobError> {
+        Err(BlobError::new(BlobErrorKind::Unsupported, "list what is written of", self.address(), "the store cannot tell"))
     }
 
     /// The same blob to be read by plain calls, where its bytes lie on this machine.

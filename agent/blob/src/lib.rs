@@ -49,6 +49,6 @@ pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
     Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
-    UploadCapabilities, UploadPlan, UploadRequest,
+    UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};

@@ -138,6 +138,7 @@ impl Blob for MemoryBlob {
             content_mark: None,
             transfer_id: stored.transfer_id.clone(),
             is_incomplete: false,
+            is_sparse: false,
             obstacles: Default::default(),
         }))
     }

@@ -14,9 +14,11 @@ use super::denied;
 use super::kind::BlobKind;
 use super::obstacles::NAME_CHARACTERS_MAX;
 use super::sas::{Right, Sas};
-use super::{block, page, reading, whole_file};
+use super::{block, page, page_ranges, reading, whole_file};
 use crate::block_id;
-use crate::contract::{Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
+use crate::contract::{
+    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadPlan, UploadRequest, WrittenRanges,
+};
 use crate::error::{BlobError, BlobErrorKind};
 
 #[async_trait]
@@ -90,6 +92,10 @@ impl Blob for AzureBlob {
             BlobKind::Block => block::committed_chunks(self).await,
             BlobKind::Page => Ok(None),
         }
+    }
+
+    async fn written_ranges(&self, version: &str, from: Option<&str>) -> Result<WrittenRanges, BlobError> {
+        page_ranges::list(self, version, from).await
     }
 
     fn chunk_scheme(&self) -> Option<&'static str> {

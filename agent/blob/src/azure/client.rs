@@ -126,6 +126,7 @@ impl AzureBlob {
             version,
             transfer_id: metadata.get(metadata::TRANSFER).cloned(),
             is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
+            is_sparse: is_page_blob,
             content_mark: None,
             obstacles: known.obstacles(self.kind),
         };

@@ -13,7 +13,7 @@
 //! | [`client`] | one blob: how it is reached, and what a look at it says |
 //! | [`blob`] | what every store promises |
 //! | [`block`], [`page`], [`whole_file`] | uploads: block blobs, page blobs, small files |
-//! | [`reading`], [`known_length`] | ranges of a blob |
+//! | [`reading`], [`known_length`], [`page_ranges`] | ranges of a blob, and which of a page blob were written |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
@@ -42,6 +42,7 @@ mod known_length;
 mod metadata;
 mod obstacles;
 mod page;
+mod page_ranges;
 mod reading;
 mod sas;
 mod shared_key;

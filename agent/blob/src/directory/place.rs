@@ -68,6 +68,7 @@ impl DirectoryBlob {
                 content_mark: Some(content_mark_of(&metadata)),
                 transfer_id: None,
                 is_incomplete: false,
+                is_sparse: false,
                 obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), to_replacing: None },
             })),
             Ok(metadata) => {

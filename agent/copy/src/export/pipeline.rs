@@ -136,9 +136,13 @@ impl Stages<'_> {
     }
 
     fn holes(&self) -> Option<Holes> {
-        let local = self.context.blob.local()?;
-        let source = Source::Blob(local, self.origin.facts.version.clone());
-        Some(Holes::new(source, self.context.options.request_timeout, self.context.handle.stop.clone()))
+        let (blob, version, stop) = (&self.context.blob, self.origin.facts.version.clone(), self.context.handle.stop.clone());
+        let Some(local) = blob.local() else {
+            let at_store = || Holes::at_store(blob.clone(), version, self.context.attempts.clone(), stop);
+            return self.origin.facts.is_sparse.then(at_store);
+        };
+        let source = Source::Blob(local, version);
+        Some(Holes::new(source, self.context.options.request_timeout, stop))
     }
 
     /// The chunks that are still to be fetched, with what the manifest says they are.

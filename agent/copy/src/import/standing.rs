@@ -131,6 +131,7 @@ mod tests {
             content_mark,
             transfer_id,
             is_incomplete,
+            is_sparse: false,
             obstacles: Default::default(),
         }
     }

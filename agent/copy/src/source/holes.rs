@@ -1,13 +1,15 @@
-//! Holes: ranges that a file system says are zeros, which need not be read.
+//! Holes: ranges that a file system or a store says are zeros, which need not be read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use blob::LocalBlob;
+use blob::{Blob, LocalBlob, WrittenRanges};
 use drive::Drive;
 use protocol::units::ByteRange;
 
 use crate::call::stop::Stop;
+use crate::flow::attempts::Attempts;
 
 /// The last run of data that was found, so that a source is asked once for each run, and not for each chunk.
 #[derive(Debug, Clone, Copy)]
@@ -35,17 +37,72 @@ impl DataRun {
     }
 }
 
-/// What may have holes.
+/// What may have holes, on this machine.
 pub(crate) enum Source {
     Drive(Arc<dyn Drive>),
     /// A blob, and its version.
     Blob(Arc<dyn LocalBlob>, String),
 }
 
+/// How a source is asked.
+enum Asked {
+    /// By calls that block, and have this time to answer.
+    Locally(Arc<Source>, Duration),
+    /// At its store.
+    AtStore(Box<WrittenPages>),
+}
+
+/// The list of what was written to a blob, as far as it was fetched.
+struct WrittenPages {
+    blob: Arc<dyn Blob>,
+    version: String,
+    attempts: Attempts,
+    /// Those that were not passed by yet.
+    ranges: VecDeque<ByteRange>,
+    /// Where the last range ends that was listed, in bytes.
+    listed_to: u64,
+    next: Next,
+}
+
+/// Where the rest of a list is.
+enum Next {
+    Beginning,
+    From(String),
+    Nowhere,
+}
+
+impl WrittenPages {
+    /// The first run of data at or after an offset; `None` of the outer where the store does not say.
+    async fn next_data(&mut self, offset: u64) -> Option<Option<ByteRange>> {
+        loop {
+            while let Some(range) = self.ranges.front() {
+                if range.end() > offset {
+                    return Some(Some(*range));
+                }
+                self.ranges.pop_front();
+            }
+            let from = match &self.next {
+                Next::Beginning => None,
+                Next::From(marker) => Some(marker.clone()),
+                Next::Nowhere => return Some(None),
+            };
+            let listing =
+                self.attempts.run("list what is written of", 0, || self.blob.written_ranges(&self.version, from.as_deref()));
+            let WrittenRanges { ranges, next } = listing.await.ok()?.0;
+            // A list that goes back would hide what lies before.
+            if ranges.first().is_some_and(|first| first.offset < self.listed_to) {
+                return None;
+            }
+            self.listed_to = ranges.last().map_or(self.listed_to, |last| last.end());
+            self.ranges = ranges.into();
+            self.next = next.map_or(Next::Nowhere, Next::From);
+        }
+    }
+}
+
 /// The holes of a source, for a task that goes through it in order and must not block.
 pub(crate) struct Holes {
-    source: Arc<Source>,
-    timeout: Duration,
+    asked: Asked,
     stop: Stop,
     known: DataRun,
 }
@@ -53,27 +110,39 @@ pub(crate) struct Holes {
 impl Holes {
     /// The holes of `source`, which has `timeout` to answer.
     pub(crate) fn new(source: Source, timeout: Duration, stop: Stop) -> Self {
-        Holes { source: Arc::new(source), timeout, stop, known: DataRun::unknown() }
+        Holes { asked: Asked::Locally(Arc::new(source), timeout), stop, known: DataRun::unknown() }
+    }
+
+    /// The holes of a blob whose store can tell what was written to it.
+    pub(crate) fn at_store(blob: Arc<dyn Blob>, version: String, attempts: Attempts, stop: Stop) -> Self {
+        let pages = WrittenPages { blob, version, attempts, ranges: VecDeque::new(), listed_to: 0, next: Next::Beginning };
+        Holes { asked: Asked::AtStore(Box::new(pages)), stop, known: DataRun::unknown() }
     }
 
     /// Whether a range is a hole. A source that does not answer has none: its reader learns what is wrong there.
     pub(crate) async fn is_hole(&mut self, range: ByteRange) -> bool {
         if self.known.ends_before(range) {
             let everything = Some(ByteRange::new(range.offset, u64::MAX - range.offset));
-            self.known.note(self.next_data(range.offset).await.unwrap_or(everything));
+            let found = self.next_data(range.offset).await.unwrap_or(everything);
+            self.known.note(found);
         }
         self.known.begins_after(range)
     }
 
     /// What the source answers; `None` where it does not, or a stop was asked for first.
-    async fn next_data(&self, offset: u64) -> Option<Option<ByteRange>> {
-        let source = self.source.clone();
-        let asking = tokio::task::spawn_blocking(move || match &*source {
-            Source::Drive(drive) => drive.next_data(offset).ok(),
-            Source::Blob(blob, version) => blob.next_data(offset, version).ok(),
-        });
-        let answer = self.stop.or_stopping(tokio::time::timeout(self.timeout, asking)).await?;
-        answer.ok()?.ok()?
+    async fn next_data(&mut self, offset: u64) -> Option<Option<ByteRange>> {
+        match &mut self.asked {
+            Asked::AtStore(pages) => self.stop.or_stopping(pages.next_data(offset)).await?,
+            Asked::Locally(source, timeout) => {
+                let source = source.clone();
+                let asking = tokio::task::spawn_blocking(move || match &*source {
+                    Source::Drive(drive) => drive.next_data(offset).ok(),
+                    Source::Blob(blob, version) => blob.next_data(offset, version).ok(),
+                });
+                let answer = self.stop.or_stopping(tokio::time::timeout(*timeout, asking)).await?;
+                answer.ok()?.ok()?
+            }
+        }
     }
 }
 

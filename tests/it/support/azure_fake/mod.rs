@@ -148,7 +148,7 @@ impl AzureFake {
         self.store().knows_crc64 = knows;
     }
 
-    /// How many blobs a page of a list has at most.
+    /// How many blobs, or ranges of a page blob, a page of a list has at most.
     pub fn set_list_page(&self, blobs: usize) {
         self.store().list_page_blobs = blobs;
     }
@@ -209,7 +209,7 @@ fn perform(shared: &Shared, on: On, request: &RequestParts) -> Response {
         On::GetBlockList => xml::get_block_list(&store, &request.name),
         On::PutBlob => page::put_blob(&mut store, request),
         On::PutPage => page::put_page(&mut store, request),
-        On::GetPageRanges => xml::get_page_ranges(&store, &request.name),
+        On::GetPageRanges => xml::get_page_ranges(&store, request),
         On::SetMetadata => page::set_metadata(&mut store, request),
         On::SetProperties => page::set_properties(&mut store, request),
         On::Head => store::describe(&store, request, false),

@@ -44,15 +44,24 @@ pub(super) fn get_block_list(store: &Store, name: &str) -> Response {
     ))
 }
 
-pub(super) fn get_page_ranges(store: &Store, name: &str) -> Response {
-    let Some(pages) = store.blobs.get(name).and_then(|blob| blob.pages.as_ref()) else {
+/// Lists what was written to a page blob, a page of the list at a time; the marker is the offset of the first range that is
+/// not in it.
+pub(super) fn get_page_ranges(store: &Store, request: &RequestParts) -> Response {
+    if let Some(refusal) = store.unmet_condition(request) {
+        return refusal;
+    }
+    let Some(pages) = store.blobs.get(&request.name).and_then(|blob| blob.pages.as_ref()) else {
         return refuse(404, "BlobNotFound");
     };
-    let ranges: String = pages
-        .written_ranges()
+    let from: u64 = request.parameter("marker").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let ranges: Vec<(u64, u64)> = pages.written_ranges().filter(|(start, _)| *start >= from).collect();
+    let next = ranges.get(store.list_page_blobs).map_or(String::new(), |(start, _)| start.to_string());
+    let ranges: String = ranges
+        .iter()
+        .take(store.list_page_blobs)
         .map(|(start, end)| format!("<PageRange><Start>{start}</Start><End>{}</End></PageRange>", end - 1))
         .collect();
-    answer_xml(&format!("<PageList>{ranges}</PageList>"))
+    answer_xml(&format!("<PageList>{ranges}<NextMarker>{next}</NextMarker></PageList>"))
 }
 
 pub(super) fn list_containers(request: &RequestParts) -> Response {
