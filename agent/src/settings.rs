@@ -58,11 +58,12 @@ fn denied(text: &str, error: &CredentialError, has_option: bool) -> CopyError {
     BlobError::new(BlobErrorKind::Denied, "reach", without_query(text), format!("{error}{way_out}")).into()
 }
 
-/// A BLOB as it may be shown: a query is a secret.
-pub(crate) fn without_query(text: &str) -> &str {
+/// A BLOB as it may be shown: a signature is a secret.
+pub(crate) fn without_query(text: &str) -> String {
     match BlobAddress::parse(text) {
-        Ok(BlobAddress::File(_)) => text,
-        _ => text.split_once('?').map_or(text, |(before, _)| before),
+        Ok(BlobAddress::Azure(address)) if address.sas.is_some() => address.url().to_string(),
+        Ok(_) => text.to_owned(),
+        Err(_) => text.split_once('?').map_or(text, |(before, _)| before).to_owned(),
     }
 }
 
@@ -186,9 +187,9 @@ pub(crate) fn rescue_options(
 pub(crate) fn resume_command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let shown = arguments.filter(|argument| argument != "--restart").map(|argument| match without_query(&argument) {
-        shown if shown.len() == argument.len() => quote(shown),
+        shown if shown == argument => quote(&shown),
         // The signature has to be put there to resume.
-        shown => quote(&format!("{shown}?SAS")),
+        shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
     });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
 }

@@ -262,3 +262,38 @@ fn blocks_of_another_program_are_explained() {
     let ended = Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).run();
     ended.expect_error(7, &["InvalidBlobOrBlock", "uncommitted blocks of another program", "vanish after a week"]);
 }
+
+#[test]
+fn a_snapshot_is_exported_as_it_was() {
+    let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else {
+        return;
+    };
+    let was = random_bytes(3 * 64 * KIB, 1);
+    bench.image("drive.img", &was);
+    let key = |agent: Agent| agent.env("AZURE_STORAGE_CONNECTION_STRING", &azurite.connection_string());
+    let import = || key(Agent::new(bench.path(), &[&"import", &"drive.img", &"az://drives/n", &"--overwrite"]));
+    import().run().expect(0);
+    let time = azurite.snapshot("n");
+    let (by_name, by_sas) = (format!("az://drives/n?snapshot={time}"), format!("{}&snapshot={time}", azurite.blob("n")));
+    for (round, is_replaced) in [(0, false), (1, true)] {
+        if is_replaced {
+            bench.image("drive.img", &random_bytes(3 * 64 * KIB, 2));
+            import().run().expect(0);
+        }
+        for blob in [&by_name, &by_sas] {
+            let back = bench.file(&format!("back-{round}"));
+            let ended = key(Agent::new(bench.path(), &[&"export", blob, &back])).run();
+            let result = ended.expect(0);
+            assert!(std::fs::read(&back).unwrap() == was, "{blob}");
+            let named = format!("{}/drives/n?snapshot={time}", azurite.endpoint());
+            assert_eq!(result["blob"], *named, "the result names the snapshot, without a secret");
+            // Only the manifest that was stored for this very version is of the snapshot.
+            assert_eq!(result["checked_against_manifest"], !is_replaced, "{}", ended.stderr);
+            std::fs::remove_file(back).unwrap();
+        }
+    }
+    let refused = key(Agent::new(bench.path(), &[&"import", &"drive.img", &by_name, &"--overwrite"])).run();
+    refused.expect_error(3, &["the address names a snapshot of the blob, which cannot be written"]);
+    let missing = key(Agent::new(bench.path(), &[&"export", &"az://drives/n?snapshot=2020-01-01T00:00:00.0000000Z", &"b"])).run();
+    missing.expect_error(7, &["there is no such blob"]);
+}

@@ -194,3 +194,19 @@ fn an_account_for_page_blobs_alone_takes_a_page_blob() {
     assert!(fake.content("blob").unwrap() == bytes);
     assert_eq!(fake.metadata("blob", "driveagentstate"), None, "it is marked as whole");
 }
+
+#[test]
+fn a_sign_in_that_gets_no_answer_is_tried_again_and_names_its_host() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(64 * KIB, 1));
+    // Nothing listens there, so nothing is ever asked of the account.
+    let ended = Agent::new(bench.path(), &[&"import", &"drive.img", &"https://acme.blob.core.windows.net/c/n"])
+        .with(&["--retry-budget", "1s"])
+        .env("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")
+        .env("AZURE_TENANT_ID", "00000000-0000-0000-0000-000000000001")
+        .env("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000002")
+        .env("AZURE_CLIENT_SECRET", "SECRET")
+        .run();
+    ended.expect_error(7, &["no access token could be had from 127.0.0.1 (Entra ID)", "given up after"]);
+    assert!(!ended.stderr.contains("SECRET"), "{}", ended.stderr);
+}

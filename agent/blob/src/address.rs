@@ -7,7 +7,8 @@
 //! | `http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS]` | a blob of an emulator |
 //! | `az://CONTAINER/NAME` | an Azure blob, the account from the environment |
 //!
-//! In URLs a name is percent-encoded, in a path and after `az://` it is taken as it stands.
+//! In URLs a name is percent-encoded, in a path and after `az://` it is taken as it stands. `?snapshot=TIME` or
+//! `?versionid=TIME` at the end names the blob as it was then; in a URL a SAS may stand beside it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,7 +32,36 @@ pub enum BlobAddress {
         container: String,
         /// The blob's name, not encoded.
         name: String,
+        /// The blob as it was.
+        past: Option<PastState>,
     },
+}
+
+/// A snapshot or an older version of a blob: a time, as the store gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastState {
+    /// The parameter of a URL that names it.
+    pub(crate) parameter: &'static str,
+    /// Digits, `T`, `Z` and the punctuation of a time alone.
+    time: String,
+}
+
+impl PastState {
+    /// From one parameter of a query.
+    fn of(pair: &str) -> Option<Self> {
+        let (name, value) = pair.split_once('=')?;
+        let parameter = ["snapshot", "versionid"].into_iter().find(|known| name.eq_ignore_ascii_case(known))?;
+        let time = percent_decode_str(value).decode_utf8().ok()?.into_owned();
+        let is_time = time.len() <= 40 && time.starts_with(|first: char| first.is_ascii_digit());
+        let is_plain = time.chars().all(|letter| letter.is_ascii_digit() || "TZ:.-".contains(letter));
+        (is_time && is_plain).then_some(PastState { parameter, time })
+    }
+}
+
+impl fmt::Display for PastState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}={}", self.parameter, self.time)
+    }
 }
 
 /// Where an Azure blob is.
@@ -45,7 +75,9 @@ pub struct AzureAddress {
     pub container: String,
     /// The blob's name, not encoded.
     pub name: String,
-    /// The query of the address: a shared access signature.
+    /// The blob as it was, where that is what the address names.
+    pub past: Option<PastState>,
+    /// The rest of the query of the address: a shared access signature.
     pub sas: Option<String>,
 }
 
@@ -95,9 +127,11 @@ impl BlobAddress {
             "az" => {
                 let form = "az://CONTAINER/NAME";
                 let (container, name) = rest.split_once('/').ok_or(AddressError::Incomplete(text.to_owned(), form))?;
+                let past = name.rsplit_once('?').and_then(|(name, query)| Some((name, PastState::of(query)?)));
+                let (name, past) = past.map_or((name, None), |(name, past)| (name, Some(past)));
                 let (container, name) = (container.to_owned(), name.to_owned());
                 check_name(&container, &name, text, form)?;
-                Ok(BlobAddress::AzureOfEnvironment { container, name })
+                Ok(BlobAddress::AzureOfEnvironment { container, name, past })
             }
             "https" | "http" => AzureAddress::parse(text).map(BlobAddress::Azure),
             other => Err(AddressError::UnknownScheme(other.to_owned())),
@@ -196,28 +230,30 @@ impl AzureAddress {
         let mut endpoint = url.clone();
         endpoint.set_query(None);
         endpoint.set_path(if form.starts_with("http:") { &account } else { "" });
-        let sas = url.query().filter(|query| !query.is_empty()).map(str::to_owned);
-        Ok(AzureAddress { endpoint, account, container, name, sas })
+        let mut past = None;
+        let mut rest = Vec::new();
+        for pair in url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            match PastState::of(pair).filter(|_| past.is_none()) {
+                Some(found) => past = Some(found),
+                None => rest.push(pair),
+            }
+        }
+        let sas = (!rest.is_empty()).then(|| rest.join("&"));
+        Ok(AzureAddress { endpoint, account, container, name, past, sas })
     }
 
-    /// The same account and container with another name.
+    /// The same account and container with another name, as it is now.
     pub fn with_name(&self, name: String) -> Self {
-        AzureAddress { name, ..self.clone() }
+        AzureAddress { name, past: None, ..self.clone() }
     }
 
-    /// The blob's URL without a query.
+    /// The blob's URL without its shared access signature.
     pub fn url(&self) -> Url {
         let mut url = self.endpoint.clone();
         let encode = |part: &str| utf8_percent_encode(part, NAME_ENCODING).to_string();
         let path = format!("{}/{}/{}", url.path().trim_end_matches('/'), encode(&self.container), encode(&self.name));
         url.set_path(&path);
-        url
-    }
-
-    /// The blob's URL with its shared access signature: a secret.
-    pub(crate) fn url_with_sas(&self) -> Url {
-        let mut url = self.url();
-        url.set_query(self.sas.as_deref());
+        url.set_query(self.past.as_ref().map(PastState::to_string).as_deref());
         url
     }
 }
@@ -234,7 +270,10 @@ impl fmt::Debug for BlobAddress {
         match self {
             BlobAddress::File(path) => write!(formatter, "{}", path.display()),
             BlobAddress::Azure(address) => write!(formatter, "{address:?}"),
-            BlobAddress::AzureOfEnvironment { container, name } => write!(formatter, "az://{container}/{name}"),
+            BlobAddress::AzureOfEnvironment { container, name, past } => {
+                write!(formatter, "az://{container}/{name}")?;
+                past.as_ref().map_or(Ok(()), |past| write!(formatter, "?{past}"))
+            }
         }
     }
 }
@@ -265,10 +304,31 @@ mod tests {
         assert_eq!((&*address.account, &*address.container, &*address.name), ("acme", "c", "folder/a b#?%.img"));
         assert_eq!(address.sas.as_deref(), Some("sv=1&sig=a%2Bb"));
         assert_eq!(address.url().as_str(), "https://acme.blob.core.windows.net/c/folder/a%20b%23%3F%25.img");
-        assert_eq!(address.url_with_sas().query(), Some("sv=1&sig=a%2Bb"));
         let emulator = azure("http://127.0.0.1:10000/devstoreaccount1/c/n ü");
         assert_eq!((&*emulator.account, &*emulator.container, &*emulator.name), ("devstoreaccount1", "c", "n ü"));
         assert_eq!(emulator.url().as_str(), "http://127.0.0.1:10000/devstoreaccount1/c/n%20%C3%BC");
+    }
+
+    #[test]
+    fn a_snapshot_is_a_part_of_the_address_and_no_secret() {
+        let time = "2026-01-02T03:04:05.0000000Z";
+        for (query, sas) in [
+            (format!("snapshot={time}"), None),
+            (format!("sv=1&Snapshot={}&sig=S", time.replace(':', "%3A")), Some("sv=1&sig=S")),
+        ] {
+            let address = azure(&format!("https://acme.blob.core.windows.net/c/n?{query}"));
+            assert_eq!(address.url().as_str(), format!("https://acme.blob.core.windows.net/c/n?snapshot={time}"));
+            assert_eq!(address.sas.as_deref(), sas);
+            assert_eq!(address.with_name("m".to_owned()).url().as_str(), "https://acme.blob.core.windows.net/c/m");
+        }
+        let named = BlobAddress::parse(&format!("az://c/n?versionid={time}")).unwrap();
+        assert_eq!(format!("{named:?}"), format!("az://c/n?versionid={time}"));
+        // What only looks like one is a name, or a part of the signature.
+        for text in ["az://c/n?snapshot=SECRET", "az://c/n?snapshot=", "az://c/n?x=2026"] {
+            assert!(matches!(BlobAddress::parse(text).unwrap(), BlobAddress::AzureOfEnvironment { past: None, .. }), "{text}");
+        }
+        let odd = azure("https://acme.blob.core.windows.net/c/n?snapshot=SECRET");
+        assert_eq!((odd.past, odd.sas.as_deref()), (None, Some("snapshot=SECRET")));
     }
 
     #[test]

@@ -224,6 +224,11 @@ pub trait Blob: Send + Sync {
         false
     }
 
+    /// Whether it is a blob as it was at some time, and not as it is now: what lies beside it may be of a later one.
+    fn is_past(&self) -> bool {
+        false
+    }
+
     /// The blob beside this one whose name has `suffix` appended.
     fn sibling(&self, suffix: &str) -> Arc<dyn Blob>;
 

@@ -41,9 +41,9 @@ struct Store {
 }
 
 impl Store {
-    fn shown(&self) -> &str {
+    fn shown(&self) -> String {
         match &self.reached {
-            Some(ReachedBlob { path: Some(_), .. }) => "directory",
+            Some(ReachedBlob { path: Some(_), .. }) => "directory".to_owned(),
             _ => without_query(&self.blob),
         }
     }
@@ -199,8 +199,8 @@ impl<'bench> Matrix<'bench> {
                 gets.push(stages::store_get(&reached.blob, GET_CONCURRENCY).await?);
             }
             store.clear()?;
-            limits.push(stages::limit(names::PUT, store.shown(), size, puts));
-            limits.push(stages::limit(names::GET, store.shown(), size, gets));
+            limits.push(stages::limit(names::PUT, &store.shown(), size, puts));
+            limits.push(stages::limit(names::GET, &store.shown(), size, gets));
         }
         if self.wants(Direction::Export) && !is_nothing(&self.target()) {
             let mut runs = Vec::new();

@@ -21,11 +21,11 @@ pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
     if arguments.transfer.dry_run {
         let plan = plan(&arguments, link).await;
         reporter.end().await;
-        return conclude_plan(plan, Direction::Export, blob, printer);
+        return conclude_plan(plan, Direction::Export, &blob, printer);
     }
     let result = export(&arguments, link, printer).await;
     reporter.end().await;
-    conclude(result, Direction::Export, blob, printer)
+    conclude(result, Direction::Export, &blob, printer)
 }
 
 async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {

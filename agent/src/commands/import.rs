@@ -21,11 +21,11 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
     if arguments.transfer.dry_run {
         let plan = plan(&arguments, link).await;
         reporter.end().await;
-        return conclude_plan(plan, Direction::Import, blob, printer);
+        return conclude_plan(plan, Direction::Import, &blob, printer);
     }
     let result = import(&arguments, link).await;
     reporter.end().await;
-    conclude(result, Direction::Import, blob, printer)
+    conclude(result, Direction::Import, &blob, printer)
 }
 
 async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferResult, CopyError> {

@@ -45,15 +45,15 @@ async fn verify(arguments: &VerifyArguments, link: TransferHandle) -> Result<Ver
         arguments.blob.as_ref().map(|text| reach_blob(text, BlobType::Block, options.request_timeout, trusted)).transpose()?;
     let sides = Sides { drive, blob: blob.map(|reached| reached.blob) };
     let source = manifest.path.map_or(ManifestSource::Blob(manifest.blob), ManifestSource::File);
-    copy::verify(source, without_query(&arguments.manifest), sides, options, link).await
+    copy::verify(source, &without_query(&arguments.manifest), sides, options, link).await
 }
 
 fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -> VerifyResult {
     VerifyResult {
         outcome,
-        manifest: without_query(&arguments.manifest).to_owned(),
+        manifest: without_query(&arguments.manifest),
         drive: None,
-        blob: arguments.blob.as_deref().map(without_query).map(str::to_owned),
+        blob: arguments.blob.as_deref().map(without_query),
         bytes_total: 0,
         bytes_verified: 0,
         chunks: 0,

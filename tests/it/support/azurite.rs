@@ -64,26 +64,26 @@ impl Azurite {
         format!("{}/drives/{name}?{}", self.endpoint(), sas(Duration::hours(1)))
     }
 
-    fn create_container(&self, name: &str, prefix: &[&str]) {
-        let url = format!("{}/{name}?restype=container&{}", self.endpoint(), sas(Duration::hours(1)));
-        let created = command_after(prefix, "curl")
-            .args([
-                "--silent",
-                "--fail",
-                "--noproxy",
-                "*",
-                "-X",
-                "PUT",
-                "-H",
-                "x-ms-version: 2022-11-02",
-                "-H",
-                "Content-Length: 0",
-                &url,
-            ])
-            .status()
-            .unwrap();
-        assert!(created.success());
+    /// Takes a snapshot of a blob; gives its time.
+    pub fn snapshot(&self, blob: &str) -> String {
+        let url = format!("{}/drives/{blob}?comp=snapshot&{}", self.endpoint(), sas(Duration::hours(1)));
+        let answer = put(&[], &url);
+        let time = answer.lines().find_map(|line| line.strip_prefix("x-ms-snapshot:"));
+        time.expect("the answer names the snapshot").trim().to_owned()
     }
+
+    fn create_container(&self, name: &str, prefix: &[&str]) {
+        put(prefix, &format!("{}/{name}?restype=container&{}", self.endpoint(), sas(Duration::hours(1))));
+    }
+}
+
+/// Sends an empty PUT, which has to succeed; gives the headers of the answer.
+fn put(prefix: &[&str], url: &str) -> String {
+    let mut curl = command_after(prefix, "curl");
+    curl.args(["--silent", "--fail", "--noproxy", "*", "-X", "PUT", "-D", "-"]);
+    let answer = curl.args(["-H", "x-ms-version: 2022-11-02", "-H", "Content-Length: 0", url]).output().unwrap();
+    assert!(answer.status.success(), "{answer:?}");
+    String::from_utf8(answer.stdout).unwrap()
 }
 
 fn command_after(prefix: &[&str], program: &str) -> Command {

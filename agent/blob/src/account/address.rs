@@ -67,7 +67,7 @@ impl AccountAddress {
             Some((endpoint, account)) => {
                 let sas = query.filter(|query| !query.is_empty()).map(str::to_owned);
                 let (container, name) = (ANY.to_owned(), ANY.to_owned());
-                Ok(AccountAddress::Azure(AzureAddress { endpoint, account, container, name, sas }))
+                Ok(AccountAddress::Azure(AzureAddress { endpoint, account, container, name, past: None, sas }))
             }
             None => Self::parse(text),
         }

@@ -93,7 +93,8 @@ impl AzureAccount {
 
     fn signed(&self, mut url: Url) -> Url {
         if let Some(sas) = &self.sas {
-            url.set_query(Some(sas));
+            let query = url.query().map_or_else(|| sas.clone(), |past| format!("{past}&{sas}"));
+            url.set_query(Some(&query));
         }
         url
     }

@@ -69,10 +69,14 @@ impl Blob for AzureBlob {
                 "with `{MANIFEST_SUFFIX}` for its manifest its name would be longer than {NAME_CHARACTERS_MAX} characters: choose a name of at most {left}"
             ));
         }
-        if let Some(what) = self.past_state() {
+        if let Some(what) = self.address.past.as_ref().map(|past| past.parameter) {
             return refuse(format!("the address names a {what} of the blob, which cannot be written: leave `{what}` out of it"));
         }
         existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
+    }
+
+    fn is_past(&self) -> bool {
+        self.address.past.is_some()
     }
 
     fn destroys_at_begin(&self) -> bool {

@@ -46,7 +46,7 @@ impl AzureBlob {
 
     pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
         self.require_within_sas()?;
-        self.account.client(self.address.url_with_sas()).map_err(|error| self.error("reach", error))
+        self.account.client(self.address.url()).map_err(|error| self.error("reach", error))
     }
 
     /// Refuses a blob beside the one that the SAS is for: a server would say no more than that the signature is wrong.
@@ -133,14 +133,6 @@ impl AzureBlob {
         let sequence_number = properties.blob_sequence_number().map_err(odd)?;
         self.lengths.note(&facts.version, length_bytes);
         Ok(Some(Found { facts, length_bytes, sequence_number }))
-    }
-
-    /// The parameter of the address that names something else than the blob as it is now.
-    pub(super) fn past_state(&self) -> Option<&'static str> {
-        let query = self.address.sas.as_deref().unwrap_or("");
-        let names =
-            |name: &str| query.split('&').any(|pair| pair.split('=').next().is_some_and(|key| key.eq_ignore_ascii_case(name)));
-        ["snapshot", "versionid"].into_iter().find(|name| names(name))
     }
 
     /// A HEAD says 404 without saying what is missing; a missing container must not pass for a blob

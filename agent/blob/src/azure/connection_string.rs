@@ -72,6 +72,7 @@ impl ConnectionString {
             account: self.account.clone(),
             container: decode(container)?,
             name: decode(name)?,
+            past: address.past.clone(),
             sas: address.sas.clone(),
         })
     }

@@ -148,8 +148,8 @@ impl Environment {
     /// Fills in the account of an `az://` address, and takes the endpoint of a connection string where an address is
     /// below it; other addresses stay.
     pub fn resolve(&self, address: BlobAddress) -> Result<BlobAddress, CredentialError> {
-        let (container, name) = match address {
-            BlobAddress::AzureOfEnvironment { container, name } => (container, name),
+        let (container, name, past) = match address {
+            BlobAddress::AzureOfEnvironment { container, name, past } => (container, name, past),
             BlobAddress::Azure(address) => {
                 // A string that cannot be used is reported when it is needed.
                 let own = self.connection_string().ok().flatten().and_then(|connection| connection.address_of(&address));
@@ -165,7 +165,7 @@ impl Environment {
                 (endpoint.ok().filter(|_| is_account(&account)).ok_or(CredentialError::NoAccount)?, account)
             }
         };
-        Ok(BlobAddress::Azure(AzureAddress { endpoint, account, container, name, sas: None }))
+        Ok(BlobAddress::Azure(AzureAddress { endpoint, account, container, name, past, sas: None }))
     }
 
     /// How requests to the account of `address` are authorized.

@@ -13,6 +13,9 @@ use crate::plan::chunk_size;
 use crate::record::journal::journals_folder;
 use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
 
+/// Why the manifest beside a blob is not used for a snapshot of it.
+const OF_ANOTHER_TIME: &str = "the manifest beside the blob is of another state of it than was asked for";
+
 /// The blob as it was found, and its manifest.
 pub(super) struct Origin {
     pub(super) facts: BlobFacts,
@@ -30,6 +33,11 @@ impl Origin {
         require_whole(&**blob, &facts)?;
         let folder = journals_folder(&options.state_dir)?;
         let (manifest, reason) = match manifest_beside(blob, &facts, options, attempts, &folder).await {
+            // The manifest of the blob as it is now says nothing of what it was, unless it was stored for that very version.
+            Ok(Some(manifest)) if blob.is_past() && manifest.header.blob_version.as_ref() != Some(&facts.version) => {
+                (None, OF_ANOTHER_TIME.to_owned())
+            }
+            Err(CopyError::Mismatch(_) | CopyError::Manifest { .. }) if blob.is_past() => (None, OF_ANOTHER_TIME.to_owned()),
             Ok(manifest) => (manifest, "there is no manifest beside the blob".to_owned()),
             // The blob itself was just looked at with the same credentials.
             Err(error) if matches!(error.store_kind(), Some(BlobErrorKind::NotPermitted | BlobErrorKind::Denied)) => {
