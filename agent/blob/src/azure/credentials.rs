@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use azure_core::credentials::{Secret, SecretBytes, TokenCredential};
-use azure_core::http::{ClientOptions, Transport};
+use azure_core::http::{ClientOptions, RetryOptions, Transport};
 use azure_identity::{
     AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
@@ -243,7 +243,9 @@ impl Environment {
 
     fn entra(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, CredentialError> {
         let refused = |error: azure_core::Error| CredentialError::Entra(error.to_string());
-        let client_options = ClientOptions { transport: Some(transport.clone()), ..Default::default() };
+        // The one budget of the copy engine counts the tries of a sign-in as well.
+        let retry = RetryOptions::none();
+        let client_options = ClientOptions { transport: Some(transport.clone()), retry, ..Default::default() };
         let (tenant, client) = (self.get("AZURE_TENANT_ID"), self.get("AZURE_CLIENT_ID"));
         if let (Some(tenant), Some(client), Some(secret)) = (tenant, client, self.get("AZURE_CLIENT_SECRET")) {
             let options = ClientSecretCredentialOptions { client_options };
