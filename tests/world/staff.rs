@@ -160,11 +160,30 @@ pub fn direct(world: &mut World) {
         (3, "resume"),
         (1, "giveUp"),
         (1, "undoGiveUp"),
+        (1, "undoCheckIn"),
+        (1, "undoNeverReceived"),
         (1, "release"),
         (1, "neverReceived"),
     ];
     let action = world.random.weighted(&choices);
-    direct_drive(world, job, &drive_id, action, json!({}));
+    if action == "undoCheckIn" {
+        undo_check_in(world, job, &drive_id);
+    } else {
+        direct_drive(world, job, &drive_id, action, json!({}));
+    }
+}
+
+/// Says that the drive which was checked in as one of a job was another one, rightly or not.
+pub fn undo_check_in(world: &mut World, job: usize, drive_id: &str) -> bool {
+    let lives = world.lives;
+    let is_done = direct_drive(world, job, drive_id, "undoCheckIn", json!({}));
+    if let Some(uid) = world.jobs[job].uid.clone().filter(|_| is_done || world.lives != lives) {
+        // What an operator said of the drive before does not hold any more.
+        if let Some(drive) = world.bound_as.remove(&(uid.clone(), drive_id.to_owned())) {
+            world.bound.remove(&(drive, uid));
+        }
+    }
+    is_done
 }
 
 /// Asks for something about a drive of a job.

@@ -137,5 +137,6 @@ fn migrations() -> Migrator {
         migration(6, "station", include_str!("../../migrations/0006_station.sql")),
         migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
         migration(8, "sessions of whom", include_str!("../../migrations/0008_sessions.sql")),
+        migration(9, "counts", include_str!("../../migrations/0009_counts.sql")),
     ])
 }
