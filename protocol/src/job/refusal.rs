@@ -51,8 +51,8 @@ pub enum Refusal {
         /// Drives of the request.
         given: usize,
     },
-    /// A drive did not come for so long that it is not waited for any more.
-    #[error("the drives were waited for long enough: check one in when it comes after all")]
+    /// A drive is not waited for any more: the others are copied, or it did not come for too long.
+    #[error("the job does not wait for drives any more: check one in when it comes after all")]
     WaitIsOver,
     /// Nothing is copied for a job that was cancelled.
     #[error("the job was cancelled: nothing more of it is copied")]

@@ -84,15 +84,14 @@ impl Next {
 
     /// A drive that was said not to come is waited for again; for an export, as many as were announced.
     pub(super) fn undo_never_received(&mut self, id: Option<&str>, announced: usize) -> Result<(), Refusal> {
-        const ACTION: &str = "waiting for a drive again: check it in when it comes";
-        if self.job.state != JobState::Shipping {
-            return self.refuse(ACTION);
-        }
-        if self.now - self.job.entered_at >= NEVER_RECEIVED_AFTER {
-            return Err(Refusal::WaitIsOver);
+        let is_late = self.now - self.job.entered_at >= NEVER_RECEIVED_AFTER;
+        match self.job.state {
+            JobState::Shipping if !is_late => {}
+            JobState::Shipping | JobState::Received | JobState::Transferring => return Err(Refusal::WaitIsOver),
+            _ => return self.refuse("made to wait for a drive again"),
         }
         match self.job.kind {
-            JobKind::Export if announced <= self.job.expected_drives => return self.refuse("waiting for more drives than it is"),
+            JobKind::Export if announced <= self.job.expected_drives => return self.refuse("made to wait for more drives"),
             JobKind::Export => self.job.expected_drives = announced,
             JobKind::Import => {
                 let drive = self.drive(id.unwrap_or_default(), &[DriveState::NeverReceived], "waited for again")?;

@@ -113,14 +113,16 @@ fn check_in(job: &JobInHand<'_>, drive_id: &str, bay: &str) -> Action {
     Action::CheckIn { job: job.path(), drive_id: Some(drive_id.to_owned()), bay: Some(bay.to_owned()) }
 }
 
-/// Check-ins of the drive in a bay for the jobs that may have it.
+/// Check-ins of the drive in a bay for the jobs that may have it. One that was written for a job by mistake is for none: what
+/// it held is gone, and what it holds is no other customer's.
 fn check_ins(docked: &DockedHere<'_>, found: &[(usize, &JobDrive)], jobs: &[JobInHand<'_>]) -> Vec<Action> {
+    let serial = docked.drive.drive_id.as_deref().unwrap_or_default();
+    if jobs.iter().any(|job| job.drive_written_by_mistake(serial).is_some()) {
+        return Vec::new();
+    }
     let may = found.iter().filter(|(index, drive)| {
-        // One that it was written for by mistake is not offered to be written again; one that is being copied in another
-        // bay is paused first.
-        let serial = docked.drive.drive_id.as_deref().unwrap_or_default();
-        let is_named = jobs[*index].drive_named(serial).is_some();
-        is_named && may_be_given(&jobs[*index], drive) && !docked.running_jobs.iter().any(|uid| uid == jobs[*index].uid)
+        // One that is being copied in another bay is paused first.
+        may_be_given(&jobs[*index], drive) && !docked.running_jobs.iter().any(|uid| uid == jobs[*index].uid)
     });
     may.map(|(index, drive)| check_in(&jobs[*index], &drive.id, docked.bay)).collect()
 }
