@@ -140,6 +140,7 @@ fn a_cancel_before_anything_is_copied_tells_of_each_drive_what_is_known() {
         let result = &drive["result"];
         if index < 2 {
             assert_eq!((&result["outcome"], &result["bytes_total"]), (&json!("cancelled"), &json!(BYTES)), "{drive}");
+            assert!(drive["copy_status"].as_str().unwrap().starts_with("Cancelled: 0 bytes landed"), "{drive}");
             let never_sent = json!([{ "offset": 0, "length": BYTES }]);
             assert_eq!(result["receipt"]["never_sent"]["ranges"], never_sent, "{drive}");
             assert!(result["blob"].as_str().unwrap().starts_with("imports/job-1/"), "{drive}");

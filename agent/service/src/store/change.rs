@@ -81,8 +81,7 @@ impl Store {
         }
         transaction.commit().await?;
         if is_removed {
-            // Where a reader is in the way just now, carrying out the effect empties it later.
-            self.empty_log().await?;
+            self.empty_of_removed().await?;
         }
         Ok(job)
     }

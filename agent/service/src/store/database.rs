@@ -86,7 +86,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
+            .pragma("secure_delete", "ON")
+            // What is written anew is in no other file meanwhile.
+            .pragma("temp_store", "MEMORY");
         let pool = pool.connect_with(options).await?;
         migrations().run(&pool).await?;
         let store = Store { pool, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };

@@ -308,3 +308,33 @@ async fn jobs_are_counted_by_state_whatever_happens_to_them() {
     let states = scene.store.count_by_state().await.unwrap();
     assert!(states.len() >= 5, "most states were seen: {states:?}");
 }
+
+#[tokio::test]
+async fn nothing_of_a_removed_job_stays_where_pages_were_divided() {
+    let scene = scene().await;
+    let mut random = 5;
+    // Rows of many sizes, which grow and go: pages are divided and joined again and again.
+    for round in 0..40 {
+        let names: Vec<String> =
+            (0..6).map(|number| format!("job-{round}-{number}-{:08x}", below(&mut random, 1 << 32))).collect();
+        for name in &names {
+            let mut put = body();
+            let tags = put.tags.get_or_insert_default();
+            tags.insert("pad".to_owned(), "x".repeat(usize::try_from(below(&mut random, 1500)).unwrap()));
+            scene.store.put(&key(name), &put, &change("put")).await.unwrap();
+        }
+        for name in &names {
+            let pad = "y".repeat(usize::try_from(below(&mut random, 2500)).unwrap());
+            let (key, change) = (key(name), change("changed"));
+            let grown = scene.store.change(&key, &change, |job| {
+                job.tags.get_or_insert_default().insert("more".to_owned(), pad);
+                Ok(vec![Event::Change(vec![Field::Tags])])
+            });
+            grown.await.unwrap();
+        }
+        for name in names.iter().filter(|_| below(&mut random, 3) > 0).collect::<Vec<_>>() {
+            scene.store.change(&key(name), &change("deleted"), |_| Ok(vec![Event::Delete])).await.unwrap();
+            assert!(!is_in_files(scene.folder.path(), name), "{name} is removed");
+        }
+    }
+}

@@ -331,6 +331,7 @@ impl CopyRecord {
     /// The drive's `copyStatus`: a word of the published ones, then what staff and customers want to know. Customers
     /// read it: there is nothing of the station in it.
     pub fn status(&self, is_running: bool, is_over: bool) -> String {
+        let is_over = is_over || self.state == CopyState::Ended;
         if is_running {
             return "InProgress".to_owned();
         }

@@ -325,7 +325,8 @@ impl CopyRecord {
         let lacks_something = self.state == CopyState::Ended
             && self.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
         self.retry = RetryOptions {
-            restart: options.restart || lacks_something,
+            // What a wrong drive left is forgotten by the first run of the right one, however it is asked for.
+            restart: options.restart || lacks_something || self.retry.restart && self.runs == 0,
             overwrite: options.overwrite || lacks_something,
             rescue: options.rescue,
             // It is about the docking that was looked at: `target` says which.

@@ -204,6 +204,8 @@ fn a_copy_of_the_wrong_drive_is_as_if_it_had_not_begun_and_what_it_left_is_known
     let next = undo(&of_wrong_drive(Outcome::Complete), Direction::Import);
     assert_eq!((next.runs, &next.result, next.size_bytes), (0, &None, None));
     assert_eq!(next.retry, RetryOptions { restart: true, ..RetryOptions::default() }, "nothing is replaced by itself");
+    let (allowed, _) = decide_copy(&next, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
+    assert!(allowed.retry.restart && !allowed.retry.overwrite, "also where it is paused and resumed first");
     assert!(next.mistakes[0].has_blob && next.mistakes[0].sentence().is_some());
     assert_eq!((next.mistakes[0].bay.as_deref(), next.earlier_logs.len()), (Some("1"), 1));
     // What was cut short left no blob, and something that its transfer knows.
