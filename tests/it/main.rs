@@ -52,6 +52,7 @@ mod service_ranges;
 mod service_routes;
 mod service_token;
 mod service_wrong_drive;
+mod service_wrong_twin;
 mod signals;
 mod store_credentials;
 mod supply_chain;

@@ -110,3 +110,59 @@ fn a_drive_that_spins_up_has_a_receipt_over_all_of_it() {
         "{receipts}"
     );
 }
+
+#[test]
+fn a_cancel_before_anything_is_copied_tells_of_each_drive_what_is_known() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, ONE_AT_A_TIME);
+    service.ship_import("job-1", &["DOCKED", "LATER", "NEVER", "LAST"]);
+    let undock = |bay: &str| service.call("POST", &format!("/operator/v1/bays/{bay}/undock"), json!({})).expect(200);
+    let state = |index: usize| service.job("job-1")["properties"]["driveList"][index]["state"].clone();
+    // Checked in by itself where it is docked, and taken out again.
+    service.dock("bay-1", &bench.image("DOCKED.img", &random_bytes(BYTES, 1)), None).expect(200);
+    service.wait("its check-in", || (state(0) == "Received").then_some(()));
+    undock("bay-1");
+    // Checked in by hand, and docked later.
+    service.order("job-1", "checkIn", json!({ "driveId": "LATER" })).expect(200);
+    service.dock("bay-2", &bench.image("LATER.img", &random_bytes(BYTES, 2)), None).expect(200);
+    let noted = || service.operators_job("job-1")["copies"]["LATER"]["size_bytes"] == BYTES;
+    service.wait("its size", || noted().then_some(()));
+    undock("bay-2");
+    // Never docked.
+    for id in ["NEVER", "LAST"] {
+        service.order("job-1", "checkIn", json!({ "driveId": id })).expect(200);
+    }
+    service.wait_for_state("job-1", "Received");
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let receipts = service.receipts("job-1");
+    for (index, drive) in receipts["drives"].as_array().unwrap().iter().enumerate() {
+        let result = &drive["result"];
+        if index < 2 {
+            assert_eq!((&result["outcome"], &result["bytes_total"]), (&json!("cancelled"), &json!(BYTES)), "{drive}");
+            assert!(drive["copy_status"].as_str().unwrap().starts_with("Cancelled: 0 bytes landed"), "{drive}");
+            let never_sent = json!([{ "offset": 0, "length": BYTES }]);
+            assert_eq!(result["receipt"]["never_sent"]["ranges"], never_sent, "{drive}");
+            assert!(result["blob"].as_str().unwrap().starts_with("imports/job-1/"), "{drive}");
+        } else {
+            // A receipt over no bytes would say that the drive has none.
+            assert!(result.is_null(), "{drive}");
+            let known = "Cancelled: nothing was copied, and the size of the drive is not known";
+            assert_eq!(drive["copy_status"], known, "{drive}");
+        }
+    }
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    assert_eq!(service.job("job-1")["properties"]["state"], JobState::Completed.name());
+}
+
+#[test]
+fn a_drive_that_comes_after_the_cancel_has_a_receipt_too() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, ONE_AT_A_TIME);
+    service.ship_import("job-1", &["A"]);
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.dock("bay-1", &bench.image("A.img", &random_bytes(BYTES, 1)), None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let receipts = service.receipts("job-1");
+    assert_eq!(receipts["drives"][0]["result"]["receipt"]["never_sent"]["bytes"], BYTES, "{receipts}");
+}

@@ -237,3 +237,70 @@ fn a_pause_that_is_forgotten_is_told() {
     run_offered(&bench, &row, "resume");
     service.wait_for_state("mine", "Packaging");
 }
+
+/// A page of the portal as an operator sees it, with the token that its forms send.
+fn page(service: &Service, cookie: &str, path: &str) -> (String, String) {
+    let page = service.try_call("", "GET", path, Value::Null, &[("cookie", cookie)]).unwrap().expect(200);
+    let page = page.as_str().unwrap().to_owned();
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    (page.clone(), csrf.to_owned())
+}
+
+#[test]
+fn the_portal_asks_before_a_drive_never_came_and_takes_it_back() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    service.ship_import("mine", &["LOST-1", "OTHER-1"]);
+    let cookie = service.log_in(&service.token, &[]).1.split(';').next().unwrap().to_owned();
+    let link = format!("/portal/job/{SUBSCRIPTION}/group/mine");
+    let state = || service.job("mine")["properties"]["driveList"][0]["state"].clone();
+    let (shown, _) = page(&service, &cookie, &format!("{link}/drive/LOST-1"));
+    let asking = format!("{link}/drive/LOST-1/never-received");
+    assert!(shown.contains("/LOST%2D1/never-received\">Never came</a>"), "it is asked first: {shown}");
+    let (asked, csrf) = page(&service, &cookie, &asking);
+    for word in ["Nothing of this drive is imported", "OTHER-1 has not come yet", "can be taken back"] {
+        assert!(asked.contains(word), "`{word}`: {asked}");
+    }
+    assert_eq!(state(), "Specified", "asking changes nothing");
+    let send = |action: &str, csrf: &str| {
+        let body = format!("csrf={csrf}&driveId=LOST-1");
+        service.status_of("POST", &format!("{link}/do/{action}"), &body, &[("cookie", &cookie)]).0
+    };
+    assert_eq!(send("neverReceived", &csrf), 303);
+    assert_eq!(state(), "NeverReceived");
+    let (shown, _) = page(&service, &cookie, &format!("{link}/drive/LOST-1"));
+    assert!(shown.contains("It may still come"), "{shown}");
+    assert_eq!(send("undoNeverReceived", &csrf), 303);
+    assert_eq!(state(), "Specified");
+    // By command too; and where the others are copied, it says what helps.
+    let short = format!("{SUBSCRIPTION}/group/mine");
+    let run = |verb: &str| run_printed(&bench, &format!("drive-agent jobs {verb} {short} --drive LOST-1"));
+    assert_eq!((run("never-received").code, run("undo-never-received").code), (Some(0), Some(0)));
+    assert_eq!(state(), "Specified");
+    service.dock("bay-1", &bench.image("OTHER-1.img", &random_bytes(MIB, 1)), None).expect(200);
+    service.wait_for_attention("waits-for-others");
+    let (asked, _) = page(&service, &cookie, &asking);
+    assert!(asked.contains("It cannot be taken back then") && asked.contains("OTHER-1 is here"), "{asked}");
+    assert_eq!(run("never-received").code, Some(0));
+    let refused = run("undo-never-received");
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.stderr.contains("check one in when it comes"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_export_that_was_to_wait_no_longer_waits_again() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    ship_export(&service, "out", &[("one", MIB), ("two", MIB)], 2);
+    let run = |verb: &str| run_printed(&bench, &format!("drive-agent jobs {verb} {SUBSCRIPTION}/group/out")).code;
+    let cookie = service.log_in(&service.token, &[]).1.split(';').next().unwrap().to_owned();
+    let (asked, _) = page(&service, &cookie, &format!("/portal/job/{SUBSCRIPTION}/group/out/never-received"));
+    assert!(asked.contains("0 of 2 blobs have a drive") && asked.contains("is not exported"), "{asked}");
+    let waits = || service.attention().iter().any(|one| one["kind"] == "needs-empty-drive");
+    assert!(waits());
+    assert_eq!(run("never-received"), Some(0));
+    assert!(!waits());
+    assert_eq!(run("undo-never-received"), Some(0));
+    assert!(waits());
+    assert_ne!(run("undo-never-received"), Some(0), "nothing is left to take back");
+}

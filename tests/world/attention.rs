@@ -72,10 +72,12 @@ fn is_right(world: &World, action: &Action) -> bool {
         | Action::Resume { .. }
         | Action::GiveUp { .. }
         | Action::UndoGiveUp { .. }
+        | Action::UndoNeverReceived { .. }
         | Action::ShipBack { .. }
         | Action::Dock { .. }
         | Action::Release { .. }
         | Action::TakeOut { .. } => true,
+        Action::UndoCheckIn { job: path, drive_id } => job(path).is_some_and(|job| is_mistaken(world, job, drive_id)),
         // Customers are silent.
         Action::AskCustomer { .. } => false,
     }
@@ -114,6 +116,13 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
         Action::Resume { job, drive_id } => directed(world, job, drive_id, "resume", json!({})),
         Action::GiveUp { job, drive_id } => directed(world, job, drive_id, "giveUp", json!({})),
         Action::UndoGiveUp { job, drive_id } => directed(world, job, drive_id, "undoGiveUp", json!({})),
+        Action::UndoCheckIn { job, drive_id } => {
+            let job = number(world, job);
+            staff::undo_check_in(world, job, drive_id)
+        }
+        Action::UndoNeverReceived { job, drive_id } => {
+            directed(world, job, drive_id.as_deref().unwrap_or_default(), "undoNeverReceived", json!({}))
+        }
         Action::Release { job, drive_id } => directed(world, job, drive_id, "release", json!({})),
         Action::ShipBack { job } => {
             let job = number(world, job);
@@ -153,6 +162,13 @@ fn is_of(world: &World, drive: usize, job: usize) -> bool {
 /// Whether a drive is the one that a job has under this name.
 fn is_meant(world: &World, drive: usize, job: usize, drive_id: Option<&str>) -> bool {
     drive_id.is_none_or(|id| staff::name_in_job(world, job, drive).is_some_and(|name| name.eq_ignore_ascii_case(id)))
+}
+
+/// Whether the drive that was checked in as one of a job is not of its parcel.
+fn is_mistaken(world: &World, job: usize, drive_id: &str) -> bool {
+    let uid = world.jobs[job].uid.clone().unwrap_or_default();
+    let bound = world.bound_as.get(&(uid, drive_id.to_owned())).copied();
+    bound.is_some_and(|drive| world.worker.site().drives[drive].job != Some(job) && !world.jobs[job].is_export)
 }
 
 fn is_on_its_way(world: &World, job: usize) -> bool {

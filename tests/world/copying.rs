@@ -326,6 +326,7 @@ impl Copy {
             Direction::Import => {
                 // A drive that holds nothing leaves a blob that holds nothing.
                 site.blobs.partial.entry((self.address(), transfer_of(&self.order))).or_default();
+                self.look_at_replaced(site, drive);
                 site.blobs.commit(&self.address(), &transfer_of(&self.order));
             }
             Direction::Export => {
@@ -336,6 +337,16 @@ impl Copy {
         self.record(site, drive);
         if let Some(journal) = site.blobs.journals.get_mut(&journal_key(&self.order)) {
             journal.is_complete = true;
+        }
+    }
+
+    /// A blob with something of another drive, or of another transfer, is replaced only where a person said so.
+    fn look_at_replaced(&self, site: &mut Site, drive: usize) {
+        let Some(before) = site.blobs.blobs.get(&self.address()) else { return };
+        let is_own_piece = |piece: &Piece| *piece == Piece::Zero || matches!(piece, Piece::Drive(own, _) if *own == drive);
+        let is_own = before.transfer == transfer_of(&self.order) && before.pieces.iter().all(is_own_piece);
+        if !is_own && !site.may_be_replaced.contains(&journal_key(&self.order)) {
+            site.violations.push(format!("the blob of the drive {drive} replaced another one, and no person said so"));
         }
     }
 

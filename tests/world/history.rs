@@ -15,7 +15,7 @@ const STEPS_MAX: u64 = 60;
 type Act = fn(&mut World);
 
 /// What can happen, each with its weight.
-const ACTS: [(u64, Act); 20] = [
+const ACTS: [(u64, Act); 21] = [
     (7, customers::create),
     (2, customers::put_again),
     (9, customers::ship),
@@ -27,6 +27,7 @@ const ACTS: [(u64, Act); 20] = [
     (7, staff::check_in),
     (2, staff::check_in_by_name),
     (5, staff::direct),
+    (2, staff::say_it_was_the_wrong_one),
     (3, staff::ship_back),
     (1, staff::tidy),
     (12, attention::attend),

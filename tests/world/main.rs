@@ -179,13 +179,33 @@ fn histories(arguments: &Arguments) -> Found {
     let run = Run { arguments, next, is_over, found: Mutex::default(), living: Mutex::default() };
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| run.work())).collect();
+        let run = &run;
+        let work = |index: usize| {
+            move || {
+                stay_on_processor(index);
+                run.work();
+            }
+        };
+        let workers: Vec<_> = (0..workers).map(|index| scope.spawn(work(index))).collect();
         while !workers.iter().all(|worker| worker.is_finished()) {
             run.end_where_stuck();
             std::thread::sleep(Duration::from_millis(50));
         }
     });
     run.found.into_inner().unwrap()
+}
+
+/// Keeps this thread, and those of the database that it starts, on one processor: they take turns, and waking each other
+/// over processors takes a quarter of the time.
+fn stay_on_processor(index: usize) {
+    let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
+    let processors: Vec<usize> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).collect();
+    if let Some(number) = processors.get(index % processors.len().max(1)) {
+        let mut own = rustix::thread::CpuSet::new();
+        own.set(*number);
+        // Where it may not be, it is only slower.
+        let _ = rustix::thread::sched_setaffinity(None, &own);
+    }
 }
 
 impl Run<'_> {

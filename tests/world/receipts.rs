@@ -35,6 +35,11 @@ fn check_drive(world: &World, job: &Job, drive: &Value) -> Result<(), String> {
     if job.is_cancelled() && was_begun && !was_done && result["receipt"].is_null() && !is_complete(result) {
         return Err(format!("it was cancelled, and nothing says what moved: {}", drive["copy_status"]));
     }
+    let came = !matches!(drive["state"].as_str(), Some("Specified" | "NeverReceived"));
+    let is_told = drive["copy_status"].as_str().is_some_and(|status| status.starts_with("Cancelled: "));
+    if job.is_cancelled() && came && !was_begun && !was_done && !is_told {
+        return Err(format!("it was cancelled before it was begun, and that is not told: {}", drive["copy_status"]));
+    }
     if drive["state"] == "Completed" && result["outcome"] != "complete" {
         return Err(format!("it is Completed, and its copy ended {}", result["outcome"]));
     }

@@ -110,6 +110,8 @@ pub struct Site {
     pub violations: Vec<String>,
     /// Each run that began to move bytes: the job's uid, its drive, the physical drive, and whether it came as a strong match.
     pub begun: Vec<Begun>,
+    /// Copies of which an operator said that they may replace a blob: the job's uid, and its drive.
+    pub may_be_replaced: BTreeSet<(String, String)>,
     pub random: Random,
 }
 
@@ -125,7 +127,7 @@ pub struct Begun {
 impl Site {
     pub fn new(drives: Vec<PhysicalDrive>, bays: Vec<Bay>, blobs: Blobs, random: Random) -> Self {
         let (copies, violations, begun) = (Vec::new(), Vec::new(), Vec::new());
-        Site { drives, bays, blobs, copies, waiting_calls: 0, violations, begun, random }
+        Site { drives, bays, blobs, copies, waiting_calls: 0, violations, begun, may_be_replaced: BTreeSet::new(), random }
     }
 
     /// Puts a drive into a bay, and takes out what is in it.

@@ -160,6 +160,7 @@ pub fn direct(world: &mut World) {
         (3, "resume"),
         (1, "giveUp"),
         (1, "undoGiveUp"),
+        (1, "undoNeverReceived"),
         (1, "release"),
         (1, "neverReceived"),
     ];
@@ -167,10 +168,47 @@ pub fn direct(world: &mut World) {
     direct_drive(world, job, &drive_id, action, json!({}));
 }
 
+/// Says of a drive that was checked in that it was the wrong one: best of one that was.
+pub fn say_it_was_the_wrong_one(world: &mut World) {
+    let was_here = |state: &str| matches!(state, "Received" | "Transferring" | "Completed" | "CompletedMoreInfo");
+    let mut drives = Vec::new();
+    for job in world.living_jobs().into_iter().filter(|job| !world.jobs[*job].is_over()) {
+        let shown = world.jobs[job].shown_drives();
+        drives.extend(shown.into_iter().filter(|(_, state)| was_here(state)).map(|(id, _)| (job, id)));
+    }
+    let is_wrong = |(job, id): &&(usize, String)| {
+        let uid = world.jobs[*job].uid.clone().unwrap_or_default();
+        let bound = world.bound_as.get(&(uid, id.clone()));
+        bound.is_some_and(|drive| world.worker.site().drives[*drive].job != Some(*job))
+    };
+    let wrong: Vec<(usize, String)> = drives.iter().filter(is_wrong).cloned().collect();
+    let drives = if wrong.is_empty() { drives } else { wrong };
+    if !drives.is_empty() {
+        let (job, drive_id) = world.random.of(&drives);
+        undo_check_in(world, job, &drive_id);
+    }
+}
+
+/// Says that the drive which was checked in as one of a job was another one, rightly or not.
+pub fn undo_check_in(world: &mut World, job: usize, drive_id: &str) -> bool {
+    let lives = world.lives;
+    let is_done = direct_drive(world, job, drive_id, "undoCheckIn", json!({}));
+    if let Some(uid) = world.jobs[job].uid.clone().filter(|_| is_done || world.lives != lives) {
+        // What an operator said of the drive before does not hold any more.
+        if let Some(drive) = world.bound_as.remove(&(uid.clone(), drive_id.to_owned())) {
+            world.bound.remove(&(drive, uid));
+        }
+    }
+    is_done
+}
+
 /// Asks for something about a drive of a job.
 pub fn direct_drive(world: &mut World, job: usize, drive_id: &str, action: &str, mut body: Value) -> bool {
     if !drive_id.is_empty() {
         body["driveId"] = drive_id.into();
+    }
+    if let Some(uid) = world.jobs[job].uid.clone().filter(|_| body["overwrite"] == true) {
+        world.worker.site().may_be_replaced.insert((uid, drive_id.to_owned()));
     }
     let path = format!("{}/{action}", world.jobs[job].operator_path());
     let options = body.clone();

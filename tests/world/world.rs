@@ -97,6 +97,8 @@ pub struct World {
     pub unfit: BTreeSet<(usize, usize)>,
     /// The physical drive that an operator checked in as a drive of a job, by the job's uid and its name for it.
     pub bound_as: BTreeMap<(String, String), usize>,
+    /// Rounds and requests.
+    pub turns: u64,
     /// How often the service was started.
     pub lives: u32,
     /// How many of the runs that began were looked at.
@@ -123,6 +125,7 @@ impl World {
             bound: BTreeSet::new(),
             unfit: BTreeSet::new(),
             bound_as: BTreeMap::new(),
+            turns: 0,
             lives: 1,
             begun_seen: 0,
             log: Vec::new(),
@@ -141,6 +144,7 @@ impl World {
 
     /// Sends a request; status 0 where the service was killed before it answered.
     pub fn call(&mut self, customer: Option<usize>, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.turns += 1;
         let answered = self.life().call(&token(customer), method, path, body);
         let answered = answered.or_else(|| {
             self.restart_killed();
@@ -163,6 +167,7 @@ impl World {
     /// Rounds of the scheduler.
     pub fn rounds(&mut self, count: u64) {
         for _ in 0..count {
+            self.turns += 1;
             if self.life().round().is_none() {
                 self.restart_killed();
             }

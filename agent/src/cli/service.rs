@@ -184,6 +184,23 @@ pub(crate) enum JobsCommand {
     },
     /// Take back that the copy of a drive was ended, until the drive is shipped back (operators)
     UndoGiveUp(DriveOfJob),
+    /// The drive that was checked in as this one was the wrong one: its copy waits for the right drive, until the drives
+    /// are shipped back (operators)
+    UndoCheckIn {
+        #[command(flatten)]
+        one: DriveOfJob,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// A drive that was said not to come may come after all; for an export, more drives may come (operators)
+    UndoNeverReceived {
+        /// The job
+        name: String,
+        /// The drive of an import
+        #[arg(long, value_name = "ID")]
+        drive: Option<String>,
+    },
     /// The drive of an export is unsuitable: its blob waits for another drive (operators)
     Release(DriveOfJob),
     /// The drives went back (operators)

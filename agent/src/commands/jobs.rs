@@ -77,10 +77,17 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
             jobs.order(&one.name, "retry", &body).await
         }
         JobsCommand::GiveUp { one, yes } => {
-            require_yes(one, *yes)?;
+            require_yes(one, "ends as it is, and the drive goes back with an error", *yes)?;
             jobs.order_drive("giveUp", one).await
         }
         JobsCommand::UndoGiveUp(one) => jobs.order_drive("undoGiveUp", one).await,
+        JobsCommand::UndoCheckIn { one, yes } => {
+            require_yes(one, "is set back to its beginning, and waits for the right drive", *yes)?;
+            jobs.order_drive("undoCheckIn", one).await
+        }
+        JobsCommand::UndoNeverReceived { name, drive } => {
+            jobs.order(name, "undoNeverReceived", &NeverReceived { drive_id: drive.clone() }).await
+        }
         JobsCommand::Release(one) => jobs.order_drive("release", one).await,
         JobsCommand::ShipBack { name, carrier, tracking } => {
             let package = ReturnPackage { carrier_name: carrier.clone(), tracking_number: tracking.clone() };
@@ -89,15 +96,12 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
     }
 }
 
-/// Asks before a copy is ended, where nothing says that it may be.
-fn require_yes(one: &DriveOfJob, yes: bool) -> Result<(), ClientError> {
+/// Asks before something is done about a copy that cannot easily be taken back, where nothing says that it may be.
+fn require_yes(one: &DriveOfJob, what: &str, yes: bool) -> Result<(), ClientError> {
     if yes {
         return Ok(());
     }
-    let what = format!(
-        "the copy of the drive `{}` of the job `{}` ends as it is, and the drive goes back with an error",
-        one.drive, one.name
-    );
+    let what = format!("the copy of the drive `{}` of the job `{}` {what}", one.drive, one.name);
     let refused = || ClientError::Usage(format!("{what}: repeat the command with `--yes` if it is to be so"));
     if !std::io::stdin().is_terminal() {
         return Err(refused());

@@ -46,6 +46,15 @@ pub enum Event {
     Retry(String),
     /// The drive of an export is unsuitable: its blob waits for another drive.
     Release(String),
+    /// An operator says that the drive which was checked in as this one was another one.
+    UndoCheckIn(String),
+    /// An operator takes back that a drive does not come; for an export, that no more of them come.
+    UndoNeverReceived {
+        /// The drive of an import.
+        id: Option<String>,
+        /// How many drives of an export were announced.
+        announced: usize,
+    },
     /// All drives were handed to the carrier.
     ShippedBack,
     /// Time went by.
@@ -108,6 +117,8 @@ pub fn decide(job: &Job, event: Event, now: OffsetDateTime) -> Result<Decision, 
         Event::Abandon(id) => next.abandon(&id)?,
         Event::Retry(id) => next.retry(&id)?,
         Event::Release(id) => next.release(&id)?,
+        Event::UndoCheckIn(id) => next.undo_check_in(&id)?,
+        Event::UndoNeverReceived { id, announced } => next.undo_never_received(id.as_deref(), announced)?,
         Event::ShippedBack => next.shipped_back()?,
         Event::Tick => next.tick(),
     }
@@ -115,23 +126,24 @@ pub fn decide(job: &Job, event: Event, now: OffsetDateTime) -> Result<Decision, 
     Ok(Decision { job: next.job, effects: next.effects })
 }
 
-struct Next {
-    job: Job,
+/// A job on its way through one decision.
+pub(super) struct Next {
+    pub(super) job: Job,
     effects: Vec<Effect>,
-    now: OffsetDateTime,
+    pub(super) now: OffsetDateTime,
 }
 
 impl Next {
-    fn refuse<T>(&self, action: &'static str) -> Result<T, Refusal> {
+    pub(super) fn refuse<T>(&self, action: &'static str) -> Result<T, Refusal> {
         Err(Refusal::NotInThisState { action, state: self.job.state })
     }
 
-    fn enter(&mut self, state: JobState) {
+    pub(super) fn enter(&mut self, state: JobState) {
         self.job.state = state;
         self.job.entered_at = self.now;
     }
 
-    fn drive(&mut self, id: &str, from: &[DriveState], action: &'static str) -> Result<&mut JobDrive, Refusal> {
+    pub(super) fn drive(&mut self, id: &str, from: &[DriveState], action: &'static str) -> Result<&mut JobDrive, Refusal> {
         let drive = self.job.drives.iter_mut().find(|drive| drive.id == id);
         let drive = drive.ok_or_else(|| Refusal::NoSuchDrive { id: id.to_owned() })?;
         match from.contains(&drive.state) {
@@ -301,51 +313,6 @@ impl Next {
         drive.had_error = true;
         self.effects.push(Effect::PublishLogs(id.to_owned()));
         Ok(())
-    }
-
-    /// The job is where copies may begin again.
-    fn reopen(&mut self, action: &'static str) -> Result<(), Refusal> {
-        if self.job.cancel_requested {
-            return Err(Refusal::Cancelled);
-        }
-        match self.job.state {
-            JobState::Shipping | JobState::Received | JobState::Transferring => Ok(()),
-            JobState::Packaging => {
-                self.enter(JobState::Transferring);
-                Ok(())
-            }
-            JobState::Creating | JobState::Completed | JobState::Closed => self.refuse(action),
-        }
-    }
-
-    fn retry(&mut self, id: &str) -> Result<(), Refusal> {
-        let drive = self.drive(id, &[DriveState::CompletedMoreInfo], "copied again")?;
-        if drive.is_spare {
-            let state = drive.state;
-            return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action: "copied: it has no blob", state });
-        }
-        drive.state = DriveState::Received;
-        drive.had_error = false;
-        self.reopen("copied again")
-    }
-
-    fn release(&mut self, id: &str) -> Result<(), Refusal> {
-        if self.job.kind == JobKind::Import {
-            return self.refuse("released from a drive: only an export is");
-        }
-        let here = [DriveState::Received, DriveState::Transferring, DriveState::CompletedMoreInfo];
-        let drive = self.drive(id, &here, "released")?;
-        if drive.is_spare {
-            let state = drive.state;
-            let action = "released: it has no blob";
-            return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action, state });
-        }
-        drive.is_spare = true;
-        drive.state = DriveState::CompletedMoreInfo;
-        drive.had_error = false;
-        // Another drive is to come for the blob.
-        self.job.expected_drives = self.job.expected_drives.max(self.job.drives.len() + 1);
-        self.reopen("released from a drive")
     }
 
     fn shipped_back(&mut self) -> Result<(), Refusal> {

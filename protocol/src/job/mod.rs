@@ -22,6 +22,9 @@
 //! not come in time is `NeverReceived`, and `Received` when it comes after all. One that ended without being complete
 //! is copied again, until it is shipped back, when an operator wants that; then a job in Packaging is Transferring again.
 //!
+//! Where an operator says that the drive which was checked in was another one, it is `Received` once more, however far its
+//! copy was, until the drives are shipped back.
+//!
 //! An export waits until each of its blobs has a drive, or every drive that was announced has come. A drive that is not
 //! needed, or is unsuitable, is a spare: it goes back unused.
 
@@ -31,14 +34,15 @@ mod edit;
 mod end;
 mod refusal;
 mod state;
+mod take_back;
 mod timers;
 
 #[cfg(test)]
 mod tests;
 
 pub use copy::{
-    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, RetryOptions, RunEnd, TargetSeen,
-    decide_copy, percent,
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, Mistake, RetryOptions, RunEnd,
+    TargetSeen, decide_copy, is_ended_by_cancel, percent,
 };
 pub use decide::{Decision, Effect, Event, decide};
 pub use edit::{Field, correct_drives, may_correct, may_edit};

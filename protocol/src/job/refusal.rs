@@ -51,6 +51,9 @@ pub enum Refusal {
         /// Drives of the request.
         given: usize,
     },
+    /// A drive is not waited for any more: the others are copied, or it did not come for too long.
+    #[error("the job does not wait for drives any more: check one in when it comes after all")]
+    WaitIsOver,
     /// Nothing is copied for a job that was cancelled.
     #[error("the job was cancelled: nothing more of it is copied")]
     Cancelled,
@@ -79,6 +82,7 @@ impl Refusal {
             Refusal::NoSuchDrive { .. } => "DriveNotFound",
             Refusal::DriveNotInThisState { .. } => "DriveStateConflict",
             Refusal::DriveCount { .. } => "DriveCountConflict",
+            Refusal::WaitIsOver => "DriveStateConflict",
             Refusal::Cancelled => "JobCancelled",
         }
     }

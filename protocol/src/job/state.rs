@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::result::Direction;
+
 /// Which way the data goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum JobKind {
@@ -22,6 +24,14 @@ impl JobKind {
         match self {
             JobKind::Import => "Import",
             JobKind::Export => "Export",
+        }
+    }
+
+    /// Imports read drives, exports write them.
+    pub const fn direction(self) -> Direction {
+        match self {
+            JobKind::Import => Direction::Import,
+            JobKind::Export => Direction::Export,
         }
     }
 }
@@ -173,6 +183,9 @@ pub struct JobDrive {
     /// The serial number that the drive itself tells, where an operator said that it is this drive all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound_serial: Option<String>,
+    /// What drives tell that were checked in as this one by mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wrong_serials: Vec<String>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -186,8 +199,13 @@ impl JobDrive {
         self.bound_serial.as_deref().unwrap_or(&self.id).eq_ignore_ascii_case(serial)
     }
 
+    /// Whether an operator said of a drive which tells this serial number that it was not this one.
+    pub fn was_mistaken_for(&self, serial: &str) -> bool {
+        self.wrong_serials.iter().any(|wrong| wrong.eq_ignore_ascii_case(serial))
+    }
+
     pub(super) fn new(id: String, state: DriveState) -> Self {
-        JobDrive { id, state, had_error: false, is_spare: false, bound_serial: None }
+        JobDrive { id, state, had_error: false, is_spare: false, bound_serial: None, wrong_serials: Vec::new() }
     }
 }
 

@@ -76,6 +76,8 @@ fn every_pair_of_state_and_event_is_decided() {
         (ended("A", CopyEnd::Failed), [None, None, None, Some(Packaging), None, None, None]),
         (ended("A", CopyEnd::Cancelled), [None, None, None, Some(Packaging), None, None, None]),
         (Event::Retry("A".into()), [None; 7]),
+        (Event::UndoCheckIn("A".into()), [None, None, Some(Received), Some(Transferring), Some(Transferring), None, None]),
+        (Event::UndoNeverReceived { id: Some("A".into()), announced: 0 }, [None; 7]),
         (Event::ShippedBack, [None, None, None, None, Some(Completed), None, None]),
         (Event::Tick, all_stay),
     ];
@@ -171,6 +173,58 @@ fn a_copy_that_was_ended_is_taken_back_until_the_drive_is_shipped_back() {
     assert_eq!(again.drive("A").unwrap().state, DriveState::Received);
     let sent = decide(&given_up, Event::ShippedBack, start()).unwrap().job;
     assert!(decide(&sent, Event::Retry("A".into()), start()).is_err());
+}
+
+#[test]
+fn the_wrong_drive_is_taken_back_until_the_drives_are_shipped_back() {
+    let undo = || Event::UndoCheckIn("A".into());
+    let events = |more: &[Event]| [&[fields(), Event::Ship], more].concat();
+    let bound = Event::Bind { id: "A".into(), serial: "X".into() };
+    let complete = [check_in("A"), bound, started("A"), ended("A", CopyEnd::Complete)];
+    let packaging = run(JobKind::Import, &["A"], &events(&complete));
+    let again = decide(&packaging, undo(), start()).unwrap().job;
+    let drive = again.drive("A").unwrap();
+    assert_eq!((again.state, drive.state, drive.bound_serial.as_ref()), (JobState::Transferring, DriveState::Received, None));
+    assert!(drive.was_mistaken_for("x") && !drive.was_mistaken_for("A"));
+    // Where it told the right number, that says nothing any more.
+    let twin = run(JobKind::Import, &["A"], &events(&[check_in("A"), started("A"), ended("A", CopyEnd::WithErrors), undo()]));
+    assert!(twin.drive("A").unwrap().was_mistaken_for("a") && !twin.had_error());
+    // While others are on their way, this one may be too.
+    let shipping = run(JobKind::Import, &["A", "B"], &events(&[check_in("A"), undo()]));
+    assert_eq!((shipping.state, shipping.drive("A").unwrap().state), (JobState::Shipping, DriveState::Specified));
+    let sent = decide(&packaging, Event::ShippedBack, start()).unwrap().job;
+    assert_eq!(decide(&sent, undo(), start()).unwrap_err().code(), "DriveStateConflict");
+    let cancelled = run(JobKind::Import, &["A"], &events(&[check_in("A"), started("A"), Event::Cancel]));
+    assert_eq!(decide(&cancelled, undo(), start()).unwrap_err(), Refusal::Cancelled);
+    let spare = export(1, 2, &[check_in("X"), Event::CheckInSpare("Y".into())]);
+    assert!(decide(&spare, Event::UndoCheckIn("Y".into()), start()).is_err(), "it has no blob");
+    let mut many = packaging;
+    for number in 0..100 {
+        many = decide(&many, Event::UndoCheckIn("A".into()), start()).unwrap().job;
+        many = decide(&many, Event::Bind { id: "A".into(), serial: format!("S{number}") }, start()).unwrap().job;
+    }
+    assert_eq!(many.drive("A").unwrap().wrong_serials.len(), 32, "the newest are kept");
+}
+
+#[test]
+fn that_a_drive_never_came_is_taken_back_while_it_is_waited_for() {
+    let undo = |id: Option<&str>, announced| Event::UndoNeverReceived { id: id.map(str::to_owned), announced };
+    let never = |id: &str| Event::NeverReceived(Some(id.into()));
+    let job = run(JobKind::Import, &["A", "B"], &[fields(), Event::Ship, never("A")]);
+    let again = decide(&job, undo(Some("A"), 0), start()).unwrap().job;
+    assert_eq!((again.drive("A").unwrap().state, again.had_error()), (DriveState::Specified, false));
+    assert_eq!(decide(&job, undo(Some("B"), 0), start()).unwrap_err().code(), "DriveStateConflict");
+    let late = start() + Duration::days(14);
+    assert_eq!(decide(&job, undo(Some("A"), 0), late).unwrap_err(), Refusal::WaitIsOver);
+    // The others are being copied: it is checked in when it comes.
+    let received = decide(&job, check_in("B"), start()).unwrap().job;
+    assert_eq!(received.state, JobState::Received);
+    assert_eq!(decide(&received, undo(Some("A"), 0), start()).unwrap_err(), Refusal::WaitIsOver);
+    let mut waiting = export(2, 2, &[Event::NeverReceived(None)]);
+    assert!(!waiting.awaits_drives());
+    waiting = decide(&waiting, undo(None, 2), start()).unwrap().job;
+    assert!(waiting.awaits_drives());
+    assert_eq!(decide(&waiting, undo(None, 2), start()).unwrap_err().code(), "JobStateConflict", "nothing is left to take back");
 }
 
 /// An export of so many blobs, of which so many drives were announced.
@@ -322,6 +376,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         id.clone().prop_map(Event::CheckInSpare),
         id.clone().prop_map(Event::Abandon),
         id.clone().prop_map(Event::Release),
+        id.clone().prop_map(Event::UndoCheckIn),
+        (proptest::option::of(id.clone()), 0_usize..4).prop_map(|(id, announced)| Event::UndoNeverReceived { id, announced }),
         (0_usize..4).prop_map(Event::BlobsFound),
         id.clone().prop_map(Event::CopyStarted),
         (id.clone(), end).prop_map(|(id, end)| Event::CopyEnded(id, end)),
@@ -358,7 +414,8 @@ proptest! {
                 prop_assert!(drive.state != DriveState::Transferring || next.state == JobState::Transferring);
                 if before.is_some_and(DriveState::is_final) {
                     let came_late = before == Some(DriveState::NeverReceived) && drive.state == DriveState::Received;
-                    prop_assert!(before == Some(drive.state) || came_late, "{:?} became {:?}", before, drive.state);
+                    let is_undone = matches!(event, Event::UndoNeverReceived { .. }) && drive.state == DriveState::Specified;
+                    prop_assert!(before == Some(drive.state) || came_late || is_undone, "{:?} became {:?}", before, drive.state);
                 }
             }
             if effects.contains(&Effect::Remove) {
@@ -372,7 +429,7 @@ proptest! {
                 let over = next.drives.iter().all(|drive| drive.state.is_final());
                 prop_assert!(over, "a drive has no end: {:?}", next.drives);
             }
-            let is_reopened = matches!(event, Event::Retry(_) | Event::Release(_)) && job.state == JobState::Packaging;
+            let is_reopened = matches!(event, Event::Retry(_) | Event::Release(_) | Event::UndoCheckIn(_)) && job.state == JobState::Packaging;
             prop_assert!(next.state >= job.state || is_reopened, "a job goes forward: {:?} to {:?}", job.state, next.state);
             // What is due was done: another tick finds nothing more.
             let settled = decide(&next, Event::Tick, now).unwrap();

@@ -64,6 +64,21 @@ pub enum Action {
         /// The drive.
         drive_id: String,
     },
+    /// Say that the drive which was checked in as this one was another one.
+    UndoCheckIn {
+        /// The job.
+        job: String,
+        /// The drive.
+        drive_id: String,
+    },
+    /// Take back that a drive does not come; for an export, that no more of them come.
+    UndoNeverReceived {
+        /// The job.
+        job: String,
+        /// The drive of an import.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drive_id: Option<String>,
+    },
     /// Free the blob of an export's drive for another drive.
     Release {
         /// The job.
@@ -114,6 +129,9 @@ impl Action {
             Action::Resume { .. } => "Resume",
             Action::GiveUp { .. } => "Give up",
             Action::UndoGiveUp { .. } => "Take back the give-up",
+            Action::UndoCheckIn { .. } => "It was the wrong drive",
+            Action::UndoNeverReceived { drive_id: Some(_), .. } => "It may still come",
+            Action::UndoNeverReceived { drive_id: None, .. } => "More drives may come",
             Action::Release { .. } => "Use another drive",
             Action::ShipBack { .. } => "Send back",
             Action::Dock { .. } => "Dock it",
@@ -132,7 +150,9 @@ impl Action {
                     .flatten()
                     .collect()
             }
-            Action::NeverReceived { drive_id, .. } => drive_id.iter().flat_map(|id| ["--drive", id.as_str()]).collect(),
+            Action::NeverReceived { drive_id, .. } | Action::UndoNeverReceived { drive_id, .. } => {
+                drive_id.iter().flat_map(|id| ["--drive", id.as_str()]).collect()
+            }
             Action::Retry { drive_id, options, .. } => {
                 let flags = [
                     (options.restart, "--restart"),
@@ -143,7 +163,7 @@ impl Action {
                 let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag);
                 ["--drive", drive_id].into_iter().chain(flags).collect()
             }
-            Action::GiveUp { drive_id, .. } => vec!["--drive", drive_id, "--yes"],
+            Action::GiveUp { drive_id, .. } | Action::UndoCheckIn { drive_id, .. } => vec!["--drive", drive_id, "--yes"],
             Action::Resume { drive_id, .. } | Action::UndoGiveUp { drive_id, .. } | Action::Release { drive_id, .. } => {
                 vec!["--drive", drive_id]
             }
@@ -170,6 +190,8 @@ impl Action {
             Action::Resume { job, .. } => ("resume", job),
             Action::GiveUp { job, .. } => ("give-up", job),
             Action::UndoGiveUp { job, .. } => ("undo-give-up", job),
+            Action::UndoCheckIn { job, .. } => ("undo-check-in", job),
+            Action::UndoNeverReceived { job, .. } => ("undo-never-received", job),
             Action::Release { job, .. } => ("release", job),
             Action::ShipBack { job } => ("ship-back", job),
             Action::AskCustomer { job } => ("show", job),

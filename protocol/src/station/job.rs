@@ -65,6 +65,21 @@ impl<'job> JobInHand<'job> {
         self.drive_of_serial(serial).or_else(named)
     }
 
+    /// The drive of the job that one which tells this serial number was written as by mistake: it holds what this job
+    /// exports.
+    pub fn drive_written_by_mistake(&self, serial: &str) -> Option<&'job JobDrive> {
+        let was_written = |drive: &&JobDrive| {
+            let record = self.copies.get(&drive.id);
+            record.is_some_and(|record| record.mistakes.iter().any(|mistake| mistake.has_written(serial)))
+        };
+        self.machine.drives.iter().find(was_written)
+    }
+
+    /// Whether a drive that tells this serial number may have to do with the job.
+    pub fn is_about(&self, serial: &str) -> bool {
+        self.drive_named(serial).or_else(|| self.drive_written_by_mistake(serial)).is_some()
+    }
+
     /// Where the copy of a drive stands.
     pub fn copy_state(&self, drive_id: &str) -> &'job CopyState {
         self.copies.get(drive_id).map_or(&CopyState::Waiting, |record| &record.state)

@@ -75,6 +75,8 @@ pub enum Doubt {
     Weak(Vec<WeakIdentity>),
     /// A drive of the same serial number in this bay was checked in already.
     TwinIsBound(String),
+    /// An operator said of it, or of another one of its serial number, that it was not the drive that it was taken for.
+    WrongBefore,
     /// It was done for a job that is over, and is still in its bay.
     DoneBefore,
 }
@@ -91,6 +93,10 @@ impl Doubt {
             Doubt::TwinIsBound(bay) => format!(
                 "the drive in `{bay}` has the same serial number and was checked in: this is another one; check it in by hand, or take it out"
             ),
+            Doubt::WrongBefore => {
+                "a drive of this serial number was taken for another one by mistake: check it in by hand, or take it out"
+                    .to_owned()
+            }
             Doubt::DoneBefore => {
                 "the drive was done for another job and is still here: take it out, or check it in by hand".to_owned()
             }
@@ -114,6 +120,7 @@ pub struct Decided {
 /// |---|---|---|
 /// | bound in this docking by a check-in | | goes on for that job |
 /// | weak identity, or another bay shows the same serial number | any | operator decides |
+/// | strong, and a drive that told the same was wrong before | any | operator decides |
 /// | strong | none | unknown |
 /// | | one, shipped | checked in, copied |
 /// | | one, still Creating | waits; the bay says so |
@@ -129,6 +136,8 @@ pub fn next(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], now: OffsetDateTime
         let drive = bound.and_then(|index| jobs[index].machine.drive(binding.drive_id.as_deref()?));
         return match bound.zip(drive) {
             Some((index, drive)) => decided_for(docked, jobs, index, drive, now),
+            // It was unbound from a drive of a job that goes on.
+            None if bound.is_some() => undecided(Doubt::WrongBefore),
             None => undecided(Doubt::DoneBefore),
         };
     }
@@ -137,6 +146,11 @@ pub fn next(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], now: OffsetDateTime
     if !weak.is_empty() && !candidates.is_empty() {
         let bound_twin = docked.twins.iter().find(|twin| twin.is_bound);
         return undecided(bound_twin.map_or(Doubt::Weak(weak), |twin| Doubt::TwinIsBound(twin.bay.clone())));
+    }
+    let was_wrong =
+        |(_, drive): &(usize, &JobDrive)| docked.drive.drive_id.as_deref().is_some_and(|serial| drive.was_mistaken_for(serial));
+    if candidates.iter().any(was_wrong) {
+        return undecided(Doubt::WrongBefore);
     }
     let is_its_own = |drive: &JobDrive| docked.drive.drive_id.as_deref().is_some_and(|serial| drive.has_serial(serial));
     let begun: Vec<_> = candidates.iter().filter(|(index, drive)| is_its_own(drive) && jobs[*index].has_begun(drive)).collect();
@@ -160,11 +174,12 @@ pub fn weak_identity(docked: &DockedHere<'_>) -> Vec<WeakIdentity> {
     weak
 }
 
-/// Jobs that name the drive, and which of their drives it may be.
+/// Jobs that name the drive, and which of their drives it may be; and those that it was written for by mistake.
 pub(super) fn candidates<'job>(docked: &DockedHere<'_>, jobs: &[JobInHand<'job>]) -> Vec<(usize, &'job JobDrive)> {
     let Some(serial) = docked.drive.drive_id.as_deref() else { return Vec::new() };
     let open = jobs.iter().enumerate().filter(|(_, job)| !job.machine.state.is_final());
-    open.filter_map(|(index, job)| Some((index, job.drive_named(serial)?))).collect()
+    open.filter_map(|(index, job)| Some((index, job.drive_named(serial).or_else(|| job.drive_written_by_mistake(serial))?)))
+        .collect()
 }
 
 fn decided_for(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], index: usize, drive: &JobDrive, now: OffsetDateTime) -> Decided {

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::job::{CopyRecord, CopyState, DriveState, Hold, Job, JobKind, JobState, RetryOptions};
+use crate::job::{CopyRecord, CopyState, DriveState, Hold, Job, JobKind, JobState, Mistake, RetryOptions};
 use crate::outcome::Outcome;
+use crate::result::Direction;
 
 fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000 + seconds).unwrap()
@@ -170,4 +171,39 @@ fn a_copy_waits_while_it_is_paused_held_cancelled_or_running() {
     assert_eq!(decide_with(&docked_at(11), &[&held(Outcome::DriveFailed, None)]).0, Next::Copy, "it was docked again");
     assert!(waits(&docked_at(9), &held(Outcome::DriveFailed, None)));
     assert!(waits(&docked_at(11), &held(Outcome::Refused, None)));
+}
+
+#[test]
+fn a_drive_that_was_the_wrong_one_before_is_asked_about() {
+    let mut import = Import::new("one", JobState::Transferring, DriveState::Received);
+    assert_eq!(decided(&[&import]).0, Next::Copy);
+    import.machine.drives[0].wrong_serials = vec!["A-1".to_owned()];
+    assert_eq!(decided(&[&import]).0, Next::Undecided(Doubt::WrongBefore), "a twin told this number");
+    // What an operator said of another drive does not make this one doubtful.
+    import.machine.drives[0].wrong_serials = vec!["X-9".to_owned()];
+    assert_eq!(decided(&[&import]).0, Next::Copy);
+    // One that was bound in this docking, and is not any more.
+    let drive = drive(Some("X-9"));
+    let binding = Some(Binding { job_uid: "one".to_owned(), drive_id: None });
+    let unbound = DockedHere { binding, ..docked(&drive) };
+    assert_eq!(decide_with(&unbound, &[&import]).0, Next::Undecided(Doubt::WrongBefore));
+    // A wrong drive that was only read is free for its own job; one that was written is not, in whatever bay.
+    let own = Import::new("two", JobState::Shipping, DriveState::Specified);
+    let own = {
+        let mut own = own;
+        own.machine.drives[0].id = "X-9".to_owned();
+        own
+    };
+    let again = docked(&drive);
+    assert_eq!(decide_with(&again, &[&import, &own]), (Next::CheckIn, Some("two")));
+    let mistake = Mistake {
+        serial: "x-9".to_owned(),
+        direction: Direction::Export,
+        bay: None,
+        blob: None,
+        has_blob: false,
+        transfer_id: None,
+    };
+    import.copies.insert("A-1".to_owned(), CopyRecord { mistakes: vec![mistake], ..CopyRecord::default() });
+    assert_eq!(decide_with(&again, &[&import, &own]).0, Next::Undecided(Doubt::WrongBefore));
 }

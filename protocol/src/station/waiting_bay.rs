@@ -35,6 +35,8 @@ pub fn attention_of_bay(
             let mut actions = check_ins(docked, &found, jobs);
             let creating = found.iter().filter(|(index, _)| jobs[*index].machine.state == JobState::Creating);
             actions.extend(creating.map(|(index, _)| Action::AskCustomer { job: jobs[*index].path() }));
+            // The one that was copied may have been the wrong one.
+            actions.extend(found.iter().filter_map(|(index, drive)| undo_check_in(&jobs[*index], drive)));
             let choose = Action::ChooseJob { bay: bay.clone() };
             match doubt {
                 // It is done: what is left is to take it out.
@@ -42,7 +44,9 @@ pub fn attention_of_bay(
                     actions.splice(0..0, [take_out]).for_each(drop);
                     actions.push(choose);
                 }
-                Doubt::Several | Doubt::Weak(_) | Doubt::TwinIsBound(_) => actions.extend([choose, take_out]),
+                Doubt::Several | Doubt::Weak(_) | Doubt::TwinIsBound(_) | Doubt::WrongBefore => {
+                    actions.extend([choose, take_out])
+                }
             }
             (AttentionKind::AmbiguousDrive, actions)
         }
@@ -109,13 +113,28 @@ fn check_in(job: &JobInHand<'_>, drive_id: &str, bay: &str) -> Action {
     Action::CheckIn { job: job.path(), drive_id: Some(drive_id.to_owned()), bay: Some(bay.to_owned()) }
 }
 
-/// Check-ins of the drive in a bay for the jobs that may have it.
+/// Check-ins of the drive in a bay for the jobs that may have it. One that was written for a job by mistake is for none: what
+/// it held is gone, and what it holds is no other customer's.
 fn check_ins(docked: &DockedHere<'_>, found: &[(usize, &JobDrive)], jobs: &[JobInHand<'_>]) -> Vec<Action> {
+    let serial = docked.drive.drive_id.as_deref().unwrap_or_default();
+    if jobs.iter().any(|job| job.drive_written_by_mistake(serial).is_some()) {
+        return Vec::new();
+    }
     let may = found.iter().filter(|(index, drive)| {
         // One that is being copied in another bay is paused first.
         may_be_given(&jobs[*index], drive) && !docked.running_jobs.iter().any(|uid| uid == jobs[*index].uid)
     });
     may.map(|(index, drive)| check_in(&jobs[*index], &drive.id, docked.bay)).collect()
+}
+
+/// Saying that the drive which was copied as this drive of a job was another one, where nothing else lets the right one be
+/// copied.
+pub(super) fn undo_check_in(job: &JobInHand<'_>, drive: &JobDrive) -> Option<Action> {
+    let may = matches!(job.machine.state, JobState::Received | JobState::Transferring | JobState::Packaging)
+        && matches!(drive.state, DriveState::Completed | DriveState::CompletedMoreInfo)
+        && !(drive.is_spare || job.machine.cancel_requested);
+    let is_told = job.copies.get(&drive.id).is_some_and(|record| record.runs > 0 && !record.is_unaccounted);
+    (may && is_told).then(|| Action::UndoCheckIn { job: job.path(), drive_id: drive.id.clone() })
 }
 
 /// Whether a docked drive may be checked in as this drive of a job, or bound to it.

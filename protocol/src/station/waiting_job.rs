@@ -5,8 +5,9 @@ use time::{Duration, OffsetDateTime};
 use super::action::Action;
 use super::attention::{Attention, AttentionKind};
 use super::job::JobInHand;
-use super::waiting_bay::never_received;
-use crate::job::{CopyState, DriveState, Hold, JobDrive, JobKind, JobState, NEVER_RECEIVED_AFTER};
+use super::waiting_bay::{never_received, undo_check_in};
+use crate::job::{CopyState, DriveState, Hold, JobDrive, JobKind, JobState, Mistake, NEVER_RECEIVED_AFTER};
+use crate::result::Direction;
 
 /// What waits for a person about a job: each drive that does, and then the job itself. `bay_of` is the bay where a drive of
 /// the job is docked.
@@ -90,13 +91,37 @@ fn send_back(job: &JobInHand<'_>, drive: &JobDrive, bay: Option<&str>) -> Waits 
         false if drive.had_error => "the drive was copied with errors",
         false => "the drive is done",
     };
-    let message = match bay {
+    let mut message = match bay {
         Some(bay) => format!("{what}: take it out of `{bay}`, and send it back"),
         None => format!("{what}: send it back"),
     };
+    let mistakes = job.copies.get(&drive.id).map(|record| record.mistakes.as_slice()).unwrap_or_default();
+    for mistake in mistakes {
+        message += &mistake_left(mistake).map(|left| format!("; {left}")).unwrap_or_default();
+    }
     let undo = is_abandoned && !job.machine.cancel_requested;
     let undo = undo.then(|| Action::UndoGiveUp { job: job.path(), drive_id: drive.id.clone() });
-    (AttentionKind::ShipBack, message, [Action::ShipBack { job: job.path() }].into_iter().chain(undo).collect())
+    // Where it was an operator who said which drive it is, that may have been a slip.
+    let was_chosen = drive.bound_serial.is_some() || !drive.wrong_serials.is_empty();
+    let wrong = undo_check_in(job, drive).filter(|_| was_chosen && undo.is_none());
+    let back = Action::ShipBack { job: job.path() };
+    (AttentionKind::ShipBack, message, [Some(back), undo, wrong].into_iter().flatten().collect())
+}
+
+/// What is left of a drive that was copied as this one by mistake, for staff.
+fn mistake_left(mistake: &Mistake) -> Option<String> {
+    let Mistake { serial, direction, bay, blob, has_blob, .. } = mistake;
+    let bay = bay.as_ref().map(|bay| format!(", then in `{bay}`")).unwrap_or_default();
+    match (direction, blob) {
+        (Direction::Export, _) => Some(format!(
+            "a drive with the serial number `{serial}`{bay} was written as this one by mistake, and holds what its customer had exported: erase it"
+        )),
+        (Direction::Import, Some(blob)) if *has_blob => Some(format!(
+            "the blob `{}/{}` holds what was on a drive with the serial number `{serial}`{bay}, which was copied as this one by mistake",
+            blob.container, blob.name
+        )),
+        (Direction::Import, _) => None,
+    }
 }
 
 fn of_whole_job(job: &JobInHand<'_>, now: OffsetDateTime) -> Option<Waits> {

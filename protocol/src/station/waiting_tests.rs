@@ -5,8 +5,9 @@ use time::{Duration, OffsetDateTime};
 use super::next_tests::drive;
 use super::waiting_bay::is_similar;
 use super::*;
-use crate::job::{CopyRecord, CopyState, DriveState, Hold, Job, JobKind, JobState, RetryOptions};
+use crate::job::{CopyRecord, CopyState, DriveState, Hold, Job, JobKind, JobState, Mistake, RetryOptions};
 use crate::outcome::Outcome;
+use crate::result::Direction;
 
 fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
@@ -163,4 +164,44 @@ fn serial_numbers_are_similar_where_a_person_may_have_mistyped_one() {
     for (one, other) in [("A1", "A2"), ("WD-ABC123", "WD-XYZ987"), ("", "")] {
         assert!(!is_similar(one, other), "{one} {other}");
     }
+}
+
+#[test]
+fn the_wrong_drive_is_taken_back_where_an_operator_said_which_it_was() {
+    let mut back = Known::new(JobKind::Import, JobState::Packaging, &[("D", DriveState::Completed)]);
+    let record = CopyRecord { state: CopyState::Ended, runs: 1, ..CopyRecord::default() };
+    back.copies.insert("D".to_owned(), record);
+    let ship = "jobs ship-back s/g/j --carrier CARRIER --tracking NUMBER".to_owned();
+    let undo = "jobs undo-check-in s/g/j --drive D --yes".to_owned();
+    assert_eq!(back.waits(&["D"], 0), [("ship-back", vec![ship.clone()])]);
+    back.machine.drives[0].bound_serial = Some("X".to_owned());
+    assert_eq!(back.waits(&["D"], 0), [("ship-back", vec![ship.clone(), undo.clone()])]);
+    back.machine.cancel_requested = true;
+    assert_eq!(back.waits(&["D"], 0), [("ship-back", vec![ship])], "nothing more of it is copied");
+    // At the bay of its twin.
+    back.machine.cancel_requested = false;
+    back.machine.drives[0].bound_serial = None;
+    let drive = drive(Some("D"));
+    let twins = vec![Twin { bay: "2".to_owned(), is_bound: true }];
+    let (binding, running_jobs) = (None, Vec::new());
+    let docked = DockedHere { bay: "1", is_watched: false, drive: &drive, docked_at: None, binding, twins, running_jobs };
+    let jobs = [back.in_hand()];
+    let one = attention_of_bay(&docked, &next(&docked, &jobs, now()), &jobs, &[]).unwrap();
+    assert_eq!(commands(&one)[0], undo, "{one:?}");
+}
+
+#[test]
+fn what_the_wrong_drive_left_is_told_when_drives_go_back() {
+    let mut back = Known::new(JobKind::Export, JobState::Packaging, &[("D", DriveState::Completed)]);
+    let mistake = Mistake {
+        serial: "X".to_owned(),
+        direction: Direction::Export,
+        bay: Some("7".to_owned()),
+        blob: None,
+        has_blob: false,
+        transfer_id: None,
+    };
+    back.copies.insert("D".to_owned(), CopyRecord { mistakes: vec![mistake], ..CopyRecord::default() });
+    let row = &attention_of_job(&back.in_hand(), |_| None, now())[0];
+    assert!(row.message.contains("`X`, then in `7`") && row.message.contains("erase it"), "{}", row.message);
 }

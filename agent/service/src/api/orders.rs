@@ -29,6 +29,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
         .routes(routes!(retry))
         .routes(routes!(give_up))
         .routes(routes!(undo_give_up))
+        .routes(routes!(undo_check_in))
+        .routes(routes!(undo_never_received))
         .routes(routes!(release))
         .routes(routes!(ship_back))
 }
@@ -179,6 +181,31 @@ async fn give_up(State(state): State<Arc<ServiceState>>, order: Order<OneDrive>)
 )]
 async fn undo_give_up(State(state): State<Arc<ServiceState>>, order: Order<OneDrive>) -> Result<Response, ApiError> {
     operators_view(&state, state.jobs.undo_give_up(&order.actor, &order.key, &order.body.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/undoCheckIn", operation_id = "OperatorJobs_UndoCheckIn",
+    summary = "The drive that was checked in as this one was another one",
+    params(JobPath),
+    request_body = OneDrive,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn undo_check_in(State(state): State<Arc<ServiceState>>, order: Order<OneDrive>) -> Result<Response, ApiError> {
+    operators_view(&state, state.jobs.undo_check_in(&order.actor, &order.key, &order.body.drive_id).await?)
+}
+
+#[utoipa::path(
+    post, path = "/jobs/{subscriptionId}/{resourceGroupName}/{jobName}/undoNeverReceived", operation_id = "OperatorJobs_UndoNeverReceived",
+    summary = "Take back that a drive does not come; for an export, that no more of them come",
+    params(JobPath),
+    request_body = NeverReceived,
+    responses((status = 200, description = "done", body = OperatorJob), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn undo_never_received(State(state): State<Arc<ServiceState>>, order: Order<NeverReceived>) -> Result<Response, ApiError> {
+    let drive_id = order.body.drive_id.as_deref();
+    operators_view(&state, state.jobs.undo_never_received(&order.actor, &order.key, drive_id).await?)
 }
 
 #[utoipa::path(

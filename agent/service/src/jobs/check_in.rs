@@ -1,9 +1,11 @@
 //! Checking in a drive that arrived: as a drive of an import, or for an export. What an operator says counts more than
 //! the serial number that a drive tells.
 
+use std::sync::Arc;
+
 use protocol::job::{DriveState, Event, JobKind, Refusal};
 use protocol::operator::CheckIn;
-use protocol::station::{DockedDrive, may_be_given};
+use protocol::station::{DockedDrive, may_be_given, short_job_name};
 
 use super::drives::drive_of;
 use super::error::JobError;
@@ -76,12 +78,33 @@ impl Jobs {
     ) -> Result<StoredJob, JobError> {
         let id = drive_of_import(&job, asked.drive_id.as_deref(), docked)?;
         let claim = docked.map(|docked| docked.claim(&id, asked));
+        if let Some(docked) = docked.filter(|_| !asked.take_over) {
+            self.require_not_written(&job, docked, "import it all the same with `--take-over`").await?;
+        }
+        let checked_in = self.scheduler.checked_in(&job, &id, docked.map(|docked| docked.drive.size_bytes));
         let change = Change { claim, ..self.change(actor, "checked in a drive", None) };
         let changed = self.store.change(&job.key, &change, |job| {
             job.audit_detail = Some(told(&id, docked));
+            if let Some(event) = checked_in {
+                job.step_copy(&id, event, change.now)?;
+            }
             self.events(job, &id, docked)
         });
         Ok(changed.await?)
+    }
+
+    /// Refuses a drive that holds what another job exported: it was written for that one by mistake.
+    pub(super) async fn require_not_written(&self, job: &StoredJob, docked: &InBay, way_out: &str) -> Result<(), JobError> {
+        let Some(serial) = docked.serial() else { return Ok(()) };
+        let others = self.store.jobs_of_drive(serial).await?;
+        let has_written =
+            |other: &&Arc<StoredJob>| other.uid != job.uid && other.in_hand().drive_written_by_mistake(serial).is_some();
+        let Some(other) = others.iter().find(has_written) else { return Ok(()) };
+        let (bay, path) = (&docked.bay.name, other.key.path());
+        let other = short_job_name(&path);
+        Err(JobError::Refused(format!(
+            "the drive in `{bay}` was written as a drive of `{other}` by mistake, and holds what its customer had exported: erase it first, or {way_out}"
+        )))
     }
 
     /// The events that make the docked drive that drive of a job.

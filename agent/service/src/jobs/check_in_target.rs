@@ -37,6 +37,9 @@ impl Jobs {
         actor: &Actor,
     ) -> Result<StoredJob, JobError> {
         let id = self.name_of_target(&job, docked, asked.drive_id.as_deref()).await?;
+        if !asked.erase && !job.machine.cancel_requested {
+            self.require_not_written(&job, docked, "say `erase` if what is on it may go").await?;
+        }
         let known = job.machine.drive(&id).map(|drive| drive.state);
         if matches!(known, Some(DriveState::Received | DriveState::Transferring)) {
             return self.bind_target(job, docked, id, asked, actor).await;
@@ -91,7 +94,8 @@ impl Jobs {
             return Err(JobError::Refused(format!("`{id}` cannot be the name of a drive: name it otherwise with `--drive`")));
         }
         let own = job.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(id));
-        if own.is_none() && !self.store.jobs_of_drive(id).await?.is_empty() {
+        let others = self.store.jobs_of_drive(id).await?;
+        if own.is_none() && others.iter().any(|other| other.in_hand().drive_named(id).is_some()) {
             return Err(JobError::Refused(format!(
                 "a job names a drive `{id}` already: if this is another one, name it otherwise with `--drive`"
             )));

@@ -159,25 +159,6 @@ impl Jobs {
         self.scheduler.wake();
         Ok(job)
     }
-
-    /// Takes back that the copy of a drive was ended.
-    ///
-    /// # Errors
-    /// When it was not, or the drive was shipped back.
-    pub(crate) async fn undo_give_up(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "took back that a copy was ended", None);
-        let changed = self.store.change(key, &change, |job| {
-            drive_of(job, drive_id)?;
-            if !job.copies.get(drive_id).is_some_and(|record| record.is_abandoned) {
-                return Err(StoreError::NotNow(format!("the copy of the drive `{drive_id}` was not given up")));
-            }
-            job.step_copy(drive_id, CopyEvent::Allow(RetryOptions::default()), change.now)?;
-            Ok(vec![Event::Retry(drive_id.to_owned())])
-        });
-        let job = changed.await?;
-        self.scheduler.wake();
-        Ok(job)
-    }
 }
 
 pub(super) fn drive_of<'job>(job: &'job StoredJob, drive_id: &str) -> Result<&'job JobDrive, StoreError> {

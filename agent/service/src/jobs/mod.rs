@@ -19,6 +19,7 @@
 //! | `check_in` | check in a drive that arrived |
 //! | `check_in_target` | the same for a drive of an export |
 //! | `drives` | start, pause, resume, retry, give up, release, never received |
+//! | `take_back` | undo a give-up, a check-in of the wrong drive, a never received |
 //! | `docking` | dock and undock by hand |
 //! | `response` | a job as customers see it |
 
@@ -36,6 +37,7 @@ mod put;
 mod response;
 mod service;
 mod ship;
+mod take_back;
 mod update;
 
 pub(crate) use error::JobError;

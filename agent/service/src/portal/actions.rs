@@ -55,12 +55,15 @@ async fn carry_out_order(
 ) -> Result<(), PageError> {
     let (jobs, key, actor, drive) = (&state.jobs, &job.key, &viewer.actor, value(form, "driveId"));
     let is_ticked = |name: &str| !value(form, name).is_empty();
+    // The drives of an export have no names before they come.
+    let named = Some(drive).filter(|drive| !drive.is_empty());
     match action {
         "checkIn" => {
             let check_in = CheckIn { drive_id: Some(drive.to_owned()), ..CheckIn::default() };
             jobs.check_in(actor, key, &check_in).await
         }
-        "neverReceived" => jobs.never_received(actor, key, Some(drive).filter(|drive| !drive.is_empty())).await,
+        "neverReceived" => jobs.never_received(actor, key, named).await,
+        "undoNeverReceived" => jobs.undo_never_received(actor, key, named).await,
         "pause" => jobs.pause(actor, key, drive).await,
         "resume" => jobs.resume(actor, key, drive).await,
         "retry" => {
@@ -68,6 +71,7 @@ async fn carry_out_order(
             jobs.retry(actor, key, drive, RetryOptions { restart, overwrite, rescue, erase: is_ticked("erase") }).await
         }
         "giveUp" => jobs.give_up(actor, key, drive).await,
+        "undoCheckIn" => jobs.undo_check_in(actor, key, drive).await,
         "undoGiveUp" => jobs.undo_give_up(actor, key, drive).await,
         "release" => jobs.release(actor, key, drive).await,
         "shipBack" => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use protocol::job::JobDrive;
+use protocol::job::{JobDrive, JobKind};
 use protocol::units::ByteSize;
 
 use super::extract::{DrivePath, ViewedJob, require_operator};
@@ -18,12 +18,12 @@ use crate::store::StoredJob;
 /// A page that asks before something that is never taken back.
 #[derive(Template)]
 #[template(path = "ask.html")]
-struct AskPage {
+pub(super) struct AskPage {
     title: String,
     viewer: Option<Viewer>,
-    sentences: Vec<&'static str>,
-    list: Vec<String>,
-    fields: Vec<(&'static str, String)>,
+    pub(super) sentences: Vec<&'static str>,
+    pub(super) list: Vec<String>,
+    pub(super) fields: Vec<(&'static str, String)>,
     target: String,
     button: &'static str,
     back: String,
@@ -31,7 +31,7 @@ struct AskPage {
 }
 
 impl AskPage {
-    fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
+    pub(super) fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
         let back = job_link(&job.key);
         let (sentences, list, fields) = (Vec::new(), Vec::new(), Vec::new());
         let (csrf, target) = (viewer.csrf.clone(), format!("{back}/do/{action}"));
@@ -75,6 +75,38 @@ pub(super) async fn give_up(
     let docked = if bay.is_some() { "The drive is still in its bay." } else { "The drive is in no bay." };
     let ask = AskPage::new(viewer, format!("Give up the copy of {id}?"), &job, "giveUp", "Give up");
     Ok(render(&AskPage { sentences: vec![ends, back, docked], list, fields: vec![("driveId", id)], ..ask }))
+}
+
+/// Asks before the drive that was checked in as one of a job is said to be another one.
+pub(super) async fn wrong_drive(
+    State(state): State<Arc<ServiceState>>,
+    ViewedJob { viewer, job }: ViewedJob,
+    Path(DrivePath { drive: id }): Path<DrivePath>,
+) -> Result<Response, PageError> {
+    require_operator(&viewer)?;
+    if job.machine.drive(&id).is_none() {
+        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
+    }
+    let record = job.copies.get(&id);
+    let bay = match state.scheduler.bay_of(&job.uid, &id).await? {
+        Some(bay) => Some(bay),
+        None => record.and_then(|record| record.bay.clone()),
+    };
+    let done = record.and_then(|record| record.percent()).unwrap_or(0);
+    let copied = bay.map_or_else(|| format!("{id}: {done}% is copied"), |bay| format!("{id} in {bay}: {done}% is copied"));
+    let blob = record.and_then(|record| record.blob.as_ref()).map(|blob| format!("Blob {}/{}", blob.container, blob.name));
+    let list = [Some(copied), blob].into_iter().flatten().collect();
+    let again = "The copy of this drive is set back to its beginning, and waits for the right drive: dock that one, and check it in. Which drive is the right one is asked from now on.";
+    let left = match job.machine.kind {
+        JobKind::Import => {
+            "The blob stays as it is. The copy of the right drive is held before it replaces that blob, and goes on with “Try again, replacing the blob”."
+        }
+        JobKind::Export => {
+            "The wrong drive holds what was exported: take it out, and erase it. No other job gets it unless that is said."
+        }
+    };
+    let ask = AskPage::new(viewer, format!("Was {id} the wrong drive?"), &job, "undoCheckIn", "It was the wrong drive");
+    Ok(render(&AskPage { sentences: vec![again, left], list, fields: vec![("driveId", id)], ..ask }))
 }
 
 pub(super) async fn delete(ViewedJob { viewer, job }: ViewedJob) -> Response {

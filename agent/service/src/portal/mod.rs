@@ -21,7 +21,7 @@
 //! | `drive`, `drive_card` | one drive of a job |
 //! | `files` | files to download |
 //! | `new` | the form of a new job |
-//! | `confirm`, `correct`, `ship`, `retry` | pages that ask before an action |
+//! | `confirm`, `missing`, `correct`, `ship`, `retry` | pages that ask before an action |
 //! | `actions` | what is done with a job |
 //! | `offers` | what may be done now |
 //! | `live` | pages that are kept up to date |
@@ -50,6 +50,7 @@ mod jobs;
 mod links;
 mod live;
 mod login;
+mod missing;
 mod new;
 mod offers;
 mod page;

@@ -47,6 +47,10 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     {
         offers.extend(of_action(&Action::NeverReceived { job: job.key.path(), drive_id: None }));
     }
+    let undo = Event::UndoNeverReceived { id: None, announced: job.announced_drives() };
+    if viewer.is_operator && job.machine.kind == JobKind::Export && may(undo) {
+        offers.extend(of_action(&Action::UndoNeverReceived { job: job.key.path(), drive_id: None }));
+    }
     if !job.machine.cancel_requested && may(Event::Cancel) {
         offers.push(page("Cancel", "cancel"));
     }
@@ -85,10 +89,14 @@ fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Ve
     };
     let form =
         |name, action: &str| Offer::form(name, format!("{}/do/{action}", job_link(&job.key)), vec![("driveId", id.to_owned())]);
+    let is_import = job.machine.kind == JobKind::Import;
     let never = Event::NeverReceived(Some(id.to_owned()));
+    let undo_never = Event::UndoNeverReceived { id: Some(id.to_owned()), announced: 0 };
+    let is_begun = job.copies.get(id).is_some_and(|record| record.runs > 0);
     let offers = [
         (may(Event::CheckIn(id.to_owned())), Some(form("Check in", "checkIn"))),
-        (job.machine.kind == JobKind::Import && may(never), Some(form("Never came", "neverReceived"))),
+        (is_import && may(never), action(|job, drive_id| Action::NeverReceived { job, drive_id: Some(drive_id) })),
+        (is_import && may(undo_never), action(|job, drive_id| Action::UndoNeverReceived { job, drive_id: Some(drive_id) })),
         (waits && is_waiting, Some(form("Pause", "pause"))),
         (waits && *copy == CopyState::Paused, Some(form("Resume", "resume"))),
         (is_abandoned && may(Event::Retry(id.to_owned())), action(|job, drive_id| Action::UndoGiveUp { job, drive_id })),
@@ -101,6 +109,10 @@ fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Ve
             action(|job, drive_id| Action::Release { job, drive_id }),
         ),
         (!is_running && waits && may(Event::Abandon(id.to_owned())), action(|job, drive_id| Action::GiveUp { job, drive_id })),
+        (
+            !is_running && is_begun && may(Event::UndoCheckIn(id.to_owned())),
+            action(|job, drive_id| Action::UndoCheckIn { job, drive_id }),
+        ),
     ];
     offers.into_iter().filter(|(may, _)| *may).filter_map(|(_, offer)| offer).collect()
 }
@@ -131,7 +143,14 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
             Some(Offer { name: label, ..page })
         }
         Action::ChooseJob { bay } => Some(check_in(action.label(), Some(bay), None, None)),
-        Action::NeverReceived { job, drive_id } => of_drive(job, drive_id.as_deref().unwrap_or_default(), "neverReceived", &[]),
+        Action::NeverReceived { job, drive_id } => {
+            let key = key(job)?;
+            let about = drive_id.as_deref().map_or_else(|| job_link(&key), |id| drive_link(&key, id));
+            Some(Offer::page(action.label(), format!("{about}/never-received")))
+        }
+        Action::UndoNeverReceived { job, drive_id } => {
+            of_drive(job, drive_id.as_deref().unwrap_or_default(), "undoNeverReceived", &[])
+        }
         Action::Retry { job, drive_id, options } if options.erase => {
             Some(Offer::page(action.label(), format!("{}/retry", drive_link(&key(job)?, drive_id))))
         }
@@ -144,6 +163,9 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::Resume { job, drive_id } => of_drive(job, drive_id, "resume", &[]),
         Action::GiveUp { job, drive_id } => {
             Some(Offer::page(action.label(), format!("{}/give-up", drive_link(&key(job)?, drive_id))))
+        }
+        Action::UndoCheckIn { job, drive_id } => {
+            Some(Offer::page(action.label(), format!("{}/wrong-drive", drive_link(&key(job)?, drive_id))))
         }
         Action::UndoGiveUp { job, drive_id } => of_drive(job, drive_id, "undoGiveUp", &[]),
         Action::Release { job, drive_id } => of_drive(job, drive_id, "release", &[]),

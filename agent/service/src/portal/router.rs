@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 use super::{
-    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, new, protect, retry,
-    ship,
+    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, missing, new, protect,
+    retry, ship,
 };
 use crate::state::ServiceState;
 
@@ -41,6 +41,9 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/correct", get(correct::show))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/retry", get(retry::show))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/give-up", get(confirm::give_up))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/wrong-drive", get(confirm::wrong_drive))
+        .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/never-received", get(missing::drive))
+        .route("/portal/job/{subscription}/{group}/{name}/never-received", get(missing::any_drive))
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(files::drive_file))
         .route("/portal/job/{subscription}/{group}/{name}/receipts.json", get(files::receipts))
         .route("/portal/job/{subscription}/{group}/{name}/do/{action}", post(actions::carry_out))

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 
 use super::find::claim_of;
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
-use super::order::direction_of;
 use super::worker::{BayContent, CopyOrder};
 use crate::store::{Change, StoreError, StoredJob};
 
@@ -155,7 +154,7 @@ impl Scheduler {
     async fn end_without_copy(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         let now = self.now();
         let change = Change::new(SERVICE, "ended a copy that did not run", now);
-        let direction = direction_of(job.machine.kind);
+        let direction = job.machine.kind.direction();
         let ended = self.inner.store.change(&job.key, &change, |job| {
             job.step_copy(drive_id, CopyEvent::EndWithoutRun { direction }, now)?;
             Ok(vec![Event::CopyEnded(drive_id.to_owned(), CopyEnd::Cancelled)])

@@ -96,7 +96,7 @@ impl Scheduler {
         bound: &HashMap<String, Arc<StoredJob>>,
     ) -> Found {
         let serial = drive.drive_id.as_deref();
-        let has_drive = |job: &&Arc<StoredJob>| serial.is_some_and(|serial| job.in_hand().drive_named(serial).is_some());
+        let has_drive = |job: &&Arc<StoredJob>| serial.is_some_and(|serial| job.in_hand().is_about(serial));
         let mut jobs: Vec<Arc<StoredJob>> = named.iter().filter(has_drive).cloned().collect();
         let docking = dockings.get(&bay.name);
         let bound_job = docking.and_then(|docking| bound.get(&docking.job_uid));

@@ -1,7 +1,7 @@
 //! The order that the data plane gets for a drive of a job.
 
 use protocol::arm::JobDetails;
-use protocol::job::{BlobName, JobKind, RetryOptions};
+use protocol::job::{BlobName, CopyEvent, JobKind, RetryOptions};
 use protocol::result::Direction;
 
 use super::handle::Scheduler;
@@ -11,13 +11,10 @@ use crate::store::StoredJob;
 impl Scheduler {
     /// The order that copies a drive of a job; `None` for an export whose drive has no blob yet.
     pub(super) fn order(&self, job: &StoredJob, drive_id: &str, bay: &str) -> Option<CopyOrder> {
-        let direction = direction_of(job.machine.kind);
+        let direction = job.machine.kind.direction();
         let chosen = job.copies.get(drive_id).and_then(|record| record.blob.clone());
         let blob = match direction {
-            Direction::Import => Some(chosen.unwrap_or_else(|| BlobName {
-                container: self.inner.import_container.clone(),
-                name: format!("{}/{drive_id}.img", job.key.name),
-            })),
+            Direction::Import => Some(chosen.unwrap_or_else(|| self.blob_of_import(job, drive_id))),
             Direction::Export => chosen,
         };
         Some(CopyOrder {
@@ -35,13 +32,17 @@ impl Scheduler {
             may_erase: false,
         })
     }
-}
 
-/// Imports read drives, exports write them.
-pub(super) fn direction_of(kind: JobKind) -> Direction {
-    match kind {
-        JobKind::Import => Direction::Import,
-        JobKind::Export => Direction::Export,
+    /// The blob that a drive of an import becomes.
+    fn blob_of_import(&self, job: &StoredJob, drive_id: &str) -> BlobName {
+        BlobName { container: self.inner.import_container.clone(), name: format!("{}/{drive_id}.img", job.key.name) }
+    }
+
+    /// What is known of the copy of a drive that is checked in, and is in a bay where its size is told: so that a cancel has
+    /// something to tell. Of an export that is known by its blob.
+    pub(crate) fn checked_in(&self, job: &StoredJob, drive_id: &str, size_bytes: Option<u64>) -> Option<CopyEvent> {
+        let is_import = job.machine.kind == JobKind::Import;
+        is_import.then(|| CopyEvent::CheckedIn { blob: Some(self.blob_of_import(job, drive_id)), size_bytes })
     }
 }
 

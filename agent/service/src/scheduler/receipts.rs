@@ -1,7 +1,7 @@
 //! The receipts of a job: what moved of each drive, as its customer is told.
 
 use protocol::digest::Sha256Digest;
-use protocol::job::{CopyRecord, DriveState, JobState};
+use protocol::job::{CopyRecord, DriveState, JobState, Mistake};
 use protocol::limits::RANGES_KEPT_MAX;
 use protocol::outcome::Outcome;
 use protocol::receipt::{ClassRanges, Receipt};
@@ -35,7 +35,10 @@ pub(crate) struct DriveReceipt {
     pub(crate) state: DriveState,
     /// How its copy stands, in one sentence.
     pub(crate) copy_status: String,
-    /// How its last copy ended; absent where nothing was copied.
+    /// What is left of another drive that was copied as this one by mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    /// How its last copy ended; absent where nothing was copied, and nothing is known of what would have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<CopyResult>,
 }
@@ -166,6 +169,7 @@ pub(crate) fn receipts(job: &StoredJob, is_running: impl Fn(&str) -> bool) -> Re
             drive_id: drive.id.clone(),
             state: drive.state,
             copy_status: record.cloned().unwrap_or_default().status(is_running(&drive.id), is_over),
+            notes: record.map(|record| record.mistakes.iter().filter_map(Mistake::sentence).collect()).unwrap_or_default(),
             result: record.and_then(CopyResult::new),
         }
     };

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use protocol::job::Event;
+use protocol::job::{DriveState, Event};
 use protocol::station::Next;
 
 use super::find::{DecidedFor, Found, claim_of};
 use super::handle::{SERVICE, Scheduler};
-use crate::store::{Change, StoreError};
+use crate::store::{Change, StoreError, StoredJob};
 
 /// The longest time between two rounds.
 const ROUND_INTERVAL: Duration = Duration::from_secs(1);
@@ -104,11 +104,14 @@ impl Scheduler {
     async fn serve_bay(&self, found: &Found) -> Result<(), StoreError> {
         let DecidedFor { next, job } = found.decide(self.now());
         let Some((job, drive_id)) = job else { return Ok(()) };
+        if !matches!(next, Next::CheckIn | Next::Copy) {
+            self.note_size(&job, &drive_id, found.drive.size_bytes).await?;
+        }
         match next {
             Next::CheckIn => {
                 let change = Change::new(SERVICE, "checked in a drive that was docked", self.now());
                 let change = Change { claim: Some(claim_of(&found.bay, &drive_id)), ..change };
-                match self.inner.store.change(&job.key, &change, |_| Ok(vec![Event::CheckIn(drive_id.clone())])).await {
+                match self.check_in_docked(&job, &change, &drive_id, found.drive.size_bytes).await {
                     Ok(_) => {
                         self.wake();
                         Ok(())
@@ -123,6 +126,40 @@ impl Scheduler {
             Next::Wait(_) | Next::WaitForOthers | Next::Unknown | Next::Undecided(_) | Next::NotShipped | Next::CameTooLate => {
                 Ok(())
             }
+        }
+    }
+
+    async fn check_in_docked(
+        &self,
+        job: &StoredJob,
+        change: &Change<'_>,
+        drive_id: &str,
+        size_bytes: u64,
+    ) -> Result<StoredJob, StoreError> {
+        let checked_in = self.checked_in(job, drive_id, Some(size_bytes));
+        let changed = self.inner.store.change(&job.key, change, |job| {
+            if let Some(event) = checked_in {
+                job.step_copy(drive_id, event, change.now)?;
+            }
+            Ok(vec![Event::CheckIn(drive_id.to_owned())])
+        });
+        changed.await
+    }
+
+    /// Notes the size of a drive that was checked in before it was docked.
+    async fn note_size(&self, job: &StoredJob, drive_id: &str, size_bytes: u64) -> Result<(), StoreError> {
+        let is_here = job.machine.drive(drive_id).is_some_and(|drive| drive.state == DriveState::Received);
+        let is_noted = job.copies.get(drive_id).is_some_and(|record| record.size_bytes.is_some());
+        let event = self.checked_in(job, drive_id, Some(size_bytes)).filter(|_| is_here && !is_noted);
+        let Some(event) = event else { return Ok(()) };
+        let change = Change::new(SERVICE, "noted the size of a drive", self.now());
+        let changed = self.inner.store.change(&job.key, &change, |job| {
+            job.step_copy(drive_id, event, change.now)?;
+            Ok(Vec::new())
+        });
+        match changed.await {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 
 use super::find::{DecidedFor, Found};
 use super::handle::{CopyKey, Scheduler};
-use super::order::direction_of;
 use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
 
@@ -58,7 +57,7 @@ impl Scheduler {
         let work = job.as_ref().map(|(job, id)| BayWork {
             job: job.key.path(),
             drive_id: id.clone(),
-            direction: direction_of(job.machine.kind),
+            direction: job.machine.kind.direction(),
             blob: job.copies.get(id).and_then(|record| record.blob.as_ref()).map(blob_text),
             progress: None,
         });

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::audit::{AuditedJob, write_audit};
 use super::database::Store;
-use super::docking::{Claim, claim};
+use super::docking::{Claim, Unbound, claim, unbind};
 use super::drive_keys::{drives_of, without_key};
 use super::effects::{drop_effect, queue};
 use super::error::StoreError;
@@ -27,12 +27,14 @@ pub(crate) struct Change<'change> {
     pub(crate) now: OffsetDateTime,
     /// The drive in a bay that becomes a drive of the job with it.
     pub(crate) claim: Option<Claim<'change>>,
+    /// The drive of the job that is not the one in its bay.
+    pub(crate) unbound: Option<Unbound<'change>>,
 }
 
 impl<'change> Change<'change> {
     /// A change of a job as it stands, in which no drive is claimed.
     pub(crate) fn new(actor: &'change str, action: &'change str, now: OffsetDateTime) -> Self {
-        Change { actor, action, version: None, now, claim: None }
+        Change { actor, action, version: None, now, claim: None, unbound: None }
     }
 }
 
@@ -55,8 +57,12 @@ impl Store {
         let before = job.clone();
         let events = edit(&mut job)?;
         let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
+        job.end_what_was_not_begun(change.now)?;
         if let Some(wanted) = change.claim {
             claim(&mut transaction, wanted, &job.uid, change.now).await?;
+        }
+        if let Some(unbound) = change.unbound {
+            unbind(&mut transaction, unbound, &job.uid).await?;
         }
         let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
         let detail = job.audit_detail.take();
@@ -75,8 +81,7 @@ impl Store {
         }
         transaction.commit().await?;
         if is_removed {
-            // Where a reader is in the way just now, carrying out the effect empties it later.
-            self.empty_log().await?;
+            self.empty_of_removed().await?;
         }
         Ok(job)
     }
@@ -107,7 +112,7 @@ async fn decide_all(
 ) -> Result<Vec<Effect>, StoreError> {
     let mut effects = Vec::new();
     for event in events {
-        if let Event::Retry(drive_id) | Event::Release(drive_id) = &event {
+        if let Event::Retry(drive_id) | Event::Release(drive_id) | Event::UndoCheckIn(drive_id) = &event {
             // The logs of the run before are not wanted any more, and would take its journal with them.
             drop_effect(transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
             // Its receipts are published when it comes to Packaging again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use protocol::job::CopyRecord;
+use protocol::job::{CopyRecord, JobDrive};
 use sqlx::{Sqlite, Transaction};
 
 use super::database::Store;
@@ -38,8 +38,13 @@ pub(super) async fn write(
             .await?;
     }
     let ids = |job: &StoredJob| {
-        let names = job.machine.drives.iter().flat_map(|drive| [Some(&drive.id), drive.bound_serial.as_ref()]);
-        names.flatten().filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>()
+        let of_drive = |drive: &'_ JobDrive| {
+            let own = [Some(&drive.id), drive.bound_serial.as_ref()].into_iter().flatten();
+            // What a wrong drive tells finds the job too: it may hold something of it.
+            own.chain(&drive.wrong_serials).cloned().collect::<Vec<_>>()
+        };
+        let names = job.machine.drives.iter().flat_map(of_drive);
+        names.filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>()
     };
     if before.map(ids) == Some(ids(job)) {
         return Ok(());

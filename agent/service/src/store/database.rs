@@ -86,7 +86,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
+            .pragma("secure_delete", "ON")
+            // What is written anew is in no other file meanwhile.
+            .pragma("temp_store", "MEMORY");
         let pool = pool.connect_with(options).await?;
         migrations().run(&pool).await?;
         let store = Store { pool, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };
@@ -137,5 +139,6 @@ fn migrations() -> Migrator {
         migration(6, "station", include_str!("../../migrations/0006_station.sql")),
         migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
         migration(8, "sessions of whom", include_str!("../../migrations/0008_sessions.sql")),
+        migration(9, "counts", include_str!("../../migrations/0009_counts.sql")),
     ])
 }

@@ -119,6 +119,30 @@ pub(super) async fn claim(
     Ok(())
 }
 
+/// A drive of a job that is not the one in its bay any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unbound<'change> {
+    /// The drive of the job.
+    pub(crate) drive_id: &'change str,
+    /// The drive in the bay holds something of the job: it is not given to another one by itself.
+    pub(crate) is_written: bool,
+}
+
+/// Notes that the drive in a bay is not the drive of a job that it was checked in as. One that was written stays noted, as
+/// no drive of the job.
+pub(super) async fn unbind(
+    transaction: &mut Transaction<'_, Sqlite>,
+    Unbound { drive_id, is_written }: Unbound<'_>,
+    job_uid: &str,
+) -> Result<(), StoreError> {
+    let statement = match is_written {
+        true => "UPDATE docking SET drive_mark = '' WHERE job_uid = ? AND drive_mark = ?",
+        false => "DELETE FROM docking WHERE job_uid = ? AND drive_mark = ?",
+    };
+    sqlx::query(statement).bind(job_uid).bind(drive_mark(job_uid, drive_id)).execute(&mut **transaction).await?;
+    Ok(())
+}
+
 async fn require_free(transaction: &mut Transaction<'_, Sqlite>, claim: Claim<'_>, job_uid: &str) -> Result<(), StoreError> {
     let noted = sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = ? AND job_uid <> ?");
     let noted: Option<DockingRow> = noted.bind(claim.bay).bind(job_uid).fetch_optional(&mut **transaction).await?;

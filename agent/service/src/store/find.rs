@@ -212,6 +212,6 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn count_by_state(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("SELECT state, count(*) FROM job GROUP BY state").fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as("SELECT state, count FROM job_count").fetch_all(&self.pool).await?)
     }
 }

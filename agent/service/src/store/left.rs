@@ -36,6 +36,8 @@ impl LeftBehind {
             let result = record.result.as_ref().filter(|result| !result.outcome.is_complete())?;
             Some((record.blob.clone()?, result.transfer_id.clone()?))
         });
+        let mistakes = job.copies.values().flat_map(|record| &record.mistakes);
+        let of_wrong_drives = mistakes.filter_map(|mistake| Some((mistake.blob.clone()?, mistake.transfer_id.clone()?)));
         let left = LeftBehind {
             account: job.details.account_name().to_owned(),
             job: job.key.name.clone(),
@@ -47,7 +49,7 @@ impl LeftBehind {
                 .flat_map(|record| record.earlier_logs.iter().chain([&record.logs]))
                 .flat_map(|logs| logs.all().cloned())
                 .collect(),
-            unfinished: unfinished.collect(),
+            unfinished: unfinished.chain(of_wrong_drives).collect(),
         };
         let is_something = has_receipts || !left.last_logs.is_empty() || !left.logs.is_empty() || !left.unfinished.is_empty();
         is_something.then_some(left)

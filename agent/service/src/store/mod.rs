@@ -49,7 +49,7 @@ mod tests;
 pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
 pub use database::{JOBS_PER_SUBSCRIPTION, Store};
-pub(crate) use docking::{Claim, DockedAs, Docking};
+pub(crate) use docking::{Claim, DockedAs, Docking, Unbound};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
 pub(crate) use left::LeftBehind;

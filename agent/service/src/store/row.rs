@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::{DocumentNames, JobDetails};
-use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy};
+use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
 use protocol::station::JobInHand;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -68,6 +68,24 @@ impl StoredJob {
         let (next, step) = decide_copy(record, event, now)?;
         *record = next;
         Ok(step)
+    }
+
+    /// How many drives of an export its customer announced.
+    pub(crate) fn announced_drives(&self) -> usize {
+        let count = self.details.delivery_package.as_ref().and_then(|package| package.drive_count);
+        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
+    }
+
+    /// Ends the copies of a cancelled job that were never begun: each is told to have moved nothing.
+    pub(super) fn end_what_was_not_begun(&mut self, now: OffsetDateTime) -> Result<(), CopyRefusal> {
+        let direction = self.machine.kind.direction();
+        let drives = self.machine.drives.iter();
+        let ended = drives.filter(|drive| is_ended_by_cancel(&self.machine, drive, self.copies.get(&drive.id)));
+        let ended: Vec<String> = ended.map(|drive| drive.id.clone()).collect();
+        for id in ended {
+            self.step_copy(&id, CopyEvent::EndWithoutRun { direction }, now)?;
+        }
+        Ok(())
     }
 
     /// What the names of the logs of a drive's last run begin with; `None` where the drive was not copied.

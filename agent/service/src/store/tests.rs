@@ -270,3 +270,71 @@ async fn changes_at_once_are_made_one_after_another() {
     let job = scene.store.get(&key("job-1")).await.unwrap();
     assert_eq!((job.version, job.tags.unwrap().len()), (first + 20, 21), "no change was lost");
 }
+
+/// A number below `end`, from a row that is the same in every run.
+fn below(state: &mut u64, end: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % end
+}
+
+#[tokio::test]
+async fn jobs_are_counted_by_state_whatever_happens_to_them() {
+    let scene = scene().await;
+    let mut random = 17;
+    for step in 0..400 {
+        let key = key(&format!("job-{}", below(&mut random, 25)));
+        let events = match below(&mut random, 8) {
+            0..3 => {
+                // It may be there, and in a state in which it cannot be put again.
+                let _ = scene.store.put(&key, &body(), &change("put")).await;
+                Vec::new()
+            }
+            3 => vec![Event::Ship],
+            4 => vec![Event::Cancel],
+            5 => vec![Event::CheckIn("SERIAL-77".to_owned())],
+            6 => vec![Event::CopyStarted("SERIAL-77".to_owned()), Event::Abandon("SERIAL-77".to_owned()), Event::ShippedBack],
+            _ => vec![Event::Delete],
+        };
+        let _ = scene.store.change(&key, &change("changed"), |_| Ok(events)).await;
+        let counted: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM job GROUP BY state ORDER BY state")
+            .fetch_all(&scene.store.pool)
+            .await
+            .unwrap();
+        let mut kept = scene.store.count_by_state().await.unwrap();
+        kept.retain(|(_, count)| *count != 0);
+        kept.sort();
+        assert_eq!(kept, counted, "after {step} steps");
+    }
+    let states = scene.store.count_by_state().await.unwrap();
+    assert!(states.len() >= 5, "most states were seen: {states:?}");
+}
+
+#[tokio::test]
+async fn nothing_of_a_removed_job_stays_where_pages_were_divided() {
+    let scene = scene().await;
+    let mut random = 5;
+    // Rows of many sizes, which grow and go: pages are divided and joined again and again.
+    for round in 0..40 {
+        let names: Vec<String> =
+            (0..6).map(|number| format!("job-{round}-{number}-{:08x}", below(&mut random, 1 << 32))).collect();
+        for name in &names {
+            let mut put = body();
+            let tags = put.tags.get_or_insert_default();
+            tags.insert("pad".to_owned(), "x".repeat(usize::try_from(below(&mut random, 1500)).unwrap()));
+            scene.store.put(&key(name), &put, &change("put")).await.unwrap();
+        }
+        for name in &names {
+            let pad = "y".repeat(usize::try_from(below(&mut random, 2500)).unwrap());
+            let (key, change) = (key(name), change("changed"));
+            let grown = scene.store.change(&key, &change, |job| {
+                job.tags.get_or_insert_default().insert("more".to_owned(), pad);
+                Ok(vec![Event::Change(vec![Field::Tags])])
+            });
+            grown.await.unwrap();
+        }
+        for name in names.iter().filter(|_| below(&mut random, 3) > 0).collect::<Vec<_>>() {
+            scene.store.change(&key(name), &change("deleted"), |_| Ok(vec![Event::Delete])).await.unwrap();
+            assert!(!is_in_files(scene.folder.path(), name), "{name} is removed");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::outcome::Outcome;
-use crate::result::TransferResult;
+use crate::result::{Direction, TransferResult};
 
 /// A blob of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,46 @@ impl TargetSeen {
     }
 }
 
+/// A drive that was copied as another one by mistake, and what is left of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// The serial number that the wrong drive was known by.
+    pub serial: String,
+    /// Which way it was copied.
+    pub direction: Direction,
+    /// The bay that it was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bay: Option<String>,
+    /// The other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobName>,
+    /// Of an import: what it left is a blob that is whole, and stays until it is replaced.
+    pub has_blob: bool,
+    /// The transfer that left something else of that blob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
+}
+
+impl Mistake {
+    /// What of it is left, where that has to be told. Customers read it: the wrong drive is not named.
+    pub fn sentence(&self) -> Option<String> {
+        match (self.direction, &self.blob) {
+            (Direction::Import, Some(BlobName { container, name })) if self.has_blob => Some(format!(
+                "the blob `{container}/{name}` holds what was on another drive, which was copied as this one by mistake, until it is replaced"
+            )),
+            (Direction::Import, _) => None,
+            (Direction::Export, _) => Some(
+                "another drive was written as this one by mistake, and holds what was exported until it is erased".to_owned(),
+            ),
+        }
+    }
+
+    /// Whether a drive of this serial number was written.
+    pub fn has_written(&self, serial: &str) -> bool {
+        self.direction == Direction::Export && self.serial.eq_ignore_ascii_case(serial)
+    }
+}
+
 /// Where a copy stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CopyState {
@@ -148,6 +188,10 @@ pub struct CopyRecord {
     pub target: Option<TargetSeen>,
     /// A drive was found not to hold what had landed on it: what it holds is unknown.
     pub is_in_doubt: bool,
+    /// It was cancelled before a run of it told what it moved.
+    pub is_cancelled: bool,
+    /// Drives that were copied as this one by mistake.
+    pub mistakes: Vec<Mistake>,
     /// How its last run ended.
     pub result: Option<TransferResult>,
     /// Its logs.
@@ -187,6 +231,10 @@ struct StoredRecord {
     target: Option<TargetSeen>,
     #[serde(default)]
     is_in_doubt: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_cancelled: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mistakes: Vec<Mistake>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<Hold>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +268,8 @@ impl From<StoredRecord> for CopyRecord {
             retry: stored.retry,
             target: stored.target,
             is_in_doubt: stored.is_in_doubt,
+            is_cancelled: stored.is_cancelled,
+            mistakes: stored.mistakes,
             result: stored.result,
             logs: stored.logs,
             earlier_logs: stored.earlier_logs,
@@ -244,6 +294,8 @@ impl From<CopyRecord> for StoredRecord {
             retry: record.retry,
             target: record.target,
             is_in_doubt: record.is_in_doubt,
+            is_cancelled: record.is_cancelled,
+            mistakes: record.mistakes,
             hold: match record.state {
                 CopyState::Held(hold) => Some(hold),
                 _ => None,
@@ -279,6 +331,7 @@ impl CopyRecord {
     /// The drive's `copyStatus`: a word of the published ones, then what staff and customers want to know. Customers
     /// read it: there is nothing of the station in it.
     pub fn status(&self, is_running: bool, is_over: bool) -> String {
+        let is_over = is_over || self.state == CopyState::Ended;
         if is_running {
             return "InProgress".to_owned();
         }
@@ -289,6 +342,9 @@ impl CopyRecord {
             return "Paused".to_owned();
         }
         let Some(result) = &self.result else {
+            if self.is_cancelled {
+                return self.status_without_result().to_owned();
+            }
             return if self.is_abandoned { "Failed: it was not copied" } else { "NotStarted" }.to_owned();
         };
         match (result.outcome, &result.receipt) {
@@ -305,6 +361,17 @@ impl CopyRecord {
                 receipt.never_sent.bytes
             ),
             (outcome, _) => format!("Failed: {}", outcome.sentence()),
+        }
+    }
+}
+
+impl CopyRecord {
+    /// What is known of a copy that was cancelled, and of which there is no receipt.
+    fn status_without_result(&self) -> &'static str {
+        match (self.runs, self.blob.is_some()) {
+            (0, true) => "Cancelled: nothing was copied, and the size of the drive is not known",
+            (0, false) => "Cancelled: nothing was copied",
+            _ => "Cancelled: it is not known what was copied",
         }
     }
 }

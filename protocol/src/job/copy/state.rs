@@ -2,8 +2,9 @@
 
 use time::{Duration, OffsetDateTime};
 
-use super::record::{BlobName, CopyRecord, CopyState, Hold, RetryOptions};
+use super::record::{BlobName, CopyRecord, CopyState, Hold, Mistake, RetryOptions};
 use crate::job::end::CopyEnd;
+use crate::job::state::{DriveState, Job, JobDrive};
 use crate::limits::RANGES_KEPT_MAX;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
@@ -37,6 +38,20 @@ pub enum CopyEvent {
     },
     /// Its drive is unsuitable: its blob is free for another drive.
     Release,
+    /// Its drive is here: what is known of what will be copied.
+    CheckedIn {
+        /// The other side of an import.
+        blob: Option<BlobName>,
+        /// The size of the drive, where it is in a bay.
+        size_bytes: Option<u64>,
+    },
+    /// The drive that was checked in was another one.
+    UndoCheckIn {
+        /// The serial number that the wrong drive was known by.
+        serial: String,
+        /// Which way it was copied.
+        direction: Direction,
+    },
 }
 
 /// How a run ended.
@@ -93,6 +108,8 @@ pub enum CopyRefusal {
 /// | abandon | Ended | Ended | Ended | Ended | refused |
 /// | end without run | Ended | Ended | Ended | Ended | Ended |
 /// | release | Ended | Ended | Ended | Ended | Ended |
+/// | checked in | Waiting | Open | Paused | Held | Ended |
+/// | undo check-in | Waiting | Waiting | Waiting | Waiting | Waiting |
 ///
 /// Where it is not noted what a run moved, Open stands in the place of Waiting.
 ///
@@ -130,9 +147,30 @@ pub fn decide_copy(record: &CopyRecord, event: CopyEvent, now: OffsetDateTime) -
             next.end(now);
             CopyStep::Nothing
         }
+        CopyEvent::CheckedIn { blob, size_bytes } => {
+            // What a run was begun with stays as it is.
+            if next.runs == 0 {
+                next.blob = next.blob.take().or(blob);
+                next.size_bytes = size_bytes.or(next.size_bytes);
+            }
+            CopyStep::Nothing
+        }
+        CopyEvent::UndoCheckIn { serial, direction } => {
+            next.undo_check_in(serial, direction);
+            CopyStep::Nothing
+        }
     };
     Ok((next, step))
 }
+
+/// Whether a drive of a cancelled job is told to have copied nothing: no run of it was begun whose end would tell.
+pub fn is_ended_by_cancel(job: &Job, drive: &JobDrive, record: Option<&CopyRecord>) -> bool {
+    let is_over = record.is_some_and(|record| record.state == CopyState::Ended || record.is_unaccounted);
+    job.cancel_requested && drive.state == DriveState::Received && !is_over
+}
+
+/// Most mistakes that are kept of one copy: each is an act of an operator.
+const MISTAKES_MAX: usize = 32;
 
 /// A store that failed is tried again after this, doubled with every run.
 const STORE_RETRY: Duration = Duration::minutes(1);
@@ -262,6 +300,10 @@ impl CopyRecord {
             self.is_unaccounted = false;
             return;
         }
+        if result.outcome.is_complete() {
+            // The blob of the wrong drive was replaced.
+            self.mistakes.iter_mut().for_each(|mistake| mistake.has_blob = false);
+        }
         let result = result.with_lists_cut(RANGES_KEPT_MAX);
         // A run that was not even begun says nothing of what an earlier one moved: that stays open.
         if result.receipt.is_some() || result.outcome.is_complete() || is_account_only {
@@ -283,7 +325,8 @@ impl CopyRecord {
         let lacks_something = self.state == CopyState::Ended
             && self.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
         self.retry = RetryOptions {
-            restart: options.restart || lacks_something,
+            // What a wrong drive left is forgotten by the first run of the right one, however it is asked for.
+            restart: options.restart || lacks_something || self.retry.restart && self.runs == 0,
             overwrite: options.overwrite || lacks_something,
             rescue: options.rescue,
             // It is about the docking that was looked at: `target` says which.
@@ -291,6 +334,33 @@ impl CopyRecord {
         };
         self.is_abandoned = false;
         self.state = self.begun_again_when_docked();
+    }
+
+    /// The copy as if nothing of it had been begun. What the wrong drive left is kept in mind; the next run forgets what is
+    /// known of it, and replaces no blob by itself.
+    fn undo_check_in(&mut self, serial: String, direction: Direction) {
+        let before = std::mem::take(self);
+        let was_begun = before.runs > 0;
+        let (mut mistakes, mut earlier_logs) = (before.mistakes, before.earlier_logs);
+        if was_begun {
+            let result = before.result.as_ref();
+            let has_blob = direction == Direction::Import && result.is_some_and(|result| result.outcome.is_complete());
+            let transfer_id = result.filter(|_| !has_blob).and_then(|result| result.transfer_id.clone());
+            mistakes.push(Mistake { serial, direction, bay: before.bay, blob: before.blob.clone(), has_blob, transfer_id });
+            mistakes.drain(..mistakes.len().saturating_sub(MISTAKES_MAX));
+        }
+        if before.logs.all().next().is_some() {
+            earlier_logs.push(before.logs);
+        }
+        *self = CopyRecord {
+            blob: before.blob,
+            // The size of a blob stays; that of the wrong drive tells nothing.
+            size_bytes: before.size_bytes.filter(|_| direction == Direction::Export),
+            retry: RetryOptions { restart: was_begun, ..RetryOptions::default() },
+            mistakes,
+            earlier_logs,
+            ..CopyRecord::default()
+        };
     }
 
     fn end(&mut self, now: OffsetDateTime) {
@@ -303,6 +373,7 @@ impl CopyRecord {
     /// The receipt of the last run is the receipt of the copy, told for a cancel; where no run moved anything, it tells that.
     fn end_without_run(&mut self, direction: Direction, now: OffsetDateTime) {
         self.end(now);
+        self.is_cancelled = true;
         let reason = StopReason::JobCancelled;
         match &mut self.result {
             Some(result) if result.outcome.is_complete() => {}

@@ -1,6 +1,7 @@
 //! How a copy moves, and what is kept of it.
 
 use super::*;
+use crate::job::copy::LogAddresses;
 use crate::receipt::ByteClass;
 use crate::units::ByteRange;
 
@@ -54,6 +55,8 @@ fn every_pair_of_state_and_event_is_decided() {
         (CopyEvent::Abandon, ["ended", "ended", "ended", "ended", "-"]),
         (CopyEvent::EndWithoutRun { direction: Direction::Import }, ["ended"; 5]),
         (CopyEvent::Release, ["ended"; 5]),
+        (CopyEvent::CheckedIn { blob: None, size_bytes: Some(9) }, ["waiting", "open", "paused", "held", "ended"]),
+        (CopyEvent::UndoCheckIn { serial: "S".to_owned(), direction: Direction::Import }, ["waiting"; 5]),
     ];
     for (event, expected) in table {
         for (state, expected) in states.iter().zip(expected) {
@@ -182,4 +185,70 @@ fn a_record_keeps_the_first_of_very_many_ranges_and_counts_all() {
     let (record, _) = decide_copy(&record, CopyEvent::EndWithoutRun { direction: Direction::Import }, now()).unwrap();
     let landed = record.result.unwrap().receipt.unwrap().landed_before_request;
     assert_eq!((landed.bytes, landed.ranges_total), (PLACES * 512, Some(PLACES)));
+}
+
+/// A copy of the wrong drive, ended with this outcome.
+fn of_wrong_drive(outcome: Outcome) -> CopyRecord {
+    let (open, _) = decide_copy(&CopyRecord::default(), begin(), now()).unwrap();
+    let CopyEvent::RunEnded(mut end) = ended(outcome, false) else { unreachable!() };
+    end.result.transfer_id = Some("t".to_owned());
+    let (done, _) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
+    CopyRecord { logs: LogAddresses { error: Some("log".to_owned()), ..LogAddresses::default() }, ..done }
+}
+
+#[test]
+fn a_copy_of_the_wrong_drive_is_as_if_it_had_not_begun_and_what_it_left_is_known() {
+    let undo = |record: &CopyRecord, direction| {
+        decide_copy(record, CopyEvent::UndoCheckIn { serial: "S".to_owned(), direction }, now()).unwrap().0
+    };
+    let next = undo(&of_wrong_drive(Outcome::Complete), Direction::Import);
+    assert_eq!((next.runs, &next.result, next.size_bytes), (0, &None, None));
+    assert_eq!(next.retry, RetryOptions { restart: true, ..RetryOptions::default() }, "nothing is replaced by itself");
+    let (allowed, _) = decide_copy(&next, CopyEvent::Allow(RetryOptions::default()), now()).unwrap();
+    assert!(allowed.retry.restart && !allowed.retry.overwrite, "also where it is paused and resumed first");
+    assert!(next.mistakes[0].has_blob && next.mistakes[0].sentence().is_some());
+    assert_eq!((next.mistakes[0].bay.as_deref(), next.earlier_logs.len()), (Some("1"), 1));
+    // What was cut short left no blob, and something that its transfer knows.
+    let next = undo(&of_wrong_drive(Outcome::Refused), Direction::Import);
+    assert_eq!((next.mistakes[0].has_blob, next.mistakes[0].transfer_id.as_deref()), (false, Some("t")));
+    assert_eq!(next.mistakes[0].sentence(), None);
+    let next = undo(&of_wrong_drive(Outcome::Complete), Direction::Export);
+    assert!(next.mistakes[0].has_written("s") && next.mistakes[0].sentence().is_some());
+    assert_eq!(next.size_bytes, Some(9), "the blob has its size");
+    // One that was never begun left nothing.
+    assert_eq!(undo(&CopyRecord::default(), Direction::Import), CopyRecord::default());
+}
+
+#[test]
+fn a_blob_of_the_wrong_drive_is_told_until_it_is_replaced() {
+    let undone = CopyEvent::UndoCheckIn { serial: "S".to_owned(), direction: Direction::Import };
+    let (waiting, _) = decide_copy(&of_wrong_drive(Outcome::Complete), undone, now()).unwrap();
+    let (open, _) = decide_copy(&waiting, begin(), now()).unwrap();
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::Refused, false) else { unreachable!() };
+    end.result.receipt = None;
+    let (held, _) = decide_copy(&open, CopyEvent::RunEnded(end), now()).unwrap();
+    assert!(held.mistakes[0].has_blob, "it was not replaced");
+    let (done, _) = decide_copy(&held, ended(Outcome::Complete, false), now()).unwrap();
+    assert!(!done.mistakes[0].has_blob);
+}
+
+#[test]
+fn a_copy_that_was_never_begun_tells_what_is_known_of_it() {
+    let blob = BlobName { container: "c".to_owned(), name: "n".to_owned() };
+    let cancelled = |size_bytes| {
+        let event = CopyEvent::CheckedIn { blob: Some(blob.clone()), size_bytes };
+        let (record, _) = decide_copy(&CopyRecord::default(), event, now()).unwrap();
+        decide_copy(&record, CopyEvent::EndWithoutRun { direction: Direction::Import }, now()).unwrap().0
+    };
+    let known = cancelled(Some(9));
+    let result = known.result.clone().unwrap();
+    assert_eq!((result.bytes_total, result.receipt.unwrap().never_sent.bytes), (9, 9));
+    assert!(known.status(false, true).ends_with("9 never sent"), "{}", known.status(false, true));
+    let unknown = cancelled(None);
+    assert_eq!(unknown.result, None, "a receipt over no bytes would say something else");
+    assert_eq!(unknown.status(false, true), "Cancelled: nothing was copied, and the size of the drive is not known");
+    // The size of a drive that is docked later counts; that of a run does not change.
+    let event = |size_bytes| CopyEvent::CheckedIn { blob: None, size_bytes };
+    let (open, _) = decide_copy(&CopyRecord::default(), begin(), now()).unwrap();
+    assert_eq!(decide_copy(&open, event(Some(10)), now()).unwrap().0.size_bytes, Some(9));
 }
