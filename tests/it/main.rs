@@ -7,6 +7,7 @@ mod support;
 mod architecture;
 mod azure;
 mod azure_answers;
+mod azure_digests;
 mod azure_fake;
 mod azure_obstacles;
 mod azure_pages;

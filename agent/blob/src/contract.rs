@@ -31,6 +31,8 @@ pub struct BlobFacts {
     pub is_incomplete: bool,
     /// Whether the store can tell which of its bytes were ever written: [`Blob::written_ranges`].
     pub is_sparse: bool,
+    /// The MD5 of the whole that its uploader left with it: the store does not check it.
+    pub stated_md5: Option<[u8; 16]>,
     /// What prevents using it.
     pub obstacles: Obstacles,
 }
@@ -85,6 +87,15 @@ pub struct RangeBody {
     pub pieces: BoxStream<'static, Result<Bytes, BlobError>>,
     /// The store's own checksum over the range, where it was asked for and given.
     pub checksum: Option<TransferChecksum>,
+}
+
+/// The chunks that a blob was put together from, by the names that the store keeps for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedChunks {
+    /// The version of the blob that they are of, where the store said it.
+    pub version: Option<String>,
+    /// Each with its size in bytes, in order.
+    pub chunks: Vec<(Sha256Digest, u64)>,
 }
 
 /// A part of the list of what was ever written to a blob.
@@ -270,7 +281,7 @@ pub trait Blob: Send + Sync {
 
     /// The digests of the chunks that it was put together from, in order, where the store keeps names that tell them: a
     /// proof of its bytes for which they need not be read. `None` where it does not, or they were named by another program.
-    async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+    async fn named_chunks(&self) -> Result<Option<NamedChunks>, BlobError> {
         Ok(None)
     }
 

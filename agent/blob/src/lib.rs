@@ -48,7 +48,7 @@ pub mod retry;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, Obstacles, RangeBody, Replaces, Upload,
-    UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, NamedChunks, Obstacles, RangeBody,
+    Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};

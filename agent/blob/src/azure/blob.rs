@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use azure_core::time::OffsetDateTime;
-use protocol::digest::Sha256Digest;
 use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
@@ -17,7 +16,8 @@ use super::sas::{Right, Sas};
 use super::{block, page, page_ranges, reading, whole_file};
 use crate::block_id;
 use crate::contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, RangeBody, Replaces, Upload, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, NamedChunks, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+    WrittenRanges,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -91,7 +91,7 @@ impl Blob for AzureBlob {
         reading::read(self, range, version, checked).await
     }
 
-    async fn named_chunks(&self) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+    async fn named_chunks(&self) -> Result<Option<NamedChunks>, BlobError> {
         match self.kind {
             BlobKind::Block => block::committed_chunks(self).await,
             BlobKind::Page => Ok(None),

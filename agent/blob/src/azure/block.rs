@@ -19,7 +19,7 @@ use super::client::{AzureBlob, Found, block_list, body_of, require_length};
 use super::error::AzureFailure;
 use crate::block_id::{block_id, content_of};
 use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
+    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, NamedChunks, Upload, UploadCapabilities, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -173,11 +173,14 @@ pub(super) fn own_chunks(blocks: Option<Vec<Block>>) -> HashMap<Sha256Digest, u6
 }
 
 /// The chunks of a committed blob, by the names of its blocks.
-pub(super) async fn committed_chunks(blob: &AzureBlob) -> Result<Option<Vec<Sha256Digest>>, BlobError> {
+pub(super) async fn committed_chunks(blob: &AzureBlob) -> Result<Option<NamedChunks>, BlobError> {
     let failed = |error| blob.error("list the blocks of", error);
     let list = blob.client()?.block_blob_client().get_block_list(BlockListType::Committed, None).await.map_err(failed)?;
+    let version = list.headers().get_optional_str(&ETAG).map(str::to_owned);
     let blocks = list.into_model().map_err(failed)?.committed_blocks.unwrap_or_default();
-    Ok(blocks.into_iter().map(|block| content_of(&block.name?)).collect())
+    let chunk = |block: Block| Some((content_of(&block.name?)?, u64::try_from(block.size?).ok()?));
+    let chunks: Option<Vec<_>> = blocks.into_iter().map(chunk).collect();
+    Ok(chunks.map(|chunks| NamedChunks { version, chunks }))
 }
 
 #[async_trait]

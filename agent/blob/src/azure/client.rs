@@ -127,6 +127,7 @@ impl AzureBlob {
             transfer_id: metadata.get(metadata::TRANSFER).cloned(),
             is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
             is_sparse: is_page_blob,
+            stated_md5: properties.content_md5().ok().flatten().and_then(|sum| sum.try_into().ok()),
             content_mark: None,
             obstacles: known.obstacles(self.kind),
         };

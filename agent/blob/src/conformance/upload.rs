@@ -21,7 +21,8 @@ pub(super) async fn every_size_comes_back(tried: &dyn TestStore) {
         found.require_readable("it").unwrap();
         found.require_replaceable("it").unwrap();
         if let Some(named) = blob.named_chunks().await.unwrap() {
-            assert_eq!(named, chunks_of(&bytes).iter().map(|chunk| chunk.digest).collect::<Vec<_>>());
+            let wanted: Vec<_> = chunks_of(&bytes).iter().map(|chunk| (chunk.digest, chunk.range.length)).collect();
+            assert_eq!((named.chunks, named.version.unwrap_or(version.clone())), (wanted, version));
         }
     }
 }

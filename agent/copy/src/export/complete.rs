@@ -33,7 +33,7 @@ impl Copied {
 
 impl Completing {
     async fn finish(&mut self, mut journal: Option<&mut Journal>) -> Result<TransferResult, CopyError> {
-        let mut evidence = match self.origin.manifest.is_some() || self.all_checked {
+        let mut evidence = match self.origin.expected().is_some() || self.all_checked {
             true => Evidence::Transport,
             false => Evidence::Read,
         };
@@ -116,6 +116,15 @@ impl Completing {
             return Err(CopyError::Mismatch(format!(
                 "what is on the drive `{}` is not what the blob's manifest states: start over with `--restart`",
                 self.context.identity.path
+            )));
+        }
+        if let (Some(stated), Some(found)) = (self.origin.stated_md5(), self.stream_md5)
+            && stated != found
+        {
+            journal.remove()?;
+            return Err(CopyError::Mismatch(format!(
+                "what came from `{}` has another MD5 than the blob states: it was damaged at the store or before; look for another copy, or export it all the same after `az storage blob update --content-md5 \"\"`",
+                self.context.blob.address()
             )));
         }
         with_drive(&self.context.drive, DRIVE_SYNC_TIMEOUT, &self.context.handle, |drive| drive.sync()).await?;

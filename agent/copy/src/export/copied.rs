@@ -23,6 +23,8 @@ pub(super) struct Completing {
     pub(super) all_checked: bool,
     /// Where every chunk passed the pipeline in drive order.
     pub(super) stream_sha256: Option<Sha256Digest>,
+    /// The same of the MD5, where the blob states one.
+    pub(super) stream_md5: Option<[u8; 16]>,
     pub(super) bytes_cleared: u64,
     /// The drive is finished and has its name: what fails after this leaves it complete.
     pub(super) is_published: bool,

@@ -11,7 +11,9 @@ use crate::error::CopyError;
 use crate::flow::attempts::Attempts;
 use crate::plan::chunk_size;
 use crate::record::journal::journals_folder;
+use crate::record::table::SharedTable;
 use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
+use crate::source::named::NamedContent;
 
 /// Why the manifest beside a blob is not used for a snapshot of it.
 const OF_ANOTHER_TIME: &str = "the manifest beside the blob is of another state of it than was asked for";
@@ -20,6 +22,8 @@ const OF_ANOTHER_TIME: &str = "the manifest beside the blob is of another state 
 pub(super) struct Origin {
     pub(super) facts: BlobFacts,
     pub(super) manifest: Option<LoadedManifest>,
+    /// What the names of its blocks say, where there is no manifest.
+    pub(super) named: Option<NamedContent>,
     /// Why there is no manifest, as a warning.
     pub(super) without_manifest: Option<String>,
 }
@@ -45,8 +49,17 @@ impl Origin {
             }
             Err(error) => return Err(error),
         };
-        let without_manifest = manifest.is_none().then(|| format!("{reason}: only the transport can be checked"));
-        Ok(Origin { facts, manifest, without_manifest })
+        let named = match manifest {
+            Some(_) => None,
+            None => NamedContent::of(&**blob, &facts, options, attempts, &folder).await?,
+        };
+        let checked = match (&named, facts.stated_md5) {
+            (Some(_), _) => "what arrives is checked against the SHA-256 in the names of its blocks",
+            (None, Some(_)) => "what arrives is checked against the MD5 that the blob states, unless it is resumed",
+            (None, None) => "only the transport can be checked",
+        };
+        let without_manifest = manifest.is_none().then(|| format!("{reason}: {checked}"));
+        Ok(Origin { facts, manifest, named, without_manifest })
     }
 
     /// The chunks of an export: the manifest's where there is one.
@@ -56,6 +69,9 @@ impl Origin {
         drive: &dyn Drive,
         blob: &dyn Blob,
     ) -> Result<ChunkGeometry, CopyError> {
+        if let Some(named) = &self.named {
+            return Ok(named.geometry);
+        }
         let Some(manifest) = &self.manifest else {
             return chunk_size(options.chunk_size, self.facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
         };
@@ -71,7 +87,18 @@ impl Origin {
     /// Whether the manifest is of the very version of the blob that is read: then its zeros need not be fetched.
     pub(super) fn trusts_zeros(&self, blob: &dyn Blob) -> bool {
         let stated = self.manifest.as_ref().and_then(|manifest| manifest.header.blob_version.as_ref());
-        stated == Some(&self.facts.version) && blob.local().is_none()
+        self.named.is_some() || stated == Some(&self.facts.version) && blob.local().is_none()
+    }
+
+    /// The digests of all chunks, where they are known.
+    pub(super) fn expected(&self) -> Option<&SharedTable> {
+        let of_manifest = self.manifest.as_ref().map(|manifest| &manifest.table);
+        of_manifest.or(self.named.as_ref().map(|named| &named.table))
+    }
+
+    /// The MD5 that everything has to have together: where nothing else is known.
+    pub(super) fn stated_md5(&self) -> Option<[u8; 16]> {
+        self.facts.stated_md5.filter(|_| self.expected().is_none())
     }
 
     /// Ranges that the manifest says could not be read when the blob was made.

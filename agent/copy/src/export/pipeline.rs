@@ -21,7 +21,7 @@ use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
-use crate::hashing::whole::{self, PieceSender};
+use crate::hashing::whole::{self, PieceSender, Wanted, WholeDigests};
 use crate::limits::{BODILESS_CHUNKS_MAX, DRIVE_SYNC_TIMEOUT};
 use crate::plan::{Planned, ReadPlan};
 use crate::source::blob_range::Fetch;
@@ -52,8 +52,9 @@ impl Prepared {
         let (concurrency, writers) = (stages.concurrency(), context.drive.preferred_readers());
         let pool = context.pool([concurrency.now(), threads::hash_threads(), 1, writers]);
 
-        let wants_stream = context.options.stream_sha256 && !is_resumed;
-        let (stream_output, stream_end) = whole::spawn(wants_stream, stages.geometry, || false)?;
+        let wanted = Wanted { sha256: context.options.stream_sha256, md5: origin.stated_md5().is_some() };
+        let wanted = if is_resumed { Wanted::default() } else { wanted };
+        let (stream_output, stream_end) = whole::spawn(wanted, stages.geometry, || false)?;
         let write = Arc::new(stages.write(check_input, stream_output));
         stages.spawn_check(write.clone(), check_output)?;
         let (write_watches, sync_watch) = (watchdog::watches(writers), watchdog::watches(1));
@@ -71,11 +72,19 @@ impl Prepared {
             () = enforce_drain_timeout(&context.options, &context.handle) => None,
             () = wait_for_hang(&context, &write_watches, &sync_watch) => None,
         };
-        let stream_sha256 = whole::result(stream_end, &context.handle.stop).await;
+        let WholeDigests { sha256: stream_sha256, md5: stream_md5 } = whole::result(stream_end, &context.handle.stop).await;
         let all_checked = all_checked.load(Ordering::Relaxed);
         let (bytes_cleared, is_published) = (0, false);
-        let completing =
-            Completing { context, origin, target_is_sampled, all_checked, stream_sha256, bytes_cleared, is_published };
+        let completing = Completing {
+            context,
+            origin,
+            target_is_sampled,
+            all_checked,
+            stream_sha256,
+            stream_md5,
+            bytes_cleared,
+            is_published,
+        };
         Ok(Copied { completing, journal })
     }
 }
@@ -102,7 +111,7 @@ impl Stages<'_> {
         let (counters, shared_budget) = (self.context.handle.counters.clone(), self.context.options.shared_budget.clone());
         WriteStage {
             drive: self.context.drive.clone(),
-            expected: self.origin.manifest.as_ref().map(|manifest| manifest.table.clone()),
+            expected: self.origin.expected().cloned(),
             zeros: ZeroDigests::new(self.geometry.chunk_size_bytes()),
             table: self.context.table.clone(),
             hash_pool: HashPool::new(input, never(), false, counters, shared_budget),
@@ -122,7 +131,7 @@ impl Stages<'_> {
         FetchStage {
             blob: self.context.blob.clone(),
             version: self.origin.facts.version.clone(),
-            checked: self.origin.manifest.is_none(),
+            checked: self.origin.expected().is_none(),
             attempts: self.context.attempts.clone(),
             pool,
             rate: self.context.rate(),
@@ -148,7 +157,7 @@ impl Stages<'_> {
     /// The chunks that are still to be fetched, with what the manifest says they are.
     fn next_chunk(&self) -> impl FnMut() -> Result<Option<Planned>, CopyError> + use<> {
         let mut plan = ReadPlan::new(self.geometry, self.context.table.clone(), false);
-        let expected = self.origin.manifest.as_ref().map(|manifest| manifest.table.clone());
+        let expected = self.origin.expected().cloned();
         move || {
             let Some((place, _)) = plan.next()? else { return Ok(None) };
             let content = match &expected {

@@ -53,7 +53,7 @@ pub(super) fn require_same(header: &Header, planned: ChunkGeometry, scene: &Scen
     }
     let is_same_version = header.blob_version.as_ref() == Some(&origin.facts.version);
     let recorded_size = ByteSize(header.chunk_size_bytes);
-    if is_same_version && recorded_size.0 != planned.chunk_size_bytes() && origin.manifest.is_none() {
+    if is_same_version && recorded_size.0 != planned.chunk_size_bytes() && origin.expected().is_none() {
         let option = recorded_size.to_string().replace(' ', "");
         return Err(CopyError::Refused(format!(
             "the export of `{}` was begun with a chunk size of {recorded_size}: repeat it with `--chunk-size {option}`, or start over with `--restart` (journal: `{journal}`)",

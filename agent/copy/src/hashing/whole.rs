@@ -1,4 +1,4 @@
-//! The plain SHA-256 of the whole, as `sha256sum` prints it: one hash in drive order, so one thread.
+//! The plain SHA-256 of the whole, as `sha256sum` prints it, or its MD5: one hash in drive order, so one thread.
 //!
 //! Pieces that came too early wait in the buffers of their pool, so they are back-pressure as everything else. Each
 //! stage takes a buffer before it takes a chunk: the earliest chunk under way always has one, and comes.
@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use md5::Md5;
 use protocol::digest::Sha256Digest;
 use protocol::units::{ChunkGeometry, ChunkIndex};
 use sha2::{Digest, Sha256};
@@ -58,32 +59,77 @@ fn hash_ended() -> CopyError {
     CopyError::StageEnded { stage: Stage::WholeHash, panic: None }
 }
 
+/// Which hashes of the whole are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) sha256: bool,
+    pub(crate) md5: bool,
+}
+
+/// The hashes of the whole that were wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct WholeDigests {
+    pub(crate) sha256: Option<Sha256Digest>,
+    pub(crate) md5: Option<[u8; 16]>,
+}
+
+/// The hashes under way.
+struct WholeHasher {
+    sha256: Option<Sha256>,
+    md5: Option<Md5>,
+}
+
+impl WholeHasher {
+    fn new(wanted: Wanted) -> Self {
+        WholeHasher { sha256: wanted.sha256.then(Sha256::new), md5: wanted.md5.then(Md5::new) }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(hasher) = &mut self.sha256 {
+            hasher.update(bytes);
+        }
+        if let Some(hasher) = &mut self.md5 {
+            hasher.update(bytes);
+        }
+    }
+
+    fn finish(self) -> WholeDigests {
+        let sha256 = self.sha256.map(|hasher| Sha256Digest(hasher.finalize().into()));
+        WholeDigests { sha256, md5: self.md5.map(|hasher| hasher.finalize().into()) }
+    }
+}
+
 /// The two ends of a whole-drive hash under way.
-type Ends = (Option<PieceSender>, Option<oneshot::Receiver<Option<Sha256Digest>>>);
+type Ends = (Option<PieceSender>, Option<oneshot::Receiver<Option<WholeDigests>>>);
 
 /// Starts the hash where it is wanted. It needs the chunks in their order, or nearly so: where `is_abandoned`
 /// says that they come in another one, it lets go of all that it holds, and gives nothing.
 pub(crate) fn spawn(
-    is_wanted: bool,
+    wanted: Wanted,
     geometry: ChunkGeometry,
     is_abandoned: impl Fn() -> bool + Send + 'static,
 ) -> Result<Ends, CopyError> {
-    if !is_wanted {
+    if wanted == Wanted::default() {
         return Ok((None, None));
     }
     let (output, input) = bounded(PIECES_WAITING_MAX);
     let (ended, end) = oneshot::channel();
     threads::spawn_once(Stage::WholeHash, move || {
-        let digest = run(&input, geometry, || is_abandoned() || ended.is_closed());
+        let digest = run(&input, geometry, wanted, || is_abandoned() || ended.is_closed());
         let _ = ended.send(digest);
     })?;
     Ok((Some(PieceSender(output)), Some(end)))
 }
 
 /// Puts chunks in order and hashes them; `None` where not all came.
-fn run(input: &Receiver<StreamPiece>, geometry: ChunkGeometry, is_abandoned: impl Fn() -> bool) -> Option<Sha256Digest> {
+fn run(
+    input: &Receiver<StreamPiece>,
+    geometry: ChunkGeometry,
+    wanted: Wanted,
+    is_abandoned: impl Fn() -> bool,
+) -> Option<WholeDigests> {
     let zeros = vec![0; 1 << 20];
-    let mut hasher = Sha256::new();
+    let mut hasher = WholeHasher::new(wanted);
     let mut early = EarlyPieces::default();
     let mut next = ChunkIndex(0);
     while let Some(range) = geometry.range(next) {
@@ -95,7 +141,7 @@ fn run(input: &Receiver<StreamPiece>, geometry: ChunkGeometry, is_abandoned: imp
         match early.take(next.0) {
             Some(body) => {
                 match body {
-                    Body::Bytes(bytes) => hasher.update(&*bytes),
+                    Body::Bytes(bytes) => hasher.update(&bytes),
                     Body::Hole => update_zeros(&mut hasher, &zeros, range.length),
                 }
                 next.0 += 1;
@@ -107,7 +153,7 @@ fn run(input: &Receiver<StreamPiece>, geometry: ChunkGeometry, is_abandoned: imp
             },
         }
     }
-    Some(Sha256Digest(hasher.finalize().into()))
+    Some(hasher.finish())
 }
 
 /// Pieces that came before their turn, by the index of their chunk. Holes are kept as runs: they have no buffers that
@@ -161,7 +207,7 @@ impl EarlyPieces {
     }
 }
 
-fn update_zeros(hasher: &mut Sha256, zeros: &[u8], length: u64) {
+fn update_zeros(hasher: &mut WholeHasher, zeros: &[u8], length: u64) {
     let mut left = length;
     while left > 0 {
         let step = left.min(zeros.len() as u64);
@@ -170,14 +216,15 @@ fn update_zeros(hasher: &mut Sha256, zeros: &[u8], length: u64) {
     }
 }
 
-/// The hash, when it ends before a stop is asked for.
-pub(crate) async fn result(end: Option<oneshot::Receiver<Option<Sha256Digest>>>, stop: &Stop) -> Option<Sha256Digest> {
-    let end = end?;
-    tokio::select! {
+/// The hashes, when they end before a stop is asked for.
+pub(crate) async fn result(end: Option<oneshot::Receiver<Option<WholeDigests>>>, stop: &Stop) -> WholeDigests {
+    let Some(end) = end else { return WholeDigests::default() };
+    let digests = tokio::select! {
         biased;
-        digest = end => digest.ok().flatten(),
+        digests = end => digests.ok().flatten(),
         () = stop.stopping() => None,
-    }
+    };
+    digests.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -207,7 +254,8 @@ mod tests {
                 output.send(StreamPiece { place: Place { index: ChunkIndex(index), range }, body }).unwrap();
             }
             drop(output);
-            prop_assert_eq!(run(&input, geometry, || false), Some(Sha256Digest::of(&whole)));
+            let wanted = WholeDigests { sha256: Some(Sha256Digest::of(&whole)), md5: Some(blob::checksum::md5(&whole)) };
+            prop_assert_eq!(run(&input, geometry, Wanted { sha256: true, md5: true }, || false), Some(wanted));
         }
     }
 
@@ -222,6 +270,6 @@ mod tests {
         }
         drop(output);
         assert_eq!(early.pieces.len(), 2);
-        assert_eq!(run(&input, geometry, || false), None);
+        assert_eq!(run(&input, geometry, Wanted { sha256: true, md5: false }, || false), None);
     }
 }

@@ -23,7 +23,7 @@ use crate::flow::threads;
 use crate::flow::watchdog::{self, CallWatch};
 use crate::hashing::ZeroDigests;
 use crate::hashing::hash_pool::HashPool;
-use crate::hashing::whole::{self, PieceSender};
+use crate::hashing::whole::{self, PieceSender, Wanted};
 use crate::import::completion::Completion;
 use crate::import::copied::{Completing, Copied, CopiedTarget};
 use crate::import::prepared::{Prepared, Target, Uploading};
@@ -84,8 +84,8 @@ async fn run(
 
     // Only where every chunk passes here; else the blob is hashed at the end.
     let passes_whole = with_recorded || context.landed()? == 0;
-    let is_wanted = context.options.stream_sha256 && passes_whole;
-    let (stream_output, stream_end) = whole::spawn(is_wanted, stages.geometry, stages.is_out_of_order())?;
+    let wanted = Wanted { sha256: context.options.stream_sha256 && passes_whole, md5: false };
+    let (stream_output, stream_end) = whole::spawn(wanted, stages.geometry, stages.is_out_of_order())?;
     let hash = Arc::new(stages.hash(hash_input, abandoned, stream_output));
     threads::spawn(Stage::Hash, threads::hash_threads(), &context.failure, move |_| hash.run(&hash_output))?;
 
@@ -106,7 +106,7 @@ async fn run(
         journal = ending => journal,
         () = enforce_drain_timeout(&context.options, &context.handle) => None,
     };
-    let stream_sha256 = whole::result(stream_end, &context.handle.stop).await;
+    let stream_sha256 = whole::result(stream_end, &context.handle.stop).await.sha256;
     Ok(Ended { journal, stream_sha256 })
 }
 

@@ -34,7 +34,7 @@ impl Completing {
     async fn is_proved_by_names(&self, view: &dyn Blob) -> Result<bool, CopyError> {
         let Some(named) = self.context.attempts.run("look at", 0, || view.named_chunks()).await?.0 else { return Ok(false) };
         let (_, list) = manifest::root(&self.context.table, &self.context.zeros, true)?;
-        Ok(named.iter().eq(list.iter().map(|(digest, _)| digest)))
+        Ok(named.chunks.iter().map(|(digest, _)| digest).eq(list.iter().map(|(digest, _)| digest)))
     }
 
     /// What was compared must be what is there when the comparison ends: another program may have written to it behind.

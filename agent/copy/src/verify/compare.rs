@@ -14,7 +14,7 @@ use crate::flow::attempts::Attempts;
 use crate::flow::pool::BufferPool;
 use crate::flow::rate::RateLimit;
 use crate::hashing::ZeroDigests;
-use crate::hashing::whole;
+use crate::hashing::whole::{self, Wanted};
 use crate::plan::MemoryPlan;
 use crate::verify::comparer::{Compared, Comparer, WholeSide};
 use crate::verify::hashes::Hashes;
@@ -50,7 +50,7 @@ pub(super) async fn compare_up_to(
         let is_broken = is_broken.clone();
         move || is_broken.load(Ordering::Relaxed)
     };
-    let (pieces, whole_end) = whole::spawn(expected.wants_stream, geometry, is_abandoned)?;
+    let (pieces, whole_end) = whole::spawn(Wanted { sha256: expected.wants_stream, md5: false }, geometry, is_abandoned)?;
     let comparer = Arc::new(Comparer {
         reads: Arc::new(Semaphore::new(side.concurrency(options))),
         hashes: Hashes::start(handle.counters.clone(), options.shared_budget.clone())?,
@@ -67,7 +67,7 @@ pub(super) async fn compare_up_to(
     });
     let mut found = comparer.clone().run(geometry, expected).await?;
     drop(comparer);
-    found.stream_sha256 = whole::result(whole_end, &handle.stop).await;
+    found.stream_sha256 = whole::result(whole_end, &handle.stop).await.sha256;
     found.differences.sort_by_key(|difference| difference.range);
     found.unreadable.sort_unstable();
     let mut merged: Vec<Difference> = Vec::new();
