@@ -304,3 +304,20 @@ fn an_export_that_was_to_wait_no_longer_waits_again() {
     assert!(waits());
     assert_ne!(run("undo-never-received"), Some(0), "nothing is left to take back");
 }
+
+#[test]
+fn a_parcel_that_is_told_once_more_takes_no_drive_from_a_released_blob() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    ship_export(&service, "out", &[("one", 4 * MIB)], 1);
+    let text =
+        "size = \"8MiB\"\nserial = \"DYING\"\nbacking = \"memory\"\n[[fault]]\nkind = \"removed\"\nafter_bytes = \"1MiB\"\n";
+    service.dock("bay-1", &bench.image("dying.toml", text.as_bytes()), None).expect(200);
+    service.order("out", "checkIn", json!({ "bay": "bay-1", "erase": true })).expect(200);
+    run_offered(&bench, &service.wait_for_attention("copy-held"), "release");
+    let package = service.job("out")["properties"]["deliveryPackage"].clone();
+    service.patch("out", json!({ "deliveryPackage": package })).expect(200);
+    // It waits for another drive as before: nothing else would end the job.
+    run_offered(&bench, &service.wait_for_attention("needs-empty-drive"), "never-received");
+    service.wait_for_state("out", "Packaging");
+}

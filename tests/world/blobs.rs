@@ -33,6 +33,9 @@ pub struct Journal {
     pub is_complete: bool,
 }
 
+/// What the name of a transfer ends with whose journal was forgotten.
+const FORGOTTEN: &str = "/forgotten";
+
 /// All accounts, and the journals of the station.
 #[derive(Default)]
 pub struct Blobs {
@@ -61,10 +64,35 @@ impl Blobs {
         self.partial.get(&(address.clone(), transfer.to_owned())).cloned().unwrap_or_default()
     }
 
+    /// What a transfer left at its target whose journal was forgotten.
+    pub fn forgotten(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
+        self.unfinished(address, &format!("{transfer}{FORGOTTEN}"))
+    }
+
     /// The blob that a transfer made; nothing where another's is there.
     pub fn finished(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
         let own = self.blobs.get(address).filter(|blob| blob.transfer == transfer);
         own.map(|blob| blob.pieces.iter().copied().map(Some).collect()).unwrap_or_default()
+    }
+
+    /// Forgets what was kept to resume copies. What they left is of transfers that no later run resumes.
+    pub fn forget(&mut self, is_of: impl Fn(&str, &str) -> bool) {
+        let forgotten: Vec<_> = self.journals.keys().filter(|(uid, drive)| is_of(uid, drive)).cloned().collect();
+        for key in forgotten {
+            self.journals.remove(&key);
+            let transfer = format!("{}/{}", key.0, key.1);
+            let left: Vec<_> = self.partial.keys().filter(|(_, of)| *of == transfer).cloned().collect();
+            for (address, of) in left {
+                let pieces = self.partial.remove(&(address.clone(), of.clone())).unwrap_or_default();
+                self.partial.insert((address, format!("{of}{FORGOTTEN}")), pieces);
+            }
+        }
+    }
+
+    /// Removes what a transfer left of a blob.
+    pub fn discard(&mut self, address: &Address, transfer: &str) {
+        self.partial.remove(&(address.clone(), transfer.to_owned()));
+        self.partial.remove(&(address.clone(), format!("{transfer}{FORGOTTEN}")));
     }
 
     /// Makes the blob of a transfer appear: what could not be read is zero in it.

@@ -169,7 +169,7 @@ impl Copy {
         let existing = site.blobs.blobs.get(&target);
         let is_own = existing.is_some_and(|blob| blob.transfer == transfer) && journal.is_some();
         if self.order.direction == Direction::Import && existing.is_some() && !is_own && !self.order.retry.overwrite {
-            return Err("the blob exists already");
+            return Err("the blob exists already: choose another name, or replace it with `--overwrite`");
         }
         if self.order.direction == Direction::Export
             && journal.is_none()
@@ -340,12 +340,10 @@ impl Copy {
         }
     }
 
-    /// A blob with something of another drive, or of another transfer, is replaced only where a person said so.
+    /// A blob is replaced only where a person said so.
     fn look_at_replaced(&self, site: &mut Site, drive: usize) {
-        let Some(before) = site.blobs.blobs.get(&self.address()) else { return };
-        let is_own_piece = |piece: &Piece| *piece == Piece::Zero || matches!(piece, Piece::Drive(own, _) if *own == drive);
-        let is_own = before.transfer == transfer_of(&self.order) && before.pieces.iter().all(is_own_piece);
-        if !is_own && !site.may_be_replaced.contains(&journal_key(&self.order)) {
+        let is_there = site.blobs.blobs.contains_key(&self.address());
+        if is_there && !site.may_be_replaced.contains(&journal_key(&self.order)) {
             site.violations.push(format!("the blob of the drive {drive} replaced another one, and no person said so"));
         }
     }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::life::{LOCATION, account, subscription};
-use crate::site::Place;
+use protocol::job::BlobName;
+
+use crate::blobs::{Blob, address as address_of};
+use crate::life::{IMPORTS, LOCATION, account, subscription};
+use crate::site::{Piece, Place};
 use crate::world::{Job, World};
 
 /// Drives of one job at most.
@@ -174,6 +177,24 @@ pub fn change_delivery(world: &mut World) {
     let Job { drives, tracking, .. } = world.jobs[number].clone();
     let package = json!({ "carrierName": "FedEx", "trackingNumber": tracking, "driveCount": drives.len().max(1) });
     patch(world, number, json!({ "deliveryPackage": package }), &format!("the delivery of job {number} is changed"));
+}
+
+/// Puts a blob of their own where an import is to go.
+pub fn upload(world: &mut World) {
+    let Some(number) = one_of_own(world) else { return };
+    let Job { customer, name, typed, is_export, .. } = world.jobs[number].clone();
+    let Some(drive) = typed.first().filter(|_| !is_export) else { return };
+    let place = BlobName { container: IMPORTS.to_owned(), name: format!("{name}/{drive}.img") };
+    let address = address_of(&account(customer), &place);
+    let pieces = vec![Piece::Blob(customer, 0)];
+    {
+        let mut site = world.worker.site();
+        if site.blobs.blobs.contains_key(&address) {
+            return;
+        }
+        site.blobs.blobs.insert(address, Blob { pieces, transfer: String::new() });
+    }
+    world.note(format!("customer {customer} puts a blob where drive {drive} of job {number} is to go"));
 }
 
 pub fn cancel(world: &mut World) {

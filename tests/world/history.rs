@@ -15,11 +15,12 @@ const STEPS_MAX: u64 = 60;
 type Act = fn(&mut World);
 
 /// What can happen, each with its weight.
-const ACTS: [(u64, Act); 21] = [
+const ACTS: [(u64, Act); 22] = [
     (7, customers::create),
     (2, customers::put_again),
     (9, customers::ship),
     (1, customers::change_delivery),
+    (1, customers::upload),
     (3, customers::cancel),
     (2, customers::delete),
     (12, staff::dock),

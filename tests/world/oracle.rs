@@ -164,6 +164,9 @@ fn check_runs(world: &mut World) -> Checked {
     world.begun_seen += begun.len();
     for run in begun {
         let Some(number) = world.jobs.iter().position(|job| job.uid.as_ref() == Some(&run.job_uid)) else { continue };
+        if world.said_wrong.contains(&(run.drive, run.job_uid.clone())) {
+            return Err(Violation(format!("drive {} was said to be wrong for job {number}, and is copied again", run.drive)));
+        }
         let physical = world.worker.site().drives[run.drive].clone();
         let is_own = physical.owner.is_none_or(|owner| owner == world.jobs[number].customer);
         if is_own || world.bound.contains(&(run.drive, run.job_uid.clone())) {

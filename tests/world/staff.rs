@@ -111,6 +111,7 @@ pub fn check_in_to(world: &mut World, bay: usize, job: usize, drive_id: Option<&
         if let Some(id) = id {
             world.bound_as.insert((uid.clone(), id.to_owned()), drive);
         }
+        world.said_wrong.remove(&(drive, uid.clone()));
         world.bound.insert((drive, uid));
     }
     is_done
@@ -194,6 +195,11 @@ pub fn undo_check_in(world: &mut World, job: usize, drive_id: &str) -> bool {
     let lives = world.lives;
     let is_done = direct_drive(world, job, drive_id, "undoCheckIn", json!({}));
     if let Some(uid) = world.jobs[job].uid.clone().filter(|_| is_done || world.lives != lives) {
+        // What was copied as this one is not it, until a person says so again.
+        let last = world.worker.site().begun.iter().rev().find(|run| run.job_uid == uid && run.drive_id == drive_id).cloned();
+        if let Some(run) = last.filter(|_| is_done) {
+            world.said_wrong.insert((run.drive, uid.clone()));
+        }
         // What an operator said of the drive before does not hold any more.
         if let Some(drive) = world.bound_as.remove(&(uid.clone(), drive_id.to_owned())) {
             world.bound.remove(&(drive, uid));
@@ -207,7 +213,9 @@ pub fn direct_drive(world: &mut World, job: usize, drive_id: &str, action: &str,
     if !drive_id.is_empty() {
         body["driveId"] = drive_id.into();
     }
-    if let Some(uid) = world.jobs[job].uid.clone().filter(|_| body["overwrite"] == true) {
+    // One that could not be read whole replaces its own.
+    let lacks_something = world.jobs[job].seen["copies"][drive_id]["result"]["outcome"] == "complete-with-unreadable";
+    if let Some(uid) = world.jobs[job].uid.clone().filter(|_| body["overwrite"] == true || lacks_something) {
         world.worker.site().may_be_replaced.insert((uid, drive_id.to_owned()));
     }
     let path = format!("{}/{action}", world.jobs[job].operator_path());

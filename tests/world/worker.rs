@@ -188,7 +188,7 @@ impl Worker for WorkerOfLife {
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
         self.0.clock.kill_point();
         self.0.require_store()?;
-        self.0.site().blobs.partial.remove(&(address(account, place), transfer_id.to_owned()));
+        self.0.site().blobs.discard(&address(account, place), transfer_id);
         Ok(())
     }
 
@@ -205,7 +205,7 @@ impl Worker for WorkerOfLife {
     async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError> {
         self.0.clock.kill_point();
         let mut site = self.0.site();
-        site.blobs.journals.retain(|(uid, drive), _| uid != job_uid || drive_id.is_some_and(|one| one != drive));
+        site.blobs.forget(|uid, drive| uid == job_uid && drive_id.is_none_or(|one| one == drive));
         Ok(())
     }
 }

@@ -93,6 +93,8 @@ pub struct World {
     pub jobs: Vec<Job>,
     /// Physical drives that an operator bound to a job, by naming the bay and the job.
     pub bound: BTreeSet<(usize, String)>,
+    /// Physical drives of which an operator said that they were wrong for a job.
+    pub said_wrong: BTreeSet<(usize, String)>,
     /// Drives that were refused for an export: too small, read-only, not empty.
     pub unfit: BTreeSet<(usize, usize)>,
     /// The physical drive that an operator checked in as a drive of a job, by the job's uid and its name for it.
@@ -123,6 +125,7 @@ impl World {
             customers,
             jobs: Vec::new(),
             bound: BTreeSet::new(),
+            said_wrong: BTreeSet::new(),
             unfit: BTreeSet::new(),
             bound_as: BTreeMap::new(),
             turns: 0,

@@ -129,7 +129,7 @@ impl Action {
             Action::Resume { .. } => "Resume",
             Action::GiveUp { .. } => "Give up",
             Action::UndoGiveUp { .. } => "Take back the give-up",
-            Action::UndoCheckIn { .. } => "It was the wrong drive",
+            Action::UndoCheckIn { .. } => "The one copied was wrong",
             Action::UndoNeverReceived { drive_id: Some(_), .. } => "It may still come",
             Action::UndoNeverReceived { drive_id: None, .. } => "More drives may come",
             Action::Release { .. } => "Use another drive",

@@ -82,10 +82,12 @@ fn apply(job: &mut StoredJob, body: UpdateJob) -> Result<Vec<Event>, StoreError>
     let details = &mut job.details;
     set(&mut details.return_address, return_address, Field::ReturnAddress, &mut fields);
     set(&mut details.return_shipping, return_shipping, Field::ReturnShipping, &mut fields);
-    if let Some(count) = delivery_package.as_ref().and_then(|package| package.drive_count) {
+    let announced = delivery_package.as_ref().and_then(|package| package.drive_count);
+    set(&mut details.delivery_package, delivery_package, Field::DeliveryPackage, &mut fields);
+    // A parcel that is told once more announces nothing: how many drives are waited for may have changed since.
+    if let Some(count) = announced.filter(|_| fields.contains(&Field::DeliveryPackage)) {
         job.machine.expected_drives = usize::try_from(count).unwrap_or(1);
     }
-    set(&mut details.delivery_package, delivery_package, Field::DeliveryPackage, &mut fields);
     set_or_default(&mut details.log_level, properties.log_level, Field::LogLevel, &mut fields);
     let backup = properties.backup_drive_manifest;
     set_or_default(&mut details.backup_drive_manifest, backup, Field::BackupDriveManifest, &mut fields);
