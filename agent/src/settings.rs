@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::address::AddressError;
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, TrustedHost};
+use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, PageForm, TrustedHost};
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
@@ -25,15 +25,22 @@ pub(crate) struct ReachedBlob {
 /// no option to trust a host. Requests end when nothing moves for `silence_max`.
 pub(crate) fn reach_blob(
     text: &str,
-    kind: BlobType,
+    made: impl Into<Made>,
     silence_max: Duration,
     trusted: Option<&[TrustedHost]>,
 ) -> Result<ReachedBlob, CopyError> {
+    let Made { kind, form } = made.into();
+    if kind == BlobType::Block && form != PageForm::default() {
+        return Err(CopyError::Usage(format!("{PAGE_FORM_OPTIONS} are for page blobs: add `--blob-type page`")));
+    }
     let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
     let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(denied)?;
     match address {
+        BlobAddress::File(_) if form != PageForm::default() => {
+            Err(CopyError::Usage(format!("{PAGE_FORM_OPTIONS} are for page blobs of Azure, and `{text}` is a file")))
+        }
         BlobAddress::File(path) => {
             let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
@@ -44,11 +51,26 @@ pub(crate) fn reach_blob(
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
             };
-            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind)), path: None })
+            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind).with_form(form)), path: None })
         }
         BlobAddress::AzureOfEnvironment { .. } => Err(denied(CredentialError::NoAccount)),
     }
 }
+
+/// What is made where a blob is imported to.
+pub(crate) struct Made {
+    pub(crate) kind: BlobType,
+    pub(crate) form: PageForm,
+}
+
+impl From<BlobType> for Made {
+    fn from(kind: BlobType) -> Self {
+        Made { kind, form: PageForm::default() }
+    }
+}
+
+/// The options that say something of a page blob.
+const PAGE_FORM_OPTIONS: &str = "`--blob-format vhd` and `--into-existing`";
 
 fn denied(text: &str, error: &CredentialError, has_option: bool) -> CopyError {
     let way_out = error.untrusted_host().map_or_else(String::new, |host| match has_option {

@@ -8,6 +8,7 @@ mod architecture;
 mod azure;
 mod azure_answers;
 mod azure_digests;
+mod azure_disks;
 mod azure_fake;
 mod azure_obstacles;
 mod azure_pages;

@@ -31,6 +31,8 @@ pub struct BlobFacts {
     pub is_incomplete: bool,
     /// Whether the store can tell which of its bytes were ever written: [`Blob::written_ranges`].
     pub is_sparse: bool,
+    /// Whether we made it a VHD: [`size_bytes`](Self::size_bytes) is that of the drive, and a footer lies behind.
+    pub is_vhd: bool,
     /// The MD5 of the whole that its uploader left with it: the store does not check it.
     pub stated_md5: Option<[u8; 16]>,
     /// What prevents using it.

@@ -12,6 +12,7 @@
 //! | `conformance` | what every store promises, tried on each; with the same feature |
 //! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
 //! | [`block_id`] | a block is named by its content |
+//! | [`vhd`] | the footer of a disk image, as Azure's disks have it |
 //! | [`retry`] | when to try again: a pure function of attempt, error and time |
 //! | [`error`] | failures, named by what the caller can do |
 //! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
@@ -44,6 +45,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod memory;
 pub mod retry;
+pub mod vhd;
 
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;

@@ -139,6 +139,7 @@ impl Blob for MemoryBlob {
             transfer_id: stored.transfer_id.clone(),
             is_incomplete: false,
             is_sparse: false,
+            is_vhd: false,
             stated_md5: None,
             obstacles: Default::default(),
         }))

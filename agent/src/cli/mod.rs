@@ -104,6 +104,13 @@ pub(crate) struct ImportArguments {
     /// Kind of the blob, where the store has kinds
     #[arg(long, value_enum, default_value_t = BlobType::Block)]
     pub(crate) blob_type: BlobType,
+    /// What a page blob holds: the drive's bytes alone, or a fixed VHD (a whole number of MiB and a footer), as
+    /// disks of Azure are made of
+    #[arg(long, value_enum, default_value_t = BlobFormat::Raw)]
+    pub(crate) blob_format: BlobFormat,
+    /// Write into the page blob that is there, such as the disk of an upload, and make none
+    #[arg(long)]
+    pub(crate) into_existing: bool,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
     /// Replace a blob, or a manifest beside it, that exists
@@ -157,6 +164,10 @@ pub(crate) struct ExportArguments {
     /// Replace what an image that exists holds
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// What the blob holds: a fixed VHD, whose footer is not written to the drive, or the drive's bytes alone [default: a
+    /// VHD where it has a footer]
+    #[arg(long, value_enum)]
+    pub(crate) blob_format: Option<BlobFormat>,
 }
 
 #[derive(Debug, Args)]
@@ -284,6 +295,15 @@ pub(crate) struct EffortArguments {
 pub(crate) enum BlobType {
     Block,
     Page,
+}
+
+/// What a blob holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BlobFormat {
+    /// The drive's bytes.
+    Raw,
+    /// A fixed VHD.
+    Vhd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]

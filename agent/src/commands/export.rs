@@ -4,11 +4,11 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use blob::Blob;
-use copy::{CopyError, TransferHandle, TransferOptions};
+use copy::{CopyError, Footer, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::{BlobType, ExportArguments};
+use crate::cli::{BlobFormat, BlobType, ExportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
@@ -65,7 +65,12 @@ async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<Trans
 }
 
 fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions, Pace), CopyError> {
-    let options = TransferOptions { overwrite: arguments.overwrite, ..transfer_options(&arguments.transfer)? };
+    let footer = match arguments.blob_format {
+        None => Footer::DroppedWhereFound,
+        Some(BlobFormat::Vhd) => Footer::Dropped,
+        Some(BlobFormat::Raw) => Footer::Written,
+    };
+    let options = TransferOptions { overwrite: arguments.overwrite, footer, ..transfer_options(&arguments.transfer)? };
     let reached =
         reach_blob(&arguments.blob, BlobType::Block, options.request_timeout, Some(&arguments.transfer.effort.trust_host))?;
     require_two_places(&arguments.drive, &reached)?;

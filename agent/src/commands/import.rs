@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
+use blob::azure::PageForm;
 use copy::{CopyError, TransferHandle, TransferOptions};
 use drive::{Drive, Pace};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::ImportArguments;
+use crate::cli::{BlobFormat, ImportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
-use crate::settings::{pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
+use crate::settings::{Made, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
 
 /// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
@@ -32,12 +33,7 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
     match ends(arguments, &link) {
         Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
         Err(CopyError::Cancelled) => {
-            let reached = reach_blob(
-                &arguments.blob,
-                arguments.blob_type,
-                arguments.transfer.effort.request_timeout,
-                Some(&arguments.transfer.effort.trust_host),
-            )?;
+            let reached = target(arguments)?;
             copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
         }
         Err(error) => Err(error),
@@ -47,6 +43,13 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
 async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (drive, blob, options) = ends(arguments, &link)?;
     copy::plan_import(drive, blob, options, link).await
+}
+
+/// The blob that is made.
+fn target(arguments: &ImportArguments) -> Result<ReachedBlob, CopyError> {
+    let form = PageForm { is_vhd: arguments.blob_format == BlobFormat::Vhd, is_existing: arguments.into_existing };
+    let effort = &arguments.transfer.effort;
+    reach_blob(&arguments.blob, Made { kind: arguments.blob_type, form }, effort.request_timeout, Some(&effort.trust_host))
 }
 
 /// What an import goes between, and how.
@@ -64,12 +67,7 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         overwrite: arguments.overwrite,
         ..transfer_options(&arguments.transfer)?
     };
-    let reached = reach_blob(
-        &arguments.blob,
-        arguments.blob_type,
-        arguments.transfer.effort.request_timeout,
-        Some(&arguments.transfer.effort.trust_host),
-    )?;
+    let reached = target(arguments)?;
     require_two_places(&arguments.drive, &reached)?;
     let pace = pace(effort, Some(&arguments.drive))?;
     let drive = opening::source(&arguments.drive, pace, effort.read_timeout, &link.stop)?;

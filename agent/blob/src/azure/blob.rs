@@ -13,7 +13,7 @@ use super::denied;
 use super::kind::BlobKind;
 use super::obstacles::NAME_CHARACTERS_MAX;
 use super::sas::{Right, Sas};
-use super::{block, page, page_ranges, reading, whole_file};
+use super::{block, existing, page, page_ranges, reading, whole_file};
 use crate::block_id;
 use crate::contract::{
     Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, NamedChunks, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
@@ -106,7 +106,14 @@ impl Blob for AzureBlob {
         (self.kind == BlobKind::Block).then_some(block_id::SCHEME)
     }
 
-    async fn preflight(&self, _plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+    async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+        if self.kind == BlobKind::Page && self.form.is_existing {
+            let found = existing::require(self, plan.total_bytes).await?;
+            let is_new = plan.own_transfer_ids.is_empty() && !plan.overwrite;
+            if is_new && !existing::written(self, &found.facts.version).await?.is_empty() {
+                return Err(existing::holds_data(self));
+            }
+        }
         let sas = self.account.sas();
         Ok(sas.and_then(|sas| denied::ends_soon(sas, OffsetDateTime::now_utc())).into_iter().collect())
     }
@@ -114,6 +121,7 @@ impl Blob for AzureBlob {
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
         match self.kind {
             BlobKind::Block => block::BlockUpload::begin(self.clone(), request).await,
+            BlobKind::Page if self.form.is_existing => existing::ExistingPages::begin(self.clone(), request).await,
             BlobKind::Page => page::PageUpload::begin(self.clone(), request).await,
         }
     }

@@ -16,7 +16,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::client::{AzureBlob, Found, block_list, body_of, require_length};
-use super::error::AzureFailure;
+use super::error::answer_of;
 use crate::block_id::{block_id, content_of};
 use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, NamedChunks, Upload, UploadCapabilities, UploadRequest,
@@ -152,18 +152,12 @@ impl BlockUpload {
                      to look, so look with others, and choose another name or repeat the command with `--overwrite`",
                 ))
             }
-            Err(error) if is_missing_block(&error) => {
+            Err(error) if answer_of(&error).is_some_and(|(_, code)| code == "InvalidBlockList") => {
                 Err(changed(error, "what is left cannot be seen with these credentials, so add `--restart`"))
             }
             Err(error) => Err(error),
         }
     }
-}
-
-/// Whether the store says that a block of a list is not there.
-fn is_missing_block(error: &BlobError) -> bool {
-    let failure = error.source.as_ref().and_then(|source| source.downcast_ref::<AzureFailure>());
-    matches!(failure, Some(AzureFailure::Answer { code, .. }) if code == "InvalidBlockList")
 }
 
 /// The chunks whose names blocks have, with their sizes; blocks of other programs are none.

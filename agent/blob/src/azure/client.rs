@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use azure_core::http::headers::HeaderName;
 use azure_core::http::{Body, RequestContent, XmlFormat};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use protocol::units::ByteRange;
 
 use super::account::AzureAccount;
-use super::kind::BlobKind;
+use super::kind::{BlobKind, PageForm};
 use super::known_length::KnownLength;
 use super::metadata;
 use super::obstacles::{Properties, is_folder};
@@ -19,6 +20,7 @@ use super::sas::Right;
 use crate::address::AzureAddress;
 use crate::contract::{Blob, BlobFacts, CommitFacts, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::vhd;
 
 /// What a blob of a hierarchical account is: a file or a directory.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
@@ -32,6 +34,7 @@ pub struct AzureBlob {
     pub(super) account: Arc<AzureAccount>,
     pub(super) address: AzureAddress,
     pub(super) kind: BlobKind,
+    pub(super) form: PageForm,
     /// The blob that the SAS is for alone, where that is another one: nothing can be asked about this one.
     pub(super) is_beside: Option<String>,
     /// Shared by its copies.
@@ -41,7 +44,27 @@ pub struct AzureBlob {
 impl AzureBlob {
     /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
     pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
-        AzureBlob { account, address, kind, is_beside: None, lengths: Arc::default() }
+        AzureBlob { account, address, kind, form: PageForm::default(), is_beside: None, lengths: Arc::default() }
+    }
+
+    /// The same, with more said of the page blob that an upload makes of it.
+    #[must_use]
+    pub fn with_form(self, form: PageForm) -> Self {
+        AzureBlob { form, ..self }
+    }
+
+    /// The length of the page blob for a drive of this size, in bytes.
+    pub(super) fn page_blob_bytes(&self, total_bytes: u64) -> u64 {
+        match self.form.is_vhd {
+            true => vhd::blob_bytes(total_bytes).unwrap_or(u64::MAX),
+            false => total_bytes.next_multiple_of(PAGE_BYTES),
+        }
+    }
+
+    /// What lies behind the bytes of a drive of this size.
+    pub(super) fn footer(&self, total_bytes: u64, name: &str, now: SystemTime) -> Option<vhd::Footer> {
+        let disk_bytes = || self.page_blob_bytes(total_bytes) - vhd::FOOTER_BYTES;
+        self.form.is_vhd.then(|| vhd::footer(disk_bytes(), name, now))
     }
 
     pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
@@ -116,17 +139,23 @@ impl AzureBlob {
         let kind = properties.blob_type().map_err(odd)?;
         let is_page_blob = kind == Some(BlobType::PageBlob);
         let unpadded = metadata.get(metadata::BYTES).and_then(|text| text.parse().ok());
+        let is_vhd = metadata.get(metadata::FORMAT).is_some_and(|format| format == metadata::VHD);
+        let may_be = |bytes: u64| match is_vhd {
+            true => vhd::blob_bytes(bytes) == Some(length_bytes),
+            false => bytes <= length_bytes && length_bytes - bytes < PAGE_BYTES,
+        };
         let resource_type = properties.headers().get_optional_str(&RESOURCE_TYPE);
         let is_folder = is_folder(length_bytes, metadata.iter(), resource_type);
         let known = Properties::of(properties.headers(), kind, is_folder);
         let facts = BlobFacts {
-            size_bytes: unpadded
-                .filter(|bytes| is_page_blob && *bytes <= length_bytes && length_bytes - *bytes < PAGE_BYTES)
-                .unwrap_or(length_bytes),
+            size_bytes: unpadded.filter(|bytes| is_page_blob && may_be(*bytes)).unwrap_or(length_bytes),
             version,
             transfer_id: metadata.get(metadata::TRANSFER).cloned(),
-            is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
+            // The disk of an upload carries no mark: until the import is done with it, it is not a blob that was finished.
+            is_incomplete: self.form.is_existing
+                || metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
             is_sparse: is_page_blob,
+            is_vhd: is_page_blob && is_vhd,
             stated_md5: properties.content_md5().ok().flatten().and_then(|sum| sum.try_into().ok()),
             content_mark: None,
             obstacles: known.obstacles(self.kind),
@@ -152,10 +181,14 @@ impl AzureBlob {
     }
 
     pub(super) fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {
-        HashMap::from([
+        let mut metadata = HashMap::from([
             (metadata::TRANSFER.to_owned(), request.transfer_id.clone()),
             (metadata::BYTES.to_owned(), request.total_bytes.to_string()),
-        ])
+        ]);
+        if self.form.is_vhd {
+            metadata.insert(metadata::FORMAT.to_owned(), metadata::VHD.to_owned());
+        }
+        metadata
     }
 
     /// The metadata of a blob that is whole.

@@ -220,8 +220,16 @@ fn retry_after(error: &azure_core::Error) -> Option<Duration> {
     header(error, &RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)
 }
 
+/// Status and code of the answer that an error came from, where the store answered.
+pub(super) fn answer_of(error: &BlobError) -> Option<(u16, &str)> {
+    match error.source.as_ref()?.downcast_ref::<AzureFailure>()? {
+        AzureFailure::Answer { status, code, .. } => Some((*status, code)),
+        _ => None,
+    }
+}
+
 /// Azure's code of a failed request; empty where there is none.
-pub(super) fn code_of(error: &azure_core::Error) -> &str {
+fn code_of(error: &azure_core::Error) -> &str {
     header(error, &ERROR_CODE).unwrap_or("")
 }
 

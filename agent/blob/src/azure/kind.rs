@@ -8,3 +8,12 @@ pub enum BlobKind {
     /// A page blob: sparse, random access; carries a mark until it is whole.
     Page,
 }
+
+/// What is made of a page blob beside its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PageForm {
+    /// It becomes a fixed VHD: a whole number of MiB, and a footer behind them.
+    pub is_vhd: bool,
+    /// It exists, and is written into: it may be neither made nor marked.
+    pub is_existing: bool,
+}

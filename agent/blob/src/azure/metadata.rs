@@ -7,6 +7,10 @@ pub(super) const TRANSFER: &str = "driveagenttransfer";
 pub(super) const ROOT: &str = "driveagentroot";
 /// Size of the drive in bytes: a page blob is padded to whole pages.
 pub(super) const BYTES: &str = "driveagentbytes";
+/// The format of what a page blob holds, where it is not the drive's bytes alone.
+pub(super) const FORMAT: &str = "driveagentformat";
+/// Value of [`FORMAT`].
+pub(super) const VHD: &str = "vhd";
 /// `incomplete` while a page blob is being written.
 pub(super) const STATE: &str = "driveagentstate";
 /// Value of [`STATE`].

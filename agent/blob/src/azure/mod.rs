@@ -13,6 +13,7 @@
 //! | [`client`] | one blob: how it is reached, and what a look at it says |
 //! | [`blob`] | what every store promises |
 //! | [`block`], [`page`], [`whole_file`] | uploads: block blobs, page blobs, small files |
+//! | [`page_writer`], [`existing`] | writing pages; a page blob that exists and is written into |
 //! | [`reading`], [`known_length`], [`page_ranges`] | ranges of a blob, and which of a page blob were written |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
@@ -34,6 +35,7 @@ mod credential_error;
 mod credentials;
 mod denied;
 mod error;
+mod existing;
 mod fence;
 pub(crate) mod fuzzing;
 mod hosts;
@@ -43,6 +45,7 @@ mod metadata;
 mod obstacles;
 mod page;
 mod page_ranges;
+mod page_writer;
 mod reading;
 mod sas;
 mod shared_key;
@@ -56,6 +59,6 @@ pub use credential_error::CredentialError;
 pub use credentials::Environment;
 pub use error::AzureFailure;
 pub use hosts::{HostRefusal, NotAHost, Owner, TrustedHost, may_be_sent};
-pub use kind::BlobKind;
+pub use kind::{BlobKind, PageForm};
 pub(crate) use obstacles::is_folder;
 pub use transport::{SILENCE_MAX, Silence, TransportError};

@@ -1,16 +1,16 @@
 //! A page blob being written: made sparse at its full size, and only runs of data are sent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
+use azure_core::http::Etag;
 use azure_core::http::headers::ETAG;
-use azure_core::http::{Etag, StatusCode};
 use azure_storage_blob::clients::{BlobClient, PageBlobClient};
 use azure_storage_blob::models::{
-    BlobClientSetMetadataOptions, HttpRange, PageBlobClientClearPagesOptions, PageBlobClientCreateOptions,
-    PageBlobClientSetSequenceNumberOptions, PageBlobClientSetSequenceNumberResultHeaders, PageBlobClientUploadPagesOptions,
-    SequenceNumberActionType,
+    BlobClientSetMetadataOptions, PageBlobClientCreateOptions, PageBlobClientSetSequenceNumberOptions,
+    PageBlobClientSetSequenceNumberResultHeaders, SequenceNumberActionType,
 };
 use bytes::Bytes;
 use file::crash;
@@ -20,25 +20,18 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::client::{AzureBlob, Found, PAGE_BYTES, require_length};
-use super::error::code_of;
+use super::error::answer_of;
 use super::fence::Fence;
 use super::metadata;
+use super::page_writer::PageWriter;
 use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
+use crate::vhd;
 
 /// Why an upload ends whose blob has another number now.
 const REPLACED: &str = "another transfer replaced the page blob while it was written: nothing more is written to it";
-
-/// The unit of a page blob, of bytes in memory.
-const PAGE: usize = 512;
-
-/// Most that one Put Page takes.
-const PUT_PAGE_BYTES_MAX: usize = 4 << 20;
-
-/// Zero runs shorter than this are sent with the data around them: a request costs more.
-const ZERO_RUN_BYTES: usize = 64 << 10;
 
 /// "Scalability targets": a page blob has at most 8 TiB. Chunks are cut to Put Page's size here.
 pub(super) const LIMITS: ChunkLimits = ChunkLimits {
@@ -57,10 +50,10 @@ pub(super) struct PageUpload {
     pages: PageBlobClient,
     request: UploadRequest,
     fence: Fence,
-    /// The number that this run gave the blob.
-    sequence_number: AtomicI64,
-    /// The blob was not made by this run: zero runs have to be sent too, since pages may hold bytes.
-    is_resumed: AtomicBool,
+    /// Writes pages under the number that this run gave the blob.
+    writer: PageWriter,
+    /// The footer of a VHD is there, or none is wanted.
+    has_footer: AtomicBool,
     /// The store said that the blob of this upload is there no more.
     is_lost: AtomicBool,
 }
@@ -83,14 +76,15 @@ impl PageUpload {
         let existing = blob.look().await?;
         blob.require_uploadable(existing.as_ref().map(|found| &found.facts))?;
         let client = blob.client()?;
+        let pages = client.page_blob_client();
         let upload = PageUpload {
+            writer: PageWriter::numbered(blob.clone(), pages),
             pages: client.page_blob_client(),
             client,
             blob,
             fence: Fence::of(&request.transfer_id),
             request: request.clone(),
-            sequence_number: AtomicI64::new(0),
-            is_resumed: AtomicBool::new(false),
+            has_footer: AtomicBool::new(false),
             is_lost: AtomicBool::new(false),
         };
         let is_of =
@@ -100,7 +94,7 @@ impl PageUpload {
         let held = match existing {
             Some(found) if request.resume && is_ours(&found.facts) && upload.fence.is_ours(found.sequence_number) => {
                 upload.take_over(&found.facts.version).await?;
-                upload.is_resumed.store(true, Ordering::Relaxed);
+                upload.writer.expect_bytes();
                 BlocksHeld::Recorded { state: Some(found.facts.version) }
             }
             // Never made here: the answer to making it may be lost, and then the next try would take the
@@ -141,7 +135,7 @@ impl PageUpload {
                 return Err(error);
             }
         }
-        self.sequence_number.store(self.fence.first(), Ordering::Relaxed);
+        self.writer.set_number(self.fence.first());
         Ok(())
     }
 
@@ -156,7 +150,7 @@ impl PageUpload {
     }
 
     fn length_bytes(&self) -> u64 {
-        self.request.total_bytes.next_multiple_of(PAGE_BYTES)
+        self.blob.page_blob_bytes(self.request.total_bytes)
     }
 
     /// Gives the blob of that version the next number: from then on no page request that was sent before is taken. Returns
@@ -170,7 +164,7 @@ impl PageUpload {
         if !self.fence.is_ours(number) {
             return Err(self.lost("number", REPLACED));
         }
-        self.sequence_number.store(number.unwrap_or_default(), Ordering::Relaxed);
+        self.writer.set_number(number.unwrap_or_default());
         let silent = || BlobError::new(BlobErrorKind::Corrupted, "number", self.blob.address(), "the answer names no version");
         answer.etag().map_err(failed)?.map(|etag| etag.to_string()).ok_or_else(silent)
     }
@@ -182,32 +176,17 @@ impl PageUpload {
     }
 
     /// What a page request that failed means.
-    fn page_error(&self, operation: &'static str, error: azure_core::Error) -> BlobError {
-        let is_behind_end = error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable);
-        match code_of(&error) {
-            "SequenceNumberConditionNotMet" | "ConditionNotMet" | "InvalidBlobType" => self.lost(operation, REPLACED),
-            // No page lies behind the end of the blob that this upload made: it is a shorter one by now.
-            _ if is_behind_end => self.lost(operation, REPLACED),
-            "BlobNotFound" => self.lost(operation, "it was deleted while it was written: nothing more is written to it"),
-            _ => self.blob.error(operation, error),
-        }
-    }
-
-    async fn put_run(&self, bytes: Bytes, offset: u64) -> Result<(), BlobError> {
-        let put = |crc64, md5| {
-            let options = PageBlobClientUploadPagesOptions {
-                transactional_content_crc64: crc64,
-                transactional_content_md5: md5,
-                if_sequence_number_equal_to: Some(self.sequence_number.load(Ordering::Relaxed)),
-                ..Default::default()
-            };
-            let (body, length) = (bytes.clone(), bytes.len() as u64);
-            async move {
-                let sent = self.pages.upload_pages(body.into(), length, HttpRange::new(offset, length), Some(options)).await;
-                sent.map(drop).map_err(|error| self.page_error("send pages of", error))
+    fn page_error(&self, error: BlobError) -> BlobError {
+        // No page lies behind the end of the blob that this upload made: it is a shorter one by now.
+        match answer_of(&error) {
+            Some((416, _) | (_, "SequenceNumberConditionNotMet" | "ConditionNotMet" | "InvalidBlobType")) => {
+                self.lost(error.operation, REPLACED)
             }
-        };
-        self.blob.account.checksums.send(&bytes, None, put).await
+            Some((_, "BlobNotFound")) => {
+                self.lost(error.operation, "it was deleted while it was written: nothing more is written to it")
+            }
+            _ => error,
+        }
     }
 
     /// Marks the blob as whole. `None` where it changed between the look and the mark: a late request of this very run
@@ -223,8 +202,7 @@ impl PageUpload {
             // An earlier try got through, and its answer was lost.
             return Ok(Some(now.facts.version));
         }
-        if now.sequence_number != Some(self.sequence_number.load(Ordering::Relaxed)) && !self.is_sealed_by_us(now.sequence_number)
-        {
+        if now.sequence_number != self.writer.number() && !self.is_sealed_by_us(now.sequence_number) {
             return Err(self.lost("commit", "another run of the same transfer took it over"));
         }
         let unless_changed = |error: BlobError| if error.kind == BlobErrorKind::Changed { Ok(None) } else { Err(error) };
@@ -245,28 +223,8 @@ impl PageUpload {
 
     /// An earlier try of the commit gave the blob its next number, and the answer was lost.
     fn is_sealed_by_us(&self, number: Option<i64>) -> bool {
-        number == Some(self.sequence_number.load(Ordering::Relaxed) + 1)
+        number == self.writer.number().map(|number| number + 1)
     }
-}
-
-/// The runs of a chunk that have to be sent, as ranges of its bytes: whole pages, no zero runs of
-/// `zero_run_bytes` or more, none longer than Put Page takes.
-fn data_runs(bytes: &[u8], zero_run_bytes: usize) -> Vec<std::ops::Range<usize>> {
-    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    let block_bytes = zero_run_bytes.min(PUT_PAGE_BYTES_MAX);
-    for (index, block) in bytes.chunks(block_bytes).enumerate() {
-        if zero_run_bytes == block_bytes && is_zero(block) {
-            continue;
-        }
-        let start = index * block_bytes;
-        let end = start + block.len();
-        match runs.last_mut() {
-            Some(last) if last.end == start && end - last.start <= PUT_PAGE_BYTES_MAX => last.end = end,
-            _ => runs.push(start..end),
-        }
-    }
-    runs
 }
 
 #[async_trait]
@@ -281,29 +239,11 @@ impl Upload for PageUpload {
     }
 
     async fn put_chunk(&self, chunk: &ChunkBody) -> Result<(), BlobError> {
-        let zero_run_bytes = if self.is_resumed.load(Ordering::Relaxed) { usize::MAX } else { ZERO_RUN_BYTES };
-        for run in data_runs(&chunk.bytes, zero_run_bytes) {
-            let offset = chunk.range.offset + run.start as u64;
-            let mut bytes = chunk.bytes.slice(run);
-            if !bytes.len().is_multiple_of(PAGE) {
-                // Only the tail of an odd image: it is padded to a whole page.
-                let mut padded = bytes.to_vec();
-                padded.resize(bytes.len().next_multiple_of(PAGE), 0);
-                bytes = padded.into();
-            }
-            self.put_run(bytes, offset).await?;
-        }
-        Ok(())
+        self.writer.put_chunk(chunk).await.map_err(|error| self.page_error(error))
     }
 
     async fn clear(&self, range: ByteRange) -> Result<(), BlobError> {
-        let length = range.length.next_multiple_of(PAGE_BYTES);
-        let options = PageBlobClientClearPagesOptions {
-            if_sequence_number_equal_to: Some(self.sequence_number.load(Ordering::Relaxed)),
-            ..Default::default()
-        };
-        let cleared = self.pages.clear_pages(HttpRange::new(range.offset, length), Some(options)).await;
-        cleared.map(drop).map_err(|error| self.page_error("clear pages of", error))
+        self.writer.clear(range).await.map_err(|error| self.page_error(error))
     }
 
     async fn sync(&self) -> Result<(), BlobError> {
@@ -329,6 +269,14 @@ impl Upload for PageUpload {
     }
 
     async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError> {
+        if !self.has_footer.load(Ordering::Relaxed)
+            && let Some(footer) = self.blob.footer(self.request.total_bytes, &self.request.transfer_id, SystemTime::now())
+        {
+            let written = self.writer.put(Bytes::copy_from_slice(&footer), self.length_bytes() - vhd::FOOTER_BYTES).await;
+            written.map_err(|error| self.page_error(error))?;
+        }
+        // Behind the mark no page is written any more.
+        self.has_footer.store(true, Ordering::Relaxed);
         for _ in 0..LOOKS_MAX {
             if let Some(version) = self.mark(facts).await? {
                 crash::point("target-published");
@@ -342,23 +290,5 @@ impl Upload for PageUpload {
         let description = "the page blob itself, marked `incomplete` in its metadata, kept for a resume".to_owned();
         let is_lost = self.is_lost.load(Ordering::Relaxed);
         (!is_lost).then_some(Residue { description, path: None, bytes: landed_bytes, lives_days: None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn zero_runs_are_left_out_and_long_runs_are_cut() {
-        let mut bytes = vec![0; 9 << 20];
-        assert!(data_runs(&bytes, ZERO_RUN_BYTES).is_empty());
-        assert_eq!(data_runs(&bytes, usize::MAX).len(), 3);
-        bytes[0] = 1;
-        bytes[(1 << 20) + 5] = 1;
-        bytes[(9 << 20) - 1] = 1;
-        assert_eq!(data_runs(&bytes, ZERO_RUN_BYTES), [0..65_536, 1_048_576..1_114_112, (9 << 20) - 65_536..9 << 20]);
-        let full = vec![1; (4 << 20) + 512];
-        assert_eq!(data_runs(&full, ZERO_RUN_BYTES), [0..4 << 20, 4 << 20..(4 << 20) + 512]);
     }
 }

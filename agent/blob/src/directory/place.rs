@@ -69,6 +69,7 @@ impl DirectoryBlob {
                 transfer_id: None,
                 is_incomplete: false,
                 is_sparse: false,
+                is_vhd: false,
                 stated_md5: None,
                 obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), to_replacing: None },
             })),

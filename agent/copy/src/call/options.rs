@@ -32,6 +32,17 @@ pub enum Verify {
     ReadBack,
 }
 
+/// What an export does with the footer of a VHD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Footer {
+    /// It is not written to the drive, where there is one.
+    DroppedWhereFound,
+    /// The same, and a blob that has none is refused.
+    Dropped,
+    /// It is written as any other byte.
+    Written,
+}
+
 /// How an import goes about a drive that fails.
 #[derive(Clone, Default)]
 pub struct RescueOptions {
@@ -94,6 +105,8 @@ pub struct TransferOptions {
     pub manifest: Option<PathBuf>,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
+    /// What an export does with the footer of a VHD.
+    pub footer: Footer,
     /// Whether an export that is not resumed begins only on a drive that holds nothing: what is on another one is not known
     /// to be of no use.
     pub blank_target_only: bool,
@@ -134,6 +147,7 @@ impl TransferOptions {
             drain_timeout: Duration::from_secs(30),
             manifest: None,
             overwrite: false,
+            footer: Footer::DroppedWhereFound,
             blank_target_only: false,
             retry: RetryPolicy::default(),
             first_contact_budget: FIRST_CONTACT_BUDGET,

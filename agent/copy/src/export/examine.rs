@@ -47,6 +47,7 @@ impl Examined {
         manifest_place::require_manifest_place(&options, &blob.address())?;
         let origin = Origin::new(&blob, &options, &attempts).await?;
         let mut warnings = Vec::from_iter(origin.without_manifest.clone());
+        warnings.extend(origin.vhd.clone());
         let drive = tokio::task::block_in_place(|| open_drive(origin.facts.size_bytes))?;
         let identity = drive.identity().clone();
         manifest_place::require_manifest_off_drive(&options, Path::new(&identity.path))?;

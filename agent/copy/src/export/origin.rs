@@ -14,6 +14,7 @@ use crate::record::journal::journals_folder;
 use crate::record::table::SharedTable;
 use crate::source::manifest::{LoadedManifest, manifest_beside, not_found, require_whole};
 use crate::source::named::NamedContent;
+use crate::source::vhd::without_footer;
 
 /// Why the manifest beside a blob is not used for a snapshot of it.
 const OF_ANOTHER_TIME: &str = "the manifest beside the blob is of another state of it than was asked for";
@@ -24,6 +25,8 @@ pub(super) struct Origin {
     pub(super) manifest: Option<LoadedManifest>,
     /// What the names of its blocks say, where there is no manifest.
     pub(super) named: Option<NamedContent>,
+    /// That the blob is a VHD, where that was found.
+    pub(super) vhd: Option<String>,
     /// Why there is no manifest, as a warning.
     pub(super) without_manifest: Option<String>,
 }
@@ -35,6 +38,7 @@ impl Origin {
         let facts = attempts.for_first_contact().run("look at", 0, || blob.head()).await?.0;
         let facts = facts.ok_or_else(|| not_found(&**blob))?;
         require_whole(&**blob, &facts)?;
+        let (facts, vhd) = without_footer(&**blob, facts, options, attempts).await?;
         let folder = journals_folder(&options.state_dir)?;
         let (manifest, reason) = match manifest_beside(blob, &facts, options, attempts, &folder).await {
             // The manifest of the blob as it is now says nothing of what it was, unless it was stored for that very version.
@@ -53,13 +57,13 @@ impl Origin {
             Some(_) => None,
             None => NamedContent::of(&**blob, &facts, options, attempts, &folder).await?,
         };
-        let checked = match (&named, facts.stated_md5) {
+        let checked = match (&named, facts.stated_md5.filter(|_| vhd.is_none())) {
             (Some(_), _) => "what arrives is checked against the SHA-256 in the names of its blocks",
             (None, Some(_)) => "what arrives is checked against the MD5 that the blob states, unless it is resumed",
             (None, None) => "only the transport can be checked",
         };
         let without_manifest = manifest.is_none().then(|| format!("{reason}: {checked}"));
-        Ok(Origin { facts, manifest, named, without_manifest })
+        Ok(Origin { facts, manifest, named, without_manifest, vhd })
     }
 
     /// The chunks of an export: the manifest's where there is one.
@@ -98,7 +102,7 @@ impl Origin {
 
     /// The MD5 that everything has to have together: where nothing else is known.
     pub(super) fn stated_md5(&self) -> Option<[u8; 16]> {
-        self.facts.stated_md5.filter(|_| self.expected().is_none())
+        self.facts.stated_md5.filter(|_| self.expected().is_none() && self.vhd.is_none())
     }
 
     /// Ranges that the manifest says could not be read when the blob was made.

@@ -132,6 +132,7 @@ mod tests {
             transfer_id,
             is_incomplete,
             is_sparse: false,
+            is_vhd: false,
             stated_md5: None,
             obstacles: Default::default(),
         }

@@ -10,6 +10,7 @@ use blob::{Access, Blob, BlobFacts};
 use drive::Drive;
 use protocol::digest::Sha256Digest;
 use protocol::identity::DriveIdentity;
+use protocol::limits::MIB;
 use protocol::outcome::Outcome;
 use protocol::progress::Phase;
 use protocol::result::{Difference, DifferenceReason, VerifiedSide, VerifyResult};
@@ -21,6 +22,7 @@ use crate::error::CopyError;
 use crate::flow::attempts::Attempts;
 use crate::plan::{MemoryPlan, memory_plan};
 use crate::source::manifest::{LoadedManifest, ManifestSource, load_manifest, not_found, require_whole};
+use crate::source::vhd::disk_in;
 use crate::verify::compare::compare_up_to;
 use crate::verify::comparer::Compared;
 use crate::verify::side::{Expected, Scope, Side};
@@ -129,7 +131,12 @@ impl<'shown> Loaded<'shown> {
         let facts = self.handle.stop.or_stopping(looking).await.ok_or(CopyError::Cancelled)??.0;
         let facts = facts.ok_or_else(|| not_found(blob))?;
         require_whole(blob, &facts)?;
-        Ok(facts)
+        let total = self.manifest.geometry.total_bytes();
+        // A disk that an import wrote into may be longer than its drive, and nothing at the store says by how much.
+        match disk_in(blob, &facts, &self.options, &self.attempts).await?.filter(|disk| *disk == total.next_multiple_of(MIB)) {
+            Some(_) => Ok(BlobFacts { size_bytes: total, ..facts }),
+            None => Ok(facts),
+        }
     }
 
     /// What a blob of this size has behind the end of the manifest.

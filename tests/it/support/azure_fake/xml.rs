@@ -39,9 +39,13 @@ pub(super) fn get_block_list(store: &Store, name: &str) -> Response {
     let block = |id: &[u8], bytes: usize| format!("<Block><Name>{}</Name><Size>{bytes}</Size></Block>", BASE64.encode(id));
     let committed: String = blob.committed_blocks.iter().map(|(id, bytes)| block(id, bytes.len())).collect();
     let uncommitted: String = blob.uncommitted.iter().map(|(id, bytes)| block(id, bytes.len())).collect();
-    answer_xml(&format!(
+    let mut answer = answer_xml(&format!(
         "<BlockList><CommittedBlocks>{committed}</CommittedBlocks><UncommittedBlocks>{uncommitted}</UncommittedBlocks></BlockList>"
-    ))
+    ));
+    if let Some(etag) = store.etag(name) {
+        answer.headers_mut().insert("etag", etag.parse().unwrap());
+    }
+    answer
 }
 
 /// Lists what was written to a page blob, a page of the list at a time; the marker is the offset of the first range that is
