@@ -80,6 +80,7 @@ pub fn main() -> ExitCode {
             Command::Import(import) => commands::import::run(import, &printer).await,
             Command::Export(export) => commands::export::run(export, &printer).await,
             Command::Verify(verify) => commands::verify::run(verify, &printer).await,
+            Command::Transfers(transfers) => commands::transfers::run(transfers, &printer).await,
             Command::Drives(drives) => commands::drives::run(drives, &printer).await,
             Command::Bench(bench) => bench::run(*bench, &printer).await,
             Command::Serve(serve) => serve::run(serve, &printer).await,

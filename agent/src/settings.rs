@@ -91,8 +91,15 @@ pub(crate) fn without_query(text: &str) -> String {
 
 /// The state directory: asked for, or the user's.
 pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> {
-    let asked = effort.state_dir.clone().or_else(user_state_dir);
-    asked.ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
+    directory_of_state(effort.state_dir.as_deref())
+}
+
+/// The same for commands that move nothing.
+pub(crate) fn directory_of_state(asked: Option<&Path>) -> Result<PathBuf, CopyError> {
+    asked
+        .map(Path::to_owned)
+        .or_else(user_state_dir)
+        .ok_or_else(|| CopyError::Usage("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`".to_owned()))
 }
 
 /// The state directory of a job service: asked for, or the user's; `None` where it is not known.

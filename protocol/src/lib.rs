@@ -52,4 +52,5 @@ pub mod result;
 pub mod station;
 pub mod stop;
 pub mod text;
+pub mod transfers;
 pub mod units;

@@ -58,5 +58,6 @@ mod service_wrong_twin;
 mod signals;
 mod store_credentials;
 mod supply_chain;
+mod transfers;
 mod unit;
 mod unreadable;

@@ -1,7 +1,7 @@
 //! The traits that every store fulfils. They speak our operations (chunks, commit, what is held), not
 //! create-read-update-delete: neither blocks nor pages nor transport checksums fit that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -98,6 +98,26 @@ pub struct NamedChunks {
     pub version: Option<String>,
     /// Each with its size in bytes, in order.
     pub chunks: Vec<(Sha256Digest, u64)>,
+}
+
+/// What is asked about an upload that was not finished.
+#[derive(Debug, Clone, Copy)]
+pub struct LeftBy<'transfer> {
+    /// The transfer.
+    pub transfer_id: &'transfer str,
+    /// What it recorded as landed, in bytes.
+    pub landed_bytes: u64,
+    /// The chunks that it recorded, where chunks are named by their content: other blocks may be another transfer's.
+    pub recorded: &'transfer HashSet<Sha256Digest>,
+}
+
+/// What became of what an upload left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discarded {
+    /// Nothing is left, or was.
+    Everything,
+    /// It stays, for this reason.
+    Stays(String),
 }
 
 /// A part of the list of what was ever written to a blob.
@@ -322,6 +342,17 @@ pub trait Blob: Send + Sync {
     /// [`BlobErrorKind::AlreadyExists`] where there is a blob, or the work of another transfer, that this upload would
     /// destroy without leave. A store that notices that no sooner says so at the commit.
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError>;
+
+    /// What an upload left here that was not finished; `None` where that is nothing. Nothing is changed.
+    async fn left_by(&self, _left: LeftBy<'_>) -> Result<Option<Residue>, BlobError> {
+        Ok(None)
+    }
+
+    /// Removes what an upload left here that was not finished: nothing of another transfer, and never a blob that is whole. A
+    /// second time changes nothing.
+    async fn discard(&self, _left: LeftBy<'_>) -> Result<Discarded, BlobError> {
+        Ok(Discarded::Everything)
+    }
 
     /// Stores a whole local file under this name, atomically, from its beginning. `transfer_id` names what an
     /// interrupted call leaves behind.

@@ -50,7 +50,7 @@ pub mod vhd;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, LocalBlob, NamedChunks, Obstacles, RangeBody,
-    Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks,
+    Obstacles, RangeBody, Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};

@@ -86,5 +86,6 @@ pub use import::{import, plan_import};
 pub use plan::least_memory_bytes;
 pub use source::manifest::ManifestSource;
 pub use transfer::account::account;
+pub use transfer::unfinished::{Taken, Unfinished, UnfinishedTransfers, unfinished};
 pub use transfer::unopened::cancelled_unopened;
 pub use verify::{Sides, verify};

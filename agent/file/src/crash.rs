@@ -12,6 +12,7 @@ pub const POINTS: &[&str] = &[
     "journal-begun",
     "target-begun",
     "leftover-removed",
+    "empty-committed",
     "target-synced",
     "records-appended",
     "left-noted",

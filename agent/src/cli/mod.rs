@@ -2,6 +2,7 @@
 
 mod bench;
 mod service;
+mod transfers;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
     LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
 };
+pub(crate) use transfers::{TransfersArguments, TransfersCommand};
 pub(crate) use values::parse_time_scale;
 use values::{Concurrency, parse_concurrency, parse_limit, parse_sector_size, parse_timeout};
 
@@ -79,6 +81,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Hold a manifest against a drive, a blob, or both
     Verify(VerifyArguments),
+    /// Transfers that were begun and not finished, and what they left
+    Transfers(TransfersArguments),
     /// What is attached, who it is, and whether it may be touched
     Drives(DrivesArguments),
     /// How fast this machine is, what limits it, and how that compares

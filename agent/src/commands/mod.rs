@@ -6,6 +6,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod tokens;
+pub(crate) mod transfers;
 pub(crate) mod verify;
 
 use copy::{CopyError, Stop, TransferHandle};

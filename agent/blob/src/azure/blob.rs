@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure_core::time::OffsetDateTime;
 use protocol::manifest::MANIFEST_SUFFIX;
+use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::client::AzureBlob;
@@ -13,11 +14,11 @@ use super::denied;
 use super::kind::BlobKind;
 use super::obstacles::NAME_CHARACTERS_MAX;
 use super::sas::{Right, Sas};
-use super::{block, existing, page, page_ranges, reading, whole_file};
+use super::{block, existing, leftovers, page, page_ranges, reading, whole_file};
 use crate::block_id;
 use crate::contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, NamedChunks, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
-    WrittenRanges,
+    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, Discarded, LeftBy, NamedChunks, RangeBody, Replaces, Upload, UploadPlan,
+    UploadRequest, WrittenRanges,
 };
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -124,6 +125,14 @@ impl Blob for AzureBlob {
             BlobKind::Page if self.form.is_existing => existing::ExistingPages::begin(self.clone(), request).await,
             BlobKind::Page => page::PageUpload::begin(self.clone(), request).await,
         }
+    }
+
+    async fn left_by(&self, left: LeftBy<'_>) -> Result<Option<Residue>, BlobError> {
+        leftovers::left_by(self, left).await
+    }
+
+    async fn discard(&self, left: LeftBy<'_>) -> Result<Discarded, BlobError> {
+        leftovers::discard(self, left).await
     }
 
     async fn put_file(&self, file: Arc<File>, _transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {

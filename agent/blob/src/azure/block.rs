@@ -32,7 +32,7 @@ pub(super) const LIMITS: ChunkLimits = ChunkLimits {
 };
 
 /// Azure throws uncommitted blocks away a week after the last one came (Put Block).
-const UNCOMMITTED_LIVE_DAYS: u32 = 7;
+pub(super) const UNCOMMITTED_LIVE_DAYS: u32 = 7;
 
 pub(super) struct BlockUpload {
     blob: AzureBlob,

@@ -17,6 +17,7 @@
 //! | [`reading`], [`known_length`], [`page_ranges`] | ranges of a blob, and which of a page blob were written |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
+//! | [`leftovers`] | what an upload left that was not finished |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
 //! | [`sas`] | what a shared access signature says of itself |
@@ -41,6 +42,7 @@ pub(crate) mod fuzzing;
 mod hosts;
 mod kind;
 mod known_length;
+mod leftovers;
 mod metadata;
 mod obstacles;
 mod page;

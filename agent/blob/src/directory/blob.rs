@@ -1,20 +1,24 @@
 //! What every store promises, for a file in a directory.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use file::partial;
 use file::replace::with_suffix;
 use futures::StreamExt;
 use protocol::limits::CHUNKS_MAX;
+use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use super::place::{DirectoryBlob, blocking, error_at};
+use super::place::{DirectoryBlob, blocking, error_at, lock_error};
 use super::upload::DirectoryUpload;
 use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkLimits, LocalBlob, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+    Blob, BlobFacts, BlocksHeld, ChunkLimits, Discarded, LeftBy, LocalBlob, RangeBody, Replaces, Upload, UploadPlan,
+    UploadRequest,
 };
 use crate::error::BlobError;
 
@@ -98,6 +102,24 @@ impl Blob for DirectoryBlob {
         let begun = blocking(move || DirectoryUpload::begin(&own, &request)).await;
         let (upload, held) = begun.map_err(|error| self.error("begin", error))??;
         Ok((Arc::new(upload), held))
+    }
+
+    async fn left_by(&self, left: LeftBy<'_>) -> Result<Option<Residue>, BlobError> {
+        let path =
+            partial::path_of(&self.path, left.transfer_id).map_err(|error| self.error("look for what is left of", error))?;
+        let metadata = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error_at(&path, "look at", error)),
+        };
+        let (path, bytes) = (path.display().to_string(), metadata.blocks() * 512);
+        Ok(Some(Residue { description: format!("the file `{path}`"), path: Some(path), bytes, lives_days: None }))
+    }
+
+    async fn discard(&self, left: LeftBy<'_>) -> Result<Discarded, BlobError> {
+        let removed = partial::remove(&self.path, left.transfer_id);
+        removed.map_err(|error| lock_error(&self.path, "remove what is left of", error))?;
+        Ok(Discarded::Everything)
     }
 
     async fn put_file(&self, source: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {

@@ -82,8 +82,17 @@ impl Journal {
         Ok(None)
     }
 
+    /// Opens a journal that is there.
+    pub(crate) fn existing(path: &Path, what: &str) -> Result<Self, CopyError> {
+        Self::open_as(path.to_owned(), Which::Existing, what)
+    }
+
     fn open_file(path: PathBuf, what: &str) -> Result<Self, CopyError> {
-        match open_locked(&path, Which::Any) {
+        Self::open_as(path, Which::Any, what)
+    }
+
+    fn open_as(path: PathBuf, which: Which, what: &str) -> Result<Self, CopyError> {
+        match open_locked(&path, which) {
             Ok(file) => Ok(Journal { path, file, buffer: Vec::new() }),
             Err(LockError::Busy) => {
                 Err(CopyError::Refused(format!("another transfer of `{what}` is under way: wait for it, or cancel it first")))

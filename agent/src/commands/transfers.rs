@@ -1,0 +1,296 @@
+//! `drive-agent transfers`
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::{Blob, BlobError, Discarded};
+use copy::{CopyError, Unfinished, UnfinishedTransfers, unfinished};
+use protocol::outcome::EXIT_USAGE;
+use protocol::receipt::Residue;
+use protocol::result::Direction;
+use protocol::transfers::{DiscardedTransfer, TransferEntries, TransferEntry, UnreadableJournal};
+use protocol::units::ByteSize;
+use time::format_description::well_known::Rfc3339;
+
+use crate::cli::{BlobType, TransfersArguments, TransfersCommand};
+use crate::printer::{Printer, table};
+use crate::settings::{directory_of_state, quote, reach_blob, without_query};
+
+/// How long a store may take to answer each question.
+const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The fewest digits of an id that name a transfer.
+const ID_DIGITS_MIN: usize = 4;
+
+/// Lists, shows or discards transfers that were begun and not finished.
+pub(crate) async fn run(arguments: TransfersArguments, printer: &Printer) -> u8 {
+    match transfers(&arguments, printer).await {
+        Ok(()) => 0,
+        Err(error) => {
+            printer.error(&error.to_string());
+            error.outcome().map_or(EXIT_USAGE, |outcome| outcome.exit_code())
+        }
+    }
+}
+
+async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<(), CopyError> {
+    let found = unfinished(&directory_of_state(arguments.state_dir.as_deref())?)?;
+    match &arguments.command {
+        None => list(arguments, &found, false, printer).await,
+        Some(TransfersCommand::List { local }) => list(arguments, &found, *local, printer).await,
+        Some(TransfersCommand::Show { what }) => {
+            let entry = entry(arguments, one_of(&found, what)?, what, false).await;
+            printer.document(&entry, || shown(&entry));
+            Ok(())
+        }
+        Some(TransfersCommand::Discard { what, yes }) => {
+            let discarded = discard(arguments, one_of(&found, what)?, what, *yes).await?;
+            printer.document(&discarded, || match &discarded.stays {
+                Some(stays) => format!("the transfer {} was discarded; {stays}\n", discarded.transfer_id),
+                None => format!("the transfer {} was discarded, and nothing of it is left\n", discarded.transfer_id),
+            });
+            Ok(())
+        }
+    }
+}
+
+async fn list(
+    arguments: &TransfersArguments,
+    found: &UnfinishedTransfers,
+    is_local: bool,
+    printer: &Printer,
+) -> Result<(), CopyError> {
+    let mut transfers = Vec::new();
+    for transfer in &found.transfers {
+        transfers.push(entry(arguments, transfer, &transfer.header.blob, is_local).await);
+    }
+    let unreadable = found.unreadable.iter().map(|(path, error)| {
+        printer.warn(&format!("the journal `{}` cannot be read: {error}", path.display()));
+        UnreadableJournal { journal: path.display().to_string(), error: error.clone() }
+    });
+    let entries = TransferEntries { transfers, unreadable: unreadable.collect() };
+    printer.document(&entries, || rows(&entries.transfers));
+    Ok(())
+}
+
+/// The transfer that was named: by the first digits of its id, its blob or its drive.
+fn one_of<'found>(found: &'found UnfinishedTransfers, what: &str) -> Result<&'found Unfinished, CopyError> {
+    let blob = without_query(what);
+    let is_id = |id: &str| what.len() >= ID_DIGITS_MIN && id.starts_with(what);
+    let is_it = |transfer: &&Unfinished| {
+        let header = &transfer.header;
+        is_id(&header.transfer_id)
+            || header.blob == blob
+            || header.drive.path == what
+            || is_same_path(&header.drive.path, what)
+            || is_same_path(&header.blob, what)
+            || blob.strip_prefix("az://").is_some_and(|rest| header.blob.ends_with(&format!("/{rest}")))
+    };
+    let matching: Vec<&Unfinished> = found.transfers.iter().filter(is_it).collect();
+    match matching.as_slice() {
+        [one] => Ok(one),
+        [] => Err(CopyError::Usage(format!("there is no unfinished transfer `{blob}`: `drive-agent transfers` lists them"))),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|transfer| transfer.header.transfer_id.as_str()).collect();
+            Err(CopyError::Usage(format!("`{blob}` are several transfers: name one by its id ({})", ids.join(", "))))
+        }
+    }
+}
+
+fn is_same_path(recorded: &str, asked: &str) -> bool {
+    std::path::absolute(asked).is_ok_and(|path| path.as_os_str() == recorded)
+        || std::fs::canonicalize(asked).is_ok_and(|path| path.as_os_str() == recorded)
+}
+
+/// The blob of an import, with the credentials of the environment, or with those of the address that was given.
+fn blob_of(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -> Result<Arc<dyn Blob>, CopyError> {
+    let recorded = &transfer.header.blob;
+    let is_its_address = without_query(asked) == *recorded;
+    let kind = if is_page_blob(transfer) { BlobType::Page } else { BlobType::Block };
+    let address = if is_its_address { asked } else { recorded };
+    Ok(reach_blob(address, kind, STORE_TIMEOUT, Some(&arguments.trust_host))?.blob)
+}
+
+/// Blocks are named by their content, and pages are not.
+fn is_page_blob(transfer: &Unfinished) -> bool {
+    transfer.header.block_id_scheme.is_none() && transfer.header.blob.contains("://")
+}
+
+/// What is left of a transfer at its target.
+async fn left(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -> Result<Option<Residue>, CopyError> {
+    if transfer.header.direction == Direction::Export {
+        return Ok(transfer.left_on_drive());
+    }
+    let blob = blob_of(arguments, transfer, asked)?;
+    in_time(&*blob, blob.left_by(transfer.left())).await
+}
+
+/// What a store says, in time.
+async fn in_time<T>(blob: &dyn Blob, asking: impl Future<Output = Result<T, BlobError>>) -> Result<T, CopyError> {
+    let silent = || BlobError::new(blob::BlobErrorKind::TimedOut, "ask about", blob.address(), "no answer in time");
+    Ok(tokio::time::timeout(STORE_TIMEOUT, asking).await.map_err(|_| silent())??)
+}
+
+async fn entry(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str, is_local: bool) -> TransferEntry {
+    let header = &transfer.header;
+    let (left, store_error) = match is_local && header.direction == Direction::Import {
+        true => (None, None),
+        false => match left(arguments, transfer, asked).await {
+            Ok(left) => (left, None),
+            Err(error) => (None, Some(error.to_string())),
+        },
+    };
+    let (drive, blob) = (quote(&header.drive.path), quote(&header.blob));
+    let kind = if is_page_blob(transfer) { " --blob-type page" } else { "" };
+    TransferEntry {
+        transfer_id: header.transfer_id.clone(),
+        direction: header.direction,
+        drive: header.drive.path.clone(),
+        drive_serial: header.drive.serial.clone(),
+        blob: header.blob.clone(),
+        begun_at: header.created_at,
+        bytes_total: header.total_bytes,
+        bytes_landed: transfer.landed_bytes,
+        is_running: transfer.is_running,
+        is_committed: transfer.is_committed,
+        journal: transfer.journal.display().to_string(),
+        left,
+        store_error,
+        resume: match header.direction {
+            Direction::Import => format!("drive-agent import {drive} {blob}{kind}"),
+            Direction::Export => format!("drive-agent export {blob} {drive}"),
+        },
+        discard: format!("drive-agent transfers discard {}", header.transfer_id),
+    }
+}
+
+/// Removes what a transfer left, and then its journal: cut off in between, it is repeated.
+async fn discard(
+    arguments: &TransfersArguments,
+    transfer: &Unfinished,
+    asked: &str,
+    yes: bool,
+) -> Result<DiscardedTransfer, CopyError> {
+    let entry = entry(arguments, transfer, asked, false).await;
+    if transfer.is_running {
+        return Err(CopyError::Refused(format!("the transfer {} is running: cancel it first", entry.transfer_id)));
+    }
+    require_yes(&entry, yes)?;
+    let taken = transfer.take()?;
+    let stays = match transfer.header.direction {
+        Direction::Export => {
+            taken.remove_image(transfer)?;
+            transfer.left_on_drive().map(|left| format!("{} stays", left.description))
+        }
+        Direction::Import => {
+            let blob = blob_of(arguments, transfer, asked)?;
+            match in_time(&*blob, blob.discard(transfer.left())).await? {
+                Discarded::Everything => None,
+                Discarded::Stays(why) => Some(why),
+            }
+        }
+    };
+    taken.forget()?;
+    Ok(DiscardedTransfer { transfer_id: entry.transfer_id, stays })
+}
+
+/// Asks before what had landed is given up, where nothing says that it may be.
+fn require_yes(entry: &TransferEntry, yes: bool) -> Result<(), CopyError> {
+    if yes {
+        return Ok(());
+    }
+    let lost = match &entry.left {
+        Some(left) => format!(", and {} ({})", left.description, ByteSize(left.bytes)),
+        None => String::new(),
+    };
+    let what = format!(
+        "the {} of `{}` {} `{}` is given up, with {} that had landed{lost}",
+        name_of(entry.direction),
+        entry.drive,
+        if entry.direction == Direction::Import { "to" } else { "from" },
+        entry.blob,
+        ByteSize(entry.bytes_landed),
+    );
+    let refused = || CopyError::Refused(format!("{what}: repeat the command with `--yes` if it is to be so"));
+    if !std::io::stdin().is_terminal() {
+        return Err(refused());
+    }
+    let mut answer = String::new();
+    let mut terminal = std::io::stderr().lock();
+    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
+    let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
+    match (answered, answer.trim().to_ascii_lowercase().as_str()) {
+        (Ok(_), "y" | "yes") => Ok(()),
+        _ => Err(refused()),
+    }
+}
+
+fn name_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Import => "import",
+        Direction::Export => "export",
+    }
+}
+
+fn percent(entry: &TransferEntry) -> String {
+    let share = u128::from(entry.bytes_landed) * 100 / u128::from(entry.bytes_total.max(1));
+    format!("{share} %")
+}
+
+fn state_of(entry: &TransferEntry) -> &'static str {
+    match () {
+        () if entry.is_running => "running",
+        () if entry.is_committed => "committed",
+        () => "stopped",
+    }
+}
+
+/// What is left, in as few words as a table takes.
+fn left_in_short(entry: &TransferEntry) -> String {
+    match (&entry.left, &entry.store_error) {
+        (Some(Residue { bytes, lives_days: Some(days), .. }), _) => format!("{}, {days} days", ByteSize(*bytes)),
+        (Some(left), _) => ByteSize(left.bytes).to_string(),
+        (None, Some(_)) => "not known".to_owned(),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn rows(entries: &[TransferEntry]) -> String {
+    if entries.is_empty() {
+        return "there are no unfinished transfers\n".to_owned();
+    }
+    let row = |entry: &TransferEntry| {
+        let id = entry.transfer_id.chars().take(8).collect();
+        let since = entry.begun_at.date().to_string();
+        let (way, state) = (name_of(entry.direction).to_owned(), state_of(entry).to_owned());
+        vec![id, way, since, percent(entry), state, left_in_short(entry), entry.drive.clone(), entry.blob.clone()]
+    };
+    let head = ["ID", "WAY", "SINCE", "LANDED", "STATE", "LEFT", "DRIVE", "BLOB"].map(str::to_owned).to_vec();
+    table(std::iter::once(head).chain(entries.iter().map(row)).collect())
+}
+
+fn shown(entry: &TransferEntry) -> String {
+    let serial = entry.drive_serial.as_ref().map_or(String::new(), |serial| format!(" (serial {serial})"));
+    let left = match (&entry.left, &entry.store_error) {
+        (Some(left), _) => {
+            let lives = left.lives_days.map_or(String::new(), |days| format!(", vanishes {days} days after it came"));
+            format!("{} ({}){lives}", left.description, ByteSize(left.bytes))
+        }
+        (None, Some(error)) => format!("not known: {error}"),
+        (None, None) => "nothing at its target".to_owned(),
+    };
+    [
+        ("transfer", format!("{} ({}, {})", entry.transfer_id, name_of(entry.direction), state_of(entry))),
+        ("drive", format!("{}{serial}", entry.drive)),
+        ("blob", entry.blob.clone()),
+        ("begun", entry.begun_at.format(&Rfc3339).unwrap_or_default()),
+        ("landed", format!("{} of {} ({})", ByteSize(entry.bytes_landed), ByteSize(entry.bytes_total), percent(entry))),
+        ("left", left),
+        ("journal", entry.journal.clone()),
+        ("resume", entry.resume.clone()),
+        ("discard", entry.discard.clone()),
+    ]
+    .map(|(name, value)| crate::printer::line(name, value))
+    .concat()
+}

@@ -1,0 +1,167 @@
+//! Transfers that were begun and not finished: listed, shown and discarded, with everything that is another's left alone.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::azure_fake::{AzureFake, On};
+use crate::support::images::{MIB, random_bytes};
+use crate::support::{Agent, Ended, Workbench};
+
+const DELAY: std::time::Duration = std::time::Duration::from_millis(30);
+
+fn transfers(bench: &Workbench, words: &[&str]) -> Ended {
+    Agent::new(bench.path(), &[&"transfers"]).with(words).run()
+}
+
+fn entries(bench: &Workbench) -> Vec<Value> {
+    transfers(bench, &[]).expect(0)["transfers"].as_array().unwrap().clone()
+}
+
+/// An import that was stopped after some chunks, by this signal.
+fn stopped_import(fake: &AzureFake, bench: &Workbench, signal: Signal, more: &[&str]) -> String {
+    let blob = fake.blob("blob");
+    fake.set_put_delay(DELAY);
+    let on = if more.contains(&"page") { On::PutPage } else { On::PutBlock };
+    let before = fake.done(on);
+    let import = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]);
+    let running = import.with(&["--chunk-size", "64KiB", "--concurrency", "1"]).with(more).start();
+    fake.wait_done(on, before + 4);
+    running.signal(signal);
+    running.wait();
+    blob
+}
+
+fn scene() -> (AzureFake, Workbench) {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(MIB, 1));
+    (fake, bench)
+}
+
+#[test]
+fn nothing_unfinished_is_said_as_such() {
+    let bench = Workbench::new();
+    assert_eq!(entries(&bench), Vec::<Value>::new());
+    let text = Agent::bare(bench.path(), &[&"transfers", &"list"]).run();
+    assert_eq!((text.code, text.stdout.as_str()), (Some(0), "there are no unfinished transfers\n"));
+    transfers(&bench, &["show", "abcd"]).expect_error(2, &["there is no unfinished transfer `abcd`"]);
+    transfers(&bench, &["discard", "abcd", "--yes"]).expect_error(2, &["there is no unfinished transfer"]);
+    assert!(!bench.file("state/drive-agent/journals").exists(), "a look makes nothing");
+}
+
+#[test]
+fn uncommitted_blocks_are_listed_and_discarded() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::INT, &[]);
+    let held: u64 = fake.uncommitted("blob").iter().map(|(_, bytes)| bytes).sum();
+    // Without the SAS the store cannot be asked, and that is said.
+    let listed = entries(&bench);
+    assert!(listed[0]["store_error"].as_str().unwrap().contains("credentials"), "{listed:?}");
+    assert_eq!((listed.len(), listed[0]["bytes_total"].as_u64()), (1, Some(MIB as u64)));
+    let shown = transfers(&bench, &["show", &blob]).expect(0);
+    assert_eq!((shown["left"]["bytes"].as_u64(), shown["left"]["lives_days"].as_u64()), (Some(held), Some(7)));
+    assert_eq!(shown["bytes_landed"].as_u64(), Some(held));
+    let id = shown["transfer_id"].as_str().unwrap();
+    transfers(&bench, &["discard", &blob]).expect_error(3, &["is given up, with", "uncommitted blocks", "--yes"]);
+    assert_eq!(fake.uncommitted("blob").iter().map(|(_, bytes)| bytes).sum::<u64>(), held, "nothing was done");
+    let discarded = transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
+    assert_eq!((discarded["transfer_id"].as_str(), discarded.get("stays")), (Some(id), None));
+    assert!(fake.names().is_empty() && bench.journals().is_empty(), "{:?}", fake.names());
+    transfers(&bench, &["discard", &blob, "--yes"]).expect_error(2, &["there is no unfinished transfer"]);
+}
+
+#[test]
+fn blocks_that_may_be_of_another_transfer_stay() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::INT, &[]);
+    // Another drive is imported under the same name from elsewhere.
+    bench.image("drive.img", &random_bytes(MIB, 2));
+    stopped_import(&fake, &bench, Signal::INT, &["--state-dir", "other"]);
+    let before = fake.uncommitted("blob");
+    let discarded = transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
+    assert!(discarded["stays"].as_str().unwrap().contains("may be another one's"), "{discarded}");
+    assert_eq!((fake.uncommitted("blob"), bench.journals().len()), (before, 0));
+    // Under a blob that is whole they stay as well.
+    fake.put_plain("blob", vec![1; 512], &[]);
+    let discarded = transfers(&bench, &["discard", &blob, "--yes", "--state-dir", "other"]).expect(0);
+    assert!(discarded["stays"].as_str().is_none_or(|stays| stays.contains("a blob has this name")), "{discarded}");
+    assert_eq!(fake.content("blob").unwrap(), vec![1; 512]);
+}
+
+#[test]
+fn an_unfinished_page_blob_is_removed_and_no_other() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::KILL, &["--blob-type", "page"]);
+    let shown = transfers(&bench, &["show", &blob]).expect(0);
+    assert!(shown["left"]["description"].as_str().unwrap().contains("marked `incomplete`"), "{shown}");
+    assert!(shown["resume"].as_str().unwrap().ends_with("--blob-type page"), "{shown}");
+    transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
+    assert!(fake.names().is_empty() && bench.journals().is_empty(), "{:?}", fake.names());
+    // One that another transfer has made since stays.
+    let blob = stopped_import(&fake, &bench, Signal::INT, &["--blob-type", "page"]);
+    stopped_import(&fake, &bench, Signal::INT, &["--blob-type", "page", "--overwrite", "--state-dir", "other"]);
+    let version = fake.etag("blob");
+    transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
+    assert_eq!(fake.etag("blob"), version);
+    transfers(&bench, &["discard", &blob, "--yes", "--state-dir", "other"]).expect(0);
+    assert!(fake.names().is_empty());
+}
+
+#[test]
+fn a_running_transfer_is_left_alone() {
+    let (fake, bench) = scene();
+    fake.set_put_delay(DELAY);
+    let blob = fake.blob("blob");
+    let import = Agent::new(bench.path(), &[&"import", &"drive.img", &blob]);
+    let running = import.with(&["--chunk-size", "64KiB", "--concurrency", "1"]).start();
+    fake.wait_done(On::PutBlock, 2);
+    assert_eq!(entries(&bench)[0]["is_running"], true);
+    transfers(&bench, &["discard", &blob, "--yes"]).expect_error(3, &["is running: cancel it first"]);
+    running.wait().expect(0);
+    assert_eq!(entries(&bench).len(), 0);
+}
+
+#[test]
+fn files_in_a_directory_and_images_are_removed() {
+    let (bench, slow) = (Workbench::new(), ["--rate", "1MB/s"]);
+    bench.image("drive.img", &random_bytes(4 * MIB, 1));
+    let stop_after_chunks = |arguments: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let running = Agent::new(bench.path(), arguments).with(&slow).start();
+        running.wait_for_chunks(2);
+        running.signal(Signal::KILL);
+        running.wait();
+    };
+    std::fs::create_dir(bench.file("store")).unwrap();
+    stop_after_chunks(&[&"import", &"drive.img", &"store/blob", &"--chunk-size", &"64KiB"]);
+    assert_eq!(bench.partials("store/blob").len(), 1);
+    let listed = entries(&bench);
+    assert!(listed[0]["left"]["path"].as_str().unwrap().ends_with(".partial"), "{listed:?}");
+    // Another's unfinished file beside it, and a table that people read.
+    let other = bench.file("store/blob.0123456789abcdef.partial");
+    std::fs::write(&other, "other").unwrap();
+    let text = Agent::bare(bench.path(), &[&"transfers"]).run();
+    assert!(text.stdout.contains("import") && text.stdout.contains("stopped"), "{}", text.stdout);
+    transfers(&bench, &["discard", "store/blob", "--yes"]).expect(0);
+    assert_eq!((bench.partials("store/blob"), entries(&bench).len()), (vec![other], 0));
+
+    Agent::new(bench.path(), &[&"import", &"drive.img", &"store/whole"]).with(&["--chunk-size", "64KiB"]).run().expect(0);
+    stop_after_chunks(&[&"export", &"store/whole", &"back.img"]);
+    let shown = transfers(&bench, &["show", "back.img"]).expect(0);
+    assert_eq!(shown["direction"], "export");
+    transfers(&bench, &["discard", "back.img", "--yes"]).expect(0);
+    assert!(bench.partials("back.img").is_empty() && bench.file("store/whole").exists());
+}
+
+#[test]
+fn a_discard_that_was_cut_off_is_repeated() {
+    for point in ["empty-committed", "journal-removed"] {
+        let (fake, bench) = scene();
+        let blob = stopped_import(&fake, &bench, Signal::INT, &[]);
+        fake.set_put_delay(std::time::Duration::ZERO);
+        let killed = Agent::new(bench.path(), &[&"transfers", &"discard", &blob, &"--yes"]).env("DRIVE_AGENT_CRASH", point).run();
+        assert_ne!(killed.code, Some(0), "{point}");
+        let again = transfers(&bench, &["discard", &blob, "--yes"]);
+        assert_eq!(again.code, Some(if point == "empty-committed" { 0 } else { 2 }), "{point}: {}", again.stderr);
+        assert!(fake.names().is_empty() && bench.journals().is_empty(), "{point}: {:?}", fake.names());
+        Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).run().expect(0);
+    }
+}
