@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use blob::address::AddressError;
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, TrustedHost};
+use blob::azure::{
+    AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, Issuers, Network, Proxies, SILENCE_MAX, TrustedHost,
+};
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
@@ -21,14 +22,37 @@ pub(crate) struct ReachedBlob {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Understands a BLOB and finds its credentials, which hosts that are trusted may be given; `None` where the command has
-/// no option to trust a host. Requests end when nothing moves for `silence_max`.
-pub(crate) fn reach_blob(
-    text: &str,
-    kind: BlobType,
-    silence_max: Duration,
-    trusted: Option<&[TrustedHost]>,
-) -> Result<ReachedBlob, CopyError> {
+/// How a store across a network is reached: what hosts may be given credentials, and the way there.
+pub(crate) struct Reach<'arguments> {
+    network: Network,
+    /// `None` where the command has no option to trust a host.
+    trusted: Option<&'arguments [TrustedHost]>,
+}
+
+impl<'arguments> Reach<'arguments> {
+    /// As the options say.
+    ///
+    /// # Errors
+    /// When what names a proxy or certificates does not name them.
+    pub(crate) fn of(effort: &'arguments EffortArguments) -> Result<Self, CopyError> {
+        let proxies = Proxies::from_process(effort.proxy.as_deref(), "`--proxy`");
+        let proxies = proxies.map_err(|error| CopyError::Usage(error.to_string()))?;
+        let issuers = effort.ca.as_deref().map(Issuers::read).transpose();
+        let issuers = issuers.map_err(|error| CopyError::Usage(error.to_string()))?.unwrap_or_default();
+        let network = Network { silence_max: effort.request_timeout, proxies, issuers };
+        Ok(Reach { network, trusted: Some(&effort.trust_host) })
+    }
+
+    /// As the environment says, for a command without options of its own.
+    pub(crate) fn of_environment() -> Result<Self, CopyError> {
+        let proxies = Proxies::from_process(None, "").map_err(|error| CopyError::Usage(error.to_string()))?;
+        Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None })
+    }
+}
+
+/// Understands a BLOB and finds its credentials.
+pub(crate) fn reach_blob(text: &str, kind: BlobType, reach: &Reach<'_>) -> Result<ReachedBlob, CopyError> {
+    let trusted = reach.trusted;
     let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
@@ -39,7 +63,7 @@ pub(crate) fn reach_blob(
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
         }
         BlobAddress::Azure(address) => {
-            let account = AzureAccount::new(&address, &environment, silence_max).map_err(denied)?;
+            let account = AzureAccount::new(&address, &environment, &reach.network).map_err(denied)?;
             let kind = match kind {
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
@@ -186,12 +210,32 @@ pub(crate) fn rescue_options(
 /// The command that continues: this one, without its secrets and without `--restart`.
 pub(crate) fn resume_command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| match without_query(&argument) {
-        shown if shown == argument => quote(&shown),
-        // The signature has to be put there to resume.
-        shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
+    let mut is_proxy = false;
+    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| {
+        let is_after_option = std::mem::replace(&mut is_proxy, argument == PROXY_OPTION);
+        if let Some(proxy) = argument.strip_prefix(PROXY_OPTION).and_then(|rest| rest.strip_prefix('=')) {
+            return quote(&format!("{PROXY_OPTION}={}", without_password(proxy)));
+        }
+        if is_after_option {
+            return quote(&without_password(&argument));
+        }
+        match without_query(&argument) {
+            shown if shown == argument => quote(&shown),
+            // The signature has to be put there to resume.
+            shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
+        }
     });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// The option whose value may have a password in it.
+const PROXY_OPTION: &str = "--proxy";
+
+/// The address of a proxy as it may be shown: what has to be put there again stands in its place.
+fn without_password(proxy: &str) -> String {
+    let Some((before, host)) = proxy.rsplit_once('@') else { return proxy.to_owned() };
+    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+    format!("{scheme}NAME:PASSWORD@{host}")
 }
 
 /// Quotes an argument for a shell where it needs that.
@@ -240,6 +284,13 @@ mod tests {
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_never_shown() {
+        assert_eq!(without_password("http://us:SE@CRET@p:1"), "http://NAME:PASSWORD@p:1");
+        assert_eq!(without_password("us:SECRET@p:1"), "NAME:PASSWORD@p:1");
+        assert_eq!(without_password("http://p:1"), "http://p:1");
     }
 
     #[test]

@@ -278,6 +278,14 @@ pub(crate) struct EffortArguments {
     /// [DRIVE_AGENT_TRUST_HOST: more of them, with commas; default: Azure's own hosts, and the connection string's endpoint]
     #[arg(long, value_name = "HOST")]
     pub(crate) trust_host: Vec<TrustedHost>,
+    /// The proxy that leads to the store, as http://HOST:PORT, or `none` [default: that of HTTPS_PROXY, HTTP_PROXY or
+    /// ALL_PROXY, but for the hosts in NO_PROXY]. A command line can be read by other users: a password belongs into the
+    /// variable
+    #[arg(long, value_name = "URL|none")]
+    pub(crate) proxy: Option<String>,
+    /// A file of certificates (PEM) whose issuers are trusted beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -12,7 +12,7 @@ use crate::cli::{BlobType, ExportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
-use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
+use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Writes a blob onto a drive, or says what that would do.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
@@ -66,8 +66,7 @@ async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<Trans
 
 fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions, Pace), CopyError> {
     let options = TransferOptions { overwrite: arguments.overwrite, ..transfer_options(&arguments.transfer)? };
-    let reached =
-        reach_blob(&arguments.blob, BlobType::Block, options.request_timeout, Some(&arguments.transfer.effort.trust_host))?;
+    let reached = reach_blob(&arguments.blob, BlobType::Block, &Reach::of(&arguments.transfer.effort)?)?;
     require_two_places(&arguments.drive, &reached)?;
     Ok((reached.blob, options, pace(&arguments.transfer.effort, Some(&arguments.drive))?))
 }

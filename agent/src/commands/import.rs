@@ -12,7 +12,7 @@ use crate::cli::ImportArguments;
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
-use crate::settings::{pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
+use crate::settings::{Reach, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
 
 /// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
@@ -32,12 +32,7 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
     match ends(arguments, &link) {
         Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
         Err(CopyError::Cancelled) => {
-            let reached = reach_blob(
-                &arguments.blob,
-                arguments.blob_type,
-                arguments.transfer.effort.request_timeout,
-                Some(&arguments.transfer.effort.trust_host),
-            )?;
+            let reached = reach(arguments)?;
             copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
         }
         Err(error) => Err(error),
@@ -47,6 +42,11 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
 async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (drive, blob, options) = ends(arguments, &link)?;
     copy::plan_import(drive, blob, options, link).await
+}
+
+/// The blob to make.
+fn reach(arguments: &ImportArguments) -> Result<ReachedBlob, CopyError> {
+    reach_blob(&arguments.blob, arguments.blob_type, &Reach::of(&arguments.transfer.effort)?)
 }
 
 /// What an import goes between, and how.
@@ -64,12 +64,7 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         overwrite: arguments.overwrite,
         ..transfer_options(&arguments.transfer)?
     };
-    let reached = reach_blob(
-        &arguments.blob,
-        arguments.blob_type,
-        arguments.transfer.effort.request_timeout,
-        Some(&arguments.transfer.effort.trust_host),
-    )?;
+    let reached = reach(arguments)?;
     require_two_places(&arguments.drive, &reached)?;
     let pace = pace(effort, Some(&arguments.drive))?;
     let drive = opening::source(&arguments.drive, pace, effort.read_timeout, &link.stop)?;
