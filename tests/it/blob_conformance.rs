@@ -42,7 +42,8 @@ impl TestStore for AzureStore {
     }
 
     fn account(&self) -> Option<(Arc<dyn Account>, String)> {
-        let account = AccountAddress::Azure(self.address.clone()).reach(&Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
+        let account =
+            AccountAddress::Azure(self.address.clone()).reach(&Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
         Some((account, self.address.container.clone()))
     }
 }

@@ -12,7 +12,9 @@ use crate::cli::ImportArguments;
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
-use crate::settings::{Reach, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
+use crate::settings::{
+    Reach, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query,
+};
 
 /// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {

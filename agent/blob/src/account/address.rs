@@ -137,8 +137,9 @@ mod tests {
     #[tokio::test]
     async fn a_directory_is_an_account() {
         let folder = tempfile::tempdir().unwrap();
-        let account =
-            AccountAddress::Directory(folder.path().to_owned()).reach(&Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
+        let account = AccountAddress::Directory(folder.path().to_owned())
+            .reach(&Environment::default(), &Network::direct(SILENCE_MAX))
+            .unwrap();
         account.make_place("one", "deep/er/a.img").await.unwrap();
         account.make_place("only", "b.img").await.unwrap();
         std::fs::write(folder.path().join("one/deep/er/a.img"), "12345").unwrap();

@@ -66,7 +66,9 @@ pub enum ProxyProblem {
 fn proxy_text(proxy: &str, target: &str, problem: &ProxyProblem) -> String {
     let way_out = "have it allowed there, or name another way (`--proxy`, NO_PROXY)";
     match problem {
-        ProxyProblem::Unreachable(why) => format!("the proxy `{proxy}`, which should lead to `{target}`, cannot be reached: {why}"),
+        ProxyProblem::Unreachable(why) => {
+            format!("the proxy `{proxy}`, which should lead to `{target}`, cannot be reached: {why}")
+        }
         ProxyProblem::Silent(seconds) => {
             format!("nothing was heard of the proxy `{proxy}` for {seconds} s, which should lead to `{target}`")
         }
@@ -86,7 +88,9 @@ fn proxy_text(proxy: &str, target: &str, problem: &ProxyProblem) -> String {
             format!("the proxy `{proxy}` could not reach `{target}` (it answered {status})")
         }
         ProxyProblem::Answered { status, .. } => {
-            format!("the proxy `{proxy}` does not lead to `{target}` (it answered {status}): look whether it is an HTTP proxy, and {way_out}")
+            format!(
+                "the proxy `{proxy}` does not lead to `{target}` (it answered {status}): look whether it is an HTTP proxy, and {way_out}"
+            )
         }
     }
 }
@@ -136,9 +140,11 @@ pub(super) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'stat
 
 fn certificate_problem(wrong: &CertificateError) -> String {
     match wrong {
-        CertificateError::UnknownIssuer => "is of an issuer that is not trusted here: give the issuer's certificate with `--ca FILE` (`ca` in a \
+        CertificateError::UnknownIssuer => {
+            "is of an issuer that is not trusted here: give the issuer's certificate with `--ca FILE` (`ca` in a \
              station's configuration); a proxy that looks into TLS has an issuer of its own"
-            .to_owned(),
+                .to_owned()
+        }
         CertificateError::Expired => "has expired: have it renewed, and look whether this machine's clock is right".to_owned(),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("expired at {}: have it renewed, and look whether this machine's clock is right", time_text(*not_after))
@@ -147,7 +153,9 @@ fn certificate_problem(wrong: &CertificateError) -> String {
         CertificateError::NotValidYetContext { not_before, .. } => {
             format!("is not valid before {}: look whether this machine's clock is right", time_text(*not_before))
         }
-        CertificateError::NotValidForName => "is for another name: correct the address, or have a certificate made for it".to_owned(),
+        CertificateError::NotValidForName => {
+            "is for another name: correct the address, or have a certificate made for it".to_owned()
+        }
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names: Vec<String> = presented.iter().take(NAMES_SHOWN_MAX).map(|name| shown(name)).collect();
             let more = if presented.len() > NAMES_SHOWN_MAX { " and others" } else { "" };

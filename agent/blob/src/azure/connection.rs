@@ -84,11 +84,7 @@ impl Connector {
     }
 
     /// Opens one through a proxy: a tunnel to what speaks TLS. What does not is asked of the proxy itself.
-    fn open_through(
-        &mut self,
-        proxy: Proxy,
-        target: &Uri,
-    ) -> impl Future<Output = Result<NotedStream, BoxError>> + Send + use<> {
+    fn open_through(&mut self, proxy: Proxy, target: &Uri) -> impl Future<Output = Result<NotedStream, BoxError>> + Send + use<> {
         let is_https = target.scheme_str() == Some("https");
         let authority = authority_of(target);
         let connecting = proxy.uri().parse().map(|uri| self.open(uri));

@@ -77,7 +77,8 @@ impl Proxy {
         let text = text.trim();
         let url = match text.split_once("://") {
             Some((scheme, _)) if !scheme.eq_ignore_ascii_case("http") => {
-                let is_scheme = !scheme.is_empty() && scheme.len() <= 10 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                let is_scheme =
+                    !scheme.is_empty() && scheme.len() <= 10 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 return match is_scheme {
                     true => Err(ProxyError::Kind { called, scheme: scheme.to_lowercase() }),
                     false => Err(wrong()),
@@ -138,11 +139,7 @@ impl Proxies {
         Self::new(option, called, |name| std::env::var(name).ok())
     }
 
-    fn new(
-        option: Option<&str>,
-        called: &'static str,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ProxyError> {
+    fn new(option: Option<&str>, called: &'static str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let exempt = set("no_proxy").or_else(|| set("NO_PROXY")).map_or_else(Vec::new, |list| Exempt::list(&list));
         let first = |names: [&'static str; 4]| {

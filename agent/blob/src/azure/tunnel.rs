@@ -15,8 +15,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Has the proxy at the other end of a connection lead to `target`, as HOST:PORT.
 pub(super) async fn open(stream: NotedStream, proxy: &Proxy, target: &str) -> Result<NotedStream, ConnectFailure> {
-    let failed =
-        |problem| ConnectFailure::Proxy { proxy: proxy.to_string(), target: target.to_owned(), problem };
+    let failed = |problem| ConnectFailure::Proxy { proxy: proxy.to_string(), target: target.to_owned(), problem };
     let broken = |error: hyper::Error| failed(ProxyProblem::Broken(error.to_string()));
     let handshake = http1::Builder::new().max_buf_size(ANSWER_BYTES_MAX).handshake(stream).await;
     let (mut sender, connection) = handshake.map_err(broken)?;
