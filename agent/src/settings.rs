@@ -9,12 +9,14 @@ use blob::azure::{
 };
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
-use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
+use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, Tier};
 use copy::{CopyError, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;
 
-use crate::cli::{BlobType, EffortArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode};
+use crate::cli::{
+    BlobType, EffortArguments, ImportArguments, PropertyArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode,
+};
 
 /// A blob that can be reached, and the path it has where it is a file.
 pub(crate) struct ReachedBlob {
@@ -50,14 +52,48 @@ impl<'arguments> Reach<'arguments> {
     }
 }
 
-/// Understands a BLOB and finds its credentials.
-pub(crate) fn reach_blob(text: &str, kind: BlobType, reach: &Reach<'_>) -> Result<ReachedBlob, CopyError> {
+/// Understands a BLOB that is read, and finds its credentials.
+pub(crate) fn reach_blob(text: &str, reach: &Reach<'_>) -> Result<ReachedBlob, CopyError> {
+    reach_new_blob(text, BlobType::Block, BlobProperties::default(), reach)
+}
+
+/// What an import gives its blob beside its bytes.
+///
+/// # Errors
+/// When that cannot be, or cannot go together with what else was asked for.
+pub(crate) fn blob_properties(arguments: &ImportArguments) -> Result<BlobProperties, CopyError> {
+    let PropertyArguments { tier, metadata, content_type } = &arguments.properties;
+    let usage = |text: String| Err(CopyError::Usage(text));
+    match (tier, arguments.blob_type, arguments.transfer.verify) {
+        (Some(_), BlobType::Page, _) => {
+            return usage("`--tier` is for block blobs: a page blob has the tier of its account, so leave it out".to_owned());
+        }
+        (Some(Tier::Archive), _, VerifyMode::ReadBack) => {
+            let text = "nothing can be read in the archive tier: leave out `--verify read-back`, or import into another tier and move the blob later";
+            return usage(text.to_owned());
+        }
+        _ => {}
+    }
+    BlobProperties::new(*tier, metadata, content_type.as_ref()).map_err(|error| CopyError::Usage(error.to_string()))
+}
+
+/// Understands a BLOB that is made, and finds its credentials.
+pub(crate) fn reach_new_blob(
+    text: &str,
+    kind: BlobType,
+    properties: BlobProperties,
+    reach: &Reach<'_>,
+) -> Result<ReachedBlob, CopyError> {
     let trusted = reach.trusted;
     let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
     let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(denied)?;
     match address {
+        BlobAddress::File(path) if !properties.is_empty() => Err(CopyError::Refused(format!(
+            "`{}` is a file, which has no tier, metadata or content type: leave out `--tier`, `--metadata` and `--content-type`",
+            path.display()
+        ))),
         BlobAddress::File(path) => {
             let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
@@ -68,7 +104,7 @@ pub(crate) fn reach_blob(text: &str, kind: BlobType, reach: &Reach<'_>) -> Resul
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
             };
-            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind)), path: None })
+            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind).with_properties(properties)), path: None })
         }
         BlobAddress::AzureOfEnvironment { .. } => Err(denied(CredentialError::NoAccount)),
     }

@@ -15,6 +15,7 @@ mod azure_slow_link;
 mod bad_input;
 mod bench;
 mod blob_conformance;
+mod blob_properties;
 mod cancel;
 mod certificates;
 mod clients;

@@ -17,7 +17,6 @@ use super::ends::{NULL, NoBlob, NoDrive, ZERO};
 use super::error::BenchError;
 use super::process::measure;
 use super::report::Run;
-use crate::cli::BlobType;
 use crate::settings::{Reach, reach_blob};
 
 /// What is to be transferred.
@@ -141,7 +140,7 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
 async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Result<TransferResult, BenchError> {
     let blob = match order.blob.as_str() {
         NULL => Arc::new(NoBlob),
-        address => reach_blob(address, BlobType::Block, &Reach::of_environment()?)?.blob,
+        address => reach_blob(address, &Reach::of_environment()?)?.blob,
     };
     let options = TransferOptions {
         chunk_size: order.chunk_size_bytes.map(ByteSize),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use blob::azure::TrustedHost;
+use blob::{ContentType, Metadatum, Tier};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
 use protocol::fill::Fill;
@@ -106,9 +107,25 @@ pub(crate) struct ImportArguments {
     pub(crate) blob_type: BlobType,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
+    #[command(flatten)]
+    pub(crate) properties: PropertyArguments,
     /// Replace a blob, or a manifest beside it, that exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// What the blob is given beside its bytes.
+#[derive(Debug, Args)]
+pub(crate) struct PropertyArguments {
+    /// Access tier of the block blob: hot, cool, cold or archive [default: that of the account]
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<Tier>,
+    /// Metadata of the blob; as often as you like
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<Metadatum>,
+    /// Content type of the blob [default: application/octet-stream]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<ContentType>,
 }
 
 /// What to do about a drive that fails.

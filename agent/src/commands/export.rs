@@ -8,7 +8,7 @@ use copy::{CopyError, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::{BlobType, ExportArguments};
+use crate::cli::ExportArguments;
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
@@ -66,7 +66,7 @@ async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<Trans
 
 fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions, Pace), CopyError> {
     let options = TransferOptions { overwrite: arguments.overwrite, ..transfer_options(&arguments.transfer)? };
-    let reached = reach_blob(&arguments.blob, BlobType::Block, &Reach::of(&arguments.transfer.effort)?)?;
+    let reached = reach_blob(&arguments.blob, &Reach::of(&arguments.transfer.effort)?)?;
     require_two_places(&arguments.drive, &reached)?;
     Ok((reached.blob, options, pace(&arguments.transfer.effort, Some(&arguments.drive))?))
 }

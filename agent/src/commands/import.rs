@@ -13,7 +13,8 @@ use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
 use crate::settings::{
-    Reach, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query,
+    Reach, ReachedBlob, blob_properties, pace, reach_new_blob, require_two_places, rescue_options, transfer_options,
+    without_query,
 };
 
 /// Copies a drive into a blob, or says what that would do.
@@ -48,7 +49,8 @@ async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<Trans
 
 /// The blob to make.
 fn reach(arguments: &ImportArguments) -> Result<ReachedBlob, CopyError> {
-    reach_blob(&arguments.blob, arguments.blob_type, &Reach::of(&arguments.transfer.effort)?)
+    let reach = Reach::of(&arguments.transfer.effort)?;
+    reach_new_blob(&arguments.blob, arguments.blob_type, blob_properties(arguments)?, &reach)
 }
 
 /// What an import goes between, and how.

@@ -11,14 +11,16 @@ use bytes::Bytes;
 use protocol::units::ByteRange;
 
 use super::account::AzureAccount;
+use super::described::Described;
 use super::kind::BlobKind;
 use super::known_length::KnownLength;
 use super::metadata;
 use super::obstacles::{Properties, is_folder};
 use super::sas::Right;
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, CommitFacts, UploadRequest};
+use crate::contract::{Blob, BlobFacts, CommitFacts, Obstacles, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::properties::BlobProperties;
 
 /// What a blob of a hierarchical account is: a file or a directory.
 const RESOURCE_TYPE: HeaderName = HeaderName::from_static("x-ms-resource-type");
@@ -32,6 +34,8 @@ pub struct AzureBlob {
     pub(super) account: Arc<AzureAccount>,
     pub(super) address: AzureAddress,
     pub(super) kind: BlobKind,
+    /// What an upload gives it beside its bytes.
+    pub(super) properties: BlobProperties,
     /// The blob that the SAS is for alone, where that is another one: nothing can be asked about this one.
     pub(super) is_beside: Option<String>,
     /// Shared by its copies.
@@ -41,7 +45,13 @@ pub struct AzureBlob {
 impl AzureBlob {
     /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
     pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
-        AzureBlob { account, address, kind, is_beside: None, lengths: Arc::default() }
+        AzureBlob { account, address, kind, properties: BlobProperties::default(), is_beside: None, lengths: Arc::default() }
+    }
+
+    /// The same blob, to which an upload gives these.
+    #[must_use]
+    pub fn with_properties(self, properties: BlobProperties) -> Self {
+        AzureBlob { properties, ..self }
     }
 
     pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
@@ -92,6 +102,7 @@ pub(super) struct Found {
     pub(super) length_bytes: u64,
     /// Of a page blob.
     pub(super) sequence_number: Option<i64>,
+    pub(super) content_type: Option<String>,
 }
 
 impl AzureBlob {
@@ -119,6 +130,8 @@ impl AzureBlob {
         let resource_type = properties.headers().get_optional_str(&RESOURCE_TYPE);
         let is_folder = is_folder(length_bytes, metadata.iter(), resource_type);
         let known = Properties::of(properties.headers(), kind, is_folder);
+        let described = Described::of(properties.headers(), &metadata);
+        let obstacles = Obstacles { to_describing: described.unlike(&self.properties), ..known.obstacles(self.kind) };
         let facts = BlobFacts {
             size_bytes: unpadded
                 .filter(|bytes| is_page_blob && *bytes <= length_bytes && length_bytes - *bytes < PAGE_BYTES)
@@ -128,11 +141,11 @@ impl AzureBlob {
             is_incomplete: metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
             is_sparse: is_page_blob,
             content_mark: None,
-            obstacles: known.obstacles(self.kind),
+            obstacles,
         };
         let sequence_number = properties.blob_sequence_number().map_err(odd)?;
         self.lengths.note(&facts.version, length_bytes);
-        Ok(Some(Found { facts, length_bytes, sequence_number }))
+        Ok(Some(Found { facts, length_bytes, sequence_number, content_type: described.content_type }))
     }
 
     /// A HEAD says 404 without saying what is missing; a missing container must not pass for a blob
@@ -151,10 +164,11 @@ impl AzureBlob {
     }
 
     pub(super) fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {
-        HashMap::from([
+        let own = [
             (metadata::TRANSFER.to_owned(), request.transfer_id.clone()),
             (metadata::BYTES.to_owned(), request.total_bytes.to_string()),
-        ])
+        ];
+        self.properties.metadata.iter().cloned().chain(own).collect()
     }
 
     /// The metadata of a blob that is whole.

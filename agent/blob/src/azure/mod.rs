@@ -18,7 +18,7 @@
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`network`], [`proxy`], [`tunnel`], [`certificates`], [`connect_failure`] | the way there: proxies, whose certificates are trusted, and why it is closed |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
-//! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
+//! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
 //! | [`sas`] | what a shared access signature says of itself |
 //! | [`error`], [`denied`] | what a failure of a server means, and why a request was denied |
 //! | `fuzzing` | what fuzz targets try of all that |
@@ -36,6 +36,7 @@ mod connection_string;
 mod credential_error;
 mod credentials;
 mod denied;
+mod described;
 mod error;
 mod fence;
 pub(crate) mod fuzzing;

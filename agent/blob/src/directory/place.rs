@@ -69,7 +69,7 @@ impl DirectoryBlob {
                 transfer_id: None,
                 is_incomplete: false,
                 is_sparse: false,
-                obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), to_replacing: None },
+                obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), ..Obstacles::default() },
             })),
             Ok(metadata) => {
                 let what = if metadata.is_dir() { "it is a directory" } else { "it is not a plain file" };
