@@ -2,18 +2,22 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use blob::address::AddressError;
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, PageForm, TrustedHost};
+use blob::azure::{
+    AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, Issuers, Network, PageForm, Proxies, SILENCE_MAX,
+    TrustedHost,
+};
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
-use blob::{Blob, BlobAddress, BlobError, BlobErrorKind};
+use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, Tier};
 use copy::{CopyError, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;
 
-use crate::cli::{BlobType, EffortArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode};
+use crate::cli::{
+    BlobType, EffortArguments, ImportArguments, PropertyArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode,
+};
 
 /// A blob that can be reached, and the path it has where it is a file.
 pub(crate) struct ReachedBlob {
@@ -21,18 +25,75 @@ pub(crate) struct ReachedBlob {
     pub(crate) path: Option<PathBuf>,
 }
 
-/// Understands a BLOB and finds its credentials, which hosts that are trusted may be given; `None` where the command has
-/// no option to trust a host. Requests end when nothing moves for `silence_max`.
-pub(crate) fn reach_blob(
-    text: &str,
-    made: impl Into<Made>,
-    silence_max: Duration,
-    trusted: Option<&[TrustedHost]>,
-) -> Result<ReachedBlob, CopyError> {
-    let Made { kind, form } = made.into();
+/// How a store across a network is reached: what hosts may be given credentials, and the way there.
+pub(crate) struct Reach<'arguments> {
+    network: Network,
+    /// `None` where the command has no option to trust a host.
+    trusted: Option<&'arguments [TrustedHost]>,
+}
+
+impl<'arguments> Reach<'arguments> {
+    /// As the options say.
+    ///
+    /// # Errors
+    /// When what names a proxy or certificates does not name them.
+    pub(crate) fn of(effort: &'arguments EffortArguments) -> Result<Self, CopyError> {
+        let proxies = Proxies::from_process(effort.proxy.as_deref(), "`--proxy`");
+        let proxies = proxies.map_err(|error| CopyError::Usage(error.to_string()))?;
+        let issuers = effort.ca.as_deref().map(Issuers::read).transpose();
+        let issuers = issuers.map_err(|error| CopyError::Usage(error.to_string()))?.unwrap_or_default();
+        let network = Network { silence_max: effort.request_timeout, proxies, issuers };
+        Ok(Reach { network, trusted: Some(&effort.trust_host) })
+    }
+
+    /// As the environment says, for a command without options of its own.
+    pub(crate) fn of_environment() -> Result<Self, CopyError> {
+        let proxies = Proxies::from_process(None, "").map_err(|error| CopyError::Usage(error.to_string()))?;
+        Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None })
+    }
+
+    /// The same, with hosts that are trusted by an option.
+    pub(crate) fn trusting(hosts: &'arguments [TrustedHost]) -> Result<Self, CopyError> {
+        Ok(Reach { trusted: Some(hosts), ..Self::of_environment()? })
+    }
+}
+
+/// Understands a BLOB that is read, and finds its credentials.
+pub(crate) fn reach_blob(text: &str, reach: &Reach<'_>) -> Result<ReachedBlob, CopyError> {
+    reach_new_blob(text, Made::of(BlobType::Block), reach)
+}
+
+/// What an import gives its blob beside its bytes.
+///
+/// # Errors
+/// When that cannot be, or cannot go together with what else was asked for.
+pub(crate) fn blob_properties(arguments: &ImportArguments) -> Result<BlobProperties, CopyError> {
+    let PropertyArguments { tier, metadata, content_type } = &arguments.properties;
+    let usage = |text: String| Err(CopyError::Usage(text));
+    match (tier, arguments.blob_type, arguments.transfer.verify) {
+        (Some(_), BlobType::Page, _) => {
+            return usage("`--tier` is for block blobs: a page blob has the tier of its account, so leave it out".to_owned());
+        }
+        (Some(Tier::Archive), _, VerifyMode::ReadBack) => {
+            let text = "nothing can be read in the archive tier: leave out `--verify read-back`, or import into another tier and move the blob later";
+            return usage(text.to_owned());
+        }
+        _ => {}
+    }
+    BlobProperties::new(*tier, metadata, content_type.as_ref()).map_err(|error| CopyError::Usage(error.to_string()))
+}
+
+/// Understands a BLOB that is made, and finds its credentials.
+pub(crate) fn reach_new_blob(text: &str, made: Made, reach: &Reach<'_>) -> Result<ReachedBlob, CopyError> {
+    let Made { kind, form, properties } = made;
     if kind == BlobType::Block && form != PageForm::default() {
         return Err(CopyError::Usage(format!("{PAGE_FORM_OPTIONS} are for page blobs: add `--blob-type page`")));
     }
+    if form.is_existing && !properties.is_empty() {
+        let message = "`--into-existing` writes bytes alone: leave out `--metadata` and `--content-type`";
+        return Err(CopyError::Usage(message.to_owned()));
+    }
+    let trusted = reach.trusted;
     let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
@@ -41,17 +102,22 @@ pub(crate) fn reach_blob(
         BlobAddress::File(_) if form != PageForm::default() => {
             Err(CopyError::Usage(format!("{PAGE_FORM_OPTIONS} are for page blobs of Azure, and `{text}` is a file")))
         }
+        BlobAddress::File(path) if !properties.is_empty() => Err(CopyError::Refused(format!(
+            "`{}` is a file, which has no tier, metadata or content type: leave out `--tier`, `--metadata` and `--content-type`",
+            path.display()
+        ))),
         BlobAddress::File(path) => {
             let blob = DirectoryBlob::new(&path).map_err(|error| CopyError::Usage(format!("`{}`: {error}", path.display())))?;
             Ok(ReachedBlob { path: Some(blob.path().to_owned()), blob: Arc::new(blob) })
         }
         BlobAddress::Azure(address) => {
-            let account = AzureAccount::new(&address, &environment, silence_max).map_err(denied)?;
+            let account = AzureAccount::new(&address, &environment, &reach.network).map_err(denied)?;
             let kind = match kind {
                 BlobType::Block => BlobKind::Block,
                 BlobType::Page => BlobKind::Page,
             };
-            Ok(ReachedBlob { blob: Arc::new(AzureBlob::new(account, address, kind).with_form(form)), path: None })
+            let blob = AzureBlob::new(account, address, kind).with_form(form).with_properties(properties);
+            Ok(ReachedBlob { blob: Arc::new(blob), path: None })
         }
         BlobAddress::AzureOfEnvironment { .. } => Err(denied(CredentialError::NoAccount)),
     }
@@ -61,11 +127,13 @@ pub(crate) fn reach_blob(
 pub(crate) struct Made {
     pub(crate) kind: BlobType,
     pub(crate) form: PageForm,
+    pub(crate) properties: BlobProperties,
 }
 
-impl From<BlobType> for Made {
-    fn from(kind: BlobType) -> Self {
-        Made { kind, form: PageForm::default() }
+impl Made {
+    /// A blob of this kind, and nothing more said of it.
+    pub(crate) fn of(kind: BlobType) -> Self {
+        Made { kind, form: PageForm::default(), properties: BlobProperties::default() }
     }
 }
 
@@ -215,12 +283,32 @@ pub(crate) fn rescue_options(
 /// The command that continues: this one, without its secrets and without `--restart`.
 pub(crate) fn resume_command() -> String {
     let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| match without_query(&argument) {
-        shown if shown == argument => quote(&shown),
-        // The signature has to be put there to resume.
-        shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
+    let mut is_proxy = false;
+    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| {
+        let is_after_option = std::mem::replace(&mut is_proxy, argument == PROXY_OPTION);
+        if let Some(proxy) = argument.strip_prefix(PROXY_OPTION).and_then(|rest| rest.strip_prefix('=')) {
+            return quote(&format!("{PROXY_OPTION}={}", without_password(proxy)));
+        }
+        if is_after_option {
+            return quote(&without_password(&argument));
+        }
+        match without_query(&argument) {
+            shown if shown == argument => quote(&shown),
+            // The signature has to be put there to resume.
+            shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
+        }
     });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// The option whose value may have a password in it.
+const PROXY_OPTION: &str = "--proxy";
+
+/// The address of a proxy as it may be shown: what has to be put there again stands in its place.
+fn without_password(proxy: &str) -> String {
+    let Some((before, host)) = proxy.rsplit_once('@') else { return proxy.to_owned() };
+    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+    format!("{scheme}NAME:PASSWORD@{host}")
 }
 
 /// Quotes an argument for a shell where it needs that.
@@ -269,6 +357,13 @@ mod tests {
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("it's"), r"'it'\''s'");
         assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn the_password_of_a_proxy_is_never_shown() {
+        assert_eq!(without_password("http://us:SE@CRET@p:1"), "http://NAME:PASSWORD@p:1");
+        assert_eq!(without_password("us:SECRET@p:1"), "NAME:PASSWORD@p:1");
+        assert_eq!(without_password("http://p:1"), "http://p:1");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What stands against a transfer at Azure is found before its first byte, and named with the way out.
 
 use blob::AccountAddress;
-use blob::azure::{Environment, SILENCE_MAX};
+use blob::azure::{Environment, Network, SILENCE_MAX};
 
 use crate::support::azure_fake::{AzureFake, On};
 use crate::support::images::{KIB, random_bytes};
@@ -60,7 +60,10 @@ fn lists_leave_folders_out() {
     scene.fake.put_plain("music/love", vec![0; 512], &[]);
     scene.fake.put_plain("music/none", Vec::new(), &[]);
     scene.fake.set_list_page(1);
-    let account = AccountAddress::parse(&scene.fake.account()).unwrap().reach(&Environment::default(), SILENCE_MAX).unwrap();
+    let account = AccountAddress::parse(&scene.fake.account())
+        .unwrap()
+        .reach(&Environment::default(), &Network::direct(SILENCE_MAX))
+        .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (blobs, containers) =
         runtime.block_on(async { (account.blobs("drives", "music").await.unwrap(), account.containers("dri").await.unwrap()) });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use blob::account::AccountAddress;
 use blob::address::AzureAddress;
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, Environment, SILENCE_MAX};
+use blob::azure::{AzureAccount, AzureBlob, BlobKind, Environment, Network, SILENCE_MAX};
 use blob::conformance::{TestStore, check};
 use blob::{Account, Blob, BlobAddress};
 
@@ -23,7 +23,7 @@ impl AzureStore {
     /// `blob` is the address of any blob of the container, with a signature.
     fn new(blob: &str, kind: BlobKind) -> Self {
         let Ok(BlobAddress::Azure(address)) = BlobAddress::parse(blob) else { panic!("`{blob}` is of Azure") };
-        let account = AzureAccount::new(&address, &Environment::default(), SILENCE_MAX).unwrap();
+        let account = AzureAccount::new(&address, &Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
         AzureStore { account, address, kind }
     }
 
@@ -42,7 +42,8 @@ impl TestStore for AzureStore {
     }
 
     fn account(&self) -> Option<(Arc<dyn Account>, String)> {
-        let account = AccountAddress::Azure(self.address.clone()).reach(&Environment::default(), SILENCE_MAX).unwrap();
+        let account =
+            AccountAddress::Azure(self.address.clone()).reach(&Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
         Some((account, self.address.container.clone()))
     }
 }

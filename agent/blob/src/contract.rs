@@ -46,6 +46,8 @@ pub struct Obstacles {
     pub to_reading: Option<String>,
     /// Why no upload can replace it, with or without `overwrite`: another type, a lease, a legal hold.
     pub to_replacing: Option<String>,
+    /// What an upload was asked to give it, and it does not have: a blob that is complete keeps what it has.
+    pub to_describing: Option<String>,
 }
 
 impl BlobFacts {

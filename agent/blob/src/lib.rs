@@ -8,6 +8,7 @@
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
+//! | [`properties`] | what a blob is given beside its bytes: tier, metadata, content type |
 //! | `memory` | a store for tests, with the feature `testing` |
 //! | `conformance` | what every store promises, tried on each; with the same feature |
 //! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
@@ -44,6 +45,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod memory;
+pub mod properties;
 pub mod retry;
 pub mod vhd;
 
@@ -54,3 +56,4 @@ pub use contract::{
     Obstacles, RangeBody, Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};
+pub use properties::{BlobProperties, ContentType, Metadatum, PropertyError, Tier};

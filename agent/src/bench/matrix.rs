@@ -16,10 +16,9 @@ use super::stages::{self, names};
 use super::transfer::{Order, carry_out, is_nothing, open_source};
 use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
-use crate::cli::{BlobType, CacheWord, DirectionWord, MatrixArguments};
+use crate::cli::{CacheWord, DirectionWord, MatrixArguments};
 use crate::printer::Printer;
-use crate::settings::{ReachedBlob, reach_blob, without_query};
-use blob::azure::SILENCE_MAX;
+use crate::settings::{Reach, ReachedBlob, reach_blob, without_query};
 
 /// Requests at once when a store alone is read.
 const GET_CONCURRENCY: usize = 8;
@@ -99,7 +98,7 @@ impl<'bench> Matrix<'bench> {
         }
         let mut stores = Vec::new();
         for blob in blobs {
-            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, BlobType::Block, SILENCE_MAX, None)?) };
+            let reached = if blob == NULL { None } else { Some(reach_blob(&blob, &Reach::of_environment()?)?) };
             if let Some(reached) = &reached {
                 // Both are made and removed: neither may be a file of the user's.
                 for blob in [reached.blob.clone(), reached.blob.sibling(MANIFEST_SUFFIX)] {

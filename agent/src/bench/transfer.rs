@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use blob::azure::SILENCE_MAX;
 use copy::{SharedBudget, Stop, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::outcome::Outcome;
@@ -18,8 +17,7 @@ use super::ends::{NULL, NoBlob, NoDrive, ZERO};
 use super::error::BenchError;
 use super::process::measure;
 use super::report::Run;
-use crate::cli::BlobType;
-use crate::settings::reach_blob;
+use crate::settings::{Reach, reach_blob};
 
 /// What is to be transferred.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -142,7 +140,7 @@ async fn transfers(order: Order) -> Result<Vec<TransferResult>, BenchError> {
 async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Result<TransferResult, BenchError> {
     let blob = match order.blob.as_str() {
         NULL => Arc::new(NoBlob),
-        address => reach_blob(address, BlobType::Block, SILENCE_MAX, None)?.blob,
+        address => reach_blob(address, &Reach::of_environment()?)?.blob,
     };
     let options = TransferOptions {
         chunk_size: order.chunk_size_bytes.map(ByteSize),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use blob::azure::TrustedHost;
+use blob::{ContentType, Metadatum, Tier};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
 use protocol::fill::Fill;
@@ -117,9 +118,25 @@ pub(crate) struct ImportArguments {
     pub(crate) into_existing: bool,
     #[command(flatten)]
     pub(crate) rescue: RescueArguments,
+    #[command(flatten)]
+    pub(crate) properties: PropertyArguments,
     /// Replace a blob, or a manifest beside it, that exists
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+/// What the blob is given beside its bytes.
+#[derive(Debug, Args)]
+pub(crate) struct PropertyArguments {
+    /// Access tier of the block blob: hot, cool, cold or archive [default: that of the account]
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<Tier>,
+    /// Metadata of the blob; as often as you like
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<Metadatum>,
+    /// Content type of the blob [default: application/octet-stream]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<ContentType>,
 }
 
 /// What to do about a drive that fails.
@@ -293,6 +310,14 @@ pub(crate) struct EffortArguments {
     /// [DRIVE_AGENT_TRUST_HOST: more of them, with commas; default: Azure's own hosts, and the connection string's endpoint]
     #[arg(long, value_name = "HOST")]
     pub(crate) trust_host: Vec<TrustedHost>,
+    /// The proxy that leads to the store, as http://HOST:PORT, or `none` [default: that of HTTPS_PROXY, HTTP_PROXY or
+    /// ALL_PROXY, but for the hosts in NO_PROXY]. A command line can be read by other users: a password belongs into the
+    /// variable
+    #[arg(long, value_name = "URL|none")]
+    pub(crate) proxy: Option<String>,
+    /// A file of certificates (PEM) whose issuers are trusted beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

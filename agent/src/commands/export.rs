@@ -8,11 +8,11 @@ use copy::{CopyError, Footer, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::{BlobFormat, BlobType, ExportArguments};
+use crate::cli::{BlobFormat, ExportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
-use crate::settings::{pace, reach_blob, require_two_places, transfer_options, without_query};
+use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Writes a blob onto a drive, or says what that would do.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
@@ -71,8 +71,7 @@ fn settle(arguments: &ExportArguments) -> Result<(Arc<dyn Blob>, TransferOptions
         Some(BlobFormat::Raw) => Footer::Written,
     };
     let options = TransferOptions { overwrite: arguments.overwrite, footer, ..transfer_options(&arguments.transfer)? };
-    let reached =
-        reach_blob(&arguments.blob, BlobType::Block, options.request_timeout, Some(&arguments.transfer.effort.trust_host))?;
+    let reached = reach_blob(&arguments.blob, &Reach::of(&arguments.transfer.effort)?)?;
     require_two_places(&arguments.drive, &reached)?;
     Ok((reached.blob, options, pace(&arguments.transfer.effort, Some(&arguments.drive))?))
 }

@@ -13,7 +13,10 @@ use crate::cli::{BlobFormat, ImportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
-use crate::settings::{Made, ReachedBlob, pace, reach_blob, require_two_places, rescue_options, transfer_options, without_query};
+use crate::settings::{
+    Made, Reach, ReachedBlob, blob_properties, pace, reach_new_blob, require_two_places, rescue_options, transfer_options,
+    without_query,
+};
 
 /// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
@@ -33,7 +36,7 @@ async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<Tra
     match ends(arguments, &link) {
         Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
         Err(CopyError::Cancelled) => {
-            let reached = target(arguments)?;
+            let reached = reach(arguments)?;
             copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
         }
         Err(error) => Err(error),
@@ -45,11 +48,11 @@ async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<Trans
     copy::plan_import(drive, blob, options, link).await
 }
 
-/// The blob that is made.
-fn target(arguments: &ImportArguments) -> Result<ReachedBlob, CopyError> {
+/// The blob to make.
+fn reach(arguments: &ImportArguments) -> Result<ReachedBlob, CopyError> {
     let form = PageForm { is_vhd: arguments.blob_format == BlobFormat::Vhd, is_existing: arguments.into_existing };
-    let effort = &arguments.transfer.effort;
-    reach_blob(&arguments.blob, Made { kind: arguments.blob_type, form }, effort.request_timeout, Some(&effort.trust_host))
+    let made = Made { kind: arguments.blob_type, form, properties: blob_properties(arguments)? };
+    reach_new_blob(&arguments.blob, made, &Reach::of(&arguments.transfer.effort)?)
 }
 
 /// What an import goes between, and how.
@@ -67,7 +70,7 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         overwrite: arguments.overwrite,
         ..transfer_options(&arguments.transfer)?
     };
-    let reached = target(arguments)?;
+    let reached = reach(arguments)?;
     require_two_places(&arguments.drive, &reached)?;
     let pace = pace(effort, Some(&arguments.drive))?;
     let drive = opening::source(&arguments.drive, pace, effort.read_timeout, &link.stop)?;

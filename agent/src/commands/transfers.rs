@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{BlobType, TransfersArguments, TransfersCommand};
 use crate::printer::{Printer, table};
-use crate::settings::{directory_of_state, quote, reach_blob, without_query};
+use crate::settings::{Made, Reach, directory_of_state, quote, reach_new_blob, without_query};
 
 /// How long a store may take to answer each question.
 const STORE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -109,7 +109,7 @@ fn blob_of(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -
     let is_its_address = without_query(asked) == *recorded;
     let kind = if is_page_blob(transfer) { BlobType::Page } else { BlobType::Block };
     let address = if is_its_address { asked } else { recorded };
-    Ok(reach_blob(address, kind, STORE_TIMEOUT, Some(&arguments.trust_host))?.blob)
+    Ok(reach_new_blob(address, Made::of(kind), &Reach::trusting(&arguments.trust_host)?)?.blob)
 }
 
 /// Blocks are named by their content, and pages are not.

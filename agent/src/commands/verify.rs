@@ -6,11 +6,11 @@ use copy::{CopyError, ManifestSource, Sides, TransferHandle};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::result::VerifyResult;
 
-use crate::cli::{BlobType, VerifyArguments};
+use crate::cli::VerifyArguments;
 use crate::commands::link;
 use crate::opening;
 use crate::printer::Printer;
-use crate::settings::{effort_options, pace, reach_blob, without_query};
+use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
 
 /// Holds a manifest against a drive, a blob, or both.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
@@ -36,13 +36,12 @@ pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
 
 async fn verify(arguments: &VerifyArguments, link: TransferHandle) -> Result<VerifyResult, CopyError> {
     let options = effort_options(&arguments.effort)?;
-    let trusted = Some(&*arguments.effort.trust_host);
-    let manifest = reach_blob(&arguments.manifest, BlobType::Block, options.request_timeout, trusted)?;
+    let reach = Reach::of(&arguments.effort)?;
+    let manifest = reach_blob(&arguments.manifest, &reach)?;
     let pace = pace(&arguments.effort, arguments.drive.as_deref())?;
     let open = |path: &PathBuf| opening::source(path, pace, options.read_timeout, &link.stop);
     let drive = arguments.drive.as_ref().map(open).transpose()?;
-    let blob =
-        arguments.blob.as_ref().map(|text| reach_blob(text, BlobType::Block, options.request_timeout, trusted)).transpose()?;
+    let blob = arguments.blob.as_ref().map(|text| reach_blob(text, &reach)).transpose()?;
     let sides = Sides { drive, blob: blob.map(|reached| reached.blob) };
     let source = manifest.path.map_or(ManifestSource::Blob(manifest.blob), ManifestSource::File);
     copy::verify(source, &without_query(&arguments.manifest), sides, options, link).await

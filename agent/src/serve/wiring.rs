@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blob::azure::SILENCE_MAX;
 use blob::retry::RetryPolicy;
 use copy::{OnUnreadable, RescueOptions, SharedBudget, TransferOptions, Verify};
 use drive::{Pace, ProfileRule};
@@ -38,12 +37,13 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
     let transfers = state_dir.join("transfers");
     let failed = |path: &Path, error: std::io::Error| format!("`{}` cannot be made: {error}", path.display());
     make_folder(&transfers).map_err(|error| failed(&transfers, error))?;
+    let network = config.transfer.network()?;
     let mut accounts = HashMap::new();
     for account in config.accounts(state_dir) {
         if config.account.is_empty() {
             make_folder(Path::new(&account.store)).map_err(|error| failed(Path::new(&account.store), error))?;
         }
-        let reached = account.reach(config.transfer.request_timeout.unwrap_or(SILENCE_MAX))?;
+        let reached = account.reach(&network)?;
         let address = reached.address();
         // A directory is the station's business.
         let own = if address.contains("://") { address } else { account.name.clone() };

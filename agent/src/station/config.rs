@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use blob::AccountAddress;
-use blob::azure::{Environment, TrustedHost};
+use blob::azure::{Environment, Issuers, Network, Proxies, SILENCE_MAX, TrustedHost};
 use drive::Pace;
 use protocol::arm::Address;
 use protocol::units::{ByteRate, ByteSize, parse_duration};
@@ -85,7 +85,7 @@ pub(crate) struct Budget {
     pub(crate) rate: Option<ByteRate>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Transfer {
     #[serde(deserialize_with = "optional")]
@@ -103,9 +103,33 @@ pub(crate) struct Transfer {
     pub(crate) request_timeout: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub(crate) retry_budget: Option<Duration>,
+    /// The proxy that leads to the accounts, or `none`: with a password it is a secret.
+    pub(crate) proxy: Option<String>,
+    /// Certificates of issuers that are trusted beside the system's.
+    pub(crate) ca: Option<PathBuf>,
     /// The time of simulated drives.
     #[serde(deserialize_with = "time_scale")]
     pub(crate) time_scale: Option<Pace>,
+}
+
+impl std::fmt::Debug for Transfer {
+    /// Without the address of the proxy, which may be a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Transfer").finish_non_exhaustive()
+    }
+}
+
+impl Transfer {
+    /// How the accounts are reached.
+    ///
+    /// # Errors
+    /// With one sentence that has no secret in it.
+    pub(crate) fn network(&self) -> Result<Network, String> {
+        let proxies = Proxies::from_process(self.proxy.as_deref(), "`transfer.proxy`").map_err(|error| error.to_string())?;
+        let issuers = self.ca.as_deref().map(Issuers::read).transpose().map_err(|error| format!("`transfer.ca`: {error}"))?;
+        let silence_max = self.request_timeout.unwrap_or(SILENCE_MAX);
+        Ok(Network { silence_max, proxies, issuers: issuers.unwrap_or_default() })
+    }
 }
 
 #[derive(Clone, Deserialize)]
@@ -357,11 +381,11 @@ impl Account {
         ReachableAccount { name: self.name.clone(), subscriptions: self.subscriptions.clone() }
     }
 
-    /// Prepares to reach it. A request is given up when nothing moves for `silence_max`.
+    /// Prepares to reach it.
     ///
     /// # Errors
     /// With one sentence that has no secret in it.
-    pub(crate) fn reach(&self, silence_max: Duration) -> Result<std::sync::Arc<dyn blob::Account>, String> {
+    pub(crate) fn reach(&self, network: &Network) -> Result<std::sync::Arc<dyn blob::Account>, String> {
         let named = |error: String| format!("account `{}`: {error}", self.name);
         let environment = match &self.credentials {
             None => Environment::from_process(),
@@ -369,7 +393,7 @@ impl Account {
         };
         let environment = environment.trusting(&self.trust_host);
         let address = AccountAddress::parse_for(&self.store, &environment).map_err(|error| named(error.to_string()))?;
-        address.reach(&environment, silence_max).map_err(|error| {
+        address.reach(&environment, network).map_err(|error| {
             let way_out = error.untrusted_host().map(|host| format!(" with `trust_host = [\"{host}\"]` in its configuration"));
             named(format!("{error}{}", way_out.unwrap_or_default()))
         })

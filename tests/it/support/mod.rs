@@ -5,12 +5,14 @@ pub mod azure_fake;
 pub mod azurite;
 pub mod fuse_drive;
 pub mod hostile;
+pub mod http_proxy;
 pub mod images;
 pub mod listener;
 pub mod loop_device;
 pub mod parts;
 pub mod service;
 pub mod slow_link;
+pub mod tls_front;
 pub mod transcript;
 pub mod wait;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
@@ -11,7 +10,7 @@ use super::azure::AzureContainers;
 use super::contract::Account;
 use super::directory::DirectoryAccount;
 use crate::address::{AddressError, AzureAddress, BlobAddress, require_no_signature};
-use crate::azure::{CredentialError, Environment};
+use crate::azure::{CredentialError, Environment, Network};
 
 /// Where an account is.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,15 +72,14 @@ impl AccountAddress {
         }
     }
 
-    /// Prepares to reach the account. Nothing is sent yet. A request to a store across a network is given up when nothing
-    /// moves on its connection for `silence_max`.
+    /// Prepares to reach the account. Nothing is sent yet.
     ///
     /// # Errors
     /// When there are no credentials.
-    pub fn reach(self, environment: &Environment, silence_max: Duration) -> Result<Arc<dyn Account>, CredentialError> {
+    pub fn reach(self, environment: &Environment, network: &Network) -> Result<Arc<dyn Account>, CredentialError> {
         Ok(match self {
             AccountAddress::Directory(root) => Arc::new(DirectoryAccount { root }),
-            AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment, silence_max)?),
+            AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment, network)?),
         })
     }
 }
@@ -100,6 +98,7 @@ impl fmt::Debug for AccountAddress {
 mod tests {
     use super::super::contract::BlobItem;
     use super::*;
+    use crate::azure::SILENCE_MAX;
 
     #[test]
     fn accounts_are_understood() {
@@ -138,8 +137,9 @@ mod tests {
     #[tokio::test]
     async fn a_directory_is_an_account() {
         let folder = tempfile::tempdir().unwrap();
-        let account =
-            AccountAddress::Directory(folder.path().to_owned()).reach(&Environment::default(), Duration::from_secs(60)).unwrap();
+        let account = AccountAddress::Directory(folder.path().to_owned())
+            .reach(&Environment::default(), &Network::direct(SILENCE_MAX))
+            .unwrap();
         account.make_place("one", "deep/er/a.img").await.unwrap();
         account.make_place("only", "b.img").await.unwrap();
         std::fs::write(folder.path().join("one/deep/er/a.img"), "12345").unwrap();

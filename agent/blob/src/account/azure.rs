@@ -1,7 +1,6 @@
 //! An account of Azure, or of an emulator.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_storage_blob::models::{
@@ -11,7 +10,7 @@ use futures::TryStreamExt;
 
 use super::contract::{Account, BlobItem, ListBounds};
 use crate::address::AzureAddress;
-use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, is_folder};
+use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, Network, is_folder};
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -21,8 +20,8 @@ pub(super) struct AzureContainers {
 }
 
 impl AzureContainers {
-    pub(super) fn new(address: AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Self, CredentialError> {
-        Ok(AzureContainers { account: AzureAccount::new(&address, environment, silence_max)?, address })
+    pub(super) fn new(address: AzureAddress, environment: &Environment, network: &Network) -> Result<Self, CredentialError> {
+        Ok(AzureContainers { account: AzureAccount::new(&address, environment, network)?, address })
     }
 
     fn at(&self, container: &str, name: &str) -> Result<AzureAddress, BlobError> {

@@ -1,11 +1,10 @@
 //! The connection to one account: transport, credentials, API version.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
-use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_core::http::{ClientOptions, HttpClient, RetryOptions, Transport};
 use azure_storage_blob::{
     BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions, BlobServiceClient, BlobServiceClientOptions,
 };
@@ -14,8 +13,9 @@ use url::Url;
 use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
 use super::credential_error::CredentialError;
-use super::credentials::{Environment, Proof};
+use super::credentials::{Environment, Proof, TokenTransports};
 use super::error::{Credentials, from_sdk};
+use super::network::Network;
 use super::sas::Sas;
 use super::shared_key::SharedKey;
 use super::transport::transport;
@@ -37,13 +37,21 @@ pub struct AzureAccount {
 
 impl AzureAccount {
     /// Prepares to reach the account of `address`. Nothing is sent yet.
-    ///
-    /// A request is given up when nothing moves on its connection for `silence_max`.
-    pub fn new(address: &AzureAddress, environment: &Environment, silence_max: Duration) -> Result<Arc<Self>, CredentialError> {
-        let client = transport(silence_max)?;
-        let bounded = |limit_bytes| Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }));
+    pub fn new(address: &AzureAddress, environment: &Environment, network: &Network) -> Result<Arc<Self>, CredentialError> {
+        if let Some(proxy) = network.proxies.proxy_to_url(&address.endpoint)? {
+            let host = address.endpoint.host_str().unwrap_or_default();
+            tracing::info!(%proxy, host, "the store is reached through a proxy");
+        }
+        let bounded = |client: &Arc<dyn HttpClient>, limit_bytes| {
+            Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }))
+        };
+        let client = transport(network)?;
+        let for_tokens = TokenTransports {
+            across: bounded(&client, TOKEN_ANSWER_BYTES_MAX),
+            of_machine: bounded(&transport(&network.without_proxy())?, TOKEN_ANSWER_BYTES_MAX),
+        };
         let mut sign_in_host = None;
-        let (authorization, sas) = match environment.proof_for(address, &bounded(TOKEN_ANSWER_BYTES_MAX))? {
+        let (authorization, sas) = match environment.proof_for(address, &for_tokens)? {
             Proof::Sas(sas) => (None, Some(sas)),
             Proof::SharedKey { account, key } => (Some(Arc::new(SharedKey::new(account, key)) as Arc<dyn Policy>), None),
             Proof::Entra(credential) => {
@@ -53,7 +61,7 @@ impl AzureAccount {
             }
         };
         Ok(Arc::new(AzureAccount {
-            transport: bounded(ANSWER_BYTES_MAX),
+            transport: bounded(&client, ANSWER_BYTES_MAX),
             authorization,
             credentials: Credentials { sas: sas.as_deref().map(Sas::parse), sign_in_host },
             sas,

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use azure_core::http::headers::ETAG;
 use azure_core::http::{Etag, RequestContent};
 use azure_storage_blob::clients::BlockBlobClient;
-use azure_storage_blob::models::{Block, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions, BlockListType};
+use azure_storage_blob::models::{
+    AccessTier, Block, BlockBlobClientCommitBlockListOptions, BlockBlobClientStageBlockOptions, BlockListType,
+};
 use bytes::Bytes;
 use file::crash;
 use protocol::digest::Sha256Digest;
@@ -22,6 +24,7 @@ use crate::contract::{
     Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, NamedChunks, Upload, UploadCapabilities, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
+use crate::properties::Tier;
 
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.
 pub(super) const LIMITS: ChunkLimits = ChunkLimits {
@@ -115,10 +118,12 @@ impl BlockUpload {
 
     /// Sends the list of the blocks; gives the version that the blob has then, where the answer says it.
     async fn send_list(&self, list: &Bytes, facts: &CommitFacts<'_>) -> Result<Option<String>, BlobError> {
-        let metadata = self.blob.final_metadata(&self.request, facts);
+        let (metadata, properties) = (self.blob.final_metadata(&self.request, facts), &self.blob.properties);
         let commit = |crc64, md5| {
             let options = BlockBlobClientCommitBlockListOptions {
                 metadata: Some(metadata.clone()),
+                tier: properties.tier.map(access_tier),
+                blob_content_type: properties.content_type.clone(),
                 // Only what was there when the upload began is replaced.
                 if_none_match: (self.replaced_version.is_none() && !self.replaces_anything()).then(|| "*".into()),
                 if_match: self.replaced_version.clone().map(Etag::from),
@@ -157,6 +162,15 @@ impl BlockUpload {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+fn access_tier(tier: Tier) -> AccessTier {
+    match tier {
+        Tier::Hot => AccessTier::Hot,
+        Tier::Cool => AccessTier::Cool,
+        Tier::Cold => AccessTier::Cold,
+        Tier::Archive => AccessTier::Archive,
     }
 }
 

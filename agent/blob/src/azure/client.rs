@@ -12,14 +12,16 @@ use bytes::Bytes;
 use protocol::units::ByteRange;
 
 use super::account::AzureAccount;
+use super::described::Described;
 use super::kind::{BlobKind, PageForm};
 use super::known_length::KnownLength;
 use super::metadata;
 use super::obstacles::{Properties, is_folder};
 use super::sas::Right;
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, CommitFacts, UploadRequest};
+use crate::contract::{Blob, BlobFacts, CommitFacts, Obstacles, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::properties::BlobProperties;
 use crate::vhd;
 
 /// What a blob of a hierarchical account is: a file or a directory.
@@ -35,6 +37,8 @@ pub struct AzureBlob {
     pub(super) address: AzureAddress,
     pub(super) kind: BlobKind,
     pub(super) form: PageForm,
+    /// What an upload gives it beside its bytes.
+    pub(super) properties: BlobProperties,
     /// The blob that the SAS is for alone, where that is another one: nothing can be asked about this one.
     pub(super) is_beside: Option<String>,
     /// Shared by its copies.
@@ -44,7 +48,8 @@ pub struct AzureBlob {
 impl AzureBlob {
     /// The blob at `address`, reached through `account`. `kind` matters only to an upload.
     pub fn new(account: Arc<AzureAccount>, address: AzureAddress, kind: BlobKind) -> Self {
-        AzureBlob { account, address, kind, form: PageForm::default(), is_beside: None, lengths: Arc::default() }
+        let properties = BlobProperties::default();
+        AzureBlob { account, address, kind, form: PageForm::default(), properties, is_beside: None, lengths: Arc::default() }
     }
 
     /// The same, with more said of the page blob that an upload makes of it.
@@ -65,6 +70,12 @@ impl AzureBlob {
     pub(super) fn footer(&self, total_bytes: u64, name: &str, now: SystemTime) -> Option<vhd::Footer> {
         let disk_bytes = || self.page_blob_bytes(total_bytes) - vhd::FOOTER_BYTES;
         self.form.is_vhd.then(|| vhd::footer(disk_bytes(), name, now))
+    }
+
+    /// The same blob, to which an upload gives these.
+    #[must_use]
+    pub fn with_properties(self, properties: BlobProperties) -> Self {
+        AzureBlob { properties, ..self }
     }
 
     pub(super) fn client(&self) -> Result<BlobClient, BlobError> {
@@ -115,6 +126,7 @@ pub(super) struct Found {
     pub(super) length_bytes: u64,
     /// Of a page blob.
     pub(super) sequence_number: Option<i64>,
+    pub(super) content_type: Option<String>,
 }
 
 impl AzureBlob {
@@ -147,6 +159,8 @@ impl AzureBlob {
         let resource_type = properties.headers().get_optional_str(&RESOURCE_TYPE);
         let is_folder = is_folder(length_bytes, metadata.iter(), resource_type);
         let known = Properties::of(properties.headers(), kind, is_folder);
+        let described = Described::of(properties.headers(), &metadata);
+        let obstacles = Obstacles { to_describing: described.unlike(&self.properties), ..known.obstacles(self.kind) };
         let facts = BlobFacts {
             size_bytes: unpadded.filter(|bytes| is_page_blob && may_be(*bytes)).unwrap_or(length_bytes),
             version,
@@ -158,11 +172,11 @@ impl AzureBlob {
             is_vhd: is_page_blob && is_vhd,
             stated_md5: properties.content_md5().ok().flatten().and_then(|sum| sum.try_into().ok()),
             content_mark: None,
-            obstacles: known.obstacles(self.kind),
+            obstacles,
         };
         let sequence_number = properties.blob_sequence_number().map_err(odd)?;
         self.lengths.note(&facts.version, length_bytes);
-        Ok(Some(Found { facts, length_bytes, sequence_number }))
+        Ok(Some(Found { facts, length_bytes, sequence_number, content_type: described.content_type }))
     }
 
     /// A HEAD says 404 without saying what is missing; a missing container must not pass for a blob
@@ -181,14 +195,14 @@ impl AzureBlob {
     }
 
     pub(super) fn metadata(&self, request: &UploadRequest) -> HashMap<String, String> {
-        let mut metadata = HashMap::from([
+        let mut own = vec![
             (metadata::TRANSFER.to_owned(), request.transfer_id.clone()),
             (metadata::BYTES.to_owned(), request.total_bytes.to_string()),
-        ]);
+        ];
         if self.form.is_vhd {
-            metadata.insert(metadata::FORMAT.to_owned(), metadata::VHD.to_owned());
+            own.push((metadata::FORMAT.to_owned(), metadata::VHD.to_owned()));
         }
-        metadata
+        self.properties.metadata.iter().cloned().chain(own).collect()
     }
 
     /// The metadata of a blob that is whole.

@@ -17,6 +17,10 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::connect_failure::{ConnectFailure, ProxyProblem};
+use super::proxy::{Proxies, Proxy};
+use super::tunnel;
+
 /// A server that does not answer a connection attempt within this is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,21 +54,55 @@ impl Activity {
     }
 }
 
-/// Opens connections.
+/// Opens connections, through a proxy where one leads to the host.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector,
+    proxies: Arc<Proxies>,
 }
 
 impl Connector {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(proxies: Arc<Proxies>) -> Self {
         let mut tcp = HttpConnector::new();
         // TLS is put around it.
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_keepalive(Some(KEEPALIVE_INTERVAL));
-        Connector { tcp }
+        Connector { tcp, proxies }
+    }
+
+    /// Opens a connection to a host, or to the proxy in its place.
+    fn open(&mut self, target: Uri) -> impl Future<Output = Result<NotedStream, BoxError>> + Send + use<> {
+        let connecting = self.tcp.call(target);
+        async move {
+            let stream = connecting.await?;
+            // Where the kernel does not know it, it takes more at once.
+            let _ = SockRef::from(stream.inner()).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+            Ok(NotedStream { stream, activity: Activity::new(), is_proxied: false })
+        }
+    }
+
+    /// Opens one through a proxy: a tunnel to what speaks TLS. What does not is asked of the proxy itself.
+    fn open_through(&mut self, proxy: Proxy, target: &Uri) -> impl Future<Output = Result<NotedStream, BoxError>> + Send + use<> {
+        let is_https = target.scheme_str() == Some("https");
+        let authority = authority_of(target);
+        let connecting = proxy.uri().parse().map(|uri| self.open(uri));
+        async move {
+            let unreachable = |why: String| ConnectFailure::Proxy {
+                proxy: proxy.to_string(),
+                target: authority.clone(),
+                problem: ProxyProblem::Unreachable(why),
+            };
+            let stream = match connecting {
+                Ok(connecting) => connecting.await.map_err(|error| unreachable(innermost(&*error)))?,
+                Err(error) => return Err(unreachable(error.to_string()).into()),
+            };
+            match is_https {
+                true => Ok(tunnel::open(stream, &proxy, &authority).await?),
+                false => Ok(NotedStream { is_proxied: true, ..stream }),
+            }
+        }
     }
 }
 
@@ -80,20 +118,41 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let connecting = self.tcp.call(target);
-        Box::pin(async move {
-            let stream = connecting.await?;
-            // Where the kernel does not know it, it takes more at once.
-            let _ = SockRef::from(stream.inner()).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-            Ok(NotedStream { stream, activity: Activity::new() })
-        })
+        let is_https = target.scheme_str() == Some("https");
+        let proxies = self.proxies.clone();
+        match proxies.proxy_to(is_https, target.host().unwrap_or_default(), port_of(&target)) {
+            Ok(None) => Box::pin(self.open(target)),
+            Ok(Some(proxy)) => Box::pin(self.open_through(proxy.clone(), &target)),
+            Err(error) => Box::pin(std::future::ready(Err(ConnectFailure::from(error).into()))),
+        }
     }
+}
+
+fn port_of(target: &Uri) -> u16 {
+    let known = if target.scheme_str() == Some("https") { 443 } else { 80 };
+    target.port_u16().unwrap_or(known)
+}
+
+/// HOST:PORT, always with the port.
+pub(super) fn authority_of(target: &Uri) -> String {
+    format!("{}:{}", target.host().unwrap_or_default(), port_of(target))
+}
+
+/// The text of the innermost cause, which names what happened.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// A connection whose activity is noted.
 pub(super) struct NotedStream {
     stream: TokioIo<TcpStream>,
     activity: Activity,
+    /// A proxy is at its other end, which is told with each request where it goes.
+    is_proxied: bool,
 }
 
 impl NotedStream {
@@ -106,7 +165,7 @@ impl NotedStream {
 
 impl Connection for NotedStream {
     fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.activity.clone())
+        self.stream.connected().proxy(self.is_proxied).extra(self.activity.clone())
     }
 }
 

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::hosts::{HostRefusal, NotAHost};
+use super::proxy::ProxyError;
 use super::transport::TransportError;
 
 /// Why no credentials could be had.
@@ -14,6 +15,9 @@ pub enum CredentialError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// What should lead there is not a proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// A key that is not base64.
     #[error("the account key in {0} is not base64: copy it whole")]
     Key(&'static str),

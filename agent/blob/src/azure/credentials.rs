@@ -64,6 +64,14 @@ pub(super) enum Proof {
     Entra(Arc<dyn TokenCredential>),
 }
 
+/// What carries the requests for tokens of Entra ID.
+pub(super) struct TokenTransports {
+    /// To the authority.
+    pub(super) across: Transport,
+    /// To the managed identity of this machine, which no proxy leads to.
+    pub(super) of_machine: Transport,
+}
+
 /// A credential that the environment has for one account.
 struct Candidate {
     called: &'static str,
@@ -169,7 +177,7 @@ impl Environment {
     }
 
     /// How requests to the account of `address` are authorized.
-    pub(super) fn proof_for(&self, address: &AzureAddress, transport: &Transport) -> Result<Proof, CredentialError> {
+    pub(super) fn proof_for(&self, address: &AzureAddress, transports: &TokenTransports) -> Result<Proof, CredentialError> {
         let trusted = self.trusted()?;
         let judge = |owner: Owner<'_>, called| {
             let judged = may_be_sent(owner, &address.endpoint, &trusted);
@@ -196,7 +204,7 @@ impl Environment {
             };
         }
         match judge(Owner::Storage, TOKEN) {
-            Ok(()) => self.entra(transport).map(Proof::Entra),
+            Ok(()) => self.entra(transports).map(Proof::Entra),
             Err(_) if refused.is_none() && address.endpoint.scheme() == "http" => {
                 Err(CredentialError::None(address.account.clone()))
             }
@@ -241,11 +249,15 @@ impl Environment {
         }
     }
 
-    fn entra(&self, transport: &Transport) -> Result<Arc<dyn TokenCredential>, CredentialError> {
+    fn entra(&self, transports: &TokenTransports) -> Result<Arc<dyn TokenCredential>, CredentialError> {
         let refused = |error: azure_core::Error| CredentialError::Entra(error.to_string());
         // The one budget of the copy engine counts the tries of a sign-in as well.
-        let retry = RetryOptions::none();
-        let client_options = ClientOptions { transport: Some(transport.clone()), retry, ..Default::default() };
+        let options = |transport: &Transport| ClientOptions {
+            transport: Some(transport.clone()),
+            retry: RetryOptions::none(),
+            ..Default::default()
+        };
+        let client_options = options(&transports.across);
         let (tenant, client) = (self.get("AZURE_TENANT_ID"), self.get("AZURE_CLIENT_ID"));
         if let (Some(tenant), Some(client), Some(secret)) = (tenant, client, self.get("AZURE_CLIENT_SECRET")) {
             let options = ClientSecretCredentialOptions { client_options };
@@ -266,7 +278,7 @@ impl Environment {
         if self.get("IDENTITY_ENDPOINT").is_some() || client.is_some() {
             let options = ManagedIdentityCredentialOptions {
                 user_assigned_id: client.map(|client| UserAssignedId::ClientId(client.to_owned())),
-                client_options,
+                client_options: options(&transports.of_machine),
             };
             let credential = ManagedIdentityCredential::new(Some(options)).map_err(refused)?;
             return Ok(credential);
@@ -305,7 +317,8 @@ mod tests {
 
     fn proof(environment: &Environment, text: &str) -> Result<Proof, CredentialError> {
         let transport = Transport::new(Arc::new(reqwest::Client::new()));
-        environment.proof_for(&resolved(environment, text)?, &transport)
+        let transports = TokenTransports { across: transport.clone(), of_machine: transport };
+        environment.proof_for(&resolved(environment, text)?, &transports)
     }
 
     #[test]

@@ -8,6 +8,7 @@ use azure_core::http::headers::{ERROR_CODE, HeaderName, Headers, RETRY_AFTER, VE
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 
 use super::bounded::AnswerTooLong;
+use super::connect_failure::{ConnectFailure, find};
 use super::denied::{self, Circumstances};
 use super::obstacles;
 use super::sas::Sas;
@@ -109,6 +110,9 @@ pub enum AzureFailure {
     /// Nothing moved on the connection.
     #[error(transparent)]
     Silent(Silence),
+    /// A proxy did not lead to the host, or the host's certificate is not trusted.
+    #[error(transparent)]
+    Connect(ConnectFailure),
     /// Anything else: the text of the library may have a URL.
     #[error("the request could not be made")]
     NotMade,
@@ -123,6 +127,9 @@ fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&
 
 impl AzureFailure {
     fn of(error: &azure_core::Error, credentials: &Credentials) -> Self {
+        if let Some(failure) = find::<ConnectFailure>(error) {
+            return AzureFailure::Connect(failure.clone());
+        }
         match error.kind() {
             ErrorKind::HttpResponse { status, raw_response: Some(response), .. } if !is_from_store(response.headers()) => {
                 AzureFailure::NotFromStore { status: u16::from(*status) }
@@ -161,6 +168,7 @@ impl AzureFailure {
             AzureFailure::NotFromStore { .. } => BlobErrorKind::Transport,
             AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
             AzureFailure::Silent(_) => BlobErrorKind::TimedOut,
+            AzureFailure::Connect(failure) => failure.kind(),
             AzureFailure::NoToken { is_transient: true, .. } => BlobErrorKind::Transport,
             AzureFailure::NoToken { .. } => BlobErrorKind::Denied,
             AzureFailure::NotUnderstood | AzureFailure::TooLong(_) | AzureFailure::NotMade => BlobErrorKind::Other,
@@ -181,6 +189,7 @@ impl AzureFailure {
         let AzureFailure::Answer { code, .. } = self else {
             return match self {
                 AzureFailure::NotFromStore { .. } => "the proxy on the way wants a name and a password".to_owned(),
+                AzureFailure::Connect(_) => String::new(),
                 _ => "check the identity in the environment, or give a key or a SAS".to_owned(),
             };
         };

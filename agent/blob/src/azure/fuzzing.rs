@@ -9,7 +9,7 @@ use protocol::digest::Sha256Digest;
 use protocol::units::ByteRange;
 
 use super::credential_error::CredentialError;
-use super::credentials::{Environment, Proof};
+use super::credentials::{Environment, Proof, TokenTransports};
 use super::{block, error, reading};
 use crate::address::AzureAddress;
 
@@ -37,7 +37,8 @@ pub fn is_asked_range(told: Option<&str>, asked: ByteRange, length_bytes: Option
 /// When there are none.
 pub fn proof(environment: &Environment, address: &AzureAddress) -> Result<&'static str, CredentialError> {
     let transport = Transport::new(Arc::new(reqwest::Client::new()));
-    Ok(match environment.proof_for(address, &transport)? {
+    let transports = TokenTransports { across: transport.clone(), of_machine: transport };
+    Ok(match environment.proof_for(address, &transports)? {
         Proof::Sas(_) => "sas",
         Proof::SharedKey { .. } => "key",
         Proof::Entra(_) => "entra",

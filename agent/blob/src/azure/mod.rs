@@ -18,8 +18,9 @@
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
 //! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`leftovers`] | what an upload left that was not finished |
+//! | [`network`], [`proxy`], [`tunnel`], [`certificates`], [`connect_failure`] | the way there: proxies, whose certificates are trusted, and why it is closed |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
-//! | [`kind`], [`metadata`] | block or page; what we write beside the bytes |
+//! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
 //! | [`sas`] | what a shared access signature says of itself |
 //! | [`error`], [`denied`] | what a failure of a server means, and why a request was denied |
 //! | `fuzzing` | what fuzz targets try of all that |
@@ -28,13 +29,16 @@ mod account;
 mod blob;
 mod block;
 mod bounded;
+mod certificates;
 mod checksums;
 mod client;
+mod connect_failure;
 mod connection;
 mod connection_string;
 mod credential_error;
 mod credentials;
 mod denied;
+mod described;
 mod error;
 mod existing;
 mod fence;
@@ -44,23 +48,30 @@ mod kind;
 mod known_length;
 mod leftovers;
 mod metadata;
+mod network;
 mod obstacles;
 mod page;
 mod page_ranges;
 mod page_writer;
+mod proxy;
 mod reading;
 mod sas;
 mod shared_key;
 mod transport;
+mod tunnel;
 mod whole_file;
 
 pub use account::AzureAccount;
 pub use bounded::AnswerTooLong;
+pub use certificates::{CertificatesError, Issuers};
 pub use client::AzureBlob;
+pub use connect_failure::{ConnectFailure, ProxyProblem};
 pub use credential_error::CredentialError;
 pub use credentials::Environment;
 pub use error::AzureFailure;
 pub use hosts::{HostRefusal, NotAHost, Owner, TrustedHost, may_be_sent};
 pub use kind::{BlobKind, PageForm};
+pub use network::Network;
 pub(crate) use obstacles::is_folder;
+pub use proxy::{Proxies, ProxyError};
 pub use transport::{SILENCE_MAX, Silence, TransportError};

@@ -13,6 +13,8 @@ pub(super) const NAME_CHARACTERS_MAX: usize = 1024;
 pub(crate) const FOLDER_METADATA: &str = "hdi_isfolder";
 
 pub(super) const ARCHIVED: &str = "it is in the archive tier, where no bytes can be read: move it with `az storage blob set-tier --tier Hot`, and repeat this when that is done (hours later)";
+/// Put Block and Put Block List refuse a blob in the archive tier.
+const ARCHIVED_IN_THE_WAY: &str = "it is in the archive tier, where it cannot be written to: delete it, move it with `az storage blob set-tier`, or choose another name";
 pub(super) const IMMUTABLE: &str =
     "a retention policy or a legal hold protects it: choose another name, or have the policy or hold removed";
 pub(super) const LEASED: &str = "another program holds a lease on it: have that program release it, end it with `az storage blob lease break`, or choose another name";
@@ -56,9 +58,13 @@ impl Properties {
     /// For reading it, and for an upload of `kind` in its place.
     pub(super) fn obstacles(&self, kind: BlobKind) -> Obstacles {
         if self.is_folder {
-            return Obstacles { to_reading: Some(FOLDER.to_owned()), to_replacing: Some(FOLDER.to_owned()) };
+            return Obstacles {
+                to_reading: Some(FOLDER.to_owned()),
+                to_replacing: Some(FOLDER.to_owned()),
+                ..Obstacles::default()
+            };
         }
-        Obstacles { to_reading: self.to_reading(), to_replacing: self.to_replacing(kind) }
+        Obstacles { to_reading: self.to_reading(), to_replacing: self.to_replacing(kind), ..Obstacles::default() }
     }
 
     fn to_reading(&self) -> Option<String> {
@@ -95,6 +101,9 @@ impl Properties {
         }
         if self.is_leased {
             return Some(LEASED.to_owned());
+        }
+        if self.is_archived || self.is_leaving_archive {
+            return Some(ARCHIVED_IN_THE_WAY.to_owned());
         }
         // A new version may come beside a protected one; but pages cannot be written to a version that a policy protects
         // from the moment it is there.
@@ -135,6 +144,8 @@ mod tests {
             (page, BlobKind::Block, Some("`--blob-type page`")),
             (Properties { kind: Some(BlobType::AppendBlob), ..block() }, BlobKind::Block, Some("append blob")),
             (Properties { is_leased: true, ..block() }, BlobKind::Block, Some("lease break")),
+            (Properties { is_archived: true, ..block() }, BlobKind::Block, Some("archive tier")),
+            (Properties { is_leaving_archive: true, ..block() }, BlobKind::Block, Some("archive tier")),
             (held.clone(), BlobKind::Block, Some("legal hold")),
             (Properties { keeps_versions: true, ..held }, BlobKind::Block, None),
             (Properties { keeps_versions: true, ..retained }, BlobKind::Page, Some("retention policy")),

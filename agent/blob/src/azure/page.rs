@@ -9,8 +9,8 @@ use azure_core::http::Etag;
 use azure_core::http::headers::ETAG;
 use azure_storage_blob::clients::{BlobClient, PageBlobClient};
 use azure_storage_blob::models::{
-    BlobClientSetMetadataOptions, PageBlobClientCreateOptions, PageBlobClientSetSequenceNumberOptions,
-    PageBlobClientSetSequenceNumberResultHeaders, SequenceNumberActionType,
+    BlobClientSetMetadataOptions, BlobClientSetPropertiesOptions, PageBlobClientCreateOptions,
+    PageBlobClientSetSequenceNumberOptions, PageBlobClientSetSequenceNumberResultHeaders, SequenceNumberActionType,
 };
 use bytes::Bytes;
 use file::crash;
@@ -20,6 +20,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::client::{AzureBlob, Found, PAGE_BYTES, require_length};
+use super::described::{DEFAULT_CONTENT_TYPE, is_same_type};
 use super::error::answer_of;
 use super::fence::Fence;
 use super::metadata;
@@ -93,7 +94,8 @@ impl PageUpload {
         let is_left_by_us = |facts: &BlobFacts| is_ours(facts) || is_of(facts, request.replaces.as_ref());
         let held = match existing {
             Some(found) if request.resume && is_ours(&found.facts) && upload.fence.is_ours(found.sequence_number) => {
-                upload.take_over(&found.facts.version).await?;
+                let version = upload.take_over(&found.facts.version).await?;
+                upload.give_type(found.content_type.as_deref(), version).await?;
                 upload.writer.expect_bytes();
                 BlocksHeld::Recorded { state: Some(found.facts.version) }
             }
@@ -124,6 +126,7 @@ impl PageUpload {
         let options = PageBlobClientCreateOptions {
             metadata: Some(metadata),
             blob_sequence_number: Some(self.fence.first()),
+            blob_content_type: self.blob.properties.content_type.clone(),
             if_none_match: replaced_version.is_none().then(|| "*".into()),
             if_match: replaced_version.map(Etag::from),
             ..Default::default()
@@ -167,6 +170,24 @@ impl PageUpload {
         self.writer.set_number(number.unwrap_or_default());
         let silent = || BlobError::new(BlobErrorKind::Corrupted, "number", self.blob.address(), "the answer names no version");
         answer.etag().map_err(failed)?.map(|etag| etag.to_string()).ok_or_else(silent)
+    }
+
+    /// Gives a blob that is resumed the content type of this run, where it has another one: who completes it decides.
+    async fn give_type(&self, found: Option<&str>, version: String) -> Result<(), BlobError> {
+        let wanted = self.blob.properties.content_type.as_deref();
+        if is_same_type(found, wanted) {
+            return Ok(());
+        }
+        let options = BlobClientSetPropertiesOptions {
+            blob_content_type: Some(wanted.unwrap_or(DEFAULT_CONTENT_TYPE).to_owned()),
+            if_match: Some(Etag::from(version)),
+            ..Default::default()
+        };
+        self.client
+            .set_properties(Some(options))
+            .await
+            .map(drop)
+            .map_err(|error| self.blob.error("set the content type of", error))
     }
 
     /// The error of an upload whose blob is there no more. Final: nothing more is written.

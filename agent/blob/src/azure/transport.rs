@@ -1,5 +1,6 @@
-//! What carries requests to a store: HTTP/1.1 in the clear or over TLS. No proxy, no redirect, no decompression and no
-//! retry; a request ends when nothing moves on its connection for too long, however long it takes otherwise.
+//! What carries requests to a store: HTTP/1.1 in the clear or over TLS, through a proxy where one leads there. No redirect,
+//! no decompression and no retry; a request ends when nothing moves on its connection for too long, however long it takes
+//! otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +14,27 @@ use futures::{StreamExt, TryStreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::PROXY_AUTHORIZATION;
 use hyper::http;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::time::{Instant, sleep_until};
-use tokio_rustls::rustls::ClientConfig;
 
-use super::connection::{Activity, Connector};
+use super::connect_failure::{ConnectFailure, ProxyProblem};
+use super::connection::{Activity, Connector, authority_of};
+use super::network::Network;
+use super::proxy::{Proxies, Proxy};
 
 /// How long nothing may move on a connection where nothing else was chosen.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Connections that are kept for the next requests.
 const IDLE_CONNECTIONS_MAX: usize = 64;
+
+/// What answers of a store have, and those of a proxy have not.
+const STORE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code"];
 
 /// How long one is kept: servers close theirs after a minute or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -46,24 +52,38 @@ type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 #[error("TLS cannot be set up: {0}")]
 pub struct TransportError(String);
 
+impl TransportError {
+    pub(super) fn new(text: &str) -> Self {
+        TransportError(text.to_owned())
+    }
+}
+
 /// Sends requests over connections that it keeps.
 #[derive(Debug)]
 pub(super) struct HyperTransport {
     client: Client<HttpsConnector<Connector>, RequestBody>,
     silence_max: Duration,
+    proxies: Arc<Proxies>,
 }
 
 impl HyperTransport {
-    /// Gives a request up when nothing moves on its connection for `silence_max`.
-    pub(super) fn new(silence_max: Duration) -> Result<Self, TransportError> {
-        let tls = ClientConfig::with_platform_verifier().map_err(|error| TransportError(error.to_string()))?;
-        let connector = HttpsConnector::from((Connector::new(), tls));
+    pub(super) fn new(network: &Network) -> Result<Self, TransportError> {
+        let proxies = Arc::new(network.proxies.clone());
+        let connector = HttpsConnector::from((Connector::new(proxies.clone()), network.issuers.client_config()?));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Ok(HyperTransport { client, silence_max })
+        Ok(HyperTransport { client, silence_max: network.silence_max, proxies })
+    }
+
+    /// The proxy that a request goes through.
+    fn proxy_of(&self, request: &http::Request<RequestBody>) -> azure_core::Result<Option<(&Proxy, bool)>> {
+        let (uri, is_https) = (request.uri(), request.uri().scheme_str() == Some("https"));
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let found = self.proxies.proxy_to(is_https, uri.host().unwrap_or_default(), port);
+        Ok(found.map_err(|error| connect_failed(error.into()))?.map(|proxy| (proxy, is_https)))
     }
 }
 
@@ -71,13 +91,37 @@ impl HyperTransport {
 impl HttpClient for HyperTransport {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let mut request = to_http(request)?;
+        let (host, target) = (request.uri().host().unwrap_or_default().to_owned(), authority_of(request.uri()));
+        let proxy = self.proxy_of(&request)?;
+        let of_proxy =
+            |proxy: &Proxy, problem| ConnectFailure::Proxy { proxy: proxy.to_string(), target: target.clone(), problem };
+        if let Some((Proxy { authorization: Some(authorization), .. }, false)) = proxy {
+            // A proxy that sees the request; what goes through a tunnel is not shown to it.
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
         let connection = capture_connection(&mut request);
         let sent = unless_silent(&connection, self.silence_max, self.client.request(request)).await;
-        let response = sent.map_err(silent)?.map_err(|error| {
-            let kind = if error.is_connect() { ErrorKind::Connection } else { ErrorKind::Io };
-            azure_core::Error::with_error(kind, error, "the request was not answered")
+        let sent = sent.map_err(|silence| match proxy {
+            // There is no connection yet: what is waited for is the proxy.
+            Some((proxy, _)) if last_activity(&connection).is_none() => {
+                connect_failed(of_proxy(proxy, ProxyProblem::Silent(silence.0)))
+            }
+            _ => silent(silence),
+        })?;
+        let response = sent.map_err(|error| match ConnectFailure::of(&error, &host) {
+            Some(failure) => connect_failed(failure),
+            None => {
+                let kind = if error.is_connect() { ErrorKind::Connection } else { ErrorKind::Io };
+                azure_core::Error::with_error(kind, error, "the request was not answered")
+            }
         })?;
         let (parts, body) = response.into_parts();
+        if let Some((proxy, false)) = proxy
+            && is_of_proxy(&parts)
+        {
+            let (status, had_password) = (parts.status.as_u16(), proxy.authorization.is_some());
+            return Err(connect_failed(of_proxy(proxy, ProxyProblem::Answered { status, had_password })));
+        }
         let headers = parts.headers.iter().filter_map(|(name, value)| {
             let value = value.to_str().ok()?.to_owned();
             Some((HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value)))
@@ -102,6 +146,16 @@ fn pieces(body: Incoming, silence_max: Duration) -> azure_core::http::response::
         }
     });
     pieces.boxed()
+}
+
+/// Whether an answer that came through a proxy is the proxy's own: a failure without what every answer of a store has.
+fn is_of_proxy(parts: &http::response::Parts) -> bool {
+    let is_of_store = STORE_HEADERS.iter().any(|name| parts.headers.contains_key(*name));
+    !is_of_store && matches!(parts.status.as_u16(), 401 | 403 | 407 | 502..=504)
+}
+
+fn connect_failed(failure: ConnectFailure) -> azure_core::Error {
+    azure_core::Error::new(ErrorKind::Other, failure)
 }
 
 fn silent(silence: Silence) -> azure_core::Error {
@@ -165,6 +219,6 @@ fn to_http(request: &Request) -> azure_core::Result<http::Request<RequestBody>> 
 }
 
 /// The transport of an account.
-pub(super) fn transport(silence_max: Duration) -> Result<Arc<dyn HttpClient>, TransportError> {
-    Ok(Arc::new(HyperTransport::new(silence_max)?))
+pub(super) fn transport(network: &Network) -> Result<Arc<dyn HttpClient>, TransportError> {
+    Ok(Arc::new(HyperTransport::new(network)?))
 }

@@ -45,7 +45,7 @@ impl TestStore for Directory {
 
     fn account(&self) -> Option<(Arc<dyn Account>, String)> {
         let account = AccountAddress::Directory(self.root.clone())
-            .reach(&Environment::default(), std::time::Duration::from_secs(60))
+            .reach(&Environment::default(), &crate::azure::Network::direct(crate::azure::SILENCE_MAX))
             .unwrap();
         Some((account, "drives".to_owned()))
     }

@@ -71,7 +71,7 @@ impl DirectoryBlob {
                 is_sparse: false,
                 is_vhd: false,
                 stated_md5: None,
-                obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), to_replacing: None },
+                obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), ..Obstacles::default() },
             })),
             Ok(metadata) => {
                 let what = if metadata.is_dir() { "it is a directory" } else { "it is not a plain file" };

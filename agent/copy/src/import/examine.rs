@@ -71,7 +71,7 @@ impl Examined {
         let standing = scene.decide(recovered.as_ref(), facts.as_ref()).await?;
         let trust = scene.trust(recovered.as_ref(), &standing);
         let mut warnings = match standing {
-            Standing::Committed { .. } => Vec::new(),
+            Standing::Committed { .. } => scene.undescribed(facts.as_ref()),
             _ => scene.preflight(recovered.as_ref(), facts.as_ref()).await?,
         };
         warnings.extend(is_unseen.then(|| scene.unseen()));
@@ -145,6 +145,12 @@ impl Scene {
         }
         self.require_free_manifest(recovered).await?;
         Ok(standing)
+    }
+
+    /// What a blob that is complete was to be given, and has not.
+    fn undescribed(&self, facts: Option<&BlobFacts>) -> Vec<String> {
+        let missing = facts.and_then(|facts| facts.obstacles.to_describing.as_ref());
+        missing.map(|what| format!("`{}`: {what}", self.blob.address())).into_iter().collect()
     }
 
     /// A file beside the blob that has the manifest's name may be the proof of another blob, or no manifest at all.

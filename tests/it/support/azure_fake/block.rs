@@ -18,6 +18,9 @@ pub(super) fn put_block(store: &mut Store, request: &RequestParts) -> Response {
     if blob.pages.is_some() {
         return refuse(409, "InvalidBlobType");
     }
+    if blob.is_archived() {
+        return refuse(409, "BlobArchived");
+    }
     if blob.uncommitted.keys().any(|other| other.len() != id.len()) {
         return refuse(400, "InvalidBlobOrBlock");
     }
@@ -54,5 +57,7 @@ pub(super) fn put_block_list(store: &mut Store, request: &RequestParts) -> Respo
     blob.uncommitted.clear();
     blob.version = version;
     blob.metadata = request.metadata();
+    blob.tier = request.header("x-ms-access-tier").map(str::to_owned);
+    blob.content_type = request.header("x-ms-blob-content-type").map(str::to_owned);
     empty(StatusCode::CREATED)
 }

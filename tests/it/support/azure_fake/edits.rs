@@ -20,6 +20,12 @@ impl AzureFake {
         self.store().blobs.get(name).and_then(|blob| blob.metadata.get(key).cloned())
     }
 
+    /// The tier and the content type that uploads gave a blob.
+    pub fn described(&self, name: &str) -> (Option<String>, Option<String>) {
+        let store = self.store();
+        store.blobs.get(name).map(|blob| (blob.tier.clone(), blob.content_type.clone())).unwrap_or_default()
+    }
+
     /// The version of a blob, as HEAD gives it.
     pub fn etag(&self, name: &str) -> Option<String> {
         self.store().etag(name)

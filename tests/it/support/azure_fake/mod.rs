@@ -72,6 +72,11 @@ impl AzureFake {
         self.shared.lock()
     }
 
+    /// Where it listens, on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of a blob with a signature that it takes.
     pub fn blob(&self, name: &str) -> String {
         format!("http://127.0.0.1:{}/account/{CONTAINER}/{name}?sv=2022&sig=good", self.port)

@@ -63,7 +63,9 @@ pub(super) fn put_blob(store: &mut Store, request: &RequestParts) -> Response {
         (request.body.clone(), None)
     };
     let version = store.next_version();
-    let blob = StoredBlob { content: Some(content), pages, metadata: request.metadata(), version, ..StoredBlob::default() };
+    let content_type = request.header("x-ms-blob-content-type").map(str::to_owned);
+    let metadata = request.metadata();
+    let blob = StoredBlob { content: Some(content), pages, metadata, content_type, version, ..StoredBlob::default() };
     let answer = done(&blob, StatusCode::CREATED);
     store.blobs.insert(request.name.clone(), blob);
     answer
@@ -154,6 +156,9 @@ pub(super) fn set_properties(store: &mut Store, request: &RequestParts) -> Respo
         (Some("update"), Some(pages), Some(number)) => pages.sequence_number = number,
         (Some("max"), Some(pages), Some(number)) => pages.sequence_number = pages.sequence_number.max(number),
         _ => return refuse(400, "InvalidHeaderValue"),
+    }
+    if let Some(kind) = request.header("x-ms-blob-content-type") {
+        blob.content_type = Some(kind.to_owned());
     }
     blob.version = version;
     done(blob, StatusCode::OK)

@@ -24,6 +24,9 @@ pub(super) struct StoredBlob {
     /// Of a page blob.
     pub(super) pages: Option<Pages>,
     pub(super) metadata: HashMap<String, String>,
+    /// Of a block blob, where an upload said so.
+    pub(super) tier: Option<String>,
+    pub(super) content_type: Option<String>,
     /// Answered by HEAD and GET beside what the blob itself says: leases, tiers, holds.
     pub(super) headers: Vec<(&'static str, &'static str)>,
     pub(super) version: u64,
@@ -40,6 +43,11 @@ impl StoredBlob {
 
     fn says(&self, header: &str, value: &str) -> bool {
         self.headers.contains(&(header, value))
+    }
+
+    /// Nothing of it can be read or written to.
+    pub(super) fn is_archived(&self) -> bool {
+        self.tier.as_deref() == Some("Archive") || self.says("x-ms-access-tier", "Archive")
     }
 }
 
@@ -170,13 +178,18 @@ pub(super) fn describe(store: &Store, request: &RequestParts, with_body: bool) -
     if request.header("if-match").is_some_and(|wanted| wanted != version) {
         return refuse(412, "ConditionNotMet");
     }
-    if with_body && blob.says("x-ms-access-tier", "Archive") {
+    if with_body && blob.is_archived() {
         return refuse(409, "BlobArchived");
     }
     let kind = if blob.pages.is_some() { "PageBlob" } else { "BlockBlob" };
     let mut builder = Response::builder().header("etag", version).header("x-ms-blob-type", kind);
     if let Some(pages) = &blob.pages {
         builder = builder.header("x-ms-blob-sequence-number", pages.sequence_number);
+    }
+    for (name, value) in [("x-ms-access-tier", &blob.tier), ("content-type", &blob.content_type)] {
+        if let Some(value) = value {
+            builder = builder.header(name, value);
+        }
     }
     for (name, value) in &blob.headers {
         builder = builder.header(*name, *value);
