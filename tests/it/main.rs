@@ -35,6 +35,7 @@ mod ownership;
 mod portal;
 mod profiles;
 mod proxies;
+mod rates;
 mod readme;
 mod rescue;
 mod resume;
