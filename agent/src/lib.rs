@@ -27,6 +27,7 @@ mod local_service;
 mod log_writer;
 mod opening;
 mod printer;
+mod rate_file;
 mod reporter;
 mod serve;
 mod settings;

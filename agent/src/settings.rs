@@ -11,13 +11,14 @@ use blob::azure::{
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, Tier};
-use copy::{CopyError, OnUnreadable, RescueOptions, TransferOptions, Verify};
+use copy::{CopyError, LiveRate, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::cli::{
     BlobType, EffortArguments, ImportArguments, PropertyArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode,
 };
+use crate::rate_file;
 
 /// A blob that can be reached, and the path it has where it is a file.
 pub(crate) struct ReachedBlob {
@@ -206,7 +207,7 @@ pub(crate) fn effort_options(effort: &EffortArguments) -> Result<TransferOptions
     Ok(TransferOptions {
         memory: effort.memory,
         concurrency: effort.concurrency.0,
-        rate: effort.rate,
+        rate: LiveRate::new(effort.rate_file.as_deref().map_or(Ok(effort.rate), rate_file::first_rate)?),
         retry: RetryPolicy { budget: effort.retry_budget.unwrap_or(defaults.retry.budget), ..defaults.retry },
         first_contact_budget: effort.retry_budget.unwrap_or(defaults.first_contact_budget),
         request_timeout: effort.request_timeout,

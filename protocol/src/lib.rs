@@ -22,6 +22,7 @@
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
 //! | [`station`] | what a station shows of itself: bays, and what needs a person |
+//! | [`station_rate`] | what all copies of a station may move together, by the week and by order |
 //! | [`operator`] | bodies and answers of the operator API |
 //! | [`host`] | which hosts are this machine |
 //! | [`limits`] | every limit of the formats, with the sums behind it |
@@ -50,6 +51,7 @@ pub mod receipt;
 pub mod rescue;
 pub mod result;
 pub mod station;
+pub mod station_rate;
 pub mod stop;
 pub mod text;
 pub mod transfers;

@@ -101,6 +101,23 @@ pub struct ByteRate {
     pub bytes_per_second: u64,
 }
 
+/// Units of rates, the largest first.
+const RATE_UNITS: [(&str, u64); 6] =
+    [("GiB", 1 << 30), ("GB", 1_000_000_000), ("MiB", 1 << 20), ("MB", 1_000_000), ("KiB", 1 << 10), ("kB", 1_000)];
+
+impl fmt::Display for ByteRate {
+    /// The rate exactly, as it can be written.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact = RATE_UNITS
+            .iter()
+            .find(|(_, factor)| self.bytes_per_second >= *factor && self.bytes_per_second.is_multiple_of(*factor));
+        match exact {
+            Some((name, factor)) => write!(formatter, "{}{name}/s", self.bytes_per_second / factor),
+            None => write!(formatter, "{}B/s", self.bytes_per_second),
+        }
+    }
+}
+
 impl FromStr for ByteRate {
     type Err = SizeError;
 

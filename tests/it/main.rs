@@ -37,6 +37,7 @@ mod ownership;
 mod portal;
 mod profiles;
 mod proxies;
+mod rates;
 mod readme;
 mod rescue;
 mod resume;

@@ -76,6 +76,7 @@ mod tests;
 
 pub use call::counters::Counters;
 pub use call::handle::TransferHandle;
+pub use call::live_rate::LiveRate;
 pub use call::options::{Footer, OnUnreadable, PublicNames, RescueOptions, TransferOptions, Verify};
 pub use call::shared_budget::SharedBudget;
 pub use call::stop::{Stop, StopRequest};

@@ -290,6 +290,9 @@ pub(crate) struct EffortArguments {
     /// Most bytes a second, such as 200MB/s
     #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) rate: Option<ByteRate>,
+    /// A file with a rate as `--rate` takes it, or `unlimited`; it is followed when it changes
+    #[arg(long, value_name = "PATH", conflicts_with = "rate")]
+    pub(crate) rate_file: Option<PathBuf>,
     /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

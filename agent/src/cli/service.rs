@@ -310,6 +310,11 @@ pub(crate) enum BaysCommand {
         /// The bay
         bay: String,
     },
+    /// What all copies may move together: show it, or set it until it is set again
+    Rate {
+        /// A rate such as 50MB/s, `unlimited`, or `schedule` for what the configuration says
+        rate: Option<String>,
+    },
     /// What waits for a person
     Attention,
     /// Who did what, the newest first

@@ -4,6 +4,7 @@ use futures::StreamExt;
 use protocol::operator::{Dock, Done, List};
 use protocol::progress::Progress;
 use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name};
+use protocol::station_rate::{SetRate, StationRate};
 use protocol::units::ByteSize;
 use serde_json::json;
 
@@ -42,6 +43,13 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
         Some(BaysCommand::Undock { bay }) => {
             let _: Done = service.operator_post(&["bays", bay, "undock"], None::<&Done>).await?;
             printer.document(&json!({ "name": bay }), || format!("{bay} is empty\n"));
+        }
+        Some(BaysCommand::Rate { rate }) => {
+            let rate: StationRate = match rate {
+                None => service.operator_get(&["rate"], &[]).await?,
+                Some(rate) => service.operator_post(&["rate"], Some(&SetRate { rate: rate.clone() })).await?,
+            };
+            printer.document(&rate, || format!("{}\n", rate.text()));
         }
         Some(BaysCommand::Attention) => {
             let list: Vec<Attention> = service.operator_list(&["attention"], &[], usize::MAX).await?;

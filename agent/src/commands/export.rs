@@ -12,6 +12,7 @@ use crate::cli::{BlobFormat, ExportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
+use crate::rate_file;
 use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_options, without_query};
 
 /// Writes a blob onto a drive, or says what that would do.
@@ -30,6 +31,7 @@ pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
 
 async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {
     let (blob, options, pace) = settle(arguments)?;
+    rate_file::follow(arguments.transfer.effort.rate_file.as_deref(), &options.rate, printer);
     let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let (stop, timeout) = (link.stop.clone(), options.read_timeout);
     let open = |needed_bytes| {

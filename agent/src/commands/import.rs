@@ -13,6 +13,7 @@ use crate::cli::{BlobFormat, ImportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
+use crate::rate_file;
 use crate::settings::{
     Made, Reach, ReachedBlob, blob_properties, pace, reach_new_blob, require_two_places, rescue_options, transfer_options,
     without_query,
@@ -27,14 +28,17 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
         reporter.end().await;
         return conclude_plan(plan, Direction::Import, &blob, printer);
     }
-    let result = import(&arguments, link).await;
+    let result = import(&arguments, link, printer).await;
     reporter.end().await;
     conclude(result, Direction::Import, &blob, printer)
 }
 
-async fn import(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferResult, CopyError> {
+async fn import(arguments: &ImportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {
     match ends(arguments, &link) {
-        Ok((drive, blob, options)) => copy::import(drive, blob, options, link).await,
+        Ok((drive, blob, options)) => {
+            rate_file::follow(arguments.transfer.effort.rate_file.as_deref(), &options.rate, printer);
+            copy::import(drive, blob, options, link).await
+        }
         Err(CopyError::Cancelled) => {
             let reached = reach(arguments)?;
             copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)

@@ -10,12 +10,13 @@ use crate::cli::VerifyArguments;
 use crate::commands::link;
 use crate::opening;
 use crate::printer::Printer;
+use crate::rate_file;
 use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
 
 /// Holds a manifest against a drive, a blob, or both.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
     let (link, reporter) = link(printer);
-    let result = verify(&arguments, link).await;
+    let result = verify(&arguments, link, printer).await;
     reporter.end().await;
     let result = match result {
         Ok(result) => result,
@@ -34,8 +35,9 @@ pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
     result.outcome.exit_code()
 }
 
-async fn verify(arguments: &VerifyArguments, link: TransferHandle) -> Result<VerifyResult, CopyError> {
+async fn verify(arguments: &VerifyArguments, link: TransferHandle, printer: &Printer) -> Result<VerifyResult, CopyError> {
     let options = effort_options(&arguments.effort)?;
+    rate_file::follow(arguments.effort.rate_file.as_deref(), &options.rate, printer);
     let reach = Reach::of(&arguments.effort)?;
     let manifest = reach_blob(&arguments.manifest, &reach)?;
     let pace = pace(&arguments.effort, arguments.drive.as_deref())?;

@@ -66,6 +66,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     worker.docks.watch();
+    worker.rates.follow();
     let scheduler = Scheduler::new(store.clone(), worker, clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
     let closing = CancellationToken::new();

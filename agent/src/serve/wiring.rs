@@ -19,6 +19,7 @@ use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
 use crate::station::host::StationWorker;
 use crate::station::memory::MemoryBudget;
+use crate::station::rate::StationRates;
 
 /// Memory of all copies together where it was not chosen: that of four copies of their own.
 const MEMORY_OF_STATION_BYTES: u64 = 4 * MEMORY_DEFAULT_BYTES;
@@ -62,11 +63,14 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         let (memory, machine) = sizes_apart(memory, machine);
         return Err(format!("`budget.memory` is {memory}, and this machine has {machine}: lower it"));
     }
+    let budget = Arc::new(SharedBudget::new(config.budget.rate, hash_threads));
+    let rates = StationRates::open(config.budget.rates()?, state_dir, budget.clone(), clock.clone())?;
     Ok(StationWorker {
         docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
         accounts,
         options: transfer_options(&config.transfer, &transfers),
-        budget: Arc::new(SharedBudget::new(config.budget.rate, hash_threads)),
+        budget,
+        rates,
         memory: MemoryBudget::new(memory, config.bay.len()),
         transfers,
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),

@@ -10,11 +10,13 @@ use blob::AccountAddress;
 use blob::azure::{Environment, Issuers, Network, Proxies, SILENCE_MAX, TrustedHost};
 use drive::Pace;
 use protocol::arm::Address;
+use protocol::station_rate::{RateCap, RateSchedule, RateWindow};
 use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::{Deserialize, Deserializer};
 use service::entra::EntraSettings;
 use service::jobs::{Location, ReachableAccount};
 use service::store::JOBS_PER_SUBSCRIPTION;
+use time::Weekday;
 
 use super::accounts::credentials;
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
@@ -80,9 +82,69 @@ pub(crate) struct Budget {
     pub(crate) memory: Option<ByteSize>,
     /// Chunks hashed at once.
     pub(crate) hash_threads: Option<usize>,
-    /// Bytes a second of all copies together.
+    /// Bytes a second of all copies together, at times that the schedule has nothing for.
     #[serde(deserialize_with = "optional")]
     pub(crate) rate: Option<ByteRate>,
+    /// Parts of the week with rates of their own, in UTC. Where several have a time, the first counts.
+    pub(crate) schedule: Vec<RateTimes>,
+}
+
+/// A part of the week with a rate of its own.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct RateTimes {
+    /// All days, where it is absent.
+    #[serde(default = "all_days")]
+    pub(crate) days: Vec<Day>,
+    pub(crate) from: String,
+    /// Where it is earlier than `from`, it is on the day after.
+    pub(crate) to: String,
+    pub(crate) rate: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl From<Day> for Weekday {
+    fn from(day: Day) -> Self {
+        match day {
+            Day::Mon => Weekday::Monday,
+            Day::Tue => Weekday::Tuesday,
+            Day::Wed => Weekday::Wednesday,
+            Day::Thu => Weekday::Thursday,
+            Day::Fri => Weekday::Friday,
+            Day::Sat => Weekday::Saturday,
+            Day::Sun => Weekday::Sunday,
+        }
+    }
+}
+
+fn all_days() -> Vec<Day> {
+    vec![Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun]
+}
+
+impl Budget {
+    /// The rates of the week.
+    ///
+    /// # Errors
+    /// With one sentence, where a part of it cannot be used.
+    pub(crate) fn rates(&self) -> Result<RateSchedule, String> {
+        let windows = self.schedule.iter().enumerate().map(|(index, times)| {
+            let wrong = |why: String| format!("number {} of `budget.schedule`: {why}", index + 1);
+            let (from, to) = (times.from.parse().map_err(wrong)?, times.to.parse().map_err(wrong)?);
+            let days = times.days.iter().map(|day| Weekday::from(*day)).collect();
+            RateWindow::new(days, from, to, times.rate.parse().map_err(wrong)?).map_err(wrong)
+        });
+        Ok(RateSchedule { windows: windows.collect::<Result<_, String>>()?, otherwise: RateCap(self.rate) })
+    }
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -320,6 +382,7 @@ impl Config {
         if !is_used && (self.transfer.max_unreadable.is_some() || self.transfer.retry_passes.is_some()) {
             return Err("`max_unreadable` and `retry_passes` are for `on_unreadable = \"rescue\"`".to_owned());
         }
+        self.budget.rates()?;
         if self.connections < CONNECTIONS_MIN {
             return Err(format!("`connections` is at least {CONNECTIONS_MIN}"));
         }
@@ -460,6 +523,11 @@ mod tests {
             ("[budget]\nmemory = \"much\"", "line 2: "),
             ("[transfer]\nmax_unreadable = \"1MiB\"", "on_unreadable"),
             ("requests_per_second = 0", "line 1: "),
+            ("[[budget.schedule]]\nfrom = \"8:00\"\nto = \"18:00\"\nrate = \"1MB/s\"", "HH:MM"),
+            ("[[budget.schedule]]\nfrom = \"08:00\"\nto = \"08:00\"\nrate = \"1MB/s\"", "no time between"),
+            ("[[budget.schedule]]\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"fast\"", "`fast`"),
+            ("[[budget.schedule]]\ndays = [\"monday\"]\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"1MB/s\"", "line 2: "),
+            ("[[budget.schedule]]\ndays = []\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"1MB/s\"", "no days"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(words), "{error}");

@@ -16,6 +16,7 @@ use service::scheduler::worker::WorkError;
 use super::accounts::ReachedAccount;
 use super::docks::Docks;
 use super::memory::MemoryBudget;
+use super::rate::StationRates;
 
 /// A file is expected to be put at least at this rate, in bytes a second.
 const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
@@ -27,6 +28,7 @@ pub(crate) struct StationWorker {
     /// How every drive is copied; journals and budgets are added for each.
     pub(crate) options: TransferOptions,
     pub(crate) budget: Arc<SharedBudget>,
+    pub(crate) rates: Arc<StationRates>,
     pub(crate) memory: MemoryBudget,
     /// Below it everything that is kept to resume copies: a folder a job, in it one a drive.
     pub(crate) transfers: PathBuf,

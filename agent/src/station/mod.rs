@@ -6,6 +6,7 @@
 //! | `host` | what the copies of this host share: bays, accounts, budgets, folders |
 //! | `accounts` | blob accounts that can be reached |
 //! | `memory` | the memory that all copies have together |
+//! | `rate` | what all copies may move together, by the week and by order |
 //! | `docks` | bays, and what is in them |
 //! | `look` | looking at what is attached, again and again |
 //! | `worker` | what the control plane asks for, done with drives and stores |
@@ -21,5 +22,6 @@ pub(crate) mod host;
 mod logs;
 mod look;
 pub(crate) mod memory;
+pub(crate) mod rate;
 pub(crate) mod select;
 mod worker;

@@ -11,6 +11,7 @@ use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
+use protocol::station_rate::{RateOrder, StationRate};
 use protocol::units::ByteRange;
 use service::scheduler::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
@@ -35,6 +36,15 @@ impl Worker for StationWorker {
 
     async fn undock(&self, bay: &str) -> Result<(), WorkError> {
         self.docks.undock(bay)
+    }
+
+    fn rate(&self) -> StationRate {
+        self.rates.now()
+    }
+
+    async fn set_rate(&self, order: RateOrder) -> Result<StationRate, WorkError> {
+        let rates = self.rates.clone();
+        blocking(move || rates.order(order)).await
     }
 
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {

@@ -12,7 +12,16 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::transport::TransportError;
+/// Why requests cannot be sent at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("TLS cannot be set up: {0}")]
+pub struct TransportError(String);
+
+impl TransportError {
+    pub(super) fn new(text: &str) -> Self {
+        TransportError(text.to_owned())
+    }
+}
 
 /// Longest file of certificates, in bytes: those of a system have 250 kB.
 const FILE_BYTES_MAX: u64 = 4 << 20;

@@ -16,7 +16,7 @@
 //! | [`page_writer`], [`existing`] | writing pages; a page blob that exists and is written into |
 //! | [`reading`], [`known_length`], [`page_ranges`] | ranges of a blob, and which of a page blob were written |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
-//! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
+//! | [`transport`], [`connection`], [`noted_stream`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`leftovers`] | what an upload left that was not finished |
 //! | [`network`], [`proxy`], [`tunnel`], [`certificates`], [`connect_failure`] | the way there: proxies, whose certificates are trusted, and why it is closed |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
@@ -49,6 +49,7 @@ mod known_length;
 mod leftovers;
 mod metadata;
 mod network;
+mod noted_stream;
 mod obstacles;
 mod page;
 mod page_ranges;
@@ -63,7 +64,7 @@ mod whole_file;
 
 pub use account::AzureAccount;
 pub use bounded::AnswerTooLong;
-pub use certificates::{CertificatesError, Issuers};
+pub use certificates::{CertificatesError, Issuers, TransportError};
 pub use client::AzureBlob;
 pub use connect_failure::{ConnectFailure, ProxyProblem};
 pub use credential_error::CredentialError;
@@ -74,4 +75,4 @@ pub use kind::{BlobKind, PageForm};
 pub use network::Network;
 pub(crate) use obstacles::is_folder;
 pub use proxy::{Proxies, ProxyError};
-pub use transport::{SILENCE_MAX, Silence, TransportError};
+pub use transport::{SILENCE_MAX, Silence};

@@ -7,10 +7,11 @@
 //! | [`stop`] | asking a transfer to stop, once and for good |
 //! | [`counters`] | what the stages count, and the snapshots that a caller takes |
 //! | [`shared_budget`] | what several transfers of one host share: bandwidth, and processors to hash with |
-//! | [`pacer`] | spreading bytes over time |
+//! | [`live_rate`], [`pacer`] | a rate that may change, and spreading bytes over time at it |
 
 pub(crate) mod counters;
 pub(crate) mod handle;
+pub(crate) mod live_rate;
 pub(crate) mod options;
 pub(crate) mod pacer;
 pub(crate) mod shared_budget;

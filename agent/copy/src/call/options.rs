@@ -9,6 +9,7 @@ use drive::Drive;
 use protocol::fill::Fill;
 use protocol::units::{ByteRate, ByteSize};
 
+use crate::call::live_rate::LiveRate;
 use crate::call::shared_budget::SharedBudget;
 use crate::limits::FIRST_CONTACT_BUDGET;
 
@@ -97,8 +98,8 @@ pub struct TransferOptions {
     pub verify: Verify,
     /// Also compute the SHA-256 of the whole.
     pub stream_sha256: bool,
-    /// Most bytes a second.
-    pub rate: Option<ByteRate>,
+    /// Most bytes a second; may be changed while it runs.
+    pub rate: LiveRate,
     /// How long chunks in flight may take to land after a stop.
     pub drain_timeout: Duration,
     /// Where a copy of the manifest goes.
@@ -143,7 +144,7 @@ impl TransferOptions {
             fill: None,
             verify: Verify::None,
             stream_sha256: false,
-            rate: None,
+            rate: LiveRate::default(),
             drain_timeout: Duration::from_secs(30),
             manifest: None,
             overwrite: false,

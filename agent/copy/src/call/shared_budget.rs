@@ -6,6 +6,7 @@ use std::fmt;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use protocol::units::ByteRate;
 
+use crate::call::live_rate::LiveRate;
 use crate::call::pacer::Pacer;
 use crate::limits::HASH_THREADS_MAX;
 
@@ -25,7 +26,12 @@ impl SharedBudget {
             // There is room for every slot.
             let _ = slots.0.try_send(());
         }
-        SharedBudget { pacer: Pacer::new(rate), slots }
+        SharedBudget { pacer: Pacer::new(LiveRate::new(rate)), slots }
+    }
+
+    /// What all transfers may move together, to be changed.
+    pub fn rate(&self) -> &LiveRate {
+        self.pacer.rate()
     }
 
     /// Hashes when a slot is free.

@@ -11,6 +11,7 @@ use protocol::stop::StopReason;
 use protocol::units::{ByteRange, ByteRate, ChunkGeometry};
 use tokio::runtime::Runtime;
 
+use crate::call::live_rate::LiveRate;
 use crate::call::stop::Stop;
 use crate::chunk::{Body, ReadChunk};
 use crate::flow::pool::BufferPool;
@@ -91,7 +92,7 @@ fn stage(stop_at: usize, chunks: u64, buffers: usize, runtime: &Runtime) -> (Rea
         drive: drive.clone(),
         plan: Mutex::new(ReadPlan::new(geometry, table.clone(), false)),
         pool: BufferPool::new(buffers, CHUNK_BYTES as usize),
-        rate: RateLimit::new(Some(ByteRate { bytes_per_second: 1 << 40 }), None),
+        rate: RateLimit::new(LiveRate::new(Some(ByteRate { bytes_per_second: 1 << 40 })), None),
         geometry,
         table,
         rescue: None,

@@ -126,7 +126,7 @@ impl Context {
     }
 
     pub(crate) fn rate(&self) -> RateLimit {
-        RateLimit::new(self.options.rate, self.options.shared_budget.clone())
+        RateLimit::new(self.options.rate.clone(), self.options.shared_budget.clone())
     }
 
     /// The last stage of the pipeline.

@@ -57,7 +57,7 @@ pub(super) async fn compare_up_to(
         zeros: ZeroDigests::new(geometry.chunk_size_bytes()),
         whole: pieces.map(|pieces| WholeSide { pieces, is_broken }),
         pool: BufferPool::new(memory.buffers, memory.buffer_bytes),
-        rate: RateLimit::new(options.rate, options.shared_budget.clone()),
+        rate: RateLimit::new(options.rate.clone(), options.shared_budget.clone()),
         attempts: attempts.clone(),
         options: options.clone(),
         handle: handle.clone(),

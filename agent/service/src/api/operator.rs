@@ -11,6 +11,7 @@ use axum::response::Response;
 use protocol::arm::ErrorResponse;
 use protocol::operator::{AttentionList, AuditList, Dock, Done, List};
 use protocol::station::{Bay, DockedDrive};
+use protocol::station_rate::{SetRate, StationRate};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa_axum::router::OpenApiRouter;
@@ -39,6 +40,7 @@ fn router() -> OpenApiRouter<Arc<ServiceState>> {
         .routes(routes!(bays))
         .routes(routes!(dock))
         .routes(routes!(undock))
+        .routes(routes!(rate, set_rate))
         .routes(routes!(attention))
         .routes(routes!(audit))
         .routes(routes!(watch))
@@ -85,6 +87,30 @@ async fn undock(
 ) -> Result<Response, ApiError> {
     state.jobs.undock(&call.actor, &bay).await?;
     document(200, &Done {})
+}
+
+#[utoipa::path(
+    get, path = "/rate", operation_id = "Rate_Get", summary = "What all copies may move together",
+    responses((status = 200, description = "done", body = StationRate), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn rate(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
+    document(200, &state.jobs.rate())
+}
+
+#[utoipa::path(
+    post, path = "/rate", operation_id = "Rate_Set", summary = "Set what all copies may move together, or take that back",
+    request_body = SetRate,
+    responses((status = 200, description = "done", body = StationRate), (status = "default", description = "an error", body = ErrorResponse)),
+    security(("token" = []))
+)]
+async fn set_rate(
+    State(state): State<Arc<ServiceState>>,
+    OperatorCall(call): OperatorCall,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let SetRate { rate } = call::json(body).await?;
+    document(200, &state.jobs.set_rate(&call.actor, &rate).await?)
 }
 
 #[utoipa::path(

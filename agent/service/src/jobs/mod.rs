@@ -34,6 +34,7 @@ mod export_blobs;
 mod keys;
 mod places;
 mod put;
+mod rate;
 mod response;
 mod service;
 mod ship;

@@ -24,6 +24,7 @@ struct BaysLive {
     csrf: String,
     attention: Vec<AttentionLine>,
     next: Option<String>,
+    rate: String,
     bays: Vec<Card>,
 }
 
@@ -54,7 +55,7 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, Operator(viewer
 pub(super) async fn live(state: &ServiceState, viewer: &Viewer) -> Result<String, PageError> {
     let bays = state.scheduler.bays().await?.into_iter().map(|bay| card(state, bay)).collect();
     let (attention, next) = attention::first_page(state).await?;
-    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, next, bays })
+    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, next, rate: state.jobs.rate().text(), bays })
 }
 
 fn card(state: &ServiceState, bay: Bay) -> Card {

@@ -16,6 +16,7 @@
 //! | `bays` | the bays, one card each (operators) |
 //! | `attention` | what waits for a person (operators) |
 //! | `docking`, `check_in` | docking, taking out and checking in by hand (operators) |
+//! | `rate` | how fast all copies may be together (operators) |
 //! | `jobs` | the list of jobs |
 //! | `job` | one job: drives, receipts, history |
 //! | `drive`, `drive_card` | one drive of a job |
@@ -55,6 +56,7 @@ mod new;
 mod offers;
 mod page;
 mod protect;
+mod rate;
 mod retry;
 mod router;
 mod ship;

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 
 use super::{
     actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, missing, new, protect,
-    retry, ship,
+    rate, retry, ship,
 };
 use crate::state::ServiceState;
 
@@ -47,6 +47,7 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/job/{subscription}/{group}/{name}/drive/{drive}/file/{file}", get(files::drive_file))
         .route("/portal/job/{subscription}/{group}/{name}/receipts.json", get(files::receipts))
         .route("/portal/job/{subscription}/{group}/{name}/do/{action}", post(actions::carry_out))
+        .route("/portal/rate", get(rate::show).post(rate::set))
         .route("/portal/bay/{bay}/dock", get(docking::show))
         .route("/portal/bay/{bay}/do/{action}", post(docking::carry_out))
         .route("/portal/check-in", get(check_in::show).post(check_in::check_in))

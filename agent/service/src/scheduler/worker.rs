@@ -12,6 +12,7 @@ use protocol::job::{BlobName, LogAddresses, RetryOptions};
 use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::station::DockedDrive;
+use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
@@ -141,6 +142,16 @@ pub trait Worker: Send + Sync {
 
     /// Takes a drive out of a bay by hand.
     async fn undock(&self, bay: &str) -> Result<(), WorkError>;
+
+    /// What all copies may move together, and who says so.
+    fn rate(&self) -> StationRate {
+        StationRate::new((RateCap(None), RateAuthority::Configuration))
+    }
+
+    /// Takes an operator's order about that, which outranks the configuration, also after a restart.
+    async fn set_rate(&self, _order: RateOrder) -> Result<StationRate, WorkError> {
+        Err(WorkError::Refused("this station has no rate".to_owned()))
+    }
 
     /// Whether a drive is blank: no partition table or file system, and zeros wherever it is read.
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;
