@@ -56,6 +56,10 @@ pub struct Progress {
     pub elapsed_seconds: f64,
     /// Bytes a second over the last seconds.
     pub bytes_per_second: f64,
+    /// What the link to the store has carried so far, in bytes a second while there were requests; absent for a store on this
+    /// machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_bytes_per_second: Option<f64>,
     /// Seconds to the end at that rate; absent while it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,

@@ -137,6 +137,9 @@ pub struct TransferResult {
     pub stages: StageSeconds,
     /// What held it back.
     pub limited_by: LimitedBy,
+    /// What the link to the store carried, in bytes a second while there were requests; absent for a store on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_bytes_per_second: Option<f64>,
     /// Requests that had to be repeated.
     pub retries: u64,
     /// Ranges that could not be read.
@@ -182,6 +185,7 @@ impl TransferResult {
             elapsed_seconds: 0.0,
             stages: StageSeconds::default(),
             limited_by: LimitedBy::Nothing,
+            link_bytes_per_second: None,
             retries: 0,
             unreadable: Vec::new(),
             unreadable_ranges_total: None,

@@ -7,21 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, job, parcel, run_printed, shipping};
-
-/// Ships an export of one blob.
-fn ship_export(service: &Service, name: &str, size: usize) -> Vec<u8> {
-    let content = random_bytes(size, 90);
-    let folder = service.blobs().join("data");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(name), &content).unwrap();
-    service.call("PUT", &job(name), export(&[&format!("/data/{name}")], &[])).expect(201);
-    let mut properties = shipping();
-    properties["deliveryPackage"] = parcel();
-    properties["deliveryPackage"]["driveCount"] = 1.into();
-    service.patch(name, properties).expect(200);
-    content
-}
+use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, job, parcel, run_printed, ship_export, shipping};
 
 /// A drive with something on it.
 fn full(bench: &Workbench, name: &str) -> (PathBuf, Vec<u8>) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{Service, TWO_BAYS, export, job, parcel, run_printed, shipping};
+use crate::support::service::{Service, TWO_BAYS, export, job, parcel, run_printed, ship_export, shipping};
 
 /// The command that is offered for something that waits, the first that begins so.
 #[track_caller]
@@ -116,31 +116,17 @@ fn a_drive_of_another_number_goes_to_its_own_job_when_it_was_the_wrong_one() {
     assert!(message.contains("imports/mine/MINE-1.img") && message.contains("`THEIRS-1`"), "{message}");
 }
 
-/// Ships an export of one blob.
-fn ship_export(service: &Service, name: &str) -> Vec<u8> {
-    let content = random_bytes(MIB, 90);
-    let folder = service.blobs().join("data");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(name), &content).unwrap();
-    service.call("PUT", &job(name), export(&[&format!("/data/{name}")], &[])).expect(201);
-    let mut properties = shipping();
-    properties["deliveryPackage"] = parcel();
-    properties["deliveryPackage"]["driveCount"] = 1.into();
-    service.patch(name, properties).expect(200);
-    content
-}
-
 #[test]
 fn a_drive_that_was_written_by_mistake_goes_to_no_other_job_unless_it_may_be_erased() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
-    let exported = ship_export(&service, "ex");
+    let exported = ship_export(&service, "ex", MIB);
     let [wrong, right] = ["X-1.img", "Y-1.img"].map(|name| bench.image(name, &vec![0; 2 * MIB]));
     service.dock("bay-1", &wrong, None).expect(200);
     service.order("ex", "checkIn", json!({ "bay": "bay-1" })).expect(200);
     service.wait_for_state("ex", "Packaging");
     // It was the empty drive of another job, and somebody's import names it.
-    ship_export(&service, "other");
+    ship_export(&service, "other", MIB);
     service.ship_import("theirs", &["X-1"]);
     service.order("ex", "undoCheckIn", json!({ "driveId": "X-1" })).expect(200);
     assert_eq!(service.job("ex")["properties"]["state"], "Transferring");

@@ -235,6 +235,7 @@ impl RunningCopy for Handle {
             limited_by: LimitedBy::Nothing,
             elapsed_seconds: 0.0,
             bytes_per_second: 0.0,
+            link_bytes_per_second: None,
             eta_seconds: None,
         }
     }

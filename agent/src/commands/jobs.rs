@@ -1,6 +1,6 @@
 //! `drive-agent jobs`
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand, ShipArguments};
 use crate::client::{ClientError, JobService};
-use crate::commands::answered;
+use crate::commands::{answered, is_agreed};
 use crate::printer::{Printer, line, table};
 use crate::signals;
 
@@ -102,17 +102,9 @@ fn require_yes(one: &DriveOfJob, what: &str, yes: bool) -> Result<(), ClientErro
         return Ok(());
     }
     let what = format!("the copy of the drive `{}` of the job `{}` {what}", one.drive, one.name);
-    let refused = || ClientError::Usage(format!("{what}: repeat the command with `--yes` if it is to be so"));
-    if !std::io::stdin().is_terminal() {
-        return Err(refused());
-    }
-    let mut answer = String::new();
-    let mut terminal = std::io::stderr().lock();
-    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
-    let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
-    match (answered, answer.trim().to_ascii_lowercase().as_str()) {
-        (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(refused()),
+    match is_agreed(&what) {
+        true => Ok(()),
+        false => Err(ClientError::Usage(format!("{what}: repeat the command with `--yes` if it is to be so"))),
     }
 }
 

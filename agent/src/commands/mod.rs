@@ -9,6 +9,8 @@ pub(crate) mod tokens;
 pub(crate) mod transfers;
 pub(crate) mod verify;
 
+use std::io::{IsTerminal, Write};
+
 use copy::{CopyError, Stop, TransferHandle};
 use protocol::outcome::{EXIT_USAGE, Outcome};
 use protocol::receipt::Receipt;
@@ -29,6 +31,18 @@ fn link(printer: &Printer) -> (TransferHandle, Reporter) {
     let link = TransferHandle::new(stop, move |notice| notices.notice(&notice));
     let reporter = Reporter::start(link.counters.clone(), printer);
     (link, reporter)
+}
+
+/// Asks the person at the terminal whether what would be lost may be; `false` where there is no terminal, or no yes.
+fn is_agreed(what: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    let mut answer = String::new();
+    let mut terminal = std::io::stderr().lock();
+    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
+    let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
+    answered.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// The exit code of a command that asked a job service; says why, where it was not answered.

@@ -1,6 +1,5 @@
 //! `drive-agent transfers`
 
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use protocol::units::ByteSize;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{BlobType, TransfersArguments, TransfersCommand};
+use crate::commands::is_agreed;
 use crate::printer::{Printer, table};
 use crate::settings::{Made, Reach, directory_of_state, quote, reach_new_blob, without_query};
 
@@ -212,17 +212,9 @@ fn require_yes(entry: &TransferEntry, yes: bool) -> Result<(), CopyError> {
         entry.blob,
         ByteSize(entry.bytes_landed),
     );
-    let refused = || CopyError::Refused(format!("{what}: repeat the command with `--yes` if it is to be so"));
-    if !std::io::stdin().is_terminal() {
-        return Err(refused());
-    }
-    let mut answer = String::new();
-    let mut terminal = std::io::stderr().lock();
-    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
-    let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
-    match (answered, answer.trim().to_ascii_lowercase().as_str()) {
-        (Ok(_), "y" | "yes") => Ok(()),
-        _ => Err(refused()),
+    match is_agreed(&what) {
+        true => Ok(()),
+        false => Err(CopyError::Refused(format!("{what}: repeat the command with `--yes` if it is to be so"))),
     }
 }
 

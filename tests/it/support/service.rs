@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::agent::{Agent, Ended, Running};
-use super::images::Workbench;
+use super::images::{Workbench, random_bytes};
 use super::wait::{EVENT_TIMEOUT, poll};
 
 /// How often a test asks a service for what it waits for.
@@ -363,3 +363,17 @@ name = \"bay-1\"
 [[bay]]
 name = \"bay-2\"
 ";
+
+/// Ships an export of one blob.
+pub fn ship_export(service: &Service, name: &str, size: usize) -> Vec<u8> {
+    let content = random_bytes(size, 90);
+    let folder = service.blobs().join("data");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(name), &content).unwrap();
+    service.call("PUT", &job(name), export(&[&format!("/data/{name}")], &[])).expect(201);
+    let mut properties = shipping();
+    properties["deliveryPackage"] = parcel();
+    properties["deliveryPackage"]["driveCount"] = 1.into();
+    service.patch(name, properties).expect(200);
+    content
+}

@@ -10,6 +10,8 @@ use protocol::manifest::ChunkState;
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::{LimitedBy, StageSeconds};
 
+use crate::call::link_meter::LinkMeter;
+
 /// A value that another part knows, asked for when a snapshot is taken.
 struct Source<T>(OnceLock<Box<dyn Fn() -> T + Send + Sync>>);
 
@@ -48,6 +50,8 @@ pub struct Counters {
     recent: Mutex<VecDeque<(Instant, u64)>>,
     /// Those of reading, hashing, sending, writing.
     workers: Mutex<[Workers; 4]>,
+    /// Of requests to a store across a network.
+    pub(crate) link: LinkMeter,
     bytes_in_flight: Source<u64>,
     unreadable_so_far: Source<UnreadableSoFar>,
     pub(crate) read_time: StageClock,
@@ -77,6 +81,7 @@ impl Default for Counters {
             retries: AtomicU64::new(0),
             recent: Mutex::default(),
             workers: Mutex::new([Workers::new(1); 4]),
+            link: LinkMeter::default(),
             bytes_in_flight: Source::default(),
             unreadable_so_far: Source::default(),
             read_time: StageClock::default(),
@@ -210,8 +215,14 @@ impl Counters {
             limited_by: self.limited_by(),
             elapsed_seconds: self.elapsed_seconds(),
             bytes_per_second,
+            link_bytes_per_second: self.link_bytes_per_second(),
             eta_seconds: (bytes_per_second > 0.0 && phase != Phase::Done).then(|| left / bytes_per_second),
         }
+    }
+
+    /// What the link to the store carries, in bytes a second; `None` where nothing went over one.
+    pub(crate) fn link_bytes_per_second(&self) -> Option<f64> {
+        self.link.bytes_per_second(Instant::now())
     }
 
     fn rate(&self, bytes_done: u64) -> f64 {

@@ -3,6 +3,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`options`] | everything that the caller decides beforehand |
+//! | [`link_meter`] | what the link to a store carries |
 //! | [`handle`] | the two-way line while it runs: stop, counters, notices |
 //! | [`stop`] | asking a transfer to stop, once and for good |
 //! | [`counters`] | what the stages count, and the snapshots that a caller takes |
@@ -11,6 +12,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod handle;
+pub(crate) mod link_meter;
 pub(crate) mod live_rate;
 pub(crate) mod options;
 pub(crate) mod pacer;

@@ -150,6 +150,19 @@ impl Attempts {
         }
     }
 
+    /// Meters what a request with a body moves, where that goes over a link.
+    pub(crate) async fn metered<T, E>(&self, body_bytes: u64, request: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        if !self.notices_silence {
+            return request.await;
+        }
+        let mut metered = self.handle.counters.link.request();
+        let result = request.await;
+        if result.is_ok() {
+            metered.moved_bytes = body_bytes;
+        }
+        result
+    }
+
     /// The same with the shorter budget for a store that was not reached yet.
     pub(crate) fn for_first_contact(&self) -> Self {
         Attempts { policy: RetryPolicy { budget: self.first_contact_budget, ..self.policy }, ..self.clone() }

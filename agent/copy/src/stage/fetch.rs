@@ -221,7 +221,7 @@ impl FetchStage {
             silence_max: self.silence_max,
             attempts: &self.attempts,
         };
-        let filled = fetch.fill(place.range, buffer).await;
+        let filled = self.attempts.metered(place.range.length, fetch.fill(place.range, buffer)).await;
         self.attempts.handle.counters.read_time.add(started.elapsed());
         let filled = filled?;
         if !filled.was_checked {

@@ -211,7 +211,8 @@ impl Loop {
             let result = if chunk.bytes.is_empty() {
                 attempts.run("clear a part of", 0, || upload.clear(range)).await
             } else {
-                attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk)).await
+                let sending = attempts.run("send a chunk to", range.length, || upload.put_chunk(&chunk));
+                attempts.metered(range.length, sending).await
             };
             attempts.handle.counters.send_time.add(started.elapsed());
             PutEnd {

@@ -77,6 +77,7 @@ pub(crate) fn result(
         elapsed_seconds: handle.counters.elapsed_seconds(),
         stages: handle.counters.stages(),
         limited_by: handle.counters.limited_by(),
+        link_bytes_per_second: handle.counters.link_bytes_per_second(),
         retries: handle.counters.retries(),
         unreadable: unreadable.as_slice().to_vec(),
         unreadable_ranges_total: None,

@@ -8,7 +8,7 @@ use axum::response::Response;
 use protocol::job::{JobDrive, JobKind};
 use protocol::units::ByteSize;
 
-use super::extract::{DrivePath, ViewedJob, require_operator};
+use super::extract::{DrivePath, ViewedJob, require_drive, require_operator};
 use super::links::job_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
@@ -84,9 +84,7 @@ pub(super) async fn wrong_drive(
     Path(DrivePath { drive: id }): Path<DrivePath>,
 ) -> Result<Response, PageError> {
     require_operator(&viewer)?;
-    if job.machine.drive(&id).is_none() {
-        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
-    }
+    require_drive(&job, &id)?;
     let record = job.copies.get(&id);
     let bay = match state.scheduler.bay_of(&job.uid, &id).await? {
         Some(bay) => Some(bay),

@@ -112,6 +112,14 @@ pub(super) fn require_operator(viewer: &Viewer) -> Result<(), PageError> {
     }
 }
 
+/// Refuses a drive that is not one of the job's.
+pub(super) fn require_drive(job: &StoredJob, id: &str) -> Result<(), PageError> {
+    match job.machine.drive(id) {
+        Some(_) => Ok(()),
+        None => Err(PageError::not_found(format!("the job has no drive `{id}`"))),
+    }
+}
+
 /// A job that the viewer may see; others are not found.
 pub(super) async fn job_of(state: &ServiceState, viewer: &Viewer, path: JobPath) -> Result<StoredJob, PageError> {
     let key = JobKey { subscription: path.subscription, resource_group: path.group, name: path.name };

@@ -7,7 +7,7 @@ use axum::response::Response;
 use protocol::job::{DriveState, Event, Job, JobKind, JobState, decide};
 
 use super::confirm::AskPage;
-use super::extract::{DrivePath, ViewedJob, require_operator};
+use super::extract::{DrivePath, ViewedJob, require_drive, require_operator};
 use super::page::{PageError, render};
 use crate::state::ServiceState;
 use crate::store::StoredJob;
@@ -19,9 +19,7 @@ pub(super) async fn drive(
     Path(DrivePath { drive: id }): Path<DrivePath>,
 ) -> Result<Response, PageError> {
     require_operator(&viewer)?;
-    if job.machine.drive(&id).is_none() {
-        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
-    }
+    require_drive(&job, &id)?;
     let after = after(&state, &job, Some(id.clone()))?;
     let lost = match job.machine.cancel_requested {
         true => "The job was cancelled: nothing of this drive would be imported.",

@@ -3,7 +3,7 @@
 use axum::extract::Path;
 use axum::response::Response;
 
-use super::extract::{DrivePath, ViewedJob, require_operator};
+use super::extract::{DrivePath, ViewedJob, require_drive, require_operator};
 use super::forms::{FormField, FormPage};
 use super::links::job_link;
 use super::page::{PageError, render};
@@ -13,9 +13,7 @@ pub(super) async fn show(
     Path(DrivePath { drive: id }): Path<DrivePath>,
 ) -> Result<Response, PageError> {
     require_operator(&viewer)?;
-    if job.machine.drive(&id).is_none() {
-        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
-    }
+    require_drive(&job, &id)?;
     let held = job.copies.get(&id).and_then(|record| record.hold());
     let fix = held.map(|hold| hold.fix).unwrap_or_default();
     let fields = vec![

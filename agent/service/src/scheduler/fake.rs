@@ -142,6 +142,7 @@ impl RunningCopy for NoCopy {
             limited_by: protocol::result::LimitedBy::Nothing,
             elapsed_seconds: 0.0,
             bytes_per_second: 0.0,
+            link_bytes_per_second: None,
             eta_seconds: None,
         }
     }
