@@ -21,6 +21,7 @@
 //! | [`drives`] | what is attached, which drive it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |
 //! | [`job`] | what the customer asked for: its states, and the one function that moves it |
+//! | [`image_format`] | whether the first bytes of a blob are those of a disk |
 //! | [`station`] | what a station shows of itself: bays, and what needs a person |
 //! | [`station_rate`] | what all copies of a station may move together, by the week and by order |
 //! | [`operator`] | bodies and answers of the operator API |
@@ -41,6 +42,7 @@ pub mod drives;
 pub mod fill;
 pub mod host;
 pub mod identity;
+pub mod image_format;
 pub mod job;
 pub mod limits;
 pub mod manifest;

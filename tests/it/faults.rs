@@ -57,6 +57,9 @@ fn passing_faults_of_an_import_are_overcome() {
     }
 }
 
+/// What an export reads first: the manifest, and the beginning of the blob, to see what it is.
+const BEFORE_CHUNKS: [Fault; 2] = [Fault::SlowBody(Duration::ZERO), Fault::SlowBody(Duration::ZERO)];
+
 #[test]
 fn passing_faults_of_an_export_are_overcome() {
     let faults = [
@@ -71,8 +74,7 @@ fn passing_faults_of_an_export_are_overcome() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
     for fault in faults {
-        // The manifest comes first; the fault is for a chunk.
-        scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), fault.clone()]);
+        scene.fake.fail(On::Get, BEFORE_CHUNKS.into_iter().chain([fault.clone()]));
         let result = scene.export(&["--request-timeout", "1s"]).expect(0);
         assert_eq!(std::fs::read(scene.bench.file("back")).unwrap(), scene.bytes, "{fault:?}");
         assert!(number(&result, "retries") >= 1, "{fault:?}");
@@ -84,7 +86,7 @@ fn passing_faults_of_an_export_are_overcome() {
 fn a_slow_store_is_not_a_silent_one() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
-    scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::SlowBody(Duration::from_millis(600))]);
+    scene.fake.fail(On::Get, BEFORE_CHUNKS.into_iter().chain([Fault::SlowBody(Duration::from_millis(600))]));
     // Four pieces of 600 ms each take longer than the timeout; each by itself does not.
     let result = scene.export(&["--request-timeout", "1500ms"]).expect(0);
     assert_eq!(number(&result, "retries"), 0, "{result}");
@@ -95,7 +97,8 @@ fn a_corrupted_range_is_found_without_a_manifest() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
     scene.fake.fail(On::Head, [Fault::SlowBody(Duration::ZERO), Fault::Answer(404, "BlobNotFound")]);
-    scene.fake.fail(On::Get, [Fault::CorruptBody]);
+    // The first look at the blob is not a part of it.
+    scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::CorruptBody]);
     let result = scene.export(&[]).expect(0);
     assert_eq!((result["checked_against_manifest"].as_bool(), number(&result, "retries")), (Some(false), 1));
     assert_eq!(std::fs::read(scene.bench.file("back")).unwrap(), scene.bytes);
@@ -158,7 +161,7 @@ fn a_store_that_asks_for_a_longer_wait_than_the_budget_ends_it() {
 fn a_blob_that_changes_while_it_is_exported_is_noticed() {
     let scene = Scene::new();
     scene.import(&[]).expect(0);
-    scene.fake.fail(On::Get, [Fault::SlowBody(Duration::ZERO), Fault::Answer(412, "ConditionNotMet")]);
+    scene.fake.fail(On::Get, BEFORE_CHUNKS.into_iter().chain([Fault::Answer(412, "ConditionNotMet")]));
     let ended = scene.export(&[]);
     ended.expect_error(7, &["ConditionNotMet", "another program changed it meanwhile"]);
     assert!(!scene.bench.file("back").exists());

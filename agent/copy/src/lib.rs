@@ -81,7 +81,7 @@ pub use call::options::{Footer, OnUnreadable, PublicNames, RescueOptions, Transf
 pub use call::shared_budget::SharedBudget;
 pub use call::stop::{Stop, StopRequest};
 pub use error::{CopyError, Stage};
-pub use export::{export, plan_export};
+pub use export::{Target, export, plan_export};
 pub use flow::machine_memory::machine_memory_bytes;
 pub use import::{import, plan_import};
 pub use plan::least_memory_bytes;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use copy::{SharedBudget, Stop, TransferHandle, TransferOptions};
+use copy::{SharedBudget, Stop, Target, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
@@ -156,7 +156,7 @@ async fn transfer(order: &Order, shared_budget: Option<Arc<SharedBudget>>) -> Re
     Ok(match order.direction {
         Direction::Import => copy::import(open_source(&order.drive, order.size_bytes, pace)?, blob, options, link).await?,
         Direction::Export => {
-            let open = |needed_bytes| match is_nothing(&order.drive) {
+            let open = |Target { needed_bytes, .. }: Target| match is_nothing(&order.drive) {
                 true => Ok(NoDrive::open(&order.drive, needed_bytes)),
                 false => {
                     let confirmation = order.confirm.as_deref().map_or(Confirmation::None, Confirmation::Word);

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use blob::Blob;
-use copy::{CopyError, Footer, TransferHandle, TransferOptions};
+use copy::{CopyError, Footer, Target, TransferHandle, TransferOptions};
 use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
@@ -34,10 +34,11 @@ async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Pri
     rate_file::follow(arguments.transfer.effort.rate_file.as_deref(), &options.rate, printer);
     let may_ask = !arguments.yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let (stop, timeout) = (link.stop.clone(), options.read_timeout);
-    let open = |needed_bytes| {
+    let open = |Target { needed_bytes, warning }| {
         let (path, word, asker) = (arguments.drive.clone(), arguments.confirm.clone(), printer.clone());
         let open = move || {
-            let ask = |question: &str| asker.ask(question);
+            let before = warning.map_or_else(String::new, |warning| format!("warning: {warning}\n"));
+            let ask = |question: &str| asker.ask(&format!("{before}{question}"));
             let confirmation = match &word {
                 Some(word) => Confirmation::Word(word),
                 None if may_ask => Confirmation::Ask(&ask),
@@ -53,7 +54,7 @@ async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Pri
 async fn plan(arguments: &ExportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (blob, options, pace) = settle(arguments)?;
     let (stop, timeout) = (link.stop.clone(), options.read_timeout);
-    let open = |needed_bytes| {
+    let open = |Target { needed_bytes, .. }| {
         let (path, word) = (arguments.drive.clone(), arguments.confirm.clone());
         let open = move || {
             // Nothing is written, so nothing has to be confirmed; a word that was given is checked.

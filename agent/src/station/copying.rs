@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::Blob;
-use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, TransferHandle, TransferOptions};
+use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, Target, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
@@ -240,7 +240,7 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
         Direction::Export => {
             let target = path.clone();
             let (stop, timeout) = (handle.stop.clone(), options.read_timeout);
-            let open = |needed_bytes| {
+            let open = |Target { needed_bytes, .. }| {
                 let shown = path.clone();
                 let open = move || {
                     // What was checked in confirmed it; that it is this drive is seen here.

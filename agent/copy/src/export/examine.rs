@@ -12,6 +12,8 @@ use protocol::units::{ByteRange, ChunkGeometry};
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::export::format;
+use crate::export::operation::Target;
 use crate::export::origin::Origin;
 use crate::export::resume::{drive_key, require_same, state_of};
 use crate::flow::attempts::Attempts;
@@ -37,7 +39,7 @@ pub(super) struct Examined {
 impl Examined {
     /// Goes through everything that can be refused. `known` learns what an earlier run wrote.
     pub(super) async fn new(
-        open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+        open_drive: impl FnOnce(Target) -> Result<Arc<dyn Drive>, DriveError>,
         blob: Arc<dyn Blob>,
         options: TransferOptions,
         handle: TransferHandle,
@@ -48,7 +50,10 @@ impl Examined {
         let origin = Origin::new(&blob, &options, &attempts).await?;
         let mut warnings = Vec::from_iter(origin.without_manifest.clone());
         warnings.extend(origin.vhd.clone());
-        let drive = tokio::task::block_in_place(|| open_drive(origin.facts.size_bytes))?;
+        let format = format::warning(&*blob, &origin.facts).await;
+        warnings.extend(format.clone());
+        let target = Target { needed_bytes: origin.facts.size_bytes, warning: format };
+        let drive = tokio::task::block_in_place(|| open_drive(target))?;
         let identity = drive.identity().clone();
         manifest_place::require_manifest_off_drive(&options, Path::new(&identity.path))?;
         let planned = origin.plan_chunks(&options, &*drive, &*blob)?;

@@ -13,15 +13,16 @@
 //! | [`pipeline`] | the stages, joined |
 //! | [`copied`] | what the pipeline leaves |
 //! | [`complete`] | the steps after the last chunk, or the receipt |
-//! | [`origin`] | the blob, and what its manifest says |
+//! | [`origin`], [`format`] | the blob, what its manifest says, and whether it is the bytes of a disk |
 
 mod complete;
 mod copied;
 mod examine;
+mod format;
 mod operation;
 mod origin;
 mod pipeline;
 mod prepared;
 mod resume;
 
-pub use operation::{export, plan_export};
+pub use operation::{Target, export, plan_export};

@@ -16,14 +16,23 @@ use crate::record::journal::Journal;
 use crate::transfer::begin;
 use crate::transfer::unopened::Known;
 
-/// Writes a blob onto the drive at `path`, which `open_drive` opens, given how many bytes it must take.
+/// What a drive is opened for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// How many bytes it must take.
+    pub needed_bytes: u64,
+    /// What a person should know of the blob before they say that everything on the drive may go.
+    pub warning: Option<String>,
+}
+
+/// Writes a blob onto the drive at `path`, which `open_drive` opens.
 ///
 /// # Errors
 /// When nothing could be begun. A transfer that was begun always has a result, with its receipt where
 /// it is not complete.
 pub async fn export(
     path: &Path,
-    open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+    open_drive: impl FnOnce(Target) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
     handle: TransferHandle,
@@ -54,7 +63,7 @@ pub async fn export(
 /// # Errors
 /// What would make the export end before its first byte.
 pub async fn plan_export(
-    open_drive: impl FnOnce(u64) -> Result<Arc<dyn Drive>, DriveError>,
+    open_drive: impl FnOnce(Target) -> Result<Arc<dyn Drive>, DriveError>,
     blob: Arc<dyn Blob>,
     options: TransferOptions,
     handle: TransferHandle,
