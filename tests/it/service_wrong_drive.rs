@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, job, parcel, run_printed, ship_export, shipping};
+use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, job, run_printed, ship_export};
 
 /// A drive with something on it.
 fn full(bench: &Workbench, name: &str) -> (PathBuf, Vec<u8>) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::service::{Service, TWO_BAYS, export, job, parcel, run_printed, ship_export, shipping};
+use crate::support::service::{Service, TWO_BAYS, parcel, run_printed, ship_export};
 
 /// The command that is offered for something that waits, the first that begins so.
 #[track_caller]

@@ -13,7 +13,6 @@ use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
 use crate::export::format;
-use crate::export::operation::Target;
 use crate::export::origin::Origin;
 use crate::export::resume::{drive_key, require_same, state_of};
 use crate::flow::attempts::Attempts;
@@ -26,6 +25,15 @@ use crate::record::table::SharedTable;
 use crate::transfer::begin::recover;
 use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
+
+/// What a drive is opened for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// How many bytes it must take.
+    pub needed_bytes: u64,
+    /// What a person should know of the blob before they say that everything on the drive may go.
+    pub warning: Option<String>,
+}
 
 /// An export that nothing forbids; nothing was changed for it.
 pub(super) struct Examined {

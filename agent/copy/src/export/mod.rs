@@ -25,4 +25,5 @@ mod pipeline;
 mod prepared;
 mod resume;
 
-pub use operation::{Target, export, plan_export};
+pub use examine::Target;
+pub use operation::{export, plan_export};

@@ -68,8 +68,10 @@ async fn require_blank(scene: &Scene) -> Result<(), CopyError> {
     match with_drive(&scene.drive, timeout, &scene.handle, |drive| holds_only_zeros(drive)).await? {
         true => Ok(()),
         false => Err(CopyError::Refused(format!(
-            "the drive `{}` is not empty, and it was not said that what is on it may go: take it out, or say so with `--erase`; nothing was written",
-            scene.identity.path
+            "the drive `{}` is not empty, and it was not said that what is on it may go: take it out, or say so with `{}`; nothing was written",
+            scene.identity.path,
+            // Without it the next run would resume what this one was not to.
+            if scene.options.restart { "--restart --erase" } else { "--erase" }
         ))),
     }
 }
