@@ -2,9 +2,9 @@
 
 use url::Url;
 
+use super::certificates::TransportError;
 use super::hosts::{HostRefusal, NotAHost};
 use super::proxy::ProxyError;
-use super::transport::TransportError;
 
 /// Why no credentials could be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,7 +15,7 @@
 //! | [`block`], [`page`], [`whole_file`] | uploads: block blobs, page blobs, small files |
 //! | [`reading`], [`known_length`], [`page_ranges`] | ranges of a blob, and which of a page blob were written |
 //! | [`checksums`], [`bounded`], [`fence`] | what every request passes: checksums, bounded answers, the transfer's own number |
-//! | [`transport`], [`connection`] | HTTP and TLS, and when a connection counts as silent |
+//! | [`transport`], [`connection`], [`noted_stream`] | HTTP and TLS, and when a connection counts as silent |
 //! | [`network`], [`proxy`], [`tunnel`], [`certificates`], [`connect_failure`] | the way there: proxies, whose certificates are trusted, and why it is closed |
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
@@ -45,6 +45,7 @@ mod kind;
 mod known_length;
 mod metadata;
 mod network;
+mod noted_stream;
 mod obstacles;
 mod page;
 mod page_ranges;
@@ -58,7 +59,7 @@ mod whole_file;
 
 pub use account::AzureAccount;
 pub use bounded::AnswerTooLong;
-pub use certificates::{CertificatesError, Issuers};
+pub use certificates::{CertificatesError, Issuers, TransportError};
 pub use client::AzureBlob;
 pub use connect_failure::{ConnectFailure, ProxyProblem};
 pub use credential_error::CredentialError;
@@ -69,4 +70,4 @@ pub use kind::BlobKind;
 pub use network::Network;
 pub(crate) use obstacles::is_folder;
 pub use proxy::{Proxies, ProxyError};
-pub use transport::{SILENCE_MAX, Silence, TransportError};
+pub use transport::{SILENCE_MAX, Silence};

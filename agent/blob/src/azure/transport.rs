@@ -22,9 +22,11 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
+use super::certificates::TransportError;
 use super::connect_failure::{ConnectFailure, ProxyProblem};
-use super::connection::{Activity, Connector, authority_of};
+use super::connection::{Connector, authority_of};
 use super::network::Network;
+use super::noted_stream::Activity;
 use super::proxy::{Proxies, Proxy};
 
 /// How long nothing may move on a connection where nothing else was chosen.
@@ -46,17 +48,6 @@ pub struct Silence(pub u64);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// Why requests cannot be sent at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("TLS cannot be set up: {0}")]
-pub struct TransportError(String);
-
-impl TransportError {
-    pub(super) fn new(text: &str) -> Self {
-        TransportError(text.to_owned())
-    }
-}
 
 /// Sends requests over connections that it keeps.
 #[derive(Debug)]

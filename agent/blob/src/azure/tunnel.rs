@@ -7,7 +7,7 @@ use hyper::header::{HOST, PROXY_AUTHORIZATION};
 use hyper::http::Request;
 
 use super::connect_failure::{ConnectFailure, ProxyProblem};
-use super::connection::NotedStream;
+use super::noted_stream::NotedStream;
 use super::proxy::Proxy;
 
 /// Longest answer to CONNECT, in bytes.

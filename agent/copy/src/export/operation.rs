@@ -12,18 +12,10 @@ use crate::call::options::TransferOptions;
 use crate::error::CopyError;
 use crate::export::examine::Examined;
 use crate::export::prepared::Prepared;
+use crate::export::target::Target;
 use crate::record::journal::Journal;
 use crate::transfer::begin;
 use crate::transfer::unopened::Known;
-
-/// What a drive is opened for.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// How many bytes it must take.
-    pub needed_bytes: u64,
-    /// What a person should know of the blob before they say that everything on the drive may go.
-    pub warning: Option<String>,
-}
 
 /// Writes a blob onto the drive at `path`, which `open_drive` opens.
 ///
