@@ -51,6 +51,7 @@ fn a_certificate_that_is_not_trusted_is_final_and_says_what_to_do() {
     let day = Duration::days(1);
     let fronts = [
         (Authority::new().front("localhost", port), vec!["issuer", "`--ca FILE`"]),
+        (Authority::front_of_itself(port), vec!["CA:TRUE", "CA:FALSE"]),
         (scene.authority.front("other.example", port), vec!["other.example", "not for this name", "correct the address"]),
         (scene.authority.front_of("localhost", port, [-day * 9, -day]), vec!["expired at ", "clock"]),
         (scene.authority.front_of("localhost", port, [day, day * 9]), vec!["not valid before ", "clock"]),
@@ -73,7 +74,7 @@ fn a_file_without_certificates_is_refused_before_anything_is_sent() {
     scene.bench.image("empty.pem", b"no certificate\n");
     for (file, words) in [
         ("missing.pem", "`missing.pem`"),
-        (".", "`.`"),
+        (".", "it is not a file"),
         ("empty.pem", "no certificate in it"),
         ("drive.img", "no certificate in it"),
         ("cut.pem", "cut.pem"),

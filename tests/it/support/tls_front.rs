@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// An issuer of certificates.
 pub struct Authority {
@@ -32,6 +32,15 @@ impl Authority {
         self.front_of(name, server_port, [Duration::days(-1), Duration::days(1)])
     }
 
+    /// A front with the certificate of the authority itself, as people make them in one step.
+    pub fn front_of_itself(server_port: u16) -> TlsFront {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        TlsFront::with(certificate.der().clone(), &key, server_port)
+    }
+
     /// A front whose certificate is good between these times from now.
     pub fn front_of(&self, name: &str, server_port: u16, [begins, ends]: [Duration; 2]) -> TlsFront {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -39,11 +48,7 @@ impl Authority {
         (params.not_before, params.not_after) = (now + begins, now + ends);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
-        TlsFront::start(Arc::new(config), server_port)
+        TlsFront::with(certificate.der().clone(), &key, server_port)
     }
 }
 
@@ -54,6 +59,12 @@ pub struct TlsFront {
 }
 
 impl TlsFront {
+    fn with(certificate: CertificateDer<'static>, key: &KeyPair, server_port: u16) -> Self {
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        TlsFront::start(Arc::new(config), server_port)
+    }
+
     fn start(config: Arc<ServerConfig>, server_port: u16) -> Self {
         let handshakes = Arc::<AtomicUsize>::default();
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -12,22 +12,22 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+/// Longest file of certificates, in bytes: those of a system have 250 kB.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Variables that name other issuers than the system's.
+const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
 /// Why requests cannot be sent at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("TLS cannot be set up: {0}")]
 pub struct TransportError(String);
 
 impl TransportError {
-    pub(super) fn new(text: &str) -> Self {
+    fn new(text: &str) -> Self {
         TransportError(text.to_owned())
     }
 }
-
-/// Longest file of certificates, in bytes: those of a system have 250 kB.
-const FILE_BYTES_MAX: u64 = 4 << 20;
-
-/// Variables that name other issuers than the system's.
-const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Why a file of certificates cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,11 @@ impl Issuers {
     pub fn read(path: &Path) -> Result<Self, CertificatesError> {
         let wrong = |why: String| CertificatesError { path: path.to_owned(), why };
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+        let read = std::fs::metadata(path).and_then(|metadata| match metadata.is_file() {
+            true => File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes),
+            // A pipe would be waited for.
+            false => Err(std::io::Error::other("it is not a file")),
+        });
         read.map_err(|error| wrong(error.to_string()))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(wrong(format!("it is longer than {} MiB", FILE_BYTES_MAX >> 20)));

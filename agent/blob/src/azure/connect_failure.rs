@@ -6,13 +6,16 @@ use std::io;
 
 use azure_core::time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::UnixTime;
-use tokio_rustls::rustls::{CertificateError, Error as TlsError};
+use tokio_rustls::rustls::{CertificateError, Error as TlsError, OtherError};
 
 use super::proxy::ProxyError;
 use crate::error::BlobErrorKind;
 
 /// Most names of a certificate that a message repeats.
 const NAMES_SHOWN_MAX: usize = 3;
+
+/// What the library calls it when a server has the certificate of an authority.
+const AUTHORITY_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 /// Longest text of a certificate that a message repeats, in characters.
 const NAME_CHARACTERS_MAX: usize = 100;
@@ -163,11 +166,19 @@ fn certificate_problem(wrong: &CertificateError) -> String {
             format!("is for {names}{more}, and not for this name: correct the address, or have a certificate made for it")
         }
         CertificateError::Revoked => "was revoked by its issuer: have a new one made".to_owned(),
-        other => format!(
-            "cannot be used ({}): have a new one made, or, where its issuer is your own, give the issuer's certificate with `--ca FILE`",
-            shown(&other.to_string())
-        ),
+        CertificateError::Other(OtherError(cause)) if cause.to_string() == AUTHORITY_AS_SERVER => "is that of an authority itself (CA:TRUE), which \
+             a server cannot have: have one made that is not (`openssl req -x509 -addext basicConstraints=critical,CA:FALSE`), or one that the authority signs"
+            .to_owned(),
+        CertificateError::Other(OtherError(cause)) => of_another_kind(&cause.to_string()),
+        other => of_another_kind(&other.to_string()),
     }
+}
+
+fn of_another_kind(cause: &str) -> String {
+    format!(
+        "cannot be used ({}): have a new one made, or, where its issuer is your own, give the issuer's certificate with `--ca FILE`",
+        shown(cause)
+    )
 }
 
 /// A text of a certificate: a stranger may have made it.

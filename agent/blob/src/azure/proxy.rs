@@ -136,7 +136,8 @@ impl Proxies {
     /// # Errors
     /// When the option does not name a proxy. A variable that does not is an error for the hosts that it is about.
     pub fn from_process(option: Option<&str>, called: &'static str) -> Result<Self, ProxyError> {
-        Self::new(option, called, |name| std::env::var(name).ok())
+        // What is not UTF-8 is not an address, and must not pass for absent.
+        Self::new(option, called, |name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     fn new(option: Option<&str>, called: &'static str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {

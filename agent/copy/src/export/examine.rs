@@ -15,6 +15,7 @@ use crate::error::CopyError;
 use crate::export::format;
 use crate::export::origin::Origin;
 use crate::export::resume::{drive_key, require_same, state_of};
+use crate::export::target::Target;
 use crate::flow::attempts::Attempts;
 use crate::flow::drive_call::with_drive;
 use crate::limits::DRIVE_SYNC_TIMEOUT;
@@ -25,15 +26,6 @@ use crate::record::table::SharedTable;
 use crate::transfer::begin::recover;
 use crate::transfer::scene::{Moves, Scene};
 use crate::transfer::unopened::Known;
-
-/// What a drive is opened for.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// How many bytes it must take.
-    pub needed_bytes: u64,
-    /// What a person should know of the blob before they say that everything on the drive may go.
-    pub warning: Option<String>,
-}
 
 /// An export that nothing forbids; nothing was changed for it.
 pub(super) struct Examined {

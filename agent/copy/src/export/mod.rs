@@ -7,6 +7,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`operation`] | an export from its first check to its result, and a dry run of it |
+//! | [`target`] | what a drive is opened for |
 //! | [`examine`] | may it begin, or be resumed, and from where? Nothing is changed |
 //! | [`resume`] | is it the same drive, the same blob, and is what was written still there? |
 //! | [`prepared`] | the drive is taken, and what an earlier run wrote is looked at |
@@ -24,6 +25,7 @@ mod origin;
 mod pipeline;
 mod prepared;
 mod resume;
+mod target;
 
-pub use examine::Target;
 pub use operation::{export, plan_export};
+pub use target::Target;
