@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::azure_fake::{AzureFake, On};
+use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::images::{MIB, random_bytes};
 use crate::support::{Agent, Ended, Workbench};
 
@@ -67,6 +67,21 @@ fn uncommitted_blocks_are_listed_and_discarded() {
     assert_eq!((discarded["transfer_id"].as_str(), discarded.get("stays")), (Some(id), None));
     assert!(fake.names().is_empty() && bench.journals().is_empty(), "{:?}", fake.names());
     transfers(&bench, &["discard", &blob, "--yes"]).expect_error(2, &["there is no unfinished transfer"]);
+}
+
+#[test]
+fn a_store_out_of_reach_does_not_keep_a_transfer() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::INT, &[]);
+    for on in [On::Head, On::GetBlockList] {
+        fake.always_fail(on, Some(Fault::Answer(403, "AuthorizationPermissionMismatch")));
+    }
+    let before = fake.uncommitted("blob");
+    transfers(&bench, &["discard", &blob, "--yes"]).expect_error(7, &["403", "`--local`"]);
+    assert_eq!(bench.journals().len(), 1);
+    let discarded = transfers(&bench, &["discard", &blob, "--yes", "--local"]).expect(0);
+    assert_eq!(discarded["stays"], "what it left at the store stays");
+    assert_eq!((fake.uncommitted("blob"), bench.journals().len()), (before, 0));
 }
 
 #[test]

@@ -37,5 +37,8 @@ pub(crate) enum TransfersCommand {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Leave what is at the store, which may be out of reach
+        #[arg(long)]
+        local: bool,
     },
 }

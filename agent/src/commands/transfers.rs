@@ -44,8 +44,8 @@ async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<
             printer.document(&entry, || shown(&entry));
             Ok(())
         }
-        Some(TransfersCommand::Discard { what, yes }) => {
-            let discarded = discard(arguments, one_of(&found, what)?, what, *yes).await?;
+        Some(TransfersCommand::Discard { what, yes, local }) => {
+            let discarded = discard(arguments, one_of(&found, what)?, what, *yes, *local).await?;
             printer.document(&discarded, || match &discarded.stays {
                 Some(stays) => format!("the transfer {} was discarded; {stays}\n", discarded.transfer_id),
                 None => format!("the transfer {} was discarded, and nothing of it is left\n", discarded.transfer_id),
@@ -171,8 +171,9 @@ async fn discard(
     transfer: &Unfinished,
     asked: &str,
     yes: bool,
+    is_local: bool,
 ) -> Result<DiscardedTransfer, CopyError> {
-    let entry = entry(arguments, transfer, asked, false).await;
+    let entry = entry(arguments, transfer, asked, is_local).await;
     if transfer.is_running {
         return Err(CopyError::Refused(format!("the transfer {} is running: cancel it first", entry.transfer_id)));
     }
@@ -183,9 +184,13 @@ async fn discard(
             taken.remove_image(transfer)?;
             transfer.left_on_drive().map(|left| format!("{} stays", left.description))
         }
+        Direction::Import if is_local => Some("what it left at the store stays".to_owned()),
         Direction::Import => {
-            let blob = blob_of(arguments, transfer, asked)?;
-            match in_time(&*blob, blob.discard(transfer.left())).await? {
+            let discarding = async {
+                let blob = blob_of(arguments, transfer, asked)?;
+                in_time(&*blob, blob.discard(transfer.left())).await
+            };
+            match discarding.await.map_err(with_way_out)? {
                 Discarded::Everything => None,
                 Discarded::Stays(why) => Some(why),
             }
@@ -193,6 +198,17 @@ async fn discard(
     };
     taken.forget()?;
     Ok(DiscardedTransfer { transfer_id: entry.transfer_id, stays })
+}
+
+/// What can be done where a store is out of reach.
+fn with_way_out(error: CopyError) -> CopyError {
+    match error {
+        CopyError::Store(error) => {
+            let message = format!("{}; `--local` discards the rest, and leaves what is there", error.message);
+            CopyError::Store(BlobError { message, ..error })
+        }
+        error => error,
+    }
 }
 
 /// Asks before what had landed is given up, where nothing says that it may be.
