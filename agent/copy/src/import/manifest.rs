@@ -53,8 +53,9 @@ impl Completing {
     /// Keeps a manifest here that the store does not take beside its blob: the blob is complete, and repeating the command
     /// would not change that.
     fn keep(&self, file: &File, error: CopyError) -> Result<PathBuf, CopyError> {
-        use BlobErrorKind::{Denied, NotPermitted, Unsupported};
-        let is_final = matches!(error.store_kind(), Some(Denied | NotPermitted | Unsupported));
+        use BlobErrorKind::{NotPermitted, Unsupported};
+        // What else is denied may be permitted to the command that is repeated: an expired SAS, a firewall.
+        let is_final = matches!(error.store_kind(), Some(NotPermitted | Unsupported));
         let path = manifest_place::kept(&self.context.options, &self.context.blob.address()).filter(|_| is_final);
         let Some(path) = path else { return Err(error) };
         if self.context.options.manifest.is_none() {
