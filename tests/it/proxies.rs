@@ -235,3 +235,26 @@ fn a_sign_in_goes_through_the_proxy_and_a_managed_identity_does_not() {
     assert_eq!(import(&[("AZURE_CLIENT_ID", "c")]).code, Some(7));
     assert_eq!(proxy.heads().len(), 1, "{:#?}", proxy.heads());
 }
+
+#[test]
+fn a_station_reaches_its_accounts_through_the_proxy_of_its_configuration() {
+    let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else { return };
+    let bytes = random_bytes(300 * KIB, 1);
+    let drive = bench.image("DISK1.img", &bytes);
+    let proxy = HttpProxy::open([("emulator:10000", azurite.port())]);
+    let string = format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://emulator:10000/{ACCOUNT}");
+    let credentials = bench.secret("credentials", format!("AZURE_STORAGE_CONNECTION_STRING={string}\n").as_bytes());
+    let config = format!(
+        "[transfer]\nproxy = \"{}\"\n[[account]]\nname = \"local\"\nstore = \"http://emulator:10000/{ACCOUNT}\"\ncredentials = \"{}\"\n\
+         [[bay]]\nname = \"one\"\n",
+        with_password(&proxy),
+        credentials.display()
+    );
+    let mut service = crate::support::service::Service::start(&bench, &config);
+    service.ship_import("job", &["DISK1"]);
+    service.dock("one", &drive, None).expect(200);
+    service.wait_for_state("job", "Packaging");
+    let shown = service.stop();
+    shows_no_password(&shown);
+    assert!(!proxy.heads().is_empty() && proxy.heads().iter().all(|head| head.contains(" http://emulator:10000/")));
+}

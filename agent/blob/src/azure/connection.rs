@@ -99,7 +99,8 @@ impl Service<Uri> for Connector {
     }
 }
 
-fn port_of(target: &Uri) -> u16 {
+/// The port of a host, also where the address leaves it out.
+pub(super) fn port_of(target: &Uri) -> u16 {
     let known = if target.scheme_str() == Some("https") { 443 } else { 80 };
     target.port_u16().unwrap_or(known)
 }

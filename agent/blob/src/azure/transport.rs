@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::certificates::TransportError;
 use super::connect_failure::{ConnectFailure, ProxyProblem};
-use super::connection::{Connector, authority_of};
+use super::connection::{Connector, authority_of, port_of};
 use super::network::Network;
 use super::noted_stream::Activity;
 use super::proxy::{Proxies, Proxy};
@@ -72,8 +72,7 @@ impl HyperTransport {
     /// The proxy that a request goes through.
     fn proxy_of(&self, request: &http::Request<RequestBody>) -> azure_core::Result<Option<(&Proxy, bool)>> {
         let (uri, is_https) = (request.uri(), request.uri().scheme_str() == Some("https"));
-        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let found = self.proxies.proxy_to(is_https, uri.host().unwrap_or_default(), port);
+        let found = self.proxies.proxy_to(is_https, uri.host().unwrap_or_default(), port_of(uri));
         Ok(found.map_err(|error| connect_failed(error.into()))?.map(|proxy| (proxy, is_https)))
     }
 }
