@@ -63,9 +63,10 @@ fn every_physical_sample_can_be_read() {
         if !["sata", "nvme", "usb"].iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
-        // Gigabytes land until the signal comes: they go with the folder.
+        // Much lands until the signal comes: it goes with the folder.
         let bench = Workbench::in_memory();
-        let running = Agent::new(bench.path(), &[&"import", &sample(&name), &"blob", &"--time-scale", &"max"]).start();
+        let fast = ["--time-scale", "max", "--rate", "200MiB/s"];
+        let running = Agent::new(bench.path(), &[&"import", &sample(&name), &"blob"]).with(&fast).start();
         running.wait_for_chunks(1);
         running.signal(Signal::INT);
         let result = running.wait().expect(130);

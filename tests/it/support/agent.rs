@@ -117,6 +117,13 @@ impl Agent {
     }
 }
 
+/// Whether this process ignores `signal`, and with it every program that it starts.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
+}
+
 fn read_all(mut source: impl Read + Send + 'static, so_far: Arc<Mutex<Vec<u8>>>) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut piece = [0; 4096];
@@ -141,7 +148,9 @@ pub struct Running {
 }
 
 impl Running {
+    #[track_caller]
     pub fn signal(&self, signal: Signal) {
+        assert!(!is_ignored(signal), "the tests were started with {signal:?} ignored: start them with tests/run");
         // It may have ended already, which the test will see.
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
