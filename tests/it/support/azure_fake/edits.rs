@@ -126,13 +126,16 @@ impl AzureFake {
         self.store().blobs.remove(name);
     }
 
-    /// Changes one byte of a blob, as a customer does: it has another ETag then, and is not of our blocks.
+    /// Changes one byte of a blob, as a customer does: it has another ETag then, is not of our blocks, and its page is listed.
     pub fn flip_byte(&self, name: &str, offset: usize) {
         let mut store = self.store();
         let version = store.next_version();
         if let Some(blob) = store.blobs.get_mut(name) {
             blob.version = version;
             blob.committed_blocks.clear();
+            if let Some(pages) = &mut blob.pages {
+                pages.note_write(offset as u64);
+            }
         }
         drop(store);
         self.rot_byte(name, offset);

@@ -24,6 +24,11 @@ pub(super) struct Pages {
 }
 
 impl Pages {
+    /// Something was written to the page that has this offset in bytes.
+    pub(super) fn note_write(&mut self, offset: u64) {
+        self.written.insert(offset / PAGE_BYTES);
+    }
+
     /// Runs of pages that were written and not cleared, as offsets in bytes.
     pub(super) fn written_ranges(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
