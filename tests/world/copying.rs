@@ -166,11 +166,7 @@ impl Copy {
                 blob.pieces.len()
             }
         };
-        let existing = site.blobs.blobs.get(&target);
-        let is_own = existing.is_some_and(|blob| blob.transfer == transfer) && journal.is_some();
-        if self.order.direction == Direction::Import && existing.is_some() && !is_own && !self.order.retry.overwrite {
-            return Err("the blob exists already: choose another name, or replace it with `--overwrite`");
-        }
+        self.require_free(site)?;
         if self.order.direction == Direction::Export
             && journal.is_none()
             && !self.order.may_erase
@@ -189,6 +185,17 @@ impl Copy {
         self.state = (0..count).map(|index| if reused(index) { Chunk::Reused } else { Chunk::NotRead }).collect();
         self.record(site, drive);
         Ok(())
+    }
+
+    /// Refuses an import into a blob of another's, which may have come since the import began.
+    fn require_free(&self, site: &Site) -> Result<(), &'static str> {
+        let is_begun = site.blobs.journals.contains_key(&journal_key(&self.order));
+        let existing = site.blobs.blobs.get(&self.address());
+        let is_foreign = existing.is_some_and(|blob| blob.transfer != transfer_of(&self.order) || !is_begun);
+        match self.order.direction == Direction::Import && is_foreign && !self.order.retry.overwrite {
+            true => Err("the blob exists already: choose another name, or replace it with `--overwrite`"),
+            false => Ok(()),
+        }
     }
 
     /// What the target holds of this transfer, chunk by chunk.
@@ -298,6 +305,9 @@ impl Copy {
         let is_whole = self.state.iter().all(|chunk| chunk.has_landed() || *chunk == Chunk::Unreadable);
         if is_whole && self.stop.is_none() && site.blobs.fails_until > elapsed {
             self.fail(Outcome::StoreFailed, StopReason::StoreFailed, "the store does not answer", now);
+        }
+        if let (true, None, Err(why)) = (is_whole, self.stop, self.require_free(site)) {
+            self.fail(Outcome::Refused, StopReason::Failed, why, now);
         }
         let (outcome, message) = match (&self.fault, self.stop) {
             (Some((outcome, message)), _) => (*outcome, Some(message.clone())),

@@ -43,7 +43,12 @@ pub enum Event {
     /// An operator ends the copy of a drive before it is complete.
     Abandon(String),
     /// An operator wants a drive copied once more, or takes back that its copy was ended.
-    Retry(String),
+    Retry {
+        /// The drive.
+        id: String,
+        /// A run of its copy was begun: what it moved is told when the job is cancelled.
+        was_begun: bool,
+    },
     /// The drive of an export is unsuitable: its blob waits for another drive.
     Release(String),
     /// An operator says that the drive which was checked in as this one was another one.
@@ -115,7 +120,7 @@ pub fn decide(job: &Job, event: Event, now: OffsetDateTime) -> Result<Decision, 
         Event::CopyStarted(id) => next.copy_started(&id)?,
         Event::CopyEnded(id, end) => next.copy_ended(&id, end)?,
         Event::Abandon(id) => next.abandon(&id)?,
-        Event::Retry(id) => next.retry(&id)?,
+        Event::Retry { id, was_begun } => next.retry(&id, was_begun)?,
         Event::Release(id) => next.release(&id)?,
         Event::UndoCheckIn(id) => next.undo_check_in(&id)?,
         Event::UndoNeverReceived { id, announced } => next.undo_never_received(id.as_deref(), announced)?,

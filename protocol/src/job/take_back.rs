@@ -25,15 +25,20 @@ impl Next {
         }
     }
 
-    pub(super) fn retry(&mut self, id: &str) -> Result<(), Refusal> {
+    pub(super) fn retry(&mut self, id: &str, was_begun: bool) -> Result<(), Refusal> {
         let drive = self.drive(id, &[DriveState::CompletedMoreInfo], "copied again")?;
         if drive.is_spare {
             let state = drive.state;
             return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action: "copied: it has no blob", state });
         }
-        drive.state = DriveState::Received;
         drive.had_error = false;
-        self.reopen("copied again")
+        drive.state = DriveState::Received;
+        self.reopen("copied again")?;
+        if was_begun && self.job.state == JobState::Transferring {
+            // As one that was interrupted, it is stopped and accounted for when the job is cancelled.
+            self.drive(id, &[DriveState::Received], "copied again")?.state = DriveState::Transferring;
+        }
+        Ok(())
     }
 
     pub(super) fn release(&mut self, id: &str) -> Result<(), Refusal> {

@@ -75,7 +75,7 @@ fn every_pair_of_state_and_event_is_decided() {
         (ended("A", CopyEnd::WithErrors), [None, None, None, Some(Packaging), None, None, None]),
         (ended("A", CopyEnd::Failed), [None, None, None, Some(Packaging), None, None, None]),
         (ended("A", CopyEnd::Cancelled), [None, None, None, Some(Packaging), None, None, None]),
-        (Event::Retry("A".into()), [None; 7]),
+        (Event::Retry { id: "A".into(), was_begun: false }, [None; 7]),
         (Event::UndoCheckIn("A".into()), [None, None, Some(Received), Some(Transferring), Some(Transferring), None, None]),
         (Event::UndoNeverReceived { id: Some("A".into()), announced: 0 }, [None; 7]),
         (Event::ShippedBack, [None, None, None, None, Some(Completed), None, None]),
@@ -152,7 +152,7 @@ fn a_drive_that_was_copied_again_leaves_no_error_behind() {
         check_in("B"),
         started("A"),
         ended("A", CopyEnd::Failed),
-        Event::Retry("A".into()),
+        Event::Retry { id: "A".into(), was_begun: false },
         started("A"),
         ended("A", CopyEnd::Complete),
         started("B"),
@@ -167,12 +167,17 @@ fn a_copy_that_was_ended_is_taken_back_until_the_drive_is_shipped_back() {
     let mut events = vec![fields(), Event::Ship, check_in("A"), started("A"), Event::Abandon("A".into())];
     let given_up = run(JobKind::Import, &["A"], &events);
     assert_eq!((given_up.state, given_up.had_error()), (JobState::Packaging, true));
-    events.push(Event::Retry("A".into()));
+    events.push(Event::Retry { id: "A".into(), was_begun: false });
     let again = run(JobKind::Import, &["A"], &events);
     assert_eq!((again.state, again.had_error()), (JobState::Transferring, false));
     assert_eq!(again.drive("A").unwrap().state, DriveState::Received);
+    // What a run of it moved is told at its end, also where the job is cancelled before another run begins.
+    let begun = decide(&given_up, Event::Retry { id: "A".into(), was_begun: true }, start()).unwrap().job;
+    assert_eq!((begun.state, begun.drive("A").unwrap().state), (JobState::Transferring, DriveState::Transferring));
+    let cancelled = decide(&begun, Event::Cancel, start()).unwrap();
+    assert_eq!((cancelled.job.state, cancelled.effects), (JobState::Transferring, vec![Effect::StopCopy("A".into())]));
     let sent = decide(&given_up, Event::ShippedBack, start()).unwrap().job;
-    assert!(decide(&sent, Event::Retry("A".into()), start()).is_err());
+    assert!(decide(&sent, Event::Retry { id: "A".into(), was_begun: false }, start()).is_err());
 }
 
 #[test]
@@ -381,7 +386,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         (0_usize..4).prop_map(Event::BlobsFound),
         id.clone().prop_map(Event::CopyStarted),
         (id.clone(), end).prop_map(|(id, end)| Event::CopyEnded(id, end)),
-        id.prop_map(Event::Retry),
+        (id, any::<bool>()).prop_map(|(id, was_begun)| Event::Retry { id, was_begun }),
         Just(Event::ShippedBack),
         Just(Event::Tick),
     ]
@@ -429,7 +434,7 @@ proptest! {
                 let over = next.drives.iter().all(|drive| drive.state.is_final());
                 prop_assert!(over, "a drive has no end: {:?}", next.drives);
             }
-            let is_reopened = matches!(event, Event::Retry(_) | Event::Release(_) | Event::UndoCheckIn(_)) && job.state == JobState::Packaging;
+            let is_reopened = matches!(event, Event::Retry { .. } | Event::Release(_) | Event::UndoCheckIn(_)) && job.state == JobState::Packaging;
             prop_assert!(next.state >= job.state || is_reopened, "a job goes forward: {:?} to {:?}", job.state, next.state);
             // What is due was done: another tick finds nothing more.
             let settled = decide(&next, Event::Tick, now).unwrap();

@@ -227,7 +227,12 @@ impl World {
             return None;
         }
         let (world, _) = self.decide_copy(drive, CopyEvent::Allow(RetryOptions::default()))?;
-        if is_done { world.decide(Event::Retry(DRIVES[drive].to_owned())) } else { Some(world) }
+        if is_done {
+            let was_begun = world.copies.get(DRIVES[drive]).is_some_and(CopyRecord::was_begun);
+            world.decide(Event::Retry { id: DRIVES[drive].to_owned(), was_begun })
+        } else {
+            Some(world)
+        }
     }
 
     fn give_up(self, drive: usize) -> Option<World> {

@@ -64,12 +64,8 @@ impl Jobs {
                 Ok(match chosen {
                     Use::Blob(chosen) => {
                         let record = job.copies.entry(id.clone()).or_default();
-                        *record = protocol::job::CopyRecord {
-                            blob: Some(chosen.blob),
-                            size_bytes: chosen.size_bytes,
-                            target: Some(claim.seen(&job.uid, change.now)),
-                            ..Default::default()
-                        };
+                        let target = claim.seen(&job.uid, change.now);
+                        *record = std::mem::take(record).for_blob(chosen.blob, chosen.size_bytes, target);
                         vec![Event::BlobsFound(present), Event::CheckIn(id.clone())]
                     }
                     Use::Spare => vec![Event::CheckInSpare(id.clone())],

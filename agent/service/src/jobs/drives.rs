@@ -6,6 +6,7 @@ use protocol::stop::StopReason;
 
 use super::error::JobError;
 use super::service::Jobs;
+use super::take_back::retry_of;
 use crate::scheduler::claim_of;
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
 
@@ -111,7 +112,7 @@ impl Jobs {
             if let Some(record) = job.copies.get_mut(drive_id).filter(|_| target.is_some()) {
                 record.target = target;
             }
-            Ok(if is_done { vec![Event::Retry(drive_id.to_owned())] } else { Vec::new() })
+            Ok(if is_done { vec![retry_of(job, drive_id)] } else { Vec::new() })
         });
         let job = changed.await?;
         self.scheduler.wake();

@@ -21,7 +21,7 @@ impl Jobs {
                 return Err(StoreError::NotNow(format!("the copy of the drive `{drive_id}` was not given up")));
             }
             job.step_copy(drive_id, CopyEvent::Allow(RetryOptions::default()), change.now)?;
-            Ok(vec![Event::Retry(drive_id.to_owned())])
+            Ok(vec![retry_of(job, drive_id)])
         });
         let job = changed.await?;
         self.scheduler.wake();
@@ -48,7 +48,7 @@ impl Jobs {
         with_timeout(self.scheduler.worker().forget(&job.uid, Some(drive_id))).await?;
         let serial = serial_of(&job, drive_id)?;
         let direction = job.machine.kind.direction();
-        let is_written = job.machine.kind == JobKind::Export && record.is_some_and(was_begun);
+        let is_written = job.machine.kind == JobKind::Export && record.is_some_and(CopyRecord::was_begun);
         // Of the job as it was read: a run that began meanwhile has a journal of its own.
         let change = self.change(actor, "said that a drive was the wrong one", Some(job.version));
         let change = Change { unbound: Some(Unbound { drive_id, is_written }), ..change };
@@ -90,8 +90,9 @@ impl Jobs {
     }
 }
 
-fn was_begun(record: &CopyRecord) -> bool {
-    record.runs > 0
+/// A drive whose copy ended is to be copied again.
+pub(super) fn retry_of(job: &StoredJob, drive_id: &str) -> Event {
+    Event::Retry { id: drive_id.to_owned(), was_begun: job.copies.get(drive_id).is_some_and(CopyRecord::was_begun) }
 }
 
 /// What the drive that was checked in is known by.

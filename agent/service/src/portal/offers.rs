@@ -1,6 +1,6 @@
 //! What may be done now, and by whom: the state machine itself is asked, so that no page offers what would be refused.
 
-use protocol::job::{CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
+use protocol::job::{CopyRecord, CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
 use protocol::station::{Action, Bay, short_job_name};
 
 use super::links::{bay_link, drive_link, job_link, key_of_path};
@@ -92,16 +92,17 @@ fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Ve
     let is_import = job.machine.kind == JobKind::Import;
     let never = Event::NeverReceived(Some(id.to_owned()));
     let undo_never = Event::UndoNeverReceived { id: Some(id.to_owned()), announced: 0 };
-    let is_begun = job.copies.get(id).is_some_and(|record| record.runs > 0);
+    let was_begun = job.copies.get(id).is_some_and(CopyRecord::was_begun);
+    let retry = || Event::Retry { id: id.to_owned(), was_begun };
     let offers = [
         (may(Event::CheckIn(id.to_owned())), Some(form("Check in", "checkIn"))),
         (is_import && may(never), action(|job, drive_id| Action::NeverReceived { job, drive_id: Some(drive_id) })),
         (is_import && may(undo_never), action(|job, drive_id| Action::UndoNeverReceived { job, drive_id: Some(drive_id) })),
         (waits && is_waiting, Some(form("Pause", "pause"))),
         (waits && *copy == CopyState::Paused, Some(form("Resume", "resume"))),
-        (is_abandoned && may(Event::Retry(id.to_owned())), action(|job, drive_id| Action::UndoGiveUp { job, drive_id })),
+        (is_abandoned && may(retry()), action(|job, drive_id| Action::UndoGiveUp { job, drive_id })),
         (
-            (waits && matches!(copy, CopyState::Held(_))) || may(Event::Retry(id.to_owned())),
+            (waits && matches!(copy, CopyState::Held(_))) || may(retry()),
             Some(Offer::page("Try again", format!("{}/retry", drive_link(&job.key, id)))),
         ),
         (
@@ -110,7 +111,7 @@ fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Ve
         ),
         (!is_running && waits && may(Event::Abandon(id.to_owned())), action(|job, drive_id| Action::GiveUp { job, drive_id })),
         (
-            !is_running && is_begun && may(Event::UndoCheckIn(id.to_owned())),
+            !is_running && was_begun && may(Event::UndoCheckIn(id.to_owned())),
             action(|job, drive_id| Action::UndoCheckIn { job, drive_id }),
         ),
     ];

@@ -204,9 +204,9 @@ impl Scheduler {
 /// Notes where the logs of a copy are. Those of its earlier runs stay known: they are removed with the job.
 fn note_logs(job: &mut StoredJob, drive_id: &str, logs: LogAddresses) {
     let record = job.copies.entry(drive_id.to_owned()).or_default();
-    let earlier = std::mem::replace(&mut record.logs, logs);
-    if earlier != record.logs && earlier.all().next().is_some() {
-        record.earlier_logs.push(earlier);
+    if record.logs != logs {
+        record.put_logs_by();
+        record.logs = logs;
     }
 }
 

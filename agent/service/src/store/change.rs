@@ -112,7 +112,7 @@ async fn decide_all(
 ) -> Result<Vec<Effect>, StoreError> {
     let mut effects = Vec::new();
     for event in events {
-        if let Event::Retry(drive_id) | Event::Release(drive_id) | Event::UndoCheckIn(drive_id) = &event {
+        if let Event::Retry { id: drive_id, .. } | Event::Release(drive_id) | Event::UndoCheckIn(drive_id) = &event {
             // The logs of the run before are not wanted any more, and would take its journal with them.
             drop_effect(transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
             // Its receipts are published when it comes to Packaging again.

@@ -182,7 +182,8 @@ pub struct CopyRecord {
     pub ended_at: Option<OffsetDateTime>,
     /// When its last run was begun.
     pub run_started_at: Option<OffsetDateTime>,
-    /// How its next run differs.
+    /// How its next run differs. What may be replaced, and how a failing drive is read, holds for the runs after that too,
+    /// where the copy goes on by itself or was paused.
     pub retry: RetryOptions,
     /// Of an export: the docking whose drive was found empty, or may be erased.
     pub target: Option<TargetSeen>,
@@ -313,6 +314,32 @@ impl CopyRecord {
         match &self.state {
             CopyState::Held(hold) => Some(hold),
             _ => None,
+        }
+    }
+
+    /// Whether a run of it was begun: something of it may have been moved.
+    pub fn was_begun(&self) -> bool {
+        self.runs > 0
+    }
+
+    /// Keeps the addresses of its logs as those of an earlier run: what is there goes with the job.
+    pub fn put_logs_by(&mut self) {
+        let logs = std::mem::take(&mut self.logs);
+        if logs.all().next().is_some() {
+            self.earlier_logs.push(logs);
+        }
+    }
+
+    /// The copy of another blob onto the drive, after that of this one. What is left of this one is kept in mind.
+    pub fn for_blob(mut self, blob: BlobName, size_bytes: Option<u64>, target: TargetSeen) -> Self {
+        self.put_logs_by();
+        CopyRecord {
+            blob: Some(blob),
+            size_bytes,
+            target: Some(target),
+            mistakes: self.mistakes,
+            earlier_logs: self.earlier_logs,
+            ..CopyRecord::default()
         }
     }
 

@@ -246,7 +246,9 @@ impl CopyRecord {
             return Err(CopyRefusal::Paused);
         }
         let was_cut_off = std::mem::replace(&mut self.is_unaccounted, true);
-        let retry = std::mem::take(&mut self.retry);
+        let retry = self.retry;
+        // What was done before is forgotten once.
+        self.retry.restart = false;
         self.is_in_doubt &= !retry.restart;
         self.bay = Some(bay);
         self.blob = Some(blob);
@@ -279,6 +281,12 @@ impl CopyRecord {
             AfterRun::Held => {
                 let message = message.unwrap_or_else(|| outcome.sentence().to_owned());
                 let retry_at = retry_at(outcome, self.runs, now);
+                // What the run needed to come so far, the next one needs too.
+                let fix = RetryOptions {
+                    overwrite: fix.overwrite || self.retry.overwrite,
+                    rescue: fix.rescue || self.retry.rescue,
+                    ..fix
+                };
                 self.state = CopyState::Held(Hold { outcome, message, since: now, retry_at, fix });
                 CopyStep::Nothing
             }
@@ -324,11 +332,12 @@ impl CopyRecord {
         // The blob of a copy with unreadable places is replaced. Where none was made, a blob of that name is not ours.
         let lacks_something = self.state == CopyState::Ended
             && self.result.as_ref().is_some_and(|result| result.outcome == Outcome::CompleteWithUnreadable);
+        let kept = if self.state == CopyState::Paused { self.retry } else { RetryOptions::default() };
         self.retry = RetryOptions {
             // What a wrong drive left is forgotten by the first run of the right one, however it is asked for.
             restart: options.restart || lacks_something || self.retry.restart && self.runs == 0,
-            overwrite: options.overwrite || lacks_something,
-            rescue: options.rescue,
+            overwrite: options.overwrite || kept.overwrite || lacks_something,
+            rescue: options.rescue || kept.rescue,
             // It is about the docking that was looked at: `target` says which.
             erase: false,
         };
@@ -339,9 +348,10 @@ impl CopyRecord {
     /// The copy as if nothing of it had been begun. What the wrong drive left is kept in mind; the next run forgets what is
     /// known of it, and replaces no blob by itself.
     fn undo_check_in(&mut self, serial: String, direction: Direction) {
-        let before = std::mem::take(self);
-        let was_begun = before.runs > 0;
-        let (mut mistakes, mut earlier_logs) = (before.mistakes, before.earlier_logs);
+        let mut before = std::mem::take(self);
+        before.put_logs_by();
+        let was_begun = before.was_begun();
+        let mut mistakes = before.mistakes;
         if was_begun {
             let result = before.result.as_ref();
             let has_blob = direction == Direction::Import && result.is_some_and(|result| result.outcome.is_complete());
@@ -349,16 +359,13 @@ impl CopyRecord {
             mistakes.push(Mistake { serial, direction, bay: before.bay, blob: before.blob.clone(), has_blob, transfer_id });
             mistakes.drain(..mistakes.len().saturating_sub(MISTAKES_MAX));
         }
-        if before.logs.all().next().is_some() {
-            earlier_logs.push(before.logs);
-        }
         *self = CopyRecord {
             blob: before.blob,
             // The size of a blob stays; that of the wrong drive tells nothing.
             size_bytes: before.size_bytes.filter(|_| direction == Direction::Export),
             retry: RetryOptions { restart: was_begun, ..RetryOptions::default() },
             mistakes,
-            earlier_logs,
+            earlier_logs: before.earlier_logs,
             ..CopyRecord::default()
         };
     }

@@ -1,7 +1,7 @@
 //! How a copy moves, and what is kept of it.
 
 use super::*;
-use crate::job::copy::LogAddresses;
+use crate::job::copy::{LogAddresses, TargetSeen};
 use crate::receipt::ByteClass;
 use crate::units::ByteRange;
 
@@ -112,6 +112,47 @@ fn a_held_copy_knows_what_fixes_it() {
     end.result.error = Some(message.to_owned());
     let (held, _) = decide_copy(&CopyRecord::default(), CopyEvent::RunEnded(end), now()).unwrap();
     assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..RetryOptions::default() });
+}
+
+#[test]
+fn what_a_run_needed_is_kept_until_the_copy_ends() {
+    let step = |record: &CopyRecord, event| decide_copy(record, event, now()).unwrap();
+    let options = RetryOptions { overwrite: true, restart: true, ..RetryOptions::default() };
+    let (allowed, _) = step(&CopyRecord::default(), CopyEvent::Allow(options));
+    let (open, begun) = step(&allowed, begin());
+    assert_eq!(begun, CopyStep::Begin { was_cut_off: false, retry: options });
+    // A run after a kill, one after a failure of the store and one after a pause replace the blob too; they start over no more.
+    let again = RetryOptions { restart: false, ..options };
+    let next = |record: &CopyRecord| match step(record, begin()) {
+        (_, CopyStep::Begin { retry, .. }) => retry,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(next(&open), again);
+    assert_eq!(next(&step(&open, ended(Outcome::StoreFailed, false)).0), again);
+    let (paused, _) = step(&open, CopyEvent::Pause);
+    let (paused, _) = step(&paused, ended(Outcome::Cancelled, false));
+    assert_eq!(next(&step(&paused, CopyEvent::Allow(RetryOptions::default())).0), again);
+    // What the next run needs besides is added to it, and an operator who does not say so takes it back.
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
+    end.result.error = Some("it cannot be read; `--on-unreadable rescue` copies all that can".to_owned());
+    let (held, _) = step(&open, CopyEvent::RunEnded(end));
+    assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..again });
+    assert_eq!(next(&step(&held, CopyEvent::Allow(RetryOptions::default())).0), RetryOptions::default());
+    // One that is copied again after its end begins as any.
+    let (given_up, _) = step(&held, CopyEvent::Abandon);
+    assert_eq!(next(&step(&given_up, CopyEvent::Allow(RetryOptions::default())).0), RetryOptions::default());
+}
+
+#[test]
+fn the_logs_of_a_drive_that_gets_another_blob_stay_known() {
+    let logs = |name: &str| LogAddresses { error: Some(name.to_owned()), ..LogAddresses::default() };
+    let record = CopyRecord { logs: logs("second"), earlier_logs: vec![logs("first")], runs: 2, ..CopyRecord::default() };
+    let (released, _) = decide_copy(&record, CopyEvent::Release, now()).unwrap();
+    let blob = BlobName { container: "c".to_owned(), name: "other".to_owned() };
+    let target = TargetSeen { mark: "m".to_owned(), at: now() };
+    let next = released.for_blob(blob.clone(), Some(9), target);
+    assert_eq!((next.earlier_logs, next.logs), (vec![logs("first"), logs("second")], LogAddresses::default()));
+    assert_eq!((next.state, next.runs, next.blob), (CopyState::Waiting, 0, Some(blob)));
 }
 
 #[test]
