@@ -20,7 +20,7 @@ use crate::record::journal::{Journal, journals_folder};
 use crate::record::table::{ChunkTable, SharedTable};
 use crate::transfer::begin::new_header;
 use crate::transfer::context::Context;
-use crate::transfer::reuse::Left;
+use crate::transfer::reuse::{Left, holds_data};
 use crate::transfer::scene::Scene;
 
 /// An export whose drive and journal are ready: its next step is the pipeline.
@@ -40,7 +40,12 @@ impl Prepared {
         let Examined { mut scene, origin, planned, recovered, warnings } = examined;
         warnings.into_iter().for_each(|warning| scene.handle.warn(warning));
         let (is_fresh, left) = (recovered.is_none(), Left::of(recovered.as_ref()));
-        if is_fresh && scene.options.blank_target_only {
+        let is_told_apart = match &recovered {
+            Some(recovered) => recovered.table.with(|table| holds_data(table))?,
+            None => false,
+        };
+        // Where no data landed, what is on the drive cannot show that it is the one of the earlier run.
+        if !is_told_apart && scene.options.blank_target_only && !is_as_left(&scene, &left).await? {
             require_blank(&scene).await?;
         }
         let (header, table) = match recovered {
@@ -60,6 +65,12 @@ impl Prepared {
         let is_resumed = context.landed()? > 0;
         Ok(Prepared { context, origin, journal, is_resumed, target_is_sampled })
     }
+}
+
+/// Whether nothing wrote to the drive since an earlier run noted its state.
+async fn is_as_left(scene: &Scene, left: &Left) -> Result<bool, CopyError> {
+    let Some(left) = &left.state else { return Ok(false) };
+    Ok(state_of(&scene.drive, &scene.handle).await?.as_ref() == Some(left))
 }
 
 /// Refuses a drive that something is on: it may be another than the one that an operator looked at.

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use protocol::manifest::ChunkContent;
 use protocol::units::{ByteRange, ChunkIndex};
 
 use crate::error::CopyError;
@@ -97,6 +98,17 @@ fn sample(table: &ChunkTable, latest: &VecDeque<ChunkIndex>) -> std::io::Result<
     Ok(places)
 }
 
+/// Whether data landed, not only zeros: these are on many drives, and do not tell one from another.
+pub(crate) fn holds_data(table: &ChunkTable) -> std::io::Result<bool> {
+    for entry in table.entries() {
+        let (_, _, entry) = entry?;
+        if matches!(entry.landed, Some((ChunkContent::Data(_), _, _))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes back the chunks that a range touches: they are moved again.
 pub(crate) fn take_back(table: &SharedTable, ranges: &[ByteRange]) -> Result<u64, CopyError> {
     let mut taken = 0;
@@ -118,7 +130,7 @@ pub(crate) fn take_back(table: &SharedTable, ranges: &[ByteRange]) -> Result<u64
 #[cfg(test)]
 mod tests {
     use protocol::digest::Sha256Digest;
-    use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
+    use protocol::manifest::{ChunkRecord, ChunkState};
     use protocol::units::ChunkGeometry;
 
     use super::*;
@@ -168,6 +180,19 @@ mod tests {
             }
             assert!(places.len() as u64 <= 2 * RESUME_PROBES + 4);
         }
+    }
+
+    #[test]
+    fn zeros_do_not_tell_one_drive_from_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = table(&folder, 3);
+        let mut zeros = ChunkTable::new(folder.path(), data.geometry()).unwrap();
+        assert!(!holds_data(&zeros).unwrap(), "nothing landed");
+        let mut record = data.record(ChunkIndex(1)).unwrap().unwrap();
+        record.content = ChunkContent::Zero;
+        zeros.set_landed(ChunkIndex(1), &record, false).unwrap();
+        assert!(!holds_data(&zeros).unwrap());
+        assert!(holds_data(&data).unwrap());
     }
 
     #[test]
