@@ -91,30 +91,26 @@ fn a_drive_that_was_swapped_after_its_check_in_is_not_written_until_it_may_be_er
     assert!(!is_unchanged(&other, &content), "an operator said so");
 }
 
-/// An export that is paused as soon as it was begun, and resumed with another drive of that name, which is full.
-fn resumed_with_another(bench: &Workbench, rate: &str) -> (Service, PathBuf, Vec<u8>) {
-    let service = Service::start(bench, &format!("[budget]\nrate = \"{rate}\"\n{TWO_BAYS}"));
-    ship_export(&service, "ex", 8 * MIB);
-    let path = bench.file("T-1000.img");
-    std::fs::write(&path, vec![0; 16 * MIB]).unwrap();
-    service.dock("bay-1", &path, None).expect(200);
-    let (status, why) = check_in(&service, "ex", json!({ "bay": "bay-1" }));
-    assert_eq!(status, 200, "{why}");
-    service.order("ex", "pause", json!({ "driveId": "T-1000" })).expect(200);
-    service.wait("the copy to drain", || (service.bays()[0]["state"] == "paused").then_some(()));
-    undock(&service, "bay-1");
-    let content = random_bytes(16 * MIB, 93);
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, &content).unwrap();
-    service.dock("bay-1", &path, None).expect(200);
-    service.order("ex", "resume", json!({ "driveId": "T-1000" })).expect(200);
-    (service, path, content)
-}
-
 #[test]
 fn a_drive_that_is_docked_before_anything_landed_is_looked_at() {
     let bench = Workbench::new();
-    let (service, path, content) = resumed_with_another(&bench, "1kB/s");
+    let mut service = Service::start(&bench, TWO_BAYS);
+    service.stop();
+    service.go_with(&[("DRIVE_AGENT_CRASH", "journal-begun")]);
+    ship_export(&service, "ex", 8 * MIB);
+    let path = bench.image("T-1000.img", &vec![0; 16 * MIB]);
+    service.dock("bay-1", &path, None).expect(200);
+    let (status, why) = check_in(&service, "ex", json!({ "bay": "bay-1" }));
+    assert_eq!(status, 200, "{why}");
+    service.wait_for_end();
+    // While nothing runs, another drive of that name comes, which is full.
+    std::fs::remove_file(&path).unwrap();
+    let content = random_bytes(16 * MIB, 93);
+    std::fs::write(&path, &content).unwrap();
+    service.go();
+    if service.bays()[0]["state"] == "empty" {
+        service.dock("bay-1", &path, None).expect(200);
+    }
     let held = service.wait_for_attention("copy-held");
     assert!(held["actions"].to_string().contains("--erase"), "{held}");
     assert!(is_unchanged(&path, &content), "{held}");
@@ -123,7 +119,22 @@ fn a_drive_that_is_docked_before_anything_landed_is_looked_at() {
 #[test]
 fn a_drive_that_is_docked_again_is_looked_at_again() {
     let bench = Workbench::new();
-    let (service, path, content) = resumed_with_another(&bench, "1MB/s");
+    let service = Service::start(&bench, &format!("[budget]\nrate = \"1MB/s\"\n{TWO_BAYS}"));
+    ship_export(&service, "ex", 8 * MIB);
+    let path = bench.image("T-1000.img", &vec![0; 16 * MIB]);
+    service.dock("bay-1", &path, None).expect(200);
+    // Paused at once: whatever had begun is drained.
+    let (status, why) = check_in(&service, "ex", json!({ "bay": "bay-1" }));
+    assert_eq!(status, 200, "{why}");
+    service.order("ex", "pause", json!({ "driveId": "T-1000" })).expect(200);
+    service.wait("the copy to drain", || (service.bays()[0]["state"] == "paused").then_some(()));
+    undock(&service, "bay-1");
+    // Another drive of that name, and full.
+    let content = random_bytes(16 * MIB, 93);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &content).unwrap();
+    service.dock("bay-1", &path, None).expect(200);
+    service.order("ex", "resume", json!({ "driveId": "T-1000" })).expect(200);
     let held = service.wait_for_attention("copy-held");
     assert!(is_unchanged(&path, &content), "{held}");
     // Starting over writes it no more than going on did.

@@ -81,10 +81,16 @@ impl Service {
 
     /// Starts the program, and waits until it serves.
     pub fn go(&mut self) {
+        self.go_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    pub fn go_with(&mut self, environment: &[(&str, &str)]) {
         let url = self.state().join("service.url");
         let _ = std::fs::remove_file(&url);
         let listen = format!("127.0.0.1:{}", self.port);
         let agent = Agent::bare(&self.home, &[&"serve", &"--config", &self.config, &"--listen", &listen]);
+        let agent = environment.iter().fold(agent, |agent, (name, value)| agent.env(name, value));
         let mut running = agent.start();
         let serves = poll(ASK_INTERVAL, || (running.has_ended() || url.exists()).then_some(()));
         if serves.is_none() || !url.exists() {
