@@ -1,5 +1,7 @@
 //! The document that `import`, `export` and `verify` print with `--output json`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
@@ -258,8 +260,25 @@ pub struct TransferPlan {
     pub chunks_landed: u64,
     /// Where the manifest is, or would be.
     pub manifest: String,
+    /// What the blob would be given beside its bytes, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<PlannedProperties>,
     /// What is worth knowing before it begins.
     pub warnings: Vec<String>,
+}
+
+/// What a blob would be given beside its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedProperties {
+    /// Access tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Content type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// Metadata, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 fn is_zero(bytes: &u64) -> bool {

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use protocol::result::PlannedProperties;
+
 /// Most bytes of metadata that are taken, names and values together. Azure takes 8 KiB; ours have a part of them, and the
 /// ranges that could not be read another.
 const METADATA_BYTES_MAX: usize = 3 << 10;
@@ -156,6 +158,16 @@ impl BlobProperties {
     /// Whether a blob is given nothing.
     pub fn is_empty(&self) -> bool {
         *self == BlobProperties::default()
+    }
+
+    /// What a plan tells of them; nothing where a blob is given nothing.
+    pub fn planned(&self) -> Option<PlannedProperties> {
+        let planned = PlannedProperties {
+            tier: self.tier.map(|tier| tier.to_string()),
+            content_type: self.content_type.clone(),
+            metadata: self.metadata.iter().cloned().collect(),
+        };
+        (!self.is_empty()).then_some(planned)
     }
 
     /// The tier.

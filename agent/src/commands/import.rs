@@ -49,7 +49,8 @@ async fn import(arguments: &ImportArguments, link: TransferHandle, printer: &Pri
 
 async fn plan(arguments: &ImportArguments, link: TransferHandle) -> Result<TransferPlan, CopyError> {
     let (drive, blob, options) = ends(arguments, &link)?;
-    copy::plan_import(drive, blob, options, link).await
+    let plan = copy::plan_import(drive, blob, options, link).await?;
+    Ok(TransferPlan { properties: blob_properties(arguments)?.planned(), ..plan })
 }
 
 /// The blob to make.

@@ -1,7 +1,7 @@
 //! What a transfer would do, and what it did, as text.
 
 use protocol::receipt::{ClassRanges, Receipt};
-use protocol::result::{Direction, Evidence, PlannedAction, TransferPlan, TransferResult};
+use protocol::result::{Direction, Evidence, PlannedAction, PlannedProperties, TransferPlan, TransferResult};
 use protocol::units::ByteSize;
 
 use super::layout::{LISTED_RANGES_MAX, line, name_of};
@@ -21,6 +21,15 @@ pub(super) fn plan_text(plan: &TransferPlan) -> String {
     let mut text = format!("{verb} {action}: {from} -> {to}\n");
     text += &line("size", format!("{total} ({} bytes) in {}", plan.bytes_total, chunks_text(plan.chunks, chunk)));
     text += &line("manifest", &plan.manifest);
+    if let Some(PlannedProperties { tier, content_type, metadata }) = &plan.properties {
+        let metadata: Vec<String> = metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        for (name, value) in [("tier", tier.as_deref()), ("content type", content_type.as_deref())] {
+            text += &value.map(|value| line(name, value)).unwrap_or_default();
+        }
+        if !metadata.is_empty() {
+            text += &line("metadata", metadata.join(", "));
+        }
+    }
     text += &line("changed", "nothing: this was a dry run");
     text
 }

@@ -49,6 +49,7 @@ impl Scene {
             chunks: bytes_total.div_ceil(chunk_size),
             chunks_landed,
             manifest: self.blob.sibling(MANIFEST_SUFFIX).address(),
+            properties: None,
             warnings,
         }
     }
