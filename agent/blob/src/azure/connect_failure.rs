@@ -2,12 +2,12 @@
 //! secret in it.
 
 use std::error::Error;
-use std::io;
 
 use azure_core::time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{CertificateError, Error as TlsError, OtherError};
 
+use super::causes::find;
 use super::proxy::ProxyError;
 use crate::error::BlobErrorKind;
 
@@ -125,22 +125,6 @@ impl ConnectFailure {
     }
 }
 
-/// The first cause of that type. An error of input or output hides the one that it was made of.
-pub(super) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'static)) -> Option<&'error T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match hidden {
-            Some(hidden) => Some(hidden),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 fn certificate_problem(wrong: &CertificateError) -> String {
     match wrong {
         CertificateError::UnknownIssuer => {
@@ -193,6 +177,8 @@ fn time_text(time: UnixTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
