@@ -11,6 +11,7 @@ use crate::commands::link;
 use crate::opening;
 use crate::printer::Printer;
 use crate::rate_file;
+use crate::secrets::without_secrets;
 use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
 
 /// Holds a manifest against a drive, a blob, or both.
@@ -63,6 +64,6 @@ fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -
         differences: Vec::new(),
         unreadable: Vec::new(),
         elapsed_seconds: 0.0,
-        error: Some(error.to_string()),
+        error: Some(without_secrets(&error.to_string()).into_owned()),
     }
 }
