@@ -55,6 +55,6 @@ pub(crate) use documents::DriveDocument;
 pub(crate) use find::claim_of;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
-pub(crate) use receipts::{ReceiptsDocument, receipts};
+pub(crate) use receipts::receipts;
 #[cfg(feature = "simulation")]
 pub use simulation::WorkBeside;
