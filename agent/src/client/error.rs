@@ -3,7 +3,7 @@
 use protocol::arm::ErrorResponse;
 use reqwest::StatusCode;
 
-use super::published::JobPath;
+use super::job_path::JobPath;
 use crate::local_service::LocalServiceError;
 
 /// The code of the answer where a job does not exist.

@@ -3,7 +3,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`service`] | which service, with which token; requests and their answers |
-//! | [`published`] | the published API: jobs |
+//! | [`published`], [`job_path`] | the published API: jobs, and where they are |
 //! | [`events`] | streams of server-sent events |
 //! | [`pages`] | lists that come in pages, which have an end |
 //! | [`body`] | answers of bounded length |
@@ -12,11 +12,12 @@
 mod body;
 mod error;
 mod events;
+mod job_path;
 mod pages;
 mod published;
 mod service;
 
 pub(crate) use error::ClientError;
 pub(crate) use events::next_event;
-pub(crate) use published::JobPath;
+pub(crate) use job_path::JobPath;
 pub(crate) use service::JobService;

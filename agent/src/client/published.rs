@@ -7,31 +7,12 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::ClientError;
+use super::job_path::{JobPath, PROVIDER};
 use super::service::{JobService, body_of};
 
 /// The version of the published API that we speak.
 pub(super) const API_VERSION: &str = "2021-01-01";
 
-const PROVIDER: &str = "Microsoft.ImportExport";
-
-/// Which job is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct JobPath {
-    pub(crate) subscription: String,
-    pub(crate) resource_group: String,
-    pub(crate) name: String,
-}
-
-impl JobPath {
-    /// The segments of its path, and of what is below it.
-    pub(crate) fn segments<'path>(&'path self, below: &[&'path str]) -> Vec<&'path str> {
-        let JobPath { subscription, resource_group, name } = self;
-        let job = ["subscriptions", subscription, "resourceGroups", resource_group, "providers", PROVIDER, "jobs", name];
-        [job.as_slice(), below].concat()
-    }
-}
-
-/// What there is below a job.
 impl JobService {
     /// A job as it stands.
     pub(crate) async fn job(&self, job: &JobPath) -> Result<JobResponse, ClientError> {
