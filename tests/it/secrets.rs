@@ -98,7 +98,7 @@ fn keeps_no_secret(folder: &Path) {
 fn no_command_shows_a_signature_or_a_key() {
     let (echo, bench) = (Echo::start(), Workbench::new());
     bench.image("drive.img", &random_bytes(64 * KIB, 1));
-    let key = base64::engine::general_purpose::STANDARD.encode("secret-key-of-acme, which nobody knows");
+    let key = base64::engine::general_purpose::STANDARD.encode("secret-key-of-acme, which is not known");
     let account = echo.account();
     let by_string = format!("AccountName=acme;AccountKey={key};BlobEndpoint={account}");
     let broken = format!("AccountName=acme;AccountKey={key}!;BlobEndpoint={account}");

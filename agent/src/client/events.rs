@@ -19,7 +19,8 @@ impl JobService {
     ) -> Result<impl Stream<Item = Result<(String, String), ClientError>> + use<>, ClientError> {
         let url = self.url(segments, &[("api-version", API_VERSION)])?;
         let answer = self.send(Method::GET, url, None, false).await?;
-        let pieces = answer.bytes_stream().map_err(|_| ClientError::Failed("the job service hung up".to_owned())).boxed();
+        let pieces =
+            answer.bytes_stream().map_err(|_| ClientError::Failed("the job service closed the connection".to_owned())).boxed();
         Ok(futures::stream::try_unfold((pieces, Vec::new()), async |(mut pieces, mut buffer): (_, Vec<u8>)| {
             loop {
                 if let Some(event) = next_event(&mut buffer) {

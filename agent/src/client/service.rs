@@ -120,7 +120,7 @@ impl JobService {
         understood(&answer)
     }
 
-    /// What the operator API tells.
+    /// A document of the operator API.
     pub(crate) async fn operator_get<T: DeserializeOwned>(
         &self,
         segments: &[&str],

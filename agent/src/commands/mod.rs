@@ -41,7 +41,7 @@ fn is_agreed(what: &str) -> bool {
     }
     let mut answer = String::new();
     let mut terminal = std::io::stderr().lock();
-    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
+    let asked = write!(terminal, "{what}. Continue? [y/N] ").and_then(|()| terminal.flush());
     let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
     answered.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }

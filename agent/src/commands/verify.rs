@@ -14,7 +14,7 @@ use crate::rate_file;
 use crate::secrets::without_secrets;
 use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
 
-/// Holds a manifest against a drive, a blob, or both.
+/// Checks a drive, a blob, or both against a manifest.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
     let (link, reporter) = link(printer);
     let result = verify(&arguments, link, printer).await;

@@ -1,4 +1,4 @@
-//! What is told: results on standard output, everything else on standard error. A reader that went away does not end the
+//! Output: results on standard output, everything else on standard error. A reader that went away does not end the
 //! work; but a command whose result was lost has not succeeded, which the printer remembers until the process ends.
 //!
 //! | file | responsibility |

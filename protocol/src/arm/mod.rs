@@ -2,7 +2,7 @@
 //!
 //! Readers are tolerant where the real service is (unknown fields, `"state": ""`, both spellings of
 //! `blobListBlobPath`), writers leave absent what is not known: no field is ever `null`. What is wrong with a body
-//! is told with the path of the field, all of it at once.
+//! is reported with the path of the field, all of it at once.
 
 mod body;
 mod documents;

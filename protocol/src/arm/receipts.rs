@@ -41,7 +41,7 @@ pub struct DriveReceipt {
     pub result: Option<CopyResult>,
 }
 
-/// How a copy ended, as a customer is told: without what names the station.
+/// How a copy ended, for its customer: without what names the station.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CopyResult {
     /// How it ended.

@@ -67,7 +67,7 @@ pub enum ProxyProblem {
 }
 
 fn proxy_text(proxy: &str, target: &str, problem: &ProxyProblem) -> String {
-    let way_out = "have it allowed there, or name another way (`--proxy`, NO_PROXY)";
+    let way_out = "have it allowed there, or use another one (`--proxy`, NO_PROXY)";
     match problem {
         ProxyProblem::Unreachable(why) => {
             format!("the proxy `{proxy}`, which should lead to `{target}`, cannot be reached: {why}")
@@ -165,7 +165,7 @@ fn of_another_kind(cause: &str) -> String {
     )
 }
 
-/// A text of a certificate: a stranger may have made it.
+/// A text of a certificate: it is untrusted.
 fn shown(text: &str) -> String {
     text.chars().filter(|letter| protocol::text::is_displayed(*letter)).take(NAME_CHARACTERS_MAX).collect()
 }

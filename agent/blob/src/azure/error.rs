@@ -93,7 +93,7 @@ pub enum AzureFailure {
     #[error("the connection broke: {0}")]
     BrokenConnection(String),
     /// Entra ID gave no access token.
-    #[error("no access token could be had from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
+    #[error("no access token was obtained from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
     NoToken {
         /// The host that was asked, where that is known.
         host: Option<String>,

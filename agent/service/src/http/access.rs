@@ -24,10 +24,10 @@ const UNAUTHENTICATED_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
 const UNAUTHENTICATED_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// Requests from one address for what needs no token, a second.
-const STRANGERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
+const ANONYMOUS_PER_SECOND: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
 /// A burst of them.
-const STRANGERS_BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
+const ANONYMOUS_BURST: NonZeroU32 = NonZeroU32::new(400).unwrap();
 
 /// Reads of one actor that the audit log notes, in a burst; and how long until there is one more.
 const AUDITED_READS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
@@ -46,7 +46,7 @@ pub struct Access<C: Clock = DefaultClock> {
     requests: Limiter<String, C>,
     audited_reads: Limiter<String, C>,
     unauthenticated: Limiter<IpAddr, C>,
-    strangers: Limiter<IpAddr, C>,
+    anonymous: Limiter<IpAddr, C>,
     streams: Arc<StreamSlots>,
     entra: Option<Arc<Entra>>,
 }
@@ -63,12 +63,12 @@ impl<C: Clock + Clone> Access<C> {
     fn by_clock(requests_per_second: NonZeroU32, entra: Option<Arc<Entra>>, clock: &C) -> Self {
         let quota = Quota::per_second(requests_per_second).allow_burst(requests_per_second.saturating_mul(TWO));
         let unauthenticated = Quota::per_second(UNAUTHENTICATED_PER_SECOND).allow_burst(UNAUTHENTICATED_BURST);
-        let strangers = Quota::per_second(STRANGERS_PER_SECOND).allow_burst(STRANGERS_BURST);
+        let anonymous = Quota::per_second(ANONYMOUS_PER_SECOND).allow_burst(ANONYMOUS_BURST);
         Access {
             requests: limiter(quota, clock),
             audited_reads: limiter(audited_reads_quota(), clock),
             unauthenticated: limiter(unauthenticated, clock),
-            strangers: limiter(strangers, clock),
+            anonymous: limiter(anonymous, clock),
             streams: Arc::default(),
             entra,
         }
@@ -103,8 +103,8 @@ impl<C: Clock + Clone> Access<C> {
     }
 
     /// Counts a request for what needs no token; false where there were too many from its address.
-    pub(crate) fn allows_stranger(&self, parts: &request::Parts) -> bool {
-        self.strangers.check_key(&address_of(parts)).is_ok()
+    pub(crate) fn allows_anonymous(&self, parts: &request::Parts) -> bool {
+        self.anonymous.check_key(&address_of(parts)).is_ok()
     }
 
     /// A slot for one more stream of events of this actor; `None` where too many are open.
@@ -122,7 +122,7 @@ impl<C: Clock + Clone> Access<C> {
         self.requests.retain_recent();
         self.audited_reads.retain_recent();
         self.unauthenticated.retain_recent();
-        self.strangers.retain_recent();
+        self.anonymous.retain_recent();
     }
 }
 
@@ -166,12 +166,12 @@ mod tests {
         assert_eq!(allowed(|| access.allows_request(&parts(1), &actor("b"))), 40, "another actor has a burst of its own");
         assert_eq!(allowed(|| access.allows_attempt(&parts(1))), 20);
         assert_eq!(allowed(|| access.allows_attempt(&parts(2))), 20, "so has another address");
-        assert_eq!(allowed(|| access.allows_stranger(&parts(1))), 400);
+        assert_eq!(allowed(|| access.allows_anonymous(&parts(1))), 400);
         assert_eq!(allowed(|| access.allows_audited_read(&actor("a"))), 100);
         clock.advance(Duration::from_secs(1));
         assert_eq!(allowed(|| access.allows_request(&parts(1), &actor("a"))), 20);
         assert_eq!(allowed(|| access.allows_attempt(&parts(1))), 5);
-        assert_eq!(allowed(|| access.allows_stranger(&parts(1))), 200);
+        assert_eq!(allowed(|| access.allows_anonymous(&parts(1))), 200);
         assert_eq!(allowed(|| access.allows_audited_read(&actor("a"))), 0);
         clock.advance(Duration::from_secs(9));
         assert_eq!(allowed(|| access.allows_audited_read(&actor("a"))), 1);

@@ -190,7 +190,7 @@ pub(super) async fn job_of(state: &ServiceState, viewer: &Viewer, path: JobPath)
 /// Longest form of a login: a token of Entra ID has a few thousand bytes.
 const LOGIN_FORM_BYTES_MAX: usize = 16 << 10;
 
-/// The fields of a login, which comes from a stranger.
+/// The fields of a login, from a client that is not logged in yet.
 pub(super) async fn login_form(body: Body) -> Result<Vec<(String, String)>, PageError> {
     Ok(fields_of(&body::read_at_most(body, LOGIN_FORM_BYTES_MAX).await?))
 }

@@ -11,7 +11,7 @@ pub(super) async fn show(OperatorsDrive(ViewedDrive { viewer, job, id }): Operat
     let held = job.copies.get(&id).and_then(|record| record.hold());
     let fix = held.map(|hold| hold.fix).unwrap_or_default();
     let fields = vec![
-        FormField::check("rescue", "Rescue", "Get every sector that the drive still gives, and fill and list what it does not")
+        FormField::check("rescue", "Rescue", "Read every sector that can still be read, and fill and list the rest")
             .ticked(fix.rescue),
         FormField::check("restart", "From the beginning", "Forget what was copied before").ticked(fix.restart),
         FormField::check("overwrite", "Overwrite", "Replace a blob that is there already").ticked(fix.overwrite),

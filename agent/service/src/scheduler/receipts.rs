@@ -89,9 +89,9 @@ mod tests {
         let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
         let result = TransferResult { bytes_unreadable: 5000 * 512, unreadable, ..result }.with_lists_cut(RANGES_KEPT_MAX);
         let record = CopyRecord { result: Some(result), ..CopyRecord::default() };
-        let told = serde_json::to_value(result_of(&record)).unwrap();
-        assert_eq!((&told["bytes_unreadable"], &told["unreadable_ranges_total"]), (&2_560_000.into(), &5000.into()));
-        assert_eq!(told["unreadable"].as_array().unwrap().len(), RANGES_KEPT_MAX);
-        assert!(told["note"].as_str().unwrap().contains("error log"), "{}", told["note"]);
+        let shown = serde_json::to_value(result_of(&record)).unwrap();
+        assert_eq!((&shown["bytes_unreadable"], &shown["unreadable_ranges_total"]), (&2_560_000.into(), &5000.into()));
+        assert_eq!(shown["unreadable"].as_array().unwrap().len(), RANGES_KEPT_MAX);
+        assert!(shown["note"].as_str().unwrap().contains("error log"), "{}", shown["note"]);
     }
 }

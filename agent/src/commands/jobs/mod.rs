@@ -110,7 +110,7 @@ fn require_yes(one: &DriveOfJob, what: &str, yes: bool) -> Result<(), ClientErro
     let what = format!("the copy of the drive `{}` of the job `{}` {what}", one.drive, one.name);
     match is_agreed(&what) {
         true => Ok(()),
-        false => Err(ClientError::Usage(format!("{what}: repeat the command with `--yes` if it is to be so"))),
+        false => Err(ClientError::Usage(format!("{what}: repeat the command with `--yes` to confirm it"))),
     }
 }
 

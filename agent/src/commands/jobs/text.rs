@@ -47,11 +47,11 @@ pub(super) fn job_text(job: &JobResponse) -> String {
         text += &line("done", format!("{percent}%"));
     }
     if let Some(package) = &details.delivery_package {
-        text += &line("came by", format!("{} {}", package.carrier_name, package.tracking_number));
+        text += &line("delivery", format!("{} {}", package.carrier_name, package.tracking_number));
     }
     if let Some(package) = &details.return_package {
         text += &line(
-            "went by",
+            "return",
             format!(
                 "{} {}, {}",
                 package.carrier_name,
