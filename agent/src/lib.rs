@@ -29,12 +29,14 @@ mod opening;
 mod printer;
 mod rate_file;
 mod reporter;
+mod secrets;
 mod serve;
 mod settings;
 mod signals;
 mod standard_output;
 mod station;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
@@ -45,6 +47,7 @@ use protocol::outcome::{EXIT_USAGE, Outcome};
 use crate::cli::{Arguments, Command, LogFormat};
 use crate::log_writer::LogWriter;
 use crate::printer::Printer;
+use crate::secrets::without_secrets;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
@@ -99,7 +102,13 @@ pub fn main() -> ExitCode {
 
 /// Writes what the parser has to say, and gives the exit code.
 fn said_by_clap(said: &clap::Error) -> u8 {
-    match said.print().and_then(|()| std::io::stdout().flush()) {
+    let rendered = said.render().to_string();
+    let written = match without_secrets(&rendered) {
+        // It repeats what it does not understand, which may be an address with its signature.
+        Cow::Owned(shown) if said.use_stderr() => std::io::stderr().write_all(shown.as_bytes()),
+        _ => said.print(),
+    };
+    match written.and_then(|()| std::io::stdout().flush()) {
         Ok(()) => said.exit_code().try_into().unwrap_or(EXIT_USAGE),
         Err(_) => Outcome::Failed.exit_code(),
     }

@@ -89,7 +89,7 @@ impl Follower {
     }
 }
 
-/// Changes the rate when the file does, until the process ends. What is not a rate changes nothing, and is told once.
+/// Changes the rate when the file does, until the process ends. What is not a rate changes nothing, and is reported once.
 pub(crate) fn follow(path: Option<&Path>, rate: &LiveRate, printer: &Printer) {
     let Some(path) = path else { return };
     let (mut follower, rate, printer) = (Follower::new(path.to_owned()), rate.clone(), printer.clone());

@@ -17,7 +17,7 @@ const BAR_INTERVAL: Duration = Duration::from_millis(100);
 /// JSON lines that were not asked for come this often.
 const QUIET_BEAT: Duration = Duration::from_secs(2);
 
-/// Shows progress until it is told to end.
+/// Shows progress until it is asked to end.
 pub(crate) struct Reporter {
     task: Option<JoinHandle<()>>,
     bar: Option<ProgressBar>,

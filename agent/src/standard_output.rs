@@ -35,7 +35,7 @@ impl StandardOutput {
         self.lost_result.load(Ordering::Relaxed)
     }
 
-    /// Returns when whatever read it has gone: a command that follows something has nothing to tell any more.
+    /// Returns when whatever read it has gone: a command that follows something has no reader any more.
     pub(crate) async fn reader_gone(&self) {
         let mut looks = tokio::time::interval(READER_LOOK_INTERVAL);
         while !(self.has_lost_result() || is_closed(&io::stdout())) {

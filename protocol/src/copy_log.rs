@@ -1,7 +1,7 @@
 //! Copy logs in the published XML (`DriveLog Version="2014-11-01"`).
 //!
 //! A drive is one blob, and its `FilePath` is the whole drive: `\`. Where the published logs have MD5 in `Hash`, these
-//! have SHA-256. Blocks that a transfer did not land are told by range, not by chunk.
+//! have SHA-256. Blocks that a transfer did not land are listed by range, not by chunk.
 
 use std::io::Write;
 

@@ -15,7 +15,7 @@ pub struct AttachedDrive {
     pub by_path: Vec<String>,
     /// What the drive says its model is.
     pub model: Option<String>,
-    /// What the drive says its serial number is; what its bridge says, where only that tells one.
+    /// What the drive says its serial number is; what its bridge says, where only that has one.
     pub serial: Option<String>,
     /// The serial number of the bridge that it is attached by, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

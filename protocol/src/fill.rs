@@ -28,7 +28,7 @@ impl Fill {
             Fill::Zeros => bytes.fill(0),
             Fill::Byte(byte) => bytes.fill(byte),
             Fill::Marker => {
-                // The length of the marker divides 256, so the lowest byte tells where in it an offset is.
+                // The length of the marker divides 256, so the lowest byte is the place of an offset in it.
                 let [.., lowest] = offset.to_be_bytes();
                 let marker = MARKER.iter().cycle().skip(usize::from(lowest) % MARKER.len());
                 bytes.iter_mut().zip(marker).for_each(|(byte, mark)| *byte = *mark);

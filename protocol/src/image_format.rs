@@ -1,7 +1,7 @@
 //! What a blob is by its first bytes, where these say that it is not the bytes of a disk: an image of a virtual machine, or
 //! something compressed. A pure function of the bytes; a name says nothing for certain.
 
-/// How many bytes at the beginning tell it.
+/// How many bytes at the beginning decide it.
 pub const FIRST_BYTES: usize = 512;
 
 /// A format whose bytes are not those of the disk that it holds.
@@ -93,7 +93,7 @@ mod tests {
             let found = ImageFormat::of(&bytes).map(|format| format.name).unwrap_or_default();
             assert!(found.contains(name), "{name}: {found}");
         }
-        // Boot sectors, file systems, ISO, a fixed VHD (its footer is at the end), zeros, and what is too short to tell.
+        // Boot sectors, file systems, ISO, a fixed VHD (its footer is at the end), zeros, and what is too short to decide.
         let fixed_vhd = [vec![0; 1024], b"conectix".to_vec()].concat();
         for bytes in [
             at(0, &[0xeb, 0x63, 0x90]),

@@ -16,7 +16,7 @@
 //! | [`receipt`] | what a stopped transfer did and did not do, by byte range |
 //! | [`rescue`] | getting everything off a drive that fails: the map, ddrescue's mapfile, the order of reads |
 //! | [`result`] | the document that `import`, `export` and `verify` print |
-//! | [`progress`] | what the copy engine tells while it works |
+//! | [`progress`] | what the copy engine reports while it works |
 //! | [`copy_log`] | copy logs in the published XML |
 //! | [`drives`] | what is attached, which drive it is, and whether it may be touched |
 //! | [`fill`] | what stands where a drive could not be read |

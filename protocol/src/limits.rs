@@ -35,7 +35,7 @@ pub const UNREADABLE_RANGES_MAX: usize = (CHUNK_SIZE_MAX_BYTES / (2 * CHUNK_SIZE
 pub const FROM_IMAGE_RANGES_MAX: usize = 1024;
 
 /// Unreadable ranges and ranges from an image of all chunks of a transfer: they are kept in memory, where so many take half
-/// a GiB. A drive with so many places that cannot be read is given up long before; a file that claims more is hostile.
+/// a GiB. A drive with so many places that cannot be read is abandoned long before; a file that claims more is hostile.
 pub const RANGES_OF_TRANSFER_MAX: u64 = 1 << 24;
 
 /// Ranges of each list of a result that the job service keeps: about 50 KB. A failing drive may have a hundred times as

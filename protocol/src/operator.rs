@@ -17,7 +17,7 @@ pub struct List<T> {
     pub value: Vec<T>,
 }
 
-/// A page of what waits for a person.
+/// A page of what needs an operator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttentionList {
@@ -39,7 +39,7 @@ pub struct AuditList {
     pub next_link: Option<String>,
 }
 
-/// It was done, and there is nothing to tell.
+/// It was done, and there is nothing to add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {}
 
@@ -66,7 +66,7 @@ pub struct OneDrive {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckIn {
-    /// The drive of an import: the one whose serial number the drive in the bay tells, where it is absent. For an export,
+    /// The drive of an import: the one whose serial number the drive in the bay reports, where it is absent. For an export,
     /// what the drive in the bay is to be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_id: Option<String>,

@@ -42,7 +42,7 @@ impl Outcome {
         }
     }
 
-    /// What it means, in words that tell nothing about where.
+    /// What it means, in words that say nothing about where.
     pub const fn sentence(self) -> &'static str {
         match self {
             Outcome::Complete => "every byte landed and is accounted for",

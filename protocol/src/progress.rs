@@ -1,4 +1,4 @@
-//! What the copy engine tells while it works. Libraries emit this; programs print it.
+//! What the copy engine reports while it works. Libraries emit this; programs print it.
 
 use serde::{Deserialize, Serialize};
 

@@ -173,7 +173,7 @@ impl Receipt {
         }
     }
 
-    /// The same bytes, told for a request that came when nothing moved any more: everything landed before it.
+    /// The same bytes, for a request that came when nothing moved any more: everything landed before it.
     pub fn told_for(self, reason: StopReason, requested_at: OffsetDateTime) -> Self {
         let landed = ClassRanges::joined(&[&self.landed_before_request, &self.landed_after_request]);
         Receipt {
@@ -256,11 +256,11 @@ mod tests {
         assert_eq!(cut.accounted_bytes(), 3000);
         assert_eq!(cut.clone().with_lists_cut(5).never_sent.ranges_total, Some(100));
         // What is known of both, as far as it is known of both: six whole pairs, and the first of the seventh.
-        let told = cut.clone().told_for(StopReason::JobCancelled, now).landed_before_request;
-        assert_eq!((told.bytes, told.ranges_total, told.ranges.end()), (2000, Some(200), 190));
-        assert_eq!(told.ranges.as_slice().len(), 7);
+        let cut_for_cancel = cut.clone().told_for(StopReason::JobCancelled, now).landed_before_request;
+        assert_eq!((cut_for_cancel.bytes, cut_for_cancel.ranges_total, cut_for_cancel.ranges.end()), (2000, Some(200), 190));
+        assert_eq!(cut_for_cancel.ranges.as_slice().len(), 7);
         let all = receipt.told_for(StopReason::JobCancelled, now).landed_before_request.ranges;
-        assert_eq!(told.ranges.as_slice()[..6], all.as_slice()[..6]);
+        assert_eq!(cut_for_cancel.ranges.as_slice()[..6], all.as_slice()[..6]);
         let doubted = cut.doubted();
         assert_eq!((doubted.outcome_unknown.bytes, doubted.accounted_bytes()), (2000, 3000));
     }

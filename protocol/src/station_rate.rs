@@ -194,7 +194,7 @@ impl StationRate {
         let rate = self.bytes_per_second.map(|bytes_per_second| ByteRate { bytes_per_second });
         let rate = rate.map_or_else(|| "no limit".to_owned(), |rate| format!("at most {rate}"));
         let by = match self.set_by {
-            RateAuthority::Operator => "by an operator, until the schedule is given its say again",
+            RateAuthority::Operator => "by an operator, until `schedule` is set",
             RateAuthority::Schedule => "by the schedule",
             RateAuthority::Configuration => "by the configuration",
         };
@@ -251,7 +251,7 @@ mod tests {
             // Up to the end of a day, and no further.
             (datetime!(2026-01-10 23:59 UTC), "7MB/s", Schedule),
             (datetime!(2026-01-11 00:00 UTC), "200MB/s", Configuration),
-            // Whatever offset a clock tells its time with.
+            // Whatever offset the time is given with.
             (datetime!(2026-01-05 09:00 +02:00), "200MB/s", Configuration),
             (datetime!(2026-01-05 10:00 +02:00), "50MB/s", Schedule),
         ] {

@@ -1,4 +1,4 @@
-//! What `drive-agent transfers` tells of transfers that were begun and not finished.
+//! What `drive-agent transfers` shows of transfers that were begun and not finished.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

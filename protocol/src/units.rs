@@ -84,7 +84,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// Two sizes as text that tells them apart: in bytes, where they would read the same.
+/// Two sizes as text that distinguishes them: in bytes, where they would read the same.
 pub fn sizes_apart(first: u64, second: u64) -> (String, String) {
     let shown = |bytes| ByteSize(bytes).to_string();
     let rounded = |bytes| shown(bytes).replace(".0 ", " ");
@@ -129,7 +129,7 @@ impl FromStr for ByteRate {
 }
 
 /// The longest span of time that can be asked for: 100 years. A deadline is a sum of several, and must not be behind the end of
-/// what a clock can tell.
+/// what a clock can express.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A span of time as people write it: `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.

@@ -98,7 +98,7 @@ mod erased {
     }
 }
 
-/// A key set, and behind a line a token: none was signed by a key of ours, so none names anybody.
+/// A key set, and behind a line a token: none was signed by a key of ours, so none is valid.
 fn token(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (keys, token) = text.split_once("\n\n").unwrap_or((text, ""));

@@ -28,7 +28,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "units", run: units },
 ];
 
-/// A line of JSON with the checksum that its writer would have given it: whoever can write a manifest can sum it up.
+/// A line of JSON with the checksum that its writer would have given it: an attacker who writes a manifest can compute it too.
 fn with_checksum(line: &[u8]) -> Vec<u8> {
     let Some(body) = line.strip_suffix(b"}") else { return line.to_vec() };
     let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, body);

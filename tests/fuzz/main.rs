@@ -15,7 +15,7 @@
 //! | `drive.rs` | partition tables, profiles, names that drives tell, what the kernel tells |
 //! | `store.rs` | addresses, credentials, answers of blob storage |
 //! | `api.rs` | bodies and queries of the APIs, tokens |
-//! | `requests.rs`, `station.rs` | the whole job service, asked by anybody; its surroundings in memory |
+//! | `requests.rs`, `station.rs` | the whole job service, asked by any client; its surroundings in memory |
 //! | `program.rs` | the configuration of a station, lists of blobs, values of options, events |
 //! | `secret.rs` | what must never be shown |
 //! | `memory.rs` | how much memory an input may take |

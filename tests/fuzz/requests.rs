@@ -1,4 +1,4 @@
-//! The whole job service, asked by anybody: paths, queries, bodies of both APIs and forms of the portal, over a database.
+//! The whole job service, asked by any client: paths, queries, bodies of both APIs and forms of the portal, over a database.
 //!
 //! An input has one request or several, each begun by a line `===`: who asks (`customer`, `operator`, `staff` by the portal,
 //! `nobody`), method and address in the next line, and the body behind it. In bodies `CSRF` is the viewer's own.
@@ -92,7 +92,7 @@ fn service(store: &Store) -> Router {
     service::router(Arc::new(state))
 }
 
-/// Someone who asks.
+/// A client.
 struct Asking<'prepared> {
     router: Router,
     prepared: &'prepared Prepared,

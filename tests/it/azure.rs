@@ -202,7 +202,7 @@ fn a_store_that_is_not_there_is_reported_soon() {
     let blob = "http://127.0.0.1:9/account/drives/blob?sig=x";
     Agent::new(bench.path(), &[&"import", &image, &blob])
         .run()
-        .expect_error(7, &["no connection to the server", "given up after"]);
+        .expect_error(7, &["no connection to the server", "abandoned after"]);
 }
 
 #[test]

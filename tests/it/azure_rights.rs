@@ -207,6 +207,6 @@ fn a_sign_in_that_gets_no_answer_is_tried_again_and_names_its_host() {
         .env("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000002")
         .env("AZURE_CLIENT_SECRET", "SECRET")
         .run();
-    ended.expect_error(7, &["no access token could be had from 127.0.0.1 (Entra ID)", "given up after"]);
+    ended.expect_error(7, &["no access token was obtained from 127.0.0.1 (Entra ID)", "abandoned after"]);
     assert!(!ended.stderr.contains("SECRET"), "{}", ended.stderr);
 }

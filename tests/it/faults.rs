@@ -139,7 +139,7 @@ fn the_retry_budget_is_kept() {
         scene.fake.always_fail(On::PutBlock, Some(fault.clone()));
         let started = Instant::now();
         let ended = scene.import(&["--retry-budget", "3s", "--request-timeout", "1s"]);
-        ended.expect_error(7, &["given up after", "trying again for up to"]);
+        ended.expect_error(7, &["abandoned after", "trying again for up to"]);
         let took = started.elapsed();
         if matches!(fault, Fault::Answer(..)) {
             assert!(took >= Duration::from_secs(3), "the budget was not used up: {took:?}");

@@ -98,7 +98,7 @@ fn keeps_no_secret(folder: &Path) {
 fn no_command_shows_a_signature_or_a_key() {
     let (echo, bench) = (Echo::start(), Workbench::new());
     bench.image("drive.img", &random_bytes(64 * KIB, 1));
-    let key = base64::engine::general_purpose::STANDARD.encode("secret-key-of-acme, which nobody knows");
+    let key = base64::engine::general_purpose::STANDARD.encode("secret-key-of-acme, which is not known");
     let account = echo.account();
     let by_string = format!("AccountName=acme;AccountKey={key};BlobEndpoint={account}");
     let broken = format!("AccountName=acme;AccountKey={key}!;BlobEndpoint={account}");
@@ -135,6 +135,74 @@ fn no_command_shows_a_signature_or_a_key() {
         }
     }
     keeps_no_secret(&bench.file("state"));
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_repeated_without_secrets() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(64 * KIB, 1));
+    let blob = format!("http://127.0.0.1:9/acme/drives/blob?sv=2022-11-02&sp=rw&sig={SIGNATURE}");
+    let (blob, of_user) = (blob.as_str(), "http://u:s3cr3t-of-client@127.0.0.1:9/acme");
+    let option = format!("--rate={blob}");
+    let import = ["import", "drive.img", "blob"];
+    let mut lines = vec![
+        vec![blob],
+        vec!["jobs", "list", blob],
+        vec!["jobs", "list", of_user],
+        vec!["transfers", "show", blob, blob],
+        // The two sides of a transfer in the wrong order.
+        vec!["import", blob, "drive.img"],
+        vec!["export", "back.img", blob],
+        vec!["verify", "drive.img", "--drive", blob],
+        vec!["drives", "describe", blob],
+        vec!["drives", "attach", blob],
+        vec!["drives", "detach", blob],
+        vec!["bays", "dock", "bay-1", blob],
+        vec!["jobs", "show", blob],
+        vec!["jobs", "create", "job-1", "--from", blob],
+        vec!["jobs", "list", "--server", blob],
+        vec!["jobs", "list", "--server", of_user],
+        vec!["jobs", "list", "--token-file", blob],
+        vec!["tokens", "create", blob],
+        vec!["serve", "--config", blob],
+        vec!["serve", "--listen", blob],
+        vec!["bench", blob],
+    ];
+    lines.push([&import[..], &[blob]].concat());
+    lines.push([&import[..], &[of_user]].concat());
+    lines.push([&import[..], &[&option]].concat());
+    for option in [
+        "--trust-host",
+        "--rate",
+        "--concurrency",
+        "--time-scale",
+        "--blob-type",
+        "--memory",
+        "--tier",
+        "--metadata",
+        "--fill",
+        "--proxy",
+        "--ca",
+        "--mapfile",
+        "--rate-file",
+        "--state-dir",
+        "--manifest",
+        "--no-such-option",
+        "--read-timeout",
+        "--output",
+    ] {
+        lines.push([&import[..], &[option, blob]].concat());
+        lines.push([&import[..], &[option, of_user]].concat());
+    }
+    for line in lines {
+        for output in [&[][..], &["--output", "json"]] {
+            let ended = Agent::bare(bench.path(), &[]).with(&line).with(output).run();
+            shows_no_secret(&format!("{line:?}"), &format!("{}{}", ended.stdout, ended.stderr));
+            if line.len() == 1 {
+                ended.expect_error(2, &["unrecognized subcommand 'http://127.0.0.1:9/acme/drives/blob"]);
+            }
+        }
+    }
 }
 
 #[test]

@@ -241,7 +241,16 @@ fn staff_and_customers_work_from_the_command_line() {
     assert_eq!(run(&["jobs", "list", "--filter", "state eq 'Completed'"]).expect(0).as_array().unwrap().len(), 1);
     run(&["jobs", "keys", "one"]).expect(0);
     run(&["jobs", "delete", "one"]).expect(0);
-    run(&["jobs", "show", "one"]).expect_error(1, &["there is no job `one`"]);
+    for command in ["show", "cancel", "delete", "keys", "receipts"] {
+        let said = &["there is no job `one` in the resource group `group`", "drive-agent jobs list --subscription"];
+        run(&["jobs", command, "one"]).expect_error(1, said);
+    }
+    for command in ["start", "pause", "resume", "retry", "undo-give-up", "release"] {
+        run(&["jobs", command, "x/y/none", "--drive", "D1"])
+            .expect_error(1, &["there is no job `none` in the resource group `y`", "drive-agent jobs list --subscription x"]);
+    }
+    run(&["jobs", "show", "one", "--watch"]).expect_error(1, &["there is no job `one`", "drive-agent jobs list"]);
+    run(&["jobs", "list", "--subscription", "x"]).expect(0);
     let made = run(&["tokens", "create", "customer", "--for", "s-1"]).expect(0);
     let asked = Agent::new(bench.path(), &[&"jobs", &"list"]).env("DRIVE_AGENT_TOKEN", made["token"].as_str().unwrap()).run();
     asked.expect_error(1, &["may not use the subscription"]);

@@ -11,7 +11,7 @@ use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     /// All, without a token.
-    Strangers,
+    Anonymous,
     /// Every bearer of a token.
     Known,
     /// The customer whose subscription is in the path, and operators.
@@ -19,11 +19,11 @@ enum For {
     /// Operators.
     Operators,
 }
-use For::{Known, Operators, Owner, Strangers};
+use For::{Anonymous, Known, Operators, Owner};
 
 /// Operations of the published document.
 const API: &[(For, &[&str])] = &[
-    (Strangers, &["Health", "Readiness", "OpenApi"]),
+    (Anonymous, &["Health", "Readiness", "OpenApi"]),
     (Known, &["Operations_List", "Locations_List", "Locations_Get"]),
     (
         Owner,
@@ -77,7 +77,7 @@ const API: &[(For, &[&str])] = &[
 /// Pages and forms of the portal, as its router has them.
 const PORTAL: &[(For, &[&str])] = &[
     (
-        Strangers,
+        Anonymous,
         &[
             "GET /",
             "GET /favicon.ico",
@@ -199,13 +199,13 @@ fn every_operation_of_the_api_answers_those_it_is_for() {
     // Those who may not ask come first: nothing of this may have been done by then.
     for (operation, route) in &operations {
         let audience = row(API, operation);
-        let (stranger, guess, foreign) = (ask(route, ""), ask(route, "dat_guess"), ask(route, &other));
-        let wrong = (stranger, guess, foreign, ask(route, &own));
+        let (anonymous, guess, foreign) = (ask(route, ""), ask(route, "dat_guess"), ask(route, &other));
+        let wrong = (anonymous, guess, foreign, ask(route, &own));
         match audience {
-            Strangers => assert!(!is_denied(stranger) && !is_denied(guess), "{operation}: {wrong:?}"),
+            Anonymous => assert!(!is_denied(anonymous) && !is_denied(guess), "{operation}: {wrong:?}"),
             _ => {
                 // Too many guesses are told so.
-                assert!(matches!(stranger, 401 | 429) && matches!(guess, 401 | 429), "{operation}: {wrong:?}");
+                assert!(matches!(anonymous, 401 | 429) && matches!(guess, 401 | 429), "{operation}: {wrong:?}");
                 let denied_to_other = matches!(audience, Owner | Operators);
                 assert_eq!(foreign == 403, denied_to_other, "{operation}: {wrong:?}");
                 assert!(audience == Operators || operation == "Jobs_Delete" || !is_denied(wrong.3), "{operation}: {wrong:?}");
@@ -262,7 +262,7 @@ fn every_page_of_the_portal_is_shown_to_those_it_is_for() {
     // Logging out ends the session: its turn is last.
     let (last, routes): (Vec<&String>, Vec<&String>) = routes.iter().partition(|route| route.ends_with("/logout"));
     for route in routes.into_iter().chain(last) {
-        let (stranger, guess) = (
+        let (anonymous, guess) = (
             ask(route, ""),
             service.status_of(
                 route.split_once(' ').unwrap().0,
@@ -272,15 +272,15 @@ fn every_page_of_the_portal_is_shown_to_those_it_is_for() {
             ),
         );
         let (foreign, customer, all) = (ask(route, &other), ask(route, &own), ask(route, &operator));
-        let told = format!("{route}: {stranger:?} {guess:?} {foreign:?} {customer:?} {all:?}");
+        let told = format!("{route}: {anonymous:?} {guess:?} {foreign:?} {customer:?} {all:?}");
         let audience = row(PORTAL, route);
-        assert_eq!(to_login(&stranger), audience != Strangers, "{told}");
-        if audience != Strangers {
+        assert_eq!(to_login(&anonymous), audience != Anonymous, "{told}");
+        if audience != Anonymous {
             assert!(to_login(&guess) || guess.0 == 429, "{told}");
         }
         let is_shown = |answer: &(u16, String)| !matches!(answer.0, 403 | 405 | 429 | 500..) && !to_login(answer);
         match audience {
-            Strangers => {}
+            Anonymous => {}
             Known if route.ends_with("/logout") => {}
             Known => assert!(is_shown(&foreign) && is_shown(&customer) && is_shown(&all), "{told}"),
             // Jobs of others are not there.

@@ -10,13 +10,13 @@ use crate::support::service::{Service, TWO_BAYS};
 use crate::support::wait::wait_until;
 
 /// A program of another user, on an address where a service was or may be.
-struct Stranger(TcpListener);
+struct OtherListener(TcpListener);
 
-impl Stranger {
+impl OtherListener {
     fn at(address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
-        Stranger(listener)
+        OtherListener(listener)
     }
 
     fn url(&self) -> String {
@@ -40,21 +40,21 @@ fn a_token_goes_to_the_service_on_the_state_directory_alone() {
     // After a kill its address is still in the state directory, and another program may listen there.
     service.kill();
     assert!(service.state().join("service.url").exists());
-    let stranger = Stranger::at(service.url.trim_start_matches("http://"));
+    let other = OtherListener::at(service.url.trim_start_matches("http://"));
     let state_dir = service.state().display().to_string();
     let words = ["no service runs on the state directory", &state_dir, "drive-agent serve --state-dir"];
     list().run().expect_error(1, &words);
     list().with(&["--server", &service.url]).run().expect_error(1, &words);
     list().env("DRIVE_AGENT_TOKEN", &service.token).run().expect_error(1, &words);
-    stranger.expect_nothing();
+    other.expect_nothing();
     // Nor is it sent to another address of this machine.
-    let elsewhere = Stranger::at("127.0.0.1:0");
+    let elsewhere = OtherListener::at("127.0.0.1:0");
     list()
         .with(&["--server", &elsewhere.url()])
         .run()
         .expect_error(2, &["there is no token for", &elsewhere.url(), "--token-file"]);
     elsewhere.expect_nothing();
-    drop(stranger);
+    drop(other);
     // What was said works as printed.
     let said = list().run().stderr;
     let command = said.split('`').find(|part| part.starts_with("drive-agent serve")).unwrap();

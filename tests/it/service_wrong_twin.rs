@@ -125,7 +125,7 @@ fn a_drive_that_was_written_by_mistake_goes_to_no_other_job_unless_it_may_be_era
     service.dock("bay-1", &wrong, None).expect(200);
     service.order("ex", "checkIn", json!({ "bay": "bay-1" })).expect(200);
     service.wait_for_state("ex", "Packaging");
-    // It was the empty drive of another job, and somebody's import names it.
+    // It was the empty drive of another job, and the import of another customer names it.
     ship_export(&service, "other", MIB);
     service.ship_import("theirs", &["X-1"]);
     service.order("ex", "undoCheckIn", json!({ "driveId": "X-1" })).expect(200);

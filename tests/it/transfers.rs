@@ -61,7 +61,7 @@ fn uncommitted_blocks_are_listed_and_discarded() {
     assert_eq!((shown["left"]["bytes"].as_u64(), shown["left"]["lives_days"].as_u64()), (Some(held), Some(7)));
     assert_eq!(shown["bytes_landed"].as_u64(), Some(held));
     let id = shown["transfer_id"].as_str().unwrap();
-    transfers(&bench, &["discard", &blob]).expect_error(3, &["is given up, with", "uncommitted blocks", "--yes"]);
+    transfers(&bench, &["discard", &blob]).expect_error(3, &["is abandoned, with", "uncommitted blocks", "--yes"]);
     assert_eq!(fake.uncommitted("blob").iter().map(|(_, bytes)| bytes).sum::<u64>(), held, "nothing was done");
     let discarded = transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
     assert_eq!((discarded["transfer_id"].as_str(), discarded.get("stays")), (Some(id), None));

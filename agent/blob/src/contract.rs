@@ -29,7 +29,7 @@ pub struct BlobFacts {
     pub transfer_id: Option<String>,
     /// Whether it is a page blob that an import has begun and not finished.
     pub is_incomplete: bool,
-    /// Whether the store can tell which of its bytes were ever written: [`Blob::written_ranges`].
+    /// Whether the store knows which of its bytes were ever written: [`Blob::written_ranges`].
     pub is_sparse: bool,
     /// Whether we made it a VHD: [`size_bytes`](Self::size_bytes) is that of the drive, and a footer lies behind.
     pub is_vhd: bool,
@@ -198,7 +198,7 @@ pub enum BlocksHeld {
     Nothing,
     /// The incomplete blob of the same transfer: everything that its journal recorded, unless something else wrote to it.
     Recorded {
-        /// What names its state, where the store can tell: where the journal noted the same, nothing did.
+        /// What names its state, where the store knows: where the journal noted the same, nothing did.
         state: Option<String>,
     },
     /// These blocks, by their content, each with its size in bytes.
@@ -303,7 +303,7 @@ pub trait Blob: Send + Sync {
     /// [`BlobErrorKind::Changed`] where another version is there; that or [`BlobErrorKind::NotFound`] where none is.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
 
-    /// The digests of the chunks that it was put together from, in order, where the store keeps names that tell them: a
+    /// The digests of the chunks that it was put together from, in order, where the store keeps names that contain them: a
     /// proof of its bytes for which they need not be read. `None` where it does not, or they were named by another program.
     async fn named_chunks(&self) -> Result<Option<NamedChunks>, BlobError> {
         Ok(None)
@@ -338,7 +338,7 @@ pub trait Blob: Send + Sync {
     }
 
     /// Begins an upload, or resumes one: only the work of this very transfer. Where what the journal is about is gone
-    /// and the store cannot tell a new beginning from it, the answer is [`BlobErrorKind::NotFound`].
+    /// and the store cannot distinguish a new beginning from it, the answer is [`BlobErrorKind::NotFound`].
     ///
     /// # Errors
     /// [`BlobErrorKind::AlreadyExists`] where there is a blob, or the work of another transfer, that this upload would
@@ -393,7 +393,7 @@ pub trait Upload: Send + Sync {
     /// Asks the store what it holds now.
     async fn held(&self) -> Result<BlocksHeld, BlobError>;
 
-    /// What names the target as it is now, durably, where the store can tell: to be asked when nothing is being written.
+    /// What names the target as it is now, durably, where the store knows: to be asked when nothing is being written.
     async fn state(&self) -> Result<Option<String>, BlobError> {
         Ok(None)
     }

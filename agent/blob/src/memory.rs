@@ -109,7 +109,7 @@ impl MemoryBlob {
         self.behaviour.failures_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
         let is_final = self.behaviour.failures_are_final.load(Ordering::SeqCst);
         let kind = if is_final { BlobErrorKind::Denied } else { BlobErrorKind::ServerFault };
-        Some(BlobError::new(kind, "send a chunk to", self.address(), "it was told to fail"))
+        Some(BlobError::new(kind, "send a chunk to", self.address(), "it was set to fail"))
     }
 }
 

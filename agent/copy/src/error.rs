@@ -24,7 +24,7 @@ pub enum CopyError {
     #[error(transparent)]
     Store(#[from] BlobError),
     /// The store failed again and again.
-    #[error("{error}; given up after {attempts} attempts in {seconds:.0} s")]
+    #[error("{error}; abandoned after {attempts} attempts in {seconds:.0} s")]
     StoreGaveUp {
         /// The last failure.
         #[source]
@@ -162,7 +162,7 @@ impl From<GeometryError> for CopyError {
 }
 
 impl CopyError {
-    /// What a store can be told about it, where it is a store's failure.
+    /// The store's own error, where it is a store's failure.
     pub(crate) fn store_kind(&self) -> Option<BlobErrorKind> {
         match self {
             CopyError::Store(error) | CopyError::StoreGaveUp { error, .. } => Some(error.kind),

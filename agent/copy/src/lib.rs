@@ -22,7 +22,7 @@
 //! | `record/` | what survives a crash, and what is known of every chunk |
 //! | `plan`, `source/` | what is copied in which chunks; where bytes and manifests come from |
 //! | `rescue/` | what is known of a drive that fails |
-//! | `stage/` | what one thread or task does; **the life of a chunk is told there** |
+//! | `stage/` | what one thread or task does; **the life of a chunk is described there** |
 //! | `verify/` | does a side hold what a manifest says? |
 //! | `transfer/` | what imports and exports have in common |
 //! | `import/`, `export/` | a transfer from its first check to its result |
@@ -38,7 +38,7 @@
 //! committed, its manifest is stored beside it, and the journal is removed: in this order, each step repeatable.
 //!
 //! # Crash consistency
-//! The target is synced, then the record is written, then the journal is synced, then progress is told.
+//! The target is synced, then the record is written, then the journal is synced, then progress is reported.
 //! Between sending and recording a chunk is noted as unknown. A restart replays the journal, asks the
 //! store what it holds, and moves only what is missing; a kill repeats at most the memory budget.
 //!

@@ -30,7 +30,7 @@ pub(crate) const RECORDS_PER_BATCH_MAX: usize = 4096;
 /// The longest that a landed chunk waits for its record while others arrive.
 pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often the user is told that requests are being repeated.
+/// How often a message says that requests are being repeated.
 pub(crate) const OUTAGE_NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often the watchdog looks at reads under way.
@@ -47,7 +47,7 @@ pub(crate) const INQUIRY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const INQUIRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Requests to a store that was not reached yet are repeated this long where no budget was chosen: a wrong
-/// address should not take all of it to be told.
+/// address should not take all of it to be reported.
 pub const FIRST_CONTACT_BUDGET: Duration = Duration::from_secs(5);
 
 /// A request's body is expected to move at least at this rate, in bytes a second; the time for it is

@@ -28,12 +28,12 @@ pub(crate) fn chunk_size(
     sector_size_bytes: u64,
     limits: &ChunkLimits,
 ) -> Result<ChunkGeometry, CopyError> {
-    let ByteSize(wished) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
+    let ByteSize(requested) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
     let step = sector_size_bytes.max(limits.chunk_bytes_multiple);
     // What was asked for is checked as it stands, before it is raised.
-    ChunkGeometry::for_drive(0, wished, step)?;
+    ChunkGeometry::for_drive(0, requested, step)?;
     let needed = total_bytes.div_ceil(limits.chunks_max).next_multiple_of(step.max(MIB));
-    let size = if wished.saturating_mul(limits.chunks_max) >= total_bytes { wished } else { needed };
+    let size = if requested.saturating_mul(limits.chunks_max) >= total_bytes { requested } else { needed };
     if size > limits.chunk_bytes_max || total_bytes > limits.blob_bytes_max {
         let most = limits.blob_bytes_max.min(limits.chunk_bytes_max.saturating_mul(limits.chunks_max));
         let (drive, store) = sizes_apart(total_bytes, most);
@@ -44,8 +44,8 @@ pub(crate) fn chunk_size(
 
 /// The least memory with which a transfer of `total_bytes` is not slowed down: a few of its chunks, in bytes.
 pub fn least_memory_bytes(asked: Option<ByteSize>, total_bytes: u64, limits: &ChunkLimits) -> u64 {
-    let ByteSize(wished) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
-    CHUNKS_LEAST * wished.max(total_bytes.div_ceil(limits.chunks_max).next_multiple_of(MIB))
+    let ByteSize(requested) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
+    CHUNKS_LEAST * requested.max(total_bytes.div_ceil(limits.chunks_max).next_multiple_of(MIB))
 }
 
 /// Chunks in buffers that keep every stage busy.
@@ -73,7 +73,7 @@ pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> R
             "a memory budget of {budget} is too small for one chunk of {chunk}: raise `--memory`, or choose a smaller `--chunk-size`"
         )));
     }
-    // A reader that asks for the next chunk has a buffer for it: the spare one tells the last that there is none, while the
+    // A reader that asks for the next chunk has a buffer for it: with the spare one the last of them learns that there is none, while the
     // others wait for their record. It is never touched.
     let buffers = buffers.min(geometry.chunk_count() + 1);
     Ok(MemoryPlan {

@@ -67,7 +67,7 @@ impl Target<'_> {
             Confirmation::Check(_) => return Ok(()),
             Confirmation::Word(given) => Some((*given).to_owned()),
             Confirmation::Ask(ask) => {
-                ask(&format!("Everything on {} will be overwritten. Type {word} to go on: ", self.described()))
+                ask(&format!("Everything on {} will be overwritten. Type {word} to continue: ", self.described()))
             }
             Confirmation::None => None,
         };

@@ -14,7 +14,7 @@ fn read(drive: &dyn Drive, offset: u64, length: usize) -> Result<Vec<u8>, DriveE
     drive.read_at(&mut bytes, offset).map(|()| bytes)
 }
 
-/// A source answers the same to every read, never with less than was asked for, and tells its data.
+/// A source answers the same to every read, never with less than was asked for, and reports its data.
 fn source_conforms(drive: &dyn Drive) {
     let size = drive.size_bytes();
     let whole = read(drive, 0, size as usize).unwrap();

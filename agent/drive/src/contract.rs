@@ -69,7 +69,7 @@ pub trait Drive: Send + Sync {
         Ok(())
     }
 
-    /// What names the drive's content as it is now, durably, where it can tell: to be asked when nothing is being written.
+    /// What names the drive's content as it is now, durably, where it knows: to be asked when nothing is being written.
     /// Where it is the same later, nothing was written meanwhile.
     fn state(&self) -> Result<Option<String>, DriveError> {
         Ok(None)

@@ -105,7 +105,7 @@ impl BlockDevice {
         }
     }
 
-    /// A device that vanished answers reads with EIO too; its size tells the two apart.
+    /// A device that vanished answers reads with EIO too; its size distinguishes the two.
     fn error(&self, operation: &'static str, range: ByteRange, source: &std::io::Error) -> DriveError {
         let errno = source.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
         if errno == Errno::IO && ioctl::device_size_bytes(&self.file).unwrap_or(0) == 0 {
@@ -179,7 +179,7 @@ impl ZeroingDevice for BlockDevice {
     fn discard(&self, range: ByteRange) -> Result<bool, DriveError> {
         match self.did("discard", range, ioctl::discard(&self.file, range)) {
             Err(DriveError::Removed { path }) => Err(DriveError::Removed { path }),
-            // Whatever it was: there are other ways to make zeros, and they will tell.
+            // Whatever it was: there are other ways to make zeros, and they will report it.
             answer => Ok(answer.unwrap_or(false)),
         }
     }

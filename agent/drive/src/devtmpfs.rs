@@ -22,7 +22,7 @@ fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-/// Whether the file system of a device number is one, as `/proc/self/mountinfo` tells it.
+/// Whether the file system of a device number is one, as `/proc/self/mountinfo` has it.
 fn is_devtmpfs(mounts: &str, number: (u32, u32)) -> bool {
     let number = format!("{}:{}", number.0, number.1);
     mounts.lines().any(|line| {

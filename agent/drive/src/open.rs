@@ -138,7 +138,7 @@ pub fn open_target(path: &Path, request: &TargetRequest<'_>) -> Result<Arc<dyn D
 /// Opens a target below which there may be so many profiles.
 fn open_target_within(path: &Path, request: &TargetRequest<'_>, profiles_max: u32) -> Result<Arc<dyn Drive>, DriveError> {
     if path.to_str().is_none() {
-        let why = format!("the name of `{}` is not UTF-8, and could not be told from others: rename it", path.display());
+        let why = format!("the name of `{}` is not UTF-8, and could not be distinguished from others: rename it", path.display());
         return Err(DriveError::Refused(why));
     }
     let drive: Arc<dyn Drive> = match examine(path)? {

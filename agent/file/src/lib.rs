@@ -5,7 +5,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | this one | [`CopyFile`] writes such a file, [`next_data`] tells where the holes of one are |
+//! | this one | [`CopyFile`] writes such a file, [`next_data`] finds the holes of one |
 //! | [`capacity`] | whether a file of some name and size can be made at all |
 //! | [`locked`] | opening a file for one process alone, and being sure that it is the one that its path names |
 //! | [`partial`] | what a file is called until it is whole |

@@ -31,7 +31,7 @@ pub fn path_of(path: &Path, transfer_id: &str) -> io::Result<PathBuf> {
     }
 }
 
-/// Removes the unfinished file that a transfer of ours left, unless it is being written. Tells whether there was one.
+/// Removes the unfinished file that a transfer of ours left, unless it is being written. Returns whether there was one.
 ///
 /// # Errors
 /// [`LockError`]: where another process has it, or it is not ours to remove.

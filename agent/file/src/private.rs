@@ -24,7 +24,7 @@ pub enum FolderError {
     Io(#[from] io::Error),
 }
 
-/// Makes a folder for secrets, or takes the rights of others away from one that is there; tells whether it had to.
+/// Makes a folder for secrets, or takes the rights of others away from one that is there; returns whether it had to.
 ///
 /// # Errors
 /// Where it is another user's, or the kernel says so.

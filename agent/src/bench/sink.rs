@@ -37,7 +37,7 @@ struct Sink {
     blobs: Mutex<HashMap<String, Sizes>>,
 }
 
-/// Serves until the process is ended, and tells its address first.
+/// Serves until the process is ended, and prints its address first.
 pub(super) async fn run(listen: SocketAddr, printer: &Printer) -> Result<(), BenchError> {
     if !listen.ip().is_loopback() {
         return Err(BenchError::Usage(format!("`{listen}` is not a loopback address: what is thrown away comes from here")));

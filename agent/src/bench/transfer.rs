@@ -73,7 +73,8 @@ pub(super) fn is_nothing(drive: &str) -> bool {
 /// Carries out one transfer in a process of its own.
 pub(super) fn carry_out(order: &Order) -> Result<(Run, TransferResult), BenchError> {
     let (run, results) = carry_out_all(order)?;
-    let result = results.into_iter().next().ok_or_else(|| BenchError::Failed("a transfer did not tell its result".to_owned()))?;
+    let result =
+        results.into_iter().next().ok_or_else(|| BenchError::Failed("a transfer did not report its result".to_owned()))?;
     Ok((Run { stages: Some(result.stages), limited_by: Some(result.limited_by), ..run }, result))
 }
 
@@ -83,7 +84,7 @@ pub(super) fn carry_out_all(order: &Order) -> Result<(Run, Vec<TransferResult>),
     let input = serde_json::to_vec(order).map_err(|error| BenchError::Failed(error.to_string()))?;
     let ended = measure(Command::new(own).args(["bench", "transfer"]), &input)?;
     let results: Vec<TransferResult> = serde_json::from_slice(&ended.stdout)
-        .map_err(|error| BenchError::Failed(format!("a transfer did not tell its result: {error}")))?;
+        .map_err(|error| BenchError::Failed(format!("a transfer did not report its result: {error}")))?;
     match results.iter().find(|result| result.outcome != Outcome::Complete) {
         None => Ok((ended.run, results)),
         Some(failed) => {
@@ -93,19 +94,19 @@ pub(super) fn carry_out_all(order: &Order) -> Result<(Run, Vec<TransferResult>),
     }
 }
 
-/// Does what standard input says, and tells the results.
+/// Does what standard input says, and prints the results.
 pub(super) async fn run() -> u8 {
     let mut input = String::new();
     let order = match std::io::stdin().read_to_string(&mut input) {
         Ok(_) => serde_json::from_str(&input).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    let told = match order {
+    let results = match order {
         Ok(order) => transfers(order).await.map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
-    let told = told.and_then(|results| serde_json::to_string(&results).map_err(|error| error.to_string()));
-    match told {
+    let results = results.and_then(|results| serde_json::to_string(&results).map_err(|error| error.to_string()));
+    match results {
         Ok(text) => u8::from(std::io::stdout().write_all(text.as_bytes()).is_err()),
         Err(error) => {
             let _ = std::io::stderr().write_all(error.as_bytes());

@@ -41,7 +41,7 @@ pub(crate) enum BenchCommand {
     Transfer,
 }
 
-/// What every bench is told.
+/// What every bench takes.
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
     /// How often everything is done, in turn

@@ -55,7 +55,7 @@ pub(crate) struct Common {
     /// How progress is shown on standard error: a bar on a terminal and JSON lines elsewhere with `auto`
     #[arg(long, value_enum, default_value_t = ProgressMode::Auto, global = true)]
     pub(crate) progress: ProgressMode,
-    /// Say more on standard error; twice for every request
+    /// Log more on standard error; twice for every request
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
 }
@@ -80,11 +80,11 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Write a blob onto a drive
     Export(ExportArguments),
-    /// Hold a manifest against a drive, a blob, or both
+    /// Check a drive, a blob, or both against a manifest
     Verify(VerifyArguments),
     /// Transfers that were begun and not finished, and what they left
     Transfers(TransfersArguments),
-    /// What is attached, who it is, and whether it may be touched
+    /// The attached drives, what uses them, and whether they may be written
     Drives(DrivesArguments),
     /// How fast this machine is, what limits it, and how that compares
     Bench(Box<BenchArguments>),
@@ -94,7 +94,7 @@ pub(crate) enum Command {
     Jobs(JobsArguments),
     /// The bays of a station, and what is docked
     Bays(BaysArguments),
-    /// Who may ask a job service
+    /// API tokens and portal sessions of a job service
     Tokens(TokensArguments),
 }
 
@@ -142,8 +142,8 @@ pub(crate) struct PropertyArguments {
 /// What to do about a drive that fails.
 #[derive(Debug, Args)]
 pub(crate) struct RescueArguments {
-    /// What to do where the drive cannot be read: end there; leave out pieces of 64 KiB; or get every sector that
-    /// can be got [default: stop, or rescue with one of the options below]
+    /// What to do where the drive cannot be read: end there; leave out pieces of 64 KiB; or read every sector that
+    /// can be read [default: stop, or rescue with one of the options below]
     #[arg(long, value_enum)]
     pub(crate) on_unreadable: Option<Unreadable>,
     /// End the import when more than this cannot be read, after all retries
@@ -196,10 +196,10 @@ pub(crate) struct ExportArguments {
 pub(crate) struct VerifyArguments {
     /// The manifest: a path or the address of a blob
     pub(crate) manifest: String,
-    /// The drive to hold it against
+    /// The drive to check
     #[arg(long)]
     pub(crate) drive: Option<PathBuf>,
-    /// The blob to hold it against
+    /// The blob to check
     #[arg(long)]
     pub(crate) blob: Option<String>,
     #[command(flatten)]
@@ -211,7 +211,7 @@ pub(crate) struct VerifyArguments {
 pub(crate) struct DrivesArguments {
     #[command(subcommand)]
     pub(crate) command: Option<DrivesCommand>,
-    /// Go on telling what is docked and what is taken away, until Ctrl-C
+    /// Keep printing what is docked and undocked, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -299,7 +299,7 @@ pub(crate) struct EffortArguments {
     /// How fast the time of a simulated drive goes: 1 is real time, `max` waits for nothing [default: 1]
     #[arg(long, value_name = "FACTOR|max", value_parser = parse_time_scale, allow_negative_numbers = true)]
     pub(crate) time_scale: Option<Pace>,
-    /// How long a failing request is repeated before the transfer is given up [default: 2m, and 5s before the
+    /// How long a failing request is repeated before the transfer is abandoned [default: 2m, and 5s before the
     /// store was reached for the first time]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub(crate) retry_budget: Option<Duration>,

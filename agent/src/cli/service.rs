@@ -88,11 +88,11 @@ pub(crate) enum JobsCommand {
     Show {
         /// The job
         name: String,
-        /// Go on telling how it stands, until it ends or Ctrl-C
+        /// Print it whenever it changes, until it ends or Ctrl-C
         #[arg(long)]
         watch: bool,
     },
-    /// The drives are on their way
+    /// Record that the drives were sent
     Ship(ShipArguments),
     /// Correct the serial number of a drive that has not come; its key stays its key
     CorrectDrive {
@@ -122,11 +122,11 @@ pub(crate) enum JobsCommand {
         /// The job
         name: String,
     },
-    /// A drive came (operators)
+    /// Check in a drive that arrived (operators)
     CheckIn {
         /// The job
         name: String,
-        /// Which drive of the job it is, whatever serial number it tells; for an export, what it is to be called [default:
+        /// Which drive of the job it is, whatever serial number it reports; for an export, the name that it gets [default:
         /// the one of its serial number]
         #[arg(long, value_name = "ID")]
         drive: Option<String>,
@@ -143,7 +143,7 @@ pub(crate) enum JobsCommand {
         #[arg(long, requires = "bay")]
         take_over: bool,
     },
-    /// A drive did not come; for an export, no more drives come (operators)
+    /// Record that a drive did not arrive; for an export, that no more drives come (operators)
     NeverReceived {
         /// The job
         name: String,
@@ -167,7 +167,7 @@ pub(crate) enum JobsCommand {
         /// Replace a blob that exists
         #[arg(long)]
         overwrite: bool,
-        /// Get every sector that can be got of a drive that fails, and list what is missing
+        /// Read every sector of a failing drive that can be read, and list what is missing
         #[arg(long)]
         rescue: bool,
         /// What is on the drive of an export may go
@@ -203,14 +203,14 @@ pub(crate) enum JobsCommand {
     },
     /// The drive of an export is unsuitable: its blob waits for another drive (operators)
     Release(DriveOfJob),
-    /// The drives went back (operators)
+    /// Record that the drives were sent back (operators)
     ShipBack {
         /// The job
         name: String,
         /// The carrier
         #[arg(long)]
         carrier: String,
-        /// Its name for the parcel
+        /// The tracking number
         #[arg(long)]
         tracking: String,
     },
@@ -271,7 +271,7 @@ pub(crate) struct ShipArguments {
     /// The carrier
     #[arg(long)]
     pub(crate) carrier: String,
-    /// Its name for the parcel
+    /// The tracking number
     #[arg(long)]
     pub(crate) tracking: String,
     /// How many drives are in it
@@ -286,7 +286,7 @@ pub(crate) struct ShipArguments {
 pub(crate) struct BaysArguments {
     #[command(subcommand)]
     pub(crate) command: Option<BaysCommand>,
-    /// Go on telling how the bays stand, until Ctrl-C
+    /// Print the bays whenever they change, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
     #[command(flatten)]
@@ -310,19 +310,19 @@ pub(crate) enum BaysCommand {
         /// The bay
         bay: String,
     },
-    /// What all copies may move together: show it, or set it until it is set again
+    /// Rate limit of all copies together: show it, or set it until it is set again
     Rate {
         /// A rate such as 50MB/s, `unlimited`, or `schedule` for what the configuration says
         rate: Option<String>,
     },
-    /// What waits for a person
+    /// What needs an operator
     Attention,
-    /// Who did what, the newest first
+    /// The audit log, newest first
     Audit {
         /// Only about the job with this random name, which outlives the job
         #[arg(long, value_name = "UID")]
         job: Option<String>,
-        /// Only by the bearer of the token of this name
+        /// Only by the owner of the token of this name
         #[arg(long, value_name = "NAME")]
         actor: Option<String>,
         /// Only where this is part of what was done
@@ -358,20 +358,20 @@ pub(crate) enum TokensCommand {
         /// A subscription of the customer; for an operator say `--operator`
         #[arg(long = "for", value_name = "SUBSCRIPTION")]
         subscriptions: Vec<String>,
-        /// May do everything, for everybody
+        /// May do everything, in every subscription
         #[arg(long)]
         operator: bool,
     },
     /// The tokens and their owners
     List,
-    /// Who is logged in to the portal
+    /// The open sessions of the portal
     Sessions,
     /// End a session of the portal
     EndSession {
         /// Its name in `tokens sessions`
         id: String,
     },
-    /// Take a token back, and end the sessions of it
+    /// Revoke a token, and end its sessions
     Revoke {
         /// Its name
         name: String,

@@ -27,7 +27,7 @@ pub(crate) fn parse_limit(text: &str) -> Result<ByteSize, String> {
 /// A duration that something may take: none at all is a mistake.
 pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a time limit is longer than nothing".to_owned()),
+        Ok(Duration::ZERO) => Err("a time limit is longer than 0".to_owned()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(error.to_string()),
     }

@@ -3,7 +3,11 @@
 use protocol::arm::ErrorResponse;
 use reqwest::StatusCode;
 
+use super::job_path::JobPath;
 use crate::local_service::LocalServiceError;
+
+/// The code of the answer where a job does not exist.
+const NO_SUCH_JOB: &str = "ResourceNotFound";
 
 /// Why something was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,22 @@ impl ClientError {
             ClientError::Usage(_) | ClientError::Refused { status: 400, .. } => 2,
             ClientError::Refused { status: 409 | 412, .. } => 3,
             ClientError::Refused { .. } | ClientError::Failed(_) => 1,
+        }
+    }
+
+    /// The same, where it was asked about a job: what to do where there is none.
+    pub(crate) fn about(self, job: &JobPath) -> Self {
+        match self {
+            ClientError::Refused { status: 404, code, .. } if code == NO_SUCH_JOB => {
+                let JobPath { subscription, resource_group, name } = job;
+                let message = format!(
+                    "there is no job `{name}` in the resource group `{resource_group}` of the subscription `{subscription}`: \
+                     `drive-agent jobs list --subscription {subscription}` lists the jobs of that subscription; a job of another \
+                     one is named SUBSCRIPTION/GROUP/NAME"
+                );
+                ClientError::Refused { status: 404, code, message }
+            }
+            other => other,
         }
     }
 

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, TryStreamExt};
 use protocol::host::is_loopback;
 use protocol::operator::Done;
 use reqwest::{Client, Method, Response, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::body;
 use super::error::ClientError;
@@ -18,14 +16,8 @@ use crate::cli::ConnectArguments;
 use crate::local_service::{LocalService, TOKEN_FILE, URL_FILE};
 use crate::settings;
 
-/// No event of a job service is longer, with what came behind it in one piece.
-const EVENT_BYTES_MAX: usize = 4 << 20;
-
 /// Where a service is looked for that runs on another state directory.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
-
-/// The version of the published API that we speak.
-const API_VERSION: &str = "2021-01-01";
 
 /// Longest that an answer may take; events have no end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -81,7 +73,7 @@ impl JobService {
     }
 
     /// The URL of a path, whose segments are given apart.
-    fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, ClientError> {
+    pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, ClientError> {
         let mut url = self.base.clone();
         let cannot = || ClientError::Usage(format!("`{}` is not an address of a service", self.base));
         url.path_segments_mut().map_err(|()| cannot())?.pop_if_empty().extend(segments);
@@ -91,7 +83,13 @@ impl JobService {
         Ok(url)
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<String>, has_end: bool) -> Result<Response, ClientError> {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+        has_end: bool,
+    ) -> Result<Response, ClientError> {
         let shown = url.origin().ascii_serialization();
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if has_end {
@@ -112,25 +110,17 @@ impl JobService {
         Err(ClientError::of_answer(status, &said))
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url, body: Option<String>) -> Result<T, ClientError> {
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+    ) -> Result<T, ClientError> {
         let answer = body::whole(self.send(method, url, body, true).await?).await?;
         understood(&answer)
     }
 
-    /// Asks the published API.
-    pub(crate) async fn published(
-        &self,
-        method: Method,
-        segments: &[&str],
-        body: Option<&Value>,
-        query: &[(&str, &str)],
-    ) -> Result<Value, ClientError> {
-        let mut all = vec![("api-version", API_VERSION)];
-        all.extend(query);
-        self.ask(method, self.url(segments, &all)?, body.map(Value::to_string)).await
-    }
-
-    /// What the operator API tells.
+    /// A document of the operator API.
     pub(crate) async fn operator_get<T: DeserializeOwned>(
         &self,
         segments: &[&str],
@@ -145,9 +135,7 @@ impl JobService {
         segments: &[&str],
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let body = body.map(serde_json::to_string).transpose();
-        let body = body.map_err(|error| ClientError::Failed(format!("the request cannot be written: {error}")))?;
-        self.ask(Method::POST, self.operator_url(segments, &[])?, body).await
+        self.ask(Method::POST, self.operator_url(segments, &[])?, body.map(body_of).transpose()?).await
     }
 
     /// Has the operator API remove something.
@@ -157,13 +145,6 @@ impl JobService {
 
     fn operator_url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, ClientError> {
         self.url(&[&["operator", "v1"], segments].concat(), query)
-    }
-
-    /// A list of the published API: its pages, one after another.
-    pub(crate) async fn published_list(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Vec<Value>, ClientError> {
-        let mut all = vec![("api-version", API_VERSION)];
-        all.extend(query);
-        self.list(self.url(segments, &all)?, usize::MAX).await
     }
 
     /// The first entries of a list of the operator API: as many of its pages as they take.
@@ -176,7 +157,7 @@ impl JobService {
         self.list(self.operator_url(segments, query)?, limit).await
     }
 
-    async fn list<T: DeserializeOwned>(&self, first: Url, limit: usize) -> Result<Vec<T>, ClientError> {
+    pub(super) async fn list<T: DeserializeOwned>(&self, first: Url, limit: usize) -> Result<Vec<T>, ClientError> {
         let (mut pages, mut next, mut all) = (Pages::of(first.clone()), Some(first), Vec::new());
         while let Some(url) = next.filter(|_| all.len() < limit) {
             let answer = body::whole(self.send(Method::GET, url, None, true).await?).await?;
@@ -187,51 +168,6 @@ impl JobService {
         all.truncate(limit);
         Ok(all)
     }
-
-    /// The events of a stream: their names and what they say.
-    pub(crate) async fn events(
-        &self,
-        segments: &[&str],
-    ) -> Result<impl Stream<Item = Result<(String, String), ClientError>>, ClientError> {
-        let url = self.url(segments, &[("api-version", API_VERSION)])?;
-        let answer = self.send(Method::GET, url, None, false).await?;
-        let pieces = answer.bytes_stream().map_err(|_| ClientError::Failed("the job service hung up".to_owned())).boxed();
-        Ok(futures::stream::try_unfold((pieces, Vec::new()), async |(mut pieces, mut buffer): (_, Vec<u8>)| {
-            loop {
-                if let Some(event) = next_event(&mut buffer) {
-                    return Ok(Some((event, (pieces, buffer))));
-                }
-                match futures::TryStreamExt::try_next(&mut pieces).await? {
-                    Some(piece) => {
-                        let piece: bytes::Bytes = piece;
-                        if buffer.len() + piece.len() > EVENT_BYTES_MAX {
-                            return Err(ClientError::Failed("the job service sends an event without an end".to_owned()));
-                        }
-                        buffer.extend_from_slice(&piece);
-                    }
-                    None => return Ok(None),
-                }
-            }
-        }))
-    }
-}
-
-/// Takes the first event that is whole from what came of a stream: its name, and what it says. Those that say nothing are
-/// left out.
-pub(crate) fn next_event(buffer: &mut Vec<u8>) -> Option<(String, String)> {
-    while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
-        let event = String::from_utf8_lossy(&buffer[..end]).into_owned();
-        buffer.drain(..end + 2);
-        let field = |name: &str| {
-            let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            values.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect::<Vec<_>>().join("\n")
-        };
-        let data = field("data");
-        if !data.is_empty() {
-            return Some((field("event"), data));
-        }
-    }
-    None
 }
 
 /// The address of a service. It is repeated only where nothing in it can be a secret.
@@ -282,6 +218,11 @@ fn certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, ClientError
     let failed = |error: String| ClientError::Usage(format!("the certificates in `{}` cannot be used: {error}", path.display()));
     let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     reqwest::Certificate::from_pem_bundle(&text).map_err(|error| failed(error.to_string()))
+}
+
+/// The body of a request.
+pub(super) fn body_of(value: &impl Serialize) -> Result<String, ClientError> {
+    serde_json::to_string(value).map_err(|error| ClientError::Failed(format!("the request cannot be written: {error}")))
 }
 
 /// A page of a list.

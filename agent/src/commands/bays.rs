@@ -130,7 +130,7 @@ fn progress_text(progress: &Progress) -> String {
 
 fn attention_text(list: &[Attention]) -> String {
     if list.is_empty() {
-        return "nothing waits for a person\n".to_owned();
+        return "nothing needs attention\n".to_owned();
     }
     let row = |one: &Attention| {
         let job = one.job.as_deref().map(short_job_name);

@@ -21,6 +21,7 @@ use time::OffsetDateTime;
 use crate::client::ClientError;
 use crate::printer::Printer;
 use crate::reporter::Reporter;
+use crate::secrets::without_secrets;
 use crate::{settings, signals};
 
 /// Links a transfer with the terminal and the signals.
@@ -40,7 +41,7 @@ fn is_agreed(what: &str) -> bool {
     }
     let mut answer = String::new();
     let mut terminal = std::io::stderr().lock();
-    let asked = write!(terminal, "{what}. Is it to be so? [y/N] ").and_then(|()| terminal.flush());
+    let asked = write!(terminal, "{what}. Continue? [y/N] ").and_then(|()| terminal.flush());
     let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
     answered.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
@@ -89,7 +90,7 @@ fn conclude_plan(plan: Result<TransferPlan, CopyError>, direction: Direction, bl
 /// The result of a transfer that could not be begun: nothing was moved.
 pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, error: &CopyError) -> TransferResult {
     TransferResult {
-        error: Some(error.to_string()),
+        error: Some(without_secrets(&error.to_string()).into_owned()),
         // Cancelled before it was known what there is to move: an empty receipt.
         receipt: (outcome == Outcome::Cancelled).then(|| {
             let now = OffsetDateTime::now_utc();

@@ -10,7 +10,7 @@ use crate::client::{ClientError, JobService};
 use crate::commands::answered;
 use crate::printer::{Printer, table};
 
-/// Makes, lists or takes back tokens.
+/// Makes, lists or revokes tokens.
 pub(crate) async fn run(arguments: TokensArguments, printer: &Printer) -> u8 {
     answered(tokens(&arguments, printer).await, printer)
 }
@@ -47,7 +47,7 @@ async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), Cl
         }
         TokensCommand::Revoke { name } => {
             service.operator_delete(&["tokens", name]).await?;
-            printer.document(&json!({ "name": name }), || format!("the token `{name}` was taken back\n"));
+            printer.document(&json!({ "name": name }), || format!("the token `{name}` was revoked\n"));
         }
     }
     Ok(())

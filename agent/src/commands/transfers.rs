@@ -221,7 +221,7 @@ fn require_yes(entry: &TransferEntry, yes: bool) -> Result<(), CopyError> {
         None => String::new(),
     };
     let what = format!(
-        "the {} of `{}` {} `{}` is given up, with {} that had landed{lost}",
+        "the {} of `{}` {} `{}` is abandoned, with {} that had landed{lost}",
         name_of(entry.direction),
         entry.drive,
         if entry.direction == Direction::Import { "to" } else { "from" },
@@ -230,7 +230,7 @@ fn require_yes(entry: &TransferEntry, yes: bool) -> Result<(), CopyError> {
     );
     match is_agreed(&what) {
         true => Ok(()),
-        false => Err(CopyError::Refused(format!("{what}: repeat the command with `--yes` if it is to be so"))),
+        false => Err(CopyError::Refused(format!("{what}: repeat the command with `--yes` to confirm it"))),
     }
 }
 

@@ -11,9 +11,10 @@ use crate::commands::link;
 use crate::opening;
 use crate::printer::Printer;
 use crate::rate_file;
+use crate::secrets::without_secrets;
 use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
 
-/// Holds a manifest against a drive, a blob, or both.
+/// Checks a drive, a blob, or both against a manifest.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {
     let (link, reporter) = link(printer);
     let result = verify(&arguments, link, printer).await;
@@ -63,6 +64,6 @@ fn not_begun(outcome: Outcome, arguments: &VerifyArguments, error: &CopyError) -
         differences: Vec::new(),
         unreadable: Vec::new(),
         elapsed_seconds: 0.0,
-        error: Some(error.to_string()),
+        error: Some(without_secrets(&error.to_string()).into_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! What is told: results on standard output, everything else on standard error. A reader that went away does not end the
+//! Output: results on standard output, everything else on standard error. A reader that went away does not end the
 //! work; but a command whose result was lost has not succeeded, which the printer remembers until the process ends.
 //!
 //! | file | responsibility |
@@ -22,6 +22,7 @@ use protocol::result::{TransferPlan, TransferResult, VerifyResult};
 use serde::Serialize;
 
 use crate::cli::{Common, Output, ProgressMode};
+use crate::secrets::without_secrets;
 use crate::standard_output::StandardOutput;
 
 use layout::visible_json;
@@ -141,6 +142,8 @@ impl Printer {
     }
 
     fn message(&self, level: &'static str, text: &str) {
+        // It may repeat an address that came in the wrong place, which nothing has taken for an address.
+        let text = &without_secrets(text);
         if self.shown == Shown::JsonLines {
             self.json_line(&serde_json::json!({ "type": level, "message": text }));
             return;

@@ -21,7 +21,7 @@ use time::Weekday;
 use super::accounts::credentials;
 use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
 
-/// Fewest connections: strangers, customers and operators each have a part of them.
+/// Fewest connections: unauthenticated clients, customers and operators each have a part of them.
 const CONNECTIONS_MIN: usize = 16;
 
 /// The file, as it is written.

@@ -82,9 +82,9 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         };
         let result = match copied {
             Ok(result) => result,
-            // Stopped before it was far enough to tell by itself what there is.
+            // Stopped before it was far enough to report by itself what there is.
             Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
-            // Nobody waits for what failed any more: the journal tells what there is.
+            // The copy that failed is not waited for any more: the journal has what there is.
             Err(error) if is_cancelled(&handle) => {
                 tracing::info!(job = %order.job_uid, bay = %order.bay, %error, "a copy that was cancelled had failed");
                 account(options, &order, &memory, handle).await
@@ -196,14 +196,14 @@ fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob,
     u32::try_from(least.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(memory.share_mebibytes).min(memory.total_mebibytes)
 }
 
-/// Tells from the journal what a copy did that will not go on now.
+/// Reads from the journal what a copy did that is not continued now.
 async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, handle: TransferHandle) -> TransferResult {
     // No copy holds more than all of it.
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
     let (was_cut_off, resume) = (order.was_cut_off, options.resume_command.clone());
     let own = handle.clone();
-    let told = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
-    match told.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
+    let accounted = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
+    match accounted.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
         Ok(Some(result)) => result,
         Ok(None) => of_nothing(order, resume, &handle),
         Err(error) => failed(order, &error),

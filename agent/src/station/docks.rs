@@ -1,4 +1,4 @@
-//! The bays and what is in them. A thread looks at every watched place whenever the kernel tells of a drive, and at
+//! The bays and what is in them. A thread looks at every watched place whenever the kernel announces a drive, and at
 //! least once a second; looking touches no drive.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -58,7 +58,7 @@ impl DockedByHand {
     }
 
     /// Whether it is this drive. What was kept before its bridge could be asked has the bridge's serial number, and the model
-    /// as the bridge tells it.
+    /// as the bridge reports it.
     fn is_of(&self, docked: &Docked) -> bool {
         let is_same = (&docked.serial, &docked.model) == (&self.serial, &self.model);
         let was_of_bridge = docked.bridge_serial.is_some() && docked.bridge_serial == self.serial;
@@ -318,7 +318,7 @@ impl Slot {
         self.watched.as_ref().or(self.by_hand.as_ref())
     }
 
-    /// Notes which drive is there now; tells whether that is another one.
+    /// Notes which drive is there now; returns whether that is another one.
     fn see(&mut self, now: Option<(PathBuf, Docked)>, clock: &Clock) -> bool {
         let is_first = !std::mem::replace(&mut self.was_seen, true);
         let before = self.docked.as_ref().map(|(docked, _)| docked);

@@ -78,7 +78,7 @@ fn split(path: &str) -> Result<BlobName, WorkError> {
     Ok(BlobName { container: container.to_owned(), name: name.to_owned() })
 }
 
-/// The list at `path`, as the job names it: where that is at the station is not told.
+/// The list at `path`, as the job names it: where that is at the station is not shown.
 async fn read(blob: &dyn Blob, path: &str) -> Result<Vec<u8>, WorkError> {
     let facts = blob.head().await.map_err(failed)?;
     let facts = facts.ok_or_else(|| WorkError::Refused(format!("the list of blobs `{path}` is not there")))?;

@@ -34,7 +34,7 @@ impl FromStr for Filter {
                 "type" => set(&mut filter.kind, parse(&value)?).map_err(|()| again())?,
                 "state" => set(&mut filter.state, parse(&value)?).map_err(|()| again())?,
                 "trackingnumber" => set(&mut filter.tracking_number, value).map_err(|()| again())?,
-                _ => return Err(FilterError(format!("`{name}` is nothing to filter by"))),
+                _ => return Err(FilterError(format!("`{name}` is not a property to filter by"))),
             }
             rest = after.trim_start();
             if rest.is_empty() {

@@ -134,7 +134,7 @@ pub struct ReturnShipping {
 pub struct DeliveryPackage {
     /// The carrier.
     pub carrier_name: String,
-    /// Its name for the parcel.
+    /// The tracking number.
     pub tracking_number: String,
     /// How many drives are in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,7 +150,7 @@ pub struct DeliveryPackage {
 pub struct Package {
     /// The carrier.
     pub carrier_name: String,
-    /// Its name for the parcel.
+    /// The tracking number.
     pub tracking_number: String,
     /// How many drives are in it.
     pub drive_count: i64,

@@ -2,13 +2,16 @@
 //!
 //! Readers are tolerant where the real service is (unknown fields, `"state": ""`, both spellings of
 //! `blobListBlobPath`), writers leave absent what is not known: no field is ever `null`. What is wrong with a body
-//! is told with the path of the field, all of it at once.
+//! is reported with the path of the field, all of it at once.
 
 mod body;
 mod documents;
 mod error;
 mod filter;
 mod job;
+mod keys;
+mod location;
+mod receipts;
 mod validate;
 
 #[cfg(test)]
@@ -22,4 +25,7 @@ pub use job::{
     Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, Identity, JobDetails, JobResponse, LogLevel, Package,
     PutJob, ReturnShipping, SystemData, UpdateJob, UpdateProperties,
 };
+pub use keys::DriveKey;
+pub use location::{LocationProperties, LocationResponse};
+pub use receipts::{CopyResult, CustomerReceipt, DriveReceipt, ReceiptsDocument};
 pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, is_resource_group_name, validate_put, validate_update};

@@ -62,7 +62,7 @@ pub enum ManifestError {
     },
 }
 
-/// Reads lines of bounded length; tells a torn last line from a whole one.
+/// Reads lines of bounded length; distinguishes a torn last line from a whole one.
 pub(super) struct RawLines<R> {
     source: R,
     buffer: Vec<u8>,

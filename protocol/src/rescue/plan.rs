@@ -126,7 +126,7 @@ impl RescuePlan {
         self.map.set(range, status);
     }
 
-    /// The range to be read next; `None` when nothing is left to try. Asking again without telling how it
+    /// The range to be read next; `None` when nothing is left to try. Asking again without reporting how it
     /// ended gives the same range.
     pub fn next_read(&mut self) -> Option<ByteRange> {
         loop {
@@ -146,7 +146,7 @@ impl RescuePlan {
         }
     }
 
-    /// Tells how the read of `range`, which [`next_read`](Self::next_read) gave, ended.
+    /// Reports how the read of `range`, which [`next_read`](Self::next_read) gave, ended.
     pub fn done(&mut self, range: ByteRange, outcome: ReadOutcome) {
         let is_sector = range.length <= self.rules.sector_bytes;
         match (outcome, self.phase) {

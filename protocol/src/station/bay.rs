@@ -12,7 +12,7 @@ use crate::result::Direction;
 pub struct DockedDrive {
     /// Where it is reached: a device, an image, or a profile.
     pub path: String,
-    /// Its serial number without spaces: what jobs call it. Absent where it tells none.
+    /// Its serial number without spaces: what jobs call it. Absent where it reports none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drive_id: Option<String>,
     /// The serial number of the bridge that it is attached by, where that is another one.

@@ -9,13 +9,13 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeakIdentity {
-    /// It tells no serial number.
+    /// It reports no serial number.
     Missing,
     /// Its serial number is a placeholder, such as zeros.
     Placeholder,
     /// Its serial number is a known constant of a bridge or dock.
     BridgeConstant,
-    /// Only the USB descriptor of its bridge tells a serial number, and not the drive itself.
+    /// Only the USB descriptor of its bridge has a serial number, and not the drive itself.
     UsbDescriptorOnly,
     /// Another bay shows a drive of the same name.
     Duplicated,
@@ -33,8 +33,8 @@ impl WeakIdentity {
         }
     }
 
-    /// What people are told beside a drive's name: the bridge's serial number where that is another one, and why the name cannot
-    /// be relied on. `None` where there is nothing to tell.
+    /// What is shown beside a drive's name: the bridge's serial number where that is another one, and why the name cannot
+    /// be relied on. `None` where there is nothing to show.
     pub fn note(bridge_serial: Option<&str>, weak: &[WeakIdentity]) -> Option<String> {
         let bridge = bridge_serial.map(|serial| format!("behind a bridge that calls itself {serial}"));
         let reasons: Vec<&str> = weak.iter().map(|weak| weak.reason()).collect();

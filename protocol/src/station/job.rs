@@ -53,19 +53,19 @@ impl<'job> JobInHand<'job> {
         format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.ImportExport/jobs/{name}")
     }
 
-    /// The drive of the job that one which tells this serial number is: see [`JobDrive::has_serial`].
+    /// The drive of the job that one which reports this serial number is: see [`JobDrive::has_serial`].
     pub fn drive_of_serial(&self, serial: &str) -> Option<&'job JobDrive> {
         self.machine.drives.iter().find(|drive| drive.has_serial(serial))
     }
 
-    /// The same, or else the drive that the job calls so although another one was bound to it: whose a drive is that tells
+    /// The same, or else the drive that the job calls so although another one was bound to it: whose a drive is that reports
     /// this number is as uncertain then as before.
     pub fn drive_named(&self, serial: &str) -> Option<&'job JobDrive> {
         let named = || self.machine.drives.iter().find(|drive| drive.id.eq_ignore_ascii_case(serial));
         self.drive_of_serial(serial).or_else(named)
     }
 
-    /// The drive of the job that one which tells this serial number was written as by mistake: it holds what this job
+    /// The drive of the job that one which reports this serial number was written as by mistake: it holds what this job
     /// exports.
     pub fn drive_written_by_mistake(&self, serial: &str) -> Option<&'job JobDrive> {
         let was_written = |drive: &&JobDrive| {
@@ -75,7 +75,7 @@ impl<'job> JobInHand<'job> {
         self.machine.drives.iter().find(was_written)
     }
 
-    /// Whether a drive that tells this serial number may have to do with the job.
+    /// Whether a drive that reports this serial number may have to do with the job.
     pub fn is_about(&self, serial: &str) -> bool {
         self.drive_named(serial).or_else(|| self.drive_written_by_mistake(serial)).is_some()
     }

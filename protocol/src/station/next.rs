@@ -120,7 +120,7 @@ pub struct Decided {
 /// |---|---|---|
 /// | bound in this docking by a check-in | | goes on for that job |
 /// | weak identity, or another bay shows the same serial number | any | operator decides |
-/// | strong, and a drive that told the same was wrong before | any | operator decides |
+/// | strong, and a drive that reported the same was wrong before | any | operator decides |
 /// | strong | none | unknown |
 /// | | one, shipped | checked in, copied |
 /// | | one, still Creating | waits; the bay says so |

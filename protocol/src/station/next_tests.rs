@@ -178,7 +178,7 @@ fn a_drive_that_was_the_wrong_one_before_is_asked_about() {
     let mut import = Import::new("one", JobState::Transferring, DriveState::Received);
     assert_eq!(decided(&[&import]).0, Next::Copy);
     import.machine.drives[0].wrong_serials = vec!["A-1".to_owned()];
-    assert_eq!(decided(&[&import]).0, Next::Undecided(Doubt::WrongBefore), "a twin told this number");
+    assert_eq!(decided(&[&import]).0, Next::Undecided(Doubt::WrongBefore), "a twin reported this number");
     // What an operator said of another drive does not make this one doubtful.
     import.machine.drives[0].wrong_serials = vec!["X-9".to_owned()];
     assert_eq!(decided(&[&import]).0, Next::Copy);

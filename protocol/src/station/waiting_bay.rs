@@ -10,7 +10,7 @@ use crate::job::{DriveState, JobDrive, JobKind, JobState};
 /// Most drives of similar names that are offered for one that no job names.
 const SIMILAR_MAX: usize = 5;
 
-/// What waits for a person at a bay, with what was decided about its drive. `jobs` are those that the decision was about;
+/// What needs an operator at a bay, with what was decided about its drive. `jobs` are those that the decision was about;
 /// `similar` are others that a drive which no job names may be for: imports of a similar serial number, exports that wait.
 pub fn attention_of_bay(
     docked: &DockedHere<'_>,

@@ -9,7 +9,7 @@ use super::waiting_bay::{never_received, undo_check_in};
 use crate::job::{CopyState, DriveState, Hold, JobDrive, JobKind, JobState, Mistake, NEVER_RECEIVED_AFTER};
 use crate::result::Direction;
 
-/// What waits for a person about a job: each drive that does, and then the job itself. `bay_of` is the bay where a drive of
+/// What needs an operator about a job: each drive that does, and then the job itself. `bay_of` is the bay where a drive of
 /// the job is docked.
 ///
 /// | job | drive | kind |
@@ -31,8 +31,8 @@ pub fn attention_of_job(job: &JobInHand<'_>, bay_of: impl Fn(&str) -> Option<Str
     list
 }
 
-/// When a person is needed about a job, and how urgently: what [`attention_of_job`] may tell, without the bays. `None` where
-/// it tells nothing whatever is docked.
+/// When a person is needed about a job, and how urgently: what [`attention_of_job`] may report, without the bays. `None` where
+/// it reports nothing whatever is docked.
 pub fn waits_from(job: &JobInHand<'_>) -> Option<(AttentionKind, OffsetDateTime)> {
     let of_drives = job.machine.drives.iter().filter_map(|drive| Some((of_drive(job, drive, None)?.0, job.machine.entered_at)));
     let late = job.machine.entered_at.checked_add(NEVER_RECEIVED_AFTER).unwrap_or(job.machine.entered_at);

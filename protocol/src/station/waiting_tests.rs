@@ -105,10 +105,10 @@ fn what_is_told_without_the_bays_is_what_is_told_with_them() {
                 let known = Known::new(kind, state, &[("D", drive)]).copy("D", copy);
                 for days in [0, 14] {
                     let at = now() + Duration::days(days);
-                    let told = attention_of_job(&known.in_hand(), |_| None, at);
-                    let told = told.iter().map(|one| one.kind).min_by_key(|kind| kind.rank());
+                    let shown = attention_of_job(&known.in_hand(), |_| None, at);
+                    let shown = shown.iter().map(|one| one.kind).min_by_key(|kind| kind.rank());
                     let from = waits_from(&known.in_hand()).filter(|(_, from)| *from <= at).map(|(kind, _)| kind);
-                    assert_eq!(told, from, "{kind} {state} {drive} {days}");
+                    assert_eq!(shown, from, "{kind} {state} {drive} {days}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::journal::{read_manifest, root_of};
 use crate::oracle::untouched::is_of;
-use crate::oracle::{MANIFEST_SUFFIX, Verdict, everyone};
+use crate::oracle::{MANIFEST_SUFFIX, Verdict, all_runs};
 use crate::run::Finished;
 use crate::step::{Action, Interruption, Tamper, Target};
 use crate::support::images::sha256_of;
@@ -38,7 +38,7 @@ fn check_blob(world: &World, run: &Finished, others: &[&Finished], after: &Snaps
         return Ok(());
     }
     let writers =
-        || everyone(run, others).filter(|run| matches!(run.run.action, Action::Import { name: other, .. } if other == name));
+        || all_runs(run, others).filter(|run| matches!(run.run.action, Action::Import { name: other, .. } if other == name));
     let drives =
         || writers().filter_map(|run| if let Action::Import { drive, .. } = run.run.action { Some(drive) } else { None });
     if drives().any(|drive| world.drives[drive].versions.iter().any(|version| is_drive(content, &world.drives[drive], version))) {

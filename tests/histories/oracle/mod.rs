@@ -31,6 +31,6 @@ pub fn judge(world: &World, run: &Finished, others: &[&Finished], after: &Snapsh
 }
 
 /// Judges something that two runs at once left: each may have done it.
-fn everyone<'all>(run: &'all Finished, others: &'all [&'all Finished]) -> impl Iterator<Item = &'all Finished> + Clone {
+fn all_runs<'all>(run: &'all Finished, others: &'all [&'all Finished]) -> impl Iterator<Item = &'all Finished> + Clone {
     std::iter::once(run).chain(others.iter().copied())
 }

@@ -1,7 +1,7 @@
 //! Nothing is changed that the command may not touch (R1, R5); a refusal changes nothing at all.
 
 use crate::journal::manifest_transfer_id;
-use crate::oracle::{Verdict, everyone};
+use crate::oracle::{Verdict, all_runs};
 use crate::run::Finished;
 use crate::step::{Action, Tamper, Target};
 use crate::world::{Item, Snapshot, World, is_partial_name, partial_id};
@@ -23,7 +23,7 @@ pub fn check(world: &World, run: &Finished, others: &[&Finished], after: &Snapsh
         if let (Some(2 | 3), true, false) = (run.code(), others.is_empty(), was_found_under_way) {
             return Err(format!("R4: exit {}, and something was changed: {change}", run.code().unwrap_or_default()));
         }
-        if !everyone(run, others).any(|run| may_change(world, run, key, before)) {
+        if !all_runs(run, others).any(|run| may_change(world, run, key, before)) {
             return Err(format!("R1/R5: {change}; no command may do that"));
         }
     }

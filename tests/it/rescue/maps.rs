@@ -74,7 +74,7 @@ fn options_that_do_not_fit_together_are_usage_errors() {
     import(&bench, &["--on-unreadable", "skip", "--retry-passes", "2"]).run().expect_error(2, &["tries nothing twice"]);
     import(&bench, &["--fill", "ones"]).run().expect_error(2, &["`ones` is not a fill"]);
     import(&bench, &["--rescued", "x.img"]).run().expect_error(2, &["--mapfile"]);
-    import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than nothing"]);
+    import(&bench, &["--read-timeout", "0s"]).run().expect_error(2, &["longer than 0"]);
     for (name, why) in [("blob", "belongs to it"), ("blob.manifest.jsonl", "belongs to it"), (".", "not a plain file")] {
         import(&bench, &["--mapfile", name]).run().expect_error(2, &[why, "nothing was begun"]);
     }

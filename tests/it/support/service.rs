@@ -232,7 +232,7 @@ impl Service {
         self.call("GET", "/operator/v1/bays", Value::Null).expect(200)["value"].as_array().unwrap().clone()
     }
 
-    /// What waits for a person.
+    /// What needs an operator.
     #[track_caller]
     pub fn attention(&self) -> Vec<Value> {
         self.call("GET", "/operator/v1/attention", Value::Null).expect(200)["value"].as_array().unwrap().clone()

@@ -56,7 +56,7 @@ impl AccountAddress {
     }
 
     /// The same, where a connection string of the environment may name the very account: which part of a URL is the
-    /// account cannot be told from a host of the user's own.
+    /// account cannot be distinguished from a host of the user's own.
     ///
     /// # Errors
     /// Those of [`parse`](Self::parse).

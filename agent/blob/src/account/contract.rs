@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
 
-/// A blob of a container, as a list tells it.
+/// A blob of a container, as a list has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobItem {
     /// Its container.

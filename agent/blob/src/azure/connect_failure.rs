@@ -2,12 +2,12 @@
 //! secret in it.
 
 use std::error::Error;
-use std::io;
 
 use azure_core::time::OffsetDateTime;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{CertificateError, Error as TlsError, OtherError};
 
+use super::causes::find;
 use super::proxy::ProxyError;
 use crate::error::BlobErrorKind;
 
@@ -67,7 +67,7 @@ pub enum ProxyProblem {
 }
 
 fn proxy_text(proxy: &str, target: &str, problem: &ProxyProblem) -> String {
-    let way_out = "have it allowed there, or name another way (`--proxy`, NO_PROXY)";
+    let way_out = "have it allowed there, or use another one (`--proxy`, NO_PROXY)";
     match problem {
         ProxyProblem::Unreachable(why) => {
             format!("the proxy `{proxy}`, which should lead to `{target}`, cannot be reached: {why}")
@@ -125,22 +125,6 @@ impl ConnectFailure {
     }
 }
 
-/// The first cause of that type. An error of input or output hides the one that it was made of.
-pub(super) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'static)) -> Option<&'error T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match hidden {
-            Some(hidden) => Some(hidden),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 fn certificate_problem(wrong: &CertificateError) -> String {
     match wrong {
         CertificateError::UnknownIssuer => {
@@ -181,7 +165,7 @@ fn of_another_kind(cause: &str) -> String {
     )
 }
 
-/// A text of a certificate: a stranger may have made it.
+/// A text of a certificate: it is untrusted.
 fn shown(text: &str) -> String {
     text.chars().filter(|letter| protocol::text::is_displayed(*letter)).take(NAME_CHARACTERS_MAX).collect()
 }
@@ -193,6 +177,8 @@ fn time_text(time: UnixTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

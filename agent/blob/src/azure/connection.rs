@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use socket2::SockRef;
 use tower_service::Service;
 
+use super::causes::innermost;
 use super::connect_failure::{ConnectFailure, ProxyProblem};
 use super::noted_stream::NotedStream;
 use super::proxy::{Proxies, Proxy};
@@ -108,13 +109,4 @@ pub(super) fn port_of(target: &Uri) -> u16 {
 /// HOST:PORT, always with the port.
 pub(super) fn authority_of(target: &Uri) -> String {
     format!("{}:{}", target.host().unwrap_or_default(), port_of(target))
-}
-
-/// The text of the innermost cause, which names what happened.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -61,7 +61,7 @@ impl ConnectionString {
     }
 
     /// The address as its account has it, where it is below the endpoint: which part of a URL is the container cannot be
-    /// told from the URL alone.
+    /// recognised by the URL alone.
     pub(super) fn address_of(&self, address: &AzureAddress) -> Option<AzureAddress> {
         let url = address.url();
         let rest = url.path().strip_prefix(&plain_path(&self.endpoint))?.strip_prefix('/')?;

@@ -8,7 +8,8 @@ use azure_core::http::headers::{ERROR_CODE, HeaderName, Headers, RETRY_AFTER, VE
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 
 use super::bounded::AnswerTooLong;
-use super::connect_failure::{ConnectFailure, find};
+use super::causes::{causes, find, innermost};
+use super::connect_failure::ConnectFailure;
 use super::denied::{self, Circumstances};
 use super::obstacles;
 use super::sas::Sas;
@@ -92,7 +93,7 @@ pub enum AzureFailure {
     #[error("the connection broke: {0}")]
     BrokenConnection(String),
     /// Entra ID gave no access token.
-    #[error("no access token could be had from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
+    #[error("no access token was obtained from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
     NoToken {
         /// The host that was asked, where that is known.
         host: Option<String>,
@@ -140,11 +141,11 @@ impl AzureFailure {
                 text: raw_response.as_ref().and_then(|response| server_text(response.body().as_ref())),
                 request_id: header(error, &REQUEST_ID).and_then(plain),
             },
-            ErrorKind::Connection => AzureFailure::NoConnection(innermost(error)),
-            ErrorKind::Io => AzureFailure::BrokenConnection(innermost(error)),
+            ErrorKind::Connection => AzureFailure::NoConnection(detail(error)),
+            ErrorKind::Io => AzureFailure::BrokenConnection(detail(error)),
             ErrorKind::Credential => AzureFailure::NoToken {
                 host: credentials.sign_in_host.clone(),
-                text: innermost(error),
+                text: detail(error),
                 is_transient: may_be_had_later(error),
             },
             ErrorKind::DataConversion => AzureFailure::NotUnderstood,
@@ -206,16 +207,15 @@ fn is_from_store(headers: &Headers) -> bool {
 
 /// Whether a token that could not be had may be had later.
 fn may_be_had_later(error: &azure_core::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(now) = cause {
-        match now.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind) {
-            Some(ErrorKind::Connection | ErrorKind::Io) => return true,
-            Some(ErrorKind::HttpResponse { status, .. }) => return kind_of(u16::from(*status), "").is_transient(),
-            _ if now.downcast_ref::<Silence>().is_some() => return true,
-            _ => cause = now.source(),
-        }
-    }
-    false
+    let later = |cause: &(dyn std::error::Error + 'static)| match cause
+        .downcast_ref::<azure_core::Error>()
+        .map(azure_core::Error::kind)
+    {
+        Some(ErrorKind::Connection | ErrorKind::Io) => Some(true),
+        Some(ErrorKind::HttpResponse { status, .. }) => Some(kind_of(u16::from(*status), "").is_transient()),
+        _ => cause.is::<Silence>().then_some(true),
+    };
+    causes(error).find_map(later).unwrap_or(false)
 }
 
 fn header<'error>(error: &'error azure_core::Error, name: &HeaderName) -> Option<&'error str> {
@@ -271,14 +271,9 @@ fn is_code(text: &str) -> bool {
     text.len() <= CODE_CHARACTERS_MAX && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !text.starts_with("eyJ")
 }
 
-/// The text of the innermost cause: it names what happened ("connection refused"), while the outer
-/// ones may name the URL. Anything that looks like a URL is left out all the same.
-fn innermost(error: &azure_core::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    let text = cause.to_string();
+/// What happened, but for a text that may repeat a secret: outer causes name the URL, and an inner one could.
+fn detail(error: &azure_core::Error) -> String {
+    let text = innermost(error);
     if may_have_secret(&text) { "no further detail".to_owned() } else { text }
 }
 

@@ -27,8 +27,8 @@ pub fn chunks_of_list(xml: &[u8]) -> Option<HashMap<Sha256Digest, u64>> {
 }
 
 /// Whether `Content-Range` says what was asked for.
-pub fn is_asked_range(told: Option<&str>, asked: ByteRange, length_bytes: Option<u64>) -> bool {
-    reading::is_asked_range(told, None, asked, length_bytes).is_ok()
+pub fn is_asked_range(content_range: Option<&str>, asked: ByteRange, length_bytes: Option<u64>) -> bool {
+    reading::is_asked_range(content_range, None, asked, length_bytes).is_ok()
 }
 
 /// The kind of the credentials that would be used.

@@ -22,13 +22,14 @@
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
 //! | [`sas`] | what a shared access signature says of itself |
-//! | [`error`], [`denied`] | what a failure of a server means, and why a request was denied |
+//! | [`error`], [`denied`], [`causes`] | what a failure of a server means, why a request was denied, and what caused an error |
 //! | `fuzzing` | what fuzz targets try of all that |
 
 mod account;
 mod blob;
 mod block;
 mod bounded;
+mod causes;
 mod certificates;
 mod checksums;
 mod client;

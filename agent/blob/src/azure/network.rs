@@ -8,7 +8,7 @@ use super::proxy::Proxies;
 /// How a store across a network is reached.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// A request is given up when nothing moves on its connection for this long.
+    /// A request is abandoned when nothing moves on its connection for this long.
     pub silence_max: Duration,
     /// What leads there.
     pub proxies: Proxies,

@@ -41,7 +41,7 @@ impl Activity {
 pub(super) struct NotedStream {
     stream: TokioIo<TcpStream>,
     activity: Activity,
-    /// A proxy is at its other end, which is told with each request where it goes.
+    /// A proxy is at its other end, which learns from each request where it goes.
     is_proxied: bool,
 }
 
@@ -50,7 +50,7 @@ impl NotedStream {
         NotedStream { stream, activity: Activity::new(), is_proxied: false }
     }
 
-    /// The same, where a proxy at its other end is told with each request where it goes.
+    /// The same, where a proxy at its other end learns from each request where it goes.
     pub(super) fn proxied(self) -> Self {
         NotedStream { is_proxied: true, ..self }
     }

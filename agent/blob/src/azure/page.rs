@@ -211,7 +211,7 @@ impl PageUpload {
     }
 
     /// Marks the blob as whole. `None` where it changed between the look and the mark: a late request of this very run
-    /// may do that, and one more look tells.
+    /// may do that, and one more look decides.
     async fn mark(&self, facts: &CommitFacts<'_>) -> Result<Option<String>, BlobError> {
         let now = self.blob.look().await?;
         let now = now.ok_or_else(|| self.lost("commit", "it was deleted while it was written"))?;
@@ -236,7 +236,7 @@ impl PageUpload {
         let metadata = self.blob.final_metadata(&self.request, facts);
         let options = BlobClientSetMetadataOptions { if_match: Some(Etag::from(version)), ..Default::default() };
         match self.client.set_metadata(&metadata, Some(options)).await {
-            // An answer that names no version is as good as none: one more look tells.
+            // An answer that names no version is as good as none: one more look decides.
             Ok(answer) => Ok(answer.headers().get_optional_str(&ETAG).map(str::to_owned)),
             Err(error) => unless_changed(self.blob.error("commit", error)),
         }

@@ -204,7 +204,7 @@ fn to_http(request: &Request) -> azure_core::Result<http::Request<RequestBody>> 
             StreamBody::new(pieces).boxed_unsync()
         }
     };
-    // The URL may have a signature: only what kind of mistake it is is told.
+    // The URL may have a signature: only the kind of mistake is shown.
     built.body(body).map_err(|_| azure_core::Error::with_message(ErrorKind::Other, "the request cannot be written"))
 }
 

@@ -140,7 +140,7 @@ pub(super) async fn a_blob_stays_unless_it_may_be_replaced(tried: &dyn TestStore
     assert_holds(&*blob, &second).await;
 }
 
-/// Which kind of error tells an upload that it lost its place: the blob under its name is another's, and stays. An upload
+/// Which kind of error an upload gets that lost its place: the blob under its name is another's, and stays. An upload
 /// that writes in place has lost what it wrote, too.
 fn assert_lost(blob: &dyn Blob, result: Result<String, crate::BlobError>) {
     let kind = if blob.destroys_at_begin() { Changed } else { AlreadyExists };

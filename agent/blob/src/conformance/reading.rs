@@ -40,7 +40,7 @@ pub(super) async fn every_range_is_what_was_stored(tried: &dyn TestStore) {
     holes_are_zeros(&*blob, &bytes, &version);
 }
 
-/// Where a store tells holes, they read as zeros.
+/// Where a store reports holes, they read as zeros.
 fn holes_are_zeros(blob: &dyn Blob, bytes: &Bytes, version: &str) {
     let Some(local) = blob.local() else { return };
     let mut offset = 0;

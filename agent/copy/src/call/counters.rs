@@ -129,12 +129,12 @@ impl Counters {
         *sending = sending.changed_to(count);
     }
 
-    /// Takes what tells how many bytes are in flight. A transfer has one pipeline: only the first call counts.
+    /// Takes the counter of bytes in flight. A transfer has one pipeline: only the first call counts.
     pub(crate) fn set_bytes_in_flight(&self, ask: impl Fn() -> u64 + Send + Sync + 'static) {
         let _ = self.bytes_in_flight.0.set(Box::new(ask));
     }
 
-    /// Takes what tells what a failing drive has not given. Only the first call counts.
+    /// Takes the list of what a failing drive has not given. Only the first call counts.
     pub(crate) fn set_unreadable_so_far(&self, ask: impl Fn() -> UnreadableSoFar + Send + Sync + 'static) {
         let _ = self.unreadable_so_far.0.set(Box::new(ask));
     }

@@ -66,7 +66,7 @@ impl std::fmt::Debug for RescueOptions {
     }
 }
 
-/// Names that tell nothing about this machine.
+/// Names that say nothing about this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicNames {
     /// The drive.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::call::live_rate::LiveRate;
 
-/// No wait is told to be longer: the rate may be another one by then.
+/// No wait is announced as longer: the rate may be another one by then.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// Lets bytes go at a rate, first come, first served; at once where there is no rate. The rate may change at any time, for

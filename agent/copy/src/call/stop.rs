@@ -1,6 +1,6 @@
 //! Asking a transfer to stop.
 //!
-//! Two tokens, one contract. The soft one means: no new chunk is begun, and waits give up; what was
+//! Two tokens, one contract. The soft one means: no new chunk is begun, and waits end; what was
 //! read is hashed, sent and recorded. The hard one means: requests under way are dropped. The reason
 //! is ordered: a graver one replaces a lesser one, and the first request's time stays.
 
@@ -22,7 +22,7 @@ pub struct StopRequest {
     pub requested_at: OffsetDateTime,
 }
 
-/// A stop that can be asked for by anyone who holds a clone.
+/// A stop: every clone of it can ask for one.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     soft: CancellationToken,

@@ -116,7 +116,7 @@ async fn require_blank(scene: &Scene, recovered: Option<&Recovered>) -> Result<(
         let holds_data = look_at_drive(scene, |drive| drive.holds_data()).await?;
         return if holds_data { refused("exists and holds data") } else { Ok(()) };
     };
-    // After a kill, chunks may have been written that were not recorded: nothing tells them from a user's.
+    // After a kill, chunks may have been written that were not recorded: nothing distinguishes them from a user's.
     if left.is_none() || !is_image {
         return Ok(());
     }

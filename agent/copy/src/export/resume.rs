@@ -69,7 +69,7 @@ pub(super) fn require_same(header: &Header, planned: ChunkGeometry, scene: &Scen
     Ok(())
 }
 
-/// Looks at what the journal says was written: the drive must still hold it. Tells whether that was looked at in some
+/// Looks at what the journal says was written: the drive must still hold it. Returns whether that was looked at in some
 /// places only.
 pub(super) async fn look_at_written(context: &Context, left: &Left, journal: &mut Journal) -> Result<bool, CopyError> {
     if context.landed()? == 0 {

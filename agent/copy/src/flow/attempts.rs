@@ -1,6 +1,6 @@
 //! Trying a request until it succeeds, is refused for good, the budget is spent, or a stop is asked for.
 //!
-//! Waits give up at a stop, attempts do not: an attempt under way ends by itself or by its timeout.
+//! Waits end at a stop, attempts do not: an attempt under way ends by itself or by its timeout.
 //! A caller that must drop it drops the future.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +29,7 @@ pub(crate) struct Attempts {
     pub(crate) handle: TransferHandle,
     /// How often the store throttled.
     pub(crate) throttled: Arc<AtomicU64>,
-    /// When the user was last told that requests are being repeated.
+    /// When the last message said that requests are being repeated.
     pub(crate) told_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -168,7 +168,7 @@ impl Attempts {
         Attempts { policy: RetryPolicy { budget: self.first_contact_budget, ..self.policy }, ..self.clone() }
     }
 
-    /// Tells the user about an outage, once in a while: many requests fail of the same.
+    /// Reports an outage, once in a while: many requests fail of the same.
     fn tell(&self, error: &BlobError, since_first: Duration) {
         let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
         if told_at.is_some_and(|at| at.elapsed() < OUTAGE_NOTICE_INTERVAL) {

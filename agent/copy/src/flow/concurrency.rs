@@ -2,7 +2,7 @@
 //!
 //! Where no number was fixed it is found by trying, over windows in which a few requests for each connection ended:
 //!
-//! | state | what a window tells | next |
+//! | state | what a window shows | next |
 //! |---|---|---|
 //! | starting | the rate rose by 5 % | starting, with twice as many |
 //! | starting | it did not | settled, where it was before |
@@ -17,7 +17,7 @@
 //!
 //! It starts with a few: on a slow link many requests share what there is, and none of them ends. What was tried without a
 //! gain is tried again after twice as many windows, up to a limit, so that a store where all is
-//! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, tells nothing
+//! well is left alone. A window in which the requests waited for chunks, and not the chunks for requests, shows nothing
 //! about the store.
 
 use std::time::{Duration, Instant};

@@ -274,7 +274,7 @@ fn require_name_of_no_manifest(blob: &str) -> Result<(), CopyError> {
     }
 }
 
-/// How many bytes of a drive may be something else than zeros, as far as it tells.
+/// How many bytes of a drive may be something else than zeros, as far as is known.
 fn data_bytes(drive: &dyn Drive) -> Result<u64, DriveError> {
     let (mut bytes, mut offset) = (0, 0);
     for _ in 0..HOLES_COUNTED_MAX {

@@ -179,7 +179,7 @@ impl Stages<'_> {
         move || rescue.as_ref().is_some_and(|rescue| rescue.has_begun())
     }
 
-    /// Lets the counters tell what a failing drive has not given.
+    /// Gives the counters the list of what a failing drive has not given.
     fn tell_unreadable(&self) {
         if let Some(rescue) = self.rescue {
             let known = Arc::downgrade(rescue);

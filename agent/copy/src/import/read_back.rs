@@ -16,7 +16,7 @@ use crate::verify::{Scope, Side};
 
 impl Completing {
     /// Reads the blob again where that was asked for, is needed to believe it, or to hash the whole: its chunks did not all
-    /// pass in their order. Tells whether it was compared.
+    /// pass in their order. Returns whether it was compared.
     pub(super) async fn prove(&mut self, journal: &mut Journal, view: Arc<dyn Blob>) -> Result<bool, CopyError> {
         let is_doubtful = self.target.is_doubtful() && !self.is_proved_by_names(&*view).await?;
         let wants_stream = self.context.options.stream_sha256 && self.stream_sha256.is_none();

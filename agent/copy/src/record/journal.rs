@@ -1,7 +1,7 @@
 //! The file behind the journal: where it is, its lock, appending, replay.
 //!
 //! Order of durability: the target is synced, then records are appended, then the journal is synced,
-//! then progress is told. A record is never ahead of its data.
+//! then progress is reported. A record is never ahead of its data.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -106,7 +106,7 @@ impl Journal {
         &self.path
     }
 
-    /// The unfinished export onto the drive at this path, where its journal tells it. Journals of other transfers are not
+    /// The unfinished export onto the drive at this path, where its journal has it. Journals of other transfers are not
     /// locked for it.
     ///
     /// # Errors
@@ -255,7 +255,7 @@ pub(crate) fn prefix_of(direction: Direction) -> &'static str {
     }
 }
 
-/// The folder of all journals, made where it is missing. What is in it tells of customers' drives.
+/// The folder of all journals, made where it is missing. What is in it describes customers' drives.
 pub(crate) fn journals_folder(state_dir: &Path) -> Result<PathBuf, CopyError> {
     let folder = state_dir.join("journals");
     let made = make_folder(&folder);

@@ -113,7 +113,7 @@ impl Holes {
         Holes { asked: Asked::Locally(Arc::new(source), timeout), stop, known: DataRun::unknown() }
     }
 
-    /// The holes of a blob whose store can tell what was written to it.
+    /// The holes of a blob whose store knows what was written to it.
     pub(crate) fn at_store(blob: Arc<dyn Blob>, version: String, attempts: Attempts, stop: Stop) -> Self {
         let pages = WrittenPages { blob, version, attempts, ranges: VecDeque::new(), listed_to: 0, next: Next::Beginning };
         Holes { asked: Asked::AtStore(Box::new(pages)), stop, known: DataRun::unknown() }

@@ -1,4 +1,4 @@
-//! The content of a blob as the names of its blocks tell it: a block of ours is named by its SHA-256.
+//! The content of a blob, by the names of its blocks: a block of ours is named by its SHA-256.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ impl NamedContent {
         if facts.is_sparse || facts.size_bytes == 0 {
             return Ok(None);
         }
-        // A store that does not tell its blocks can be read all the same.
+        // A store that does not list its blocks can be read all the same.
         let named = attempts.run("look at", 0, || blob.named_chunks()).await.ok().and_then(|(named, _)| named);
         let Some(named) = named.filter(|named| named.version.as_ref() == Some(&facts.version)) else { return Ok(None) };
         let Some(geometry) = geometry_of(&named, facts.size_bytes) else { return Ok(None) };

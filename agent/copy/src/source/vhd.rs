@@ -38,10 +38,10 @@ pub(crate) async fn without_footer(
     }
     match disk_in(blob, &facts, options, attempts).await? {
         Some(disk) => {
-            let told = format!(
+            let note = format!(
                 "the blob is a VHD: its disk of {disk} bytes is written, and not its footer (`--blob-format raw` writes both)"
             );
-            Ok((BlobFacts { size_bytes: disk, ..facts }, Some(told)))
+            Ok((BlobFacts { size_bytes: disk, ..facts }, Some(note)))
         }
         None if options.footer == Footer::Dropped && !facts.is_vhd => Err(CopyError::Refused(format!(
             "`{}` has not the footer of a fixed VHD: leave out `--blob-format vhd`",

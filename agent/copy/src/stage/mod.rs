@@ -22,7 +22,7 @@
 //! 4. `send` puts it into the store (`flow/attempts.rs` tries again, inside one budget), a content that the store holds
 //!    already only once. From the first request until the answer the chunk is **unknown** in the table
 //!    (`record/table.rs`). When it landed, its buffer goes back.
-//! 5. `record` syncs the target, then appends to the journal (`record/journal.rs`) and syncs that, then tells the counters
+//! 5. `record` syncs the target, then appends to the journal (`record/journal.rs`) and syncs that, then updates the counters
 //!    (`call/counters.rs`). Now its share of the memory budget is free.
 //!
 //! # Where memory is bounded

@@ -158,7 +158,7 @@ impl ReadStage {
         Ok(Some(()))
     }
 
-    /// A good read tells that the drive is there; one that took long, that it is in trouble.
+    /// A good read proves that the drive is there; one that took long, that it is in trouble.
     fn note_good_read(&self, piece: ByteRange, started: Instant) {
         let Some(rescue) = &self.rescue else { return };
         rescue.set_last_good(piece.offset);

@@ -1,4 +1,4 @@
-//! [`LandedChunk`] → journal: the target is synced, then the records are, then progress is told.
+//! [`LandedChunk`] → journal: the target is synced, then the records are, then progress is reported.
 
 use std::sync::Arc;
 use std::time::Duration;

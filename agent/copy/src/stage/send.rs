@@ -286,7 +286,7 @@ impl Loop {
         }
     }
 
-    /// Asks a store that can tell what it holds about chunks in doubt. Where it does not answer they stay unknown.
+    /// Asks a store that can list what it holds about chunks in doubt. Where it does not answer they stay unknown.
     async fn resolve_doubts(&mut self) {
         let unfinished = self.stage.stop.is_stopping();
         if !unfinished || self.doubtful.is_empty() || !self.stage.upload.capabilities().content_named {

@@ -27,7 +27,7 @@ fn piece(fill: u8) -> Piece {
     Piece(vec![fill; 512])
 }
 
-/// A hash_pool whose threads do `done`; the receiver tells which of them have ended, and how.
+/// A hash_pool whose threads do `done`; the receiver gets which of them have ended, and how.
 fn start(
     input: Receiver<Piece>,
     done: impl Fn(Sha256Digest) -> Result<bool, CopyError> + Send + Sync + 'static,
@@ -52,12 +52,12 @@ fn ends(end: &Receiver<Result<(), CopyError>>) -> Vec<Result<(), CopyError>> {
 #[test]
 fn chunks_that_come_one_by_one_keep_one_thread_at_work() {
     let (input, received) = unbounded();
-    let (tell, told): (Sender<ThreadId>, _) = bounded(0);
-    let end = start(received, move |_| Ok(tell.send(thread::current().id()).is_ok()));
+    let (report, reports): (Sender<ThreadId>, _) = bounded(0);
+    let end = start(received, move |_| Ok(report.send(thread::current().id()).is_ok()));
     let threads: HashSet<ThreadId> = (0..200)
         .map(|number| {
             input.send(piece(number as u8 + 1)).unwrap();
-            told.recv().unwrap()
+            reports.recv().unwrap()
         })
         .collect();
     assert_eq!(threads.len(), 1);
@@ -85,12 +85,12 @@ fn more_chunks_than_one_core_has_lanes_for_call_the_next_thread() {
 #[test]
 fn every_digest_is_told_once_and_all_threads_end() {
     let (input, received) = unbounded();
-    let (tell, told) = unbounded();
-    let end = start(received, move |digest| Ok(tell.send(digest).is_ok()));
+    let (report, reports) = unbounded();
+    let end = start(received, move |digest| Ok(report.send(digest).is_ok()));
     (0..=255).for_each(|fill| input.send(piece(fill)).unwrap());
     drop(input);
     assert!(ends(&end).iter().all(Result::is_ok));
-    let mut digests: Vec<_> = told.try_iter().collect();
+    let mut digests: Vec<_> = reports.try_iter().collect();
     let mut expected: Vec<_> = (1..=255).map(|fill| Sha256Digest::of(&[fill; 512])).collect();
     digests.sort();
     expected.sort();

@@ -1,4 +1,4 @@
-//! What an interrupted transfer did and did not do, told from its journal alone: the drive is not touched, and need
+//! What an interrupted transfer did and did not do, from its journal alone: the drive is not touched, and need
 //! not be there.
 
 use std::path::Path;

@@ -116,7 +116,7 @@ pub(crate) fn require_same_drive(
         Sameness::Same => Ok(()),
         Sameness::SameContentOtherName => {
             handle.warn(format!(
-                "the drive calls itself `{}` now and was `{}` when the transfer was begun; its content is the same, so it goes on",
+                "the drive calls itself `{}` now and was `{}` when the transfer was begun; its content is the same, so the transfer is resumed",
                 now.label(),
                 recorded.label()
             ));

@@ -116,7 +116,7 @@ impl Context {
         compare(side, expected, &self.options, &self.attempts, &self.handle, self.memory).await
     }
 
-    /// The buffers of the pipeline; the counters tell what is in flight, and how many work at each stage.
+    /// The buffers of the pipeline; the counters show what is in flight, and how many work at each stage.
     pub(crate) fn pool(&self, workers: [usize; 4]) -> BufferPool {
         let pool = BufferPool::new(self.memory.buffers, self.memory.buffer_bytes);
         self.handle.counters.set_workers(workers);
@@ -159,7 +159,7 @@ impl Context {
         })
     }
 
-    /// The end, told: the result as of a transfer that is complete, and what failed, if anything did.
+    /// The end: the result as of a transfer that is complete, and what failed, if anything did.
     pub(crate) fn end(&self) -> Result<(TransferResult, Option<CopyError>), CopyError> {
         self.handle.counters.set_phase(Phase::Done);
         let error = self.failure.take();

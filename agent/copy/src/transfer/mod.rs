@@ -8,10 +8,10 @@
 //! | [`identify`] | which drive it is, found out in time whatever hangs |
 //! | [`look`] | looking at a target where that is permitted |
 //! | [`reuse`] | what an earlier run moved: is it still there? |
-//! | [`result`] | the end, told: result and receipt |
+//! | [`result`] | the end: result and receipt |
 //! | [`unfinished`] | transfers that were begun and not finished, and forgetting one |
 //! | [`unopened`] | a transfer that ends before its first byte |
-//! | [`account`] | what an interrupted transfer did, told from its journal alone |
+//! | [`account`] | what an interrupted transfer did, from its journal alone |
 
 pub(crate) mod account;
 pub(crate) mod begin;

@@ -1,4 +1,4 @@
-//! The end of a transfer, told: its result, and its receipt where it did not complete.
+//! The end of a transfer: its result, and its receipt where it did not complete.
 
 use protocol::identity::DriveIdentity;
 use protocol::manifest::Header;

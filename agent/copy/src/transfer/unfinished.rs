@@ -1,4 +1,4 @@
-//! Transfers that were begun and not finished, as their journals in a state directory tell them; and forgetting one.
+//! Transfers that were begun and not finished, as the journals in a state directory have them; and forgetting one.
 
 use std::collections::HashSet;
 use std::fs::File;

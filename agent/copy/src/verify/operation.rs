@@ -36,7 +36,7 @@ pub struct Sides {
     pub blob: Option<Arc<dyn Blob>>,
 }
 
-/// Holds a manifest against a drive, a blob, or both. `shown` is what the manifest is called in messages.
+/// Checks a drive, a blob, or both against a manifest. `shown` is what the manifest is called in messages.
 ///
 /// # Errors
 /// When the manifest cannot be used, or a side cannot be read at all. Differences are not an error: they

@@ -29,7 +29,7 @@ pub fn attached(roots: &Roots) -> std::io::Result<Vec<AttachedDrive>> {
     Ok(drives)
 }
 
-/// Two drives of one serial number cannot be told apart by it.
+/// Two drives with the same serial number cannot be distinguished by it.
 fn mark_duplicates(drives: &mut [AttachedDrive]) {
     let name = |drive: &AttachedDrive| drive.serial.as_ref().map(|serial| serial.to_ascii_uppercase());
     let names: Vec<Option<String>> = drives.iter().map(name).collect();
@@ -101,7 +101,7 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
     })
 }
 
-/// What opening a node exclusively told.
+/// The outcome of opening a node exclusively.
 enum Node {
     Free,
     Busy,

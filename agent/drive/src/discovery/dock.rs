@@ -67,7 +67,7 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
     Some(docked(Naming::default(), stem(path), metadata.len(), metadata.ino(), OpenedAs::of(&metadata)))
 }
 
-/// A drive that tells no serial number, and need not, is called by its file: a person gave that its name.
+/// A drive that reports no serial number, and need not, is called by its file: a person gave that its name.
 fn docked(naming: Naming, file: Option<String>, size_bytes: u64, sequence: u64, opened_as: OpenedAs) -> Docked {
     let Naming { serial, bridge_serial, model, weak: weak_identity } = naming;
     let serial = serial.or_else(|| file.filter(|_| weak_identity.is_empty()));
@@ -96,7 +96,7 @@ fn stem(path: &Path) -> Option<String> {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
-/// Rings when the kernel tells of block devices that come or go.
+/// Wakes when the kernel announces block devices that come or go.
 pub struct DockBell {
     socket: Option<OwnedFd>,
 }

@@ -185,7 +185,7 @@ fn recognise(bytes: &[u8]) -> Option<String> {
     if let Some((_, _, name)) = MARKS.iter().find(has) {
         return Some((*name).to_owned());
     }
-    // ext2, 3 and 4 share a mark; the features tell them apart (linux/fs/ext4/ext4.h).
+    // ext2, 3 and 4 share a mark; the features distinguish them (linux/fs/ext4/ext4.h).
     if bytes.get(1080..1082) == Some(&[0x53, 0xef]) {
         let (compatible, incompatible) = (u32_at(bytes, 1116), u32_at(bytes, 1120));
         let (has_journal, has_extents) = (compatible & 0x4 != 0, incompatible & 0x40 != 0);

@@ -8,7 +8,7 @@
 //! | `layout` | partition tables and the marks of file systems |
 //! | `dock` | which drive is in one dock, without touching it |
 //! | `watch` | when something is docked or taken away |
-//! | `roots` | where the kernel tells what it knows |
+//! | `roots` | where the kernel publishes what it knows |
 
 pub(crate) mod attached;
 mod dock;

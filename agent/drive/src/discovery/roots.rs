@@ -1,4 +1,4 @@
-//! Where the kernel tells what it knows.
+//! Where the kernel publishes what it knows.
 
 use std::path::PathBuf;
 

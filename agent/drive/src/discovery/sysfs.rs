@@ -86,8 +86,8 @@ impl SysfsDevice {
     /// The serial number that the drive reports: NVMe and virtio as text, SCSI and SATA in vital
     /// product data page 0x80, MMC in its card identification.
     pub(crate) fn serial(&self) -> Option<String> {
-        let told = self.disk_text("device/serial").or_else(|| self.disk_text("serial"));
-        told.or_else(|| self.page("vpd_pg80").and_then(|page| serial_of_page_80(&page)))
+        let serial = self.disk_text("device/serial").or_else(|| self.disk_text("serial"));
+        serial.or_else(|| self.page("vpd_pg80").and_then(|page| serial_of_page_80(&page)))
     }
 
     /// A page of vital product data that the kernel keeps, such as `vpd_pg80`.

@@ -225,19 +225,19 @@ fn docking_and_undocking_are_told_once() {
     assert_eq!(present.len(), 1);
     let folder = machine.disk("pci0/ata2", "sdb", 16, 0);
     machine.put(&format!("{folder}/device/vpd_pg80"), b"\0\x80\0\x08ZA5678Y ");
-    let told = |watch: &mut Watch| -> Vec<(DockEvent, String)> {
+    let changes = |watch: &mut Watch| -> Vec<(DockEvent, String)> {
         let events = watch.wait().unwrap().into_iter();
         events.map(|(event, drive)| (event, drive.path.rsplit('/').next().unwrap().to_owned())).collect()
     };
-    assert_eq!(told(&mut watch), [(DockEvent::Docked, "sdb".to_owned())]);
-    assert_eq!(told(&mut watch), []);
+    assert_eq!(changes(&mut watch), [(DockEvent::Docked, "sdb".to_owned())]);
+    assert_eq!(changes(&mut watch), []);
     machine.put("proc/self/mountinfo", "30 1 8:16 / /mnt rw - ext4 x rw\n");
-    assert_eq!(told(&mut watch), [(DockEvent::Changed, "sdb".to_owned())]);
+    assert_eq!(changes(&mut watch), [(DockEvent::Changed, "sdb".to_owned())]);
     // Another drive in the same place.
     machine.put(&format!("{folder}/diskseq"), "7\n");
-    assert_eq!(told(&mut watch), [(DockEvent::Undocked, "sdb".to_owned()), (DockEvent::Docked, "sdb".to_owned())]);
+    assert_eq!(changes(&mut watch), [(DockEvent::Undocked, "sdb".to_owned()), (DockEvent::Docked, "sdb".to_owned())]);
     std::fs::remove_file(machine.folder.path().join("sys/block/sdb")).unwrap();
-    assert_eq!(told(&mut watch), [(DockEvent::Undocked, "sdb".to_owned())]);
+    assert_eq!(changes(&mut watch), [(DockEvent::Undocked, "sdb".to_owned())]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch; the first look tells what is there.
+    /// Begins to watch; the first look reports what is there.
     ///
     /// # Errors
     /// When the kernel's list of drives cannot be read.
@@ -43,7 +43,7 @@ impl Watch {
         Ok((watch, present))
     }
 
-    /// Waits for a message, or for a second, and tells what changed since the last look.
+    /// Waits for a message, or for a second, and returns what changed since the last look.
     ///
     /// # Errors
     /// When the kernel's list of drives cannot be read.

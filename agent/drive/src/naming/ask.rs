@@ -8,7 +8,7 @@ use super::{ata, nvme};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
     Told(OwnName),
-    /// It does not tell.
+    /// It does not report one.
     Nothing,
     /// It did not answer at all.
     Silent,
@@ -26,7 +26,7 @@ pub(super) fn ask(product: (u16, u16), pass_through: &dyn PassThrough) -> Asked 
             }
             Err(Refusal::Refused) => {}
             Err(Refusal::Forbidden) => {
-                tracing::info!("USB bridges cannot be asked for a drive's own serial number: it takes root, or CAP_SYS_RAWIO");
+                tracing::info!("USB bridges cannot be asked for a drive's own serial number: that needs root, or CAP_SYS_RAWIO");
                 return Asked::Nothing;
             }
             Err(Refusal::Silent) => return Asked::Silent,

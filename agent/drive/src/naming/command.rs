@@ -1,6 +1,6 @@
 //! A command that identifies a drive, and what is made of its answer.
 
-/// What a drive calls itself, told by itself.
+/// What a drive calls itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OwnName {
     pub(super) serial: String,
@@ -9,7 +9,7 @@ pub(super) struct OwnName {
     pub(super) source: Source,
 }
 
-/// Who can tell a drive's name, past its bridge.
+/// Where a drive's name comes from, past its bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// A translator of ATA commands, which may be one that makes the answer up.

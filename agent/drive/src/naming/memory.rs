@@ -1,4 +1,4 @@
-//! Each bridge is asked once for each docking, and what it told is remembered: bays are looked at every second.
+//! Each bridge is asked once for each docking, and its answer is remembered: bays are looked at every second.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::command::OwnName;
 use super::pass_through::PassThrough;
 
 /// How long a bridge that did not answer is left alone: each unanswered command makes the kernel reset it, and after a reset
-/// its drive may be docked anew.
+/// its drive may be docked again.
 const SILENT_PAUSE: Duration = Duration::from_secs(15 * 60);
 
-/// What the bridges told.
+/// What the bridges answered.
 #[derive(Default)]
 pub(super) struct Memory {
-    told: Mutex<HashMap<PathBuf, Docking>>,
+    answered: Mutex<HashMap<PathBuf, Docking>>,
     silent: Mutex<HashMap<Bridge, Instant>>,
 }
 
@@ -44,13 +44,13 @@ impl Memory {
         pass_through: &dyn PassThrough,
     ) -> Option<OwnName> {
         let name = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.get(folder).is_none_or(|known| known.number != docking) {
+            let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            if answered.get(folder).is_none_or(|known| known.number != docking) {
                 // Devices that are gone do not come back in the same folder.
-                told.retain(|folder, _| folder.exists());
-                told.insert(folder.to_owned(), Docking { number: docking, name: Arc::default() });
+                answered.retain(|folder, _| folder.exists());
+                answered.insert(folder.to_owned(), Docking { number: docking, name: Arc::default() });
             }
-            told.get(folder).map(|known| known.name.clone()).unwrap_or_default()
+            answered.get(folder).map(|known| known.name.clone()).unwrap_or_default()
         };
         name.get_or_init(|| self.ask(bridge, pass_through)).clone()
     }
@@ -71,7 +71,7 @@ impl Memory {
                 let (vendor, product) = bridge.product;
                 tracing::warn!(
                     port = %bridge.port.display(),
-                    "the USB bridge {vendor:04x}:{product:04x} does not answer who its drive is, and is not asked again for a while"
+                    "the USB bridge {vendor:04x}:{product:04x} does not say which drive is behind it, and is not asked again for a while"
                 );
                 self.silent.lock().unwrap_or_else(PoisonError::into_inner).insert(bridge.clone(), Instant::now());
                 None

@@ -2,7 +2,7 @@
 //!
 //! | file | responsibility |
 //! |---|---|
-//! | `who` | the name of a device or a simulated drive, from all that was told |
+//! | `who` | the name of a device or a simulated drive, from all that was reported |
 //! | `weak` | placeholders, and why a name is weak |
 //! | `list` | constants of bridges: those that are built in, and those of an operator's file |
 //! | `memory` | each bridge is asked once for each docking |

@@ -17,7 +17,7 @@ pub(super) enum Refusal {
     Silent,
 }
 
-/// How a command ended, as the kernel tells it (linux/scsi/sg.h, `sg_io_hdr`).
+/// How a command ended, as the kernel reports it (linux/scsi/sg.h, `sg_io_hdr`).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Ending {
     /// The SCSI status (SAM-5, 5.3.1).

@@ -136,7 +136,7 @@ fn an_nvme_drive_is_asked_by_the_command_of_its_bridge() {
         ]);
         let naming = named(&machine, &answers);
         assert_eq!(short(&naming), (Some("S5GXNX0R123456"), Some("0000000000000000"), &[][..]));
-        assert_eq!(answers.asked(), [opcode], "it told: the translator is not asked");
+        assert_eq!(answers.asked(), [opcode], "it answered: the translator is not asked");
         // A SATA drive behind a bridge for both.
         let answers = Answers::new(&[(opcode, Ok(vec![0; 4096])), (ATA, Ok(ata::tests::answer("ZA1234X", "M")))]);
         assert_eq!(named(&machine, &answers).serial.as_deref(), Some("ZA1234X"));
@@ -199,13 +199,13 @@ fn a_bridge_that_does_not_answer_is_left_alone() {
     let silent = Answers::new(&[(ASMEDIA, Err(Refusal::Silent)), (ATA, Err(Refusal::Silent))]);
     assert_eq!(name_with(&only(&machine), &silent, &memory, &list).weak, [UsbDescriptorOnly]);
     assert_eq!(silent.asked(), [ASMEDIA], "each command that is not answered makes the kernel reset the bridge");
-    // The reset docks the drive anew.
+    // The reset docks the drive again.
     machine.put(&format!("{FOLDER}/diskseq"), "8\n");
     assert_eq!(name_with(&only(&machine), &silent, &memory, &list).weak, [UsbDescriptorOnly]);
     assert!(silent.asked().is_empty());
 }
 
-/// A bridge that tells nothing until it may, and counts how often it was asked.
+/// A bridge that answers nothing until it may, and counts how often it was asked.
 struct Slow {
     started: SyncSender<()>,
     may_go: Mutex<Receiver<()>>,

@@ -1,4 +1,4 @@
-//! The name of a device or a simulated drive, from all that was told.
+//! The name of a device or a simulated drive, from all that was reported.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use crate::discovery::sysfs::{SysfsDevice, UsbBridge};
 /// Who a drive is, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Naming {
-    /// The drive's own serial number; the bridge's, where only that is told.
+    /// The drive's own serial number; the bridge's, where only that is reported.
     pub(crate) serial: Option<String>,
     /// The bridge's, where it is another one.
     pub(crate) bridge_serial: Option<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Naming {
     pub(crate) weak: Vec<WeakIdentity>,
 }
 
-/// What this process was told by bridges.
+/// What bridges reported to this process.
 static TOLD: LazyLock<Memory> = LazyLock::new(Memory::default);
 
 /// Who the device is. A USB bridge is asked for its drive's own name, once for each docking; that may take as long as the
@@ -47,11 +47,11 @@ pub(super) fn name_with(disk: &SysfsDevice, pass_through: &dyn PassThrough, memo
         return Naming { weak: weaknesses(serial.as_deref(), true, list), serial, bridge_serial: None, model };
     }
     let bridge = disk.usb_bridge();
-    let told = bridge.as_ref().filter(|_| is_asked(disk)).and_then(|bridge| {
+    let reported = bridge.as_ref().filter(|_| is_asked(disk)).and_then(|bridge| {
         let bridge = Bridge { port: bridge.port.clone(), product: bridge.product };
         memory.own_name(disk.folder(), (disk.sequence(), disk.size_bytes().unwrap_or(0)), &bridge, pass_through)
     });
-    behind_usb(disk, bridge.and_then(|bridge: UsbBridge| bridge.serial), told, list)
+    behind_usb(disk, bridge.and_then(|bridge: UsbBridge| bridge.serial), reported, list)
 }
 
 /// Disks and SSDs, and no sticks or card readers: some of those do not survive a command that they do not know. udev has the
@@ -60,13 +60,15 @@ fn is_asked(disk: &SysfsDevice) -> bool {
     disk.kernel_name().starts_with("sd") && disk.number_in("removable") == Some(0)
 }
 
-/// The name of a drive behind USB: `descriptor` is what the bridge's USB descriptor says, `told` what the drive itself does.
-fn behind_usb(disk: &SysfsDevice, descriptor: Option<String>, told: Option<OwnName>, list: &WeakSerials) -> Naming {
+/// The name of a drive behind USB: `descriptor` is what the bridge's USB descriptor says, `reported` what the drive itself says.
+fn behind_usb(disk: &SysfsDevice, descriptor: Option<String>, reported: Option<OwnName>, list: &WeakSerials) -> Naming {
     let is_of_bridge = |serial: &str| descriptor.as_deref().is_some_and(|descriptor| same(descriptor, serial));
-    let model = told.as_ref().and_then(|told| told.model.clone()).or_else(|| disk.model());
-    // An NVMe controller tells its own. What a translator tells, or the kernel read from it, is taken for the drive's own
-    // only where it is not the descriptor's: a bridge that makes one up tells it everywhere.
-    let own = told.filter(|told| told.source == Source::NvmeController || !is_of_bridge(&told.serial)).map(|told| told.serial);
+    let model = reported.as_ref().and_then(|reported| reported.model.clone()).or_else(|| disk.model());
+    // An NVMe controller reports its own. What a translator reports, or the kernel read from it, is taken for the drive's own
+    // only where it is not the descriptor's: a bridge that makes one up reports it everywhere.
+    let own = reported
+        .filter(|reported| reported.source == Source::NvmeController || !is_of_bridge(&reported.serial))
+        .map(|reported| reported.serial);
     let read = || {
         let pages = [disk.page("vpd_pg83").and_then(|page| vpd::ata_serial_of_page_83(&page)), disk.serial()];
         pages.into_iter().flatten().find(|serial| !is_of_bridge(serial))

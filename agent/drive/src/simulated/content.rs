@@ -29,7 +29,7 @@ pub(super) struct Content {
     pub(super) run_bytes: u64,
     /// The block that [`ContentKind::Repeated`] repeats.
     pub(super) block_bytes: u64,
-    /// Zero runs are told as holes.
+    /// Zero runs are reported as holes.
     pub(super) reports_holes: bool,
 }
 

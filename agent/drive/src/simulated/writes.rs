@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::files::open_plain;
 use super::rule::ProfileRule;
 
-/// The unit of what is kept: the block of common file systems, whose holes tell what was written.
+/// The unit of what is kept: the block of common file systems, whose holes show what was written.
 const BLOCK_BYTES: u64 = 4096;
 
 /// Content of a place that was not written to.

@@ -3,7 +3,8 @@
 use axum::body::Body;
 use axum::http::HeaderValue;
 use axum::response::Response;
-use serde_json::json;
+use protocol::arm::DriveKey;
+use protocol::operator::List;
 
 use super::answer::{ApiError, document};
 use super::call::{self, Call};
@@ -46,8 +47,8 @@ pub(super) async fn keys(state: &ServiceState, call: &Call, key: &JobKey) -> Res
         return Err(ApiError::new(429, "TooManyRequests", message));
     }
     let keys = state.jobs.keys(&call.actor, key, call.if_match()?).await?;
-    let key = |(drive_id, key): (String, String)| json!({ "driveId": drive_id, "bitLockerKey": key });
-    document(200, &json!({ "value": keys.into_iter().map(key).collect::<Vec<_>>() }))
+    let key = |(drive_id, bit_locker_key)| DriveKey { drive_id, bit_locker_key };
+    document(200, &List { value: keys.into_iter().map(key).collect() })
 }
 
 fn answer(state: &ServiceState, status: u16, job: &StoredJob) -> Result<Response, ApiError> {

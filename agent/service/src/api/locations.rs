@@ -1,38 +1,36 @@
 //! Datacenters, and the operations of the API.
 
 use axum::response::Response;
-use serde::Serialize;
+use protocol::arm::{LocationProperties, LocationResponse};
+use protocol::operator::List;
 use serde_json::json;
 
 use super::answer::{ApiError, document};
 use crate::jobs::Location;
 use crate::state::ServiceState;
 
-#[derive(Serialize)]
-struct LocationBody {
-    id: String,
-    name: String,
-    r#type: &'static str,
-    properties: serde_json::Value,
-}
-
-fn body(location: &Location) -> LocationBody {
+fn body(location: &Location) -> LocationResponse {
     let id = format!("/providers/Microsoft.ImportExport/locations/{}", location.name.replace(' ', "").to_ascii_lowercase());
-    let address = &location.address;
-    let properties = json!({
-        "recipientName": address.recipient_name, "streetAddress1": address.street_address1,
-        "streetAddress2": address.street_address2, "city": address.city, "stateOrProvince": address.state_or_province,
-        "postalCode": address.postal_code, "countryOrRegion": address.country_or_region, "phone": address.phone,
-        "additionalShippingInformation": address.additional_information.clone().unwrap_or_default(),
-        "supportedCarriers": location.carriers,
+    let address = location.address.clone();
+    let properties = LocationProperties {
+        recipient_name: address.recipient_name,
+        street_address1: address.street_address1,
+        street_address2: address.street_address2,
+        city: address.city,
+        state_or_province: address.state_or_province,
+        postal_code: address.postal_code,
+        country_or_region: address.country_or_region,
+        phone: address.phone,
+        additional_shipping_information: address.additional_information.unwrap_or_default(),
+        supported_carriers: location.carriers.clone(),
         // A location that takes drives is its own alternate, as at the real service.
-        "alternateLocations": [id],
-    });
-    LocationBody { id, name: location.name.clone(), r#type: "Microsoft.ImportExport/locations", properties }
+        alternate_locations: vec![id.clone()],
+    };
+    LocationResponse { id, name: location.name.clone(), r#type: "Microsoft.ImportExport/locations".to_owned(), properties }
 }
 
 pub(super) fn list(state: &ServiceState) -> Result<Response, ApiError> {
-    document(200, &json!({ "value": state.jobs.locations.iter().map(body).collect::<Vec<_>>() }))
+    document(200, &List { value: state.jobs.locations.iter().map(body).collect() })
 }
 
 pub(super) fn get(state: &ServiceState, name: &str) -> Result<Response, ApiError> {

@@ -147,11 +147,11 @@ fn describe() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Made once: strangers may ask for it.
+/// Made once: it needs no token.
 static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(describe);
 
 pub(super) async fn serve(State(state): State<Arc<ServiceState>>, request: Request) -> Result<Response, ApiError> {
-    match state.access.allows_stranger(&request.into_parts().0) {
+    match state.access.allows_anonymous(&request.into_parts().0) {
         true => document(200, &*DOCUMENT),
         false => Err(ApiError::too_many_requests()),
     }

@@ -90,7 +90,7 @@ async fn undock(
 }
 
 #[utoipa::path(
-    get, path = "/rate", operation_id = "Rate_Get", summary = "What all copies may move together",
+    get, path = "/rate", operation_id = "Rate_Get", summary = "Rate limit of all copies together",
     responses((status = 200, description = "done", body = StationRate), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
@@ -99,7 +99,7 @@ async fn rate(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result
 }
 
 #[utoipa::path(
-    post, path = "/rate", operation_id = "Rate_Set", summary = "Set what all copies may move together, or take that back",
+    post, path = "/rate", operation_id = "Rate_Set", summary = "Set the rate limit of all copies together, or go back to the schedule",
     request_body = SetRate,
     responses((status = 200, description = "done", body = StationRate), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
@@ -114,7 +114,7 @@ async fn set_rate(
 }
 
 #[utoipa::path(
-    get, path = "/attention", operation_id = "Attention_List", summary = "What waits for a person, the most urgent first",
+    get, path = "/attention", operation_id = "Attention_List", summary = "What needs an operator, the most urgent first",
     params(("$top" = Option<u32>, Query, description = "jobs of a page"), ("$skiptoken" = Option<String>, Query)),
     responses((status = 200, description = "done", body = AttentionList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
@@ -131,7 +131,7 @@ async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): O
     get, path = "/audit", operation_id = "Audit_List", summary = "Who did what",
     params(
         ("job" = Option<String>, Query, description = "only of the job with this uid"),
-        ("actor" = Option<String>, Query, description = "only by the bearer of the token of this name"),
+        ("actor" = Option<String>, Query, description = "only by the owner of the token of this name"),
         ("action" = Option<String>, Query, description = "only where this is part of what was done"),
         ("since" = Option<String>, Query, description = "not before this time (RFC 3339)"),
         ("until" = Option<String>, Query, description = "before this time (RFC 3339)"),

@@ -243,7 +243,7 @@ async fn bodies_are_refused_with_the_path_of_the_field() {
         ("/location", json!("mars"), "LocationNotFound", "location"),
         (
             "/properties/storageAccountId",
-            json!("/storageAccounts/nobody"),
+            json!("/storageAccounts/unknown"),
             "StorageAccountNotFound",
             "properties.storageAccountId",
         ),

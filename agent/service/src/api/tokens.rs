@@ -82,7 +82,7 @@ async fn revoke(
 }
 
 #[utoipa::path(
-    get, path = "/sessions", operation_id = "Sessions_List", summary = "Who is logged in to the portal",
+    get, path = "/sessions", operation_id = "Sessions_List", summary = "The open sessions of the portal",
     responses((status = 200, description = "done", body = List<OpenSession>), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]

@@ -116,7 +116,7 @@ impl Entra {
         Ok(SignInRedirect { location: location.into(), state })
     }
 
-    /// Exchanges the code that the browser brought back for a token, validates it, and tells when it ends.
+    /// Exchanges the code that the browser brought back for a token, validates it, and returns when it ends.
     ///
     /// # Errors
     /// When the login was not begun here, the issuer refuses the code, or the account has no role.

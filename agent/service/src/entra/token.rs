@@ -91,7 +91,7 @@ impl Entra {
         Ok(Entra { settings, client, keys: Mutex::default(), asked: Mutex::default(), sign_ins: PendingSignIns::default() })
     }
 
-    /// Validates a token, and tells when it ends; `None` if it is invalid or carries none of our roles.
+    /// Validates a token, and returns when it ends; `None` if it is invalid or carries none of our roles.
     pub(crate) async fn actor_of(&self, token: &str) -> Option<(Actor, OffsetDateTime)> {
         self.claims_of(token, &self.settings.audience).await?.actor()
     }
@@ -214,7 +214,7 @@ mod tests {
 
     fn claims() -> Value {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        json!({ "iss": "https://issuer", "aud": "drive-agent", "sub": "someone", "oid": "4711", "nbf": now - 10, "exp": now + 600,
+        json!({ "iss": "https://issuer", "aud": "drive-agent", "sub": "a-user", "oid": "4711", "nbf": now - 10, "exp": now + 600,
             "roles": ["drive-agent.subscription.s-1"] })
     }
 
@@ -244,9 +244,9 @@ mod tests {
             sign_in: None,
         };
         let entra = Entra::new(settings).unwrap();
-        let told = claims();
-        let (customer, ends) = entra.actor_of(&token(&own, "key-1", &told)).await.unwrap();
-        assert_eq!(Value::from(ends.unix_timestamp()), told["exp"], "a session of it ends then");
+        let given = claims();
+        let (customer, ends) = entra.actor_of(&token(&own, "key-1", &given)).await.unwrap();
+        assert_eq!(Value::from(ends.unix_timestamp()), given["exp"], "a session of it ends then");
         assert_eq!((customer.name.as_str(), customer.role), ("entra:4711", Role::Customer(vec!["s-1".to_owned()])));
         let with = |name: &str, value: Value| {
             let mut claims = claims();
@@ -260,7 +260,7 @@ mod tests {
             ("aud", json!("other")),
             ("exp", json!(1_000_000_000)),
             ("nbf", json!(4_000_000_000_u64)),
-            ("roles", json!(["somebody.else"])),
+            ("roles", json!(["another.role"])),
         ] {
             assert!(entra.actor_of(&token(&own, "key-1", &with(name, value))).await.is_none(), "{name}");
         }

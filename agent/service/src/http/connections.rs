@@ -1,7 +1,7 @@
 //! Which connections are open, whose they are, and which one is closed when there are too many.
 //!
 //! A connection belongs to the address that it comes from until a request on it carries a valid token or session; from
-//! then on it belongs to that actor. Each kind of owner has a share of its own, so that strangers cannot keep customers
+//! then on it belongs to that actor. Each kind of owner has a share of its own, so that unauthenticated clients cannot keep customers
 //! out, nor customers operators:
 //!
 //! | owner | share | where the share is full |
@@ -92,7 +92,7 @@ impl Connections {
         }
     }
 
-    /// Counts a new connection; or tells when there will be room for it.
+    /// Counts a new connection; or returns when there will be room for it.
     fn try_open(self: &Arc<Self>, address: IpAddr) -> Result<OpenConnection, Instant> {
         let mut open = self.lock();
         let owner = Owner::Address(address);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn strangers_take_no_share_of_actors_and_customers_none_of_operators() {
+    async fn unauthenticated_clients_take_no_share_of_actors_and_customers_none_of_operators() {
         let connections = Arc::new(Connections::new(8));
         let known = opened(&connections, 4).await;
         assert!(known[0].handle().belongs_to(&customer("a")) && known[1].handle().belongs_to(&customer("a")));
@@ -256,9 +256,9 @@ mod tests {
         assert!(known[2].handle().belongs_to(&operator()));
         assert!(known[3].handle().belongs_to(&customer("b")), "one of the customer with most makes room");
         assert_eq!(closed(&known), [true, false, false, false]);
-        let strangers = opened(&connections, 20).await;
+        let unauthenticated = opened(&connections, 20).await;
         assert_eq!(closed(&known), [true, false, false, false]);
-        assert_eq!(closed(&strangers).into_iter().filter(|closed| !closed).count(), 4);
+        assert_eq!(closed(&unauthenticated).into_iter().filter(|closed| !closed).count(), 4);
         assert!(known[1].handle().belongs_to(&customer("a")) && !known[0].handle().belongs_to(&customer("a")));
     }
 }

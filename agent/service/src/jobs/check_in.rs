@@ -7,8 +7,8 @@ use protocol::job::{DriveState, Event, JobKind, Refusal};
 use protocol::operator::CheckIn;
 use protocol::station::{DockedDrive, may_be_given, short_job_name};
 
-use super::drives::drive_of;
 use super::error::JobError;
+use super::job_drive::drive_of;
 use super::service::Jobs;
 use crate::scheduler::claim_of;
 use crate::scheduler::worker::BayContent;

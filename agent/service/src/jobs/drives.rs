@@ -5,8 +5,8 @@ use protocol::station::Action;
 use protocol::stop::StopReason;
 
 use super::error::JobError;
+use super::job_drive::{drive_of, retry_of};
 use super::service::Jobs;
-use super::take_back::retry_of;
 use crate::scheduler::claim_of;
 use crate::store::{Actor, JobKey, StoreError, StoredJob};
 
@@ -148,9 +148,7 @@ impl Jobs {
     ) -> Result<StoredJob, JobError> {
         let changed = self.store.change(key, &change, |job| {
             drive_of(job, drive_id)?;
-            if self.scheduler.is_running(&job.uid, drive_id) {
-                return Err(StoreError::NotNow(format!("the drive `{drive_id}` is being copied: pause it first")));
-            }
+            self.require_not_running(job, drive_id)?;
             job.step_copy(drive_id, copy_event, change.now)?;
             Ok(vec![event])
         });
@@ -160,11 +158,6 @@ impl Jobs {
         self.scheduler.wake();
         Ok(job)
     }
-}
-
-pub(super) fn drive_of<'job>(job: &'job StoredJob, drive_id: &str) -> Result<&'job JobDrive, StoreError> {
-    let refusal = || StoreError::Refused(Refusal::NoSuchDrive { id: drive_id.to_owned() });
-    job.machine.drive(drive_id).ok_or_else(refusal)
 }
 
 /// Refuses unless the drive is still to be copied.

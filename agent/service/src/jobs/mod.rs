@@ -19,6 +19,7 @@
 //! | `check_in` | check in a drive that arrived |
 //! | `check_in_target` | the same for a drive of an export |
 //! | `drives` | start, pause, resume, retry, give up, release, never received |
+//! | `job_drive` | a drive of a job, as it is stored |
 //! | `take_back` | undo a give-up, a check-in of the wrong drive, a never received |
 //! | `docking` | dock and undock by hand |
 //! | `response` | a job as customers see it |
@@ -31,6 +32,7 @@ mod docking;
 mod drives;
 mod error;
 mod export_blobs;
+mod job_drive;
 mod keys;
 mod places;
 mod put;

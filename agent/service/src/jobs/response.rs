@@ -1,10 +1,10 @@
 //! A job as customers see it: what was written, where it stands, and how far its copies are.
 
-use protocol::arm::{DriveStatus, EncryptionKey, Identity, JobDetails, JobResponse, SystemData};
+use protocol::arm::{DriveStatus, EncryptionKey, Identity, JobDetails, JobResponse, ReceiptsDocument, SystemData};
 use protocol::job::{DriveState, JobState, percent};
 
 use super::service::Jobs;
-use crate::scheduler::{ReceiptsDocument, receipts};
+use crate::scheduler::receipts;
 use crate::store::StoredJob;
 
 impl Jobs {

@@ -2,8 +2,8 @@
 
 use protocol::job::{CopyEvent, CopyRecord, Event, JobKind, RetryOptions, decide};
 
-use super::drives::drive_of;
 use super::error::JobError;
+use super::job_drive::{drive_of, retry_of};
 use super::service::Jobs;
 use crate::scheduler::worker::with_timeout;
 use crate::store::{Actor, Change, JobKey, StoreError, StoredJob, Unbound};
@@ -81,18 +81,6 @@ impl Jobs {
         self.scheduler.wake();
         Ok(job)
     }
-
-    fn require_not_running(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
-        match self.scheduler.is_running(&job.uid, drive_id) {
-            true => Err(StoreError::NotNow(format!("the drive `{drive_id}` is being copied: pause it first"))),
-            false => Ok(()),
-        }
-    }
-}
-
-/// A drive whose copy ended is to be copied again.
-pub(super) fn retry_of(job: &StoredJob, drive_id: &str) -> Event {
-    Event::Retry { id: drive_id.to_owned(), was_begun: job.copies.get(drive_id).is_some_and(CopyRecord::was_begun) }
 }
 
 /// What the drive that was checked in is known by.

@@ -1,4 +1,4 @@
-//! The form that checks a docked drive in to a job, whatever serial number the drive tells.
+//! The form that checks a docked drive in to a job, whatever serial number the drive reports.
 
 use std::sync::Arc;
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::job::{JobDrive, JobKind};
 use protocol::units::ByteSize;
 
-use super::extract::{DrivePath, ViewedJob, require_drive, require_operator};
+use super::extract::{OperatorsDrive, ViewedDrive, ViewedJob};
 use super::links::job_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
@@ -57,14 +57,9 @@ pub(super) async fn cancel(State(state): State<Arc<ServiceState>>, viewed: Viewe
 /// Asks before the copy of a drive is ended.
 pub(super) async fn give_up(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { viewer, job }: ViewedJob,
-    Path(DrivePath { drive: id }): Path<DrivePath>,
+    OperatorsDrive(ViewedDrive { viewer, job, id }): OperatorsDrive,
 ) -> Result<Response, PageError> {
-    require_operator(&viewer)?;
     let record = job.copies.get(&id);
-    if job.machine.drive(&id).is_none() {
-        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
-    }
     let done = record.and_then(|record| record.percent()).unwrap_or(0);
     let why = record.and_then(|record| record.hold()).map(|hold| hold.message.clone());
     let list = [Some(format!("{id}: {done}% is copied")), why].into_iter().flatten().collect();
@@ -80,11 +75,8 @@ pub(super) async fn give_up(
 /// Asks before the drive that was checked in as one of a job is said to be another one.
 pub(super) async fn wrong_drive(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { viewer, job }: ViewedJob,
-    Path(DrivePath { drive: id }): Path<DrivePath>,
+    OperatorsDrive(ViewedDrive { viewer, job, id }): OperatorsDrive,
 ) -> Result<Response, PageError> {
-    require_operator(&viewer)?;
-    require_drive(&job, &id)?;
     let record = job.copies.get(&id);
     let bay = match state.scheduler.bay_of(&job.uid, &id).await? {
         Some(bay) => Some(bay),

@@ -1,18 +1,18 @@
 //! The form that corrects the serial number of a drive that has not come.
 
-use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::extract::{DrivePath, ViewedJob};
+use super::extract::{ViewedDrive, ViewedJob};
 use super::forms::{FormField, FormPage, value, with_problems};
 use super::links::job_link;
 use super::page::{PageError, render};
+use super::viewer::Viewer;
 use crate::jobs::JobError;
 use crate::state::ServiceState;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoredJob};
 
 /// The form about the drive `id`.
-fn page(ViewedJob { viewer, job }: &ViewedJob, id: &str) -> FormPage {
+fn page(viewer: &Viewer, job: &StoredJob, id: &str) -> FormPage {
     let fields = vec![FormField::line("driveId", "Serial number", id)];
     let target = format!("{}/do/correctDrive", job_link(&job.key));
     let page = FormPage::new(viewer, "Correct the serial number", target, fields, "Correct it");
@@ -20,11 +20,8 @@ fn page(ViewedJob { viewer, job }: &ViewedJob, id: &str) -> FormPage {
     FormPage { about: Some(about), hidden: vec![("drive", id.to_owned())], ..page }
 }
 
-pub(super) async fn show(viewed: ViewedJob, Path(DrivePath { drive: id }): Path<DrivePath>) -> Result<Response, PageError> {
-    if viewed.job.machine.drive(&id).is_none() {
-        return Err(PageError::not_found(format!("the job has no drive `{id}`")));
-    }
-    Ok(render(&page(&viewed, &id)))
+pub(super) async fn show(ViewedDrive { viewer, job, id }: ViewedDrive) -> Response {
+    render(&page(&viewer, &job, &id))
 }
 
 /// Corrects it, or shows the form again with what is wrong beside its field.
@@ -37,7 +34,7 @@ pub(super) async fn correct(state: &ServiceState, viewed: &ViewedJob, form: &[(S
         Err(JobError::Store(error @ StoreError::Refused(_))) => (error.to_string(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let page = page(viewed, id);
+    let page = page(viewer, job, id);
     let fields = with_problems(page.fields, form, &problems);
     Ok(render(&FormPage { fields, error: Some(error), ..page }))
 }

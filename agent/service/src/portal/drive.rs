@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::identity::DriveIdentity;
 use protocol::result::{Evidence, TransferResult};
@@ -12,7 +12,7 @@ use protocol::units::ByteSize;
 use super::bars::{Bar, stage_bar};
 use super::copy_card::{CopyCard, limit};
 use super::drive_card::{DriveCard, cards};
-use super::extract::{DrivePath, ViewedJob};
+use super::extract::{ViewedDrive, no_drive};
 use super::files::downloads;
 use super::links::{drive_link, events_link, job_link};
 use super::page::{LivePage, PageError, live_part, render};
@@ -33,8 +33,7 @@ struct DriveLive {
 
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { viewer, job }: ViewedJob,
-    Path(DrivePath { drive: id }): Path<DrivePath>,
+    ViewedDrive { viewer, job, id }: ViewedDrive,
 ) -> Result<Response, PageError> {
     let content = live(&state, &viewer, &job, &id)?;
     Ok(render(&LivePage {
@@ -69,10 +68,6 @@ pub(super) fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob, id: &
         facts,
         downloads: downloads(job, id),
     })
-}
-
-fn no_drive(id: &str) -> PageError {
-    PageError::not_found(format!("the job has no drive `{id}`"))
 }
 
 fn facts(result: &TransferResult) -> Vec<(&'static str, String)> {

@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::forms::value;
 use super::page::PageError;
@@ -24,6 +25,20 @@ pub(super) struct ViewedJob {
     pub(super) viewer: Viewer,
     pub(super) job: StoredJob,
 }
+
+/// A job that is viewed by an operator.
+pub(super) struct OperatorsJob(pub(super) ViewedJob);
+
+/// A drive of a job, and the viewer who may see the job.
+pub(super) struct ViewedDrive {
+    pub(super) viewer: Viewer,
+    pub(super) job: StoredJob,
+    /// What the job calls the drive.
+    pub(super) id: String,
+}
+
+/// A drive of a job that is viewed by an operator.
+pub(super) struct OperatorsDrive(pub(super) ViewedDrive);
 
 /// The part of a path that names a job.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,12 +82,63 @@ impl FromRequestParts<Arc<ServiceState>> for ViewedJob {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
-        let path = Path::<JobPath>::from_request_parts(parts, state).await;
-        let Path(path) = path.map_err(|error: PathRejection| PageError::Message(error.status(), error.body_text()))?;
+        let path: JobPath = path_of(parts, state).await?;
         let viewer = admit(state, parts).await?;
         let job = job_of(state, &viewer, path).await?;
         Ok(ViewedJob { viewer, job })
     }
+}
+
+impl FromRequestParts<Arc<ServiceState>> for OperatorsJob {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
+        let viewed = ViewedJob::from_request_parts(parts, state).await?;
+        require_operator(&viewed.viewer)?;
+        Ok(OperatorsJob(viewed))
+    }
+}
+
+impl FromRequestParts<Arc<ServiceState>> for ViewedDrive {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
+        let viewed = ViewedJob::from_request_parts(parts, state).await?;
+        viewed.drive(path_of(parts, state).await?)
+    }
+}
+
+impl FromRequestParts<Arc<ServiceState>> for OperatorsDrive {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
+        // Before the drive: others do not learn which drives there are.
+        let OperatorsJob(viewed) = OperatorsJob::from_request_parts(parts, state).await?;
+        viewed.drive(path_of(parts, state).await?).map(OperatorsDrive)
+    }
+}
+
+impl ViewedJob {
+    /// One of the job's drives; not found where it has none of that name.
+    fn drive(self, DrivePath { drive: id }: DrivePath) -> Result<ViewedDrive, PageError> {
+        let ViewedJob { viewer, job } = self;
+        match job.machine.drive(&id) {
+            Some(_) => Ok(ViewedDrive { viewer, job, id }),
+            None => Err(no_drive(&id)),
+        }
+    }
+}
+
+/// A part of the request's path.
+async fn path_of<T: DeserializeOwned + Send>(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<T, PageError> {
+    let path = Path::<T>::from_request_parts(parts, state).await;
+    let Path(path) = path.map_err(|error: PathRejection| PageError::Message(error.status(), error.body_text()))?;
+    Ok(path)
+}
+
+/// The job has no drive of that name.
+pub(super) fn no_drive(id: &str) -> PageError {
+    PageError::not_found(format!("the job has no drive `{id}`"))
 }
 
 /// The viewer of a request, which is counted: 429 where there were too many.
@@ -105,18 +171,10 @@ pub(super) async fn operator_of(state: &ServiceState, headers: &HeaderMap) -> Re
 }
 
 /// Refuses viewers who are not operators.
-pub(super) fn require_operator(viewer: &Viewer) -> Result<(), PageError> {
+fn require_operator(viewer: &Viewer) -> Result<(), PageError> {
     match viewer.is_operator {
         true => Ok(()),
         false => Err(PageError::Message(StatusCode::FORBIDDEN, "this page is for operators".to_owned())),
-    }
-}
-
-/// Refuses a drive that is not one of the job's.
-pub(super) fn require_drive(job: &StoredJob, id: &str) -> Result<(), PageError> {
-    match job.machine.drive(id) {
-        Some(_) => Ok(()),
-        None => Err(PageError::not_found(format!("the job has no drive `{id}`"))),
     }
 }
 
@@ -132,7 +190,7 @@ pub(super) async fn job_of(state: &ServiceState, viewer: &Viewer, path: JobPath)
 /// Longest form of a login: a token of Entra ID has a few thousand bytes.
 const LOGIN_FORM_BYTES_MAX: usize = 16 << 10;
 
-/// The fields of a login, which comes from a stranger.
+/// The fields of a login, from a client that is not logged in yet.
 pub(super) async fn login_form(body: Body) -> Result<Vec<(String, String)>, PageError> {
     Ok(fields_of(&body::read_at_most(body, LOGIN_FORM_BYTES_MAX).await?))
 }

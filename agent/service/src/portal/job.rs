@@ -100,7 +100,7 @@ fn facts(answer: &JobResponse, job: &StoredJob) -> Vec<(&'static str, String)> {
     facts.extend(details.shipping_information.as_ref().map(|own| ("drives are sent to", address_text(own))));
     facts.extend(details.return_address.as_ref().map(|own| ("drives go back to", address_text(own))));
     let parcel = |carrier: &str, tracking: &str| format!("{carrier} {tracking}");
-    facts.extend(details.delivery_package.as_ref().map(|own| ("came by", parcel(&own.carrier_name, &own.tracking_number))));
+    facts.extend(details.delivery_package.as_ref().map(|own| ("delivery", parcel(&own.carrier_name, &own.tracking_number))));
     facts.extend(details.return_package.as_ref().map(|own| ("went back by", parcel(&own.carrier_name, &own.tracking_number))));
     facts.extend(details.incomplete_blob_list_uri.clone().map(|uri| ("blobs that were not exported", uri)));
     facts.push(("documents", details.diagnostics_path.clone().unwrap_or_else(|| "waimportexport".to_owned())));

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::job::{DriveState, Event, Job, JobKind, JobState, decide};
 
 use super::confirm::AskPage;
-use super::extract::{DrivePath, ViewedJob, require_drive, require_operator};
+use super::extract::{OperatorsDrive, OperatorsJob, ViewedDrive, ViewedJob};
 use super::page::{PageError, render};
 use crate::state::ServiceState;
 use crate::store::StoredJob;
@@ -15,11 +15,8 @@ use crate::store::StoredJob;
 /// Asks before a drive of an import is said not to come.
 pub(super) async fn drive(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { viewer, job }: ViewedJob,
-    Path(DrivePath { drive: id }): Path<DrivePath>,
+    OperatorsDrive(ViewedDrive { viewer, job, id }): OperatorsDrive,
 ) -> Result<Response, PageError> {
-    require_operator(&viewer)?;
-    require_drive(&job, &id)?;
     let after = after(&state, &job, Some(id.clone()))?;
     let lost = match job.machine.cancel_requested {
         true => "The job was cancelled: nothing of this drive would be imported.",
@@ -35,9 +32,8 @@ pub(super) async fn drive(
 /// Asks before no more drives are waited for by an export.
 pub(super) async fn any_drive(
     State(state): State<Arc<ServiceState>>,
-    ViewedJob { viewer, job }: ViewedJob,
+    OperatorsJob(ViewedJob { viewer, job }): OperatorsJob,
 ) -> Result<Response, PageError> {
-    require_operator(&viewer)?;
     if job.machine.kind == JobKind::Import {
         return Err(PageError::not_found("an import says which of its drives did not come".to_owned()));
     }

@@ -7,7 +7,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | `router` | paths and assets |
-//! | `protect` | where forms may come from, headers of every answer, a limit for strangers |
+//! | `protect` | where forms may come from, headers of every answer, a limit for clients that are not logged in |
 //! | `page` | a page as an answer, and why it cannot be shown |
 //! | `links` | addresses of pages |
 //! | `viewer` | the person who looks, and their cookies |

@@ -1,4 +1,4 @@
-//! What every answer of the portal is protected by: where forms may come from, the headers, and a limit for strangers.
+//! What every answer of the portal is protected by: where forms may come from, the headers, and a limit for clients that are not logged in.
 
 use std::sync::Arc;
 
@@ -34,10 +34,10 @@ pub(super) async fn protect(State(state): State<Arc<ServiceState>>, request: Req
     response
 }
 
-/// Refuses strangers who ask too often.
-pub(super) async fn limit_strangers(State(state): State<Arc<ServiceState>>, request: Request, next: Next) -> Response {
+/// Refuses clients without a login that ask too often.
+pub(super) async fn limit_anonymous(State(state): State<Arc<ServiceState>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match state.access.allows_stranger(&parts) {
+    match state.access.allows_anonymous(&parts) {
         true => next.run(Request::from_parts(parts, body)).await,
         false => {
             let message = "too many requests: wait a moment".to_owned();
@@ -46,7 +46,7 @@ pub(super) async fn limit_strangers(State(state): State<Arc<ServiceState>>, requ
     }
 }
 
-/// Whether a request that changes something was sent by a page of this site, or by no browser. Browsers tell with
+/// Whether a request that changes something was sent by a page of this site, or by no browser. Browsers say so with
 /// `Sec-Fetch-Site` (Fetch Metadata, section 2.3), older ones with `Origin` alone.
 fn is_from_here(headers: &HeaderMap, public_url: Option<&str>) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());

@@ -17,15 +17,15 @@ use crate::state::ServiceState;
 
 /// All paths of the portal.
 pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
-    let for_strangers = Router::new()
+    let without_login = Router::new()
         .route("/", get(async || Redirect::to("/portal/")))
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/portal/login", get(login::show).post(login::log_in))
         .route("/portal/login/entra", get(login::begin_sign_in))
         .route(login::SIGN_IN_RETURN, get(login::complete_sign_in))
         .route("/portal/assets/{file}", get(asset))
-        .route_layer(from_fn_with_state(state.clone(), protect::limit_strangers));
-    for_strangers
+        .route_layer(from_fn_with_state(state.clone(), protect::limit_anonymous));
+    without_login
         .route("/portal/", get(login::home))
         .route("/portal/logout", post(login::log_out))
         .route("/portal/bays", get(bays::show))

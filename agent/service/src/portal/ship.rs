@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::arm::DeliveryPackage;
 
-use super::extract::{ViewedJob, require_operator};
+use super::extract::{OperatorsJob, ViewedJob};
 use super::forms::{FormField, FormPage, address_fields, address_of, value, with_problems};
 use super::links::job_link;
 use super::page::{PageError, render};
@@ -33,10 +33,9 @@ pub(super) async fn show(ViewedJob { viewer, job }: ViewedJob) -> Response {
     render(&page(&viewer, &job, fields(&job)))
 }
 
-pub(super) async fn show_back(ViewedJob { viewer, job }: ViewedJob) -> Result<Response, PageError> {
-    require_operator(&viewer)?;
+pub(super) async fn show_back(OperatorsJob(ViewedJob { viewer, job }): OperatorsJob) -> Response {
     let target = format!("{}/do/shipBack", job_link(&job.key));
-    Ok(render(&FormPage::new(&viewer, "Send the drives back", target, parcel_fields(), "They went back")))
+    render(&FormPage::new(&viewer, "Send the drives back", target, parcel_fields(), "They went back"))
 }
 
 /// Ships, or shows the form again with what is wrong beside its fields.

@@ -14,7 +14,7 @@ use crate::store::{StoreError, StoredJob, WaitingPlace};
 /// Exports that are looked at for a drive that no job names.
 const EXPORTS_MAX: u32 = 10;
 
-/// A page of what waits for a person.
+/// A page of what needs an operator.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AttentionPage {
     /// What waits, the most urgent first.
@@ -51,14 +51,14 @@ impl FromStr for AttentionPlace {
 type BaysOfDrives = HashMap<(String, String), String>;
 
 impl Scheduler {
-    /// What waits for a person, the most urgent first: of all bays, and of `limit` jobs behind the place `after`.
+    /// What needs an operator, the most urgent first: of all bays, and of `limit` jobs behind the place `after`.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn attention(&self, after: Option<AttentionPlace>, limit: u32) -> Result<AttentionPage, StoreError> {
         let bays = self.inner.worker.bays();
         let (idle, bays_of_drives) = self.find_docked(&bays).await?;
-        // A job whose drives are all docked tells nothing, and takes a place: there are not more of them than bays.
+        // A job whose drives are all docked needs no attention, and takes a place: there are not more of them than bays.
         let room = limit.saturating_add(u32::try_from(bays.len()).unwrap_or(u32::MAX));
         let jobs = self.inner.store.waiting(self.now(), after.map(|place| place.0), room).await?;
         let next = jobs.last().filter(|_| jobs.len() == room as usize).map(|(place, _)| AttentionPlace(*place));

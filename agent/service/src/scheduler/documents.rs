@@ -35,14 +35,14 @@ impl Scheduler {
     ) -> Result<Option<Document>, WorkError> {
         let (worker, account) = (&self.inner.worker, account_of(&job.details));
         let place = job.copies.get(drive_id).and_then(|record| {
-            let told = |address: &Option<String>| worker.place_of(account, address.as_deref()?);
+            let place_of = |address: &Option<String>| worker.place_of(account, address.as_deref()?);
             match which {
                 DriveDocument::Manifest => {
                     let BlobName { container, name } = record.blob.clone()?;
                     Some(BlobName { container, name: name + MANIFEST_SUFFIX })
                 }
-                DriveDocument::ErrorLog => told(&record.logs.error),
-                DriveDocument::VerboseLog => told(&record.logs.verbose),
+                DriveDocument::ErrorLog => place_of(&record.logs.error),
+                DriveDocument::VerboseLog => place_of(&record.logs.verbose),
             }
         });
         let Some(place) = place else { return Ok(None) };

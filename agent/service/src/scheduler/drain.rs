@@ -10,7 +10,7 @@ use super::handle::Scheduler;
 /// start repeats what is dropped here.
 const EFFECTS_GRACE: Duration = Duration::from_secs(5);
 
-/// Time between two log lines about copies that still drain: nothing else tells why a stop takes long.
+/// Time between two log lines about copies that still drain: nothing else shows why a stop takes long.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Scheduler {

@@ -158,7 +158,7 @@ impl Scheduler {
             return Ok(());
         }
         let Some((record, order)) = job.copies.get(drive_id).zip(self.log_order(job, drive_id)) else { return Ok(()) };
-        // What an interrupted run moved is told by its journal, which goes with this effect. Where the service was killed
+        // What an interrupted run moved is in its journal, which goes with this effect. Where the service was killed
         // meanwhile, nothing else asks for it again.
         if record.is_unaccounted && (self.is_running(&job.uid, drive_id) || self.account_only(job, drive_id)) {
             return Err("what an interrupted run of the copy moved is not noted yet".to_owned());

@@ -14,7 +14,7 @@ use super::pending::PendingEffects;
 use super::worker::{RunningCopy, Worker};
 use crate::store::Store;
 
-/// Tells the time.
+/// The time.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 /// The actor of changes that the service makes by itself.

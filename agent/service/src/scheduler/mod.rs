@@ -18,7 +18,7 @@
 //! | `handle` | [`Scheduler`]: what all files share, and the table of copies that run |
 //! | `run` | the loop of rounds; timers and bays |
 //! | `find` | what is known of the drives in the bays; what is done about them is [`protocol::station::next`] |
-//! | `order` | what the data plane is told about a copy |
+//! | `order` | what the data plane needs to know of a copy |
 //! | `copies` | the beginning and the end of a copy |
 //! | `effects` | carrying out what was decided |
 //! | `drain` | the end: what is waited for |
@@ -55,6 +55,6 @@ pub(crate) use documents::DriveDocument;
 pub(crate) use find::claim_of;
 pub use handle::{Clock, Scheduler};
 pub(crate) use order::account_of;
-pub(crate) use receipts::{ReceiptsDocument, receipts};
+pub(crate) use receipts::receipts;
 #[cfg(feature = "simulation")]
 pub use simulation::WorkBeside;

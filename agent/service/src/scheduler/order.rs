@@ -38,8 +38,8 @@ impl Scheduler {
         BlobName { container: self.inner.import_container.clone(), name: format!("{}/{drive_id}.img", job.key.name) }
     }
 
-    /// What is known of the copy of a drive that is checked in, and is in a bay where its size is told: so that a cancel has
-    /// something to tell. Of an export that is known by its blob.
+    /// What is known of the copy of a drive that is checked in, and is in a bay where its size is known: so that a cancel has
+    /// something to report. Of an export that is known by its blob.
     pub(crate) fn checked_in(&self, job: &StoredJob, drive_id: &str, size_bytes: Option<u64>) -> Option<CopyEvent> {
         let is_import = job.machine.kind == JobKind::Import;
         is_import.then(|| CopyEvent::CheckedIn { blob: Some(self.blob_of_import(job, drive_id)), size_bytes })

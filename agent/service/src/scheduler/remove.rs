@@ -10,7 +10,7 @@ impl Scheduler {
     /// Removes journals at the station, and in the account the job's documents and what its unfinished transfers left.
     pub(super) async fn remove(&self, stored: &StoredEffect) -> Result<(), String> {
         if self.running().keys().any(|key| key.job_uid == stored.job_uid) {
-            return Err("what a copy of the job moved is being told from its journal".to_owned());
+            return Err("what a copy of the job moved is being read from its journal".to_owned());
         }
         self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
         let left = self.inner.store.left_behind(stored).map_err(|error| error.to_string())?;

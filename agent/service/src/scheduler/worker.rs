@@ -165,7 +165,7 @@ pub trait Worker: Send + Sync {
     /// The blobs that an export asks for, in their order.
     async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError>;
 
-    /// Writes a document, and tells its address.
+    /// Writes a document, and returns its address.
     async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
 
     /// Removes a document; nothing where it is not there.
@@ -177,10 +177,10 @@ pub trait Worker: Send + Sync {
     /// Begins to read a blob; `None` where it is not there.
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;
 
-    /// The blob that an address names which customers were told; `None` where it is none of this account.
+    /// The blob that an address names which customers were given; `None` where it is none of this account.
     fn place_of(&self, account: &str, address: &str) -> Option<BlobName>;
 
-    /// Writes the logs of a copy that has ended, and tells their addresses.
+    /// Writes the logs of a copy that has ended, and returns their addresses.
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError>;
 
     /// Forgets what was kept to resume the copy of a drive, or all copies of a job.
