@@ -25,7 +25,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
     })
 }
 
-fn sqlite() -> Vec<Migration> {
+pub(super) fn sqlite() -> Vec<Migration> {
     migrations!("sqlite":
         1 "jobs" "0001_jobs.sql",
         2 "copies" "0002_copies.sql",

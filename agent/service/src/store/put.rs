@@ -102,23 +102,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn has_job_of_name(&self, name: &str, account: &str) -> Result<bool, StoreError> {
-        has_job_of_name(&mut *self.pool.acquire().await?, name, account).await
+        Ok(path_of_name(&mut *self.pool.acquire().await?, name, account).await?.is_some())
     }
 }
 
 /// Blobs and documents of a job are named after it: two jobs of one account must not share them.
 async fn require_free_name(transaction: &mut Transaction, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
     let own = body.properties.as_ref().map(JobDetails::account_name).unwrap_or_default();
-    match has_job_of_name(transaction, &key.name, own).await? {
-        true => Err(StoreError::JobNameTaken(key.name.clone())),
-        false => Ok(()),
+    match path_of_name(transaction, &key.name, own).await? {
+        None => Ok(()),
+        // It was created since it was looked for.
+        Some(path) if path == (folded(&key.subscription), folded(&key.resource_group)) => Err(StoreError::Contended),
+        Some(_) => Err(StoreError::JobNameTaken(key.name.clone())),
     }
 }
 
-/// Whether there is a job of this name in an account.
-async fn has_job_of_name(connection: &mut AnyConnection, name: &str, account: &str) -> Result<bool, StoreError> {
-    let query = sqlx::query("SELECT id FROM job WHERE name_key = $1 AND account_key = $2 LIMIT 1");
-    Ok(query.bind(folded(name)).bind(folded(account)).fetch_optional(connection).await?.is_some())
+/// The subscription and the resource group, in lower case, of the job of this name in an account.
+async fn path_of_name(connection: &mut AnyConnection, name: &str, account: &str) -> Result<Option<(String, String)>, StoreError> {
+    let path = "SELECT subscription_key, resource_group_key FROM job WHERE name_key = $1 AND account_key = $2 LIMIT 1";
+    Ok(sqlx::query_as(path).bind(folded(name)).bind(folded(account)).fetch_optional(connection).await?)
 }
 
 fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {

@@ -49,21 +49,29 @@ impl Scene {
 macro_rules! on_both_engines {
     ($($name:ident,)*) => {
         mod sqlite {
+            use $crate::store::tests::Scene;
+
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::Scene::sqlite().await).await;
+                super::$name(Scene::sqlite().await).await;
             })*
         }
         mod postgres {
+            use $crate::store::tests::Scene;
+
             $(#[tokio::test]
             async fn $name() {
-                if let Some(scene) = super::Scene::postgres().await {
+                if let Some(scene) = Scene::postgres().await {
                     super::$name(scene).await;
                 }
             })*
         }
     };
 }
+
+mod migration;
+mod outage;
+mod race;
 
 on_both_engines! {
     a_job_is_what_was_put_also_after_a_restart,

@@ -1,7 +1,6 @@
 //! A PostgreSQL server of the tests' own: as an ordinary user, on a free loopback port, with a folder that goes with it.
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -29,18 +28,19 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const USER: &str = "agent";
 const PASSWORD: &str = "postgres-password-77";
 
-/// Runs the server until standard input ends, which it does with the tests however they end. `forget` says that the folder goes
-/// too.
+/// Runs the server until it ends, or standard input does: that ends with the tests however they end, and the folder with it.
 const KEEPER: &str = r#"
 folder=$1
 shift
-"$@" &
+exec 3<&0
+"$@" 3<&- </dev/null &
 server=$!
-forget=forget
-while read -r word; do forget=$word; done
-kill -INT "$server" 2>/dev/null
+{ cat <&3 >/dev/null; touch "$folder/ended"; kill -INT "$server"; sleep 5; kill -KILL "$server"; } 2>/dev/null &
+watcher=$!
+exec 3<&-
 wait "$server"
-[ "$forget" = forget ] && rm -rf "$folder"
+kill "$watcher" 2>/dev/null
+[ -e "$folder/ended" ] && rm -rf "$folder"
 "#;
 
 /// A server, stopped and forgotten when it is dropped, or when the process of the tests ends.
@@ -107,8 +107,8 @@ impl PostgresServer {
         while !self.is_ready() {
             assert!(begin.elapsed() < START_TIMEOUT, "PostgreSQL does not start: {}", self.log());
             let mut keeper = self.keeper();
-            // After a kill it is refused until the last of the old processes has gone.
-            let has_ended = keeper.as_mut().is_none_or(|child| self.postmaster().is_none() && release(child));
+            // After a kill it is refused until the last of the old processes has gone: then it ends, and is started again.
+            let has_ended = keeper.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
             if has_ended {
                 *keeper = Some(self.spawn());
             }
@@ -197,14 +197,6 @@ impl Drop for PostgresServer {
         // Where the keeper was killed.
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// Lets a keeper end whose server has ended, without its folder.
-fn release(keeper: &mut Child) -> bool {
-    if let Some(mut input) = keeper.stdin.take() {
-        let _ = input.write_all(b"keep\n");
-    }
-    keeper.wait().is_ok()
 }
 
 /// Where the programs of the newest PostgreSQL are that is installed.
