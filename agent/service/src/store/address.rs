@@ -9,6 +9,9 @@ use url::{Host, Url};
 /// Parameters that an address may have; others are refused, since a mistyped one would be ignored.
 const PARAMETERS: [&str; 6] = ["host", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name"];
 
+/// How an address looks, in messages.
+pub const ADDRESS_EXAMPLE: &str = "postgres://USER@HOST/NAME";
+
 /// What the service calls itself in the views of the server.
 const APPLICATION: &str = "drive-agent";
 
@@ -23,13 +26,13 @@ pub struct DatabaseAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It is not an address.
-    #[error("this is not the address of a database: write `postgres://USER@HOST/NAME`")]
+    #[error("this is not the address of a database: write `{ADDRESS_EXAMPLE}`")]
     NotAnAddress,
     /// It is of another engine.
     #[error("the database is PostgreSQL: its address begins with `postgres://`")]
     OtherEngine,
     /// It names no database.
-    #[error("the address names no database: write `postgres://USER@HOST/NAME`")]
+    #[error("the address names no database: write `{ADDRESS_EXAMPLE}`")]
     NoName,
     /// A parameter means nothing here.
     #[error("the address has a parameter that means nothing here: it may have {}", PARAMETERS.join(", "))]

@@ -21,7 +21,7 @@ const FILE_CONNECTIONS_MAX: u32 = 8;
 const SERVER_CONNECTIONS_MAX: u32 = 16;
 
 /// How long a server that does not answer is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of a path that stay as they are in the address of its database.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
@@ -46,7 +46,8 @@ fn options_of_file(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreEr
     Ok(format!("sqlite://{}?mode={mode}", utf8_percent_encode(text, UNRESERVED)).parse()?)
 }
 
-fn options_of_server(address: &DatabaseAddress) -> Result<AnyConnectOptions, StoreError> {
+/// The options by which a server is reached.
+pub(super) fn options_of_server(address: &DatabaseAddress) -> Result<AnyConnectOptions, StoreError> {
     Ok(AnyConnectOptions::from_url(address.url())?)
 }
 

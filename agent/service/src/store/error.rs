@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The vault failed, or a sealed key cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Another service runs on the database.
+    #[error("another service runs on this database: stop it first")]
+    InUse,
     /// The file of the database cannot be named to the engine.
     #[error("the path `{}` of the database is not UTF-8: choose another state directory", .0.display())]
     PathNotUtf8(PathBuf),
@@ -108,6 +111,7 @@ impl StoreError {
                 | StoreError::Damaged(_)
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
+                | StoreError::InUse
                 | StoreError::PathNotUtf8(_)
         )
     }

@@ -11,6 +11,7 @@
 //! | `layout` | the tables, and how they came to be |
 //! | `address` | where a PostgreSQL database is |
 //! | `transaction` | all of a change, or nothing |
+//! | `hold` | one service at a time at a server |
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
 //! | `row` | a job as it is stored, and its name |
@@ -42,6 +43,7 @@ mod drive_keys;
 mod effects;
 mod error;
 mod find;
+mod hold;
 mod layout;
 mod left;
 mod list;
@@ -59,13 +61,14 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use address::{AddressError, DatabaseAddress};
+pub use address::{ADDRESS_EXAMPLE, AddressError, DatabaseAddress};
 pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
 pub use database::{JOBS_PER_SUBSCRIPTION, Store};
 pub(crate) use docking::{Claim, DockedAs, Docking, Unbound};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
+pub use hold::DatabaseHold;
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;
