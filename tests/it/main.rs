@@ -55,6 +55,7 @@ mod service_files;
 mod service_identity;
 mod service_limits;
 mod service_portal_access;
+mod service_postgres;
 mod service_ranges;
 mod service_routes;
 mod service_token;

@@ -64,6 +64,8 @@ mod router;
 pub mod scheduler;
 mod state;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod vault;
 
 pub use router::router;

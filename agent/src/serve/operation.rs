@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,12 @@ use service::entra::Entra;
 use service::http::{Access, server};
 use service::jobs::Jobs;
 use service::scheduler::Scheduler;
-use service::store::{Role, Store};
+use service::store::{DatabaseHold, Role, Store};
 use service::{ServiceState, router};
 use tokio_util::sync::CancellationToken;
 
 use super::first_token::make_first_token;
+use super::state_dir::{OpenStore, open_store};
 use super::{shutdown, state_dir, wiring};
 use crate::cli::ServeArguments;
 use crate::local_service::{SOCKET_FILE, URL_FILE};
@@ -59,9 +62,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = service::install_metrics(recorder);
 
     let clock = wiring::clock(config.clock_offset_file.clone());
-    let store = state_dir::open_store(&state_dir, arguments.new_vault_key)
-        .await?
-        .with_jobs_per_subscription(config.jobs_per_subscription.get());
+    warn_about_database(&config, arguments, &state_dir, printer);
+    let OpenStore { store, hold } = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
+    let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get());
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
@@ -95,13 +98,26 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         async move { scheduler.run().await }
     });
     let serving = tokio::spawn(server::serve(listener, local, tls, router(state), config.connections, closing.clone()));
-    shutdown::wait(&scheduler, &closing, scheduling, serving, printer).await;
+    let lost = hold.as_ref().map(DatabaseHold::lost);
+    let end = shutdown::wait(&scheduler, &closing, lost, scheduling, serving, printer).await;
     forgetting.abort();
     store.close().await;
     // A client that looks for it now finds nothing.
     let _ = fs::remove_file(state_dir.join(URL_FILE));
     let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
-    Ok(())
+    end
+}
+
+/// A password that others can read, and jobs that are in another database, are mistakes.
+fn warn_about_database(config: &Config, arguments: &ServeArguments, state_dir: &Path, printer: &Printer) {
+    let Some(database) = &config.database else { return };
+    let is_open = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    if let Some(path) = arguments.config.as_ref().filter(|path| database.has_password() && is_open(path)) {
+        printer.warn(&format!("others can read the password of the database in `{0}`: `chmod 600 {0}`", path.display()));
+    }
+    if state_dir.join("jobs.db").exists() {
+        printer.warn(&format!("jobs are kept in `{database}`: those in `jobs.db` of the state directory are not served"));
+    }
 }
 
 /// An account that every customer may use is a mistake as soon as there are two customers.

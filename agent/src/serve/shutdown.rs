@@ -8,15 +8,28 @@ use crate::printer::Printer;
 use crate::signals::Signals;
 
 /// Waits for a signal, and then until scheduling and serving have ended.
+///
+/// # Errors
+/// With one sentence, where another service took the database: then this one ends by itself.
 pub(super) async fn wait<S, T>(
     scheduler: &Scheduler,
     closing: &CancellationToken,
+    lost: Option<&CancellationToken>,
     scheduling: JoinHandle<S>,
     serving: JoinHandle<T>,
     printer: &Printer,
-) {
+) -> Result<(), String> {
     let mut signals = Signals::take();
-    signals.first().await;
+    let lost = async {
+        match lost {
+            Some(lost) => lost.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    let end = tokio::select! {
+        _ = signals.first() => Ok(()),
+        () = lost => Err("another service took the database while its server was away: this one ends".to_owned()),
+    };
     // systemd may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     printer.inform("stopping: copies drain, and resume when the service does; once more to drop what is in flight");
@@ -30,6 +43,7 @@ pub(super) async fn wait<S, T>(
         () = drained => {}
         () = abort_at_second_signal(&mut signals, scheduler) => {}
     }
+    end
 }
 
 /// Never returns: the drain ends sooner for it.

@@ -9,7 +9,7 @@ use std::path::Path;
 use file::locked::{LockError, open_lock_file};
 use file::private::close_folder;
 use file::replace::write_bytes;
-use service::store::{Store, StoreError};
+use service::store::{DatabaseAddress, DatabaseHold, Store, StoreError};
 use service::vault::Vault;
 use tokio::net::UnixListener;
 
@@ -50,22 +50,49 @@ pub(super) fn listen(state_dir: &Path) -> Result<UnixListener, String> {
     listen().map_err(|error| format!("`{SOCKET_FILE}` cannot be made in `{}`: {error}", state_dir.display()))
 }
 
+/// The database of a service, and what keeps other services away from it, where that is not the lock of the state directory.
+pub(super) struct OpenStore {
+    pub(super) store: Store,
+    pub(super) hold: Option<DatabaseHold>,
+}
+
 /// Opens the database, with the key of its secrets.
-pub(super) async fn open_store(state_dir: &Path, new_vault_key: bool) -> Result<Store, String> {
+pub(super) async fn open_store(
+    state_dir: &Path,
+    server: Option<&DatabaseAddress>,
+    new_vault_key: bool,
+) -> Result<OpenStore, String> {
     let path = state_dir.join("jobs.db");
     let key = state_dir.join("vault.key");
-    let unreadable = |error: StoreError| format!("`{}`: {error}", path.display());
-    if !new_vault_key && !key.exists() && Store::has_sealed_keys(&path).await.map_err(unreadable)? {
-        return Err(format!(
-            "`{}` is gone, and keys of customers are sealed with it: put it back from a backup; or say `--new-vault-key`, and those keys are lost",
-            key.display()
-        ));
+    let shown = server.map_or_else(|| path.display().to_string(), DatabaseAddress::to_string);
+    let unreadable = |error: StoreError| format!("`{shown}`: {error}");
+    let hold = match server {
+        Some(server) => Some(DatabaseHold::take(server).await.map_err(unreadable)?),
+        None => None,
+    };
+    if !new_vault_key && !key.exists() {
+        let has_sealed_keys = match server {
+            Some(server) => Store::server_has_sealed_keys(server).await,
+            None => Store::has_sealed_keys(&path).await,
+        };
+        if has_sealed_keys.map_err(unreadable)? {
+            return Err(format!(
+                "`{}` is gone, and keys of customers are sealed with it: put it back from a backup; or say `--new-vault-key`, and those keys are lost",
+                key.display()
+            ));
+        }
     }
     let vault = Vault::open(&key).map_err(|error| error.to_string())?;
-    // Personal data: for the owner alone, whatever the umask is.
-    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
-    Store::open(&path, vault).await.map_err(unreadable)
+    let store = match server {
+        Some(server) => Store::connect(server, vault).await.map_err(unreadable)?,
+        None => {
+            // Personal data: for the owner alone, whatever the umask is.
+            let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+            made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
+            Store::open(&path, vault).await.map_err(unreadable)?
+        }
+    };
+    Ok(OpenStore { store, hold })
 }
 
 /// Writes a file of one line that only its owner may read, whole or not at all.

@@ -15,7 +15,7 @@ use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::{Deserialize, Deserializer};
 use service::entra::EntraSettings;
 use service::jobs::{Location, ReachableAccount};
-use service::store::JOBS_PER_SUBSCRIPTION;
+use service::store::{ADDRESS_EXAMPLE, DatabaseAddress, JOBS_PER_SUBSCRIPTION};
 use time::Weekday;
 
 use super::accounts::credentials;
@@ -34,6 +34,9 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<String>,
     /// Database, keys, journals, and the first operator's token.
     pub(crate) state_dir: Option<PathBuf>,
+    /// Where jobs are kept; a file in the state directory, where it is absent. With a password it is a secret.
+    #[serde(deserialize_with = "optional")]
+    pub(crate) database: Option<DatabaseAddress>,
     /// Take requests in the clear on an address that others reach.
     pub(crate) allow_plaintext: bool,
     /// Certificates and key, in PEM.
@@ -249,6 +252,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             public_url: None,
             state_dir: None,
+            database: None,
             allow_plaintext: false,
             tls: None,
             drive_folders: None,
@@ -304,8 +308,13 @@ fn time_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pace>
     parse_time_scale(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-/// What is said of a value, without the value where a SAS may be in it: it may stand where something else is expected.
+/// What is said of a value, without the value where a SAS or the password of a database may be in it: it may stand where
+/// something else is expected.
 fn without_signature(message: &str) -> String {
+    let told = message.replace(ADDRESS_EXAMPLE, "");
+    if told.contains('@') && (told.contains("postgres://") || told.contains("postgresql://")) {
+        return "what stands here may have a password, and is not shown: it belongs into `database`".to_owned();
+    }
     if !message.contains("sig=") {
         return message.to_owned();
     }

@@ -39,6 +39,12 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
+        // What failed inside is for the log, not for a customer.
+        if error.is_internal() {
+            tracing::error!(error = message, "the store failed");
+            let message = "the job service cannot reach its jobs: try again in a while".to_owned();
+            return ApiError::new(503, "ServiceUnavailable", message);
+        }
         match error {
             StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
             StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
@@ -49,11 +55,7 @@ impl From<StoreError> for ApiError {
             StoreError::TooManyJobs { .. } => ApiError::new(409, "QuotaExceeded", message),
             StoreError::NameTaken(_) => ApiError::new(409, "NameTaken", message),
             StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
-            // What failed inside is for the log, not for a customer.
-            StoreError::Vault(_) | StoreError::Damaged(_) | StoreError::Database(_) | StoreError::Migration(_) => {
-                tracing::error!(error = message, "the store failed");
-                ApiError::new(503, "ServiceUnavailable", "the job service cannot reach its jobs: try again in a while".to_owned())
-            }
+            _ => ApiError::new(503, "ServiceUnavailable", message),
         }
     }
 }

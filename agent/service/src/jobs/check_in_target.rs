@@ -18,6 +18,7 @@ use crate::store::{Actor, Change, StoreError, StoredJob};
 const ATTEMPTS_MAX: u32 = 8;
 
 /// What a drive of an export is for.
+#[derive(Clone)]
 enum Use {
     /// It is written with this blob.
     Blob(SelectedBlob),

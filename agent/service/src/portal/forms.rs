@@ -7,7 +7,6 @@ use protocol::arm::{Address, FieldProblem};
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::jobs::JobError;
-use crate::store::StoreError;
 
 /// A field of a form.
 #[derive(Debug, Clone)]
@@ -104,7 +103,7 @@ impl FormPage {
 
     /// The form once more, with what is wrong beside the field that it is most likely about.
     pub(super) fn again(self, form: &[(String, String)], error: JobError, field: &str) -> Result<Response, PageError> {
-        if matches!(error, JobError::Store(StoreError::Database(_))) {
+        if matches!(&error, JobError::Store(error) if error.is_internal()) {
             return Err(error.into());
         }
         let problem = [FieldProblem { target: field.to_owned(), message: error.to_string() }];

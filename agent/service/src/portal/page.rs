@@ -34,13 +34,14 @@ impl PageError {
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
+        if error.is_internal() {
+            tracing::error!(error = message, "the store failed");
+            let message = "the job service cannot reach its jobs: try again in a while".to_owned();
+            return PageError::Message(StatusCode::SERVICE_UNAVAILABLE, message);
+        }
         match error {
             StoreError::NotFound(_) => PageError::Message(StatusCode::NOT_FOUND, message),
-            StoreError::Vault(_) | StoreError::Damaged(_) | StoreError::Database(_) | StoreError::Migration(_) => {
-                tracing::error!(error = message, "the store failed");
-                let message = "the job service cannot reach its jobs: try again in a while".to_owned();
-                PageError::Message(StatusCode::SERVICE_UNAVAILABLE, message)
-            }
+            StoreError::OutcomeUnknown(_) => PageError::Message(StatusCode::SERVICE_UNAVAILABLE, message),
             _ => PageError::Message(StatusCode::CONFLICT, message),
         }
     }

@@ -1,6 +1,7 @@
 //! The beginning and the end of a copy.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::job::{CopyEnd, CopyEvent, CopyStep, DriveState, Event, Refusal, RetryOptions, RunEnd};
@@ -27,7 +28,8 @@ impl Scheduler {
         let change = Change::new(SERVICE, "began to copy a drive", now);
         let claim = claim_of(bay, drive_id);
         let change = Change { claim: Some(claim), ..change };
-        let (mut was_cut_off, mut retry, mut may_erase) = (false, RetryOptions::default(), false);
+        // What the copy is told, as the last attempt of the change has it.
+        let told = Mutex::new((false, RetryOptions::default(), false));
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
         let order = CopyOrder { size_bytes: docked_bytes.or(order.size_bytes), ..order };
@@ -36,17 +38,21 @@ impl Scheduler {
             if job.machine.cancel_requested {
                 return Err(Refusal::Cancelled.into());
             }
-            if let CopyStep::Begin { was_cut_off: cut_off, retry: options } = job.step_copy(drive_id, begin, now)? {
-                (was_cut_off, retry) = (cut_off, options);
-            }
-            may_erase = claim.may_be_written(&job.uid, job.copies.get(drive_id));
+            let step = job.step_copy(drive_id, begin, now)?;
+            let may_erase = claim.may_be_written(&job.uid, job.copies.get(drive_id));
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = match step {
+                CopyStep::Begin { was_cut_off, retry } => (was_cut_off, retry, may_erase),
+                _ => (false, RetryOptions::default(), may_erase),
+            };
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
                 _ => vec![Event::CopyStarted(drive_id.to_owned())],
             })
         });
-        match noted.await {
+        let noted = noted.await;
+        let (was_cut_off, retry, may_erase) = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match noted {
             Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, may_erase, ..order }),
             // Lost the race: the job changed meanwhile.
             Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_) | StoreError::BayTaken { .. }) => {}

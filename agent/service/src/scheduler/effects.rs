@@ -188,7 +188,7 @@ impl Scheduler {
         })
     }
 
-    async fn write_details(&self, job: &StoredJob, edit: impl FnOnce(&mut StoredJob)) -> Result<(), String> {
+    async fn write_details(&self, job: &StoredJob, edit: impl FnOnce(&mut StoredJob) + Clone) -> Result<(), String> {
         let change = Change::new(SERVICE, "noted where documents are", self.now());
         let changed = self.inner.store.change(&job.key, &change, |job| {
             edit(job);

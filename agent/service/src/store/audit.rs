@@ -2,13 +2,16 @@
 
 use protocol::job::JobState;
 use protocol::station::AuditEntry;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, Transaction};
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
 use super::database::Store;
 use super::error::StoreError;
+use super::retry::retried;
 use super::row::JobKey;
+use super::statement::Statement;
+use super::transaction::Transaction;
 
 /// Which entries are asked for: all, where nothing is said.
 #[derive(Debug, Clone, Default)]
@@ -35,25 +38,26 @@ pub(crate) struct AuditPage {
 }
 
 impl AuditFilter {
-    fn add_to(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn add_to(&self, query: &mut Statement) -> Result<(), sqlx::Error> {
         if let Some(before) = self.before {
-            query.push(" AND audit.id < ").push_bind(before);
+            query.push(" AND audit.id < ").bind(before)?;
         }
         if let Some(job_uid) = &self.job_uid {
-            query.push(" AND job_uid = ").push_bind(job_uid.clone());
+            query.push(" AND job_uid = ").bind(job_uid.clone())?;
         }
         if let Some(actor) = &self.actor {
-            query.push(" AND actor = ").push_bind(actor.clone());
+            query.push(" AND actor = ").bind(actor.clone())?;
         }
-        if let Some(action) = &self.action {
-            query.push(" AND instr(lower(action), ").push_bind(action.to_lowercase()).push(") > 0");
+        if let Some(action) = self.action.as_ref().filter(|action| !action.is_empty()) {
+            query.push(" AND ").push_contains("lower(action)", action.to_lowercase())?;
         }
         if let Some(since) = self.since {
-            query.push(" AND audit.at >= ").push_bind(since.unix_timestamp());
+            query.push(" AND audit.at >= ").bind(since.unix_timestamp())?;
         }
         if let Some(until) = self.until {
-            query.push(" AND audit.at < ").push_bind(until.unix_timestamp());
+            query.push(" AND audit.at < ").bind(until.unix_timestamp())?;
         }
+        Ok(())
     }
 }
 
@@ -67,26 +71,41 @@ pub(super) struct AuditedJob<'job> {
     pub(super) detail: Option<(i64, &'job str)>,
 }
 
+/// An entry, by which it is told whether its transaction was committed.
+pub(super) struct Proof {
+    /// The number of the transaction.
+    pub(super) transaction: Option<String>,
+    id: i64,
+    at: i64,
+    actor: String,
+    action: String,
+}
+
 /// Writes an entry.
 pub(super) async fn write_audit(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     now: OffsetDateTime,
     actor: &str,
     action: &str,
     about: Option<AuditedJob<'_>>,
 ) -> Result<(), StoreError> {
-    let insert = "INSERT INTO audit (at, actor, action, job_uid, entered) VALUES (?, ?, ?, ?, ?)";
-    let entry = sqlx::query(insert)
-        .bind(now.unix_timestamp())
+    let insert = format!(
+        "INSERT INTO audit (at, actor, action, job_uid, entered) VALUES ($1, $2, $3, $4, $5) RETURNING id, {}",
+        transaction.dialect().transaction_number()
+    );
+    let at = now.unix_timestamp();
+    let (id, number): (i64, Option<String>) = sqlx::query_as(AssertSqlSafe(insert))
+        .bind(at)
         .bind(actor)
         .bind(action)
         .bind(about.map(|about| about.uid))
         .bind(about.and_then(|about| about.entered).map(JobState::name))
-        .execute(&mut **transaction)
+        .fetch_one(&mut **transaction)
         .await?;
+    transaction.proof = Some(Proof { transaction: number, id, at, actor: actor.to_owned(), action: action.to_owned() });
     if let Some((job_id, detail)) = about.and_then(|about| about.detail) {
-        sqlx::query("INSERT INTO audit_detail (audit_id, job_id, detail) VALUES (?, ?, ?)")
-            .bind(entry.last_insert_rowid())
+        sqlx::query("INSERT INTO audit_detail (audit_id, job_id, detail) VALUES ($1, $2, $3)")
+            .bind(id)
             .bind(job_id)
             .bind(detail)
             .execute(&mut **transaction)
@@ -101,21 +120,21 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn audit_log(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
-        let mut query = QueryBuilder::new(
+        let mut query = Statement::new(
             "SELECT audit.id, audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name FROM audit
-             LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE 1",
+             LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE 1 = 1",
         );
-        filter.add_to(&mut query);
+        filter.add_to(&mut query)?;
         // One more tells whether there is another page.
-        query.push(" ORDER BY audit.id DESC LIMIT ").push_bind(i64::from(limit) + 1);
-        let mut rows = query.build().fetch_all(&self.pool).await?;
+        query.push(" ORDER BY audit.id DESC LIMIT ").bind(i64::from(limit) + 1)?;
+        let mut rows = query.query().fetch_all(&self.pool).await?;
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = match rows.last().filter(|_| has_more) {
             Some(row) => Some(row.try_get("id")?),
             None => None,
         };
-        let entry = |row: &SqliteRow| {
+        let entry = |row: &AnyRow| {
             let at = OffsetDateTime::from_unix_timestamp(row.try_get("at")?);
             let name: Option<String> = row.try_get("name")?;
             let key = match name {
@@ -145,8 +164,20 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn note(&self, actor: &str, action: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+        retried!(self.note_once(actor, action, now))
+    }
+
+    async fn note_once(&self, actor: &str, action: &str, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
         write_audit(&mut transaction, now, actor, action, None).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
+    }
+
+    /// Whether an entry is there.
+    pub(super) async fn has_entry(&self, proof: &Proof) -> Result<bool, StoreError> {
+        // A server that took over may have given its number to another one.
+        let query = sqlx::query("SELECT id FROM audit WHERE id = $1 AND at = $2 AND actor = $3 AND action = $4");
+        let query = query.bind(proof.id).bind(proof.at).bind(&proof.actor).bind(&proof.action);
+        Ok(query.fetch_optional(&self.pool).await?.is_some())
     }
 }

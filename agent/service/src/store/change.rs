@@ -1,7 +1,6 @@
 //! Changing a job: a decision, what follows from it, and its audit entry, in one transaction.
 
 use protocol::job::{Decision, Effect, Event, decide};
-use sqlx::{Sqlite, Transaction};
 use time::OffsetDateTime;
 
 use super::audit::{AuditedJob, write_audit};
@@ -10,9 +9,11 @@ use super::docking::{Claim, Unbound, claim, unbind};
 use super::drive_keys::{drives_of, without_key};
 use super::effects::{drop_effect, queue};
 use super::error::StoreError;
-use super::read::read;
+use super::read::read_to_change;
 use super::remove::remove;
+use super::retry::retried;
 use super::row::{JobKey, StoredJob};
+use super::transaction::Transaction;
 use super::{copies, write};
 
 /// Who changes a job, and when.
@@ -40,7 +41,8 @@ impl<'change> Change<'change> {
 
 impl Store {
     /// Changes a job: `edit` may refuse, or write its documents and give the events; each is decided in turn, and all
-    /// of it is written, or nothing. A job that is removed by it is gone when this returns.
+    /// of it is written, or nothing. It is asked again where another change was in the way. A job that is removed by it is gone
+    /// when this returns.
     ///
     /// # Errors
     /// When there is no such job, it was changed meanwhile, or a decision refuses.
@@ -48,10 +50,19 @@ impl Store {
         &self,
         key: &JobKey,
         change: &Change<'_>,
+        edit: impl FnOnce(&mut StoredJob) -> Result<Vec<Event>, StoreError> + Clone,
+    ) -> Result<StoredJob, StoreError> {
+        retried!(self.change_once(key, change, edit.clone()))
+    }
+
+    async fn change_once(
+        &self,
+        key: &JobKey,
+        change: &Change<'_>,
         edit: impl FnOnce(&mut StoredJob) -> Result<Vec<Event>, StoreError>,
     ) -> Result<StoredJob, StoreError> {
         let mut transaction = self.begin().await?;
-        let found = read(&mut transaction, key).await?;
+        let found = read_to_change(&mut transaction, key).await?;
         let mut job = found.ok_or_else(|| StoreError::NotFound(key.name.clone()))?;
         require_version(Some(&job), change.version)?;
         let before = job.clone();
@@ -88,7 +99,7 @@ impl Store {
 
     async fn write_changed(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction,
         job: &mut StoredJob,
         before: &StoredJob,
     ) -> Result<(), StoreError> {
@@ -105,7 +116,7 @@ impl Store {
 
 /// Decides events one after another; the effects of all of them.
 async fn decide_all(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     job: &mut StoredJob,
     events: Vec<Event>,
     now: OffsetDateTime,

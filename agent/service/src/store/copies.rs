@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use protocol::job::{CopyRecord, JobDrive};
-use sqlx::{Sqlite, Transaction};
 
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
+use super::statement::Statement;
+use super::transaction::Transaction;
 
-pub(super) async fn read(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job_id: i64,
-) -> Result<BTreeMap<String, CopyRecord>, StoreError> {
-    let rows: Vec<(String, String)> = sqlx::query_as("SELECT drive_id, record FROM drive_copy WHERE job_id = ?")
+const UPSERT: &str = "INSERT INTO drive_copy (job_id, drive_id, record) VALUES ($1, $2, $3)
+     ON CONFLICT (job_id, drive_id) DO UPDATE SET record = excluded.record";
+
+pub(super) async fn read(transaction: &mut Transaction, job_id: i64) -> Result<BTreeMap<String, CopyRecord>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT drive_id, record FROM drive_copy WHERE job_id = $1")
         .bind(job_id)
         .fetch_all(&mut **transaction)
         .await?;
@@ -21,21 +22,12 @@ pub(super) async fn read(
 }
 
 /// Writes what changed of the copies, and which drives the job has.
-pub(super) async fn write(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job: &StoredJob,
-    before: Option<&StoredJob>,
-) -> Result<(), StoreError> {
+pub(super) async fn write(transaction: &mut Transaction, job: &StoredJob, before: Option<&StoredJob>) -> Result<(), StoreError> {
     for (drive_id, record) in &job.copies {
         if before.and_then(|before| before.copies.get(drive_id)) == Some(record) {
             continue;
         }
-        sqlx::query("INSERT OR REPLACE INTO drive_copy (job_id, drive_id, record) VALUES (?, ?, ?)")
-            .bind(job.id)
-            .bind(drive_id)
-            .bind(serde_json::to_string(record)?)
-            .execute(&mut **transaction)
-            .await?;
+        sqlx::query(UPSERT).bind(job.id).bind(drive_id).bind(serde_json::to_string(record)?).execute(&mut **transaction).await?;
     }
     let ids = |job: &StoredJob| {
         let of_drive = |drive: &'_ JobDrive| {
@@ -49,9 +41,9 @@ pub(super) async fn write(
     if before.map(ids) == Some(ids(job)) {
         return Ok(());
     }
-    sqlx::query("DELETE FROM job_drive WHERE job_id = ?").bind(job.id).execute(&mut **transaction).await?;
+    sqlx::query("DELETE FROM job_drive WHERE job_id = $1").bind(job.id).execute(&mut **transaction).await?;
     for id in ids(job) {
-        let insert = sqlx::query("INSERT INTO job_drive (job_id, drive_id) VALUES (?, ?)").bind(job.id).bind(id);
+        let insert = sqlx::query("INSERT INTO job_drive (job_id, drive_key) VALUES ($1, $2)").bind(job.id).bind(id);
         insert.execute(&mut **transaction).await?;
     }
     Ok(())
@@ -63,14 +55,10 @@ impl Store {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut query = sqlx::QueryBuilder::new("SELECT job_id, drive_id, record FROM drive_copy WHERE job_id IN (");
-        let mut list = query.separated(", ");
-        for job in jobs.iter() {
-            list.push_bind(job.id);
-        }
-        query.push(")");
+        let mut query = Statement::new("SELECT job_id, drive_id, record FROM drive_copy WHERE job_id IN (");
+        query.bind_list(jobs.iter().map(|job| job.id))?.push(")");
         let places: HashMap<i64, usize> = jobs.iter().enumerate().map(|(index, job)| (job.id, index)).collect();
-        let rows: Vec<(i64, String, String)> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<(i64, String, String)> = query.query_as().fetch_all(&self.pool).await?;
         for (job_id, drive_id, record) in rows {
             if let Some(index) = places.get(&job_id) {
                 jobs[*index].copies.insert(drive_id, serde_json::from_str(&record)?);

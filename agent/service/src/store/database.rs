@@ -1,26 +1,36 @@
-//! The database: opened with a write-ahead log, full sync and secure delete, and brought to the newest layout.
+//! The database: opened durably, and brought to the newest layout.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlStr, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor};
 
+use super::address::DatabaseAddress;
+use super::dialect::Dialect;
 use super::error::StoreError;
+use super::layout::migrator;
 use crate::vault::Vault;
 
-/// How long a change waits for another one to end.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of the pool to a file: readers at once.
+const FILE_CONNECTIONS_MAX: u32 = 8;
 
-/// Connections of the pool: readers at once.
-const CONNECTIONS_MAX: u32 = 8;
+/// Connections of the pool to a server. It has a hundred where nothing else is configured, for all services together.
+const SERVER_CONNECTIONS_MAX: u32 = 16;
+
+/// How long a server that does not answer is tried.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of a path that stay as they are in the address of its database.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
 
 /// The database of a job service.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) pool: SqlitePool,
+    pub(super) pool: AnyPool,
+    pub(super) dialect: Dialect,
     pub(super) vault: Arc<Vault>,
     /// Jobs of one subscription.
     pub(super) jobs_max: u32,
@@ -29,13 +39,35 @@ pub struct Store {
 /// Jobs that one subscription may have where nothing else is configured.
 pub const JOBS_PER_SUBSCRIPTION: u32 = 10_000;
 
+/// The options by which a file is reached: `mode` as SQLite knows it.
+fn options_of_file(path: &Path, mode: &str) -> Result<AnyConnectOptions, StoreError> {
+    let path = std::path::absolute(path).map_err(sqlx::Error::Io)?;
+    let text = path.to_str().ok_or_else(|| StoreError::PathNotUtf8(path.clone()))?;
+    Ok(format!("sqlite://{}?mode={mode}", utf8_percent_encode(text, UNRESERVED)).parse()?)
+}
+
+/// The options by which a server is reached.
+pub(super) fn options_of_server(address: &DatabaseAddress) -> Result<AnyConnectOptions, StoreError> {
+    Ok(AnyConnectOptions::from_url(address.url())?)
+}
+
 impl Store {
     /// Opens the database in the file at `path`, and makes it where there is none.
     ///
     /// # Errors
     /// When the file cannot be used, or is of a newer program.
     pub async fn open(path: &Path, vault: Vault) -> Result<Self, StoreError> {
-        Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX)).await
+        let pool = AnyPoolOptions::new().max_connections(FILE_CONNECTIONS_MAX);
+        Self::open_with(Dialect::Sqlite, &options_of_file(path, "rwc")?, vault, pool).await
+    }
+
+    /// Opens the database at a PostgreSQL server. The database is there; its tables are made where there are none.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the database is of a newer program.
+    pub async fn connect(address: &DatabaseAddress, vault: Vault) -> Result<Self, StoreError> {
+        let pool = AnyPoolOptions::new().max_connections(SERVER_CONNECTIONS_MAX).acquire_timeout(CONNECT_TIMEOUT);
+        Self::open_with(Dialect::Postgres, &options_of_server(address)?, vault, pool).await
     }
 
     /// Whether the database in the file at `path` holds keys that a vault sealed; not where there is none.
@@ -43,19 +75,18 @@ impl Store {
     /// # Errors
     /// When the file cannot be used.
     pub async fn has_sealed_keys(path: &Path) -> Result<bool, StoreError> {
-        if !path.exists() {
-            return Ok(false);
+        match path.exists() {
+            true => has_keys(Dialect::Sqlite, &options_of_file(path, "rw")?).await,
+            false => Ok(false),
         }
-        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT);
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        let tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'drive_key'";
-        let (has_table,): (i64,) = sqlx::query_as(tables).fetch_one(&mut connection).await?;
-        let mut has_keys = false;
-        if has_table > 0 {
-            has_keys = sqlx::query("SELECT 1 FROM drive_key LIMIT 1").fetch_optional(&mut connection).await?.is_some();
-        }
-        connection.close().await?;
-        Ok(has_keys)
+    }
+
+    /// Whether the database at a server holds keys that a vault sealed.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn server_has_sealed_keys(address: &DatabaseAddress) -> Result<bool, StoreError> {
+        has_keys(Dialect::Postgres, &options_of_server(address)?).await
     }
 
     /// The same with one connection: what is asked at once is answered in the order that it was asked in.
@@ -64,7 +95,8 @@ impl Store {
     /// When the file cannot be used, or is of a newer program.
     #[cfg(feature = "simulation")]
     pub async fn open_in_order(path: &Path, vault: Vault) -> Result<Self, StoreError> {
-        Self::open_with(path, vault, SqlitePoolOptions::new().max_connections(1).test_before_acquire(false)).await
+        let pool = AnyPoolOptions::new().max_connections(1).test_before_acquire(false);
+        Self::open_with(Dialect::Sqlite, &options_of_file(path, "rwc")?, vault, pool).await
     }
 
     /// How many entries the audit log has, which tells whether anything was changed; and how many effects are still to be
@@ -78,21 +110,23 @@ impl Store {
         Ok(sqlx::query_as(counts).fetch_one(&self.pool).await?)
     }
 
-    async fn open_with(path: &Path, vault: Vault, pool: SqlitePoolOptions) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON")
-            // What is written anew is in no other file meanwhile.
-            .pragma("temp_store", "MEMORY");
-        let pool = pool.connect_with(options).await?;
-        migrations().run(&pool).await?;
-        let store = Store { pool, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };
-        store.note_unknown_waits().await?;
+    async fn open_with(
+        dialect: Dialect,
+        options: &AnyConnectOptions,
+        vault: Vault,
+        pool: AnyPoolOptions,
+    ) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let pool = pool.after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(AssertSqlSafe(dialect.settings())).await?;
+                Ok(())
+            })
+        });
+        let pool = pool.connect_with(options.clone()).await?;
+        migrator(dialect).run(&pool).await?;
+        let store = Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };
+        store.note_unknown().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
         Ok(store)
@@ -118,27 +152,20 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-
-    /// Begins a change, with the write lock.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
-    }
 }
 
-/// The database's layout, as it came to be. What was published is never changed: a newer layout is a new file.
-fn migrations() -> Migrator {
-    let migration = |version, name: &'static str, sql| {
-        Migration::new(version, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
-    };
-    Migrator::with_migrations(vec![
-        migration(1, "jobs", include_str!("../../migrations/0001_jobs.sql")),
-        migration(2, "copies", include_str!("../../migrations/0002_copies.sql")),
-        migration(3, "docking", include_str!("../../migrations/0003_docking.sql")),
-        migration(4, "sessions", include_str!("../../migrations/0004_sessions.sql")),
-        migration(5, "states", include_str!("../../migrations/0005_states.sql")),
-        migration(6, "station", include_str!("../../migrations/0006_station.sql")),
-        migration(7, "effects", include_str!("../../migrations/0007_effects.sql")),
-        migration(8, "sessions of whom", include_str!("../../migrations/0008_sessions.sql")),
-        migration(9, "counts", include_str!("../../migrations/0009_counts.sql")),
-    ])
+/// Whether a database holds keys that a vault sealed.
+async fn has_keys(dialect: Dialect, options: &AnyConnectOptions) -> Result<bool, StoreError> {
+    sqlx::any::install_default_drivers();
+    let mut connection: AnyConnection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
+        .await
+        .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+    connection.execute(AssertSqlSafe(dialect.settings())).await?;
+    let tables: i64 = sqlx::query_scalar(dialect.count_of_tables()).bind("drive_key").fetch_one(&mut connection).await?;
+    let mut has_keys = false;
+    if tables > 0 {
+        has_keys = sqlx::query("SELECT job_id FROM drive_key LIMIT 1").fetch_optional(&mut connection).await?.is_some();
+    }
+    connection.close().await?;
+    Ok(has_keys)
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use protocol::digest::Sha256Digest;
 use protocol::job::{CopyRecord, TargetSeen};
-use sqlx::{Sqlite, Transaction};
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
+use super::transaction::Transaction;
 
 /// A drive in a bay, and how it is attached there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,22 +94,30 @@ impl Claim<'_> {
 /// # Errors
 /// [`StoreError::BayTaken`] where it was checked in for another job that is not over.
 pub(super) async fn claim(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     claim: Claim<'_>,
     job_uid: &str,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    if !claim.may_take_over {
-        require_free(transaction, claim, job_uid).await?;
+    let noted = noted_in(transaction, claim.bay).await?;
+    if let Some(noted) = noted.as_ref().filter(|noted| !claim.may_take_over && noted.job_uid != job_uid) {
+        require_free(transaction, claim, noted).await?;
     }
     let mark = drive_mark(job_uid, claim.drive_id);
-    sqlx::query("DELETE FROM docking WHERE job_uid = ? AND drive_mark = ? AND bay <> ?")
+    sqlx::query("DELETE FROM docking WHERE job_uid = $1 AND drive_mark = $2 AND bay <> $3")
         .bind(job_uid)
         .bind(&mark)
         .bind(claim.bay)
         .execute(&mut **transaction)
         .await?;
-    sqlx::query("INSERT OR REPLACE INTO docking (bay, job_uid, mark, drive_mark, at) VALUES (?, ?, ?, ?, ?)")
+    let statement = match noted {
+        Some(_) => "UPDATE docking SET job_uid = $2, mark = $3, drive_mark = $4, at = $5 WHERE bay = $1",
+        // Another change may have noted a drive there meanwhile: then it is looked at first.
+        None => {
+            "INSERT INTO docking (bay, job_uid, mark, drive_mark, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (bay) DO NOTHING"
+        }
+    };
+    let written = sqlx::query(statement)
         .bind(claim.bay)
         .bind(job_uid)
         .bind(claim.mark(job_uid))
@@ -116,7 +125,10 @@ pub(super) async fn claim(
         .bind(i64::try_from(now.unix_timestamp_nanos()).unwrap_or(i64::MAX))
         .execute(&mut **transaction)
         .await?;
-    Ok(())
+    match written.rows_affected() {
+        0 => Err(StoreError::Contended),
+        _ => Ok(()),
+    }
 }
 
 /// A drive of a job that is not the one in its bay any more.
@@ -131,26 +143,32 @@ pub(crate) struct Unbound<'change> {
 /// Notes that the drive in a bay is not the drive of a job that it was checked in as. One that was written stays noted, as
 /// no drive of the job.
 pub(super) async fn unbind(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     Unbound { drive_id, is_written }: Unbound<'_>,
     job_uid: &str,
 ) -> Result<(), StoreError> {
     let statement = match is_written {
-        true => "UPDATE docking SET drive_mark = '' WHERE job_uid = ? AND drive_mark = ?",
-        false => "DELETE FROM docking WHERE job_uid = ? AND drive_mark = ?",
+        true => "UPDATE docking SET drive_mark = '' WHERE job_uid = $1 AND drive_mark = $2",
+        false => "DELETE FROM docking WHERE job_uid = $1 AND drive_mark = $2",
     };
     sqlx::query(statement).bind(job_uid).bind(drive_mark(job_uid, drive_id)).execute(&mut **transaction).await?;
     Ok(())
 }
 
-async fn require_free(transaction: &mut Transaction<'_, Sqlite>, claim: Claim<'_>, job_uid: &str) -> Result<(), StoreError> {
-    let noted = sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = ? AND job_uid <> ?");
-    let noted: Option<DockingRow> = noted.bind(claim.bay).bind(job_uid).fetch_optional(&mut **transaction).await?;
-    let Some((_, docking)) = noted.map(docking_of).transpose()? else { return Ok(()) };
+/// What is noted of a bay, as it stays until the transaction has ended.
+async fn noted_in(transaction: &mut Transaction, bay: &str) -> Result<Option<Docking>, StoreError> {
+    let lock = transaction.dialect().for_update();
+    let noted = format!("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = $1{lock}");
+    let noted: Option<DockingRow> = sqlx::query_as(AssertSqlSafe(noted)).bind(bay).fetch_optional(&mut **transaction).await?;
+    Ok(noted.map(docking_of).transpose()?.map(|(_, docking)| docking))
+}
+
+/// Refuses where the drive in a bay was checked in for the job of this docking, which is not over.
+async fn require_free(transaction: &mut Transaction, claim: Claim<'_>, docking: &Docking) -> Result<(), StoreError> {
     if !docking.is_of(claim.docked) || claim.docked_at.is_some_and(|at| at > docking.at) {
         return Ok(());
     }
-    let open = "SELECT subscription, resource_group, name FROM job WHERE uid = ? AND state NOT IN ('Completed', 'Closed')";
+    let open = "SELECT subscription, resource_group, name FROM job WHERE uid = $1 AND state NOT IN ('Completed', 'Closed')";
     let open: Option<(String, String, String)> =
         sqlx::query_as(open).bind(&docking.job_uid).fetch_optional(&mut **transaction).await?;
     match open {

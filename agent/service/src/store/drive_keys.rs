@@ -1,11 +1,14 @@
 //! BitLocker keys, sealed: a key of a drive opens in its own row alone.
 
 use protocol::arm::{DriveStatus, JobDetails};
-use sqlx::{Sqlite, Transaction};
 
 use super::database::Store;
 use super::error::StoreError;
 use super::row::{JobKey, StoredJob};
+use super::transaction::Transaction;
+
+const UPSERT: &str = "INSERT INTO drive_key (job_id, drive_id, sealed) VALUES ($1, $2, $3)
+     ON CONFLICT (job_id, drive_id) DO UPDATE SET sealed = excluded.sealed";
 
 impl Store {
     /// The keys of a job's drives.
@@ -15,7 +18,7 @@ impl Store {
     pub(crate) async fn keys(&self, key: &JobKey) -> Result<Vec<(String, String)>, StoreError> {
         let job = self.get(key).await?;
         let rows: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT drive_id, sealed FROM drive_key WHERE job_id = ? ORDER BY drive_id")
+            sqlx::query_as("SELECT drive_id, sealed FROM drive_key WHERE job_id = $1 ORDER BY drive_id")
                 .bind(job.id)
                 .fetch_all(&self.pool)
                 .await?;
@@ -31,7 +34,7 @@ impl Store {
     /// came with it.
     pub(super) async fn with_keys_of_corrected(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction,
         job: &StoredJob,
         before: &[DriveStatus],
         mut drives: Vec<DriveStatus>,
@@ -45,7 +48,7 @@ impl Store {
             if drive.bit_locker_key.is_some() || new_ids.contains(old) || old_ids.contains(new) {
                 continue;
             }
-            let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM drive_key WHERE job_id = ? AND drive_id = ?")
+            let sealed: Option<Vec<u8>> = sqlx::query_scalar("SELECT sealed FROM drive_key WHERE job_id = $1 AND drive_id = $2")
                 .bind(job.id)
                 .bind(old)
                 .fetch_optional(&mut **transaction)
@@ -58,21 +61,21 @@ impl Store {
     /// Seals the keys that came with a list of drives; keys of drives that are not in it any more go.
     pub(super) async fn seal_keys(
         &self,
-        transaction: &mut Transaction<'_, Sqlite>,
+        transaction: &mut Transaction,
         job: &StoredJob,
         drives: &[DriveStatus],
     ) -> Result<(), StoreError> {
-        let known: Vec<String> = sqlx::query_scalar("SELECT drive_id FROM drive_key WHERE job_id = ?")
+        let known: Vec<String> = sqlx::query_scalar("SELECT drive_id FROM drive_key WHERE job_id = $1")
             .bind(job.id)
             .fetch_all(&mut **transaction)
             .await?;
         for gone in known.iter().filter(|id| !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(*id))) {
-            let delete = sqlx::query("DELETE FROM drive_key WHERE job_id = ? AND drive_id = ?").bind(job.id).bind(gone);
+            let delete = sqlx::query("DELETE FROM drive_key WHERE job_id = $1 AND drive_id = $2").bind(job.id).bind(gone);
             delete.execute(&mut **transaction).await?;
         }
         for drive in drives {
             if let (Some(id), Some(key)) = (&drive.drive_id, &drive.bit_locker_key) {
-                sqlx::query("INSERT OR REPLACE INTO drive_key (job_id, drive_id, sealed) VALUES (?, ?, ?)")
+                sqlx::query(UPSERT)
                     .bind(job.id)
                     .bind(id)
                     .bind(self.vault.seal(key, &place(job, id))?)

@@ -1,11 +1,11 @@
 //! The outbox: effects of decisions that are still to be carried out.
 
 use protocol::job::Effect;
-use sqlx::{Sqlite, Transaction};
 
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredEffect;
+use super::transaction::Transaction;
 
 /// Whether an effect stops a copy, in SQL: the index of stops has the same words.
 macro_rules! is_stop {
@@ -30,8 +30,8 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn effects(&self, after: i64, limit: u32) -> Result<Vec<StoredEffect>, StoreError> {
         let query =
-            concat!("SELECT id, job_uid, what, sealed FROM effect WHERE id > ? AND NOT ", is_stop!(), " ORDER BY id LIMIT ?");
-        effects_of(sqlx::query_as(query).bind(after).bind(limit).fetch_all(&self.pool).await?)
+            concat!("SELECT id, job_uid, what, sealed FROM effect WHERE id > $1 AND NOT ", is_stop!(), " ORDER BY id LIMIT $2");
+        effects_of(sqlx::query_as(query).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?)
     }
 
     /// Removes an effect that was carried out.
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn effect_done(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM effect WHERE id = ?").bind(id).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM effect WHERE id = $1").bind(id).execute(&self.pool).await?;
         Ok(())
     }
 }
@@ -54,13 +54,13 @@ fn effects_of(rows: Vec<EffectRow>) -> Result<Vec<StoredEffect>, StoreError> {
 
 /// Adds effects. What the job leaves goes with the one that removes it.
 pub(super) async fn queue(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     job_uid: &str,
     effects: &[Effect],
     left_behind: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     for effect in effects {
-        sqlx::query("INSERT INTO effect (job_uid, what, sealed) VALUES (?, ?, ?)")
+        sqlx::query("INSERT INTO effect (job_uid, what, sealed) VALUES ($1, $2, $3)")
             .bind(job_uid)
             .bind(serde_json::to_string(effect)?)
             .bind(left_behind.filter(|_| *effect == Effect::Remove))
@@ -71,12 +71,8 @@ pub(super) async fn queue(
 }
 
 /// Removes an effect of a job that must not be carried out any more.
-pub(super) async fn drop_effect(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job_uid: &str,
-    effect: &Effect,
-) -> Result<(), StoreError> {
-    let delete = sqlx::query("DELETE FROM effect WHERE job_uid = ? AND what = ?").bind(job_uid);
+pub(super) async fn drop_effect(transaction: &mut Transaction, job_uid: &str, effect: &Effect) -> Result<(), StoreError> {
+    let delete = sqlx::query("DELETE FROM effect WHERE job_uid = $1 AND what = $2").bind(job_uid);
     delete.bind(serde_json::to_string(effect)?).execute(&mut **transaction).await?;
     Ok(())
 }

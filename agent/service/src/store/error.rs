@@ -1,5 +1,7 @@
 //! Why a request to the store was not done.
 
+use std::path::PathBuf;
+
 use protocol::job::{CopyRefusal, Refusal};
 
 use crate::vault::VaultError;
@@ -51,15 +53,68 @@ pub enum StoreError {
     /// The vault failed, or a sealed key cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// Another service runs on the database.
+    #[error("another service runs on this database: stop it first")]
+    InUse,
+    /// The file of the database cannot be named to the engine.
+    #[error("the path `{}` of the database is not UTF-8: choose another state directory", .0.display())]
+    PathNotUtf8(PathBuf),
     /// What is stored cannot be understood.
     #[error("the database holds something that this program cannot understand: {0}")]
     Damaged(String),
+    /// Other changes were faster, again and again.
+    #[error("other changes were in the way: try again in a moment")]
+    Contended,
+    /// The database went away while a change was being committed, and stayed away.
+    #[error("the database went away while the change was being written: look whether it was done before you repeat it")]
+    OutcomeUnknown(#[source] sqlx::Error),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// The database's layout cannot be brought up to date.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// A database is stopping or starting, or has too many connections.
+const AWAY: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
+
+/// A change is not serializable, or was chosen to end a deadlock.
+const IN_THE_WAY: [&str; 2] = ["40001", "40P01"];
+
+impl StoreError {
+    /// The error of an insertion: a row that was not there a moment ago is another change's.
+    pub(super) fn of_insert(error: sqlx::Error) -> Self {
+        match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+            true => StoreError::Contended,
+            false => StoreError::Database(error),
+        }
+    }
+
+    /// Whether nothing was done, for a reason that passes.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            StoreError::Contended | StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed) => true,
+            StoreError::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| AWAY.contains(&&*code) || IN_THE_WAY.contains(&&*code) || code.starts_with("08"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether something failed inside, which is for the log and not for a customer.
+    pub(crate) fn is_internal(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Contended
+                | StoreError::Vault(_)
+                | StoreError::Damaged(_)
+                | StoreError::Database(_)
+                | StoreError::Migration(_)
+                | StoreError::InUse
+                | StoreError::PathNotUtf8(_)
+        )
+    }
 }
 
 impl From<CopyRefusal> for StoreError {

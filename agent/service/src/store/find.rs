@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::station::AttentionKind;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, JobKey, StoredJob, job_of, seconds};
-use super::write::note_waits;
+use super::row::{JOB_COLUMNS, JobKey, StoredJob, folded, job_of, seconds};
+use super::statement::Statement;
+use super::write::note_columns;
 
 /// Jobs of one query: SQLite takes so many parameters, and more.
 const JOBS_PER_QUERY: usize = 500;
@@ -38,9 +39,9 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn due(&self, now: OffsetDateTime, limit: u32) -> Result<Vec<JobKey>, StoreError> {
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT subscription, resource_group, name FROM job WHERE due_at <= ? ORDER BY due_at LIMIT ?")
+            sqlx::query_as("SELECT subscription, resource_group, name FROM job WHERE due_at <= $1 ORDER BY due_at LIMIT $2")
                 .bind(seconds(now))
-                .bind(limit)
+                .bind(i64::from(limit))
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(|(subscription, resource_group, name)| JobKey { subscription, resource_group, name }).collect())
@@ -54,16 +55,12 @@ impl Store {
     pub(crate) async fn jobs_of_drives(&self, drive_ids: &[&str]) -> Result<Vec<Arc<StoredJob>>, StoreError> {
         let mut jobs = Vec::new();
         for some in drive_ids.chunks(JOBS_PER_QUERY) {
-            let mut query = QueryBuilder::new(format!(
+            let mut query = Statement::new(format!(
                 "SELECT {JOB_COLUMNS} FROM job WHERE state NOT IN ('Completed', 'Closed')
-                 AND id IN (SELECT job_id FROM job_drive WHERE drive_id IN ("
+                 AND id IN (SELECT job_id FROM job_drive WHERE drive_key IN ("
             ));
-            let mut list = query.separated(", ");
-            some.iter().for_each(|id| {
-                list.push_bind((*id).to_owned());
-            });
-            query.push(")) ORDER BY id");
-            jobs.extend(self.with_copies(query.build().fetch_all(&self.pool).await?).await?);
+            query.bind_list(some.iter().map(|id| folded(id)))?.push(")) ORDER BY id");
+            jobs.extend(self.with_copies(query.query().fetch_all(&self.pool).await?).await?);
         }
         Ok(jobs.into_iter().map(Arc::new).collect())
     }
@@ -83,13 +80,9 @@ impl Store {
     pub(crate) async fn by_uids(&self, uids: &[String]) -> Result<HashMap<String, Arc<StoredJob>>, StoreError> {
         let mut jobs = HashMap::new();
         for some in uids.chunks(JOBS_PER_QUERY) {
-            let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE uid IN ("));
-            let mut list = query.separated(", ");
-            some.iter().for_each(|uid| {
-                list.push_bind(uid.clone());
-            });
-            query.push(")");
-            let found = self.with_copies(query.build().fetch_all(&self.pool).await?).await?;
+            let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE uid IN ("));
+            query.bind_list(some.iter().cloned())?.push(")");
+            let found = self.with_copies(query.query().fetch_all(&self.pool).await?).await?;
             jobs.extend(found.into_iter().map(|job| (job.uid.clone(), Arc::new(job))));
         }
         Ok(jobs)
@@ -100,13 +93,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn taking_drives(&self, search: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
-        if !search.is_empty() {
-            // With LIKE, `%` and `_` would be patterns.
-            query.push(" AND instr(lower(name), lower(").push_bind(search.to_owned()).push(")) > 0");
-        }
-        query.push(" ORDER BY kind, id LIMIT ").push_bind(limit);
-        self.with_copies(query.build().fetch_all(&self.pool).await?).await
+        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
+        query.push_name_contains(search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
+        self.with_copies(query.query().fetch_all(&self.pool).await?).await
     }
 
     /// Exports that wait for a drive, the oldest first, at most `limit`.
@@ -114,8 +103,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn waiting_exports(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT ?");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(limit).fetch_all(&self.pool).await?;
+        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT $1");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         self.with_copies(rows).await
     }
 
@@ -130,10 +119,14 @@ impl Store {
         let tail: String = letters[letters.len().saturating_sub(4)..].iter().collect();
         let statement = format!(
             "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN (
-               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = ? ORDER BY job_id DESC LIMIT ?)
-               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = ? ORDER BY job_id DESC LIMIT ?)) ORDER BY id"
+               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = $1 ORDER BY job_id DESC LIMIT $2)
+               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = $3 ORDER BY job_id DESC LIMIT $4)) ORDER BY id"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(head).bind(SIMILAR_MAX).bind(tail).bind(SIMILAR_MAX);
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(head)
+            .bind(i64::from(SIMILAR_MAX))
+            .bind(tail)
+            .bind(i64::from(SIMILAR_MAX));
         let rows = query.fetch_all(&self.pool).await?;
         self.with_copies(rows).await
     }
@@ -156,11 +149,11 @@ impl Store {
             let rank = kind.rank();
             let after = after.filter(|after| after.rank == rank).map_or((i64::MIN, 0), |after| (after.from, after.id));
             let statement = format!(
-                "SELECT waits_from, {JOB_COLUMNS} FROM job WHERE waits_rank = ? AND waits_from <= ?
-                 AND (waits_from, id) > (?, ?) ORDER BY waits_from, id LIMIT ?"
+                "SELECT waits_from, {JOB_COLUMNS} FROM job WHERE waits_rank = $1 AND waits_from <= $2
+                 AND (waits_from, id) > ($3, $4) ORDER BY waits_from, id LIMIT $5"
             );
-            let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(rank).bind(seconds(now));
-            let rows = query.bind(after.0).bind(after.1).bind(left).fetch_all(&self.pool).await?;
+            let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(rank)).bind(seconds(now));
+            let rows = query.bind(after.0).bind(after.1).bind(i64::from(left)).fetch_all(&self.pool).await?;
             let from: Vec<i64> = rows.iter().map(|row| row.try_get("waits_from")).collect::<Result<_, _>>()?;
             let jobs = self.with_copies(rows).await?;
             let placed = from.into_iter().zip(jobs).map(|(from, job)| (WaitingPlace { rank, from, id: job.id }, job));
@@ -176,16 +169,17 @@ impl Store {
     pub(crate) async fn count_waiting(&self, now: OffsetDateTime) -> Result<Vec<(AttentionKind, i64)>, StoreError> {
         let mut counts = Vec::new();
         for kind in AttentionKind::ALL {
-            let count = sqlx::query_scalar("SELECT count(*) FROM job WHERE waits_rank = ? AND waits_from <= ?");
-            counts.push((kind, count.bind(kind.rank()).bind(seconds(now)).fetch_one(&self.pool).await?));
+            let count = sqlx::query_scalar("SELECT count(*) FROM job WHERE waits_rank = $1 AND waits_from <= $2");
+            counts.push((kind, count.bind(i64::from(kind.rank())).bind(seconds(now)).fetch_one(&self.pool).await?));
         }
         Ok(counts)
     }
 
-    /// Jobs of an earlier layout, of which it is not known whether a person is needed.
-    pub(super) async fn note_unknown_waits(&self) -> Result<(), StoreError> {
+    /// Jobs of an earlier layout, of which it is not known whether a person is needed, or which account they are of.
+    pub(super) async fn note_unknown(&self) -> Result<(), StoreError> {
         loop {
-            let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE waits_rank = -1 LIMIT {JOBS_PER_QUERY}");
+            let statement =
+                format!("SELECT {JOB_COLUMNS} FROM job WHERE waits_rank = -1 OR account_key IS NULL LIMIT {JOBS_PER_QUERY}");
             let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
             if rows.is_empty() {
                 return Ok(());
@@ -193,13 +187,13 @@ impl Store {
             let jobs = self.with_copies(rows).await?;
             let mut transaction = self.begin().await?;
             for job in &jobs {
-                note_waits(&mut transaction, job).await?;
+                note_columns(&mut transaction, job).await?;
             }
             transaction.commit().await?;
         }
     }
 
-    async fn with_copies(&self, rows: Vec<SqliteRow>) -> Result<Vec<StoredJob>, StoreError> {
+    async fn with_copies(&self, rows: Vec<AnyRow>) -> Result<Vec<StoredJob>, StoreError> {
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         for some in jobs.chunks_mut(JOBS_PER_QUERY) {
             self.add_copies(some).await?;
@@ -212,6 +206,6 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn count_by_state(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("SELECT state, count FROM job_count").fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as("SELECT state, CAST(sum(count) AS BIGINT) FROM job_count GROUP BY state").fetch_all(&self.pool).await?)
     }
 }

@@ -1,11 +1,10 @@
 //! Lists of jobs, a page at a time.
 
-use protocol::arm::Filter;
-use sqlx::QueryBuilder;
-
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, StoredJob, job_of};
+use super::row::{JOB_COLUMNS, StoredJob, folded, job_of};
+use super::statement::Statement;
+use protocol::arm::Filter;
 
 /// Whose jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,34 +52,28 @@ impl Store {
             Order::OldestFirst => (">", 0, "ASC"),
             Order::NewestFirst => ("<", i64::MAX, "DESC"),
         };
-        let mut query = QueryBuilder::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id {behind} "));
-        query.push_bind(after.unwrap_or(start));
+        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id {behind} "));
+        query.bind(after.unwrap_or(start))?;
         if let Some(subscriptions) = &scope.subscriptions {
-            query.push(" AND subscription IN (");
-            let mut list = query.separated(", ");
-            for subscription in subscriptions {
-                list.push_bind(subscription.clone());
-            }
-            query.push(")");
+            query.push(" AND subscription_key IN (").bind_list(subscriptions.iter().map(|one| folded(one)))?.push(")");
         }
         let clauses = [
-            ("resource_group", scope.resource_group.clone()),
+            ("resource_group_key", scope.resource_group.as_deref().map(folded)),
             ("kind", filter.kind.map(|kind| kind.name().to_owned())),
             ("state", filter.state.map(|state| state.name().to_owned())),
             ("tracking_number", filter.tracking_number.clone()),
         ];
         for (column, value) in clauses {
             if let Some(value) = value {
-                query.push(format!(" AND {column} = ")).push_bind(value);
+                query.push(&format!(" AND {column} = ")).bind(value)?;
             }
         }
         if let Some(search) = &scope.search {
-            // With LIKE, `%` and `_` would be patterns.
-            query.push(" AND instr(lower(name), lower(").push_bind(search.clone()).push(")) > 0");
+            query.push_name_contains(search)?;
         }
         // One more than asked for tells whether there is a next page.
-        query.push(format!(" ORDER BY id {direction} LIMIT ")).push_bind(i64::from(top) + 1);
-        let rows = query.build().fetch_all(&self.pool).await?;
+        query.push(&format!(" ORDER BY id {direction} LIMIT ")).bind(i64::from(top) + 1)?;
+        let rows = query.query().fetch_all(&self.pool).await?;
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         let has_more = jobs.len() > top as usize;
         jobs.truncate(top as usize);

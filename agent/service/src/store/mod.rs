@@ -1,11 +1,19 @@
 //! How are jobs kept, so that what was answered is durable and what was deleted is gone?
 //!
-//! Jobs are in an embedded SQLite database: write-ahead log, full sync, secure delete. One writer at a time: every change
-//! takes the write lock when it begins, so that a decision is always about the job as it stands.
+//! Jobs are in an embedded SQLite database (write-ahead log, full sync, secure delete), or in a PostgreSQL database that several
+//! services share. A decision is always about the job as it stands: a change of SQLite takes the write lock when it begins; one of
+//! PostgreSQL locks the rows that it decides about, and what must not be there twice is a constraint.
 //!
 //! | file | responsibility |
 //! |---|---|
-//! | `database` | [`Store`]: opening, layout, transactions |
+//! | `database` | [`Store`]: opening |
+//! | `dialect` | what database engines say differently |
+//! | `layout` | the tables, and how they came to be |
+//! | `address` | where a PostgreSQL database is |
+//! | `transaction` | all of a change, or nothing |
+//! | `hold` | one service at a time at a server |
+//! | `retry` | trying a change again |
+//! | `statement` | a statement that is put together from parts |
 //! | `row` | a job as it is stored, and its name |
 //! | `error` | why a request to the store was not done |
 //! | `put` | putting a job |
@@ -24,34 +32,43 @@
 //! | `session` | sessions of the portal |
 //! | `token` | API tokens |
 
+mod address;
 mod audit;
 mod change;
 mod copies;
 mod database;
+mod dialect;
 mod docking;
 mod drive_keys;
 mod effects;
 mod error;
 mod find;
+mod hold;
+mod layout;
 mod left;
 mod list;
 mod put;
 mod read;
 mod remove;
+mod retry;
 mod row;
 mod session;
+mod statement;
 mod token;
+mod transaction;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use address::{ADDRESS_EXAMPLE, AddressError, DatabaseAddress};
 pub(crate) use audit::AuditFilter;
 pub(crate) use change::Change;
 pub use database::{JOBS_PER_SUBSCRIPTION, Store};
 pub(crate) use docking::{Claim, DockedAs, Docking, Unbound};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
+pub use hold::DatabaseHold;
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::arm::{DriveStatus, JobDetails, PutJob};
 use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, decide};
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::AnyConnection;
 use time::OffsetDateTime;
 
 use super::audit::{AuditedJob, write_audit};
@@ -12,8 +12,10 @@ use super::change::{Change, require_version};
 use super::database::Store;
 use super::drive_keys::{drives_of, without_key};
 use super::error::StoreError;
-use super::read::read;
-use super::row::{JobKey, StoredJob};
+use super::read::read_to_change;
+use super::retry::retried;
+use super::row::{JobKey, StoredJob, folded};
+use super::transaction::Transaction;
 use super::{copies, write};
 
 /// What a PUT did.
@@ -25,18 +27,32 @@ pub(crate) struct Put {
     pub(crate) is_new: bool,
 }
 
+/// Which jobs a PUT replaces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replace {
+    Never,
+    WhileCreating,
+}
+
 impl Store {
     /// Creates a job, or changes one that is still being put together. The body was validated.
     ///
     /// # Errors
     /// When the job exists and may not be changed in this way.
     pub(crate) async fn put(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<Put, StoreError> {
+        retried!(self.put_once(key, body, change, Replace::WhileCreating))
+    }
+
+    async fn put_once(&self, key: &JobKey, body: &PutJob, change: &Change<'_>, replace: Replace) -> Result<Put, StoreError> {
         let mut transaction = self.begin().await?;
-        let existing = read(&mut transaction, key).await?;
+        let existing = read_to_change(&mut transaction, key).await?;
         require_version(existing.as_ref(), change.version)?;
         let is_new = existing.is_none();
+        if replace == Replace::Never && !is_new {
+            return Err(StoreError::JobNameTaken(key.name.clone()));
+        }
         if is_new {
-            self.require_room(&mut transaction, key).await?;
+            self.count_new(&mut transaction, key).await?;
             require_free_name(&mut transaction, key, body).await?;
         }
         let mut job = match existing {
@@ -59,13 +75,14 @@ impl Store {
         Ok(Put { job, is_new })
     }
 
-    /// One customer's jobs do not make everything slow for the others.
-    async fn require_room(&self, transaction: &mut Transaction<'_, Sqlite>, key: &JobKey) -> Result<(), StoreError> {
-        let last = "SELECT 1 FROM job WHERE subscription = ? LIMIT 1 OFFSET ?";
-        let offset = i64::from(self.jobs_max.saturating_sub(1));
-        match sqlx::query(last).bind(&key.subscription).bind(offset).fetch_optional(&mut **transaction).await? {
-            Some(_) => Err(StoreError::TooManyJobs { subscription: key.subscription.clone(), jobs_max: self.jobs_max }),
-            None => Ok(()),
+    /// Counts a new job. One customer's jobs do not make everything slow for the others.
+    async fn count_new(&self, transaction: &mut Transaction, key: &JobKey) -> Result<(), StoreError> {
+        let count = "INSERT INTO subscription_count (subscription_key, count) VALUES ($1, 1)
+                     ON CONFLICT (subscription_key) DO UPDATE SET count = subscription_count.count + 1 RETURNING count";
+        let count: i64 = sqlx::query_scalar(count).bind(folded(&key.subscription)).fetch_one(&mut **transaction).await?;
+        match count > i64::from(self.jobs_max) {
+            true => Err(StoreError::TooManyJobs { subscription: key.subscription.clone(), jobs_max: self.jobs_max }),
+            false => Ok(()),
         }
     }
 
@@ -74,11 +91,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::JobNameTaken`] where it exists.
     pub(crate) async fn create(&self, key: &JobKey, body: &PutJob, change: &Change<'_>) -> Result<StoredJob, StoreError> {
-        if self.get(key).await.is_ok() {
-            return Err(StoreError::JobNameTaken(key.name.clone()));
-        }
-        // A job that was created meanwhile is replaced only while it is Creating.
-        Ok(self.put(key, body, change).await?.job)
+        let put: Result<Put, StoreError> = retried!(self.put_once(key, body, change, Replace::Never));
+        Ok(put?.job)
     }
 }
 
@@ -88,29 +102,25 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn has_job_of_name(&self, name: &str, account: &str) -> Result<bool, StoreError> {
-        has_job_of_name(&mut *self.pool.acquire().await?, name, account).await
+        Ok(path_of_name(&mut *self.pool.acquire().await?, name, account).await?.is_some())
     }
 }
 
 /// Blobs and documents of a job are named after it: two jobs of one account must not share them.
-async fn require_free_name(transaction: &mut Transaction<'_, Sqlite>, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
+async fn require_free_name(transaction: &mut Transaction, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
     let own = body.properties.as_ref().map(JobDetails::account_name).unwrap_or_default();
-    match has_job_of_name(transaction, &key.name, own).await? {
-        true => Err(StoreError::JobNameTaken(key.name.clone())),
-        false => Ok(()),
+    match path_of_name(transaction, &key.name, own).await? {
+        None => Ok(()),
+        // It was created since it was looked for.
+        Some(path) if path == (folded(&key.subscription), folded(&key.resource_group)) => Err(StoreError::Contended),
+        Some(_) => Err(StoreError::JobNameTaken(key.name.clone())),
     }
 }
 
-/// Whether there is a job of this name in an account.
-async fn has_job_of_name(connection: &mut SqliteConnection, name: &str, account: &str) -> Result<bool, StoreError> {
-    let rows: Vec<(String,)> = sqlx::query_as("SELECT details FROM job WHERE name = ?").bind(name).fetch_all(connection).await?;
-    for (details,) in rows {
-        let details: JobDetails = serde_json::from_str(&details)?;
-        if details.account_name().eq_ignore_ascii_case(account) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// The subscription and the resource group, in lower case, of the job of this name in an account.
+async fn path_of_name(connection: &mut AnyConnection, name: &str, account: &str) -> Result<Option<(String, String)>, StoreError> {
+    let path = "SELECT subscription_key, resource_group_key FROM job WHERE name_key = $1 AND account_key = $2 LIMIT 1";
+    Ok(sqlx::query_as(path).bind(folded(name)).bind(folded(account)).fetch_optional(connection).await?)
 }
 
 fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {

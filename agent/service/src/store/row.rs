@@ -6,7 +6,7 @@ use protocol::arm::{DocumentNames, JobDetails};
 use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
 use protocol::station::JobInHand;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 
 use super::error::StoreError;
@@ -20,6 +20,11 @@ pub(crate) struct JobKey {
     pub(crate) resource_group: String,
     /// The job.
     pub(crate) name: String,
+}
+
+/// A text that is found in any case of its letters, as the columns are that it is looked for in.
+pub(super) fn folded(text: &str) -> String {
+    text.to_ascii_lowercase()
 }
 
 impl JobKey {
@@ -136,7 +141,7 @@ fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
 pub(super) const JOB_COLUMNS: &str =
     "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
 
-pub(super) fn job_of(row: &SqliteRow) -> Result<StoredJob, StoreError> {
+pub(super) fn job_of(row: &AnyRow) -> Result<StoredJob, StoreError> {
     let tags: Option<String> = row.try_get("tags")?;
     Ok(StoredJob {
         id: row.try_get("id")?,

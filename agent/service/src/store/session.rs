@@ -2,13 +2,14 @@
 
 use protocol::digest::Sha256Digest;
 use protocol::operator::OpenSession;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use time::{Duration, OffsetDateTime};
 
 use super::audit::write_audit;
 use super::database::Store;
 use super::error::StoreError;
+use super::retry::retried;
 use super::token::{Actor, Role, TokenOrigin, actor_of_row};
 
 /// How long a session lasts: a shift.
@@ -47,6 +48,10 @@ impl Store {
         origin: TokenOrigin,
         now: OffsetDateTime,
     ) -> Result<String, StoreError> {
+        retried!(self.open_session_once(actor, origin, now))
+    }
+
+    async fn open_session_once(&self, actor: &Actor, origin: TokenOrigin, now: OffsetDateTime) -> Result<String, StoreError> {
         let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         let subscriptions = match &actor.role {
             Role::Operator => None,
@@ -60,9 +65,8 @@ impl Store {
             }
         };
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM session WHERE expires_at < ?").bind(now.unix_timestamp()).execute(&mut *transaction).await?;
-        let insert =
-            "INSERT INTO session (digest, token_name, actor, csrf, expires_at, name, opened_at) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        sqlx::query("DELETE FROM session WHERE expires_at < $1").bind(now.unix_timestamp()).execute(&mut *transaction).await?;
+        let insert = "INSERT INTO session (digest, token_name, actor, csrf, expires_at, name, opened_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         sqlx::query(insert)
             .bind(digest(&secret))
             .bind(token_name)
@@ -73,9 +77,10 @@ impl Store {
             .bind(now.unix_timestamp())
             .execute(&mut *transaction)
             .await?;
-        let older = "DELETE FROM session WHERE name = ?1 AND rowid NOT IN
-                     (SELECT rowid FROM session WHERE name = ?1 ORDER BY opened_at DESC, rowid DESC LIMIT ?2)";
-        sqlx::query(older).bind(&actor.name).bind(SESSIONS_PER_ACTOR_MAX).execute(&mut *transaction).await?;
+        let older = "DELETE FROM session WHERE name = $1 AND digest <> $2 AND digest NOT IN
+                     (SELECT digest FROM session WHERE name = $1 AND digest <> $2 ORDER BY opened_at DESC, digest LIMIT $3)";
+        let query = sqlx::query(older).bind(&actor.name).bind(digest(&secret)).bind(SESSIONS_PER_ACTOR_MAX - 1);
+        query.execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(secret)
     }
@@ -87,7 +92,7 @@ impl Store {
     pub(crate) async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
         let row = sqlx::query(
             "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions
-             FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = ? AND expires_at >= ?",
+             FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = $1 AND expires_at >= $2",
         )
         .bind(digest(secret))
         .bind(now.unix_timestamp())
@@ -110,13 +115,15 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn sessions(&self, now: OffsetDateTime) -> Result<Vec<OpenSession>, StoreError> {
-        let open = "SELECT substr(digest, 1, ?1) AS id, name, opened_at, expires_at FROM session WHERE expires_at >= ?2
-                    ORDER BY name, opened_at LIMIT ?3";
-        let query = sqlx::query(open).bind(NAME_LETTERS as i64).bind(now.unix_timestamp()).bind(LISTED_SESSIONS_MAX);
+        let open = format!(
+            "SELECT substr(digest, 1, {NAME_LETTERS}) AS id, name, opened_at, expires_at FROM session WHERE expires_at >= $1
+             ORDER BY name, opened_at LIMIT $2"
+        );
+        let query = sqlx::query(AssertSqlSafe(open)).bind(now.unix_timestamp()).bind(LISTED_SESSIONS_MAX);
         let rows = query.fetch_all(&self.pool).await?;
         let time =
             |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()));
-        let session = |row: &SqliteRow| {
+        let session = |row: &AnyRow| {
             Ok(OpenSession {
                 id: row.try_get("id")?,
                 name: row.try_get("name")?,
@@ -132,10 +139,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn end_session(&self, id: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        retried!(self.end_session_once(id, by, now))
+    }
+
+    async fn end_session_once(&self, id: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        let delete = "DELETE FROM session WHERE substr(digest, 1, ?1) = ?2 RETURNING name";
-        let ended: Option<(String,)> =
-            sqlx::query_as(delete).bind(NAME_LETTERS as i64).bind(id).fetch_optional(&mut *transaction).await?;
+        let delete = format!("DELETE FROM session WHERE substr(digest, 1, {NAME_LETTERS}) = $1 RETURNING name");
+        let ended: Option<(String,)> = sqlx::query_as(AssertSqlSafe(delete)).bind(id).fetch_optional(&mut *transaction).await?;
         let Some((name,)) = ended else { return Ok(false) };
         write_audit(&mut transaction, now, by, &format!("ended a session of {name}"), None).await?;
         transaction.commit().await?;
@@ -147,7 +157,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn close_session(&self, secret: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM session WHERE digest = ?").bind(digest(secret)).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM session WHERE digest = $1").bind(digest(secret)).execute(&self.pool).await?;
         Ok(())
     }
 }

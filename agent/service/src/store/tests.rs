@@ -6,25 +6,89 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use super::*;
+use crate::testing::PostgresServer;
 use crate::vault::Vault;
 
 struct Scene {
     folder: tempfile::TempDir,
     store: Store,
+    /// The database of a server; a file in the folder, where it is absent.
+    address: Option<DatabaseAddress>,
+}
+
+impl Scene {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Self::open(folder.path(), None).await;
+        Scene { folder, store, address: None }
+    }
+
+    /// `None` where PostgreSQL is not installed.
+    async fn postgres() -> Option<Self> {
+        let address = PostgresServer::shared()?.new_database().await.parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Self::open(folder.path(), Some(&address)).await;
+        Some(Scene { folder, store, address: Some(address) })
+    }
+
+    async fn open(folder: &Path, address: Option<&DatabaseAddress>) -> Store {
+        let vault = Vault::open(&folder.join("vault.key")).unwrap();
+        match address {
+            Some(address) => Store::connect(address, vault).await.unwrap(),
+            None => Store::open(&folder.join("jobs.db"), vault).await.unwrap(),
+        }
+    }
+
+    /// The same database once more, as a service has it that was killed and started again.
+    async fn again(&self) -> Store {
+        Self::open(self.folder.path(), self.address.as_ref()).await
+    }
+}
+
+/// Runs each test on a database of each engine.
+macro_rules! on_both_engines {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            use $crate::store::tests::Scene;
+
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Scene::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            use $crate::store::tests::Scene;
+
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(scene) = Scene::postgres().await {
+                    super::$name(scene).await;
+                }
+            })*
+        }
+    };
+}
+
+mod migration;
+mod outage;
+mod race;
+
+on_both_engines! {
+    a_job_is_what_was_put_also_after_a_restart,
+    a_second_put_changes_what_may_be_changed,
+    a_change_is_whole_or_not_at_all,
+    effects_wait_until_they_were_done,
+    time_removes_what_nobody_wants,
+    lists_are_cut_into_pages_and_filtered,
+    jobs_of_two_subscriptions_are_in_one_list_the_newest_first,
+    only_a_token_that_was_there_is_said_to_be_revoked,
+    the_audit_log_tells_states_and_cannot_be_changed,
+    changes_at_once_are_made_one_after_another,
+    jobs_are_counted_by_state_whatever_happens_to_them,
 }
 
 fn start() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap()
-}
-
-async fn open(folder: &Path) -> Store {
-    Store::open(&folder.join("jobs.db"), Vault::open(&folder.join("vault.key")).unwrap()).await.unwrap()
-}
-
-async fn scene() -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).await;
-    Scene { folder, store }
 }
 
 fn key(name: &str) -> JobKey {
@@ -55,9 +119,7 @@ fn is_in_files(folder: &Path, text: &str) -> bool {
     })
 }
 
-#[tokio::test]
-async fn a_job_is_what_was_put_also_after_a_restart() {
-    let scene = scene().await;
+async fn a_job_is_what_was_put_also_after_a_restart(scene: Scene) {
     let put = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
     assert!(put.is_new);
     let other_case = JobKey { subscription: "sub-1".into(), resource_group: "GROUP".into(), name: "JOB-1".into() };
@@ -65,16 +127,13 @@ async fn a_job_is_what_was_put_also_after_a_restart() {
     assert!(put.job.details.drive_list.as_ref().unwrap()[0].bit_locker_key.is_none());
     let keys = vec![("SERIAL-77".to_owned(), "111111-222222-333333-444444-555555-666666-777777-888888".to_owned())];
     assert_eq!(scene.store.keys(&key("job-1")).await.unwrap(), keys);
-    assert!(!is_in_files(scene.folder.path(), "111111-222222"), "keys are sealed");
     // As if killed: nothing is closed.
-    let again = open(scene.folder.path()).await;
+    let again = scene.again().await;
     assert_eq!(again.get(&key("job-1")).await.unwrap(), put.job);
     assert!(matches!(again.get(&key("job-2")).await, Err(StoreError::NotFound(_))));
 }
 
-#[tokio::test]
-async fn a_second_put_changes_what_may_be_changed() {
-    let scene = scene().await;
+async fn a_second_put_changes_what_may_be_changed(scene: Scene) {
     let first = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job;
     let mut second = body();
     second.location = Some("east".into());
@@ -87,9 +146,7 @@ async fn a_second_put_changes_what_may_be_changed() {
     assert!(matches!(scene.store.put(&key("job-1"), &body(), &change("create")).await, Err(StoreError::Refused(_))));
 }
 
-#[tokio::test]
-async fn a_change_is_whole_or_not_at_all() {
-    let scene = scene().await;
+async fn a_change_is_whole_or_not_at_all(scene: Scene) {
     scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
     let before = scene.store.get(&key("job-1")).await.unwrap();
     let edit = |job: &mut StoredJob| {
@@ -108,14 +165,12 @@ async fn a_change_is_whole_or_not_at_all() {
     assert_eq!(same.version, shipped.version, "what changes nothing has no new version");
 }
 
-#[tokio::test]
-async fn effects_wait_until_they_were_done() {
-    let scene = scene().await;
+async fn effects_wait_until_they_were_done(scene: Scene) {
     let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
     let serial = || "SERIAL-77".to_owned();
     let events = [Event::Ship, Event::CheckIn(serial()), Event::CopyStarted(serial()), Event::Cancel];
     scene.store.change(&key("job-1"), &change("all"), |_| Ok(events.to_vec())).await.unwrap();
-    let effects = open(scene.folder.path()).await.stops().await.unwrap();
+    let effects = scene.again().await.stops().await.unwrap();
     assert_eq!((effects.len(), effects[0].job_uid.as_str()), (1, uid.as_str()));
     assert_eq!(effects[0].effect, protocol::job::Effect::StopCopy(serial()));
     scene.store.effect_done(effects[0].id).await.unwrap();
@@ -123,8 +178,16 @@ async fn effects_wait_until_they_were_done() {
 }
 
 #[tokio::test]
+async fn keys_are_sealed() {
+    let scene = Scene::sqlite().await;
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    assert!(!is_in_files(scene.folder.path(), "111111-222222"));
+    assert!(is_in_files(scene.folder.path(), "SERIAL-77"), "the test sees what is there");
+}
+
+#[tokio::test]
 async fn a_removed_job_leaves_no_byte_behind() {
-    let scene = scene().await;
+    let scene = Scene::sqlite().await;
     // Many, and changed often, so that pages are split, moved and freed.
     for number in 0..60 {
         let name = format!("NAME-77-{number}");
@@ -149,9 +212,7 @@ async fn a_removed_job_leaves_no_byte_behind() {
     assert!(matches!(scene.store.get(&key("NAME-77-0")).await, Err(StoreError::NotFound(_))));
 }
 
-#[tokio::test]
-async fn time_removes_what_nobody_wants() {
-    let scene = scene().await;
+async fn time_removes_what_nobody_wants(scene: Scene) {
     scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
     assert_eq!(scene.store.due(start() + Duration::days(13), 50).await.unwrap(), []);
     let later = start() + Duration::days(14);
@@ -161,9 +222,7 @@ async fn time_removes_what_nobody_wants() {
     assert!(matches!(scene.store.get(&key("job-1")).await, Err(StoreError::NotFound(_))));
 }
 
-#[tokio::test]
-async fn lists_are_cut_into_pages_and_filtered() {
-    let scene = scene().await;
+async fn lists_are_cut_into_pages_and_filtered(scene: Scene) {
     for number in 0..7 {
         scene.store.put(&key(&format!("job-{number}")), &body(), &change("create")).await.unwrap();
     }
@@ -194,9 +253,7 @@ async fn lists_are_cut_into_pages_and_filtered() {
     assert_eq!(scene.store.list(&scope("SUB-1"), &tracked, Order::OldestFirst, 100, None).await.unwrap().jobs, []);
 }
 
-#[tokio::test]
-async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first() {
-    let scene = scene().await;
+async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first(scene: Scene) {
     for number in 0..60 {
         for subscription in ["SUB-1", "SUB-2", "SUB-3"] {
             let key = JobKey { subscription: subscription.into(), ..key(&format!("job-{subscription}-{number}")) };
@@ -216,9 +273,7 @@ async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first() {
     assert!(numbers.is_sorted_by(|newer, older| newer > older));
 }
 
-#[tokio::test]
-async fn only_a_token_that_was_there_is_said_to_be_revoked() {
-    let scene = scene().await;
+async fn only_a_token_that_was_there_is_said_to_be_revoked(scene: Scene) {
     let customer = Actor { name: "customer".into(), role: Role::Customer(vec!["SUB-1".into()]) };
     scene.store.create_token(&customer, "tests", start()).await.unwrap();
     assert!(!scene.store.revoke_token("unknown", "tests", start()).await.unwrap());
@@ -231,9 +286,7 @@ async fn only_a_token_that_was_there_is_said_to_be_revoked() {
     assert_eq!(actions().await, ["took the token customer back", "made the token customer"]);
 }
 
-#[tokio::test]
-async fn the_audit_log_tells_states_and_cannot_be_changed() {
-    let scene = scene().await;
+async fn the_audit_log_tells_states_and_cannot_be_changed(scene: Scene) {
     let uid = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.uid;
     scene.store.put(&key("job-1"), &body(), &change("again")).await.unwrap();
     scene.store.change(&key("job-1"), &change("cancel"), |_| Ok(vec![Event::Cancel])).await.unwrap();
@@ -247,9 +300,7 @@ async fn the_audit_log_tells_states_and_cannot_be_changed() {
     }
 }
 
-#[tokio::test]
-async fn changes_at_once_are_made_one_after_another() {
-    let scene = scene().await;
+async fn changes_at_once_are_made_one_after_another(scene: Scene) {
     let first = scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap().job.version;
     let tasks: Vec<_> = (0..20)
         .map(|number| {
@@ -277,9 +328,7 @@ fn below(state: &mut u64, end: u64) -> u64 {
     (*state >> 33) % end
 }
 
-#[tokio::test]
-async fn jobs_are_counted_by_state_whatever_happens_to_them() {
-    let scene = scene().await;
+async fn jobs_are_counted_by_state_whatever_happens_to_them(scene: Scene) {
     let mut random = 17;
     for step in 0..400 {
         let key = key(&format!("job-{}", below(&mut random, 25)));
@@ -311,7 +360,7 @@ async fn jobs_are_counted_by_state_whatever_happens_to_them() {
 
 #[tokio::test]
 async fn nothing_of_a_removed_job_stays_where_pages_were_divided() {
-    let scene = scene().await;
+    let scene = Scene::sqlite().await;
     let mut random = 5;
     // Rows of many sizes, which grow and go: pages are divided and joined again and again.
     for round in 0..40 {

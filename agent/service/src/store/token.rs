@@ -1,13 +1,14 @@
 //! API tokens, stored as their digest.
 
 use protocol::digest::Sha256Digest;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
 use super::audit::write_audit;
 use super::database::Store;
 use super::error::StoreError;
+use super::retry::retried;
 
 /// What an actor may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,12 +74,16 @@ impl Store {
     /// # Errors
     /// When the name is taken, or the database fails.
     pub async fn accept_token(&self, secret: &str, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<(), StoreError> {
+        retried!(self.accept_token_once(secret, actor, by, now))
+    }
+
+    async fn accept_token_once(&self, secret: &str, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<(), StoreError> {
         let (role, subscriptions) = match &actor.role {
             Role::Operator => ("operator", String::new()),
             Role::Customer(own) => ("customer", serde_json::to_string(own)?),
         };
         let mut transaction = self.begin().await?;
-        sqlx::query("INSERT INTO token (digest, name, role, subscriptions, created_at) VALUES (?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO token (digest, name, role, subscriptions, created_at) VALUES ($1, $2, $3, $4, $5)")
             .bind(Sha256Digest::of(secret.as_bytes()).to_string())
             .bind(&actor.name)
             .bind(role)
@@ -91,7 +96,7 @@ impl Store {
                 false => error.into(),
             })?;
         write_audit(&mut transaction, now, by, &format!("made the token {}", actor.name), None).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Revokes a token; false where there is none of that name.
@@ -99,21 +104,21 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn revoke_token(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
+        retried!(self.revoke_token_once(name, by, now))
+    }
+
+    async fn revoke_token_once(&self, name: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        let (others,): (i64,) = sqlx::query_as("SELECT count(*) FROM token WHERE role = 'operator' AND name <> ?")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
-        let (own,): (i64,) = sqlx::query_as("SELECT count(*) FROM token WHERE role = 'operator' AND name = ?")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
-        if own > 0 && others == 0 {
+        // All of them stay until this is done: two operators who take back each other's token must not leave none.
+        let lock = transaction.dialect().for_update();
+        let operators = format!("SELECT name FROM token WHERE role = 'operator' ORDER BY name{lock}");
+        let operators: Vec<String> = sqlx::query_scalar(AssertSqlSafe(operators)).fetch_all(&mut *transaction).await?;
+        if operators == [name] {
             let message =
                 format!("`{name}` is the last operator's token: make another first, or no operator can log in any more");
             return Err(StoreError::NotNow(message));
         }
-        let deleted = sqlx::query("DELETE FROM token WHERE name = ?").bind(name).execute(&mut *transaction).await?;
+        let deleted = sqlx::query("DELETE FROM token WHERE name = $1").bind(name).execute(&mut *transaction).await?;
         let was_there = deleted.rows_affected() > 0;
         if was_there {
             write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
@@ -136,7 +141,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
-        let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = ?")
+        let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = $1")
             .bind(Sha256Digest::of(token.as_bytes()).to_string())
             .fetch_optional(&self.pool)
             .await?;
@@ -144,7 +149,7 @@ impl Store {
     }
 }
 
-pub(super) fn actor_of_row(row: &SqliteRow) -> Result<Actor, StoreError> {
+pub(super) fn actor_of_row(row: &AnyRow) -> Result<Actor, StoreError> {
     let role: String = row.try_get("role")?;
     let role = match role.as_str() {
         "operator" => Role::Operator,

@@ -2,40 +2,46 @@
 
 use protocol::job::next_timer;
 use protocol::station::waits_from;
-use sqlx::{Sqlite, Transaction};
 
 use super::error::StoreError;
-use super::row::{StoredJob, seconds};
+use super::row::{StoredJob, folded, seconds};
+use super::transaction::Transaction;
 
 const INSERT: &str =
     "INSERT INTO job (version, kind, state, tracking_number, due_at, modified_at, location, tags, machine, details,
-     waits_rank, waits_from, awaits_drives, uid, subscription, resource_group, name, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id";
+     waits_rank, waits_from, awaits_drives, account_key, uid, subscription, resource_group, name, created_at,
+     subscription_key, resource_group_key, name_key)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) RETURNING id";
 
-const UPDATE: &str = "UPDATE job SET version = ?, kind = ?, state = ?, tracking_number = ?, due_at = ?, modified_at = ?,
-     location = ?, tags = ?, machine = ?, details = ?, waits_rank = ?, waits_from = ?, awaits_drives = ?
-     WHERE uid = ? RETURNING id";
+const UPDATE: &str = "UPDATE job SET version = $1, kind = $2, state = $3, tracking_number = $4, due_at = $5, modified_at = $6,
+     location = $7, tags = $8, machine = $9, details = $10, waits_rank = $11, waits_from = $12, awaits_drives = $13,
+     account_key = $14 WHERE uid = $15 RETURNING id";
 
 /// Inserts a new job; it gets its number.
-pub(super) async fn insert(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob) -> Result<(), StoreError> {
+pub(super) async fn insert(transaction: &mut Transaction, job: &mut StoredJob) -> Result<(), StoreError> {
     write(transaction, job, Row::New).await
 }
 
 /// Writes a job that was changed; its version counts up.
-pub(super) async fn update(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob) -> Result<(), StoreError> {
+pub(super) async fn update(transaction: &mut Transaction, job: &mut StoredJob) -> Result<(), StoreError> {
     write(transaction, job, Row::Existing).await
 }
 
-/// Notes again how urgently a person is needed about a job; its version stays.
-pub(super) async fn note_waits(transaction: &mut Transaction<'_, Sqlite>, job: &StoredJob) -> Result<(), StoreError> {
+/// Notes again what is found of a job in columns of its own; its version stays. Nothing where it was changed meanwhile: then it
+/// was noted with that.
+pub(super) async fn note_columns(transaction: &mut Transaction, job: &StoredJob) -> Result<(), StoreError> {
     let waits = waits_from(&job.in_hand());
-    sqlx::query("UPDATE job SET waits_rank = ?, waits_from = ?, awaits_drives = ? WHERE id = ?")
-        .bind(waits.map(|(kind, _)| kind.rank()))
-        .bind(waits.map(|(_, from)| seconds(from)))
-        .bind(job.machine.takes_drives())
-        .bind(job.id)
-        .execute(&mut **transaction)
-        .await?;
+    sqlx::query(
+        "UPDATE job SET waits_rank = $1, waits_from = $2, awaits_drives = $3, account_key = $4 WHERE id = $5 AND version = $6",
+    )
+    .bind(waits.map(|(kind, _)| i64::from(kind.rank())))
+    .bind(waits.map(|(_, from)| seconds(from)))
+    .bind(i64::from(job.machine.takes_drives()))
+    .bind(folded(job.details.account_name()))
+    .bind(job.id)
+    .bind(job.version)
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
 }
 
@@ -45,7 +51,7 @@ enum Row {
     Existing,
 }
 
-async fn write(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob, row: Row) -> Result<(), StoreError> {
+async fn write(transaction: &mut Transaction, job: &mut StoredJob, row: Row) -> Result<(), StoreError> {
     let statement = match row {
         Row::New => INSERT,
         Row::Existing => UPDATE,
@@ -64,18 +70,22 @@ async fn write(transaction: &mut Transaction<'_, Sqlite>, job: &mut StoredJob, r
         .bind(job.tags.as_ref().map(serde_json::to_string).transpose()?)
         .bind(serde_json::to_string(&job.machine)?)
         .bind(serde_json::to_string(&job.details)?)
-        .bind(waits.map(|(kind, _)| kind.rank()))
+        .bind(waits.map(|(kind, _)| i64::from(kind.rank())))
         .bind(waits.map(|(_, from)| seconds(from)))
-        .bind(job.machine.takes_drives())
+        .bind(i64::from(job.machine.takes_drives()))
+        .bind(folded(job.details.account_name()))
         .bind(job.uid.clone());
     let query = match row {
         Row::New => query
             .bind(job.key.subscription.clone())
             .bind(job.key.resource_group.clone())
             .bind(job.key.name.clone())
-            .bind(seconds(job.created_at)),
+            .bind(seconds(job.created_at))
+            .bind(folded(&job.key.subscription))
+            .bind(folded(&job.key.resource_group))
+            .bind(folded(&job.key.name)),
         Row::Existing => query,
     };
-    job.id = query.fetch_one(&mut **transaction).await?;
+    job.id = query.fetch_one(&mut **transaction).await.map_err(StoreError::of_insert)?;
     Ok(())
 }

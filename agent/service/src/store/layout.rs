@@ -1,0 +1,41 @@
+//! The database's layout, as it came to be. What was published is never changed: a newer layout is a new file.
+
+use sqlx::SqlStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::dialect::Dialect;
+
+macro_rules! migrations {
+    ($folder:literal: $($version:literal $name:literal $file:literal,)*) => {
+        vec![$(Migration::new(
+            $version,
+            $name.into(),
+            MigrationType::Simple,
+            SqlStr::from_static(include_str!(concat!("../../migrations/", $folder, "/", $file))),
+            false,
+        )),*]
+    };
+}
+
+/// Brings a database to the newest layout. Each engine has a folder of its own: they write types and triggers differently.
+pub(super) fn migrator(dialect: Dialect) -> Migrator {
+    Migrator::with_migrations(match dialect {
+        Dialect::Sqlite => sqlite(),
+        Dialect::Postgres => migrations!("postgres": 1 "service" "0001_service.sql",),
+    })
+}
+
+pub(super) fn sqlite() -> Vec<Migration> {
+    migrations!("sqlite":
+        1 "jobs" "0001_jobs.sql",
+        2 "copies" "0002_copies.sql",
+        3 "docking" "0003_docking.sql",
+        4 "sessions" "0004_sessions.sql",
+        5 "states" "0005_states.sql",
+        6 "station" "0006_station.sql",
+        7 "effects" "0007_effects.sql",
+        8 "sessions of whom" "0008_sessions.sql",
+        9 "counts" "0009_counts.sql",
+        10 "portable" "0010_portable.sql",
+    )
+}

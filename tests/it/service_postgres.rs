@@ -1,0 +1,122 @@
+//! The service with its jobs at a PostgreSQL server.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use service::testing::PostgresServer;
+use tokio::runtime::Runtime;
+
+use crate::support::images::{MIB, partial_of, random_bytes};
+use crate::support::parts::part;
+use crate::support::service::{Service, TWO_BAYS, import, job, parcel, shipping, slow_profile};
+use crate::support::{Agent, Workbench};
+
+/// A server of its own, and the first line of a configuration that names a new database there.
+fn server() -> Option<(PostgresServer, String)> {
+    let server = part(PostgresServer::start(), "PostgreSQL")?;
+    let address = Runtime::new().unwrap().block_on(server.new_database());
+    Some((server, format!("database = \"{address}\"\n")))
+}
+
+/// Files below a folder that have the password in them.
+fn files_with_password(folder: &Path) -> String {
+    let found = Command::new("grep").args(["-rl", PostgresServer::password()]).arg(folder).output().unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
+#[test]
+fn a_job_goes_its_way_while_service_and_server_are_killed() {
+    let Some((server, database)) = server() else { return };
+    let bench = Workbench::new();
+    let config = format!("{database}{}", TWO_BAYS.replace("1MiB", "256KiB"));
+    let mut service = Service::start(&bench, &config);
+    assert!(!service.state().join("jobs.db").exists(), "jobs are at the server");
+    service.call("PUT", &job("job-1"), import(&["WHOLE", "SLOW"])).expect(201);
+    service.patch("job-1", shipping()).expect(200);
+    let bytes = random_bytes(MIB, 1);
+    service.dock("bay-1", &bench.image("WHOLE.img", &bytes), None).expect(200);
+    let slow = slow_profile(&bench, "SLOW", "24MiB", "4MB/s");
+    service.dock("bay-2", &slow, None).expect(200);
+    let bytes_landed = |service: &Service| {
+        let drives = service.job("job-1")["properties"]["driveList"].clone();
+        drives[1]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > MIB as u64)
+    };
+    service.wait("bytes of the slow drive to land", || bytes_landed(&service));
+    // The service is killed: it resumes what it did.
+    service.kill();
+    service.go();
+    service.wait_for_state("job-1", "Transferring");
+    // The server is killed: requests are told so, and the service waits for it.
+    server.kill();
+    let answer = service.call("GET", &job("job-1"), Value::Null);
+    assert_eq!(answer.code(503), "ServiceUnavailable");
+    assert_eq!(service.status_of("GET", "/healthz", "", &[]).0, 200);
+    assert_eq!(service.status_of("GET", "/readyz", "", &[]).0, 503);
+    server.go();
+    service.wait("the service to be ready again", || (service.status_of("GET", "/readyz", "", &[]).0 == 200).then_some(()));
+    // Both at once.
+    server.kill();
+    service.kill();
+    server.go();
+    service.go();
+    service.wait_for_state("job-1", "Packaging");
+    let receipts = service.receipts("job-1");
+    let sent: u64 =
+        receipts["drives"].as_array().unwrap().iter().map(|drive| drive["result"]["bytes_total"].as_u64().unwrap()).sum();
+    assert_eq!(sent, 25 * MIB as u64, "{receipts}");
+    let blob = service.blobs().join("imports/job-1/WHOLE.img");
+    assert!(std::fs::read(&blob).unwrap() == bytes && !partial_of(&blob).exists());
+    service.order("job-1", "ship", parcel()).expect(200);
+    service.wait_for_state("job-1", "Completed");
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+    service.call("GET", &job("job-1"), Value::Null).expect(404);
+    let log = service.stop();
+    assert_eq!(log.code, Some(0), "{}", log.stderr);
+    assert!(!log.stderr.contains(PostgresServer::password()), "{}", log.stderr);
+    assert_eq!(files_with_password(&service.state()), "");
+}
+
+#[test]
+fn a_second_service_is_kept_away_from_the_database() {
+    let Some((_server, database)) = server() else { return };
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, &database);
+    let elsewhere = Workbench::new();
+    let config = elsewhere.secret("station.toml", database.as_bytes());
+    let serve = || Agent::bare(elsewhere.path(), &[&"serve", &"--config", &config, &"--listen", &"127.0.0.1:0", &"-vvv"]);
+    let second = serve().run();
+    second.expect_error(1, &["another service runs on this database"]);
+    assert!(!second.stderr.contains(PostgresServer::password()), "{}", second.stderr);
+    assert_eq!(service.call("GET", "/operator/bays", json!(null)).status, 200, "the first one serves on");
+    service.stop();
+    // Its keys are sealed with a key that this one does not have, where there are any: here there are none.
+    let running = serve().start();
+    running.wait_for_words("serving on");
+    running.signal(rustix::process::Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn the_password_of_a_database_is_not_told() {
+    let bench = Workbench::new();
+    let refused = |text: &str, words: &[&str]| {
+        let config = bench.secret("station.toml", text.as_bytes());
+        let ended = Agent::bare(bench.path(), &[&"serve", &"--config", &config, &"-vvv"]).run();
+        ended.expect_error(1, words);
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("pass-77"), "{}", ended.stderr);
+    };
+    // Nothing listens there.
+    refused("database = \"postgres://me:pass-77@127.0.0.1:1/jobs\"", &["postgres://me@127.0.0.1:1/jobs"]);
+    refused("database = \"postgres://me:pass-77@db.example/jobs?sslmode=require\"", &["sslmode=verify-full"]);
+    refused("database = \"postgres://me:pass-77@db.example\"", &["names no database"]);
+    refused("database = \"mysql://me:pass-77@db.example/jobs\"", &["postgres://"]);
+    refused("state_dir = 5\ndatabase = \"postgres://me:pass-77@db.example/jobs\"", &["line 1"]);
+    refused("[transfer]\nverify = \"postgres://me:pass-77@db.example/jobs\"", &["is not shown"]);
+    refused("[[bay]]\nname = \"postgres://me:pass-77@db.example/jobs\"", &["is not shown"]);
+    let Some((server, database)) = server() else { return };
+    refused(&database.replace(PostgresServer::password(), "pass-77"), &["password authentication failed"]);
+    let log = server.log();
+    assert!(!log.contains("pass-77"), "{log}");
+}
