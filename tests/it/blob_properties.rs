@@ -47,8 +47,7 @@ fn a_block_blob_gets_them_with_its_commit_and_its_manifest_does_not() {
     let scene = scene();
     let plan = scene.import(&ALL).with(&["--dry-run"]).run().expect(0);
     let metadata = serde_json::json!({ "owner": "some one", "ticket": "7" });
-    let expected =
-        serde_json::json!({ "tier": "cold", "content_type": "application/x-raw-disk-image", "metadata": metadata });
+    let expected = serde_json::json!({ "tier": "cold", "content_type": "application/x-raw-disk-image", "metadata": metadata });
     assert_eq!(plan["properties"], expected);
     let shown = scene.import(&ALL).with(&["--dry-run", "--output", "text"]).run();
     assert!(shown.stdout.contains("owner=some one, ticket=7") && shown.stdout.contains("cold"), "{}", shown.stdout);
