@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use blob::address::AddressError;
 use blob::azure::{
@@ -16,7 +17,8 @@ use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;
 
 use crate::cli::{
-    BlobType, EffortArguments, ImportArguments, PropertyArguments, RescueArguments, TransferArguments, Unreadable, VerifyMode,
+    BlobType, EffortArguments, ImportArguments, NetworkArguments, PropertyArguments, RescueArguments, TransferArguments,
+    Unreadable, VerifyMode,
 };
 use crate::rate_file;
 
@@ -39,23 +41,25 @@ impl<'arguments> Reach<'arguments> {
     /// # Errors
     /// When what names a proxy or certificates does not name them.
     pub(crate) fn of(effort: &'arguments EffortArguments) -> Result<Self, CopyError> {
-        let proxies = Proxies::from_process(effort.proxy.as_deref(), "`--proxy`");
+        Self::through(&effort.network, effort.request_timeout)
+    }
+
+    /// The same for a command that moves nothing.
+    ///
+    /// # Errors
+    /// When what names a proxy or certificates does not name them.
+    pub(crate) fn through(arguments: &'arguments NetworkArguments, silence_max: Duration) -> Result<Self, CopyError> {
+        let proxies = Proxies::from_process(arguments.proxy.as_deref(), "`--proxy`");
         let proxies = proxies.map_err(|error| CopyError::Usage(error.to_string()))?;
-        let issuers = effort.ca.as_deref().map(Issuers::read).transpose();
+        let issuers = arguments.ca.as_deref().map(Issuers::read).transpose();
         let issuers = issuers.map_err(|error| CopyError::Usage(error.to_string()))?.unwrap_or_default();
-        let network = Network { silence_max: effort.request_timeout, proxies, issuers };
-        Ok(Reach { network, trusted: Some(&effort.trust_host) })
+        Ok(Reach { network: Network { silence_max, proxies, issuers }, trusted: Some(&arguments.trust_host) })
     }
 
     /// As the environment says, for a command without options of its own.
     pub(crate) fn of_environment() -> Result<Self, CopyError> {
         let proxies = Proxies::from_process(None, "").map_err(|error| CopyError::Usage(error.to_string()))?;
         Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None })
-    }
-
-    /// The same, with hosts that are trusted by an option.
-    pub(crate) fn trusting(hosts: &'arguments [TrustedHost]) -> Result<Self, CopyError> {
-        Ok(Reach { trusted: Some(hosts), ..Self::of_environment()? })
     }
 }
 

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
-use crate::support::images::{MIB, random_bytes};
+use crate::support::images::{MIB, partials_of, random_bytes};
 use crate::support::{Agent, Ended, Workbench};
 
 const DELAY: std::time::Duration = std::time::Duration::from_millis(30);
@@ -179,4 +179,62 @@ fn a_discard_that_was_cut_off_is_repeated() {
         assert!(fake.names().is_empty() && bench.journals().is_empty(), "{point}: {:?}", fake.names());
         Agent::new(bench.path(), &[&"import", &"drive.img", &blob]).run().expect(0);
     }
+}
+
+#[test]
+fn a_relative_path_means_the_same_drive_from_every_folder() {
+    let bench = Workbench::new();
+    let blob = bench.image("source.bin", &random_bytes(4 * MIB, 5));
+    let folder = |name: &str| {
+        let folder = bench.file(name);
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let (here, there) = (folder("here"), folder("there"));
+    let export = Agent::new(bench.path(), &[&"export", &blob, &"y.img"]).within(&here);
+    let running = export.with(&["--chunk-size", "64KiB", "--rate", "1MB/s"]).start();
+    running.wait_for_chunks(2);
+    running.signal(Signal::KILL);
+    running.wait();
+    let own = partials_of(&here.join("y.img"));
+    let [own] = own.as_slice() else { panic!("{own:?}") };
+    // What has the same name in another folder is another's.
+    let foreign = there.join(own.file_name().unwrap());
+    std::fs::write(&foreign, b"foreign").unwrap();
+    let from =
+        |folder: &std::path::Path, words: &[&str]| Agent::new(bench.path(), &[&"transfers"]).within(folder).with(words).run();
+    from(&there, &["discard", "y.img", "--yes"]).expect_error(2, &["there is no unfinished transfer"]);
+    let shown = from(&there, &["show", here.join("y.img").to_str().unwrap()]).expect(0);
+    assert_eq!(shown["drive"], here.join("y.img").to_str().unwrap());
+    assert!(shown["resume"].as_str().unwrap().ends_with(here.join("y.img").to_str().unwrap()), "{shown}");
+    let id = shown["transfer_id"].as_str().unwrap();
+    from(&there, &["discard", id, "--yes"]).expect(0);
+    assert!(!own.exists() && std::fs::read(&foreign).unwrap() == b"foreign");
+}
+
+#[test]
+fn an_address_without_an_account_is_of_the_account_that_is_configured() {
+    let (fake, bench) = scene();
+    stopped_import(&fake, &bench, Signal::INT, &[]);
+    let discard = |account: &str| {
+        let address = fake.blob("blob");
+        let (endpoint, _) = address.split_once("/account/").unwrap();
+        let text = format!("BlobEndpoint={endpoint}/{account};SharedAccessSignature=sv=2022&sig=good");
+        let words = [&"transfers" as &dyn AsRef<std::ffi::OsStr>, &"discard", &"az://drives/blob", &"--yes", &"--local"];
+        Agent::new(bench.path(), &words).env("AZURE_STORAGE_CONNECTION_STRING", &text).run()
+    };
+    discard("other").expect_error(2, &["there is no unfinished transfer"]);
+    assert_eq!(bench.journals().len(), 1);
+    discard("account").expect(0);
+    assert!(bench.journals().is_empty());
+}
+
+#[test]
+fn the_command_that_resumes_says_how_the_blob_is_made() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::KILL, &["--blob-type", "page", "--blob-format", "vhd", "--overwrite"]);
+    let shown = transfers(&bench, &["show", &blob]).expect(0);
+    let resume = shown["resume"].as_str().unwrap();
+    assert!(resume.ends_with(" --blob-type page --blob-format vhd --overwrite"), "{resume}");
+    assert!(resume.contains(bench.file("drive.img").to_str().unwrap()), "{resume}");
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use blob::azure::TrustedHost;
 use clap::{Args, Subcommand};
+
+use super::NetworkArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct TransfersArguments {
@@ -12,9 +13,8 @@ pub(crate) struct TransfersArguments {
     /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Another host that may be given the credentials of the environment, as HOST or HOST:PORT; as often as you like
-    #[arg(long, value_name = "HOST", global = true)]
-    pub(crate) trust_host: Vec<TrustedHost>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArguments,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,9 +7,10 @@ use blob::Blob;
 use blob::azure::PageForm;
 use copy::{CopyError, TransferHandle, TransferOptions};
 use drive::{Drive, Pace};
+use protocol::manifest::MadeAs;
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::{BlobFormat, ImportArguments};
+use crate::cli::{BlobFormat, BlobType, ImportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
@@ -73,6 +74,12 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         rescue,
         fill: arguments.rescue.fill,
         overwrite: arguments.overwrite,
+        made_as: MadeAs {
+            is_page_blob: arguments.blob_type == BlobType::Page,
+            is_vhd: arguments.blob_format == BlobFormat::Vhd,
+            into_existing: arguments.into_existing,
+            overwrite: arguments.overwrite,
+        },
         ..transfer_options(&arguments.transfer)?
     };
     let reached = reach(arguments)?;

@@ -1,10 +1,13 @@
 //! `drive-agent transfers`
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use blob::azure::PageForm;
 use blob::{Blob, BlobError, Discarded};
 use copy::{CopyError, Unfinished, UnfinishedTransfers, unfinished};
+use protocol::manifest::MadeAs;
 use protocol::outcome::EXIT_USAGE;
 use protocol::receipt::Residue;
 use protocol::result::Direction;
@@ -40,12 +43,12 @@ async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<
         None => list(arguments, &found, false, printer).await,
         Some(TransfersCommand::List { local }) => list(arguments, &found, *local, printer).await,
         Some(TransfersCommand::Show { what }) => {
-            let entry = entry(arguments, one_of(&found, what)?, what, false).await;
+            let entry = entry(arguments, one_of(arguments, &found, what)?, what, false).await;
             printer.document(&entry, || shown(&entry));
             Ok(())
         }
         Some(TransfersCommand::Discard { what, yes, local }) => {
-            let discarded = discard(arguments, one_of(&found, what)?, what, *yes, *local).await?;
+            let discarded = discard(arguments, one_of(arguments, &found, what)?, what, *yes, *local).await?;
             printer.document(&discarded, || match &discarded.stays {
                 Some(stays) => format!("the transfer {} was discarded; {stays}\n", discarded.transfer_id),
                 None => format!("the transfer {} was discarded, and nothing of it is left\n", discarded.transfer_id),
@@ -74,18 +77,24 @@ async fn list(
     Ok(())
 }
 
-/// The transfer that was named: by the first digits of its id, its blob or its drive.
-fn one_of<'found>(found: &'found UnfinishedTransfers, what: &str) -> Result<&'found Unfinished, CopyError> {
-    let blob = without_query(what);
+/// The transfer that was named: by the first digits of its id, its blob or its drive. A path and an address without an
+/// account mean what they mean here and now.
+fn one_of<'found>(
+    arguments: &TransfersArguments,
+    found: &'found UnfinishedTransfers,
+    what: &str,
+) -> Result<&'found Unfinished, CopyError> {
+    let blob = match what.starts_with("az://") {
+        true => reach_new_blob(what, Made::of(BlobType::Block), &reach(arguments)?)?.blob.address(),
+        false => without_query(what),
+    };
     let is_id = |id: &str| what.len() >= ID_DIGITS_MIN && id.starts_with(what);
     let is_it = |transfer: &&Unfinished| {
         let header = &transfer.header;
         is_id(&header.transfer_id)
             || header.blob == blob
-            || header.drive.path == what
-            || is_same_path(&header.drive.path, what)
-            || is_same_path(&header.blob, what)
-            || blob.strip_prefix("az://").is_some_and(|rest| header.blob.ends_with(&format!("/{rest}")))
+            || header.drive_path().is_some_and(|drive| is_same_path(&drive, what))
+            || is_same_path(Path::new(&header.blob), what)
     };
     let matching: Vec<&Unfinished> = found.transfers.iter().filter(is_it).collect();
     match matching.as_slice() {
@@ -98,18 +107,28 @@ fn one_of<'found>(found: &'found UnfinishedTransfers, what: &str) -> Result<&'fo
     }
 }
 
-fn is_same_path(recorded: &str, asked: &str) -> bool {
-    std::path::absolute(asked).is_ok_and(|path| path.as_os_str() == recorded)
-        || std::fs::canonicalize(asked).is_ok_and(|path| path.as_os_str() == recorded)
+fn is_same_path(recorded: &Path, asked: &str) -> bool {
+    std::path::absolute(asked).is_ok_and(|path| path == recorded)
+        || std::fs::canonicalize(asked).is_ok_and(|path| std::fs::canonicalize(recorded).is_ok_and(|recorded| path == recorded))
+}
+
+fn reach(arguments: &TransfersArguments) -> Result<Reach<'_>, CopyError> {
+    Reach::through(&arguments.network, STORE_TIMEOUT)
 }
 
 /// The blob of an import, with the credentials of the environment, or with those of the address that was given.
 fn blob_of(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -> Result<Arc<dyn Blob>, CopyError> {
     let recorded = &transfer.header.blob;
     let is_its_address = without_query(asked) == *recorded;
-    let kind = if is_page_blob(transfer) { BlobType::Page } else { BlobType::Block };
+    let made = match is_page_blob(transfer) {
+        true => {
+            let MadeAs { is_vhd, into_existing, .. } = transfer.header.made_as;
+            Made { form: PageForm { is_vhd, is_existing: into_existing }, ..Made::of(BlobType::Page) }
+        }
+        false => Made::of(BlobType::Block),
+    };
     let address = if is_its_address { asked } else { recorded };
-    Ok(reach_new_blob(address, Made::of(kind), &Reach::trusting(&arguments.trust_host)?)?.blob)
+    Ok(reach_new_blob(address, made, &reach(arguments)?)?.blob)
 }
 
 /// Blocks are named by their content, and pages are not.
@@ -141,12 +160,12 @@ async fn entry(arguments: &TransfersArguments, transfer: &Unfinished, asked: &st
             Err(error) => (None, Some(error.to_string())),
         },
     };
-    let (drive, blob) = (quote(&header.drive.path), quote(&header.blob));
-    let kind = if is_page_blob(transfer) { " --blob-type page" } else { "" };
+    let drive_path = header.drive_path().map_or_else(|| header.drive.path.clone(), |path| path.display().to_string());
+    let (drive, blob, options) = (quote(&drive_path), quote(&header.blob), options_of(transfer));
     TransferEntry {
         transfer_id: header.transfer_id.clone(),
         direction: header.direction,
-        drive: header.drive.path.clone(),
+        drive: drive_path,
         drive_serial: header.drive.serial.clone(),
         blob: header.blob.clone(),
         begun_at: header.created_at,
@@ -158,11 +177,23 @@ async fn entry(arguments: &TransfersArguments, transfer: &Unfinished, asked: &st
         left,
         store_error,
         resume: match header.direction {
-            Direction::Import => format!("drive-agent import {drive} {blob}{kind}"),
+            Direction::Import => format!("drive-agent import {drive} {blob}{options}"),
             Direction::Export => format!("drive-agent export {blob} {drive}"),
         },
         discard: format!("drive-agent transfers discard {}", header.transfer_id),
     }
+}
+
+/// The options without which an import is not resumed.
+fn options_of(transfer: &Unfinished) -> String {
+    let MadeAs { is_vhd, into_existing, overwrite, .. } = transfer.header.made_as;
+    let options = [
+        (is_page_blob(transfer), " --blob-type page"),
+        (is_vhd, " --blob-format vhd"),
+        (into_existing, " --into-existing"),
+        (overwrite, " --overwrite"),
+    ];
+    options.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, option)| option).collect()
 }
 
 /// Removes what a transfer left, and then its journal: cut off in between, it is repeated.
@@ -181,8 +212,13 @@ async fn discard(
     let taken = transfer.take()?;
     let stays = match transfer.header.direction {
         Direction::Export => {
-            taken.remove_image(transfer)?;
-            transfer.left_on_drive().map(|left| format!("{} stays", left.description))
+            let is_found = taken.remove_image(transfer)?;
+            let left = transfer.left_on_drive().map(|left| format!("{} stays", left.description));
+            left.or_else(|| {
+                (!is_found).then(|| {
+                    format!("an unfinished image of `{}` may stay: it is not known in which folder that was", entry.drive)
+                })
+            })
         }
         Direction::Import if is_local => Some("what it left at the store stays".to_owned()),
         Direction::Import => {

@@ -1,5 +1,7 @@
 //! The records: header, chunk, end.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -54,6 +56,12 @@ pub struct Header {
     /// The transfer of ours that this one started over: what it left is removed (journals only).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The folder that a relative path of the drive begins in (journals only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_folder: Option<String>,
+    /// What a repetition of an import has to ask for again (journals only).
+    #[serde(default, skip_serializing_if = "MadeAs::is_default")]
+    pub made_as: MadeAs,
     /// Some chunks came from a drive of another serial number, that was compared in some places only (journals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub source_is_sampled: bool,
@@ -63,6 +71,41 @@ pub struct Header {
     /// When the transfer began.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// How the blob of an import is made, beside its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeAs {
+    /// It is a page blob.
+    #[serde(default)]
+    pub is_page_blob: bool,
+    /// It has the footer of a VHD.
+    #[serde(default)]
+    pub is_vhd: bool,
+    /// It was there, and is written into.
+    #[serde(default)]
+    pub into_existing: bool,
+    /// One that exists may be replaced.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+impl MadeAs {
+    fn is_default(&self) -> bool {
+        *self == MadeAs::default()
+    }
+}
+
+impl Header {
+    /// Where the drive is, from wherever that is asked; `None` where its path is relative, and it is not known to what.
+    pub fn drive_path(&self) -> Option<PathBuf> {
+        let path = Path::new(&self.drive.path);
+        match &self.drive_folder {
+            _ if path.is_absolute() => Some(path.to_owned()),
+            Some(folder) => Some(Path::new(folder).join(path)),
+            None => None,
+        }
+    }
 }
 
 /// What a chunk holds.

@@ -30,6 +30,8 @@ fn header(total_bytes: u64, chunk_size_bytes: u64) -> Header {
         blob: "file:///store/a%20b".into(),
         blob_version: None,
         replaces: None,
+        drive_folder: None,
+        made_as: MadeAs::default(),
         source_is_sampled: false,
         total_bytes,
         chunk_size_bytes,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use blob::retry::RetryPolicy;
 use drive::Drive;
 use protocol::fill::Fill;
+use protocol::manifest::MadeAs;
 use protocol::units::{ByteRate, ByteSize};
 
 use crate::call::live_rate::LiveRate;
@@ -106,6 +107,8 @@ pub struct TransferOptions {
     pub manifest: Option<PathBuf>,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
+    /// How the blob of an import is made: kept for those who resume it.
+    pub made_as: MadeAs,
     /// What an export does with the footer of a VHD.
     pub footer: Footer,
     /// Whether an export that is not resumed begins only on a drive that holds nothing: what is on another one is not known
@@ -148,6 +151,7 @@ impl TransferOptions {
             drain_timeout: Duration::from_secs(30),
             manifest: None,
             overwrite: false,
+            made_as: MadeAs::default(),
             footer: Footer::DroppedWhereFound,
             blank_target_only: false,
             retry: RetryPolicy::default(),

@@ -246,6 +246,7 @@ impl Scene {
                 let mut header = new_header(Direction::Import, self.identity.clone(), address, planned, scheme);
                 header.unreadable_fill = self.options.fill.unwrap_or_default();
                 header.replaces.clone_from(&self.replaces);
+                header.made_as = self.options.made_as;
                 (header, new_table(&self.journal, planned)?)
             }
         };

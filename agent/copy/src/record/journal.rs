@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use file::crash;
 use file::locked::{LockError, Which, is_at, open_locked};
@@ -119,7 +119,8 @@ impl Journal {
             is_export
                 && replay().is_some_and(|replay| {
                     let header = replay.header();
-                    header.blob == blob && Path::new(&header.drive.path) == drive
+                    header.blob == blob
+                        && header.drive_path().is_some_and(|path| absolute(drive).is_ok_and(|drive| path == drive))
                 })
         };
         let Some(path) = entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_it) else { return Ok(None) };

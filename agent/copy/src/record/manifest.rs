@@ -7,7 +7,7 @@ use std::path::Path;
 use file::replace::{IfExists, write_file};
 use file::{crash, partial};
 use protocol::digest::{RootHasher, Sha256Digest};
-use protocol::manifest::{ChunkContent, Footer, Header, Line, PlaceCount, encode};
+use protocol::manifest::{ChunkContent, Footer, Header, Line, MadeAs, PlaceCount, encode};
 use protocol::result::Evidence;
 use protocol::units::ByteRange;
 use time::OffsetDateTime;
@@ -56,7 +56,8 @@ pub(crate) fn manifest_file(
     table: &SharedTable,
     proof: &Proof,
 ) -> Result<File, CopyError> {
-    let mut header = Header { replaces: None, source_is_sampled: false, ..header.clone() };
+    let mut header =
+        Header { replaces: None, drive_folder: None, made_as: MadeAs::default(), source_is_sampled: false, ..header.clone() };
     if let Some(names) = &options.names {
         header.drive.path.clone_from(&names.drive);
         header.blob.clone_from(&names.blob);

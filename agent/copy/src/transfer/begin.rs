@@ -1,10 +1,11 @@
 //! Before anything moves: what an earlier run left, and whether it may be resumed.
 
 use std::io;
+use std::path::Path;
 
 use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, Sameness};
-use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, VERSION};
+use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, MadeAs, VERSION};
 use protocol::result::{Direction, TransferPlan};
 use protocol::units::{ByteSize, ChunkGeometry};
 use time::OffsetDateTime;
@@ -25,6 +26,8 @@ pub(crate) fn new_header(
     geometry: ChunkGeometry,
     block_id_scheme: Option<&str>,
 ) -> Header {
+    let is_relative = Path::new(&drive.path).is_relative();
+    let folder = std::env::current_dir().ok().filter(|_| is_relative);
     Header {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -34,6 +37,8 @@ pub(crate) fn new_header(
         blob,
         blob_version: None,
         replaces: None,
+        drive_folder: folder.and_then(|folder| folder.into_os_string().into_string().ok()),
+        made_as: MadeAs::default(),
         source_is_sampled: false,
         total_bytes: geometry.total_bytes(),
         chunk_size_bytes: geometry.chunk_size_bytes(),

@@ -118,8 +118,8 @@ impl Unfinished {
         if self.header.direction != Direction::Export {
             return None;
         }
-        let path = Path::new(&self.header.drive.path);
-        let own = partial::path_of(path, &self.header.transfer_id).ok().filter(|own| own.exists());
+        let path = self.header.drive_path()?;
+        let own = partial::path_of(&path, &self.header.transfer_id).ok().filter(|own| own.exists());
         match own.map(|own| own.display().to_string()) {
             Some(own) => Some(Residue {
                 description: format!("the file `{own}`"),
@@ -159,17 +159,18 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Removes the unfinished image of an export.
+    /// Removes the unfinished image of an export; false where it is not known where that is.
     ///
     /// # Errors
     /// Where it cannot be removed.
-    pub fn remove_image(&self, transfer: &Unfinished) -> Result<(), CopyError> {
-        let path = Path::new(&transfer.header.drive.path);
-        if transfer.header.direction == Direction::Export && transfer.header.drive.kind == DriveKind::Image {
-            partial::remove(path, &transfer.header.transfer_id)
-                .map_err(|error| CopyError::Refused(format!("the unfinished image of `{}` stays: {error}", path.display())))?;
+    pub fn remove_image(&self, transfer: &Unfinished) -> Result<bool, CopyError> {
+        if transfer.header.direction != Direction::Export || transfer.header.drive.kind != DriveKind::Image {
+            return Ok(true);
         }
-        Ok(())
+        let Some(path) = transfer.header.drive_path() else { return Ok(false) };
+        partial::remove(&path, &transfer.header.transfer_id)
+            .map_err(|error| CopyError::Refused(format!("the unfinished image of `{}` stays: {error}", path.display())))?;
+        Ok(true)
     }
 
     /// Removes the journal and what a rescue kept beside it: the last step, so that a discard that was cut off is repeated.
