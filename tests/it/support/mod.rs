@@ -18,3 +18,8 @@ pub mod wait;
 
 pub use agent::{Agent, Ended};
 pub use images::Workbench;
+
+/// The sources: the folder of the workspace.
+pub fn source_root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}

@@ -253,6 +253,23 @@ impl Service {
         self.call("POST", &format!("/operator/v1/bays/{bay}/dock"), body)
     }
 
+    #[track_caller]
+    pub fn undock(&self, bay: &str) {
+        self.call("POST", &format!("/operator/v1/bays/{bay}/undock"), Value::Null).expect(200);
+    }
+
+    /// Makes a token for a customer of the tests' subscription.
+    #[track_caller]
+    pub fn customer_token(&self, name: &str) -> String {
+        let made = self.call("POST", "/operator/v1/tokens", json!({ "name": name, "subscriptions": [SUBSCRIPTION] })).expect(201);
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Logs in to the portal; the cookie of the session, as a request carries it.
+    pub fn session_cookie(&self, token: &str) -> String {
+        self.log_in(token, &[]).1.split(';').next().unwrap().to_owned()
+    }
+
     /// Puts and ships an import.
     #[track_caller]
     pub fn ship_import(&self, name: &str, drives: &[&str]) {
