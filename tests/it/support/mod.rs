@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod azure_fake;
 pub mod azurite;
+pub mod bodies;
 pub mod fuse_drive;
 pub mod hostile;
 pub mod http_proxy;

@@ -1,6 +1,6 @@
 //! Opening a simulated drive: from a profile to all that it names.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +61,7 @@ impl SimulatedDrive {
         opened.map(Some).map_err(|error| text::Mistake { place: None, expected: error.to_string() })
     }
 
+    /// The drive that a profile describes; `base` is the drive that it names.
     pub(super) fn new(
         path: &Path,
         profile: Profile,
@@ -76,21 +77,8 @@ impl SimulatedDrive {
             (size, base) => size.or(base).unwrap_or(0),
         };
         let sector_size = base.as_ref().map_or(profile.sector_size, |base| base.sector_size_bytes());
-        let written = match &profile.backing {
-            None => None,
-            Some(Backing::Memory) => Some(Written::in_memory(real_size)),
-            Some(Backing::File(file)) => {
-                let opened = Written::in_file(file, real_size);
-                Some(opened.map_err(|error| unusable(format!("the backing file `{}` cannot be used: {error}", file.display())))?)
-            }
-        };
-        let overlays = profile.overlays.iter().map(|overlay| {
-            let file = open_plain(&overlay.image, OpenOptions::new().read(true))?;
-            let length = file.metadata()?.len();
-            Ok((ByteRange::new(overlay.offset, length), file))
-        });
-        let overlays =
-            overlays.collect::<io::Result<_>>().map_err(|error| unusable(format!("an overlay cannot be read: {error}")))?;
+        let written = written_of(&profile, real_size).map_err(unusable)?;
+        let overlays = overlays_of(&profile).map_err(|error| unusable(format!("an overlay cannot be read: {error}")))?;
         let backing_file = match &profile.backing {
             Some(Backing::File(file)) => Some(file.clone()),
             _ => None,
@@ -120,18 +108,9 @@ impl SimulatedDrive {
                 _ => {}
             }
         }
-        let is_named = profile.serial.is_some() || profile.bridge.is_some() || identity.serial.is_some();
-        let naming = match is_named {
-            true => Naming::simulated(identity.serial.clone(), identity.model.clone(), profile.bridge.as_ref()),
-            false => Naming { model: identity.model.clone(), ..Naming::default() },
-        };
+        let naming = naming_of(&profile, &identity);
         identity.serial = naming.serial.clone();
-        let readers = match (&profile.timing, &base) {
-            (Some(timing), _) if timing.is_rotational() => 1,
-            (Some(timing), _) => timing.queue_depth.clamp(1, 4) as usize,
-            (None, Some(base)) => base.preferred_readers(),
-            (None, None) => 2,
-        };
+        let readers = readers_of(&profile, base.as_deref());
         Ok(SimulatedDrive {
             path: path.to_owned(),
             opened_as: None,
@@ -149,6 +128,47 @@ impl SimulatedDrive {
             readers,
             bytes_moved: AtomicU64::new(0),
         })
+    }
+}
+
+/// What keeps what is written to the drive; the error is one sentence.
+fn written_of(profile: &Profile, real_size: u64) -> Result<Option<Written>, String> {
+    match &profile.backing {
+        None => Ok(None),
+        Some(Backing::Memory) => Ok(Some(Written::in_memory(real_size))),
+        Some(Backing::File(file)) => {
+            let opened = Written::in_file(file, real_size);
+            opened.map(Some).map_err(|error| format!("the backing file `{}` cannot be used: {error}", file.display()))
+        }
+    }
+}
+
+/// The real images that lie on the drive.
+fn overlays_of(profile: &Profile) -> io::Result<Vec<(ByteRange, File)>> {
+    let overlays = profile.overlays.iter().map(|overlay| {
+        let file = open_plain(&overlay.image, OpenOptions::new().read(true))?;
+        let length = file.metadata()?.len();
+        Ok((ByteRange::new(overlay.offset, length), file))
+    });
+    overlays.collect()
+}
+
+/// What the drive is called, and by whom.
+fn naming_of(profile: &Profile, identity: &DriveIdentity) -> Naming {
+    let is_named = profile.serial.is_some() || profile.bridge.is_some() || identity.serial.is_some();
+    match is_named {
+        true => Naming::simulated(identity.serial.clone(), identity.model.clone(), profile.bridge.as_ref()),
+        false => Naming { model: identity.model.clone(), ..Naming::default() },
+    }
+}
+
+/// How many read the drive at once.
+fn readers_of(profile: &Profile, base: Option<&dyn Drive>) -> usize {
+    match (&profile.timing, base) {
+        (Some(timing), _) if timing.is_rotational() => 1,
+        (Some(timing), _) => timing.queue_depth.clamp(1, 4) as usize,
+        (None, Some(base)) => base.preferred_readers(),
+        (None, None) => 2,
     }
 }
 
