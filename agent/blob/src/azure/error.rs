@@ -88,7 +88,7 @@ pub enum AzureFailure {
         host: Option<String>,
         /// What it said, or what happened.
         text: String,
-        /// Whether it may be had later: nothing answered, or the server failed.
+        /// Whether it may be obtained later: nothing answered, or the server failed.
         is_transient: bool,
     },
     /// The answer has another form than Azure's.
@@ -194,7 +194,7 @@ fn is_from_store(headers: &Headers) -> bool {
     [REQUEST_ID, VERSION, ERROR_CODE].iter().any(|name| headers.get_optional_str(name).is_some())
 }
 
-/// Whether a token that could not be had may be had later.
+/// Whether a token that was not obtained may be obtained later.
 fn may_be_had_later(error: &azure_core::Error) -> bool {
     let later = |cause: &(dyn std::error::Error + 'static)| match cause
         .downcast_ref::<azure_core::Error>()

@@ -58,7 +58,7 @@ pub(crate) struct Config {
     pub(crate) weak_serials: Option<PathBuf>,
     /// The container that drives are imported into.
     pub(crate) import_container: String,
-    /// Requests that a token's bearer may send in a second.
+    /// Requests that may be sent with one token in a second.
     pub(crate) requests_per_second: NonZeroU32,
     /// Jobs that one subscription may have.
     pub(crate) jobs_per_subscription: NonZeroU32,
