@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for ContentSample {
 pub enum Sameness {
     /// The same drive with the same content.
     Same,
-    /// The same content under another serial or model: a bridge that lies, or a clone. May go on.
+    /// The same content under another serial or model: a bridge that reports a wrong one, or a clone. May continue.
     SameContentOtherName,
     /// Another size, sector size, partition table or content: nothing recorded may be trusted.
     Different(&'static str),

@@ -70,7 +70,7 @@ pub struct Progress {
 pub struct UnreadableSoFar {
     /// Tried sector by sector, and abandoned.
     pub bad: Vec<ByteRange>,
-    /// A read of them failed; parts of them may still be got.
+    /// A read of them failed; parts of them may still be read.
     pub doubtful: Vec<ByteRange>,
 }
 

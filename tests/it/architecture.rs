@@ -1,18 +1,15 @@
 //! The architecture: which crate may import which, and what may stand at the top.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+use crate::support::source_root;
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
-    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(source_root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -65,7 +62,7 @@ fn crates_keep_away_from_what_is_not_theirs() {
 
 #[test]
 fn the_top_level_is_the_users() {
-    let listed = Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
+    let listed = Command::new("git").args(["ls-files"]).current_dir(source_root()).output().unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
     let top: BTreeSet<&str> =
         files.lines().filter_map(|path| path.split('/').next()).filter(|name| !name.starts_with('.')).collect();
@@ -76,11 +73,11 @@ fn the_top_level_is_the_users() {
 
 #[test]
 fn unsafe_code_is_only_in_its_small_modules() {
-    let listed = Command::new("git").args(["ls-files", "*.rs"]).current_dir(root()).output().unwrap();
+    let listed = Command::new("git").args(["ls-files", "*.rs"]).current_dir(source_root()).output().unwrap();
     let files = String::from_utf8(listed.stdout).unwrap();
     let allowed = concat!("allow(", "unsafe_code)");
     let with_unsafe = files.lines().filter(|path| {
-        let text = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+        let text = std::fs::read_to_string(source_root().join(path)).unwrap_or_default();
         text.contains(allowed)
     });
     let modules = [

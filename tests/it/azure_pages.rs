@@ -19,6 +19,17 @@ fn import(bench: &Workbench, fake: &AzureFake, image: &str) -> Agent {
     Agent::new(bench.path(), &[&"import", &image, &fake.blob("blob")]).with(&options)
 }
 
+/// An import that is cancelled with one page held by the store, and seven that landed.
+fn import_cancelled(bench: &Workbench, fake: &AzureFake, image: &str) {
+    fake.fail(On::PutPage, [Fault::Hold]);
+    let cancelled = import(bench, fake, image).start();
+    fake.wait_held(1);
+    fake.wait_seen(On::PutPage, 8);
+    cancelled.signal(Signal::INT);
+    fake.release();
+    cancelled.wait().expect(130);
+}
+
 /// A page blob without a manifest, with one chunk of data in eight.
 fn sparse(fake: &AzureFake, bench: &Workbench) -> Vec<u8> {
     let mut bytes = vec![0; 64 * 64 * KIB];
@@ -115,13 +126,7 @@ fn a_late_request_of_a_killed_run_changes_nothing() {
 fn a_blob_with_a_foreign_sequence_number_is_not_resumed() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     let a = drive(&bench, "a.img", 1);
-    fake.fail(On::PutPage, [Fault::Hold]);
-    let cancelled = import(&bench, &fake, "a.img").start();
-    fake.wait_held(1);
-    fake.wait_seen(On::PutPage, 8);
-    cancelled.signal(Signal::INT);
-    fake.release();
-    cancelled.wait().expect(130);
+    import_cancelled(&bench, &fake, "a.img");
     // A copy of the unfinished blob over itself, or a tool that counts on its own: what it holds is not known any more.
     fake.set_sequence_number("blob", 7);
     let resumed = import(&bench, &fake, "a.img").run().expect(0);
@@ -133,13 +138,7 @@ fn a_blob_with_a_foreign_sequence_number_is_not_resumed() {
 fn a_resume_continues_under_the_next_number() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     let a = drive(&bench, "a.img", 1);
-    fake.fail(On::PutPage, [Fault::Hold]);
-    let cancelled = import(&bench, &fake, "a.img").start();
-    fake.wait_held(1);
-    fake.wait_seen(On::PutPage, 8);
-    cancelled.signal(Signal::INT);
-    fake.release();
-    cancelled.wait().expect(130);
+    import_cancelled(&bench, &fake, "a.img");
     let (first, sent) = (fake.sequence_number("blob").unwrap(), fake.seen(On::PutPage));
     // The answers to the new number, to the seal and to the mark are lost: each is found done at the next look.
     fake.fail(On::SetProperties, [Fault::LostAnswer, Fault::Answer(503, "ServerBusy"), Fault::DoneTwice, Fault::LostAnswer]);

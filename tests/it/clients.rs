@@ -52,12 +52,12 @@ fn scene(drive: &str) -> Scene {
         }
         .expect(200);
     }
-    service.call("POST", "/operator/v1/bays/two/undock", Value::Null).expect(200);
+    service.undock("two");
     for id in ["P6", "P7", "P8"] {
         let image = bench.image(&format!("{id}.img"), &random_bytes(1000, 3));
         service.dock("two", &image, None).expect(200);
         service.wait("the drive to be done", || (service.bays()[2]["state"] == "done").then_some(()));
-        service.call("POST", "/operator/v1/bays/two/undock", Value::Null).expect(200);
+        service.undock("two");
     }
     for name in ["in-completed", "in-closed"] {
         service.wait_for_state(name, "Packaging");
@@ -75,9 +75,7 @@ impl Scene {
     /// Runs a client while an operator sends its drive back.
     fn run(&self, program: &Path, script: &str, whole: &str, drive: &str, environment: &[(&str, &Path)]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
-        let token =
-            self.service.call("POST", "/operator/v1/tokens", json!({ "name": "client", "subscriptions": [SUBSCRIPTION] }));
-        let token = token.expect(201)["token"].as_str().unwrap().to_owned();
+        let token = self.service.customer_token("client");
         let mut command = Command::new(program);
         command.arg(script).current_dir(self.bench.path());
         command.env("SERVER", &self.service.url).env("TOKEN", token).env("SUBSCRIPTION", SUBSCRIPTION);

@@ -1,11 +1,9 @@
 //! A target belongs to the transfer that began it: what another one, another program or a kill did to it is noticed.
 
-use std::os::unix::fs::FileExt;
-
 use rustix::process::Signal;
 
 use crate::support::agent::{check_receipt, number};
-use crate::support::images::{KIB, random_bytes, sha256_of};
+use crate::support::images::{KIB, change_byte, random_bytes, sha256_of};
 use crate::support::{Agent, Ended, Workbench};
 
 const CHUNK: usize = 64 * KIB;
@@ -20,13 +18,6 @@ fn import(bench: &Workbench, drive: &str, blob: &str) -> Agent {
 fn killed_at(point: &str, run: Agent) {
     let ended = run.env("DRIVE_AGENT_CRASH", point).run();
     assert_eq!(ended.code, None, "it was not killed at {point}: {}", ended.stderr);
-}
-
-fn change_byte(path: &std::path::Path, offset: u64) {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, offset).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
 }
 
 fn holds(bench: &Workbench, name: &str, bytes: &[u8]) {
@@ -107,7 +98,7 @@ fn what_another_program_wrote_into_an_unfinished_file_is_sent_again() {
     let bytes = random_bytes(16 * CHUNK, 1);
     bench.image("drive.img", &bytes);
     killed_at("records-appended:3", import(&bench, "drive.img", "x").with(&["--memory", "128KiB"]));
-    change_byte(&bench.partial("x"), 440);
+    change_byte(&bench.partial("x"), 440, false);
     let ended: Ended = import(&bench, "drive.img", "x").run();
     ended.expect(0);
     assert!(ended.stderr.contains("does not hold 1 of the chunks"), "{}", ended.stderr);
@@ -136,7 +127,7 @@ fn an_export_does_not_believe_zeros_that_a_manifest_claims() {
     let bytes = [random_bytes(CHUNK, 1), vec![0; CHUNK], random_bytes(CHUNK, 2)].concat();
     bench.image("drive.img", &bytes);
     import(&bench, "drive.img", "x").run().expect(0);
-    change_byte(&bench.file("x"), CHUNK as u64 + 5);
+    change_byte(&bench.file("x"), CHUNK as u64 + 5, false);
     let export = || Agent::new(bench.path(), &[&"export", &"x", &"back"]);
     export().run().expect_error(5, &["differs from its manifest at 65536+65536"]);
     assert!(!bench.file("back").exists());
@@ -159,6 +150,6 @@ fn a_source_that_is_written_to_while_it_is_read_is_reported() {
     let image = bench.image("drive.img", &random_bytes(16 * CHUNK, 1));
     let running = import(&bench, "drive.img", "x").with(&["--rate", "1MiB/s", "--memory", "128KiB"]).start();
     running.wait_for_chunks(1);
-    change_byte(&image, 16 * CHUNK as u64 - 1);
+    change_byte(&image, 16 * CHUNK as u64 - 1, false);
     assert_eq!(running.wait().expect(0)["source_changed"], true);
 }

@@ -1,6 +1,6 @@
 //! The sample drives, each doing what its name says, and faults laid over real ones.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use crate::support::agent::{check_receipt, number};
 use crate::support::images::{KIB, MIB, random_bytes, same_content};
 use crate::support::loop_device::LoopDevice;
-use crate::support::{Agent, Workbench, parts};
+use crate::support::{Agent, Workbench, parts, source_root};
 
 fn samples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("sample-drives")
+    source_root().join("sample-drives")
 }
 
 fn sample(name: &str) -> String {

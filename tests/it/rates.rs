@@ -118,7 +118,7 @@ fn an_operators_rate_counts_at_once_and_after_a_restart() {
 fn the_portal_shows_the_rate_and_sets_it() {
     let bench = Workbench::new();
     let service = Service::start(&bench, "[budget]\nrate = \"200MB/s\"\n[[bay]]\nname = \"one\"\n");
-    let cookie = service.log_in(&service.token, &[]).1.split(';').next().unwrap().to_owned();
+    let cookie = service.session_cookie(&service.token);
     let page = |path: &str| {
         let answer = service.try_call("", "GET", path, Value::Null, &[("cookie", &cookie)]).unwrap();
         answer.expect(200).as_str().unwrap().to_owned()

@@ -1,7 +1,7 @@
 //! Every command of the README and the manual is run, in its order, and prints what the page says it prints.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::azurite::Azurite;
@@ -9,7 +9,7 @@ use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{MIB, random_bytes};
 use crate::support::transcript;
 use crate::support::wait::wait_until;
-use crate::support::{Workbench, parts};
+use crate::support::{Workbench, parts, source_root};
 
 struct Step {
     command: String,
@@ -77,7 +77,7 @@ impl Reader {
         std::fs::write(&cargo, "#!/bin/sh\n[ \"$1 $2 $3\" = 'run --release --' ] || exit 99\nshift 3\nexec drive-agent \"$@\"\n")
             .unwrap();
         std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
-        symlink(root().join("sample-drives"), bench.file("sample-drives")).unwrap();
+        symlink(source_root().join("sample-drives"), bench.file("sample-drives")).unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let (azurite, failing) = (Azurite::start(), failing_image(&bench));
         Reader { servers: Servers(Vec::new()), path, azurite, failing, bench }
@@ -136,16 +136,12 @@ impl Reader {
     }
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
 /// The README, and every page of the manual.
 fn pages() -> Vec<PathBuf> {
-    let manual = std::fs::read_dir(root().join("agent/manual")).unwrap().map(|entry| entry.unwrap().path());
+    let manual = std::fs::read_dir(source_root().join("agent/manual")).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<PathBuf> = manual.collect();
     pages.sort();
-    pages.insert(0, root().join("README.md"));
+    pages.insert(0, source_root().join("README.md"));
     pages
 }
 
@@ -161,7 +157,7 @@ fn every_command_of_the_readme_and_the_manual_works() {
         let mut reader = Reader::new();
         for step in &steps {
             if step.command == "tests/run" {
-                assert!(std::fs::metadata(root().join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
+                assert!(std::fs::metadata(source_root().join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
             } else if reader.can_run(&step.command) {
                 reader.run(step);
             }
@@ -173,7 +169,7 @@ fn every_command_of_the_readme_and_the_manual_works() {
 
 #[test]
 fn the_readme_is_short_and_leads_to_every_page() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(source_root().join("README.md")).unwrap();
     assert!((120..=160).contains(&readme.lines().count()), "{} lines", readme.lines().count());
     for page in pages().iter().skip(1) {
         let link = format!("(agent/manual/{})", page.file_name().unwrap().to_str().unwrap());
@@ -189,7 +185,7 @@ fn the_readme_is_short_and_leads_to_every_page() {
 
 #[test]
 fn every_defence_of_the_manual_has_the_test_it_names() {
-    let page = std::fs::read_to_string(root().join("agent/manual/security.md")).unwrap();
+    let page = std::fs::read_to_string(source_root().join("agent/manual/security.md")).unwrap();
     let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat") && !line.starts_with("| side"));
     let threats: Vec<&str> = rows.skip_while(|row| !row.contains("names another's serial")).collect();
     assert!(threats.len() > 20, "{threats:?}");
@@ -197,10 +193,10 @@ fn every_defence_of_the_manual_has_the_test_it_names() {
         let named = row.rsplit(" | ").next().unwrap();
         for test in named.split('`').skip(1).step_by(2) {
             let Some((file, name)) = test.split_once("::") else {
-                assert!(root().join(test).exists(), "{test} is not there");
+                assert!(source_root().join(test).exists(), "{test} is not there");
                 continue;
             };
-            let source = std::fs::read_to_string(root().join(format!("tests/it/{file}.rs"))).unwrap_or_default();
+            let source = std::fs::read_to_string(source_root().join(format!("tests/it/{file}.rs"))).unwrap_or_default();
             assert!(source.contains(&format!("#[test]\nfn {name}()")), "there is no test {test}: {row}");
         }
     }

@@ -1,26 +1,15 @@
 //! The job service through its own program: jobs from their creation to their end, staff and customers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::agent::Agent;
-use crate::support::images::{MIB, random_bytes};
+use crate::support::images::{MIB, files_below, random_bytes};
 use crate::support::service::{KEY, SUBSCRIPTION, Service, TWO_BAYS, export, import, job, parcel, shipping};
 
 /// Every file below a folder.
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.path().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push(entry.path()),
-        }
-    }
-    found
-}
-
 #[test]
 fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
     let bench = Workbench::new();
@@ -73,13 +62,13 @@ fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
         (&json!("Completed"), &json!("ShippedBack"))
     );
     assert_eq!(over["properties"]["returnPackage"]["driveCount"], 1);
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     assert_eq!(service.call("GET", &job("job-1"), Value::Null).status, 404);
     service.wait("the journals to go", || (!service.state().join("transfers").join(&uid).exists()).then_some(()));
     // What the customer wrote is in no file of the service but the customer's own blobs.
     let is_kept = |path: &&PathBuf| path.is_file() && !path.starts_with(service.blobs());
-    for path in files(&service.state()).iter().filter(is_kept) {
+    for path in files_below(&service.state()).iter().filter(is_kept) {
         let content = std::fs::read(path).unwrap();
         for word in ["Greta", "Sesame", "greta@example.com", "0221 4711", "TRACK-4711", "BACK-1", "WD-4711", KEY] {
             let has_it = content.windows(word.len()).any(|window| window == word.as_bytes());

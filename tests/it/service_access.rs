@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::agent::Agent;
-use crate::support::images::{MIB, random_bytes};
+use crate::support::images::{MIB, files_below, random_bytes};
 use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, export, import, job, shipping, slow_profile};
 
 #[test]
@@ -16,9 +16,7 @@ fn customers_reach_what_is_theirs_and_nothing_else() {
         bench.path().display()
     );
     let service = Service::start(&bench, &config);
-    let token =
-        service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] })).expect(201);
-    let token = token["token"].as_str().unwrap().to_owned();
+    let token = service.customer_token("customer");
     let call = |method: &str, path: &str, body: Value| service.call_as(&token, method, path, body);
     call("PUT", &job("mine"), import(&["A"])).expect(201);
     let mut elsewhere = import(&["B"]);
@@ -53,8 +51,7 @@ fn customers_reach_what_is_theirs_and_nothing_else() {
 fn a_client_that_asks_too_often_has_to_wait_and_others_do_not() {
     let bench = Workbench::new();
     let service = Service::start(&bench, &format!("requests_per_second = 1\n{TWO_BAYS}"));
-    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] }));
-    let customer = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let customer = service.customer_token("customer");
     let asked_too_often = |token: &str, path: &str, status: u16| {
         let answers = (0..10_000).map(|_| service.call_as(token, "GET", path, Value::Null));
         let last = answers.into_iter().find(|answer| answer.status != status).expect("a client is never told to wait");
@@ -187,8 +184,7 @@ fn nothing_that_is_left_out_makes_an_operators_token() {
 fn customers_are_not_told_paths_of_the_station() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
-    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] }));
-    let token = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let token = service.customer_token("customer");
     let place = service.blobs().display().to_string();
     // What the customer asks for cannot be read, for a reason of the station.
     std::fs::create_dir_all(service.blobs().join("data/folder")).unwrap();
@@ -214,25 +210,19 @@ fn customers_are_not_told_paths_of_the_station() {
     service.ship_import("in", &["MINE"]);
     service.dock("bay-1", &drive, None).expect(200);
     service.wait_for_state("in", "Packaging");
-    let manifests = parts_of(&service.blobs()).into_iter().filter(|path| path.display().to_string().ends_with(".manifest.jsonl"));
+    let manifests =
+        files_below(&service.blobs()).into_iter().filter(|path| path.display().to_string().ends_with(".manifest.jsonl"));
     for manifest in manifests {
         std::fs::remove_file(&manifest).unwrap();
         std::fs::create_dir(&manifest).unwrap();
     }
     let file = format!("/portal/job/{SUBSCRIPTION}/group/in/drive/MINE/file/manifest.jsonl");
     let page = |token: &str| {
-        let cookie = service.log_in(token, &[]).1;
-        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let cookie = service.session_cookie(token);
         let page = service.try_call("", "GET", &file, Value::Null, &[("cookie", &cookie)]).unwrap();
         page.expect(502).as_str().unwrap().to_owned()
     };
     let (customers, operators) = (page(&token), page(&service.token));
     assert!(customers.contains("the station could not use the storage account") && !customers.contains(&place), "{customers}");
     assert!(operators.contains(&place), "{operators}");
-}
-
-/// Every file below a folder.
-fn parts_of(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { parts_of(&path) } else { vec![path] }).collect()
 }

@@ -36,7 +36,7 @@ fn a_drive_that_two_jobs_name_is_checked_in_by_a_person() {
     let note = service.bays()[0]["note"].clone();
     assert!(note.as_str().unwrap().contains("done for another job"), "{note}");
     // Taken out and docked again it belongs to the job that was shipped.
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.wait("the bay to be empty", || (service.bays()[0]["state"] == "empty").then_some(()));
     service.dock("bay-1", &image, None).expect(200);
     service.wait_for_state("theirs", "Packaging");
@@ -55,7 +55,7 @@ fn two_bays_with_one_name_wait_for_a_person() {
         (list["value"][0]["kind"] == "ambiguous-drive").then_some(())
     });
     assert_eq!(service.job("job-1")["properties"]["state"], "Shipping");
-    service.call("POST", "/operator/v1/bays/bay-2/undock", Value::Null).expect(200);
+    service.undock("bay-2");
     service.wait_for_state("job-1", "Packaging");
     assert_eq!(std::fs::read(service.blobs().join("imports/job-1/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
 }
@@ -221,7 +221,7 @@ fn a_failed_copy_waits_for_a_person_and_resumes_when_its_drive_comes_back() {
     let status = service.job("job-1")["properties"]["driveList"][0]["copyStatus"].clone();
     assert_eq!(status, "Failed: the drive failed, or went away");
     // Taken out and docked again it resumes by itself, and gets further.
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.dock("bay-1", &profile, None).expect(200);
     service.wait("the second run", || (service.operators_job("job-1")["copies"]["GONE"]["runs"] == 2).then_some(()));
     held();

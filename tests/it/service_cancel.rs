@@ -134,7 +134,7 @@ fn with_the_drive_idle_in_every_state() {
     assert_eq!(cancel(&service, "received")["properties"]["state"], "Packaging");
     // Packaging: too late, unless it was cancelled before; a second cancel changes nothing.
     assert_eq!(cancel(&service, "received")["properties"]["state"], "Packaging");
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.ship_import("done", &["D"]);
     let image = bench.image("D.img", &random_bytes(1000, 2));
     service.dock("bay-1", &image, None).expect(200);
@@ -147,7 +147,7 @@ fn with_the_drive_idle_in_every_state() {
     service.ship_import("closed", &["E", "F"]);
     service.order("closed", "neverReceived", json!({ "driveId": "E" })).expect(200);
     let image = bench.image("F.img", &random_bytes(1000, 3));
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.dock("bay-1", &image, None).expect(200);
     service.wait_for_state("closed", "Packaging");
     service.order("closed", "shipBack", parcel()).expect(200);
@@ -303,7 +303,7 @@ fn after_the_service_was_killed_in_the_middle() {
     let receipt = receipt_of(&service, "job-3", bytes.len() as u64);
     agrees_with_directory(&service, "job-3", "C", &bytes, &receipt);
     ends_completed(&service, "job-3");
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
 
     let other = bench.image("B.img", &bytes);
     begin(&service, "job-2", "B", &other);

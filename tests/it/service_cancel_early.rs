@@ -116,18 +116,17 @@ fn a_cancel_before_anything_is_copied_tells_of_each_drive_what_is_known() {
     let bench = Workbench::new();
     let service = Service::start(&bench, ONE_AT_A_TIME);
     service.ship_import("job-1", &["DOCKED", "LATER", "NEVER", "LAST"]);
-    let undock = |bay: &str| service.call("POST", &format!("/operator/v1/bays/{bay}/undock"), json!({})).expect(200);
     let state = |index: usize| service.job("job-1")["properties"]["driveList"][index]["state"].clone();
     // Checked in by itself where it is docked, and taken out again.
     service.dock("bay-1", &bench.image("DOCKED.img", &random_bytes(BYTES, 1)), None).expect(200);
     service.wait("its check-in", || (state(0) == "Received").then_some(()));
-    undock("bay-1");
+    service.undock("bay-1");
     // Checked in by hand, and docked later.
     service.order("job-1", "checkIn", json!({ "driveId": "LATER" })).expect(200);
     service.dock("bay-2", &bench.image("LATER.img", &random_bytes(BYTES, 2)), None).expect(200);
     let noted = || service.operators_job("job-1")["copies"]["LATER"]["size_bytes"] == BYTES;
     service.wait("its size", || noted().then_some(()));
-    undock("bay-2");
+    service.undock("bay-2");
     // Never docked.
     for id in ["NEVER", "LAST"] {
         service.order("job-1", "checkIn", json!({ "driveId": id })).expect(200);

@@ -251,7 +251,7 @@ fn the_portal_asks_before_a_drive_never_came_and_takes_it_back() {
     let bench = Workbench::new();
     let service = Service::start(&bench, TWO_BAYS);
     service.ship_import("mine", &["LOST-1", "OTHER-1"]);
-    let cookie = service.log_in(&service.token, &[]).1.split(';').next().unwrap().to_owned();
+    let cookie = service.session_cookie(&service.token);
     let link = format!("/portal/job/{SUBSCRIPTION}/group/mine");
     let state = || service.job("mine")["properties"]["driveList"][0]["state"].clone();
     let (shown, _) = page(&service, &cookie, &format!("{link}/drive/LOST-1"));
@@ -293,7 +293,7 @@ fn an_export_that_was_to_wait_no_longer_waits_again() {
     let service = Service::start(&bench, TWO_BAYS);
     ship_export(&service, "out", &[("one", MIB), ("two", MIB)], 2);
     let run = |verb: &str| run_printed(&bench, &format!("drive-agent jobs {verb} {SUBSCRIPTION}/group/out")).code;
-    let cookie = service.log_in(&service.token, &[]).1.split(';').next().unwrap().to_owned();
+    let cookie = service.session_cookie(&service.token);
     let (asked, _) = page(&service, &cookie, &format!("/portal/job/{SUBSCRIPTION}/group/out/never-received"));
     assert!(asked.contains("0 of 2 blobs have a drive") && asked.contains("is not exported"), "{asked}");
     let waits = || service.attention().iter().any(|one| one["kind"] == "needs-empty-drive");

@@ -1,26 +1,12 @@
 //! After a delete the customer's account has nothing of the job but blobs that are whole.
 
-use std::path::{Path, PathBuf};
-
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
-use crate::support::images::{MIB, random_bytes};
+use crate::support::images::{MIB, files_below, random_bytes};
 use crate::support::service::{Service, TWO_BAYS, import, job, parcel, shipping, slow_profile};
 
 /// All files of the account, ascending.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        match entry.path() {
-            path if path.is_dir() => found.extend(files(&path)),
-            path => found.push(path),
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn documents_and_unfinished_blobs_go_with_their_job() {
     let bench = Workbench::new();
@@ -40,14 +26,14 @@ fn documents_and_unfinished_blobs_go_with_their_job() {
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
     service.wait_for_state("job-1", "Packaging");
     service.order("job-1", "shipBack", parcel()).expect(200);
-    let has = |text: &str| files(&service.blobs()).iter().any(|path| path.display().to_string().contains(text));
+    let has = |text: &str| files_below(&service.blobs()).iter().any(|path| path.display().to_string().contains(text));
     let documents = ["job-1_receipts.json", "_error.xml", "_verbose.xml", ".partial"];
     service.wait("the documents", || documents.iter().all(|document| has(document)).then_some(()));
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     let whole = service.blobs().join("imports/job-1/WHOLE.img");
     let manifest = service.blobs().join("imports/job-1/WHOLE.img.manifest.jsonl");
     service.wait("what is whole to be all that is left", || {
-        (files(&service.blobs()) == [whole.clone(), manifest.clone()]).then_some(())
+        (files_below(&service.blobs()) == [whole.clone(), manifest.clone()]).then_some(())
     });
     assert!(std::fs::read(&whole).unwrap() == bytes);
     assert!(!service.blobs().join("waimportexport/waies").exists(), "an empty folder is removed too");

@@ -117,7 +117,7 @@ fn a_profile_that_changes_while_it_is_docked_brings_nothing_down() {
         service.wait("an empty bay", || bay(&service, 0)["drive"].is_null().then_some(()));
         // The other bay is looked at all the same.
         service.dock("bay-2", &image, None).expect(200);
-        service.call("POST", "/operator/v1/bays/bay-2/undock", Value::Null).expect(200);
+        service.undock("bay-2");
         std::fs::write(&profile, text).unwrap();
         service.wait("the drive again", || (!bay(&service, 0)["drive"].is_null()).then_some(()));
     }

@@ -102,7 +102,7 @@ fn a_drive_that_was_bound_is_known_again_in_another_bay() {
     service.order("mine", "checkIn", json!({ "bay": "bay-1", "driveId": "STICKER-1" })).code(409);
     service.order("mine", "pause", json!({ "driveId": "STICKER-1" })).expect(200);
     service.wait("the bay to be paused", || (service.bays()[0]["state"] == "paused").then_some(()));
-    service.call("POST", "/operator/v1/bays/bay-1/undock", Value::Null).expect(200);
+    service.undock("bay-1");
     service.order("mine", "resume", json!({ "driveId": "STICKER-1" })).expect(200);
     service.dock("bay-2", &profile, None).expect(200);
     service.wait_for_state("mine", "Packaging");

@@ -151,8 +151,7 @@ fn lists_of_operators_go_on_where_their_links_lead() {
 fn the_audit_log_is_read_in_pages_and_cannot_be_flooded_out_of_sight() {
     let bench = Workbench::new();
     let service = Service::start(&bench, &format!("requests_per_second = 10000\n{TWO_BAYS}"));
-    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "reader", "subscriptions": [SUBSCRIPTION] }));
-    let reader = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let reader = service.customer_token("reader");
     service.call_as(&reader, "PUT", &job("job-1"), import(&["A"])).expect(201);
     let keys = job("job-1").replace("?", "/listBitLockerKeys?");
     let statuses: Vec<u16> = (0..150).map(|_| service.call_as(&reader, "POST", &keys, Value::Null).status).collect();

@@ -1,10 +1,10 @@
 //! Who reaches the portal: sessions, other sites, accounts.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::Workbench;
 use crate::support::agent::Agent;
-use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS};
+use crate::support::service::{Service, TWO_BAYS};
 
 fn cookie_of(set: &str) -> &str {
     set.split(';').next().unwrap_or_default()
@@ -14,8 +14,7 @@ fn cookie_of(set: &str) -> &str {
 fn sessions_are_few_and_operators_end_them() {
     let bench = Workbench::new();
     let service = Service::start(&bench, &format!("requests_per_second = 10000\n{TWO_BAYS}"));
-    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] }));
-    let token = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let token = service.customer_token("customer");
     let cookies: Vec<String> = (0..22).map(|_| cookie_of(&service.log_in(&token, &[]).1).to_owned()).collect();
     let sees = |cookie: &str| {
         let page = service.try_call("", "GET", "/portal/jobs", Value::Null, &[("cookie", cookie)]).unwrap();
@@ -75,8 +74,7 @@ fn customers_see_the_accounts_that_they_may_use() {
         bench.path().display()
     );
     let service = Service::start(&bench, &config);
-    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "customer", "subscriptions": [SUBSCRIPTION] }));
-    let token = made.expect(201)["token"].as_str().unwrap().to_owned();
+    let token = service.customer_token("customer");
     let page = |token: &str| {
         let cookie = service.log_in(token, &[]).1;
         let page = service.try_call("", "GET", "/portal/new", Value::Null, &[("cookie", cookie_of(&cookie))]).unwrap();

@@ -245,7 +245,7 @@ fn every_page_of_the_portal_is_shown_to_those_it_is_for() {
     let Scene { service, own, other } = scene(&bench);
     let routes = portal_routes();
     assert_eq!(routes, names(PORTAL), "the router and the table differ");
-    let log_in = |token: &str| service.log_in(token, &[]).1.split(';').next().unwrap().to_owned();
+    let log_in = |token: &str| service.session_cookie(token);
     let csrf_of = |cookie: &str| {
         let page = service.try_call("", "GET", "/portal/new", Value::Null, &[("cookie", cookie)]).unwrap().body;
         let page = page.as_str().unwrap();

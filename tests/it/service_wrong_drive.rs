@@ -24,10 +24,6 @@ fn check_in(service: &Service, name: &str, body: Value) -> (u16, String) {
     (answer.status, answer.body.to_string())
 }
 
-fn undock(service: &Service, bay: &str) {
-    service.call("POST", &format!("/operator/v1/bays/{bay}/undock"), Value::Null).expect(200);
-}
-
 fn is_unchanged(path: &Path, content: &[u8]) -> bool {
     std::fs::read(path).unwrap() == content
 }
@@ -44,12 +40,12 @@ fn a_full_drive_is_not_written_where_an_empty_one_was_checked_in() {
     assert_ne!(held.status, 200, "it is not checked in yet");
     let (full, content) = full(&bench, "another.img");
     // Checked in by its name alone: nothing was looked at.
-    undock(&service, "bay-1");
+    service.undock("bay-1");
     service.dock("bay-1", &full, Some("T-1000")).expect(200);
     let (status, why) = check_in(&service, "ex", json!({ "bay": "bay-1" }));
     assert!(status == 409 && why.contains("not empty"), "{why}");
     // An empty one is checked in, and swapped before it is written.
-    undock(&service, "bay-1");
+    service.undock("bay-1");
     let mut service = service;
     service.dock("bay-1", &empty, Some("T-1000")).expect(200);
     let (status, why) = check_in(&service, "ex", json!({ "bay": "bay-1", "driveId": "T-1000" }));
@@ -128,7 +124,7 @@ fn a_drive_that_is_docked_again_is_looked_at_again() {
     assert_eq!(status, 200, "{why}");
     service.order("ex", "pause", json!({ "driveId": "T-1000" })).expect(200);
     service.wait("the copy to drain", || (service.bays()[0]["state"] == "paused").then_some(()));
-    undock(&service, "bay-1");
+    service.undock("bay-1");
     // Another drive of that name, and full.
     let content = random_bytes(16 * MIB, 93);
     std::fs::remove_file(&path).unwrap();

@@ -22,10 +22,6 @@ fn run(bench: &Workbench, command: &str) {
     assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
 }
 
-fn undock(service: &Service, bay: &str) {
-    service.call("POST", &format!("/operator/v1/bays/{bay}/undock"), Value::Null).expect(200);
-}
-
 fn what_waits_at(service: &Service, bay: &str) -> Option<Value> {
     service.attention().into_iter().find(|one| one["bay"] == bay)
 }
@@ -62,13 +58,13 @@ fn a_wrong_twin_whose_copy_is_complete_is_corrected() {
     );
     service.stays("neither is copied by itself", || drive_state(&service, "mine") == "Received");
     // The wrong one tells the right number also when it is alone, and in another bay.
-    undock(&service, "bay-1");
-    undock(&service, "bay-2");
+    service.undock("bay-1");
+    service.undock("bay-2");
     service.dock("bay-2", &wrong, Some("TWIN")).expect(200);
     let alone = service.wait_for_attention("ambiguous-drive");
     assert!(alone["message"].as_str().unwrap().contains("by mistake"), "{alone}");
     service.stays("it is copied again", || drive_state(&service, "mine") == "Received");
-    undock(&service, "bay-2");
+    service.undock("bay-2");
     // Nothing is replaced without a word, also where the right one is checked in.
     service.dock("bay-1", &right, Some("TWIN")).expect(200);
     run(&bench, &offered(&service.wait("the right one", || what_waits_at(&service, "bay-1")), "check-in"));
@@ -134,7 +130,7 @@ fn a_drive_that_was_written_by_mistake_goes_to_no_other_job_unless_it_may_be_era
     let refused = service.order("theirs", "checkIn", json!({ "bay": "bay-1", "driveId": "X-1" })).expect(409);
     assert!(refused.to_string().contains("mistake"), "{refused}");
     // It is known by its number, wherever it is docked.
-    undock(&service, "bay-1");
+    service.undock("bay-1");
     service.dock("bay-2", &wrong, None).expect(200);
     let one = service.wait_for_attention("ambiguous-drive");
     let offered: Vec<&str> =

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use syn::visit::Visit;
 use syn::{ItemMod, ItemUse, UseTree};
 
+use crate::support::source_root;
+
 type Module = Vec<String>;
 
 const CRATES: [&str; 7] =
@@ -43,10 +45,6 @@ const SERVICE: [(&str, &[&str]); 11] = [
     ("vault", &[]),
     ("fuzzing", &["entra"]),
 ];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 /// What a file names of its own crate.
 struct Paths {
@@ -169,7 +167,7 @@ fn in_circles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
 #[test]
 fn no_file_imports_itself_by_way_of_others() {
     for source in CRATES {
-        let imports = imports(&root().join(source));
+        let imports = imports(&source_root().join(source));
         assert!(imports.len() > 1, "{source} was not found");
         assert_eq!(in_circles(&imports), [""; 0], "{source}");
     }
@@ -183,7 +181,7 @@ fn part_of(module: &Module) -> &str {
 /// Imports from one part of a crate into another that `may_import` forbids.
 fn forbidden(source: &str, may_import: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for (module, others) in imports(&root().join(source)) {
+    for (module, others) in imports(&source_root().join(source)) {
         for other in others.iter().filter(|other| part_of(other) != part_of(&module)) {
             if !may_import(part_of(&module), part_of(other)) {
                 found.push(format!("{} imports {}", module.join("::"), other.join("::")));
@@ -214,7 +212,7 @@ fn the_parts_of_the_service_import_only_what_the_table_says() {
 
 #[test]
 fn use_cases_know_no_http() {
-    for path in files_below(&root().join("agent/service/src/jobs")) {
+    for path in files_below(&source_root().join("agent/service/src/jobs")) {
         let text = std::fs::read_to_string(&path).unwrap();
         for word in ["axum", "hyper", "StatusCode", "HeaderMap"] {
             assert!(!text.contains(word), "{} names {word}", path.display());

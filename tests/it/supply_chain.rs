@@ -1,22 +1,17 @@
 //! What the program is made of: the document of `tests/sbom` names all of it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Workbench, parts};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
+use crate::support::{Workbench, parts, source_root};
 
 /// Name and version of each crate in the program.
 fn crates_of_the_program() -> BTreeSet<String> {
     let arguments = ["tree", "--package", "drive-agent", "--edges", "normal", "--target", "x86_64-unknown-linux-gnu"];
     let shape = ["--prefix", "none", "--no-dedupe", "--format", "{p}", "--locked", "--offline"];
-    let output = Command::new(env!("CARGO")).args(arguments).args(shape).current_dir(root()).output().unwrap();
+    let output = Command::new(env!("CARGO")).args(arguments).args(shape).current_dir(source_root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let name = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ").replace(" v", " ");
@@ -30,7 +25,7 @@ fn the_bill_of_materials_names_every_crate_of_the_program() {
     }
     let bench = Workbench::new();
     let document = bench.file("drive-agent.cdx.json");
-    let written = Command::new(root().join("tests/sbom")).arg(&document).output().unwrap();
+    let written = Command::new(source_root().join("tests/sbom")).arg(&document).output().unwrap();
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     let text = std::fs::read_to_string(&document).unwrap();
     let bill: Value = serde_json::from_str(&text).unwrap();

@@ -4,6 +4,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`contract`] | the traits [`Blob`] and [`Upload`], and what each operation promises |
+//! | [`facts`] | what is known of a blob that exists, and what a store can take |
 //! | [`account`] | the containers of an account, and what is in them |
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
@@ -42,6 +43,7 @@ pub mod conformance;
 pub mod contract;
 pub mod directory;
 pub mod error;
+pub mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod memory;
@@ -52,8 +54,9 @@ pub mod vhd;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks,
-    Obstacles, RangeBody, Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks, RangeBody, Replaces, Upload,
+    UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};
+pub use facts::{BlobFacts, ChunkLimits, Obstacles};
 pub use properties::{BlobProperties, ContentType, Metadatum, PropertyError, Tier};

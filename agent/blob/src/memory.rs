@@ -16,11 +16,9 @@ use protocol::digest::Sha256Digest;
 use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
-use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, RangeBody, Replaces, Upload, UploadCapabilities,
-    UploadRequest,
-};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, RangeBody, Replaces, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, ChunkLimits};
 
 /// A blob that was committed, or stored whole.
 struct Stored {

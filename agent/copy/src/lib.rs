@@ -48,7 +48,7 @@
 //!
 //! # A drive that fails
 //! At the first unreadable place, or the first read that takes suspiciously long, the readers leave and one of
-//! them goes on alone (`stage/rescue.rs`) in the order that `protocol::rescue` decides. Good bytes of chunks
+//! them continues alone (`stage/rescue.rs`) in the order that `protocol::rescue` decides. Good bytes of chunks
 //! that are not whole yet wait in a scratch file beside the journal (`rescue/`).
 //!
 //! # What is bounded

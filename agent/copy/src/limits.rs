@@ -76,7 +76,7 @@ pub(crate) const FAILURES_UNTIL_ASKED: usize = 8;
 /// answers a megabyte within a tenth of a second, a sleeping one is awake when the reading begins.
 pub(crate) const LATENCY_CLIFF: Duration = Duration::from_secs(3);
 
-/// Chunks that are read again before an export goes on, to see that the drive is still the one.
+/// Chunks that are read again before an export is resumed, to see that the drive is still the one.
 pub(crate) const RESUME_PROBES: u64 = 16;
 
 /// Runs of data that are counted before an import, to see how much room it needs; what lies behind them counts whole.

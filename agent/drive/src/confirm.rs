@@ -158,7 +158,7 @@ mod tests {
         let weak = naming(Some("0000"), &[WeakIdentity::Placeholder]);
         let target = Target { path: Path::new("/dev/sdb"), identity: &identity(), naming: &weak, place: "sdb".to_owned() };
         assert!(target.require(&Confirmation::None).unwrap_err().ends_with("repeat the command with `--confirm sdb`"));
-        let typed = |question: &str| question.contains("Type sdb to go on").then(|| "sdb".to_owned());
+        let typed = |question: &str| question.contains("Type sdb to continue").then(|| "sdb".to_owned());
         assert_eq!(target.require(&Confirmation::Ask(&typed)), Ok(()));
         assert!(target.require(&Confirmation::Ask(&|_| None)).is_err());
     }

@@ -19,8 +19,8 @@ use crate::error::DriveError;
 use crate::opened_as::OpenedAs;
 use crate::zero::is_zero;
 
-/// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it. A copier that reads a drive once must not push out everybody else's
-/// cache. rustix has no name for it yet.
+/// RWF_DONTCACHE (Linux 6.14): pages that this call brought into the cache are dropped after it. A copier that reads a drive once must not push what other
+/// programs use out of it. rustix has no name for it yet.
 const DONTCACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
 
 /// A plain file as a drive.

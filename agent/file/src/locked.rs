@@ -23,7 +23,7 @@ pub enum Which {
     Any,
 }
 
-/// Why a file could not be had for this process alone.
+/// Why a file could not be opened for this process alone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {

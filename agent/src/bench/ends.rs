@@ -4,7 +4,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use blob::contract::{BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, RangeBody, UploadCapabilities, UploadRequest};
+use blob::contract::{BlocksHeld, ChunkBody, CommitFacts, RangeBody, UploadCapabilities, UploadRequest};
+use blob::facts::{BlobFacts, ChunkLimits};
 use blob::{Blob, BlobError, BlobErrorKind, Replaces, Upload};
 use drive::{Drive, DriveError, TargetContent};
 use protocol::digest::Sha256Digest;

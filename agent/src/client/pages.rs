@@ -1,4 +1,4 @@
-//! Lists that come in pages: every page says where the next one is, and a service that is not what it seems could go on
+//! Lists that come in pages: every page says where the next one is, and a service that is not what it seems could continue
 //! for ever, or name a place of another host.
 
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! How text is laid out: lines with a name, tables, and nothing that a terminal would obey.
+//! How text is laid out: lines with a name, tables, and no control characters of terminals.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// Ranges that are listed as text; JSON has them all.
 pub(super) const LISTED_RANGES_MAX: usize = 20;
 
-/// Escapes what a terminal would obey, but for ends of lines: names of files and of drives are untrusted.
+/// Escapes control characters, but for ends of lines: names of files and of drives are untrusted.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |letter: char| !is_displayed(letter) && letter != '\n';
     if !text.contains(is_hidden) {
@@ -17,7 +17,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     text.chars().map(|letter| if is_hidden(letter) { letter.escape_default().to_string() } else { letter.to_string() }).collect()
 }
 
-/// Escapes in a JSON document what a terminal would obey; it stands in strings alone, and means the same.
+/// Escapes control characters in a JSON document: they are in strings alone, which mean the same.
 pub(super) fn visible_json(json: &str) -> Cow<'_, str> {
     let is_hidden = |letter: char| !is_displayed(letter) && letter != '\n';
     if !json.contains(is_hidden) {

@@ -6,7 +6,7 @@
 //! | here | where each thing is written, and whether as JSON or as text |
 //! | [`transfer`] | the text of a plan, of a result and of a receipt |
 //! | [`verification`] | the text of what a verification found |
-//! | [`layout`] | lines, tables, and nothing that a terminal would obey |
+//! | [`layout`] | lines, tables, and no control characters of terminals |
 
 mod layout;
 mod transfer;

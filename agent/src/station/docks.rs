@@ -9,16 +9,15 @@ use std::time::Duration;
 use copy::Stop;
 use drive::OpenedAs;
 use drive::discovery::{DockBell, Docked, attached_at};
-use file::replace::write_bytes;
 use protocol::arm::drive_id_of;
 use protocol::drives::Verdict;
 use protocol::station::DockedDrive;
-use serde::{Deserialize, Serialize};
 use service::scheduler::Clock;
 use service::scheduler::worker::{BayContent, WorkError};
 use tokio::sync::Notify;
 
 use super::config::Bay;
+use super::docked_by_hand::{self, DockedByHand};
 use super::look::{Hangs, Looks};
 use crate::opening;
 
@@ -40,32 +39,6 @@ pub(crate) struct Docks {
     kept: PathBuf,
 }
 
-/// A drive that was docked by hand, as it is kept: another one at the same path is not taken for it.
-#[derive(Clone, Serialize, Deserialize)]
-struct DockedByHand {
-    bay: String,
-    path: PathBuf,
-    drive_id: Option<String>,
-    serial: Option<String>,
-    model: Option<String>,
-    size_bytes: u64,
-}
-
-impl DockedByHand {
-    /// Whether it is still there.
-    fn is_there(&self, looks: &Looks) -> bool {
-        looks.at(&self.path).ok().flatten().is_some_and(|docked| self.is_of(&docked))
-    }
-
-    /// Whether it is this drive. What was kept before its bridge could be asked has the bridge's serial number, and the model
-    /// as the bridge reports it.
-    fn is_of(&self, docked: &Docked) -> bool {
-        let is_same = (&docked.serial, &docked.model) == (&self.serial, &self.model);
-        let was_of_bridge = docked.bridge_serial.is_some() && docked.bridge_serial == self.serial;
-        docked.size_bytes == self.size_bytes && (is_same || was_of_bridge)
-    }
-}
-
 struct Slot {
     name: String,
     /// Configured: it cannot be changed by hand.
@@ -85,7 +58,7 @@ impl Docks {
     /// The bays, after a first look at them.
     pub(crate) fn new(bays: &[Bay], folders: Option<Vec<PathBuf>>, clock: Clock, kept: PathBuf) -> Arc<Self> {
         let looks = Looks::default();
-        let by_hand = read_kept(&kept, &looks);
+        let by_hand = docked_by_hand::read(&kept, &looks);
         let slot = |bay: &Bay| {
             let by_hand = by_hand.iter().find(|docked| docked.bay == bay.name && bay.drive.is_none());
             Slot {
@@ -280,8 +253,7 @@ impl Docks {
             })
         };
         let docked: Vec<DockedByHand> = slots.iter().filter_map(docked).collect();
-        let written = serde_json::to_vec(&docked).map_err(Into::into).and_then(|bytes| write_bytes(&self.kept, &bytes));
-        if let Err(error) = written {
+        if let Err(error) = docked_by_hand::write(&self.kept, &docked) {
             tracing::warn!(%error, "what is docked by hand cannot be kept: a restart will not find it");
         }
     }
@@ -305,12 +277,6 @@ impl Docks {
         self.changed.notify_one();
         Ok(())
     }
-}
-
-fn read_kept(path: &Path, looks: &Looks) -> Vec<DockedByHand> {
-    let kept = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let kept: Vec<DockedByHand> = kept.unwrap_or_default();
-    kept.into_iter().filter(|docked| docked.is_there(looks)).collect()
 }
 
 impl Slot {

@@ -50,7 +50,7 @@ impl StationWorker {
     pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: File) -> Result<String, WorkError> {
         let failed = |error: blob::BlobError| match error.kind {
             blob::BlobErrorKind::InvalidName => WorkError::Refused(error.to_string()),
-            // A full disk or a denied right may be mended: only a bad name never will.
+            // A full disk or a denied right may be corrected: only a bad name never will.
             _ => WorkError::Failed(error.to_string()),
         };
         let reached = self.account(account)?;

@@ -7,7 +7,7 @@
 //! | `accounts` | blob accounts that can be reached |
 //! | `memory` | the memory that all copies have together |
 //! | `rate` | what all copies may move together, by the week and by order |
-//! | `docks` | bays, and what is in them |
+//! | `docks`, `docked_by_hand` | bays, and what is in them; the list that a restart finds |
 //! | `look` | looking at what is attached, again and again |
 //! | `worker` | what the control plane asks for, done with drives and stores |
 //! | `copying` | one copy from its order to its result |
@@ -17,6 +17,7 @@
 pub(crate) mod accounts;
 pub(crate) mod config;
 mod copying;
+mod docked_by_hand;
 pub(crate) mod docks;
 pub(crate) mod host;
 mod logs;

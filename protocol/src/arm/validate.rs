@@ -32,7 +32,7 @@ const TAG_VALUE_BYTES_MAX: usize = 256;
 /// An export's list of blobs in the request (the published limit); longer ones go into a blob.
 const BLOB_LIST_BYTES_MAX: usize = 32 << 10;
 
-/// Problems that are reported of one body: its sender mends them, and asks again.
+/// Problems that are reported of one body: its sender corrects them, and asks again.
 const PROBLEMS_MAX: usize = 50;
 
 /// Whether a resource group may have this name: 1 to 90 letters, digits, and `-_.()`, the last no dot (Azure Resource

@@ -14,7 +14,7 @@ use crate::units::{ChunkGeometry, ChunkIndex, GeometryError};
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// The bytes could not be had.
+    /// The bytes could not be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
     /// A damaged line.

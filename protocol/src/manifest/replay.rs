@@ -12,7 +12,7 @@ use crate::units::{ChunkGeometry, ChunkIndex};
 /// Why a journal cannot be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The bytes could not be had.
+    /// The bytes could not be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The header is damaged or of another program.

@@ -118,7 +118,7 @@ pub struct Decided {
 ///
 /// | drive | jobs that name it | result |
 /// |---|---|---|
-/// | bound in this docking by a check-in | | goes on for that job |
+/// | bound in this docking by a check-in | | continues for that job |
 /// | weak identity, or another bay shows the same serial number | any | operator decides |
 /// | strong, and a drive that reported the same was wrong before | any | operator decides |
 /// | strong | none | unknown |
@@ -136,7 +136,7 @@ pub fn next(docked: &DockedHere<'_>, jobs: &[JobInHand<'_>], now: OffsetDateTime
         let drive = bound.and_then(|index| jobs[index].machine.drive(binding.drive_id.as_deref()?));
         return match bound.zip(drive) {
             Some((index, drive)) => decided_for(docked, jobs, index, drive, now),
-            // It was unbound from a drive of a job that goes on.
+            // It was unbound from a drive of a job that continues.
             None if bound.is_some() => undecided(Doubt::WrongBefore),
             None => undecided(Doubt::DoneBefore),
         };

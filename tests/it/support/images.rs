@@ -87,6 +87,14 @@ pub fn journals_in(folder: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "jsonl")).collect()
 }
 
+/// Every file below a folder, in the order of their paths; none where there is no such folder.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
+}
+
 /// The unfinished files of a path: `NAME.ID.partial`.
 pub fn partials_of(path: &Path) -> Vec<PathBuf> {
     let start = format!("{}.", path.file_name().unwrap().to_str().unwrap());

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod azure_fake;
 pub mod azurite;
+pub mod bodies;
 pub mod fuse_drive;
 pub mod hostile;
 pub mod http_proxy;
@@ -18,3 +19,8 @@ pub mod wait;
 
 pub use agent::{Agent, Ended};
 pub use images::Workbench;
+
+/// The sources: the folder of the workspace.
+pub fn source_root() -> &'static std::path::Path {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}

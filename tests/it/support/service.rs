@@ -11,13 +11,13 @@ use super::agent::{Agent, Ended, Running};
 use super::images::{Workbench, random_bytes};
 use super::wait::{EVENT_TIMEOUT, poll};
 
+pub use super::bodies::{KEY, SUBSCRIPTION, address, export, import, job, parcel, shipping};
+
 /// How often a test asks a service for what it waits for.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Longer than the station takes from one round to the next.
 const A_ROUND: Duration = Duration::from_millis(1500);
-
-pub const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 
 /// A service, stopped with its test.
 pub struct Service {
@@ -253,6 +253,23 @@ impl Service {
         self.call("POST", &format!("/operator/v1/bays/{bay}/dock"), body)
     }
 
+    #[track_caller]
+    pub fn undock(&self, bay: &str) {
+        self.call("POST", &format!("/operator/v1/bays/{bay}/undock"), Value::Null).expect(200);
+    }
+
+    /// Makes a token for a customer of the tests' subscription.
+    #[track_caller]
+    pub fn customer_token(&self, name: &str) -> String {
+        let made = self.call("POST", "/operator/v1/tokens", json!({ "name": name, "subscriptions": [SUBSCRIPTION] })).expect(201);
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Logs in to the portal; the cookie of the session, as a request carries it.
+    pub fn session_cookie(&self, token: &str) -> String {
+        self.log_in(token, &[]).1.split(';').next().unwrap().to_owned()
+    }
+
     /// Puts and ships an import.
     #[track_caller]
     pub fn ship_import(&self, name: &str, drives: &[&str]) {
@@ -299,48 +316,6 @@ impl Drop for Service {
             }
         }
     }
-}
-
-/// The path of a job.
-pub fn job(name: &str) -> String {
-    format!(
-        "/subscriptions/{SUBSCRIPTION}/resourceGroups/group/providers/Microsoft.ImportExport/jobs/{name}?api-version=2021-01-01"
-    )
-}
-
-pub fn address() -> Value {
-    json!({ "recipientName": "Greta Garbage", "streetAddress1": "Sesame Street 7", "city": "Cologne", "postalCode": "50667",
-        "countryOrRegion": "Germany", "phone": "0221 4711", "email": "greta@example.com" })
-}
-
-pub const KEY: &str = "238810-662376-448998-450120-652806-203390-606320-483076";
-
-fn account() -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/local")
-}
-
-/// An import of these drives into the account `local`.
-pub fn import(drives: &[&str]) -> Value {
-    let drives: Vec<Value> = drives.iter().map(|id| json!({ "driveId": id, "bitLockerKey": KEY })).collect();
-    json!({ "location": "This station", "properties": {
-        "storageAccountId": account(),
-        "jobType": "Import", "returnAddress": address(), "driveList": drives } })
-}
-
-/// An export of these blobs and prefixes.
-pub fn export(paths: &[&str], prefixes: &[&str]) -> Value {
-    json!({ "location": "This station", "properties": {
-        "storageAccountId": account(),
-        "jobType": "Export", "returnAddress": address(),
-        "export": { "blobList": { "blobPath": paths, "blobPathPrefix": prefixes } } } })
-}
-
-pub fn shipping() -> Value {
-    json!({ "state": "Shipping", "deliveryPackage": { "carrierName": "FedEx", "trackingNumber": "TRACK-4711" } })
-}
-
-pub fn parcel() -> Value {
-    json!({ "carrierName": "DHL", "trackingNumber": "BACK-1" })
 }
 
 /// Runs a command of the program as it was printed.

@@ -17,10 +17,11 @@ use super::sas::{Right, Sas};
 use super::{block, existing, leftovers, page, page_ranges, reading, whole_file};
 use crate::block_id;
 use crate::contract::{
-    Access, Blob, BlobFacts, BlocksHeld, ChunkLimits, Discarded, LeftBy, NamedChunks, RangeBody, Replaces, Upload, UploadPlan,
-    UploadRequest, WrittenRanges,
+    Access, Blob, BlocksHeld, Discarded, LeftBy, NamedChunks, RangeBody, Replaces, Upload, UploadPlan, UploadRequest,
+    WrittenRanges,
 };
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, ChunkLimits};
 
 #[async_trait]
 impl Blob for AzureBlob {

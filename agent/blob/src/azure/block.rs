@@ -20,10 +20,9 @@ use protocol::units::ByteRange;
 use super::client::{AzureBlob, Found, block_list, body_of, require_length};
 use super::error::answer_of;
 use crate::block_id::{block_id, content_of};
-use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, NamedChunks, Upload, UploadCapabilities, UploadRequest,
-};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, NamedChunks, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, ChunkLimits};
 use crate::properties::Tier;
 
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.

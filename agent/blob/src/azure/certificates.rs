@@ -83,7 +83,7 @@ impl Issuers {
     }
 }
 
-/// What is said where no issuer could be had, with the variables that replace the system's.
+/// What is said where no issuer is known, with the variables that replace the system's.
 fn with_variables(error: &str) -> String {
     let set = VARIABLES.iter().filter_map(|name| Some(format!("{name} is `{}`", std::env::var(name).ok()?)));
     let set = set.collect::<Vec<_>>();

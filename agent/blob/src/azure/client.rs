@@ -19,8 +19,9 @@ use super::metadata;
 use super::obstacles::{Properties, is_folder};
 use super::sas::Right;
 use crate::address::AzureAddress;
-use crate::contract::{Blob, BlobFacts, CommitFacts, Obstacles, UploadRequest};
+use crate::contract::{Blob, CommitFacts, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, Obstacles};
 use crate::properties::BlobProperties;
 use crate::vhd;
 

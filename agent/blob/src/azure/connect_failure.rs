@@ -1,4 +1,4 @@
-//! Why no connection to a store came to be that only a person can mend, or that a proxy on the way answers for. Has no
+//! Why a connection to a store failed: what only a person can correct, or what a proxy on the way answers for. Has no
 //! secret in it.
 
 use std::error::Error;

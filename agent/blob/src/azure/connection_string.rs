@@ -108,7 +108,7 @@ pub(super) fn decode_key(key: &str, origin: &'static str) -> Result<SecretBytes,
     Ok(SecretBytes::new(decoded))
 }
 
-/// Whether a key is the emulators', which everybody knows.
+/// Whether a key is the emulators', which is published.
 pub(super) fn is_published(account: &str, key: &SecretBytes) -> bool {
     let published = base64::engine::general_purpose::STANDARD.decode(EMULATOR_KEY);
     account == EMULATOR_ACCOUNT && published.is_ok_and(|published| published == key.bytes())

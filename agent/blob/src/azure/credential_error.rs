@@ -1,4 +1,4 @@
-//! Why no credentials could be had. Never carries one.
+//! Why no credentials were found. Never carries one.
 
 use url::Url;
 
@@ -6,7 +6,7 @@ use super::certificates::TransportError;
 use super::hosts::{HostRefusal, NotAHost};
 use super::proxy::ProxyError;
 
-/// Why no credentials could be had.
+/// Why no credentials were found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// A text that is not a connection string.

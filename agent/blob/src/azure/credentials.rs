@@ -9,18 +9,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use azure_core::credentials::{Secret, SecretBytes, TokenCredential};
-use azure_core::http::{ClientOptions, RetryOptions, Transport};
-use azure_identity::{
-    AzureCliCredential, ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions,
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
-    WorkloadIdentityCredentialOptions,
-};
+use azure_core::credentials::{SecretBytes, TokenCredential};
 use url::Url;
 
 use super::connection_string::{CONNECTION_STRING, ConnectionString, EMULATOR_ACCOUNT, decode_key, is_account, is_published};
 use super::credential_error::CredentialError;
 use super::hosts::{Owner, TrustedHost, account_of_label, host_account, may_be_sent, plain_path};
+use super::sign_in::{self, TokenTransports};
 use crate::address::{AzureAddress, BlobAddress};
 
 /// The variables that matter, taken from the environment once, and the hosts that are trusted.
@@ -62,14 +57,6 @@ pub(super) enum Proof {
         key: SecretBytes,
     },
     Entra(Arc<dyn TokenCredential>),
-}
-
-/// What carries the requests for tokens of Entra ID.
-pub(super) struct TokenTransports {
-    /// To the authority.
-    pub(super) across: Transport,
-    /// To the managed identity of this machine, which no proxy leads to.
-    pub(super) of_machine: Transport,
 }
 
 /// A credential that the environment has for one account.
@@ -204,7 +191,7 @@ impl Environment {
             };
         }
         match judge(Owner::Storage, TOKEN) {
-            Ok(()) => self.entra(transports).map(Proof::Entra),
+            Ok(()) => sign_in::credential(|name| self.get(name), transports).map(Proof::Entra),
             Err(_) if refused.is_none() && address.endpoint.scheme() == "http" => {
                 Err(CredentialError::None(address.account.clone()))
             }
@@ -235,56 +222,7 @@ impl Environment {
 
     /// Where tokens are asked for.
     pub(super) fn sign_in_host(&self) -> Option<String> {
-        let is_of_entra = self.get("AZURE_CLIENT_SECRET").is_some() || self.get("AZURE_FEDERATED_TOKEN_FILE").is_some();
-        let is_managed = self.get("IDENTITY_ENDPOINT").is_some() || self.get("AZURE_CLIENT_ID").is_some();
-        match () {
-            // The library that asks reads the variable as well.
-            () if is_of_entra => {
-                let authority = std::env::var("AZURE_AUTHORITY_HOST").ok().and_then(|text| Url::parse(&text).ok());
-                let host = authority.as_ref().and_then(Url::host_str).unwrap_or("login.microsoftonline.com");
-                Some(format!("{host} (Entra ID)"))
-            }
-            () if is_managed => Some("this machine's managed identity".to_owned()),
-            () => Some("the command `az`".to_owned()),
-        }
-    }
-
-    fn entra(&self, transports: &TokenTransports) -> Result<Arc<dyn TokenCredential>, CredentialError> {
-        let refused = |error: azure_core::Error| CredentialError::Entra(error.to_string());
-        // The one budget of the copy engine counts the tries of a sign-in as well.
-        let options = |transport: &Transport| ClientOptions {
-            transport: Some(transport.clone()),
-            retry: RetryOptions::none(),
-            ..Default::default()
-        };
-        let client_options = options(&transports.across);
-        let (tenant, client) = (self.get("AZURE_TENANT_ID"), self.get("AZURE_CLIENT_ID"));
-        if let (Some(tenant), Some(client), Some(secret)) = (tenant, client, self.get("AZURE_CLIENT_SECRET")) {
-            let options = ClientSecretCredentialOptions { client_options };
-            let secret = Secret::new(secret.to_owned());
-            let credential = ClientSecretCredential::new(tenant, client.to_owned(), secret, Some(options)).map_err(refused)?;
-            return Ok(credential);
-        }
-        if let Some(file) = self.get("AZURE_FEDERATED_TOKEN_FILE") {
-            let options = WorkloadIdentityCredentialOptions {
-                credential_options: ClientAssertionCredentialOptions { client_options },
-                client_id: client.map(str::to_owned),
-                tenant_id: tenant.map(str::to_owned),
-                token_file_path: Some(file.into()),
-            };
-            let credential = WorkloadIdentityCredential::new(Some(options)).map_err(refused)?;
-            return Ok(credential);
-        }
-        if self.get("IDENTITY_ENDPOINT").is_some() || client.is_some() {
-            let options = ManagedIdentityCredentialOptions {
-                user_assigned_id: client.map(|client| UserAssignedId::ClientId(client.to_owned())),
-                client_options: options(&transports.of_machine),
-            };
-            let credential = ManagedIdentityCredential::new(Some(options)).map_err(refused)?;
-            return Ok(credential);
-        }
-        let credential = AzureCliCredential::new(None).map_err(refused)?;
-        Ok(credential)
+        sign_in::host(|name| self.get(name))
     }
 
     /// The endpoint of the connection string and its account, where this is the endpoint.
@@ -301,6 +239,8 @@ impl Environment {
 
 #[cfg(test)]
 mod tests {
+    use azure_core::http::Transport;
+
     use super::*;
 
     fn environment(variables: &[(&'static str, &str)]) -> Environment {

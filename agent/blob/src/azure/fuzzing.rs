@@ -9,13 +9,14 @@ use protocol::digest::Sha256Digest;
 use protocol::units::ByteRange;
 
 use super::credential_error::CredentialError;
-use super::credentials::{Environment, Proof, TokenTransports};
-use super::{block, error, reading};
+use super::credentials::{Environment, Proof};
+use super::sign_in::TokenTransports;
+use super::{block, reading, server_text};
 use crate::address::AzureAddress;
 
 /// What is repeated of the body of an error.
 pub fn server_text(body: &[u8]) -> Option<String> {
-    error::server_text(body)
+    server_text::server_text(body)
 }
 
 /// The chunks of ours in a list of blocks, with their sizes; `None` where it is not a list.

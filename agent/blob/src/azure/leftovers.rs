@@ -10,8 +10,9 @@ use super::block::{UNCOMMITTED_LIVE_DAYS, own_chunks};
 use super::client::{AzureBlob, block_list};
 use super::kind::BlobKind;
 use super::metadata;
-use crate::contract::{BlobFacts, Discarded, LeftBy};
+use crate::contract::{Discarded, LeftBy};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::BlobFacts;
 
 /// Uncommitted blocks of a blob.
 struct Uncommitted {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`account`] | an account: credentials, transport, pipeline |
 //! | [`credentials`], [`connection_string`], [`credential_error`] | who we are: SAS, keys, connection strings, Entra ID |
-//! | [`shared_key`] | signing a request with a key |
+//! | [`shared_key`], [`sign_in`] | signing a request with a key; tokens of Entra ID |
 //! | [`hosts`] | which host may be given which credential |
 //! | [`client`] | one blob: how it is reached, and what a look at it says |
 //! | [`blob`] | what every store promises |
@@ -22,7 +22,7 @@
 //! | [`obstacles`] | what keeps a blob from being read or replaced |
 //! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
 //! | [`sas`] | what a shared access signature says of itself |
-//! | [`error`], [`denied`], [`causes`] | what a failure of a server means, why a request was denied, and what caused an error |
+//! | [`error`], [`denied`], [`causes`], [`server_text`] | what a failure of a server means, why a request was denied, what caused an error, and what a server wrote |
 //! | `fuzzing` | what fuzz targets try of all that |
 
 mod account;
@@ -58,7 +58,9 @@ mod page_writer;
 mod proxy;
 mod reading;
 mod sas;
+mod server_text;
 mod shared_key;
+mod sign_in;
 mod transport;
 mod tunnel;
 mod whole_file;

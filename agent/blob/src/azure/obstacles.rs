@@ -4,7 +4,7 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_storage_blob::models::BlobType;
 
 use super::kind::BlobKind;
-use crate::contract::Obstacles;
+use crate::facts::Obstacles;
 
 /// Longest name of a blob (`Naming and referencing containers, blobs, and metadata`).
 pub(super) const NAME_CHARACTERS_MAX: usize = 1024;

@@ -25,10 +25,9 @@ use super::error::answer_of;
 use super::fence::Fence;
 use super::metadata;
 use super::page_writer::PageWriter;
-use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkBody, ChunkLimits, CommitFacts, Upload, UploadCapabilities, UploadRequest,
-};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadCapabilities, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, ChunkLimits};
 use crate::vhd;
 
 /// Why an upload ends whose blob has another number now.

@@ -7,8 +7,9 @@ use futures::TryStreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::units::{ByteRange, ChunkGeometry};
 
-use crate::contract::{Blob, BlobFacts, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadRequest};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::BlobFacts;
 
 /// Every store takes chunks of this size.
 pub(super) const CHUNK_BYTES: usize = 64 << 10;

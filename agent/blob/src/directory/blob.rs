@@ -16,11 +16,9 @@ use protocol::units::ByteRange;
 
 use super::place::{DirectoryBlob, blocking, error_at, lock_error};
 use super::upload::DirectoryUpload;
-use crate::contract::{
-    Blob, BlobFacts, BlocksHeld, ChunkLimits, Discarded, LeftBy, LocalBlob, RangeBody, Replaces, Upload, UploadPlan,
-    UploadRequest,
-};
+use crate::contract::{Blob, BlocksHeld, Discarded, LeftBy, LocalBlob, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
 use crate::error::BlobError;
+use crate::facts::{BlobFacts, ChunkLimits};
 
 /// Pieces in which a range is read: small enough to stay in a processor's cache on the way.
 const READ_PIECE_BYTES: u64 = 1 << 20;

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use file::locked::LockError;
 use file::replace::{IfExists, folder_of, write_file};
 
-use crate::contract::{Blob, BlobFacts, Obstacles, Replaces};
+use crate::contract::{Blob, Replaces};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, Obstacles};
 
 /// Why the unfinished file of a transfer is not read as a blob.
 const UNFINISHED: &str = "it is the unfinished file of a transfer: resume that transfer, or rename the file";

@@ -196,7 +196,7 @@ impl Upload for DirectoryUpload {
         if is_at(self.file.file(), &self.path).unwrap_or(false) {
             // It was renamed, and what came after that failed.
             let path = self.path.display().to_string();
-            let description = format!("the file `{path}`, whole, and perhaps not on the disk for good: repeat the command");
+            let description = format!("the file `{path}`, whole, and perhaps not synced to the disk: repeat the command");
             return Some(Residue { description, path: Some(path), bytes: metadata.blocks() * 512, lives_days: None });
         }
         let path = self.partial.display().to_string();

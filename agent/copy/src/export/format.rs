@@ -10,7 +10,7 @@ use protocol::units::ByteRange;
 /// Longest wait for them: what they say is a warning, and no reason to wait for.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is said of a blob that is not the bytes of a disk. A blob whose first bytes cannot be had says so when it is read.
+/// What is said of a blob that is not the bytes of a disk. A blob whose first bytes cannot be read says so when it is read.
 pub(super) async fn warning(blob: &dyn Blob, facts: &BlobFacts) -> Option<String> {
     let range = ByteRange::new(0, facts.size_bytes.min(FIRST_BYTES as u64));
     let bytes = match (range.length, blob.local()) {

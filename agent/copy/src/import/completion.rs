@@ -43,9 +43,9 @@ impl Completion {
         match self {
             Completion::Unfinished | Completion::Removed => None,
             Completion::Differs => Some(format!("what is under the name `{blob}` is not what was imported")),
-            Completion::Committed { .. } => {
-                Some(format!("the blob `{blob}` is complete, and its manifest is not stored for good: repeat the command"))
-            }
+            Completion::Committed { .. } => Some(format!(
+                "the blob `{blob}` is complete, and its manifest is perhaps not synced to the disk: repeat the command"
+            )),
             Completion::ManifestStored { .. } | Completion::Done { .. } => {
                 Some(format!("the blob `{blob}` and its manifest are complete: repeat the command for the rest"))
             }

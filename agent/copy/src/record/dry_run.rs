@@ -14,7 +14,7 @@ use crate::record::journal::prefix_of;
 pub(crate) struct PlanState {
     folder: tempfile::TempDir,
     real: PathBuf,
-    /// Copies of journals that other processes have: they are not to be had here either.
+    /// Copies of journals that other processes have: they are not available here either.
     _busy: Vec<File>,
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a drive that fails, as one import goes on: asked and changed by the reader and by those who report.
+//! What is known of a drive that fails, during one import: asked and changed by the reader and by those who report.
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -50,7 +50,7 @@ pub(super) fn take_up(scene: &RescueScene<'_>) -> Result<UsersMap, CopyError> {
         Some(image) => in_image(scene, &**image, path, &claimed)?,
         None => nothing(),
     };
-    // What was there before the first change of ours can be had again.
+    // What was there before the first change of ours is still available.
     let mut backup = path.as_os_str().to_owned();
     backup.push(".bak");
     if scene.is_new || !Path::new(&backup).exists() {

@@ -30,7 +30,7 @@ pub(crate) fn read_around(
     Ok(())
 }
 
-/// Reads a range into the start of `buffer`, up to the end of its last sector where the drive goes on
+/// Reads a range into the start of `buffer`, up to the end of its last sector where the drive continues
 /// behind it: direct reads are of whole sectors.
 pub(crate) fn read_sectors(drive: &dyn Drive, buffer: &mut [u8], range: ByteRange) -> Result<(), DriveError> {
     let whole = range.length.next_multiple_of(drive.sector_size_bytes()).min(drive.size_bytes() - range.offset);

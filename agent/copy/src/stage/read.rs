@@ -82,7 +82,7 @@ impl ReadStage {
         Ok(())
     }
 
-    /// The next chunk that is not a hole; the holes before it go on without being read. `None` when there is none, or
+    /// The next chunk that is not a hole; the holes before it are passed on without being read. `None` when there is none, or
     /// none is to be begun any more.
     fn next_with_data(
         &self,

@@ -1,5 +1,5 @@
 //! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
-//! that become whole go on at once; what stays unreadable goes last, with its filling.
+//! that become whole are passed on at once; what stays unreadable comes last, with its filling.
 
 use std::time::{Duration, Instant};
 
@@ -245,7 +245,7 @@ impl<'stage> RescueReader<'stage> {
         Ok(&mut assembly.buffer[start..start + range.length as usize])
     }
 
-    /// Notes that `range` is in the buffer; a chunk that is whole goes on.
+    /// Notes that `range` is in the buffer; a chunk that is whole is passed on.
     fn took(&mut self, range: ByteRange) -> Result<(), End> {
         let Some(assembly) = &mut self.assembly else { return Ok(()) };
         match assembly.fresh.last_mut() {
@@ -296,7 +296,7 @@ impl<'stage> RescueReader<'stage> {
         self.output.send(ReadChunk { place, body, recorded, unreadable }).map_err(|_| End::Stopped)
     }
 
-    /// Nothing more can be read: chunks with unreadable parts go on with their filling.
+    /// Nothing more can be read: chunks with unreadable parts are passed on with their filling.
     fn give_up_on_the_rest(&mut self) -> Result<(), End> {
         let mut next = Some(0);
         while let Some(offset) = next {
@@ -331,7 +331,7 @@ fn pieces(range: ByteRange, step_bytes: u64) -> impl Iterator<Item = ByteRange> 
 }
 
 impl ReadStage {
-    /// The last reader to leave the fast path goes on alone where the drive is in trouble.
+    /// The last reader to leave the fast path continues alone where the drive is in trouble.
     pub(crate) fn rescue_rest(&self, watch: &CallWatch, output: &Sender<ReadChunk>) -> Result<(), CopyError> {
         match &self.rescue {
             Some(rescue) if rescue.has_begun() && !self.stop.is_stopping() => {

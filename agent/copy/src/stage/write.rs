@@ -162,7 +162,7 @@ impl WriteStage {
         self.drive.sector_size_bytes() as usize
     }
 
-    /// The length up to the next sector, where the drive goes on behind it.
+    /// The length up to the next sector, where the drive continues behind it.
     fn padded_length(&self, length: u64, offset: u64) -> u64 {
         length.next_multiple_of(self.drive.sector_size_bytes()).min(self.drive.size_bytes() - offset)
     }

@@ -1,4 +1,4 @@
-//! What all steps of a transfer need that may begin, and what the steps of imports and exports do alike.
+//! What all steps of a transfer need that may begin, and what the steps of imports and exports have in common.
 
 use std::path::PathBuf;
 use std::sync::Arc;

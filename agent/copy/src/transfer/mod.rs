@@ -3,7 +3,7 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`scene`] | what is known when it is decided whether a transfer may begin |
-//! | [`context`] | what all steps need of one that may, and what they do alike |
+//! | [`context`] | what all steps need of one that may, and what they have in common |
 //! | [`begin`] | what an earlier run left, and whether it may be resumed |
 //! | [`identify`] | which drive it is, found out in time whatever hangs |
 //! | [`look`] | looking at a target where that is permitted |

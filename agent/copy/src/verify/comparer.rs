@@ -49,7 +49,7 @@ impl Compared {
 /// The SHA-256 of the whole side on its way: chunks go to it in about the order of the drive.
 pub(super) struct WholeSide {
     pub(super) pieces: PieceSender,
-    /// A chunk cannot be had: there will be no hash, and what waits for its turn must not keep its buffers.
+    /// A chunk cannot be read: there will be no hash, and what waits for its turn must not keep its buffers.
     pub(super) is_broken: Arc<AtomicBool>,
 }
 
@@ -204,7 +204,7 @@ impl Comparer {
         }
     }
 
-    /// A chunk whose bytes cannot be had.
+    /// A chunk whose bytes cannot be read.
     fn not_read(&self, range: ByteRange, reason: DifferenceReason) -> Compared {
         self.break_whole();
         self.differs(range, reason)

@@ -1,9 +1,10 @@
 //! One place where a drive can be docked: which drive is there now, found out without touching the drive.
 
+use std::fs::Metadata;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use protocol::station::WeakIdentity;
 
@@ -62,9 +63,17 @@ pub fn docked_at(path: &Path) -> Option<Docked> {
         // Reading a profile touches no drive but one that it may name.
         let drive = look_at_profile(path).ok()?;
         let opened_as = drive.opened_as()?;
-        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, metadata.ino(), opened_as));
+        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, file_sequence(&metadata), opened_as));
     }
-    Some(docked(Naming::default(), stem(path), metadata.len(), metadata.ino(), OpenedAs::of(&metadata)))
+    Some(docked(Naming::default(), stem(path), metadata.len(), file_sequence(&metadata), OpenedAs::of(&metadata)))
+}
+
+/// What stands for a file as long as it exists. File systems give the number of a file that was removed to the next one, and
+/// what is written to a file changes all of its times but that of its birth.
+fn file_sequence(metadata: &Metadata) -> u64 {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.map_or(0, |born| born.as_secs().wrapping_mul(1_000_000_000).wrapping_add(born.subsec_nanos().into()));
+    metadata.ino().rotate_left(32) ^ born
 }
 
 /// A drive that reports no serial number, and need not, is called by its file: a person gave that its name.
@@ -133,5 +142,22 @@ mod tests {
         std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S 1\"\nmodel = \"M\"\n").unwrap();
         let docked = docked_at(&profile).unwrap();
         assert_eq!((docked.serial.as_deref(), docked.model.as_deref(), docked.size_bytes), (Some("S 1"), Some("M"), 1 << 20));
+    }
+
+    #[test]
+    fn a_file_that_takes_the_place_of_another_is_another_drive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("A.img");
+        std::fs::write(&path, [0; 1024]).unwrap();
+        let first = docked_at(&path).unwrap();
+        let born = path.metadata().unwrap().created().unwrap();
+        std::fs::write(&path, [1; 1024]).unwrap();
+        assert_eq!(docked_at(&path).unwrap(), first, "it was written to");
+        // Clocks of file systems are coarse.
+        while path.metadata().unwrap().created().unwrap() == born {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, [1; 1024]).unwrap();
+        }
+        assert_ne!(docked_at(&path).unwrap().sequence, first.sequence);
     }
 }

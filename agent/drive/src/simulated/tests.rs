@@ -3,8 +3,11 @@ use std::path::Path;
 use proptest::prelude::*;
 use protocol::limits::MIB;
 use protocol::station::WeakIdentity;
+use protocol::units::ByteRange;
 
 use super::*;
+use crate::contract::Drive;
+use crate::error::DriveError;
 
 const BASE: &str = "size = \"1MiB\"\nserial = \"S\"\nseed = 5\nzero_share = 0.3\nrun_size = \"64KiB\"\n";
 

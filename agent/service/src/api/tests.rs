@@ -1,148 +1,18 @@
 mod changes;
 mod portal;
+mod scene;
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
-use protocol::arm::Address;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use self::scene::{KEY, SUBSCRIPTION, Scene, import, job, scene, shipping};
 use super::versions::API_VERSIONS;
-use crate::http::Access;
-use crate::jobs::{Jobs, Location, ReachableAccount};
-use crate::router;
-use crate::scheduler::fake::FakeWorker;
-use crate::scheduler::worker::BayContent;
-use crate::scheduler::{Clock, Scheduler};
-use crate::state::ServiceState;
-use crate::store::{Actor, Role, Store};
-use crate::vault::Vault;
-
-struct Scene {
-    _folder: tempfile::TempDir,
-    router: Router,
-    store: Store,
-    customer: String,
-    other: String,
-    operator: String,
-    now: Arc<AtomicI64>,
-}
-
-const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
-
-async fn scene() -> Scene {
-    let folder = tempfile::tempdir().unwrap();
-    let vault = Vault::open(&folder.path().join("vault.key")).unwrap();
-    let store = Store::open(&folder.path().join("jobs.db"), vault).await.unwrap();
-    let start = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
-    let token =
-        async |name: &str, role: Role| store.create_token(&Actor { name: name.into(), role }, "tests", start).await.unwrap();
-    let customer = token("customer", Role::Customer(vec![SUBSCRIPTION.into()])).await;
-    let other = token("other", Role::Customer(vec!["elsewhere".into()])).await;
-    let operator = token("operator", Role::Operator).await;
-    let now = Arc::new(AtomicI64::new(start.unix_timestamp()));
-    let clock = now.clone();
-    let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
-    let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
-    let worker = Arc::new(FakeWorker::default());
-    let (name, attachment) = ("bay-1".to_owned(), "1".to_owned());
-    let bay = BayContent { name, is_watched: false, drive: None, attachment, docked_at: None, sequence: 0 };
-    worker.bays.lock().unwrap().push(bay);
-    let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".into());
-    let locations = vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }];
-    let accounts = vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }];
-    let state = ServiceState {
-        jobs: Jobs::new(store.clone(), scheduler.clone(), locations, accounts),
-        store: store.clone(),
-        scheduler,
-        access: Arc::new(Access::new(NonZeroU32::MAX, None)),
-        public_url: None,
-        scheme: "http",
-        closing: CancellationToken::new(),
-        metrics: PrometheusBuilder::new().build_recorder().handle(),
-    };
-    Scene { _folder: folder, router: router(Arc::new(state)), store, customer, other, operator, now }
-}
-
-struct Answer {
-    status: u16,
-    etag: Option<String>,
-    body: Value,
-}
-
-impl Answer {
-    #[track_caller]
-    fn expect(self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        self.body
-    }
-
-    #[track_caller]
-    fn refused(self, status: u16, code: &str, target: Option<&str>) {
-        assert_eq!(self.status, status, "{}", self.body);
-        let error = &self.body["error"];
-        assert_eq!((error["code"].as_str(), error["target"].as_str()), (Some(code), target), "{error}");
-        assert!(error["message"].as_str().unwrap().len() > 10, "{error}");
-    }
-}
-
-impl Scene {
-    async fn send(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
-        self.send_with(token, method, path, body, &[]).await
-    }
-
-    async fn send_with(&self, token: &str, method: &str, path: &str, body: Value, headers: &[(&str, &str)]) -> Answer {
-        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let mut request = Request::builder().method(method).uri(path).header("host", "station:7070");
-        if !token.is_empty() {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 24).await.unwrap();
-        Answer {
-            status: parts.status.as_u16(),
-            etag: parts.headers.get("etag").map(|tag| tag.to_str().unwrap().to_owned()),
-            body: if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() },
-        }
-    }
-
-    async fn call(&self, method: &str, path: &str, body: Value) -> Answer {
-        self.send(&self.customer, method, path, body).await
-    }
-}
-
-fn job(name: &str) -> String {
-    format!(
-        "/subscriptions/{SUBSCRIPTION}/resourceGroups/group/providers/Microsoft.ImportExport/jobs/{name}?api-version=2021-01-01"
-    )
-}
-
-const KEY: &str = "238810-662376-448998-450120-652806-203390-606320-483076";
-
-fn import() -> Value {
-    json!({ "location": "westus", "properties": {
-        "storageAccountId": "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acme", "jobType": "Import",
-        "returnAddress": { "recipientName": "R", "streetAddress1": "S", "city": "C", "postalCode": "1", "countryOrRegion": "X",
-            "phone": "1", "email": "a@example.com" },
-        "driveList": [{ "driveId": "9CA995BB", "bitLockerKey": KEY }] } })
-}
-
-fn shipping() -> Value {
-    json!({ "properties": { "state": "Shipping", "deliveryPackage": { "carrierName": "FedEx", "trackingNumber": "T1" } } })
-}
 
 #[tokio::test]
 async fn a_job_lives_from_put_to_delete() {

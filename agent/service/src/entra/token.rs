@@ -1,7 +1,7 @@
 //! Tokens of Entra ID: JSON Web Tokens that its key set signs.
 //!
 //! Valid is a token that an RSA key of the set signed (RS256, whatever its header says), of the configured issuer, for
-//! the configured audience, not expired, and without a header that has to be understood (`crit`): we understand none. The claim `roles` says what its bearer is: `drive-agent.operator`, or
+//! the configured audience, not expired, and without a header that has to be understood (`crit`): we understand none. The claim `roles` says what its owner is: `drive-agent.operator`, or
 //! `drive-agent.subscription.ID` for each subscription that is theirs.
 
 use std::sync::{Mutex, PoisonError};

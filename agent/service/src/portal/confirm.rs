@@ -89,7 +89,7 @@ pub(super) async fn wrong_drive(
     let again = "The copy of this drive is set back to its beginning, and waits for the right drive: dock that one, and check it in. Which drive is the right one is asked from now on.";
     let left = match job.machine.kind {
         JobKind::Import => {
-            "The blob stays as it is. The copy of the right drive is held before it replaces that blob, and goes on with “Try again, replacing the blob”."
+            "The blob stays as it is. The copy of the right drive is held before it replaces that blob, and continues with “Try again, replacing the blob”."
         }
         JobKind::Export => {
             "The wrong drive holds what was exported: take it out, and erase it. No other job gets it unless that is said."

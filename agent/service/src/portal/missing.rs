@@ -56,7 +56,7 @@ fn after(state: &ServiceState, job: &StoredJob, drive_id: Option<String>) -> Res
 
 fn what_follows(after: &Job) -> &'static str {
     match after.state {
-        JobState::Shipping if after.awaits_drives() => "The job goes on waiting for its other drives.",
+        JobState::Shipping if after.awaits_drives() => "The job keeps waiting for its other drives.",
         JobState::Shipping => "No drive of the job is here: it stays in Shipping, and is closed after 30 days without news.",
         JobState::Received | JobState::Transferring => "The job does not wait any longer: the drives that are here are copied.",
         JobState::Packaging => "The job does not wait any longer: the drives that are here are sent back.",

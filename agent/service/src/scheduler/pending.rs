@@ -20,7 +20,7 @@ pub(super) struct PendingEffects {
     attempts: HashMap<i64, Attempts>,
     /// How many are under way.
     at_once: usize,
-    /// The effect that was looked at last: the next round goes on behind it, so that none is left out.
+    /// The effect that was looked at last: the next round continues behind it, so that none is left out.
     pub(super) looked_at: i64,
 }
 

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use super::handle::Scheduler;
 
-/// What goes on beside the rounds.
+/// What runs beside the rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkBeside {
     /// Copies whose end is not written down yet.
@@ -22,7 +22,7 @@ impl Scheduler {
         self.round().await;
     }
 
-    /// What goes on beside the rounds.
+    /// What runs beside the rounds.
     pub fn work_beside(&self) -> WorkBeside {
         let effects = self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner).under_way();
         WorkBeside { copies: self.running().len(), effects }

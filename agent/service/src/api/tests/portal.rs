@@ -1,5 +1,7 @@
 //! Pages of the portal, asked for as a browser does.
 
+use axum::body::to_bytes;
+
 use super::*;
 
 /// A browser that is logged in.

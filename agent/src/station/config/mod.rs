@@ -1,25 +1,34 @@
 //! The configuration of `serve`: what is written, and what it means. Every key is described in `agent/manual/configuration.md`.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | here | the file as a whole, bays and places |
+//! | [`account`], [`budget`], [`transfer`] | its tables |
+//! | [`values`] | values of keys, and how they are read |
+//! | [`mistake`] | what is wrong with it |
+
+mod account;
+mod budget;
+mod mistake;
+mod transfer;
+mod values;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::time::Duration;
 
-use blob::AccountAddress;
-use blob::azure::{Environment, Issuers, Network, Proxies, SILENCE_MAX, TrustedHost};
-use drive::Pace;
 use protocol::arm::Address;
-use protocol::station_rate::{RateCap, RateSchedule, RateWindow};
-use protocol::units::{ByteRate, ByteSize, parse_duration};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use service::entra::EntraSettings;
-use service::jobs::{Location, ReachableAccount};
-use service::store::{ADDRESS_EXAMPLE, DatabaseAddress, JOBS_PER_SUBSCRIPTION};
-use time::Weekday;
+use service::jobs::Location;
+use service::store::{DatabaseAddress, JOBS_PER_SUBSCRIPTION};
 
-use super::accounts::credentials;
-use crate::cli::{Unreadable, VerifyMode, parse_time_scale};
+pub(crate) use self::account::Account;
+pub(crate) use self::budget::Budget;
+use self::mistake::{line_of, without_signature};
+pub(crate) use self::transfer::Transfer;
+use self::values::optional;
+use crate::cli::Unreadable;
 
 /// Fewest connections: unauthenticated clients, customers and operators each have a part of them.
 const CONNECTIONS_MIN: usize = 16;
@@ -49,7 +58,7 @@ pub(crate) struct Config {
     pub(crate) weak_serials: Option<PathBuf>,
     /// The container that drives are imported into.
     pub(crate) import_container: String,
-    /// Requests that a token's bearer may send in a second.
+    /// Requests that may be sent with one token in a second.
     pub(crate) requests_per_second: NonZeroU32,
     /// Jobs that one subscription may have.
     pub(crate) jobs_per_subscription: NonZeroU32,
@@ -75,150 +84,6 @@ pub(crate) struct Config {
 pub(crate) struct Tls {
     pub(crate) certificates: PathBuf,
     pub(crate) key: PathBuf,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Budget {
-    /// All buffers of all copies.
-    #[serde(deserialize_with = "optional")]
-    pub(crate) memory: Option<ByteSize>,
-    /// Chunks hashed at once.
-    pub(crate) hash_threads: Option<usize>,
-    /// Bytes a second of all copies together, at times that the schedule has nothing for.
-    #[serde(deserialize_with = "optional")]
-    pub(crate) rate: Option<ByteRate>,
-    /// Parts of the week with rates of their own, in UTC. Where several have a time, the first counts.
-    pub(crate) schedule: Vec<RateTimes>,
-}
-
-/// A part of the week with a rate of its own.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct RateTimes {
-    /// All days, where it is absent.
-    #[serde(default = "all_days")]
-    pub(crate) days: Vec<Day>,
-    pub(crate) from: String,
-    /// Where it is earlier than `from`, it is on the day after.
-    pub(crate) to: String,
-    pub(crate) rate: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Day {
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
-    Sun,
-}
-
-impl From<Day> for Weekday {
-    fn from(day: Day) -> Self {
-        match day {
-            Day::Mon => Weekday::Monday,
-            Day::Tue => Weekday::Tuesday,
-            Day::Wed => Weekday::Wednesday,
-            Day::Thu => Weekday::Thursday,
-            Day::Fri => Weekday::Friday,
-            Day::Sat => Weekday::Saturday,
-            Day::Sun => Weekday::Sunday,
-        }
-    }
-}
-
-fn all_days() -> Vec<Day> {
-    vec![Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun]
-}
-
-impl Budget {
-    /// The rates of the week.
-    ///
-    /// # Errors
-    /// With one sentence, where a part of it cannot be used.
-    pub(crate) fn rates(&self) -> Result<RateSchedule, String> {
-        let windows = self.schedule.iter().enumerate().map(|(index, times)| {
-            let wrong = |why: String| format!("number {} of `budget.schedule`: {why}", index + 1);
-            let (from, to) = (times.from.parse().map_err(wrong)?, times.to.parse().map_err(wrong)?);
-            let days = times.days.iter().map(|day| Weekday::from(*day)).collect();
-            RateWindow::new(days, from, to, times.rate.parse().map_err(wrong)?).map_err(wrong)
-        });
-        Ok(RateSchedule { windows: windows.collect::<Result<_, String>>()?, otherwise: RateCap(self.rate) })
-    }
-}
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Transfer {
-    #[serde(deserialize_with = "optional")]
-    pub(crate) chunk_size: Option<ByteSize>,
-    pub(crate) on_unreadable: Option<Unreadable>,
-    #[serde(deserialize_with = "optional")]
-    pub(crate) max_unreadable: Option<ByteSize>,
-    pub(crate) retry_passes: Option<u32>,
-    pub(crate) verify: Option<VerifyMode>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) drain_timeout: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) read_timeout: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) request_timeout: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) retry_budget: Option<Duration>,
-    /// The proxy that leads to the accounts, or `none`: with a password it is a secret.
-    pub(crate) proxy: Option<String>,
-    /// Certificates of issuers that are trusted beside the system's.
-    pub(crate) ca: Option<PathBuf>,
-    /// The time of simulated drives.
-    #[serde(deserialize_with = "time_scale")]
-    pub(crate) time_scale: Option<Pace>,
-}
-
-impl std::fmt::Debug for Transfer {
-    /// Without the address of the proxy, which may be a secret.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Transfer").finish_non_exhaustive()
-    }
-}
-
-impl Transfer {
-    /// How the accounts are reached.
-    ///
-    /// # Errors
-    /// With one sentence that has no secret in it.
-    pub(crate) fn network(&self) -> Result<Network, String> {
-        let proxies = Proxies::from_process(self.proxy.as_deref(), "`transfer.proxy`").map_err(|error| error.to_string())?;
-        let issuers = self.ca.as_deref().map(Issuers::read).transpose().map_err(|error| format!("`transfer.ca`: {error}"))?;
-        let silence_max = self.request_timeout.unwrap_or(SILENCE_MAX);
-        Ok(Network { silence_max, proxies, issuers: issuers.unwrap_or_default() })
-    }
-}
-
-#[derive(Clone, Deserialize)]
-pub(crate) struct Account {
-    pub(crate) name: String,
-    /// A path, `file://…`, or the address of an Azure account: with a SAS it is a secret.
-    pub(crate) store: String,
-    /// A file with AZURE_STORAGE_… lines; the environment, where it is absent.
-    pub(crate) credentials: Option<PathBuf>,
-    /// Other hosts than Azure's own that may be given the credentials.
-    #[serde(default, deserialize_with = "hosts")]
-    pub(crate) trust_host: Vec<TrustedHost>,
-    /// The subscriptions whose jobs may use it; all, where it is empty.
-    #[serde(default)]
-    pub(crate) subscriptions: Vec<String>,
-    /// What the addresses of its blobs begin with for customers.
-    pub(crate) public_url: Option<String>,
-}
-
-impl std::fmt::Debug for Account {
-    /// Without the address, which may be a secret.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -270,57 +135,6 @@ impl Default for Config {
             location: Vec::new(),
             entra: None,
         }
-    }
-}
-
-fn parsed<T: FromStr<Err: std::fmt::Display>, E: serde::de::Error>(text: &str) -> Result<T, E> {
-    text.parse().map_err(E::custom)
-}
-
-fn optional<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T: FromStr<Err: std::fmt::Display>,
-    D: Deserializer<'de>,
-{
-    parsed(&String::deserialize(deserializer)?).map(Some)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
-}
-
-fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<TrustedHost>, D::Error> {
-    Vec::<String>::deserialize(deserializer)?.iter().map(|text| parsed(text)).collect()
-}
-
-fn time_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pace>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Scale {
-        Text(String),
-        Number(f64),
-    }
-    let text = match Scale::deserialize(deserializer)? {
-        Scale::Text(text) => text,
-        Scale::Number(number) => number.to_string(),
-    };
-    parse_time_scale(&text).map(Some).map_err(serde::de::Error::custom)
-}
-
-/// What is said of a value, without the value where a SAS or the password of a database may be in it: it may stand where
-/// something else is expected.
-fn without_signature(message: &str) -> String {
-    let told = message.replace(ADDRESS_EXAMPLE, "");
-    if told.contains('@') && (told.contains("postgres://") || told.contains("postgresql://")) {
-        return "what stands here may have a password, and is not shown: it belongs into `database`".to_owned();
-    }
-    if !message.contains("sig=") {
-        return message.to_owned();
-    }
-    match message.rsplit_once("expected ").filter(|(_, expected)| !expected.contains("sig=")) {
-        Some((_, expected)) => format!("what stands here has a SAS, and is not shown; expected {expected}"),
-        None => "what stands here has a SAS, and is not shown: it belongs into `store` of an account".to_owned(),
     }
 }
 
@@ -441,39 +255,12 @@ impl Config {
     }
 }
 
-/// `line 3: `, where it is known.
-fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> String {
-    let before = span.and_then(|span| text.get(..span.start));
-    before.map_or_else(String::new, |before| format!("line {}: ", before.matches('\n').count() + 1))
-}
-
-impl Account {
-    /// The account for the API.
-    pub(crate) fn reachable(&self) -> ReachableAccount {
-        ReachableAccount { name: self.name.clone(), subscriptions: self.subscriptions.clone() }
-    }
-
-    /// Prepares to reach it.
-    ///
-    /// # Errors
-    /// With one sentence that has no secret in it.
-    pub(crate) fn reach(&self, network: &Network) -> Result<std::sync::Arc<dyn blob::Account>, String> {
-        let named = |error: String| format!("account `{}`: {error}", self.name);
-        let environment = match &self.credentials {
-            None => Environment::from_process(),
-            Some(path) => credentials(path).map_err(named)?,
-        };
-        let environment = environment.trusting(&self.trust_host);
-        let address = AccountAddress::parse_for(&self.store, &environment).map_err(|error| named(error.to_string()))?;
-        address.reach(&environment, network).map_err(|error| {
-            let way_out = error.untrusted_host().map(|host| format!(" with `trust_host = [\"{host}\"]` in its configuration"));
-            named(format!("{error}{}", way_out.unwrap_or_default()))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use protocol::units::ByteSize;
+
     use super::*;
 
     fn read(text: &str) -> Result<(Config, Vec<String>), String> {
@@ -523,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_secrets() {
+    fn what_is_wrong_is_said_without_secrets() {
         for (text, words) in [
             ("listen = 7", "line 1: "),
             ("[[bay]]\nname = \"a\"\n[[bay]]\nname = \"a\"", "two of the bay `a`"),
