@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use service::testing::PostgresServer;
 use tokio::runtime::Runtime;
 
-use crate::support::images::{MIB, partial_of, random_bytes};
+use crate::support::images::{MIB, partials_of, random_bytes};
 use crate::support::parts::part;
 use crate::support::service::{Service, TWO_BAYS, import, job, parcel, shipping, slow_profile};
 use crate::support::{Agent, Workbench};
@@ -66,7 +66,7 @@ fn a_job_goes_its_way_while_service_and_server_are_killed() {
         receipts["drives"].as_array().unwrap().iter().map(|drive| drive["result"]["bytes_total"].as_u64().unwrap()).sum();
     assert_eq!(sent, 25 * MIB as u64, "{receipts}");
     let blob = service.blobs().join("imports/job-1/WHOLE.img");
-    assert!(std::fs::read(&blob).unwrap() == bytes && !partial_of(&blob).exists());
+    assert!(std::fs::read(&blob).unwrap() == bytes && partials_of(&blob).is_empty());
     service.order("job-1", "ship", parcel()).expect(200);
     service.wait_for_state("job-1", "Completed");
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
@@ -88,7 +88,7 @@ fn a_second_service_is_kept_away_from_the_database() {
     let second = serve().run();
     second.expect_error(1, &["another service runs on this database"]);
     assert!(!second.stderr.contains(PostgresServer::password()), "{}", second.stderr);
-    assert_eq!(service.call("GET", "/operator/bays", json!(null)).status, 200, "the first one serves on");
+    assert_eq!(service.bays().len(), 2, "the first one serves on");
     service.stop();
     // Its keys are sealed with a key that this one does not have, where there are any: here there are none.
     let running = serve().start();
