@@ -67,7 +67,7 @@ fn a_job_goes_its_way_while_service_and_server_are_killed() {
     assert_eq!(sent, 25 * MIB as u64, "{receipts}");
     let blob = service.blobs().join("imports/job-1/WHOLE.img");
     assert!(std::fs::read(&blob).unwrap() == bytes && partials_of(&blob).is_empty());
-    service.order("job-1", "ship", parcel()).expect(200);
+    service.order("job-1", "shipBack", parcel()).expect(200);
     service.wait_for_state("job-1", "Completed");
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     service.call("GET", &job("job-1"), Value::Null).expect(404);

@@ -9,6 +9,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::address::DatabaseAddress;
+use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
@@ -107,7 +108,7 @@ impl Store {
     #[cfg(feature = "simulation")]
     pub async fn counts(&self) -> Result<(i64, i64), StoreError> {
         let counts = "SELECT (SELECT coalesce(max(id), 0) FROM audit), (SELECT count(*) FROM effect)";
-        Ok(sqlx::query_as(counts).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_as(counts).fetch_one(&self.pool).answered().await?)
     }
 
     async fn open_with(
@@ -144,7 +145,7 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub(crate) async fn probe(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT id FROM job LIMIT 1").fetch_optional(&self.pool).await?;
+        sqlx::query("SELECT id FROM job LIMIT 1").fetch_optional(&self.pool).answered().await?;
         Ok(())
     }
 
@@ -160,11 +161,13 @@ async fn has_keys(dialect: Dialect, options: &AnyConnectOptions) -> Result<bool,
     let mut connection: AnyConnection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
         .await
         .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
-    connection.execute(AssertSqlSafe(dialect.settings())).await?;
-    let tables: i64 = sqlx::query_scalar(dialect.count_of_tables()).bind("drive_key").fetch_one(&mut connection).await?;
+    connection.execute(AssertSqlSafe(dialect.settings())).answered().await?;
+    let tables: i64 =
+        sqlx::query_scalar(dialect.count_of_tables()).bind("drive_key").fetch_one(&mut connection).answered().await?;
     let mut has_keys = false;
     if tables > 0 {
-        has_keys = sqlx::query("SELECT job_id FROM drive_key LIMIT 1").fetch_optional(&mut connection).await?.is_some();
+        has_keys =
+            sqlx::query("SELECT job_id FROM drive_key LIMIT 1").fetch_optional(&mut connection).answered().await?.is_some();
     }
     connection.close().await?;
     Ok(has_keys)

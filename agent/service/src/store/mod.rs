@@ -12,6 +12,8 @@
 //! | `address` | where a PostgreSQL database is |
 //! | `transaction` | all of a change, or nothing |
 //! | `hold` | one service at a time at a server |
+//! | `proof` | whether a change was committed |
+//! | `answered` | a wait for the database that ends |
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
 //! | `row` | a job as it is stored, and its name |
@@ -33,6 +35,7 @@
 //! | `token` | API tokens |
 
 mod address;
+mod answered;
 mod audit;
 mod change;
 mod copies;
@@ -47,6 +50,7 @@ mod hold;
 mod layout;
 mod left;
 mod list;
+mod proof;
 mod put;
 mod read;
 mod remove;
