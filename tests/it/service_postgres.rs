@@ -90,7 +90,13 @@ fn a_second_service_is_kept_away_from_the_database() {
     assert!(!second.stderr.contains(PostgresServer::password()), "{}", second.stderr);
     assert_eq!(service.bays().len(), 2, "the first one serves on");
     service.stop();
-    // Its keys are sealed with a key that this one does not have, where there are any: here there are none.
+    // What is sealed in the database opens with the key file of the first one alone.
+    let key = elsewhere.file("state/drive-agent/vault.key");
+    serve().run().expect_error(1, &["vault.key` is gone", "--new-vault-key"]);
+    assert!(!key.exists());
+    elsewhere.secret("state/drive-agent/vault.key", "77".repeat(32).as_bytes());
+    serve().run().expect_error(1, &["sealed with another key file", "--new-vault-key"]);
+    std::fs::copy(service.state().join("vault.key"), &key).unwrap();
     let running = serve().start();
     running.wait_for_words("serving on");
     running.signal(rustix::process::Signal::TERM);

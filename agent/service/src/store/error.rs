@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The vault failed, or a sealed key cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The key file is not the one of the database.
+    #[error("secrets in it are sealed with another key file")]
+    OtherVault,
     /// Another service runs on the database.
     #[error("another service runs on this database: stop it first")]
     InUse,
@@ -115,6 +118,7 @@ impl StoreError {
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
                 | StoreError::InUse
+                | StoreError::OtherVault
                 | StoreError::PathNotUtf8(_)
         )
     }

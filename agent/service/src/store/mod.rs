@@ -14,6 +14,7 @@
 //! | `hold` | one service at a time at a server |
 //! | `proof` | whether a change was committed |
 //! | `answered` | a wait for the database that ends |
+//! | `vault_check` | whether the key file is the one of the database |
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
 //! | `row` | a job as it is stored, and its name |
@@ -60,6 +61,7 @@ mod session;
 mod statement;
 mod token;
 mod transaction;
+mod vault_check;
 mod write;
 
 #[cfg(test)]

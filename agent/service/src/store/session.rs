@@ -83,9 +83,12 @@ impl Store {
             .execute(&mut *transaction)
             .answered()
             .await?;
-        let older = "DELETE FROM session WHERE name = $1 AND digest <> $2 AND digest NOT IN
-                     (SELECT digest FROM session WHERE name = $1 AND digest <> $2 ORDER BY opened_at DESC, digest LIMIT $3)";
-        let query = sqlx::query(older).bind(&actor.name).bind(digest(&secret)).bind(SESSIONS_PER_ACTOR_MAX - 1);
+        let older = format!(
+            "DELETE FROM session WHERE name = $1 AND digest NOT IN
+             (SELECT digest FROM session WHERE name = $1 ORDER BY opened_at DESC, {} DESC LIMIT $2)",
+            self.dialect.order_of_insertion()
+        );
+        let query = sqlx::query(AssertSqlSafe(older)).bind(&actor.name).bind(SESSIONS_PER_ACTOR_MAX);
         query.execute(&mut *transaction).answered().await?;
         transaction.commit().await?;
         Ok(secret)
