@@ -114,7 +114,7 @@ fn the_password_of_a_database_is_not_told() {
         assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("pass-77"), "{}", ended.stderr);
     };
     // Nothing listens there.
-    refused("database = \"postgres://me:pass-77@127.0.0.1:1/jobs\"", &["postgres://me@127.0.0.1:1/jobs"]);
+    refused("database = \"postgres://me:pass-77@127.0.0.1:1/jobs\"", &["@127.0.0.1:1/jobs", "refused"]);
     refused("database = \"postgres://me:pass-77@db.example/jobs?sslmode=require\"", &["sslmode=verify-full"]);
     refused("database = \"postgres://me:pass-77@db.example\"", &["names no database"]);
     refused("database = \"mysql://me:pass-77@db.example/jobs\"", &["postgres://"]);

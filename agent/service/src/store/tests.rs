@@ -69,6 +69,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod hold;
 mod migration;
 mod outage;
 mod race;
