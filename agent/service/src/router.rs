@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `/subscriptions/…`, `/providers/…` | `api` | customers: the REST API of Microsoft.ImportExport, with receipts and events added |
 //! | `/operator/v1/…` | `api` | operators' programs |
-//! | `/healthz`, `/readyz`, `/metrics`, `/openapi.json` | `api` | monitoring and tools |
+//! | `/healthz`, `/livez`, `/readyz`, `/metrics`, `/openapi.json` | `api` | monitoring and tools |
 //! | `/portal/…` | `portal` | people |
 
 use std::sync::Arc;

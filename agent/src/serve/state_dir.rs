@@ -72,7 +72,7 @@ pub(super) async fn open_store(
     };
     if !new_vault_key && !key.exists() {
         let has_sealed_keys = match server {
-            Some(server) => Store::server_has_sealed_keys(server).await,
+            Some(server) => Store::server_has_vault(server).await,
             None => Store::has_sealed_keys(&path).await,
         };
         if has_sealed_keys.map_err(unreadable)? {
@@ -84,7 +84,14 @@ pub(super) async fn open_store(
     }
     let vault = Vault::open(&key).map_err(|error| error.to_string())?;
     let store = match server {
-        Some(server) => Store::connect(server, vault).await.map_err(unreadable)?,
+        Some(server) => {
+            let store = Store::connect(server, vault).await.map_err(unreadable)?;
+            store.require_own_vault(new_vault_key).await.map_err(|error| {
+                let way_out = "put the right one there; or say `--new-vault-key`, and what was sealed is lost";
+                format!("{}, and not with `{}`: {way_out}", unreadable(error), key.display())
+            })?;
+            store
+        }
         None => {
             // Personal data: for the owner alone, whatever the umask is.
             let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);

@@ -47,6 +47,12 @@ CREATE INDEX job_of_group ON job (subscription_key, resource_group_key, id);
 CREATE INDEX job_waits ON job (waits_rank, waits_from, id) WHERE waits_rank IS NOT NULL;
 CREATE INDEX job_awaits ON job (kind, id) WHERE awaits_drives = 1;
 
+-- A text that is sealed as keys are: it opens with the right key file alone. One row.
+CREATE TABLE vault_check (
+    id     BIGINT PRIMARY KEY CHECK (id = 1),
+    sealed BYTEA NOT NULL
+);
+
 -- BitLocker keys, sealed.
 CREATE TABLE drive_key (
     job_id   BIGINT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
@@ -100,6 +106,8 @@ CREATE TABLE token (
 
 -- Who is logged in to the portal: a digest of the cookie, and who it is.
 CREATE TABLE session (
+    -- Counts up: several are opened in one second.
+    number     BIGINT GENERATED ALWAYS AS IDENTITY,
     digest     TEXT COLLATE "C" PRIMARY KEY,
     -- The token that it was opened with, by name; sessions of Entra ID have none here.
     token_name TEXT COLLATE "C" REFERENCES token (name) ON DELETE CASCADE,

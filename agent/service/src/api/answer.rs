@@ -53,6 +53,7 @@ impl From<StoreError> for ApiError {
             StoreError::NotNow(_) => ApiError::new(409, "OrderRefused", message),
             StoreError::JobNameTaken(_) => ApiError::at(409, "JobNameTaken", message, "jobName"),
             StoreError::TooManyJobs { .. } => ApiError::new(409, "QuotaExceeded", message),
+            StoreError::Unstorable => ApiError::new(400, "InvalidText", message),
             StoreError::NameTaken(_) => ApiError::new(409, "NameTaken", message),
             StoreError::WrittenOnce(field) => ApiError::at(409, "PropertyChangeNotAllowed", message, field),
             _ => ApiError::new(503, "ServiceUnavailable", message),

@@ -76,6 +76,7 @@ fn operations() -> Vec<Operation> {
         Customer Get "{job}/events" "Jobs_Events" None => "200" None, "The job whenever it changes, as server-sent events";
         Operator Get "/metrics" "Metrics" None => "200" None, "Prometheus metrics";
         Public Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
+        Public Get "/livez" "Liveness" None => "200" None, "Whether the service is alive, by the name that orchestrators use";
         Public Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
         Public Get "/openapi.json" "OpenApi" None => "200" None, "This document";
     }

@@ -20,6 +20,7 @@ pub(crate) fn router() -> Router<Arc<ServiceState>> {
     Router::new()
         .merge(operator::api().0)
         .route("/healthz", get(health::alive))
+        .route("/livez", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::serve))

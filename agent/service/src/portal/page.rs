@@ -41,6 +41,7 @@ impl From<StoreError> for PageError {
         }
         match error {
             StoreError::NotFound(_) => PageError::Message(StatusCode::NOT_FOUND, message),
+            StoreError::Unstorable => PageError::Message(StatusCode::BAD_REQUEST, message),
             StoreError::OutcomeUnknown(_) => PageError::Message(StatusCode::SERVICE_UNAVAILABLE, message),
             _ => PageError::Message(StatusCode::CONFLICT, message),
         }

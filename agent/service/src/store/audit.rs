@@ -6,8 +6,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
+use super::proof::Proof;
 use super::retry::retried;
 use super::row::JobKey;
 use super::statement::Statement;
@@ -71,16 +73,6 @@ pub(super) struct AuditedJob<'job> {
     pub(super) detail: Option<(i64, &'job str)>,
 }
 
-/// An entry, by which it is told whether its transaction was committed.
-pub(super) struct Proof {
-    /// The number of the transaction.
-    pub(super) transaction: Option<String>,
-    id: i64,
-    at: i64,
-    actor: String,
-    action: String,
-}
-
 /// Writes an entry.
 pub(super) async fn write_audit(
     transaction: &mut Transaction,
@@ -101,14 +93,16 @@ pub(super) async fn write_audit(
         .bind(about.map(|about| about.uid))
         .bind(about.and_then(|about| about.entered).map(JobState::name))
         .fetch_one(&mut **transaction)
+        .answered()
         .await?;
-    transaction.proof = Some(Proof { transaction: number, id, at, actor: actor.to_owned(), action: action.to_owned() });
+    transaction.proof = Some(Proof { number, id, at, actor: actor.to_owned(), action: action.to_owned() });
     if let Some((job_id, detail)) = about.and_then(|about| about.detail) {
         sqlx::query("INSERT INTO audit_detail (audit_id, job_id, detail) VALUES ($1, $2, $3)")
             .bind(id)
             .bind(job_id)
             .bind(detail)
             .execute(&mut **transaction)
+            .answered()
             .await?;
     }
     Ok(())
@@ -127,7 +121,7 @@ impl Store {
         filter.add_to(&mut query)?;
         // One more tells whether there is another page.
         query.push(" ORDER BY audit.id DESC LIMIT ").bind(i64::from(limit) + 1)?;
-        let mut rows = query.query().fetch_all(&self.pool).await?;
+        let mut rows = query.query().fetch_all(&self.pool).answered().await?;
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = match rows.last().filter(|_| has_more) {
@@ -171,13 +165,5 @@ impl Store {
         let mut transaction = self.begin().await?;
         write_audit(&mut transaction, now, actor, action, None).await?;
         transaction.commit().await
-    }
-
-    /// Whether an entry is there.
-    pub(super) async fn has_entry(&self, proof: &Proof) -> Result<bool, StoreError> {
-        // A server that took over may have given its number to another one.
-        let query = sqlx::query("SELECT id FROM audit WHERE id = $1 AND at = $2 AND actor = $3 AND action = $4");
-        let query = query.bind(proof.id).bind(proof.at).bind(&proof.actor).bind(&proof.action);
-        Ok(query.fetch_optional(&self.pool).await?.is_some())
     }
 }

@@ -9,6 +9,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::address::DatabaseAddress;
+use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
@@ -75,21 +76,24 @@ impl Store {
     /// # Errors
     /// When the file cannot be used.
     pub async fn has_sealed_keys(path: &Path) -> Result<bool, StoreError> {
-        match path.exists() {
-            true => has_keys(Dialect::Sqlite, &options_of_file(path, "rw")?).await,
-            false => Ok(false),
+        if !path.exists() {
+            return Ok(false);
         }
+        sqlx::any::install_default_drivers();
+        let mut connection: AnyConnection = options_of_file(path, "rw")?.connect().answered().await?;
+        connection.execute(AssertSqlSafe(Dialect::Sqlite.settings())).answered().await?;
+        let tables = sqlx::query_scalar(Dialect::Sqlite.count_of_tables()).bind("drive_key");
+        let tables: i64 = tables.fetch_one(&mut connection).answered().await?;
+        let mut has_keys = false;
+        if tables > 0 {
+            let query = sqlx::query("SELECT job_id FROM drive_key LIMIT 1");
+            has_keys = query.fetch_optional(&mut connection).answered().await?.is_some();
+        }
+        connection.close().await?;
+        Ok(has_keys)
     }
 
-    /// Whether the database at a server holds keys that a vault sealed.
-    ///
-    /// # Errors
-    /// When the server cannot be reached.
-    pub async fn server_has_sealed_keys(address: &DatabaseAddress) -> Result<bool, StoreError> {
-        has_keys(Dialect::Postgres, &options_of_server(address)?).await
-    }
-
-    /// The same with one connection: what is asked at once is answered in the order that it was asked in.
+    /// Opens a file with one connection: what is asked at once is answered in the order that it was asked in.
     ///
     /// # Errors
     /// When the file cannot be used, or is of a newer program.
@@ -107,7 +111,7 @@ impl Store {
     #[cfg(feature = "simulation")]
     pub async fn counts(&self) -> Result<(i64, i64), StoreError> {
         let counts = "SELECT (SELECT coalesce(max(id), 0) FROM audit), (SELECT count(*) FROM effect)";
-        Ok(sqlx::query_as(counts).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_as(counts).fetch_one(&self.pool).answered().await?)
     }
 
     async fn open_with(
@@ -144,7 +148,7 @@ impl Store {
     /// # Errors
     /// When it does not.
     pub(crate) async fn probe(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT id FROM job LIMIT 1").fetch_optional(&self.pool).await?;
+        sqlx::query("SELECT id FROM job LIMIT 1").fetch_optional(&self.pool).answered().await?;
         Ok(())
     }
 
@@ -152,20 +156,4 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-/// Whether a database holds keys that a vault sealed.
-async fn has_keys(dialect: Dialect, options: &AnyConnectOptions) -> Result<bool, StoreError> {
-    sqlx::any::install_default_drivers();
-    let mut connection: AnyConnection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect())
-        .await
-        .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
-    connection.execute(AssertSqlSafe(dialect.settings())).await?;
-    let tables: i64 = sqlx::query_scalar(dialect.count_of_tables()).bind("drive_key").fetch_one(&mut connection).await?;
-    let mut has_keys = false;
-    if tables > 0 {
-        has_keys = sqlx::query("SELECT job_id FROM drive_key LIMIT 1").fetch_optional(&mut connection).await?.is_some();
-    }
-    connection.close().await?;
-    Ok(has_keys)
 }

@@ -73,6 +73,14 @@ impl Dialect {
         }
     }
 
+    /// The column of sessions that counts up with them.
+    pub(super) fn order_of_insertion(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "rowid",
+            Dialect::Postgres => "number",
+        }
+    }
+
     /// The number of the transaction, as text: what became of it can be asked later.
     pub(super) fn transaction_number(self) -> &'static str {
         match self {

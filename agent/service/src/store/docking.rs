@@ -7,6 +7,7 @@ use protocol::job::{CopyRecord, TargetSeen};
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
@@ -109,6 +110,7 @@ pub(super) async fn claim(
         .bind(&mark)
         .bind(claim.bay)
         .execute(&mut **transaction)
+        .answered()
         .await?;
     let statement = match noted {
         Some(_) => "UPDATE docking SET job_uid = $2, mark = $3, drive_mark = $4, at = $5 WHERE bay = $1",
@@ -124,6 +126,7 @@ pub(super) async fn claim(
         .bind(mark)
         .bind(i64::try_from(now.unix_timestamp_nanos()).unwrap_or(i64::MAX))
         .execute(&mut **transaction)
+        .answered()
         .await?;
     match written.rows_affected() {
         0 => Err(StoreError::Contended),
@@ -151,7 +154,7 @@ pub(super) async fn unbind(
         true => "UPDATE docking SET drive_mark = '' WHERE job_uid = $1 AND drive_mark = $2",
         false => "DELETE FROM docking WHERE job_uid = $1 AND drive_mark = $2",
     };
-    sqlx::query(statement).bind(job_uid).bind(drive_mark(job_uid, drive_id)).execute(&mut **transaction).await?;
+    sqlx::query(statement).bind(job_uid).bind(drive_mark(job_uid, drive_id)).execute(&mut **transaction).answered().await?;
     Ok(())
 }
 
@@ -159,7 +162,8 @@ pub(super) async fn unbind(
 async fn noted_in(transaction: &mut Transaction, bay: &str) -> Result<Option<Docking>, StoreError> {
     let lock = transaction.dialect().for_update();
     let noted = format!("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = $1{lock}");
-    let noted: Option<DockingRow> = sqlx::query_as(AssertSqlSafe(noted)).bind(bay).fetch_optional(&mut **transaction).await?;
+    let noted: Option<DockingRow> =
+        sqlx::query_as(AssertSqlSafe(noted)).bind(bay).fetch_optional(&mut **transaction).answered().await?;
     Ok(noted.map(docking_of).transpose()?.map(|(_, docking)| docking))
 }
 
@@ -170,7 +174,7 @@ async fn require_free(transaction: &mut Transaction, claim: Claim<'_>, docking: 
     }
     let open = "SELECT subscription, resource_group, name FROM job WHERE uid = $1 AND state NOT IN ('Completed', 'Closed')";
     let open: Option<(String, String, String)> =
-        sqlx::query_as(open).bind(&docking.job_uid).fetch_optional(&mut **transaction).await?;
+        sqlx::query_as(open).bind(&docking.job_uid).fetch_optional(&mut **transaction).answered().await?;
     match open {
         Some((subscription, group, name)) => {
             Err(StoreError::BayTaken { bay: claim.bay.to_owned(), job: format!("{subscription}/{group}/{name}") })
@@ -193,7 +197,7 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn dockings(&self) -> Result<HashMap<String, Docking>, StoreError> {
         let rows: Vec<DockingRow> =
-            sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking").fetch_all(&self.pool).await?;
+            sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking").fetch_all(&self.pool).answered().await?;
         rows.into_iter().map(docking_of).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use protocol::arm::{DriveStatus, JobDetails};
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::{JobKey, StoredJob};
@@ -21,6 +22,7 @@ impl Store {
             sqlx::query_as("SELECT drive_id, sealed FROM drive_key WHERE job_id = $1 ORDER BY drive_id")
                 .bind(job.id)
                 .fetch_all(&self.pool)
+                .answered()
                 .await?;
         rows.into_iter()
             .map(|(drive_id, sealed)| {
@@ -52,6 +54,7 @@ impl Store {
                 .bind(job.id)
                 .bind(old)
                 .fetch_optional(&mut **transaction)
+                .answered()
                 .await?;
             drive.bit_locker_key = sealed.map(|sealed| self.vault.open_sealed(&sealed, &place(job, old))).transpose()?;
         }
@@ -68,10 +71,11 @@ impl Store {
         let known: Vec<String> = sqlx::query_scalar("SELECT drive_id FROM drive_key WHERE job_id = $1")
             .bind(job.id)
             .fetch_all(&mut **transaction)
+            .answered()
             .await?;
         for gone in known.iter().filter(|id| !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(*id))) {
             let delete = sqlx::query("DELETE FROM drive_key WHERE job_id = $1 AND drive_id = $2").bind(job.id).bind(gone);
-            delete.execute(&mut **transaction).await?;
+            delete.execute(&mut **transaction).answered().await?;
         }
         for drive in drives {
             if let (Some(id), Some(key)) = (&drive.drive_id, &drive.bit_locker_key) {
@@ -80,6 +84,7 @@ impl Store {
                     .bind(id)
                     .bind(self.vault.seal(key, &place(job, id))?)
                     .execute(&mut **transaction)
+                    .answered()
                     .await?;
             }
         }

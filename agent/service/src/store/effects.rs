@@ -2,6 +2,7 @@
 
 use protocol::job::Effect;
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredEffect;
@@ -21,7 +22,7 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn stops(&self) -> Result<Vec<StoredEffect>, StoreError> {
         let query = sqlx::query_as(concat!("SELECT id, job_uid, what, sealed FROM effect WHERE ", is_stop!(), " ORDER BY id"));
-        effects_of(query.fetch_all(&self.pool).await?)
+        effects_of(query.fetch_all(&self.pool).answered().await?)
     }
 
     /// Other effects behind the one of this number, the oldest first: at most `limit`.
@@ -31,7 +32,7 @@ impl Store {
     pub(crate) async fn effects(&self, after: i64, limit: u32) -> Result<Vec<StoredEffect>, StoreError> {
         let query =
             concat!("SELECT id, job_uid, what, sealed FROM effect WHERE id > $1 AND NOT ", is_stop!(), " ORDER BY id LIMIT $2");
-        effects_of(sqlx::query_as(query).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?)
+        effects_of(sqlx::query_as(query).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).answered().await?)
     }
 
     /// Removes an effect that was carried out.
@@ -39,7 +40,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn effect_done(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM effect WHERE id = $1").bind(id).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM effect WHERE id = $1").bind(id).execute(&self.pool).answered().await?;
         Ok(())
     }
 }
@@ -65,6 +66,7 @@ pub(super) async fn queue(
             .bind(serde_json::to_string(effect)?)
             .bind(left_behind.filter(|_| *effect == Effect::Remove))
             .execute(&mut **transaction)
+            .answered()
             .await?;
     }
     Ok(())
@@ -73,6 +75,6 @@ pub(super) async fn queue(
 /// Removes an effect of a job that must not be carried out any more.
 pub(super) async fn drop_effect(transaction: &mut Transaction, job_uid: &str, effect: &Effect) -> Result<(), StoreError> {
     let delete = sqlx::query("DELETE FROM effect WHERE job_uid = $1 AND what = $2").bind(job_uid);
-    delete.bind(serde_json::to_string(effect)?).execute(&mut **transaction).await?;
+    delete.bind(serde_json::to_string(effect)?).execute(&mut **transaction).answered().await?;
     Ok(())
 }

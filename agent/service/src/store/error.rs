@@ -53,6 +53,9 @@ pub enum StoreError {
     /// The vault failed, or a sealed key cannot be opened.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The key file is not the one of the database.
+    #[error("secrets in it are sealed with another key file")]
+    OtherVault,
     /// Another service runs on the database.
     #[error("another service runs on this database: stop it first")]
     InUse,
@@ -68,9 +71,12 @@ pub enum StoreError {
     /// The database went away while a change was being committed, and stayed away.
     #[error("the database went away while the change was being written: look whether it was done before you repeat it")]
     OutcomeUnknown(#[source] sqlx::Error),
+    /// A text cannot be kept.
+    #[error("a text has a character that cannot be kept: NUL")]
+    Unstorable,
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// The database's layout cannot be brought up to date.
     #[error("the database cannot be brought up to date: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -87,7 +93,7 @@ impl StoreError {
     pub(super) fn of_insert(error: sqlx::Error) -> Self {
         match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
             true => StoreError::Contended,
-            false => StoreError::Database(error),
+            false => error.into(),
         }
     }
 
@@ -112,8 +118,21 @@ impl StoreError {
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
                 | StoreError::InUse
+                | StoreError::OtherVault
                 | StoreError::PathNotUtf8(_)
         )
+    }
+}
+
+/// A text has a character that PostgreSQL does not keep.
+const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.code()) {
+            Some(code) if code == CHARACTER_NOT_IN_REPERTOIRE => StoreError::Unstorable,
+            _ => StoreError::Database(error),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, JobKey, StoredJob, folded, job_of, seconds};
@@ -43,6 +44,7 @@ impl Store {
                 .bind(seconds(now))
                 .bind(i64::from(limit))
                 .fetch_all(&self.pool)
+                .answered()
                 .await?;
         Ok(rows.into_iter().map(|(subscription, resource_group, name)| JobKey { subscription, resource_group, name }).collect())
     }
@@ -60,7 +62,7 @@ impl Store {
                  AND id IN (SELECT job_id FROM job_drive WHERE drive_key IN ("
             ));
             query.bind_list(some.iter().map(|id| folded(id)))?.push(")) ORDER BY id");
-            jobs.extend(self.with_copies(query.query().fetch_all(&self.pool).await?).await?);
+            jobs.extend(self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?);
         }
         Ok(jobs.into_iter().map(Arc::new).collect())
     }
@@ -82,7 +84,7 @@ impl Store {
         for some in uids.chunks(JOBS_PER_QUERY) {
             let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE uid IN ("));
             query.bind_list(some.iter().cloned())?.push(")");
-            let found = self.with_copies(query.query().fetch_all(&self.pool).await?).await?;
+            let found = self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?;
             jobs.extend(found.into_iter().map(|job| (job.uid.clone(), Arc::new(job))));
         }
         Ok(jobs)
@@ -95,7 +97,7 @@ impl Store {
     pub(crate) async fn taking_drives(&self, search: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
         let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
         query.push_name_contains(search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
-        self.with_copies(query.query().fetch_all(&self.pool).await?).await
+        self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await
     }
 
     /// Exports that wait for a drive, the oldest first, at most `limit`.
@@ -104,7 +106,7 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn waiting_exports(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
         let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT $1");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(limit)).fetch_all(&self.pool).answered().await?;
         self.with_copies(rows).await
     }
 
@@ -127,7 +129,7 @@ impl Store {
             .bind(i64::from(SIMILAR_MAX))
             .bind(tail)
             .bind(i64::from(SIMILAR_MAX));
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&self.pool).answered().await?;
         self.with_copies(rows).await
     }
 
@@ -153,7 +155,7 @@ impl Store {
                  AND (waits_from, id) > ($3, $4) ORDER BY waits_from, id LIMIT $5"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(rank)).bind(seconds(now));
-            let rows = query.bind(after.0).bind(after.1).bind(i64::from(left)).fetch_all(&self.pool).await?;
+            let rows = query.bind(after.0).bind(after.1).bind(i64::from(left)).fetch_all(&self.pool).answered().await?;
             let from: Vec<i64> = rows.iter().map(|row| row.try_get("waits_from")).collect::<Result<_, _>>()?;
             let jobs = self.with_copies(rows).await?;
             let placed = from.into_iter().zip(jobs).map(|(from, job)| (WaitingPlace { rank, from, id: job.id }, job));
@@ -170,7 +172,7 @@ impl Store {
         let mut counts = Vec::new();
         for kind in AttentionKind::ALL {
             let count = sqlx::query_scalar("SELECT count(*) FROM job WHERE waits_rank = $1 AND waits_from <= $2");
-            counts.push((kind, count.bind(i64::from(kind.rank())).bind(seconds(now)).fetch_one(&self.pool).await?));
+            counts.push((kind, count.bind(i64::from(kind.rank())).bind(seconds(now)).fetch_one(&self.pool).answered().await?));
         }
         Ok(counts)
     }
@@ -180,7 +182,7 @@ impl Store {
         loop {
             let statement =
                 format!("SELECT {JOB_COLUMNS} FROM job WHERE waits_rank = -1 OR account_key IS NULL LIMIT {JOBS_PER_QUERY}");
-            let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).await?;
+            let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).answered().await?;
             if rows.is_empty() {
                 return Ok(());
             }
@@ -206,6 +208,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn count_by_state(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("SELECT state, CAST(sum(count) AS BIGINT) FROM job_count GROUP BY state").fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as("SELECT state, CAST(sum(count) AS BIGINT) FROM job_count GROUP BY state")
+            .fetch_all(&self.pool)
+            .answered()
+            .await?)
     }
 }

@@ -1,5 +1,6 @@
 //! Lists of jobs, a page at a time.
 
+use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::{JOB_COLUMNS, StoredJob, folded, job_of};
@@ -73,7 +74,7 @@ impl Store {
         }
         // One more than asked for tells whether there is a next page.
         query.push(&format!(" ORDER BY id {direction} LIMIT ")).bind(i64::from(top) + 1)?;
-        let rows = query.query().fetch_all(&self.pool).await?;
+        let rows = query.query().fetch_all(&self.pool).answered().await?;
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         let has_more = jobs.len() > top as usize;
         jobs.truncate(top as usize);

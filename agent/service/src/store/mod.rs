@@ -12,6 +12,9 @@
 //! | `address` | where a PostgreSQL database is |
 //! | `transaction` | all of a change, or nothing |
 //! | `hold` | one service at a time at a server |
+//! | `proof` | whether a change was committed |
+//! | `answered` | a wait for the database that ends |
+//! | `vault_check` | whether the key file is the one of the database |
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
 //! | `row` | a job as it is stored, and its name |
@@ -33,6 +36,7 @@
 //! | `token` | API tokens |
 
 mod address;
+mod answered;
 mod audit;
 mod change;
 mod copies;
@@ -47,6 +51,7 @@ mod hold;
 mod layout;
 mod left;
 mod list;
+mod proof;
 mod put;
 mod read;
 mod remove;
@@ -56,6 +61,7 @@ mod session;
 mod statement;
 mod token;
 mod transaction;
+mod vault_check;
 mod write;
 
 #[cfg(test)]

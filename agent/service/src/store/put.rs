@@ -7,6 +7,7 @@ use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, decide};
 use sqlx::AnyConnection;
 use time::OffsetDateTime;
 
+use super::answered::Answered;
 use super::audit::{AuditedJob, write_audit};
 use super::change::{Change, require_version};
 use super::database::Store;
@@ -79,7 +80,8 @@ impl Store {
     async fn count_new(&self, transaction: &mut Transaction, key: &JobKey) -> Result<(), StoreError> {
         let count = "INSERT INTO subscription_count (subscription_key, count) VALUES ($1, 1)
                      ON CONFLICT (subscription_key) DO UPDATE SET count = subscription_count.count + 1 RETURNING count";
-        let count: i64 = sqlx::query_scalar(count).bind(folded(&key.subscription)).fetch_one(&mut **transaction).await?;
+        let count: i64 =
+            sqlx::query_scalar(count).bind(folded(&key.subscription)).fetch_one(&mut **transaction).answered().await?;
         match count > i64::from(self.jobs_max) {
             true => Err(StoreError::TooManyJobs { subscription: key.subscription.clone(), jobs_max: self.jobs_max }),
             false => Ok(()),
@@ -120,7 +122,7 @@ async fn require_free_name(transaction: &mut Transaction, key: &JobKey, body: &P
 /// The subscription and the resource group, in lower case, of the job of this name in an account.
 async fn path_of_name(connection: &mut AnyConnection, name: &str, account: &str) -> Result<Option<(String, String)>, StoreError> {
     let path = "SELECT subscription_key, resource_group_key FROM job WHERE name_key = $1 AND account_key = $2 LIMIT 1";
-    Ok(sqlx::query_as(path).bind(folded(name)).bind(folded(account)).fetch_optional(connection).await?)
+    Ok(sqlx::query_as(path).bind(folded(name)).bind(folded(account)).fetch_optional(connection).answered().await?)
 }
 
 fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {

@@ -1,5 +1,6 @@
 //! Reading one job, with its copies.
 
+use super::answered::Answered;
 use super::copies;
 use super::database::Store;
 use super::error::StoreError;
@@ -23,7 +24,7 @@ impl Store {
     pub(crate) async fn by_uid(&self, uid: &str) -> Result<Option<StoredJob>, StoreError> {
         let mut transaction = self.begin_reading().await?;
         let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE uid = $1");
-        let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(uid).fetch_optional(&mut *transaction).await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(uid).fetch_optional(&mut *transaction).answered().await?;
         with_copies(&mut transaction, row.as_ref().map(job_of).transpose()?).await
     }
 }
@@ -43,6 +44,7 @@ async fn read(transaction: &mut Transaction, key: &JobKey, lock: &str) -> Result
         .bind(folded(&key.resource_group))
         .bind(folded(&key.name))
         .fetch_optional(&mut **transaction)
+        .answered()
         .await?;
     with_copies(transaction, row.as_ref().map(job_of).transpose()?).await
 }

@@ -1,5 +1,6 @@
 //! Forgetting a job: no byte of it stays in the database or its log.
 
+use super::answered::Answered;
 use super::database::Store;
 use super::dialect::Dialect;
 use super::error::StoreError;
@@ -9,13 +10,13 @@ use super::transaction::Transaction;
 /// Removes a job and its keys. `secure_delete` overwrites them with zeros.
 pub(super) async fn remove(transaction: &mut Transaction, job: &StoredJob) -> Result<(), StoreError> {
     // What was still to be done names drives; what removes the job is queued after this.
-    sqlx::query("DELETE FROM effect WHERE job_uid = $1").bind(&job.uid).execute(&mut **transaction).await?;
-    sqlx::query("DELETE FROM job WHERE id = $1").bind(job.id).execute(&mut **transaction).await?;
+    sqlx::query("DELETE FROM effect WHERE job_uid = $1").bind(&job.uid).execute(&mut **transaction).answered().await?;
+    sqlx::query("DELETE FROM job WHERE id = $1").bind(job.id).execute(&mut **transaction).answered().await?;
     let subscription = folded(&job.key.subscription);
     let fewer = sqlx::query("UPDATE subscription_count SET count = count - 1 WHERE subscription_key = $1");
-    fewer.bind(&subscription).execute(&mut **transaction).await?;
+    fewer.bind(&subscription).execute(&mut **transaction).answered().await?;
     let none = sqlx::query("DELETE FROM subscription_count WHERE subscription_key = $1 AND count <= 0");
-    none.bind(&subscription).execute(&mut **transaction).await?;
+    none.bind(&subscription).execute(&mut **transaction).answered().await?;
     Ok(())
 }
 
@@ -35,6 +36,7 @@ impl Store {
         }
         let size: i64 = sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             .fetch_one(&self.pool)
+            .answered()
             .await?;
         if size <= COMPACTED_BYTES_MAX {
             sqlx::query("VACUUM").execute(&self.pool).await?;
@@ -53,7 +55,8 @@ impl Store {
         if self.dialect != Dialect::Sqlite {
             return Ok(true);
         }
-        let (is_busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
+        let (is_busy, _, _): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).answered().await?;
         Ok(is_busy == 0)
     }
 }

@@ -1,7 +1,9 @@
 //! Trying a change again that failed for a reason that passes: another change was in the way, or the database was restarted.
 //! Nothing was written, so it is done from its beginning.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::error::StoreError;
 

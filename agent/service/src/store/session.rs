@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use time::{Duration, OffsetDateTime};
 
+use super::answered::Answered;
 use super::audit::write_audit;
 use super::database::Store;
 use super::error::StoreError;
@@ -65,7 +66,11 @@ impl Store {
             }
         };
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM session WHERE expires_at < $1").bind(now.unix_timestamp()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM session WHERE expires_at < $1")
+            .bind(now.unix_timestamp())
+            .execute(&mut *transaction)
+            .answered()
+            .await?;
         let insert = "INSERT INTO session (digest, token_name, actor, csrf, expires_at, name, opened_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         sqlx::query(insert)
             .bind(digest(&secret))
@@ -76,11 +81,15 @@ impl Store {
             .bind(&actor.name)
             .bind(now.unix_timestamp())
             .execute(&mut *transaction)
+            .answered()
             .await?;
-        let older = "DELETE FROM session WHERE name = $1 AND digest <> $2 AND digest NOT IN
-                     (SELECT digest FROM session WHERE name = $1 AND digest <> $2 ORDER BY opened_at DESC, digest LIMIT $3)";
-        let query = sqlx::query(older).bind(&actor.name).bind(digest(&secret)).bind(SESSIONS_PER_ACTOR_MAX - 1);
-        query.execute(&mut *transaction).await?;
+        let older = format!(
+            "DELETE FROM session WHERE name = $1 AND digest NOT IN
+             (SELECT digest FROM session WHERE name = $1 ORDER BY opened_at DESC, {} DESC LIMIT $2)",
+            self.dialect.order_of_insertion()
+        );
+        let query = sqlx::query(AssertSqlSafe(older)).bind(&actor.name).bind(SESSIONS_PER_ACTOR_MAX);
+        query.execute(&mut *transaction).answered().await?;
         transaction.commit().await?;
         Ok(secret)
     }
@@ -97,6 +106,7 @@ impl Store {
         .bind(digest(secret))
         .bind(now.unix_timestamp())
         .fetch_optional(&self.pool)
+        .answered()
         .await?;
         let Some(row) = row else { return Ok(None) };
         let stored: Option<String> = row.try_get("actor")?;
@@ -120,7 +130,7 @@ impl Store {
              ORDER BY name, opened_at LIMIT $2"
         );
         let query = sqlx::query(AssertSqlSafe(open)).bind(now.unix_timestamp()).bind(LISTED_SESSIONS_MAX);
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&self.pool).answered().await?;
         let time =
             |seconds: i64| OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()));
         let session = |row: &AnyRow| {
@@ -145,7 +155,8 @@ impl Store {
     async fn end_session_once(&self, id: &str, by: &str, now: OffsetDateTime) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let delete = format!("DELETE FROM session WHERE substr(digest, 1, {NAME_LETTERS}) = $1 RETURNING name");
-        let ended: Option<(String,)> = sqlx::query_as(AssertSqlSafe(delete)).bind(id).fetch_optional(&mut *transaction).await?;
+        let ended: Option<(String,)> =
+            sqlx::query_as(AssertSqlSafe(delete)).bind(id).fetch_optional(&mut *transaction).answered().await?;
         let Some((name,)) = ended else { return Ok(false) };
         write_audit(&mut transaction, now, by, &format!("ended a session of {name}"), None).await?;
         transaction.commit().await?;
@@ -157,7 +168,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn close_session(&self, secret: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM session WHERE digest = $1").bind(digest(secret)).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM session WHERE digest = $1").bind(digest(secret)).execute(&self.pool).answered().await?;
         Ok(())
     }
 }

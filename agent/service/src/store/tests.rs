@@ -69,6 +69,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod hold;
 mod migration;
 mod outage;
 mod race;
@@ -81,6 +82,7 @@ on_both_engines! {
     time_removes_what_nobody_wants,
     lists_are_cut_into_pages_and_filtered,
     jobs_of_two_subscriptions_are_in_one_list_the_newest_first,
+    the_newest_sessions_of_an_actor_stay,
     only_a_token_that_was_there_is_said_to_be_revoked,
     the_audit_log_tells_states_and_cannot_be_changed,
     changes_at_once_are_made_one_after_another,
@@ -271,6 +273,20 @@ async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first(scene: Scene
     }
     assert_eq!(numbers.len(), 120, "each is on one page");
     assert!(numbers.is_sorted_by(|newer, older| newer > older));
+}
+
+async fn the_newest_sessions_of_an_actor_stay(scene: Scene) {
+    let customer = Actor { name: "customer".into(), role: Role::Customer(vec!["SUB-1".into()]) };
+    scene.store.create_token(&customer, "tests", start()).await.unwrap();
+    let mut opened = Vec::new();
+    // All in one second.
+    for _ in 0..23 {
+        opened.push(scene.store.open_session(&customer, TokenOrigin::Stored, start()).await.unwrap());
+    }
+    for (number, secret) in opened.iter().enumerate() {
+        assert_eq!(scene.store.session(secret, start()).await.unwrap().is_some(), number >= 3, "{number}");
+    }
+    assert_eq!(scene.store.sessions(start()).await.unwrap().len(), 20);
 }
 
 async fn only_a_token_that_was_there_is_said_to_be_revoked(scene: Scene) {

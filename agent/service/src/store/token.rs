@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 
+use super::answered::Answered;
 use super::audit::write_audit;
 use super::database::Store;
 use super::error::StoreError;
@@ -90,6 +91,7 @@ impl Store {
             .bind(subscriptions)
             .bind(now.unix_timestamp())
             .execute(&mut *transaction)
+            .answered()
             .await
             .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
                 true => StoreError::NameTaken(actor.name.clone()),
@@ -112,13 +114,13 @@ impl Store {
         // All of them stay until this is done: two operators who take back each other's token must not leave none.
         let lock = transaction.dialect().for_update();
         let operators = format!("SELECT name FROM token WHERE role = 'operator' ORDER BY name{lock}");
-        let operators: Vec<String> = sqlx::query_scalar(AssertSqlSafe(operators)).fetch_all(&mut *transaction).await?;
+        let operators: Vec<String> = sqlx::query_scalar(AssertSqlSafe(operators)).fetch_all(&mut *transaction).answered().await?;
         if operators == [name] {
             let message =
                 format!("`{name}` is the last operator's token: make another first, or no operator can log in any more");
             return Err(StoreError::NotNow(message));
         }
-        let deleted = sqlx::query("DELETE FROM token WHERE name = $1").bind(name).execute(&mut *transaction).await?;
+        let deleted = sqlx::query("DELETE FROM token WHERE name = $1").bind(name).execute(&mut *transaction).answered().await?;
         let was_there = deleted.rows_affected() > 0;
         if was_there {
             write_audit(&mut transaction, now, by, &format!("took the token {name} back"), None).await?;
@@ -132,7 +134,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tokens(&self) -> Result<Vec<Actor>, StoreError> {
-        let rows = sqlx::query("SELECT name, role, subscriptions FROM token ORDER BY name").fetch_all(&self.pool).await?;
+        let rows =
+            sqlx::query("SELECT name, role, subscriptions FROM token ORDER BY name").fetch_all(&self.pool).answered().await?;
         rows.iter().map(actor_of_row).collect()
     }
 
@@ -144,6 +147,7 @@ impl Store {
         let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = $1")
             .bind(Sha256Digest::of(token.as_bytes()).to_string())
             .fetch_optional(&self.pool)
+            .answered()
             .await?;
         row.as_ref().map(actor_of_row).transpose()
     }

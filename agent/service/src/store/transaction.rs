@@ -1,14 +1,16 @@
 //! A change under way: all of it is written, or nothing.
 
 use std::ops::{Deref, DerefMut};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::{Any, AnyConnection};
+use tokio::time::Instant;
 
-use super::audit::Proof;
+use super::answered::Answered;
 use super::database::Store;
-use super::dialect::{Dialect, STATEMENT_TIMEOUT};
+use super::dialect::Dialect;
 use super::error::StoreError;
+use super::proof::Proof;
 
 /// How long the outcome of a commit is looked for.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,11 +51,7 @@ impl Transaction {
     /// When it was not done; or [`StoreError::OutcomeUnknown`].
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         let Transaction { inner, store, proof } = self;
-        let error = match tokio::time::timeout(STATEMENT_TIMEOUT, inner.commit()).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(_) => std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
-        };
+        let Err(error) = inner.commit().answered().await else { return Ok(()) };
         if store.dialect == Dialect::Sqlite || is_refusal(&error) {
             return Err(error.into());
         }
@@ -78,13 +76,13 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 impl Store {
     /// Begins a change.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
-        let inner = self.pool.begin_with(self.dialect.begin_change()).await?;
+        let inner = self.pool.begin_with(self.dialect.begin_change()).answered().await?;
         Ok(Transaction { inner, store: self.clone(), proof: None })
     }
 
     /// Begins reading what belongs together, as it was at one moment.
     pub(super) async fn begin_reading(&self) -> Result<Transaction, StoreError> {
-        let inner = self.pool.begin_with(self.dialect.begin_reading()).await?;
+        let inner = self.pool.begin_with(self.dialect.begin_reading()).answered().await?;
         Ok(Transaction { inner, store: self.clone(), proof: None })
     }
 
@@ -92,10 +90,10 @@ impl Store {
     async fn outcome_of(&self, proof: &Proof) -> Option<bool> {
         let begin = Instant::now();
         while begin.elapsed() < OUTCOME_TIMEOUT {
-            match tokio::time::timeout(STATEMENT_TIMEOUT, self.look_for(proof)).await {
-                Ok(Ok(Some(is_committed))) => return Some(is_committed),
-                Ok(Ok(None)) | Err(_) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the database does not answer yet"),
+            match self.look_for(proof).await {
+                Ok(Some(is_committed)) => return Some(is_committed),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the database does not answer yet"),
             }
             tokio::time::sleep(OUTCOME_INTERVAL).await;
         }
@@ -106,11 +104,11 @@ impl Store {
     async fn look_for(&self, proof: &Proof) -> Result<Option<bool>, StoreError> {
         let status = "SELECT pg_xact_status(CAST($1 AS xid8))";
         let status: Result<Option<String>, sqlx::Error> =
-            sqlx::query_scalar(status).bind(&proof.transaction).fetch_one(&self.pool).await;
+            sqlx::query_scalar(status).bind(&proof.number).fetch_one(&self.pool).answered().await;
         match status {
             Ok(Some(status)) if status == "in progress" => return Ok(None),
             Ok(_) => {}
-            // A server that took over does not know the number: the transaction has ended there.
+            // A server that took over, or recovered, may not know the number: the transaction has ended there.
             Err(error) if error.as_database_error().is_some() && is_refusal(&error) => {}
             Err(error) => return Err(error.into()),
         }

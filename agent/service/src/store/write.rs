@@ -3,6 +3,7 @@
 use protocol::job::next_timer;
 use protocol::station::waits_from;
 
+use super::answered::Answered;
 use super::error::StoreError;
 use super::row::{StoredJob, folded, seconds};
 use super::transaction::Transaction;
@@ -41,6 +42,7 @@ pub(super) async fn note_columns(transaction: &mut Transaction, job: &StoredJob)
     .bind(job.id)
     .bind(job.version)
     .execute(&mut **transaction)
+    .answered()
     .await?;
     Ok(())
 }
@@ -86,6 +88,6 @@ async fn write(transaction: &mut Transaction, job: &mut StoredJob, row: Row) -> 
             .bind(folded(&job.key.name)),
         Row::Existing => query,
     };
-    job.id = query.fetch_one(&mut **transaction).await.map_err(StoreError::of_insert)?;
+    job.id = query.fetch_one(&mut **transaction).answered().await.map_err(StoreError::of_insert)?;
     Ok(())
 }

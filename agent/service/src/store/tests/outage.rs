@@ -13,6 +13,8 @@ use super::*;
 const PASSES: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
 const IS_LOST: u8 = 2;
+/// From now on the server says nothing.
+const IS_SILENT: u8 = 3;
 
 /// Stands between the store and its server, and cuts a connection at a commit.
 async fn proxy(server: u16, fate: Arc<AtomicU8>) -> u16 {
@@ -32,6 +34,9 @@ async fn forward(mut client: TcpStream, server: u16, fate: Arc<AtomicU8>) {
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
+                if fate.load(Ordering::SeqCst) == IS_SILENT {
+                    return std::future::pending().await;
+                }
                 let Some(bytes) = read.ok().filter(|count| *count > 0).map(|count| &asked[..count]) else { return };
                 let is_commit = bytes.windows(7).any(|window| window == b"COMMIT\0");
                 match if is_commit { fate.swap(PASSES, Ordering::SeqCst) } else { PASSES } {
@@ -149,4 +154,31 @@ async fn what_was_answered_is_there_after_the_server_was_killed() {
     tagging.await.unwrap();
     let job = store.get(&key("job-1")).await.unwrap();
     assert_eq!((job.version, job.tags.unwrap().len()), (401, 401), "each change was made once");
+}
+
+#[tokio::test]
+async fn a_server_that_fell_silent_is_not_waited_for_for_ever() {
+    let Some((scene, next)) = behind_proxy().await else { return };
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let edit = |job: &mut StoredJob| {
+        // In the middle of a transaction. Time that only passes by waiting passes at once from here on.
+        next.store(IS_SILENT, Ordering::SeqCst);
+        tokio::time::pause();
+        job.location = "elsewhere".into();
+        Ok(vec![Event::Ship])
+    };
+    let changed = scene.store.change(&key("job-1"), &change("ship"), edit).await;
+    assert!(changed.as_ref().is_err_and(StoreError::is_internal), "{changed:?}");
+    let read = scene.store.get(&key("job-1")).await;
+    assert!(read.as_ref().is_err_and(StoreError::is_internal), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_be_kept_is_refused() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let put = scene.store.put(&key("job\0"), &body(), &change("create")).await;
+    assert!(matches!(put, Err(StoreError::Unstorable)), "{put:?}");
+    let found = scene.store.get(&key("job\0")).await;
+    assert!(matches!(found, Err(StoreError::Unstorable)), "{found:?}");
+    scene.store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
 }

@@ -74,7 +74,8 @@ async fn one_of_the_jobs_of_one_name_in_one_account_is_made(scene: Scene) {
     for round in 0..ROUNDS {
         let made = race(RACERS, |number| {
             let store = scene.store.clone();
-            let key = JobKey { resource_group: format!("group-{number}"), ..key(&format!("job-{round}")) };
+            // Several subscriptions may use one account.
+            let key = JobKey { subscription: format!("SUB-{number}"), ..key(&format!("job-{round}")) };
             async move { store.put(&key, &body(), &change("create")).await }
         });
         let made = made.await;

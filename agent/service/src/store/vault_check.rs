@@ -1,0 +1,54 @@
+//! Whether the key file is the one of the database: a state directory goes with its file of jobs, and with no server.
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
+
+use super::address::DatabaseAddress;
+use super::answered::Answered;
+use super::database::{Store, options_of_server};
+use super::dialect::Dialect;
+use super::error::StoreError;
+
+/// What is sealed, and for which place.
+const TEXT: &str = "drive-agent";
+const PLACE: &str = "vault-check";
+
+const INSERT: &str = "INSERT INTO vault_check (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
+const REPLACE: &str =
+    "INSERT INTO vault_check (id, sealed) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed";
+
+impl Store {
+    /// Whether a vault sealed something in the database at a server.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn server_has_vault(address: &DatabaseAddress) -> Result<bool, StoreError> {
+        sqlx::any::install_default_drivers();
+        let options: AnyConnectOptions = options_of_server(address)?;
+        let mut connection: AnyConnection = options.connect().answered().await?;
+        connection.execute(AssertSqlSafe(Dialect::Postgres.settings())).answered().await?;
+        let tables = sqlx::query_scalar(Dialect::Postgres.count_of_tables()).bind("vault_check");
+        let tables: i64 = tables.fetch_one(&mut connection).answered().await?;
+        let mut is_there = false;
+        if tables > 0 {
+            let query = sqlx::query("SELECT id FROM vault_check LIMIT 1");
+            is_there = query.fetch_optional(&mut connection).answered().await?.is_some();
+        }
+        connection.close().await?;
+        Ok(is_there)
+    }
+
+    /// Requires that the vault is the one that sealed what is in the database; or makes it that one, where the key file is new
+    /// and what was sealed before is lost.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherVault`] where it is another one.
+    pub async fn require_own_vault(&self, is_new_key: bool) -> Result<(), StoreError> {
+        let statement = if is_new_key { REPLACE } else { INSERT };
+        let sealed = self.vault.seal(TEXT, PLACE)?;
+        sqlx::query(statement).bind(sealed).execute(&self.pool).answered().await?;
+        let query = sqlx::query_scalar("SELECT sealed FROM vault_check WHERE id = 1");
+        let sealed: Vec<u8> = query.fetch_one(&self.pool).answered().await?;
+        self.vault.open_sealed(&sealed, PLACE).map(|_| ()).map_err(|_| StoreError::OtherVault)
+    }
+}
