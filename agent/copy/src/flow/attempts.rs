@@ -27,6 +27,8 @@ pub(crate) struct Attempts {
     /// The budget of requests to a store that was not reached yet.
     pub(crate) first_contact_budget: Duration,
     pub(crate) handle: TransferHandle,
+    /// The store was not reached yet.
+    pub(crate) is_first_contact: bool,
     /// How often the store throttled.
     pub(crate) throttled: Arc<AtomicU64>,
     /// When the last message said that requests are being repeated.
@@ -83,6 +85,7 @@ impl Attempts {
             policy: options.retry,
             request_timeout: options.request_timeout,
             first_contact_budget: options.first_contact_budget,
+            is_first_contact: false,
             handle: handle.clone(),
             throttled: Arc::default(),
             told_at: Arc::default(),
@@ -134,8 +137,12 @@ impl Attempts {
                 self.throttled.fetch_add(1, Ordering::Relaxed);
             }
             doubt = doubt.max(Doubt::after(error.kind));
-            match self.policy.decide(number, &error, since_first, rand::random()) {
-                Retry::GiveUp => return Err(failed(error, number, since_first, doubt, false)),
+            let policy = self.policy_after(error.kind);
+            match policy.decide(number, &error, since_first, rand::random()) {
+                Retry::GiveUp => {
+                    let error = with_wait_that_is_too_long(error, policy.budget.saturating_sub(since_first));
+                    return Err(failed(error, number, since_first, doubt, false));
+                }
                 Retry::After(delay) => {
                     tracing::debug!(%error, attempt = number, delay_milliseconds = delay.as_millis() as u64, "trying again");
                     self.handle.counters.add_retry();
@@ -165,7 +172,15 @@ impl Attempts {
 
     /// The same with the shorter budget for a store that was not reached yet.
     pub(crate) fn for_first_contact(&self) -> Self {
-        Attempts { policy: RetryPolicy { budget: self.first_contact_budget, ..self.policy }, ..self.clone() }
+        Attempts { is_first_contact: true, ..self.clone() }
+    }
+
+    /// A store that says that it is busy was reached.
+    fn policy_after(&self, kind: BlobErrorKind) -> RetryPolicy {
+        match self.is_first_contact && kind != BlobErrorKind::Throttled {
+            true => RetryPolicy { budget: self.first_contact_budget, ..self.policy },
+            false => self.policy,
+        }
     }
 
     /// Reports an outage, once in a while: many requests fail of the same.
@@ -175,8 +190,23 @@ impl Attempts {
             return;
         }
         *told_at = Some(Instant::now());
-        let left = self.policy.budget.saturating_sub(since_first).as_secs();
+        let left = self.policy_after(error.kind).budget.saturating_sub(since_first).as_secs();
         self.handle.warn(format!("{error}; trying again for up to {left} s"));
+    }
+}
+
+/// Says so, where a store asks for a longer pause than there is time for.
+fn with_wait_that_is_too_long(error: BlobError, left: Duration) -> BlobError {
+    match error.retry_after.filter(|asked| error.is_transient() && *asked > left) {
+        Some(asked) => {
+            let (asked, left) = (asked.as_secs(), left.as_secs());
+            let message = format!(
+                "{}; the store asks to be left alone for {asked} s, and {left} s of the retry budget are left: repeat the command then, or give more with `--retry-budget`",
+                error.message
+            );
+            BlobError { message, ..error }
+        }
+        None => error,
     }
 }
 
@@ -202,6 +232,7 @@ mod tests {
             request_timeout: Duration::from_millis(50),
             notices_silence: false,
             first_contact_budget: budget,
+            is_first_contact: false,
             handle: TransferHandle::new(Stop::new(), |_| ()),
             throttled: Arc::default(),
             told_at: Arc::default(),
@@ -239,6 +270,24 @@ mod tests {
         let failed = result.await.unwrap_err();
         assert!(failed.doubt == Doubt::Lasting && !failed.gave_up_for_stop);
         assert!(matches!(failed.error, CopyError::StoreGaveUp { attempts: 2..=4, .. }), "{failed:?}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_busy_was_reached_and_a_pause_that_is_too_long_is_said() {
+        let mut patient = attempts(Duration::from_secs(5)).for_first_contact();
+        patient.first_contact_budget = Duration::ZERO;
+        let tries = Cell::new(0);
+        let busy_once = patient.run("test", 0, || {
+            tries.set(tries.get() + 1);
+            let is_first = tries.get() == 1;
+            async move { if is_first { Err(error(BlobErrorKind::Throttled)) } else { Ok(()) } }
+        });
+        assert!(busy_once.await.is_ok());
+        let unreachable = patient.run("test", 0, || async { Err::<(), _>(error(BlobErrorKind::Transport)) }).await;
+        assert!(matches!(unreachable.unwrap_err().error, CopyError::Store(_)), "tried once");
+        let hours = || BlobError { retry_after: Some(Duration::from_secs(7200)), ..error(BlobErrorKind::Throttled) };
+        let failed = patient.run("test", 0, || async { Err::<(), _>(hours()) }).await.unwrap_err().error.to_string();
+        assert!(failed.contains("7200 s") && failed.contains("`--retry-budget`"), "{failed}");
     }
 
     #[tokio::test]

@@ -53,6 +53,7 @@ async fn scene() -> Scene {
         notices_silence: false,
         request_timeout: Duration::from_secs(5),
         first_contact_budget: Duration::ZERO,
+        is_first_contact: false,
         handle: TransferHandle::new(stop.clone(), |_| ()),
         throttled: Arc::default(),
         told_at: Arc::default(),
