@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use service::testing::PostgresServer;
 use tokio::runtime::Runtime;
 
 use super::agent::{Agent, Ended, Running};
 use super::images::{Workbench, random_bytes};
+use super::parts::part;
 use super::wait::{EVENT_TIMEOUT, poll};
 
 pub use super::bodies::{KEY, SUBSCRIPTION, address, export, import, job, parcel, shipping};
@@ -30,6 +32,18 @@ pub struct Service {
     client: reqwest::Client,
     /// Where it listens; a free port each time, where it is 0.
     port: u16,
+}
+
+/// Says where services keep their jobs that do not say so themselves: `postgres`, or in files.
+const ENGINE: &str = "DRIVE_AGENT_TESTS_ENGINE";
+
+/// The line of a configuration that names a new database, where tests are run with a server.
+fn database(runtime: &Runtime, config: &str) -> String {
+    if config.contains("database = ") || !std::env::var(ENGINE).is_ok_and(|engine| engine == "postgres") {
+        return String::new();
+    }
+    let server = part(PostgresServer::shared(), "PostgreSQL").expect("a server, where tests are to be run with one");
+    format!("database = \"{}\"\n", runtime.block_on(server.new_database()))
 }
 
 /// What a service answered.
@@ -64,14 +78,16 @@ impl Service {
     pub fn start_at(bench: &Workbench, config: &str, port: u16) -> Self {
         // Most tests have simulated drives.
         let profiles = if config.contains("profiles = ") { "" } else { "profiles = true\n" };
-        let config = bench.image("station.toml", format!("{profiles}{config}").as_bytes());
+        let runtime = Arc::new(Runtime::new().unwrap());
+        let database = database(&runtime, config);
+        let config = bench.secret("station.toml", format!("{database}{profiles}{config}").as_bytes());
         let mut service = Service {
             running: None,
             home: bench.path().to_owned(),
             config,
             url: String::new(),
             token: String::new(),
-            runtime: Arc::new(Runtime::new().unwrap()),
+            runtime,
             client: reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap(),
             port,
         };

@@ -121,8 +121,8 @@ impl Store {
         let tail: String = letters[letters.len().saturating_sub(4)..].iter().collect();
         let statement = format!(
             "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN (
-               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = $1 ORDER BY job_id DESC LIMIT $2)
-               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = $3 ORDER BY job_id DESC LIMIT $4)) ORDER BY id"
+               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = $1 ORDER BY job_id DESC LIMIT $2) AS by_head
+               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = $3 ORDER BY job_id DESC LIMIT $4) AS by_tail) ORDER BY id"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(head)

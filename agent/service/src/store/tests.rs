@@ -72,6 +72,7 @@ macro_rules! on_both_engines {
 mod hold;
 mod migration;
 mod outage;
+mod questions;
 mod race;
 
 on_both_engines! {
