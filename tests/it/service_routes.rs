@@ -23,7 +23,7 @@ use For::{Anonymous, Known, Operators, Owner};
 
 /// Operations of the published document.
 const API: &[(For, &[&str])] = &[
-    (Anonymous, &["Health", "Readiness", "OpenApi"]),
+    (Anonymous, &["Health", "Liveness", "Readiness", "OpenApi"]),
     (Known, &["Operations_List", "Locations_List", "Locations_Get"]),
     (
         Owner,

@@ -28,10 +28,12 @@ impl Dialect {
                 "PRAGMA busy_timeout = {lock}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"
             ),
+            // The server soon notices that a host is gone: what that one had locked is free then.
             // What was answered is durable, also where the server is set up to be faster; where it is set up to be safer, that
             // stays.
             Dialect::Postgres => format!(
                 "SET lock_timeout = {lock}; SET statement_timeout = {statement};
+                 SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
                  SET idle_in_transaction_session_timeout = {statement}; SET default_transaction_isolation = 'read committed';
                  SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
             ),

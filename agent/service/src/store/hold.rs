@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Executor};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::address::DatabaseAddress;
@@ -16,6 +17,12 @@ use super::error::StoreError;
 
 /// The number of the lock at the server, which no other program has: `driveagt` in ASCII.
 const NUMBER: i64 = 0x6472_6976_6561_6774;
+
+/// How long a database is waited for that another service has.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time between two attempts to take it.
+const TAKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time between two looks whether it is still held.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,7 +44,15 @@ impl DatabaseHold {
     pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let options = options_of_server(address)?;
-        let connection = lock(&options).await?.ok_or(StoreError::InUse)?;
+        let begin = Instant::now();
+        let connection = loop {
+            match lock(&options).await? {
+                Some(connection) => break connection,
+                // A service that was just killed has it until the server looks at its connection.
+                None if begin.elapsed() < TAKE_TIMEOUT => tokio::time::sleep(TAKE_INTERVAL).await,
+                None => return Err(StoreError::InUse),
+            }
+        };
         let lost = CancellationToken::new();
         let watching = tokio::spawn(watch(options, connection, lost.clone()));
         Ok(DatabaseHold { lost, watching })
