@@ -11,6 +11,9 @@ const AFTER_SECRETS: &[char] = &[' ', '\t', '\r', '\n', '&', ';', '"', '\'', '`'
 
 const REDACTED: &str = "REDACTED";
 
+/// What messages show in the place of a user and a password, so that it is seen how they are written.
+const PLACEHOLDER: &str = "NAME:PASSWORD";
+
 /// What stands before the host of an address.
 const BEFORE_HOST: &str = "://";
 
@@ -49,8 +52,8 @@ pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
         let (authority, after) = address.split_at(end);
         shown += before;
         match authority.rsplit_once('@') {
-            Some((_, host)) => shown += &format!("{REDACTED}@{host}"),
-            None => shown += authority,
+            Some((user, host)) if user != PLACEHOLDER => shown += &format!("{REDACTED}@{host}"),
+            _ => shown += authority,
         }
         rest = after;
     }
@@ -86,6 +89,7 @@ mod tests {
             ("`http://u:p@h:1/c@d?sig=s` is not", "`http://REDACTED@h:1/c@d?sig=REDACTED` is not"),
             ("'http://u:p@q@h' and http://v:w@i?x@y", "'http://REDACTED@h' and http://REDACTED@i?x@y"),
             ("http://h/c a@b", "http://h/c a@b"),
+            ("write http://NAME:PASSWORD@HOST:PORT", "write http://NAME:PASSWORD@HOST:PORT"),
         ] {
             assert_eq!(without_secrets(text), shown);
         }

@@ -49,7 +49,9 @@ fn a_block_blob_gets_them_with_its_commit_and_its_manifest_does_not() {
     let metadata = serde_json::json!({ "owner": "some one", "ticket": "7" });
     let expected = serde_json::json!({ "tier": "cold", "content_type": "application/x-raw-disk-image", "metadata": metadata });
     assert_eq!(plan["properties"], expected);
-    let shown = scene.import(&ALL).with(&["--dry-run", "--output", "text"]).run();
+    let blob = scene.fake.blob("disk");
+    let words = [&"import" as &dyn AsRef<std::ffi::OsStr>, &"drive.img", &blob, &"--dry-run"];
+    let shown = Agent::bare(scene.bench.path(), &words).with(&ALL).run();
     assert!(shown.stdout.contains("owner=some one, ticket=7") && shown.stdout.contains("cold"), "{}", shown.stdout);
     scene.import(&ALL).run().expect(0);
     assert_eq!(scene.described(), (text("Cold"), text("application/x-raw-disk-image")));

@@ -131,7 +131,7 @@ fn a_list_of_weak_serials_that_cannot_be_used_is_told_at_the_start() {
     let bench = Workbench::new();
     bench.image("weak.txt", b"GOOD1\n*\n");
     bench.image("station.toml", format!("weak_serials = \"{}\"\n", bench.file("weak.txt").display()).as_bytes());
-    let ended = Agent::bare(bench.path(), &[&"serve", &"--config", &"station.toml"]).run();
+    let ended = Agent::bare(bench.path(), &[&"serve", &"--config", &"station.toml", &"--listen", &"127.0.0.1:0"]).run();
     assert_ne!(ended.code, Some(0));
     assert!(ended.stderr.contains("weak.txt` cannot be used: line 2"), "{}", ended.stderr);
 }

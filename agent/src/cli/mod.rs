@@ -1,6 +1,7 @@
 //! The command line, as it is written. No defaults that need the machine, no logic.
 
 mod bench;
+mod network;
 mod service;
 mod transfers;
 pub(crate) mod values;
@@ -8,7 +9,6 @@ pub(crate) mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use blob::azure::TrustedHost;
 use blob::{ContentType, Metadatum, Tier};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use drive::Pace;
@@ -19,6 +19,7 @@ use serde::Deserialize;
 pub(crate) use bench::{
     BenchArguments, BenchCommand, CacheWord, CommonArguments, DirectionWord, MatrixArguments, PeersArguments, StationArguments,
 };
+pub(crate) use network::NetworkArguments;
 pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
     LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
@@ -311,23 +312,6 @@ pub(crate) struct EffortArguments {
     pub(crate) request_timeout: Duration,
     #[command(flatten)]
     pub(crate) network: NetworkArguments,
-}
-
-/// How a store across a network is reached.
-#[derive(Debug, Args)]
-pub(crate) struct NetworkArguments {
-    /// Another host that may be given the credentials of the environment, as HOST or HOST:PORT; as often as you like
-    /// [DRIVE_AGENT_TRUST_HOST: more of them, with commas; default: Azure's own hosts, and the connection string's endpoint]
-    #[arg(long, value_name = "HOST", global = true)]
-    pub(crate) trust_host: Vec<TrustedHost>,
-    /// The proxy that leads to the store, as http://HOST:PORT, or `none` [default: that of HTTPS_PROXY, HTTP_PROXY or
-    /// ALL_PROXY, but for the hosts in NO_PROXY]. A command line can be read by other users: a password belongs into the
-    /// variable
-    #[arg(long, value_name = "URL|none", global = true)]
-    pub(crate) proxy: Option<String>,
-    /// A file of certificates (PEM) whose issuers are trusted beside the system's
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::NetworkArguments;
+use super::network::NetworkArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct TransfersArguments {
