@@ -52,6 +52,28 @@ pub(super) fn options_of_server(address: &DatabaseAddress) -> Result<AnyConnectO
     Ok(AnyConnectOptions::from_url(address.url())?)
 }
 
+/// A connection of its own, set up as those of a pool are.
+pub(super) async fn connect_once(dialect: Dialect, options: &AnyConnectOptions) -> Result<AnyConnection, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let mut connection: AnyConnection = options.connect().answered().await?;
+    connection.execute(AssertSqlSafe(dialect.settings())).answered().await?;
+    Ok(connection)
+}
+
+/// Whether a table has a row, in a database that may not have the table yet.
+pub(super) async fn has_rows(dialect: Dialect, options: &AnyConnectOptions, table: &'static str) -> Result<bool, StoreError> {
+    let mut connection = connect_once(dialect, options).await?;
+    let tables = sqlx::query_scalar(dialect.count_of_tables()).bind(table);
+    let tables: i64 = tables.fetch_one(&mut connection).answered().await?;
+    let mut has_rows = false;
+    if tables > 0 {
+        let query = sqlx::query(AssertSqlSafe(format!("SELECT 1 FROM {table} LIMIT 1")));
+        has_rows = query.fetch_optional(&mut connection).answered().await?.is_some();
+    }
+    connection.close().await?;
+    Ok(has_rows)
+}
+
 impl Store {
     /// Opens the database in the file at `path`, and makes it where there is none.
     ///
@@ -76,21 +98,10 @@ impl Store {
     /// # Errors
     /// When the file cannot be used.
     pub async fn has_sealed_keys(path: &Path) -> Result<bool, StoreError> {
-        if !path.exists() {
-            return Ok(false);
+        match path.exists() {
+            true => has_rows(Dialect::Sqlite, &options_of_file(path, "rw")?, "drive_key").await,
+            false => Ok(false),
         }
-        sqlx::any::install_default_drivers();
-        let mut connection: AnyConnection = options_of_file(path, "rw")?.connect().answered().await?;
-        connection.execute(AssertSqlSafe(Dialect::Sqlite.settings())).answered().await?;
-        let tables = sqlx::query_scalar(Dialect::Sqlite.count_of_tables()).bind("drive_key");
-        let tables: i64 = tables.fetch_one(&mut connection).answered().await?;
-        let mut has_keys = false;
-        if tables > 0 {
-            let query = sqlx::query("SELECT job_id FROM drive_key LIMIT 1");
-            has_keys = query.fetch_optional(&mut connection).answered().await?.is_some();
-        }
-        connection.close().await?;
-        Ok(has_keys)
     }
 
     /// Opens a file with one connection: what is asked at once is answered in the order that it was asked in.

@@ -23,7 +23,7 @@ impl Dialect {
     pub(super) fn settings(self) -> String {
         let (lock, statement) = (LOCK_TIMEOUT.as_millis(), STATEMENT_TIMEOUT.as_millis());
         match self {
-            // What is written anew is in no other file meanwhile.
+            // No other file has what a temporary table holds.
             Dialect::Sqlite => format!(
                 "PRAGMA busy_timeout = {lock}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"

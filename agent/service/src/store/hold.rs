@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
+use sqlx::AnyConnection;
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Executor};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::address::DatabaseAddress;
-use super::database::{CONNECT_TIMEOUT, options_of_server};
+use super::database::{CONNECT_TIMEOUT, connect_once, options_of_server};
 use super::dialect::Dialect;
 use super::error::StoreError;
 
@@ -42,7 +42,6 @@ impl DatabaseHold {
     /// # Errors
     /// [`StoreError::InUse`] where another service has it; or when the server cannot be reached.
     pub async fn take(address: &DatabaseAddress) -> Result<Self, StoreError> {
-        sqlx::any::install_default_drivers();
         let options = options_of_server(address)?;
         let begin = Instant::now();
         let connection = loop {
@@ -73,8 +72,7 @@ impl Drop for DatabaseHold {
 /// A connection that holds the lock; `None` where another one does.
 async fn lock(options: &AnyConnectOptions) -> Result<Option<AnyConnection>, StoreError> {
     let locking = async {
-        let mut connection = options.connect().await?;
-        connection.execute(AssertSqlSafe(Dialect::Postgres.settings())).await?;
+        let mut connection = connect_once(Dialect::Postgres, options).await?;
         let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(NUMBER);
         let is_locked: bool = query.fetch_one(&mut connection).await?;
         Ok(is_locked.then_some(connection))
@@ -82,7 +80,7 @@ async fn lock(options: &AnyConnectOptions) -> Result<Option<AnyConnection>, Stor
     tokio::time::timeout(CONNECT_TIMEOUT, locking).await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))?
 }
 
-/// Looks whether the connection is there, and makes it anew where the server was away.
+/// Looks whether the connection is there, and connects again where the server was away.
 async fn watch(options: AnyConnectOptions, mut connection: AnyConnection, lost: CancellationToken) {
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;

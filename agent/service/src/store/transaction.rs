@@ -76,13 +76,16 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 impl Store {
     /// Begins a change.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
-        let inner = self.pool.begin_with(self.dialect.begin_change()).answered().await?;
-        Ok(Transaction { inner, store: self.clone(), proof: None })
+        self.begin_with(self.dialect.begin_change()).await
     }
 
     /// Begins reading what belongs together, as it was at one moment.
     pub(super) async fn begin_reading(&self) -> Result<Transaction, StoreError> {
-        let inner = self.pool.begin_with(self.dialect.begin_reading()).answered().await?;
+        self.begin_with(self.dialect.begin_reading()).await
+    }
+
+    async fn begin_with(&self, statement: &'static str) -> Result<Transaction, StoreError> {
+        let inner = self.pool.begin_with(statement).answered().await?;
         Ok(Transaction { inner, store: self.clone(), proof: None })
     }
 

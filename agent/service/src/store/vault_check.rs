@@ -1,11 +1,8 @@
 //! Whether the key file is the one of the database: a state directory goes with its file of jobs, and with no server.
 
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
-
 use super::address::DatabaseAddress;
 use super::answered::Answered;
-use super::database::{Store, options_of_server};
+use super::database::{Store, has_rows, options_of_server};
 use super::dialect::Dialect;
 use super::error::StoreError;
 
@@ -23,19 +20,7 @@ impl Store {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn server_has_vault(address: &DatabaseAddress) -> Result<bool, StoreError> {
-        sqlx::any::install_default_drivers();
-        let options: AnyConnectOptions = options_of_server(address)?;
-        let mut connection: AnyConnection = options.connect().answered().await?;
-        connection.execute(AssertSqlSafe(Dialect::Postgres.settings())).answered().await?;
-        let tables = sqlx::query_scalar(Dialect::Postgres.count_of_tables()).bind("vault_check");
-        let tables: i64 = tables.fetch_one(&mut connection).answered().await?;
-        let mut is_there = false;
-        if tables > 0 {
-            let query = sqlx::query("SELECT id FROM vault_check LIMIT 1");
-            is_there = query.fetch_optional(&mut connection).answered().await?.is_some();
-        }
-        connection.close().await?;
-        Ok(is_there)
+        has_rows(Dialect::Postgres, &options_of_server(address)?, "vault_check").await
     }
 
     /// Requires that the vault is the one that sealed what is in the database; or makes it that one, where the key file is new
