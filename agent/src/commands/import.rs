@@ -10,7 +10,7 @@ use drive::{Drive, Pace};
 use protocol::manifest::MadeAs;
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
-use crate::cli::{BlobFormat, BlobType, ImportArguments};
+use crate::cli::{BlobFormat, ImportArguments};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
@@ -75,10 +75,9 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         fill: arguments.rescue.fill,
         overwrite: arguments.overwrite,
         made_as: MadeAs {
-            is_page_blob: arguments.blob_type == BlobType::Page,
             is_vhd: arguments.blob_format == BlobFormat::Vhd,
             into_existing: arguments.into_existing,
-            overwrite: arguments.overwrite,
+            ..MadeAs::default()
         },
         ..transfer_options(&arguments.transfer)?
     };

@@ -186,7 +186,7 @@ async fn entry(arguments: &TransfersArguments, transfer: &Unfinished, asked: &st
 
 /// The options without which an import is not resumed.
 fn options_of(transfer: &Unfinished) -> String {
-    let MadeAs { is_vhd, into_existing, overwrite, .. } = transfer.header.made_as;
+    let MadeAs { is_vhd, into_existing, overwrite } = transfer.header.made_as;
     let options = [
         (is_page_blob(transfer), " --blob-type page"),
         (is_vhd, " --blob-format vhd"),

@@ -76,9 +76,6 @@ pub struct Header {
 /// How the blob of an import is made, beside its bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeAs {
-    /// It is a page blob.
-    #[serde(default)]
-    pub is_page_blob: bool,
     /// It has the footer of a VHD.
     #[serde(default)]
     pub is_vhd: bool,

@@ -107,7 +107,7 @@ pub struct TransferOptions {
     pub manifest: Option<PathBuf>,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
-    /// How the blob of an import is made: kept for those who resume it.
+    /// How the blob of an import is made: kept for those who resume it, with `overwrite` as above.
     pub made_as: MadeAs,
     /// What an export does with the footer of a VHD.
     pub footer: Footer,

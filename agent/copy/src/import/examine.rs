@@ -8,7 +8,7 @@ use drive::identify::Identified;
 use drive::{Drive, DriveError};
 use file::replace::folder_of;
 use protocol::identity::Sameness;
-use protocol::manifest::{Header, MANIFEST_SUFFIX};
+use protocol::manifest::{Header, MANIFEST_SUFFIX, MadeAs};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
@@ -246,7 +246,7 @@ impl Scene {
                 let mut header = new_header(Direction::Import, self.identity.clone(), address, planned, scheme);
                 header.unreadable_fill = self.options.fill.unwrap_or_default();
                 header.replaces.clone_from(&self.replaces);
-                header.made_as = self.options.made_as;
+                header.made_as = MadeAs { overwrite: self.options.overwrite, ..self.options.made_as };
                 (header, new_table(&self.journal, planned)?)
             }
         };
