@@ -73,8 +73,8 @@ pub(crate) fn memory_plan(asked: Option<ByteSize>, geometry: ChunkGeometry) -> R
             "a memory budget of {budget} is too small for one chunk of {chunk}: raise `--memory`, or choose a smaller `--chunk-size`"
         )));
     }
-    // A reader that asks for the next chunk has a buffer for it: with the spare one the last of them learns that there is none, while the
-    // others wait for their record. It is never touched.
+    // A reader that asks for the next chunk has a buffer for it: with the spare one the last of them learns that there is
+    // none, while the others wait for their record. It is never touched.
     let buffers = buffers.min(geometry.chunk_count() + 1);
     Ok(MemoryPlan {
         buffers: buffers as usize,

@@ -20,7 +20,7 @@ use crate::record::journal::{Journal, journals_folder};
 use crate::record::table::{ChunkTable, SharedTable};
 use crate::transfer::begin::new_header;
 use crate::transfer::context::Context;
-use crate::transfer::reuse::{Left, holds_data};
+use crate::transfer::reuse::{Left, Look, holds_data};
 use crate::transfer::scene::Scene;
 
 /// An export whose drive and journal are ready: its next step is the pipeline.
@@ -69,8 +69,8 @@ impl Prepared {
 
 /// Whether nothing wrote to the drive since an earlier run noted its state.
 async fn is_as_left(scene: &Scene, left: &Left) -> Result<bool, CopyError> {
-    let Some(left) = &left.state else { return Ok(false) };
-    Ok(state_of(&scene.drive, &scene.handle).await?.as_ref() == Some(left))
+    let now = state_of(&scene.drive, &scene.handle).await?;
+    Ok(left.look(now.as_ref(), false) == Look::NotNeeded)
 }
 
 /// Refuses a drive that something is on: it may be another than the one that an operator looked at.

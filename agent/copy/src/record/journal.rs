@@ -113,14 +113,14 @@ impl Journal {
     /// Where that export is under way, or its journal cannot be read.
     pub(crate) fn of_export(state_dir: &Path, drive: &Path, blob: &str) -> Result<Option<(Self, Recovered)>, CopyError> {
         let Ok(entries) = std::fs::read_dir(state_dir.join("journals")) else { return Ok(None) };
+        let Ok(drive) = absolute(drive) else { return Ok(None) };
         let is_it = |path: &PathBuf| {
             let is_export = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("export-"));
             let replay = || JournalReplay::new(BufReader::new(File::open(path).ok()?)).ok()?;
             is_export
                 && replay().is_some_and(|replay| {
                     let header = replay.header();
-                    header.blob == blob
-                        && header.drive_path().is_some_and(|path| absolute(drive).is_ok_and(|drive| path == drive))
+                    header.blob == blob && header.drive_path().as_ref() == Some(&drive)
                 })
         };
         let Some(path) = entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_it) else { return Ok(None) };
