@@ -35,6 +35,7 @@ mod settings;
 mod signals;
 mod standard_output;
 mod station;
+mod station_calls;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -63,12 +64,16 @@ pub fn main() -> ExitCode {
         ));
         return ExitCode::FAILURE;
     }
-    let drains = matches!(arguments.command, Command::Import(_) | Command::Export(_) | Command::Verify(_) | Command::Serve(_));
+    let drains = matches!(
+        arguments.command,
+        Command::Import(_) | Command::Export(_) | Command::Verify(_) | Command::Serve(_) | Command::Station(_)
+    );
     if let Err(error) = signals::receive(&printer, drains) {
         printer.warn(&format!("signals cannot be received ({error}): a cancel will end the process at once"));
     }
     let service_log = match &arguments.command {
         Command::Serve(serve) => Some(serve.log),
+        Command::Station(station) => Some(station.log),
         _ => None,
     };
     start_logging(arguments.common.verbose, service_log, printer.uses_color());
@@ -88,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Drives(drives) => commands::drives::run(drives, &printer).await,
             Command::Bench(bench) => bench::run(*bench, &printer).await,
             Command::Serve(serve) => serve::run(serve, &printer).await,
+            Command::Station(station) => station_calls::run(station, &printer).await,
             Command::Jobs(jobs) => commands::jobs::run(jobs, &printer).await,
             Command::Bays(bays) => commands::bays::run(bays, &printer).await,
             Command::Tokens(tokens) => commands::tokens::run(tokens, &printer).await,

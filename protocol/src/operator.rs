@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::arm::JobResponse;
 use crate::job::{CopyRecord, RetryOptions};
 use crate::station::{Attention, AuditEntry};
+use crate::station_rate::StationRate;
 
 /// Everything of one kind that there is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -178,7 +179,7 @@ pub struct NewToken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RoleProblem {
     /// Neither a role nor subscriptions.
-    #[error("say `\"role\": \"operator\"`, or name the `subscriptions` of a customer")]
+    #[error("say `\"role\": \"operator\"` or `\"station\"`, or name the `subscriptions` of a customer")]
     Unsaid,
     /// A customer without subscriptions.
     #[error("a customer has `subscriptions`: name at least one")]
@@ -186,6 +187,9 @@ pub enum RoleProblem {
     /// An operator with subscriptions.
     #[error("an operator reaches every subscription: leave out `subscriptions`, or say `\"role\": \"customer\"`")]
     OperatorOfSubscriptions,
+    /// A station with subscriptions.
+    #[error("a station gets orders about its own bays alone: leave out `subscriptions`")]
+    StationOfSubscriptions,
 }
 
 impl NewToken {
@@ -195,9 +199,10 @@ impl NewToken {
     /// When role and subscriptions do not say so together.
     pub fn role(&self) -> Result<TokenRole, RoleProblem> {
         match (self.role, self.subscriptions.is_empty()) {
-            (Some(TokenRole::Operator), true) => Ok(TokenRole::Operator),
+            (Some(role @ (TokenRole::Operator | TokenRole::Station)), true) => Ok(role),
             (None | Some(TokenRole::Customer), false) => Ok(TokenRole::Customer),
             (Some(TokenRole::Operator), false) => Err(RoleProblem::OperatorOfSubscriptions),
+            (Some(TokenRole::Station), false) => Err(RoleProblem::StationOfSubscriptions),
             (Some(TokenRole::Customer), true) => Err(RoleProblem::NoSubscriptions),
             (None, true) => Err(RoleProblem::Unsaid),
         }
@@ -228,6 +233,8 @@ pub enum TokenRole {
     Operator,
     /// The jobs of its subscriptions.
     Customer,
+    /// The orders for the station of the token's name.
+    Station,
 }
 
 impl TokenRole {
@@ -236,6 +243,7 @@ impl TokenRole {
         match self {
             TokenRole::Operator => "operator",
             TokenRole::Customer => "customer",
+            TokenRole::Station => "station",
         }
     }
 }
@@ -249,6 +257,36 @@ pub struct Token {
     pub role: TokenRole,
     /// The subscriptions of a customer.
     pub subscriptions: Vec<String>,
+}
+
+/// A station, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StationState {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hall: Option<String>,
+    /// The version of its program; absent until it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// When it called last.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>)]
+    pub heard_at: Option<OffsetDateTime>,
+    /// How many bays it has.
+    pub bays: u64,
+    /// How many of them have a drive.
+    pub drives: u64,
+    /// How many copies it may run.
+    pub copies: u64,
+    /// What its copies may move together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<StationRate>,
+    /// Why nothing is known of its bays now: one sentence; absent where it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
 }
 
 #[cfg(test)]

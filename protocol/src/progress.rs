@@ -66,7 +66,7 @@ pub struct Progress {
 }
 
 /// What a failing drive has not given so far, each in drive order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadableSoFar {
     /// Tried sector by sector, and abandoned.
     pub bad: Vec<ByteRange>,

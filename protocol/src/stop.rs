@@ -11,6 +11,8 @@ pub enum StopReason {
     Paused,
     /// The customer cancelled the job.
     JobCancelled,
+    /// A station could not renew its right to copy: the drive may be copied by another from now on.
+    LeaseLost,
     /// The agent is shutting down (SIGTERM).
     Terminated,
     /// Ctrl-C was pressed (SIGINT).

@@ -16,7 +16,8 @@ use protocol::arm::{Address, JobResponse};
 use service::ServiceState;
 use service::http::Access;
 use service::jobs::{Jobs, Location, ReachableAccount};
-use service::scheduler::Scheduler;
+use service::scheduler::{Clock, Scheduler};
+use service::stations::{Fleet, FleetTimes};
 use service::store::{Actor, Role, Store};
 use service::vault::Vault;
 use time::OffsetDateTime;
@@ -74,8 +75,14 @@ async fn open(folder: &Path, name: &str) -> Store {
 }
 
 fn service(store: &Store) -> Router {
-    let clock = Arc::new(|| OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap());
-    let scheduler = Scheduler::new(store.clone(), Arc::new(EmptyStation), clock, "imports".to_owned());
+    let clock: Clock = Arc::new(|| OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap());
+    let fleet = Fleet::new(
+        Arc::new(EmptyStation),
+        store.clone(),
+        clock.clone(),
+        FleetTimes::of_lease(std::time::Duration::from_secs(90)),
+    );
+    let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, "imports".to_owned());
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
     let locations = vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }];
     let accounts = vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }];
@@ -83,6 +90,7 @@ fn service(store: &Store) -> Router {
         jobs: Jobs::new(store.clone(), scheduler.clone(), locations, accounts),
         store: store.clone(),
         scheduler,
+        fleet,
         access: Arc::new(Access::new(NonZeroU32::MAX, None)),
         public_url: None,
         scheme: "http",

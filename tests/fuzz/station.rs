@@ -8,14 +8,24 @@ use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::{LimitedBy, TransferResult};
 use protocol::station::DockedDrive;
+use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
-use service::scheduler::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 pub struct EmptyStation;
 
 fn bay(name: &str, drive: Option<DockedDrive>) -> BayContent {
-    BayContent { name: name.to_owned(), is_watched: false, drive, attachment: "1".to_owned(), docked_at: None, sequence: 1 }
+    BayContent {
+        name: name.to_owned(),
+        is_watched: false,
+        drive,
+        attachment: "1".to_owned(),
+        docked_at: None,
+        sequence: 1,
+        station: None,
+        unknown: None,
+    }
 }
 
 #[async_trait]

@@ -62,6 +62,7 @@ mod service_token;
 mod service_wrong_drive;
 mod service_wrong_twin;
 mod signals;
+mod stations;
 mod store_credentials;
 mod supply_chain;
 mod transfers;

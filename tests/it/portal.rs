@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::images::{MIB, random_bytes};
+use crate::support::listener::free_port;
 use crate::support::service::{Service, slow_profile};
 use crate::support::wait::wait_until;
 use crate::support::{Workbench, parts};
@@ -32,10 +33,6 @@ kind = "unreadable"
 offset = "20MiB"
 length = "64KiB"
 "#;
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 #[test]
 fn staff_and_customers_look_at_it() {

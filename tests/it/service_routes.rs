@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::service::{SUBSCRIPTION, Service, TWO_BAYS, import, job};
+use crate::support::station::token_of;
 
 /// Who may ask for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +19,10 @@ enum For {
     Owner,
     /// Operators.
     Operators,
+    /// The station of that name.
+    Stations,
 }
-use For::{Anonymous, Known, Operators, Owner};
+use For::{Anonymous, Known, Operators, Owner, Stations};
 
 /// Operations of the published document.
 const API: &[(For, &[&str])] = &[
@@ -51,6 +54,7 @@ const API: &[(For, &[&str])] = &[
             "Rate_Set",
             "Attention_List",
             "Audit_List",
+            "Stations_List",
             "Tokens_List",
             "Tokens_Create",
             "Tokens_Revoke",
@@ -72,6 +76,7 @@ const API: &[(For, &[&str])] = &[
             "OperatorJobs_ShipBack",
         ],
     ),
+    (Stations, &["Stations_Call"]),
 ];
 
 /// Pages and forms of the portal, as its router has them.
@@ -149,6 +154,7 @@ fn filled(template: &str) -> String {
         ("{bay}", "bay-1"),
         ("{drive}", "A"),
         ("{action}", "cancel"),
+        ("{station}", "hall-a"),
     ];
     // Whatever else is named is not there.
     let path = known.iter().fold(template.to_owned(), |path, (part, value)| path.replace(part, value));
@@ -163,6 +169,7 @@ struct Scene {
     service: Service,
     own: String,
     other: String,
+    station: String,
 }
 
 fn scene(bench: &Workbench) -> Scene {
@@ -173,13 +180,14 @@ fn scene(bench: &Workbench) -> Scene {
     };
     let (own, other) = (make("own", SUBSCRIPTION), make("other", "elsewhere"));
     service.call("PUT", &job("job-1"), import(&["A"])).expect(201);
-    Scene { service, own, other }
+    let station = token_of(&service, "hall-a");
+    Scene { service, own, other, station }
 }
 
 #[test]
 fn every_operation_of_the_api_answers_those_it_is_for() {
     let bench = Workbench::new();
-    let Scene { service, own, other } = scene(&bench);
+    let Scene { service, own, other, station } = scene(&bench);
     let document = service.call("GET", "/openapi.json", Value::Null).expect(200);
     let mut operations = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -206,10 +214,13 @@ fn every_operation_of_the_api_answers_those_it_is_for() {
             _ => {
                 // Too many guesses are told so.
                 assert!(matches!(anonymous, 401 | 429) && matches!(guess, 401 | 429), "{operation}: {wrong:?}");
-                let denied_to_other = matches!(audience, Owner | Operators);
+                let denied_to_other = matches!(audience, Owner | Operators | Stations);
                 assert_eq!(foreign == 403, denied_to_other, "{operation}: {wrong:?}");
-                assert!(audience == Operators || operation == "Jobs_Delete" || !is_denied(wrong.3), "{operation}: {wrong:?}");
-                assert_eq!(wrong.3 == 403, audience == Operators, "{operation}: {wrong:?}");
+                let denied_to_own = matches!(audience, Operators | Stations);
+                assert!(denied_to_own || operation == "Jobs_Delete" || !is_denied(wrong.3), "{operation}: {wrong:?}");
+                assert_eq!(wrong.3 == 403, denied_to_own, "{operation}: {wrong:?}");
+                let to_station = ask(route, &station);
+                assert_eq!(to_station == 403, matches!(audience, Owner | Operators), "{operation}: {to_station}");
             }
         }
         if operation == "Jobs_Delete" {
@@ -218,7 +229,8 @@ fn every_operation_of_the_api_answers_those_it_is_for() {
     }
     for (operation, route) in &operations {
         let status = ask(route, &service.token);
-        assert!(!is_denied(status) && !matches!(status, 405 | 429), "{operation}: {status}");
+        assert_eq!(is_denied(status), row(API, operation) == Stations, "{operation}: {status}");
+        assert!(!matches!(status, 405 | 429), "{operation}: {status}");
     }
 }
 
@@ -242,7 +254,7 @@ fn portal_routes() -> BTreeSet<String> {
 #[test]
 fn every_page_of_the_portal_is_shown_to_those_it_is_for() {
     let bench = Workbench::new();
-    let Scene { service, own, other } = scene(&bench);
+    let Scene { service, own, other, .. } = scene(&bench);
     let routes = portal_routes();
     assert_eq!(routes, names(PORTAL), "the router and the table differ");
     let log_in = |token: &str| service.session_cookie(token);
@@ -286,6 +298,7 @@ fn every_page_of_the_portal_is_shown_to_those_it_is_for() {
             // Jobs of others are not there.
             Owner => assert!(foreign.0 == 404 && is_shown(&customer) && is_shown(&all), "{told}"),
             Operators => assert!(matches!(foreign.0, 403 | 404) && customer.0 == 403 && is_shown(&all), "{told}"),
+            Stations => panic!("{told}: no page is for a station"),
         }
     }
 }

@@ -32,12 +32,13 @@ const COPY: [&[&str]; 13] = [
 ];
 
 /// The parts of the service, and the other parts that each may import.
-const SERVICE: [(&str, &[&str]); 11] = [
+const SERVICE: [(&str, &[&str]); 12] = [
     ("router", &["api", "http", "portal", "state"]),
-    ("api", &["http", "jobs", "state", "store"]),
+    ("api", &["http", "jobs", "state", "stations", "store"]),
     ("portal", &["entra", "http", "jobs", "scheduler", "state", "store"]),
-    ("state", &["http", "jobs", "scheduler", "store"]),
+    ("state", &["http", "jobs", "scheduler", "stations", "store"]),
     ("jobs", &["scheduler", "store"]),
+    ("stations", &["scheduler", "store"]),
     ("http", &["entra", "store"]),
     ("scheduler", &["store"]),
     ("entra", &["store"]),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
+use protocol::station::CopyOrder;
 use protocol::stop::StopReason;
-use service::scheduler::worker::CopyOrder;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 

@@ -14,7 +14,8 @@ use serde_json::Value;
 use service::ServiceState;
 use service::http::Access;
 use service::jobs::{Jobs, Location, ReachableAccount};
-use service::scheduler::Scheduler;
+use service::scheduler::{Clock, Scheduler};
+use service::stations::{Fleet, FleetTimes};
 use service::store::{Actor, Role, Store};
 use service::vault::Vault;
 use time::OffsetDateTime;
@@ -102,7 +103,9 @@ impl Life {
             of_life.clock.now()
         };
         let seen = Arc::new(WorkerOfLife(worker.clone()));
-        let scheduler = Scheduler::new(store.clone(), seen, Arc::new(clock), IMPORTS.to_owned());
+        let clock: Clock = Arc::new(clock);
+        let fleet = Fleet::new(seen, store.clone(), clock.clone(), FleetTimes::of_lease(Duration::from_secs(90)));
+        let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, IMPORTS.to_owned());
         let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
         let locations = vec![Location { name: LOCATION.into(), address, carriers: vec!["FedEx".into()] }];
         let reached = |number| ReachableAccount { name: account(number), subscriptions: vec![subscription(number)] };
@@ -110,6 +113,7 @@ impl Life {
             jobs: Jobs::new(store.clone(), scheduler.clone(), locations, (0..customers).map(reached).collect()),
             store: store.clone(),
             scheduler: scheduler.clone(),
+            fleet,
             access: Arc::new(Access::new(NonZeroU32::MAX, None)),
             public_url: None,
             scheme: "http",

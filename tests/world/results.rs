@@ -3,10 +3,10 @@
 use protocol::outcome::Outcome;
 use protocol::receipt::{ByteClass, Receipt};
 use protocol::result::TransferResult;
+use protocol::station::CopyOrder;
 use protocol::stop::StopReason;
 use protocol::units::ByteRange;
 use serde_json::json;
-use service::scheduler::worker::CopyOrder;
 use time::OffsetDateTime;
 
 use crate::copying::{Chunk, transfer_of};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use protocol::station::BayContent;
 use protocol::station::{DockedDrive, WeakIdentity};
-use service::scheduler::worker::BayContent;
 use time::OffsetDateTime;
 
 use crate::blobs::Blobs;
@@ -177,7 +177,16 @@ impl Site {
     pub fn content_of(&self, bay: usize) -> BayContent {
         let Bay { name, is_watched, drive, docked_at, attachment, sequence, .. } = self.bays[bay].clone();
         let drive = drive.map(|drive| self.docked_drive(bay, drive));
-        BayContent { attachment: attachment.to_string(), name, is_watched, drive, docked_at, sequence }
+        BayContent {
+            attachment: attachment.to_string(),
+            name,
+            is_watched,
+            drive,
+            docked_at,
+            sequence,
+            station: None,
+            unknown: None,
+        }
     }
 
     /// What the service sees of a drive in a bay.

@@ -9,8 +9,9 @@ use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::{LimitedBy, TransferResult};
 use protocol::station::DockedDrive;
+use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
-use service::scheduler::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 use crate::blobs::address;

@@ -12,6 +12,7 @@
 //! | `state` | what every handler gets |
 //! | [`jobs`] | use cases: what can be done with a job, and why it is refused |
 //! | [`http`] | what the API and the portal share of HTTP: server, tokens and rate limits, bodies, events |
+//! | [`stations`] | the bays of other hosts: their calls, and the grants of their copies |
 //! | [`scheduler`] | who copies which drive when, and what follows from its end |
 //! | [`entra`] | tokens and sign-in of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database |
@@ -63,6 +64,7 @@ mod portal;
 mod router;
 pub mod scheduler;
 mod state;
+pub mod stations;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

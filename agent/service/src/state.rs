@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::Access;
 use crate::jobs::Jobs;
 use crate::scheduler::Scheduler;
+use crate::stations::Fleet;
 use crate::store::Store;
 
 /// What the API and the portal need.
@@ -16,6 +17,8 @@ pub struct ServiceState {
     pub store: Store,
     /// Bays and copies, for what only looks.
     pub scheduler: Scheduler,
+    /// The stations.
+    pub fleet: Arc<Fleet>,
     /// What can be done with jobs.
     pub jobs: Jobs,
     /// Tokens and rate limits.

@@ -9,14 +9,14 @@ use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out_all};
 use super::turns;
 use super::work::WorkDir;
-use crate::cli::StationArguments;
+use crate::cli::BenchStationArguments;
 use crate::printer::Printer;
 
 /// A drive that is computed as fast as it can be.
 const PROFILE: &str = "serial = \"BENCH\"\nseed = 5\nzero_share = 0.0\nrun_size = \"1MiB\"\n";
 
 /// Measures so many drives at once, in turn.
-pub(super) fn run(arguments: &StationArguments, printer: &Printer) -> Result<Report, BenchError> {
+pub(super) fn run(arguments: &BenchStationArguments, printer: &Printer) -> Result<Report, BenchError> {
     let work = WorkDir::new(arguments.common.work_dir.as_deref())?;
     let ByteSize(size) = arguments.size;
     let drive = match &arguments.drive {

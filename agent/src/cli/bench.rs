@@ -22,7 +22,7 @@ pub(crate) enum BenchCommand {
     /// The same work through the tools that people use today, in turn
     Peers(PeersArguments),
     /// Many simulated drives at once
-    Station(StationArguments),
+    Station(BenchStationArguments),
     /// What changed from one report to another, and what is noise
     Compare {
         /// The earlier report (JSON)
@@ -119,7 +119,7 @@ pub(crate) struct PeersArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct StationArguments {
+pub(crate) struct BenchStationArguments {
     /// How many drives at once, with commas between
     #[arg(long, value_name = "COUNTS", value_delimiter = ',', default_value = "1,2,4,8,16", value_parser = parse_repeat)]
     pub(crate) drives: Vec<usize>,

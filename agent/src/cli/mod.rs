@@ -17,12 +17,13 @@ use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::Deserialize;
 
 pub(crate) use bench::{
-    BenchArguments, BenchCommand, CacheWord, CommonArguments, DirectionWord, MatrixArguments, PeersArguments, StationArguments,
+    BenchArguments, BenchCommand, BenchStationArguments, CacheWord, CommonArguments, DirectionWord, MatrixArguments,
+    PeersArguments,
 };
 pub(crate) use network::NetworkArguments;
 pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
-    LogFormat, ServeArguments, ShipArguments, TokensArguments, TokensCommand,
+    LogFormat, ServeArguments, ShipArguments, StationArguments, TokensArguments, TokensCommand,
 };
 pub(crate) use transfers::{TransfersArguments, TransfersCommand};
 pub(crate) use values::parse_time_scale;
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     Bench(Box<BenchArguments>),
     /// Run the job service: REST API, bays and scheduler in one process
     Serve(ServeArguments),
+    /// Run the bays of this host for a job service elsewhere
+    Station(StationArguments),
     /// Create, ship, watch, cancel and delete jobs; and what staff do with them
     Jobs(JobsArguments),
     /// The bays of a station, and what is docked

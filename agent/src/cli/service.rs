@@ -27,6 +27,34 @@ pub(crate) struct ServeArguments {
     pub(crate) log: LogFormat,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct StationArguments {
+    /// The job service
+    #[arg(long, value_name = "URL")]
+    pub(crate) service: String,
+    /// A file with the token of this station: `drive-agent tokens create NAME --station`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: PathBuf,
+    /// Bays, accounts and budgets (TOML), as `serve` takes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The name of this station, which is that of its token [default: the name of this host]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where it stands, for staff
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) hall: Option<String>,
+    /// Journals, and what was docked by hand [default: $XDG_STATE_HOME/drive-agent]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Certificates (PEM) that the service's is checked with, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// How the log is written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
@@ -351,7 +379,7 @@ pub(crate) struct TokensArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokensCommand {
     /// Make a token, and print it for the only time
-    #[command(group(ArgGroup::new("role").args(["subscriptions", "operator"]).required(true)))]
+    #[command(group(ArgGroup::new("role").args(["subscriptions", "operator", "station"]).required(true)))]
     Create {
         /// Its name in the audit log
         name: String,
@@ -361,6 +389,9 @@ pub(crate) enum TokensCommand {
         /// May do everything, in every subscription
         #[arg(long)]
         operator: bool,
+        /// Runs the bays of the host of that name (`drive-agent station`), and may do nothing else
+        #[arg(long)]
+        station: bool,
     },
     /// The tokens and their owners
     List,

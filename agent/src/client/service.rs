@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::host::is_loopback;
 use protocol::operator::Done;
+use protocol::station::{StationOrders, StationReport};
 use reqwest::{Client, Method, Response, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,17 @@ impl JobService {
     ) -> Result<T, ClientError> {
         let answer = body::whole(self.send(method, url, body, true).await?).await?;
         understood(&answer)
+    }
+
+    /// Where the service is.
+    pub(crate) fn address(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+
+    /// One call of a station: the answer comes when there is something new for it.
+    pub(crate) async fn station_call(&self, station: &str, report: &StationReport) -> Result<StationOrders, ClientError> {
+        let url = self.url(&["stations", "v1", station, "call"], &[])?;
+        self.ask(Method::POST, url, Some(body_of(report)?)).await
     }
 
     /// A document of the operator API.

@@ -18,8 +18,12 @@ pub(crate) async fn run(arguments: TokensArguments, printer: &Printer) -> u8 {
 async fn tokens(arguments: &TokensArguments, printer: &Printer) -> Result<(), ClientError> {
     let service = JobService::new(&arguments.connect)?;
     match &arguments.command {
-        TokensCommand::Create { name, subscriptions, operator } => {
-            let role = if *operator { TokenRole::Operator } else { TokenRole::Customer };
+        TokensCommand::Create { name, subscriptions, operator, station } => {
+            let role = match (operator, station) {
+                (true, _) => TokenRole::Operator,
+                (_, true) => TokenRole::Station,
+                _ => TokenRole::Customer,
+            };
             let body = NewToken { name: name.clone(), role: Some(role), subscriptions: subscriptions.clone() };
             let made: MadeToken = service.operator_post(&["tokens"], Some(&body)).await?;
             printer.document(&made, || format!("{}\n", made.token));

@@ -15,3 +15,5 @@ mod state_dir;
 mod wiring;
 
 pub(crate) use operation::run;
+pub(crate) use state_dir::lock;
+pub(crate) use wiring::worker_of;

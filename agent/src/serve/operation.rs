@@ -12,6 +12,7 @@ use service::entra::Entra;
 use service::http::{Access, server};
 use service::jobs::Jobs;
 use service::scheduler::Scheduler;
+use service::stations::{Fleet, FleetTimes};
 use service::store::{DatabaseHold, Role, Store};
 use service::{ServiceState, router};
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     worker.docks.watch();
     worker.rates.follow();
-    let scheduler = Scheduler::new(store.clone(), worker, clock, config.import_container.clone());
+    let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(config.station_lease()));
+    let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
     let closing = CancellationToken::new();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -79,6 +81,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         jobs: Jobs::new(store.clone(), scheduler.clone(), config.locations(), accounts),
         store: store.clone(),
         scheduler: scheduler.clone(),
+        fleet: fleet.clone(),
         access: Arc::new(Access::new(config.requests_per_second, entra)),
         public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
         scheme,
@@ -93,6 +96,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
     let forgetting = tokio::spawn(forget_idle(state.clone()));
+    tokio::spawn(fleet.expire(closing.clone()));
     let scheduling = tokio::spawn({
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }

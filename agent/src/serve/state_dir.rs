@@ -18,7 +18,7 @@ use crate::local_service::SOCKET_FILE;
 use crate::printer::Printer;
 
 /// Makes the state directory, and keeps a second service out of it.
-pub(super) fn lock(state_dir: &Path, printer: &Printer) -> Result<File, String> {
+pub(crate) fn lock(state_dir: &Path, printer: &Printer) -> Result<File, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
     if close_folder(state_dir).map_err(|error| failed(&error))? {
         printer.warn(&format!("others could read `{}`, which is for its owner alone from now on", state_dir.display()));

@@ -14,7 +14,7 @@ use protocol::units::sizes_apart;
 use service::scheduler::Clock;
 use time::OffsetDateTime;
 
-use crate::station::accounts::ReachedAccount;
+use crate::station::accounts::{ReachedAccount, place_of};
 use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
 use crate::station::host::StationWorker;
@@ -33,6 +33,14 @@ pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
     })
 }
 
+/// The data plane of a station, by the machine's clock.
+///
+/// # Errors
+/// With one sentence, where the configuration cannot be used.
+pub(crate) fn worker_of(config: &Config, state_dir: &Path) -> Result<StationWorker, String> {
+    worker(config, state_dir, &clock(config.clock_offset_file.clone()))
+}
+
 /// The data plane that the configuration describes.
 pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result<StationWorker, String> {
     let transfers = state_dir.join("transfers");
@@ -46,10 +54,11 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         }
         let reached = account.reach(&network)?;
         let address = reached.address();
+        let place = place_of(&address);
         // A directory is the station's business.
         let own = if address.contains("://") { address } else { account.name.clone() };
         let public = account.public_url.clone().unwrap_or(own).trim_end_matches('/').to_owned();
-        accounts.insert(account.name.to_lowercase(), ReachedAccount { account: reached, public });
+        accounts.insert(account.name.to_lowercase(), ReachedAccount { account: reached, public, place });
     }
     if let Some(list) = &config.weak_serials {
         // Before any bay is looked at.

@@ -13,12 +13,26 @@ pub(crate) struct ReachedAccount {
     pub(crate) account: Arc<dyn Account>,
     /// What customers call it.
     pub(crate) public: String,
+    /// Where it is, without secrets: the same for all hosts that reach it, and another for every other account.
+    pub(crate) place: String,
 }
 
 impl ReachedAccount {
     /// A blob's address as a customer may see it.
     pub(crate) fn public_address(&self, blob: &BlobName) -> String {
         format!("{}/{}/{}", self.public, blob.container, blob.name)
+    }
+}
+
+/// Where an account is. A directory is known by what the kernel calls it: another host may have another one at the same path.
+pub(crate) fn place_of(address: &str) -> String {
+    use std::os::unix::fs::MetadataExt;
+    if address.contains("://") {
+        return address.to_owned();
+    }
+    match std::fs::metadata(address) {
+        Ok(found) => format!("the directory {}:{}", found.dev(), found.ino()),
+        Err(_) => "a directory that is not there".to_owned(),
     }
 }
 

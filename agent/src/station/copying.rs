@@ -11,9 +11,10 @@ use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
+use protocol::station::CopyOrder;
 use protocol::stop::StopReason;
 use protocol::units::ByteSize;
-use service::scheduler::worker::{CopyOrder, RunningCopy};
+use service::scheduler::worker::RunningCopy;
 use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;

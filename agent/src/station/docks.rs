@@ -11,9 +11,10 @@ use drive::OpenedAs;
 use drive::discovery::{DockBell, Docked, attached_at};
 use protocol::arm::drive_id_of;
 use protocol::drives::Verdict;
+use protocol::station::BayContent;
 use protocol::station::DockedDrive;
 use service::scheduler::Clock;
-use service::scheduler::worker::{BayContent, WorkError};
+use service::scheduler::worker::WorkError;
 use tokio::sync::Notify;
 
 use super::config::Bay;
@@ -138,6 +139,8 @@ impl Docks {
             attachment: String::new(),
             docked_at: None,
             sequence: slot.sequence,
+            station: None,
+            unknown: None,
         };
         self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
     }
@@ -316,6 +319,8 @@ impl Slot {
                 attachment: attachment_of(&docked),
                 docked_at,
                 sequence,
+                station: None,
+                unknown: None,
             };
             (docked, content)
         });

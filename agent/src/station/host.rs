@@ -1,6 +1,6 @@
 //! What the copies of this host share: bays, accounts, budgets, folders.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +36,11 @@ pub(crate) struct StationWorker {
 }
 
 impl StationWorker {
+    /// Where its accounts are, by their names.
+    pub(crate) fn places(&self) -> BTreeMap<String, String> {
+        self.accounts.iter().map(|(name, reached)| (name.clone(), reached.place.clone())).collect()
+    }
+
     pub(crate) fn account(&self, name: &str) -> Result<&ReachedAccount, WorkError> {
         let found = self.accounts.get(&name.to_lowercase());
         found.ok_or_else(|| WorkError::Refused(format!("this station cannot reach the account `{name}`")))

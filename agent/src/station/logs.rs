@@ -12,7 +12,8 @@ use protocol::manifest::{ChunkContent, ManifestReader};
 use protocol::outcome::Outcome;
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
-use service::scheduler::worker::{LogOrder, WorkError};
+use protocol::station::LogOrder;
+use service::scheduler::worker::WorkError;
 
 use super::host::{StationWorker, blocking};
 
@@ -143,8 +144,8 @@ fn chunks_of(manifest: &Path) -> io::Result<impl Iterator<Item = io::Result<Logg
 #[cfg(test)]
 mod tests {
     use protocol::job::RetryOptions;
+    use protocol::station::CopyOrder;
     use protocol::units::ByteRange;
-    use service::scheduler::worker::CopyOrder;
 
     use super::*;
 
@@ -153,6 +154,7 @@ mod tests {
     fn order() -> LogOrder {
         let blob = BlobName { container: "imports".to_owned(), name: "a.img".to_owned() };
         let copy = CopyOrder {
+            grant: None,
             bay: "bay-1".to_owned(),
             direction: Direction::Import,
             job_uid: "job".to_owned(),

@@ -1,5 +1,6 @@
 //! What the control plane asks for, done with drives and stores.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
+use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::station_rate::{RateOrder, StationRate};
 use protocol::units::ByteRange;
-use service::scheduler::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 use super::host::{StationWorker, blocking};
@@ -36,6 +38,10 @@ impl Worker for StationWorker {
 
     async fn undock(&self, bay: &str) -> Result<(), WorkError> {
         self.docks.undock(bay)
+    }
+
+    fn places(&self) -> BTreeMap<String, String> {
+        StationWorker::places(self)
     }
 
     fn rate(&self) -> StationRate {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `identity` | whether a drive's name says whose it is |
 //! | `bay` | the bays and what is in them |
+//! | `order` | what the data plane is ordered to do |
+//! | `call` | the call between a station and the service |
 //! | `job` | a job as these rules see it |
 //! | `next` | which job gets a docked drive, and what is to be done about it |
 //! | `action` | what a person can do, and the command that does it |
@@ -15,9 +17,11 @@ mod action;
 mod attention;
 mod audit;
 mod bay;
+mod call;
 mod identity;
 mod job;
 mod next;
+mod order;
 mod waiting_bay;
 mod waiting_job;
 
@@ -30,8 +34,12 @@ pub use action::{Action, OfferedAction};
 pub use attention::{Attention, AttentionKind};
 pub use audit::AuditEntry;
 pub use bay::{Bay, BayState, BayWork, DockedDrive};
+pub use call::{
+    CALL_VERSION, CopyReport, Grant, StationOrders, StationReport, Task, TaskResult, bay_of_station, station_and_bay,
+};
 pub use identity::WeakIdentity;
 pub use job::{Candidate, JobInHand, short_job_name};
 pub use next::{Binding, Decided, DockedHere, Doubt, Next, Twin, next, weak_identity};
+pub use order::{BayContent, CopyOrder, LogOrder};
 pub use waiting_bay::{attention_of_bay, may_be_given};
 pub use waiting_job::{attention_of_job, waits_from};

@@ -68,6 +68,17 @@ impl Azurite {
         format!("{}/drives/{name}?{}", self.endpoint(), sas(Duration::hours(1)))
     }
 
+    /// The lines of a service's configuration that make this its account.
+    pub fn as_account(&self, name: &str) -> String {
+        format!("[[account]]\nname = \"{name}\"\nstore = \"{}?{}\"\n", self.endpoint(), sas(Duration::hours(1)))
+    }
+
+    /// The bytes of a blob.
+    pub fn read(&self, container: &str, blob: &str) -> Vec<u8> {
+        let url = format!("{}/{container}/{blob}?{}", self.endpoint(), sas(Duration::hours(1)));
+        Command::new("curl").args(["--silent", "--fail", "--noproxy", "*", &url]).output().unwrap().stdout
+    }
+
     /// Takes a snapshot of a blob; gives its time.
     pub fn snapshot(&self, blob: &str) -> String {
         let url = format!("{}/drives/{blob}?comp=snapshot&{}", self.endpoint(), sas(Duration::hours(1)));

@@ -98,3 +98,8 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, answer: &dyn Fn(&str
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let _ = stream.read(&mut byte);
 }
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -13,6 +13,7 @@ pub mod loop_device;
 pub mod parts;
 pub mod service;
 pub mod slow_link;
+pub mod station;
 pub mod tls_front;
 pub mod transcript;
 pub mod wait;

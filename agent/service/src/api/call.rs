@@ -99,7 +99,9 @@ impl FromRequestParts<Arc<ServiceState>> for OperatorCall {
         let call = Call::from_request_parts(parts, state).await?;
         match call.actor.role {
             Role::Operator => Ok(OperatorCall(call)),
-            Role::Customer(_) => Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned())),
+            Role::Customer(_) | Role::Station => {
+                Err(ApiError::new(403, "AuthorizationFailed", "this is for operators".to_owned()))
+            }
         }
     }
 }

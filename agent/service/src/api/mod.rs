@@ -17,6 +17,7 @@
 //! | `operator` | the operator API: bays, what waits, the audit log |
 //! | `orders` | the operator API: orders about jobs |
 //! | `tokens` | tokens, for operators |
+//! | `stations` | calls of stations, and the list of them |
 //! | `health` | liveness, readiness, metrics |
 //! | `openapi` | the OpenAPI document |
 
@@ -32,6 +33,7 @@ mod operator;
 mod orders;
 mod router;
 mod routes;
+mod stations;
 mod tokens;
 mod versions;
 

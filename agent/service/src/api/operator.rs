@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
 use super::call::{self, Call, OperatorCall};
-use super::{events, list, orders, tokens};
+use super::{events, list, orders, stations, tokens};
 use crate::state::ServiceState;
 use crate::store::AuditFilter;
 
@@ -32,7 +32,8 @@ const AUDIT_ENTRIES_MAX: u32 = 1000;
 
 /// The operator API, and its part of the document.
 pub(super) fn api() -> (Router<Arc<ServiceState>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::new().nest("/operator/v1", router().merge(orders::router()).merge(tokens::router())).split_for_parts()
+    let operator = router().merge(orders::router()).merge(tokens::router()).merge(stations::of_operators());
+    OpenApiRouter::new().nest("/operator/v1", operator).merge(stations::of_stations()).split_for_parts()
 }
 
 fn router() -> OpenApiRouter<Arc<ServiceState>> {

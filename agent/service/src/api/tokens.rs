@@ -31,6 +31,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
 async fn tokens(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     let token = |actor: Actor| match actor.role {
         Role::Operator => Token { name: actor.name, role: TokenRole::Operator, subscriptions: Vec::new() },
+        Role::Station => Token { name: actor.name, role: TokenRole::Station, subscriptions: Vec::new() },
         Role::Customer(subscriptions) => Token { name: actor.name, role: TokenRole::Customer, subscriptions },
     };
     document(200, &List { value: state.store.tokens().await?.into_iter().map(token).collect() })
@@ -57,6 +58,7 @@ async fn new_token(
     }
     let role = match role {
         TokenRole::Operator => Role::Operator,
+        TokenRole::Station => Role::Station,
         TokenRole::Customer => Role::Customer(subscriptions),
     };
     let actor = Actor { name, role };

@@ -54,7 +54,8 @@ impl Owner {
     fn of(actor: &Actor) -> Self {
         match actor.role {
             Role::Customer(_) => Owner::Customer(actor.name.clone()),
-            Role::Operator => Owner::Operator(actor.name.clone()),
+            // Both are staff's own.
+            Role::Operator | Role::Station => Owner::Operator(actor.name.clone()),
         }
     }
 

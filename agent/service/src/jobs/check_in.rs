@@ -11,8 +11,8 @@ use super::error::JobError;
 use super::job_drive::drive_of;
 use super::service::Jobs;
 use crate::scheduler::claim_of;
-use crate::scheduler::worker::BayContent;
 use crate::store::{Actor, Change, Claim, JobKey, StoreError, StoredJob};
+use protocol::station::BayContent;
 
 /// The drive in a bay.
 pub(super) struct InBay {

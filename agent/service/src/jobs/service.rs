@@ -27,6 +27,7 @@ impl Jobs {
     pub(crate) fn accounts_of(&self, actor: &Actor) -> Vec<String> {
         let is_theirs = |account: &&ReachableAccount| match &actor.role {
             Role::Operator => true,
+            Role::Station => false,
             Role::Customer(own) => own.iter().any(|subscription| account.may_be_used(&account.name, subscription)),
         };
         self.accounts.iter().filter(is_theirs).map(|account| account.name.clone()).collect()

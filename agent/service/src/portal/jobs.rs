@@ -117,6 +117,7 @@ async fn find(state: &ServiceState, viewer: &Viewer, query: &JobsQuery) -> Resul
     let filter = Filter { state: query.state(), ..Filter::default() };
     let subscriptions = match &viewer.actor.role {
         Role::Operator => None,
+        Role::Station => Some(Vec::new()),
         Role::Customer(own) => Some(own.clone()),
     };
     let search = Some(query.search().to_owned()).filter(|search| !search.is_empty());

@@ -15,7 +15,7 @@ use super::page::{PageError, render};
 use super::viewer::{COOKIE_NAME, Viewer, cookie_of, secret_of};
 use crate::entra::{Entra, SIGN_IN_TIMEOUT, SignInError};
 use crate::state::ServiceState;
-use crate::store::{Actor, SESSION_LASTS, TokenOrigin};
+use crate::store::{Actor, Role, SESSION_LASTS, TokenOrigin};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -69,6 +69,10 @@ pub(super) async fn log_in(State(state): State<Arc<ServiceState>>, request: Requ
         };
         return Ok(page(&state, status, Some(error.to_owned())));
     };
+    if actor.role == Role::Station {
+        let error = "This is the token of a station: log in with one of your own.".to_owned();
+        return Ok(page(&state, StatusCode::FORBIDDEN, Some(error)));
+    }
     let mut response = Redirect::to("/portal/").into_response();
     open_session(&state, &mut response, &actor, origin).await?;
     Ok(response)

@@ -18,7 +18,7 @@ use crate::store::{JobKey, Role, StoreError};
 
 fn form_fields(state: &ServiceState, viewer: &Viewer) -> Vec<FormField> {
     let subscriptions = match &viewer.actor.role {
-        Role::Operator => Vec::new(),
+        Role::Operator | Role::Station => Vec::new(),
         Role::Customer(own) => own.clone(),
     };
     let choice = |name, label, options: Vec<String>| {

@@ -8,8 +8,8 @@ use protocol::station::{Attention, AttentionKind, JobInHand, Next, attention_of_
 
 use super::find::Found;
 use super::handle::{CopyKey, Running, Scheduler};
-use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob, WaitingPlace};
+use protocol::station::BayContent;
 
 /// Exports that are looked at for a drive that no job names.
 const EXPORTS_MAX: u32 = 10;

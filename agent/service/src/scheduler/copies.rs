@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use super::find::claim_of;
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
-use super::worker::{BayContent, CopyOrder};
-use crate::store::{Change, StoreError, StoredJob};
+use super::worker::new_grant;
+use crate::store::{Change, GrantStep, StoreError, StoredJob};
+use protocol::station::{BayContent, CopyOrder};
 
 /// Pause before the end of a copy is written down again, where that failed.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,11 +29,16 @@ impl Scheduler {
         let change = Change::new(SERVICE, "began to copy a drive", now);
         let claim = claim_of(bay, drive_id);
         let change = Change { claim: Some(claim), ..change };
-        // What the copy is told, as the last attempt of the change has it.
-        let told = Mutex::new((false, RetryOptions::default(), false));
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
-        let order = CopyOrder { size_bytes: docked_bytes.or(order.size_bytes), ..order };
+        let order = CopyOrder {
+            grant: bay.station.as_ref().map(|_| new_grant()),
+            size_bytes: docked_bytes.or(order.size_bytes),
+            sequence: bay.sequence,
+            ..order
+        };
+        // As the last attempt of the change has it.
+        let granted = Mutex::new(order.clone());
         let begin = CopyEvent::Begin { bay: order.bay.clone(), blob: order.blob.clone(), size_bytes: order.size_bytes };
         let noted = self.inner.store.change(&job.key, &change, |job| {
             if job.machine.cancel_requested {
@@ -40,20 +46,21 @@ impl Scheduler {
             }
             let step = job.step_copy(drive_id, begin, now)?;
             let may_erase = claim.may_be_written(&job.uid, job.copies.get(drive_id));
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = match step {
-                CopyStep::Begin { was_cut_off, retry } => (was_cut_off, retry, may_erase),
-                _ => (false, RetryOptions::default(), may_erase),
+            let (was_cut_off, retry) = match step {
+                CopyStep::Begin { was_cut_off, retry } => (was_cut_off, retry),
+                _ => (false, RetryOptions::default()),
             };
+            let order = CopyOrder { was_cut_off, retry, may_erase, ..order };
+            job.grant_step = order.grant.is_some().then(|| GrantStep::Begin(Box::new(order.clone())));
+            *granted.lock().unwrap_or_else(PoisonError::into_inner) = order;
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {
                 // It was interrupted, and is resumed.
                 Some(DriveState::Transferring) => Vec::new(),
                 _ => vec![Event::CopyStarted(drive_id.to_owned())],
             })
         });
-        let noted = noted.await;
-        let (was_cut_off, retry, may_erase) = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match noted {
-            Ok(job) => self.start(&job, CopyOrder { sequence: bay.sequence, was_cut_off, retry, may_erase, ..order }),
+        match noted.await {
+            Ok(job) => self.start(&job, granted.into_inner().unwrap_or_else(PoisonError::into_inner)),
             // Lost the race: the job changed meanwhile.
             Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_) | StoreError::BayTaken { .. }) => {}
             Err(error) => return Err(error),
@@ -90,8 +97,7 @@ impl Scheduler {
     /// Writes down how a copy ended; tried until it is written, since nothing else knows it.
     async fn end_copy(&self, order: &CopyOrder, result: Option<TransferResult>, started: Instant) {
         let Some(result) = result else {
-            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
-            return;
+            return self.end_cut_off(order).await;
         };
         count(order, &result, started);
         tracing::info!(
@@ -104,6 +110,28 @@ impl Scheduler {
         }
     }
 
+    /// What is known of a copy whose end was not told stays as it was: it was cut off.
+    async fn end_cut_off(&self, order: &CopyOrder) {
+        let Some(grant) = &order.grant else {
+            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
+            return;
+        };
+        tracing::warn!(job = %order.job_uid, bay = %order.bay, "the copy of a station was cut off");
+        while let Err(error) = self.inner.store.end_grant(grant).await {
+            tracing::error!(job = %order.job_uid, %error, "the grant of a copy could not be taken back; trying again");
+            tokio::time::sleep(NOTE_INTERVAL).await;
+        }
+    }
+
+    /// Waits again for the ends of the copies that stations may still run, as a service before this one granted them.
+    pub(super) async fn take_over_grants(&self) -> Result<(), StoreError> {
+        for (job, order) in self.inner.store.grants().await? {
+            tracing::info!(job = %order.job_uid, bay = %order.bay, "a station may run a copy that was granted before");
+            self.start(&job, order);
+        }
+        Ok(())
+    }
+
     async fn write_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {
         let Some(job) = self.inner.store.by_uid(&order.job_uid).await? else { return Ok(()) };
         let now = self.now();
@@ -111,6 +139,7 @@ impl Scheduler {
         let change = Change::new(SERVICE, &action, now);
         let drive_id = &order.drive_id;
         let noted = self.inner.store.change(&job.key, &change, |job| {
+            job.grant_step = order.grant.clone().map(GrantStep::End);
             let end = RunEnd {
                 bay: order.bay.clone(),
                 result: result.clone(),
@@ -124,6 +153,10 @@ impl Scheduler {
         });
         match noted.await {
             Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(StoreError::Fenced) => {
+                tracing::warn!(job = %order.job_uid, bay = %order.bay, "the end of a copy came after its grant was taken back");
+                Ok(())
+            }
             Err(StoreError::Refused(refusal)) => {
                 tracing::warn!(job = %order.job_uid, %refusal, "the end of a copy came to a job that does not copy");
                 Ok(())

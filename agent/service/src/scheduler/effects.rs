@@ -12,8 +12,9 @@ use super::handle::{SERVICE, Scheduler};
 use super::order::account_of;
 use super::pending::PendingEffects;
 use super::receipts::receipts;
-use super::worker::{CopyOrder, LogOrder, WorkError, with_timeout};
+use super::worker::{WorkError, with_timeout};
 use crate::store::{Change, StoreError, StoredEffect, StoredJob};
+use protocol::station::{CopyOrder, LogOrder};
 
 /// After so many attempts a document is abandoned, and its job continues without it: half a day.
 const ATTEMPTS_MAX: u32 = 150;

@@ -13,7 +13,8 @@ use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
 use tokio::sync::{Notify, oneshot};
 
-use super::worker::{BayContent, CopyOrder, Document, LogOrder, RunningCopy, SelectedBlob, WorkError, Worker};
+use super::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
+use protocol::station::{BayContent, CopyOrder, LogOrder};
 
 /// Bays that hold what a test docks, and documents in memory. Copies are not known here.
 #[derive(Default)]

@@ -7,8 +7,8 @@ use protocol::station::{Binding, Decided, DockedDrive, DockedHere, JobInHand, Ne
 use time::OffsetDateTime;
 
 use super::handle::Scheduler;
-use super::worker::BayContent;
 use crate::store::{Claim, DockedAs, Docking, StoreError, StoredJob};
+use protocol::station::BayContent;
 
 /// A drive in a bay, and everything that a decision about it depends on.
 pub(super) struct Found {

@@ -5,8 +5,8 @@ use protocol::job::{BlobName, CopyEvent, JobKind, RetryOptions};
 use protocol::result::Direction;
 
 use super::handle::Scheduler;
-use super::worker::CopyOrder;
 use crate::store::StoredJob;
+use protocol::station::CopyOrder;
 
 impl Scheduler {
     /// The order that copies a drive of a job; `None` for an export whose drive has no blob yet.
@@ -18,6 +18,7 @@ impl Scheduler {
             Direction::Export => chosen,
         };
         Some(CopyOrder {
+            grant: None,
             bay: bay.to_owned(),
             direction,
             job_uid: job.uid.clone(),

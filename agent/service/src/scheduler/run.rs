@@ -24,6 +24,7 @@ const TIMERS_PER_ROUND: u32 = 50;
 impl Scheduler {
     /// Round after round, until [`Scheduler::stop`]; returns when every copy has drained.
     pub async fn run(&self) {
+        self.take_over().await;
         let shower = tokio::spawn(self.clone().show_to_watchers());
         while !self.inner.stopping.is_cancelled() {
             self.round().await;
@@ -37,6 +38,17 @@ impl Scheduler {
         }
         self.drain().await;
         shower.abort();
+    }
+
+    /// Nothing is begun before it is known what stations may run already.
+    async fn take_over(&self) {
+        while let Err(error) = self.take_over_grants().await {
+            tracing::error!(%error, "the copies of stations are not known yet; trying again");
+            tokio::select! {
+                () = self.inner.stopping.cancelled() => return,
+                () = tokio::time::sleep(ROUND_INTERVAL) => {}
+            }
+        }
     }
 
     /// Rates are averages since the last sample: they have to be taken at regular intervals.

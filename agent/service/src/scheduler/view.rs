@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::find::{DecidedFor, Found};
 use super::handle::{CopyKey, Scheduler};
-use super::worker::BayContent;
 use crate::store::{StoreError, StoredJob};
+use protocol::station::BayContent;
 
 impl Scheduler {
     /// Progress of a drive's copy; `None` where none runs.
@@ -100,7 +100,14 @@ impl Scheduler {
 
 fn running_or_empty_bay(content: &BayContent, running: Option<(BayWork, BayState)>) -> Bay {
     let (work, state) = running.map_or((None, BayState::Empty), |(work, state)| (Some(work), state));
-    Bay { name: content.name.clone(), state, is_watched: content.is_watched, drive: content.drive.clone(), work, note: None }
+    Bay {
+        name: content.name.clone(),
+        state,
+        is_watched: content.is_watched,
+        drive: content.drive.clone(),
+        work,
+        note: content.unknown.clone(),
+    }
 }
 
 fn blob_text(blob: &BlobName) -> String {

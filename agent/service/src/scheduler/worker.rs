@@ -1,6 +1,7 @@
 //! The data plane, as the control plane sees it: bays with drives in them, copies that run, places for documents.
 //! Its implementation knows drives and stores; this crate does not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,12 @@ use async_trait::async_trait;
 use axum::body::Bytes;
 use futures::stream::BoxStream;
 use protocol::arm::Export;
-use protocol::job::{BlobName, LogAddresses, RetryOptions};
+use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Progress, UnreadableSoFar};
-use protocol::result::{Direction, TransferResult};
-use protocol::station::DockedDrive;
+use protocol::result::TransferResult;
+use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder};
 use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::stop::StopReason;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 /// Why the data plane did not do something.
@@ -37,51 +37,9 @@ pub(crate) async fn with_timeout<T>(work: impl Future<Output = Result<T, WorkErr
     done.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time: try again".to_owned())))
 }
 
-/// A bay, and what is in it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BayContent {
-    /// The bay's name.
-    pub name: String,
-    /// Drives are found in it, and not docked by hand.
-    pub is_watched: bool,
-    /// The drive in it.
-    pub drive: Option<DockedDrive>,
-    /// Stays the same as long as the drive is not taken out, also over restarts of the service.
-    pub attachment: String,
-    /// When the drive was docked; absent where it was there when the service began.
-    pub docked_at: Option<OffsetDateTime>,
-    /// Another number means another drive, or the same one docked again: an order for the one must not copy the
-    /// other.
-    pub sequence: u64,
-}
-
-/// A copy that is to be begun or resumed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CopyOrder {
-    /// The bay of the drive.
-    pub bay: String,
-    /// Import or export.
-    pub direction: Direction,
-    /// The random name of the job.
-    pub job_uid: String,
-    /// The drive's name in the job.
-    pub drive_id: String,
-    /// The account.
-    pub account: String,
-    /// The blob.
-    pub blob: BlobName,
-    /// Size of what is to be moved, in bytes, where it is known.
-    pub size_bytes: Option<u64>,
-    /// The docking that the order is for: [`BayContent::sequence`].
-    pub sequence: u64,
-    /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
-    pub account_only: bool,
-    /// The run before was cut off: chunks that were in flight then may have landed.
-    pub was_cut_off: bool,
-    /// How this run differs.
-    pub retry: RetryOptions,
-    /// The drive of an export was found empty in this docking, or an operator said that what is on it may go.
-    pub may_erase: bool,
+/// A name for the grant of a copy, that no other has.
+pub(crate) fn new_grant() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 /// A blob that may be exported.
@@ -91,21 +49,6 @@ pub struct SelectedBlob {
     pub blob: BlobName,
     /// Size in bytes; `None` where the job names it and it is not there.
     pub size_bytes: Option<u64>,
-}
-
-/// Where the logs of a copy go, and which of them are written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LogOrder {
-    /// What was copied.
-    pub copy: CopyOrder,
-    /// The container.
-    pub container: String,
-    /// What their names begin with.
-    pub prefix: String,
-    /// Every chunk too.
-    pub verbose: bool,
-    /// The manifest too.
-    pub manifest: bool,
 }
 
 /// A blob that is being read.
@@ -142,6 +85,11 @@ pub trait Worker: Send + Sync {
 
     /// Takes a drive out of a bay by hand.
     async fn undock(&self, bay: &str) -> Result<(), WorkError>;
+
+    /// Where the accounts are, by their names in lower case, without secrets.
+    fn places(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// What all copies may move together, and who says so.
     fn rate(&self) -> StationRate {

@@ -14,7 +14,7 @@ use super::remove::remove;
 use super::retry::retried;
 use super::row::{JobKey, StoredJob};
 use super::transaction::Transaction;
-use super::{copies, write};
+use super::{copies, grants, write};
 
 /// Who changes a job, and when.
 pub(crate) struct Change<'change> {
@@ -74,6 +74,9 @@ impl Store {
         }
         if let Some(unbound) = change.unbound {
             unbind(&mut transaction, unbound, &job.uid).await?;
+        }
+        if let Some(step) = job.grant_step.take() {
+            grants::step(&mut transaction, &job, step).await?;
         }
         let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
         let detail = job.audit_detail.take();

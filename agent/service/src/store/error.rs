@@ -56,6 +56,9 @@ pub enum StoreError {
     /// The key file is not the one of the database.
     #[error("secrets in it are sealed with another key file")]
     OtherVault,
+    /// A copy that ended ran under a grant that was taken back.
+    #[error("the copy ran under a grant that was taken back")]
+    Fenced,
     /// Another service runs on the database.
     #[error("another service runs on this database: stop it first")]
     InUse,
@@ -118,6 +121,7 @@ impl StoreError {
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
                 | StoreError::InUse
+                | StoreError::Fenced
                 | StoreError::OtherVault
                 | StoreError::PathNotUtf8(_)
         )

@@ -21,7 +21,10 @@ macro_rules! migrations {
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
     Migrator::with_migrations(match dialect {
         Dialect::Sqlite => sqlite(),
-        Dialect::Postgres => migrations!("postgres": 1 "service" "0001_service.sql",),
+        Dialect::Postgres => migrations!("postgres":
+            1 "service" "0001_service.sql",
+            2 "stations" "0002_stations.sql",
+        ),
     })
 }
 
@@ -37,5 +40,6 @@ pub(super) fn sqlite() -> Vec<Migration> {
         8 "sessions of whom" "0008_sessions.sql",
         9 "counts" "0009_counts.sql",
         10 "portable" "0010_portable.sql",
+        11 "stations" "0011_stations.sql",
     )
 }

@@ -30,6 +30,7 @@
 //! | `copies` | rows of the copies of drives |
 //! | `drive_keys` | sealed BitLocker keys |
 //! | `effects` | the outbox |
+//! | `grants` | which copies stations may run |
 //! | `audit` | the audit log |
 //! | `docking` | which job the drive in a bay was checked in to |
 //! | `session` | sessions of the portal |
@@ -47,6 +48,7 @@ mod drive_keys;
 mod effects;
 mod error;
 mod find;
+mod grants;
 mod hold;
 mod layout;
 mod left;
@@ -78,7 +80,7 @@ pub use hold::DatabaseHold;
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;
-pub(crate) use row::{JobKey, StoredEffect, StoredJob};
+pub(crate) use row::{GrantStep, JobKey, StoredEffect, StoredJob};
 pub(crate) use session::{SESSION_LASTS, Session};
 pub(crate) use token::TokenOrigin;
 pub use token::{Actor, Role, new_secret};

@@ -144,6 +144,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
         details,
         copies: BTreeMap::new(),
         audit_detail: None,
+        grant_step: None,
     }
 }
 

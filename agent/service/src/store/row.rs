@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::arm::{DocumentNames, JobDetails};
 use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
-use protocol::station::JobInHand;
+use protocol::station::{CopyOrder, JobInHand};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use time::OffsetDateTime;
@@ -20,6 +20,15 @@ pub(crate) struct JobKey {
     pub(crate) resource_group: String,
     /// The job.
     pub(crate) name: String,
+}
+
+/// What a change does about the grant of a copy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum GrantStep {
+    /// It begins: no other may be there of its drive.
+    Begin(Box<CopyOrder>),
+    /// It ends: it must be there.
+    End(String),
 }
 
 /// A text that is found in any case of its letters, as the columns are that it is looked for in.
@@ -61,6 +70,8 @@ pub(crate) struct StoredJob {
     pub(crate) copies: BTreeMap<String, CopyRecord>,
     /// What the audit entry of a change says beside its action. It goes with the job.
     pub(crate) audit_detail: Option<String>,
+    /// What a change does about the grant of a copy.
+    pub(crate) grant_step: Option<GrantStep>,
 }
 
 impl StoredJob {
@@ -160,5 +171,6 @@ pub(super) fn job_of(row: &AnyRow) -> Result<StoredJob, StoreError> {
         details: serde_json::from_str(row.try_get("details")?)?,
         copies: BTreeMap::new(),
         audit_detail: None,
+        grant_step: None,
     })
 }

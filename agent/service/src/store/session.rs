@@ -57,6 +57,8 @@ impl Store {
         let subscriptions = match &actor.role {
             Role::Operator => None,
             Role::Customer(own) => Some(own.clone()),
+            // It has no business in the portal.
+            Role::Station => Some(Vec::new()),
         };
         let shift = now + SESSION_LASTS;
         let (token_name, stored, ends) = match origin {
@@ -100,7 +102,7 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
         let row = sqlx::query(
-            "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions
+            "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions, token.is_station
              FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = $1 AND expires_at >= $2",
         )
         .bind(digest(secret))

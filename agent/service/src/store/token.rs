@@ -18,6 +18,8 @@ pub enum Role {
     Customer(Vec<String>),
     /// Staff: every subscription, and the operator API.
     Operator,
+    /// The host of that name: it gets orders about its own bays, and nothing else.
+    Station,
 }
 
 /// Where a token comes from.
@@ -46,6 +48,7 @@ impl Actor {
     pub(crate) fn may_use(&self, subscription: &str) -> bool {
         match &self.role {
             Role::Operator => true,
+            Role::Station => false,
             Role::Customer(own) => own.iter().any(|other| other.eq_ignore_ascii_case(subscription)),
         }
     }
@@ -81,22 +84,27 @@ impl Store {
     async fn accept_token_once(&self, secret: &str, actor: &Actor, by: &str, now: OffsetDateTime) -> Result<(), StoreError> {
         let (role, subscriptions) = match &actor.role {
             Role::Operator => ("operator", String::new()),
+            // See the migration: to a program that knows no stations it is a customer without subscriptions.
+            Role::Station => ("customer", "[]".to_owned()),
             Role::Customer(own) => ("customer", serde_json::to_string(own)?),
         };
         let mut transaction = self.begin().await?;
-        sqlx::query("INSERT INTO token (digest, name, role, subscriptions, created_at) VALUES ($1, $2, $3, $4, $5)")
-            .bind(Sha256Digest::of(secret.as_bytes()).to_string())
-            .bind(&actor.name)
-            .bind(role)
-            .bind(subscriptions)
-            .bind(now.unix_timestamp())
-            .execute(&mut *transaction)
-            .answered()
-            .await
-            .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
-                true => StoreError::NameTaken(actor.name.clone()),
-                false => error.into(),
-            })?;
+        sqlx::query(
+            "INSERT INTO token (digest, name, role, subscriptions, created_at, is_station) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(Sha256Digest::of(secret.as_bytes()).to_string())
+        .bind(&actor.name)
+        .bind(role)
+        .bind(subscriptions)
+        .bind(now.unix_timestamp())
+        .bind(i64::from(actor.role == Role::Station))
+        .execute(&mut *transaction)
+        .answered()
+        .await
+        .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+            true => StoreError::NameTaken(actor.name.clone()),
+            false => error.into(),
+        })?;
         write_audit(&mut transaction, now, by, &format!("made the token {}", actor.name), None).await?;
         transaction.commit().await
     }
@@ -134,8 +142,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn tokens(&self) -> Result<Vec<Actor>, StoreError> {
-        let rows =
-            sqlx::query("SELECT name, role, subscriptions FROM token ORDER BY name").fetch_all(&self.pool).answered().await?;
+        let rows = sqlx::query("SELECT name, role, subscriptions, is_station FROM token ORDER BY name")
+            .fetch_all(&self.pool)
+            .answered()
+            .await?;
         rows.iter().map(actor_of_row).collect()
     }
 
@@ -144,7 +154,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
-        let row = sqlx::query("SELECT name, role, subscriptions FROM token WHERE digest = $1")
+        let row = sqlx::query("SELECT name, role, subscriptions, is_station FROM token WHERE digest = $1")
             .bind(Sha256Digest::of(token.as_bytes()).to_string())
             .fetch_optional(&self.pool)
             .answered()
@@ -155,7 +165,9 @@ impl Store {
 
 pub(super) fn actor_of_row(row: &AnyRow) -> Result<Actor, StoreError> {
     let role: String = row.try_get("role")?;
+    let is_station: i64 = row.try_get("is_station")?;
     let role = match role.as_str() {
+        _ if is_station == 1 => Role::Station,
         "operator" => Role::Operator,
         _ => Role::Customer(serde_json::from_str(row.try_get("subscriptions")?)?),
     };

@@ -16,6 +16,7 @@ mod values;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use protocol::arm::Address;
 use serde::Deserialize;
@@ -27,11 +28,17 @@ pub(crate) use self::account::Account;
 pub(crate) use self::budget::Budget;
 use self::mistake::{line_of, without_signature};
 pub(crate) use self::transfer::Transfer;
-use self::values::optional;
+use self::values::{duration, optional};
 use crate::cli::Unreadable;
 
 /// Fewest connections: unauthenticated clients, customers and operators each have a part of them.
 const CONNECTIONS_MIN: usize = 16;
+
+/// Shortest time that grants last: within it stations call several times.
+const STATION_LEASE_MIN: Duration = Duration::from_secs(10);
+
+/// How long grants last where nothing else is said: a station has twice the usual `drain_timeout` of its copies to stop in.
+const STATION_LEASE: Duration = Duration::from_secs(90);
 
 /// The file, as it is written.
 #[derive(Debug, Clone, Deserialize)]
@@ -64,6 +71,9 @@ pub(crate) struct Config {
     pub(crate) jobs_per_subscription: NonZeroU32,
     /// Connections open at once.
     pub(crate) connections: usize,
+    /// How long a station may copy after the service answered it.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) station_lease: Option<Duration>,
     /// A file with a number of seconds that are added to the clock: for drills of the retention.
     pub(crate) clock_offset_file: Option<PathBuf>,
     /// What all bays share.
@@ -127,6 +137,7 @@ impl Default for Config {
             requests_per_second: NonZeroU32::MIN.saturating_add(99),
             jobs_per_subscription: NonZeroU32::MIN.saturating_add(JOBS_PER_SUBSCRIPTION - 1),
             connections: 512,
+            station_lease: None,
             clock_offset_file: None,
             budget: Budget::default(),
             transfer: Transfer::default(),
@@ -206,6 +217,9 @@ impl Config {
             return Err("`max_unreadable` and `retry_passes` are for `on_unreadable = \"rescue\"`".to_owned());
         }
         self.budget.rates()?;
+        if self.station_lease.is_some_and(|lease| lease < STATION_LEASE_MIN) {
+            return Err(format!("`station_lease` is at least {} s", STATION_LEASE_MIN.as_secs()));
+        }
         if self.connections < CONNECTIONS_MIN {
             return Err(format!("`connections` is at least {CONNECTIONS_MIN}"));
         }
@@ -226,6 +240,11 @@ impl Config {
             subscriptions: Vec::new(),
             public_url: None,
         }]
+    }
+
+    /// How long a station may copy after the service answered it.
+    pub(crate) fn station_lease(&self) -> Duration {
+        self.station_lease.unwrap_or(STATION_LEASE)
     }
 
     /// The datacenters: those of the file, or this station.
@@ -257,8 +276,6 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use protocol::units::ByteSize;
 
     use super::*;

@@ -18,11 +18,12 @@ use crate::http::Access;
 use crate::jobs::{Jobs, Location, ReachableAccount};
 use crate::router;
 use crate::scheduler::fake::FakeWorker;
-use crate::scheduler::worker::BayContent;
 use crate::scheduler::{Clock, Scheduler};
 use crate::state::ServiceState;
+use crate::stations::{Fleet, FleetTimes};
 use crate::store::{Actor, Role, Store};
 use crate::vault::Vault;
+use protocol::station::BayContent;
 
 pub(super) struct Scene {
     _folder: tempfile::TempDir,
@@ -52,15 +53,26 @@ pub(super) async fn scene() -> Scene {
     let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
     let worker = Arc::new(FakeWorker::default());
     let (name, attachment) = ("bay-1".to_owned(), "1".to_owned());
-    let bay = BayContent { name, is_watched: false, drive: None, attachment, docked_at: None, sequence: 0 };
+    let bay = BayContent {
+        name,
+        is_watched: false,
+        drive: None,
+        attachment,
+        docked_at: None,
+        sequence: 0,
+        station: None,
+        unknown: None,
+    };
     worker.bays.lock().unwrap().push(bay);
-    let scheduler = Scheduler::new(store.clone(), worker.clone(), clock, "imports".into());
+    let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(std::time::Duration::from_secs(90)));
+    let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, "imports".into());
     let locations = vec![Location { name: "West US".into(), address, carriers: vec!["FedEx".into()] }];
     let accounts = vec![ReachableAccount { name: "acme".into(), subscriptions: vec![] }];
     let state = ServiceState {
         jobs: Jobs::new(store.clone(), scheduler.clone(), locations, accounts),
         store: store.clone(),
         scheduler,
+        fleet,
         access: Arc::new(Access::new(NonZeroU32::MAX, None)),
         public_url: None,
         scheme: "http",

@@ -1,0 +1,14 @@
+-- 1 is the token of a station: it gets that station's orders, and allows nothing else. Its role is `customer`, without
+-- subscriptions: that allows nothing where a program does not know stations.
+ALTER TABLE token ADD COLUMN is_station BIGINT NOT NULL DEFAULT 0;
+
+-- Copies that stations may run: one at a time for a drive of a job. The end of one whose row is gone changes nothing.
+CREATE TABLE copy_grant (
+    -- A random name.
+    id         TEXT COLLATE "C" PRIMARY KEY,
+    job_id     BIGINT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+    drive_id   TEXT COLLATE "C" NOT NULL,
+    -- `protocol::station::CopyOrder`, as the station gets it.
+    copy_order TEXT COLLATE "C" NOT NULL,
+    UNIQUE (job_id, drive_id)
+);

@@ -1,0 +1,42 @@
+//! Why a call of a station is not answered with orders.
+
+use protocol::station::CALL_VERSION;
+
+/// Why a call of a station was not answered with orders.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Another process called under this name.
+    #[error("another process has the name of the station `{0}` now: this one stops")]
+    Replaced(String),
+    /// Another station may still run copies under this name.
+    #[error("another station has the name `{station}`, and may run copies for {seconds} s more: give each its own token")]
+    NameInUse {
+        /// The name.
+        station: String,
+        /// When it may be tried again.
+        seconds: u64,
+    },
+    /// An account has the same name there, and is elsewhere.
+    #[error(
+        "the account `{account}` is {here} for the service, and {there} for the station: it must be the same place; an account in a directory cannot be shared between hosts"
+    )]
+    OtherPlace {
+        /// Its name.
+        account: String,
+        /// Where the service has it.
+        here: String,
+        /// Where the station has it.
+        there: String,
+    },
+    /// The station is too old or too new.
+    #[error(
+        "the station's program calls with version {0}, and this service takes {CALL_VERSION}: install the same version on both"
+    )]
+    Version(u32),
+    /// A later call of the same station came meanwhile.
+    #[error("a later call of the station came meanwhile")]
+    Superseded,
+    /// The service may not grant anything now.
+    #[error("this service cannot grant anything now: call again")]
+    NotNow,
+}

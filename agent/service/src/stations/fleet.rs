@@ -1,0 +1,143 @@
+//! The stations, and their calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::operator::StationState;
+use protocol::station::{CALL_VERSION, StationOrders, StationReport};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::call_error::CallError;
+use super::station::Station;
+use super::times::FleetTimes;
+use crate::scheduler::Clock;
+use crate::scheduler::worker::Worker;
+use crate::store::{Role, Store};
+
+/// Time between two looks for grants that have ended.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The stations by name, shared by all that is about one of them.
+#[derive(Default)]
+pub(super) struct Stations {
+    by_name: Mutex<BTreeMap<String, Station>>,
+}
+
+impl Stations {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Station>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with one station, which need not have called yet.
+    pub(super) fn with<T>(&self, name: &str, act: impl FnOnce(&mut Station) -> T) -> T {
+        let mut stations = self.lock();
+        act(stations.entry(name.to_owned()).or_insert_with(|| Station::new(name)))
+    }
+}
+
+/// The bays of the service itself, and those of its stations.
+pub struct Fleet {
+    pub(super) own: Arc<dyn Worker>,
+    pub(super) stations: Arc<Stations>,
+    pub(super) store: Store,
+    pub(super) times: FleetTimes,
+    pub(super) changed: Notify,
+    clock: Clock,
+}
+
+impl Fleet {
+    /// The service's own bays and accounts, and no station yet.
+    pub fn new(own: Arc<dyn Worker>, store: Store, clock: Clock, times: FleetTimes) -> Arc<Self> {
+        Arc::new(Fleet { own, stations: Arc::default(), store, times, changed: Notify::new(), clock })
+    }
+
+    /// Takes grants back whose stations did not call in time, until `closing`.
+    pub async fn expire(self: Arc<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(EXPIRE_INTERVAL) => {}
+            }
+            let now = Instant::now();
+            self.stations.lock().values_mut().for_each(|station| station.expire(now));
+        }
+    }
+
+    /// Answers a station's call: at once where there is something new for it, and when its time has passed otherwise.
+    ///
+    /// # Errors
+    /// When the call is not the station's newest, or nothing can be granted.
+    pub(crate) async fn call(
+        &self,
+        name: &str,
+        report: StationReport,
+        closing: &CancellationToken,
+    ) -> Result<StationOrders, CallError> {
+        if report.call_version != CALL_VERSION {
+            return Err(CallError::Version(report.call_version));
+        }
+        self.compare_places(&report)?;
+        let (seen, wait) = (report.seen, Duration::from_secs(report.wait_seconds).min(self.times.away_after / 2));
+        let (mut number, mut calls) = {
+            let mut stations = self.stations.lock();
+            let station = stations.entry(name.to_owned()).or_insert_with(|| Station::new(name));
+            let bays = station.told().map(|told| told.bays.clone());
+            station.receive(report, Instant::now(), (self.clock)(), &self.times)?;
+            if bays.as_ref() != station.told().map(|told| &told.bays) {
+                self.changed.notify_one();
+            }
+            station.calls.send_modify(|calls| *calls += 1);
+            (station.number.subscribe(), station.calls.subscribe())
+        };
+        tokio::select! {
+            _ = number.wait_for(|number| *number != seen) => {}
+            _ = calls.changed() => return Err(CallError::Superseded),
+            () = tokio::time::sleep(wait) => {}
+            () = closing.cancelled() => return Err(CallError::NotNow),
+        }
+        if false {
+            return Err(CallError::NotNow);
+        }
+        Ok(self.stations.with(name, |station| StationOrders {
+            grants: station.renew(Instant::now(), self.times.lease),
+            number: *station.number.borrow(),
+            lease_seconds: self.times.lease.as_secs(),
+            tasks: station.tasks(),
+        }))
+    }
+
+    /// What a station calls by the name of an account is the same account.
+    fn compare_places(&self, report: &StationReport) -> Result<(), CallError> {
+        let own = self.own.places();
+        for (account, there) in &report.accounts {
+            if let Some(here) = own.get(account).filter(|here| *here != there) {
+                return Err(CallError::OtherPlace { account: account.clone(), here: here.clone(), there: there.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The stations that called, and those that have a token.
+    pub(crate) async fn list(&self) -> Result<Vec<StationState>, crate::store::StoreError> {
+        let tokens = self.store.tokens().await?;
+        for token in tokens.iter().filter(|token| token.role == Role::Station) {
+            self.stations.with(&token.name, |_| ());
+        }
+        let now = Instant::now();
+        let state = |(name, station): (&String, &Station)| StationState {
+            name: name.clone(),
+            hall: station.told().and_then(|told| told.hall.clone()),
+            version: station.told().map(|told| told.version.clone()),
+            heard_at: station.told().map(|told| told.heard_at),
+            bays: station.told().map_or(0, |told| told.bays.len() as u64),
+            drives: station.told().map_or(0, |told| told.bays.iter().filter(|bay| bay.drive.is_some()).count() as u64),
+            copies: station.copies() as u64,
+            rate: station.told().map(|told| told.rate.clone()),
+            away: station.is_away(now, &self.times),
+        };
+        Ok(self.stations.lock().iter().map(state).collect())
+    }
+}

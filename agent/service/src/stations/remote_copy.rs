@@ -1,0 +1,35 @@
+//! A copy at a station, as the scheduler sees it. Its grant is listed in the answers to the station until this is dropped.
+
+use std::sync::Arc;
+
+use protocol::progress::{Progress, UnreadableSoFar};
+use protocol::stop::StopReason;
+
+use super::fleet::Stations;
+use crate::scheduler::worker::RunningCopy;
+
+pub(super) struct RemoteCopy {
+    pub(super) stations: Arc<Stations>,
+    pub(super) station: String,
+    pub(super) grant: String,
+}
+
+impl RunningCopy for RemoteCopy {
+    fn progress(&self) -> Progress {
+        self.stations.with(&self.station, |station| station.progress(&self.grant))
+    }
+
+    fn unreadable_so_far(&self) -> UnreadableSoFar {
+        self.stations.with(&self.station, |station| station.unreadable(&self.grant))
+    }
+
+    fn stop(&self, reason: StopReason) {
+        self.stations.with(&self.station, |station| station.stop(&self.grant, reason));
+    }
+}
+
+impl Drop for RemoteCopy {
+    fn drop(&mut self) {
+        self.stations.with(&self.station, |station| station.forget_grant(&self.grant));
+    }
+}

@@ -1,0 +1,301 @@
+//! One station: what it told last, and what it is to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use protocol::progress::{Phase, Progress, UnreadableSoFar};
+use protocol::result::{LimitedBy, TransferResult};
+use protocol::station::{BayContent, CopyOrder, CopyReport, Grant, StationReport, Task, TaskResult, bay_of_station};
+use protocol::station_rate::StationRate;
+use protocol::stop::StopReason;
+use time::OffsetDateTime;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use super::call_error::CallError;
+use super::times::FleetTimes;
+
+/// Processes of a station that were replaced, and are known as such.
+const REPLACED_KEPT: usize = 64;
+
+/// A station.
+pub(super) struct Station {
+    name: String,
+    /// Absent until its first call.
+    told: Option<Told>,
+    replaced: VecDeque<String>,
+    grants: BTreeMap<String, Granted>,
+    tasks: BTreeMap<String, (Task, oneshot::Sender<TaskResult>)>,
+    /// Counts up whenever there is something new for it.
+    pub(super) number: watch::Sender<u64>,
+    /// Counts its calls: an earlier one that still waits is over.
+    pub(super) calls: watch::Sender<u64>,
+}
+
+/// What a station told.
+pub(super) struct Told {
+    pub(super) heard: Instant,
+    pub(super) heard_at: OffsetDateTime,
+    pub(super) state_id: String,
+    pub(super) process_id: String,
+    pub(super) version: String,
+    pub(super) hall: Option<String>,
+    pub(super) bays: Vec<BayContent>,
+    pub(super) rate: StationRate,
+    pub(super) is_stopping: bool,
+}
+
+/// A copy that a station may run.
+struct Granted {
+    order: CopyOrder,
+    stop: Option<StopReason>,
+    /// From then on it does not run any more, whatever became of the station.
+    ends: Instant,
+    /// It was granted before this service had heard of the station: where the station does not know it, it was cut off.
+    is_taken_over: bool,
+    progress: Progress,
+    unreadable: UnreadableSoFar,
+    /// Where its end goes; gone when it was told.
+    ended: Option<oneshot::Sender<TransferResult>>,
+}
+
+impl Station {
+    pub(super) fn new(name: &str) -> Self {
+        Station {
+            name: name.to_owned(),
+            told: None,
+            replaced: VecDeque::new(),
+            grants: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            // Another service that the station called before counted from elsewhere.
+            number: watch::Sender::new(u64::from(rand::random::<u32>()) + 1),
+            calls: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
+    }
+
+    pub(super) fn copies(&self) -> usize {
+        self.grants.values().filter(|granted| granted.ended.is_some()).count()
+    }
+
+    fn bump(&self) {
+        self.number.send_modify(|number| *number += 1);
+    }
+
+    /// Why nothing is known of its bays now; `None` where it answers.
+    pub(super) fn is_away(&self, now: Instant, times: &FleetTimes) -> Option<String> {
+        let name = &self.name;
+        match &self.told {
+            None => Some(format!("the station `{name}` has not called yet")),
+            Some(told) if now.duration_since(told.heard) > times.away_after => {
+                Some(format!("the station `{name}` has not called for {} s", now.duration_since(told.heard).as_secs()))
+            }
+            Some(told) if told.is_stopping => Some(format!("the station `{name}` is stopping")),
+            Some(_) => None,
+        }
+    }
+
+    /// Its bays under their full names.
+    pub(super) fn bays(&self, now: Instant, times: &FleetTimes) -> Vec<BayContent> {
+        let Some(told) = &self.told else { return Vec::new() };
+        let away = self.is_away(now, times);
+        let bay = |bay: &BayContent| BayContent {
+            name: bay_of_station(&self.name, &bay.name),
+            station: Some(self.name.clone()),
+            // A drive may have been taken out meanwhile: nothing is decided about it.
+            drive: bay.drive.clone().filter(|_| away.is_none()),
+            unknown: away.clone(),
+            ..bay.clone()
+        };
+        told.bays.iter().map(bay).collect()
+    }
+
+    /// Takes a report in.
+    ///
+    /// # Errors
+    /// When another process has the station's name.
+    pub(super) fn receive(
+        &mut self,
+        report: StationReport,
+        now: Instant,
+        at: OffsetDateTime,
+        times: &FleetTimes,
+    ) -> Result<(), CallError> {
+        self.admit(&report, now, times)?;
+        let is_first = self.told.is_none();
+        if is_first {
+            self.drop_unknown(&report);
+        }
+        for (grant, copy) in report.copies {
+            let Some(granted) = self.grants.get_mut(&grant) else { continue };
+            match copy {
+                CopyReport::Running { progress, unreadable } => (granted.progress, granted.unreadable) = (progress, unreadable),
+                CopyReport::Ended { result } => {
+                    granted.progress.phase = Phase::Done;
+                    if let Some(ended) = granted.ended.take() {
+                        // The receiver is gone only where the service is ending.
+                        let _ = ended.send(*result);
+                    }
+                }
+            }
+        }
+        for (task, result) in report.done {
+            if let Some((_, answer)) = self.tasks.remove(&task) {
+                let _ = answer.send(result);
+                self.bump();
+            }
+        }
+        self.told = Some(Told {
+            heard: now,
+            heard_at: at,
+            state_id: report.state_id,
+            process_id: report.process_id,
+            version: report.version,
+            hall: report.hall,
+            bays: report.bays,
+            rate: report.rate,
+            is_stopping: report.is_stopping,
+        });
+        Ok(())
+    }
+
+    /// One process at a time has a station's name. A new one on the same state directory has its lock: the one before has ended.
+    /// One on another state directory waits until nothing of the other can run any more.
+    fn admit(&mut self, report: &StationReport, now: Instant, times: &FleetTimes) -> Result<(), CallError> {
+        let Some(told) = &self.told else { return Ok(()) };
+        if told.process_id == report.process_id {
+            return Ok(());
+        }
+        if self.replaced.contains(&report.process_id) {
+            return Err(CallError::Replaced(self.name.clone()));
+        }
+        if told.state_id != report.state_id {
+            let may_run = self.grants.values().map(|granted| granted.ends).max();
+            let free_at = may_run.into_iter().chain([told.heard + times.away_after]).max().filter(|end| *end > now);
+            if let Some(free_at) = free_at {
+                return Err(CallError::NameInUse { station: self.name.clone(), seconds: (free_at - now).as_secs() + 1 });
+            }
+        }
+        tracing::info!(station = self.name, "another process of the station calls: copies of the one before were cut off");
+        self.replaced.push_back(told.process_id.clone());
+        if self.replaced.len() > REPLACED_KEPT {
+            self.replaced.pop_front();
+        }
+        self.grants.values_mut().for_each(|granted| granted.ended = None);
+        self.tasks.clear();
+        self.bump();
+        Ok(())
+    }
+
+    /// Grants that were taken over from another service, and of which the station knows nothing, were cut off.
+    fn drop_unknown(&mut self, report: &StationReport) {
+        for (grant, granted) in &mut self.grants {
+            if granted.is_taken_over && !report.copies.contains_key(grant) {
+                granted.ended = None;
+            }
+        }
+    }
+
+    /// Every copy that it may run; each is renewed.
+    pub(super) fn renew(&mut self, now: Instant, lease: Duration) -> Vec<Grant> {
+        let listed = |granted: &mut Granted| {
+            // What was cut off must not be begun again under the same grant.
+            let is_over = granted.ended.is_none() && granted.progress.phase != Phase::Done;
+            if is_over {
+                return None;
+            }
+            granted.ends = now + lease;
+            Some(Grant { order: granted.order.clone(), stop: granted.stop })
+        };
+        self.grants.values_mut().filter_map(listed).collect()
+    }
+
+    pub(super) fn tasks(&self) -> BTreeMap<String, Task> {
+        self.tasks.iter().map(|(id, (task, _))| (id.clone(), task.clone())).collect()
+    }
+
+    /// Takes grants back that were not renewed in time: nothing of their copies runs any more.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for granted in self.grants.values_mut().filter(|granted| granted.ends <= now && granted.ended.is_some()) {
+            tracing::warn!(station = self.name, job = %granted.order.job_uid, "a station did not call in time: its copy was cut off");
+            granted.ended = None;
+        }
+    }
+
+    /// Grants a copy.
+    pub(super) fn grant(&mut self, grant: &str, order: CopyOrder, ended: oneshot::Sender<TransferResult>, ends: Instant) {
+        let granted = Granted {
+            order,
+            stop: None,
+            ends,
+            is_taken_over: self.told.is_none(),
+            progress: not_heard_of(),
+            unreadable: UnreadableSoFar::default(),
+            ended: Some(ended),
+        };
+        self.grants.insert(grant.to_owned(), granted);
+        self.bump();
+    }
+
+    /// Forgets a grant: its end was written down.
+    pub(super) fn forget_grant(&mut self, grant: &str) {
+        if self.grants.remove(grant).is_some() {
+            self.bump();
+        }
+    }
+
+    pub(super) fn stop(&mut self, grant: &str, reason: StopReason) {
+        let Some(granted) = self.grants.get_mut(grant) else { return };
+        let gravest = granted.stop.map_or(reason, |before| before.max(reason));
+        if granted.stop != Some(gravest) {
+            granted.stop = Some(gravest);
+            self.bump();
+        }
+    }
+
+    pub(super) fn progress(&self, grant: &str) -> Progress {
+        let Some(granted) = self.grants.get(grant) else { return not_heard_of() };
+        let is_stopping = granted.stop.is_some() && granted.progress.phase != Phase::Done;
+        let phase = if is_stopping { Phase::Draining } else { granted.progress.phase };
+        Progress { phase, ..granted.progress.clone() }
+    }
+
+    pub(super) fn unreadable(&self, grant: &str) -> UnreadableSoFar {
+        self.grants.get(grant).map(|granted| granted.unreadable.clone()).unwrap_or_default()
+    }
+
+    /// Asks for something, under a name by which the answer is known.
+    pub(super) fn ask(&mut self, id: &str, task: Task, answer: oneshot::Sender<TaskResult>) {
+        self.tasks.insert(id.to_owned(), (task, answer));
+        self.bump();
+    }
+
+    pub(super) fn forget_task(&mut self, id: &str) {
+        if self.tasks.remove(id).is_some() {
+            self.bump();
+        }
+    }
+}
+
+/// The progress of a copy of which the station has not told anything yet.
+fn not_heard_of() -> Progress {
+    Progress {
+        phase: Phase::Preparing,
+        bytes_total: 0,
+        bytes_done: 0,
+        bytes_sent: 0,
+        bytes_reused: 0,
+        bytes_zero: 0,
+        bytes_unreadable: 0,
+        bytes_in_flight: 0,
+        retries: 0,
+        limited_by: LimitedBy::Nothing,
+        elapsed_seconds: 0.0,
+        bytes_per_second: 0.0,
+        link_bytes_per_second: None,
+        eta_seconds: None,
+    }
+}

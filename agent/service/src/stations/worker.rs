@@ -1,0 +1,157 @@
+//! The fleet as the scheduler's data plane: what is about a bay goes to its host, what is about an account stays here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use protocol::arm::Export;
+use protocol::job::{BlobName, LogAddresses};
+use protocol::result::TransferResult;
+use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder, Task, TaskResult, station_and_bay};
+use protocol::station_rate::{RateOrder, StationRate};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::fleet::Fleet;
+use super::remote_copy::RemoteCopy;
+use super::task::ask;
+use crate::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
+use crate::store::Role;
+
+/// How long a station may take over what a person waits for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How long it may take to write the logs of a copy: those of a large drive have millions of lines.
+const LOGS_TIMEOUT: Duration = Duration::from_secs(3600);
+
+impl Fleet {
+    async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
+        let asked = tokio::time::timeout(timeout, ask(&self.stations, station, task, &self.times)).await;
+        asked.unwrap_or_else(|_| Err(WorkError::Failed(format!("the station `{station}` did not answer in time: try again"))))
+    }
+}
+
+/// An answer that does not belong to its question.
+fn misunderstood(station: &str) -> WorkError {
+    WorkError::Failed(format!("the station `{station}` gave an answer to another question"))
+}
+
+#[async_trait]
+impl Worker for Fleet {
+    fn bays(&self) -> Vec<BayContent> {
+        let mut bays = self.own.bays();
+        let now = Instant::now();
+        bays.extend(self.stations.lock().values().flat_map(|station| station.bays(now, &self.times)));
+        bays
+    }
+
+    async fn docks_changed(&self) {
+        tokio::select! {
+            () = self.own.docks_changed() => {}
+            () = self.changed.notified() => {}
+        }
+    }
+
+    async fn dock(&self, bay: &str, path: &str, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
+        let Some((station, own)) = station_and_bay(bay) else { return self.own.dock(bay, path, drive_id).await };
+        let task = Task::Dock { bay: own.to_owned(), path: path.to_owned(), drive_id: drive_id.map(str::to_owned) };
+        match self.ask(station, task, ANSWER_TIMEOUT).await? {
+            TaskResult::Docked { drive } => Ok(drive),
+            _ => Err(misunderstood(station)),
+        }
+    }
+
+    async fn undock(&self, bay: &str) -> Result<(), WorkError> {
+        let Some((station, own)) = station_and_bay(bay) else { return self.own.undock(bay).await };
+        self.ask(station, Task::Undock { bay: own.to_owned() }, ANSWER_TIMEOUT).await.map(|_| ())
+    }
+
+    fn rate(&self) -> StationRate {
+        self.own.rate()
+    }
+
+    async fn set_rate(&self, order: RateOrder) -> Result<StationRate, WorkError> {
+        let rate = self.own.set_rate(order).await?;
+        let called: Vec<String> =
+            self.stations.lock().iter().filter(|(_, station)| station.told().is_some()).map(|(name, _)| name.clone()).collect();
+        let ask = |station: String| async move {
+            let task = Task::SetRate { order: order.to_string() };
+            self.ask(&station, task, ANSWER_TIMEOUT).await.err().map(|error| error.to_string())
+        };
+        let failed: Vec<String> = futures::future::join_all(called.into_iter().map(ask)).await.into_iter().flatten().collect();
+        match failed.as_slice() {
+            [] => Ok(rate),
+            failed => Err(WorkError::Failed(format!("the rate was not set everywhere: {}", failed.join("; ")))),
+        }
+    }
+
+    async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {
+        let Some((station, own)) = station_and_bay(bay) else { return self.own.is_blank(bay).await };
+        match self.ask(station, Task::IsBlank { bay: own.to_owned() }, ANSWER_TIMEOUT).await? {
+            TaskResult::Blank { is_blank } => Ok(is_blank),
+            _ => Err(misunderstood(station)),
+        }
+    }
+
+    async fn require_writable(&self, bay: &str) -> Result<(), WorkError> {
+        let Some((station, own)) = station_and_bay(bay) else { return self.own.require_writable(bay).await };
+        self.ask(station, Task::RequireWritable { bay: own.to_owned() }, ANSWER_TIMEOUT).await.map(|_| ())
+    }
+
+    fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
+        let Some((station, own)) = station_and_bay(&order.bay) else { return self.own.start(order, ended) };
+        // Accounting for what a run moved needs no row in the database: it may be asked for any number of times.
+        let grant = order.grant.clone().unwrap_or_else(new_grant);
+        let copy = RemoteCopy { stations: self.stations.clone(), station: station.to_owned(), grant: grant.clone() };
+        let order = CopyOrder { grant: Some(grant.clone()), bay: own.to_owned(), ..order.clone() };
+        let ends = Instant::now() + self.times.lease;
+        self.stations.with(&copy.station, |station| station.grant(&grant, order, ended, ends));
+        Arc::new(copy)
+    }
+
+    async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
+        self.own.select(account, export).await
+    }
+
+    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+        self.own.put_document(account, blob, bytes).await
+    }
+
+    async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {
+        self.own.remove_document(account, place).await
+    }
+
+    async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
+        self.own.discard_unfinished(account, place, transfer_id).await
+    }
+
+    async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {
+        self.own.open_document(account, place).await
+    }
+
+    fn place_of(&self, account: &str, address: &str) -> Option<BlobName> {
+        self.own.place_of(account, address)
+    }
+
+    async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
+        let Some((station, own)) = station_and_bay(&order.copy.bay) else { return self.own.put_logs(order, result).await };
+        let copy = CopyOrder { bay: own.to_owned(), ..order.copy.clone() };
+        let order = Box::new(LogOrder { copy, ..order.clone() });
+        match self.ask(station, Task::PutLogs { order, result: Box::new(result.clone()) }, LOGS_TIMEOUT).await? {
+            TaskResult::Logs { addresses } => Ok(addresses),
+            _ => Err(misunderstood(station)),
+        }
+    }
+
+    /// What stations keep is removed too; one that does not call has to come back first, or its token is revoked.
+    async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError> {
+        self.own.forget(job_uid, drive_id).await?;
+        let tokens = self.store.tokens().await.map_err(|error| WorkError::Failed(error.to_string()))?;
+        let stations = tokens.into_iter().filter(|token| token.role == Role::Station).map(|token| token.name);
+        let ask = |station: String| async move {
+            let task = Task::Forget { job_uid: job_uid.to_owned(), drive_id: drive_id.map(str::to_owned) };
+            self.ask(&station, task, ANSWER_TIMEOUT).await.map(|_| ())
+        };
+        futures::future::join_all(stations.map(ask)).await.into_iter().collect()
+    }
+}

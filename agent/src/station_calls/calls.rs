@@ -1,0 +1,177 @@
+//! One call after another. A call waits at the service for something new; it is dropped, and made again, when there is
+//! something new here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::station::{CALL_VERSION, StationOrders, StationReport};
+use protocol::stop::StopReason;
+use service::scheduler::worker::Worker;
+
+use super::copies::Copies;
+use super::lease::{Lease, Moment};
+use super::tasks::Tasks;
+use crate::client::{ClientError, JobService};
+use crate::printer::Printer;
+
+/// How long a call waits for something new while nothing is copied.
+const IDLE_WAIT_SECONDS: u64 = 20;
+
+/// The same while something is copied: so often is its progress told.
+const COPYING_WAIT_SECONDS: u64 = 1;
+
+/// Pause after a call that failed.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two looks at the lease.
+const LEASE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The code of the answer where another process has this station's name for good.
+const REPLACED: &str = "StationReplaced";
+
+/// A station that calls.
+pub(super) struct Calls {
+    pub(super) service: JobService,
+    pub(super) worker: Arc<dyn Worker>,
+    pub(super) copies: Arc<Copies>,
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) lease: Arc<Lease>,
+    pub(super) identity: Identity,
+    pub(super) printer: Printer,
+}
+
+/// Who calls.
+pub(super) struct Identity {
+    pub(super) name: String,
+    pub(super) hall: Option<String>,
+    pub(super) state_id: String,
+    pub(super) process_id: String,
+    /// Where its accounts are.
+    pub(super) accounts: BTreeMap<String, String>,
+}
+
+/// What was said last of the service, so that it is said once.
+#[derive(Default)]
+struct Said(Option<String>);
+
+impl Calls {
+    /// Calls until something cannot pass by itself.
+    pub(super) async fn run(&self) -> ClientError {
+        let (mut seen, mut said) = (0, Said::default());
+        loop {
+            match self.call_once(&mut seen, false).await {
+                Ok(true) => self.say(&mut said, None),
+                Ok(false) => {}
+                Err(error) if is_final(&error) => return error,
+                Err(error) => {
+                    self.say(&mut said, Some(&error));
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    /// Calls until the service has taken the end of every copy.
+    pub(super) async fn finish(&self) {
+        let mut seen = 0;
+        while !self.copies.is_empty() {
+            if self.call_once(&mut seen, true).await.is_err() {
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        }
+        // So that its bays are known to be away at once.
+        let _ = self.call_once(&mut seen, true).await;
+    }
+
+    /// One call; false where it was dropped, since something is new here.
+    async fn call_once(&self, seen: &mut u64, is_stopping: bool) -> Result<bool, ClientError> {
+        let sent = Moment::now();
+        let report = self.report(*seen, is_stopping);
+        let is_new_here = async {
+            tokio::select! {
+                () = self.copies.changed.notified() => {}
+                () = self.tasks.changed.notified() => {}
+                () = self.worker.docks_changed() => {}
+            }
+        };
+        let orders = tokio::select! {
+            orders = self.service.station_call(&self.identity.name, &report) => orders?,
+            () = is_new_here, if !is_stopping => return Ok(false),
+        };
+        *seen = orders.number;
+        self.apply(orders, sent, is_stopping)?;
+        Ok(true)
+    }
+
+    fn report(&self, seen: u64, is_stopping: bool) -> StationReport {
+        let copies = self.copies.report();
+        let wait_seconds = match (is_stopping, self.copies.is_running()) {
+            (true, _) => 0,
+            (false, true) => COPYING_WAIT_SECONDS,
+            (false, false) => IDLE_WAIT_SECONDS,
+        };
+        StationReport {
+            call_version: CALL_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state_id: self.identity.state_id.clone(),
+            process_id: self.identity.process_id.clone(),
+            hall: self.identity.hall.clone(),
+            bays: self.worker.bays(),
+            accounts: self.identity.accounts.clone(),
+            rate: self.worker.rate(),
+            copies,
+            done: self.tasks.report(),
+            seen,
+            wait_seconds,
+            is_stopping,
+        }
+    }
+
+    fn apply(&self, orders: StationOrders, sent: Moment, is_stopping: bool) -> Result<(), ClientError> {
+        let renewed = self.lease.renew(sent, Duration::from_secs(orders.lease_seconds));
+        renewed.map_err(|error| ClientError::Usage(error.to_string()))?;
+        // An answer that was long on its way may come when its grants have to be stopped already.
+        let may_begin = !is_stopping && !self.lease.is_over(Moment::now());
+        self.copies.apply(orders.grants, may_begin);
+        self.tasks.apply(orders.tasks);
+        Ok(())
+    }
+
+    fn say(&self, said: &mut Said, error: Option<&ClientError>) {
+        let text = error.map(ToString::to_string);
+        if said.0 == text {
+            return;
+        }
+        match &text {
+            None if said.0.is_some() => self.printer.inform("the service answers again"),
+            None => self.printer.inform(&format!("the station `{}` is known to the service", self.identity.name)),
+            Some(text) if self.copies.is_running() => {
+                let seconds = self.lease.remaining(Moment::now()).as_secs();
+                self.printer.warn(&format!("{text}; copies go on for {seconds} s, and stop then if it does not answer"));
+            }
+            Some(text) => self.printer.warn(text),
+        }
+        said.0 = text.or_else(|| Some(String::new()));
+    }
+
+    /// Stops the copies when the service has not renewed their grants in time. Never returns.
+    pub(super) async fn watch_lease(&self) {
+        loop {
+            tokio::time::sleep(LEASE_INTERVAL).await;
+            if self.lease.is_over(Moment::now()) && self.copies.is_running() {
+                tracing::warn!("the service did not answer in time: copies stop");
+                self.copies.stop_all(StopReason::LeaseLost);
+            }
+        }
+    }
+}
+
+/// Whether another call would get the same answer for ever.
+fn is_final(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, status, .. } => code == REPLACED || *status == 400,
+        ClientError::Usage(_) => true,
+        ClientError::Failed(_) => false,
+    }
+}

@@ -1,0 +1,141 @@
+//! From the command line to the end: the first signal lets copies drain and tells the service how they ended.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::stop::StopReason;
+use protocol::text::is_word;
+use service::scheduler::worker::Worker;
+
+use super::calls::{Calls, Identity};
+use super::copies::Copies;
+use super::lease::Lease;
+use super::tasks::Tasks;
+use crate::cli::{ConnectArguments, StationArguments};
+use crate::client::JobService;
+use crate::printer::Printer;
+use crate::serve::{lock, worker_of};
+use crate::settings;
+use crate::signals::Signals;
+use crate::station::config::Config;
+
+/// How long the service is called for the ends of copies after the last one has ended.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A random name of the state directory, in a file in it.
+const STATE_ID_FILE: &str = "station.id";
+
+/// Works for a service until a signal.
+pub(crate) async fn run(arguments: StationArguments, printer: &Printer) -> u8 {
+    match station(&arguments, printer).await {
+        Ok(()) => 0,
+        Err(error) => {
+            printer.error(&error);
+            1
+        }
+    }
+}
+
+async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), String> {
+    let config = configuration(arguments, printer)?;
+    let state_dir = settings::service_state_dir(arguments.state_dir.as_deref().or(config.state_dir.as_deref()));
+    let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
+    let _lock = lock(&state_dir, printer)?;
+    let name = arguments.name.clone().map_or_else(host_name, Ok)?;
+    if !is_word(&name) {
+        return Err(format!("`{name}` cannot be the name of a station: 1 to 128 letters, digits and signs; say `--name NAME`"));
+    }
+    let connect = ConnectArguments {
+        server: Some(arguments.service.clone()),
+        token_file: Some(arguments.token_file.clone()),
+        state_dir: None,
+        ca: arguments.ca.clone(),
+    };
+    let service = JobService::new(&connect).map_err(|error| error.to_string())?;
+    let station = worker_of(&config, &state_dir)?;
+    station.docks.watch();
+    station.rates.follow();
+    let (accounts, drain_timeout) = (station.places(), station.options.drain_timeout);
+    let worker: Arc<dyn Worker> = Arc::new(station);
+    let random = || format!("{:032x}", rand::random::<u128>());
+    let identity =
+        Identity { name, hall: arguments.hall.clone(), state_id: state_id(&state_dir)?, process_id: random(), accounts };
+    printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, service.address(), state_dir.display()));
+    let calls = Calls {
+        service,
+        copies: Copies::new(worker.clone()),
+        tasks: Tasks::new(worker.clone()),
+        worker,
+        lease: Arc::new(Lease::new(drain_timeout)),
+        identity,
+        printer: printer.clone(),
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    until_end(&calls, printer).await
+}
+
+async fn until_end(calls: &Calls, printer: &Printer) -> Result<(), String> {
+    let mut signals = Signals::take();
+    let (end, reason) = tokio::select! {
+        _ = signals.first() => (Ok(()), StopReason::Terminated),
+        error = calls.run() => (Err(error.to_string()), StopReason::LeaseLost),
+        () = calls.watch_lease() => (Ok(()), StopReason::LeaseLost),
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if calls.copies.is_running() {
+        printer.inform("stopping: copies drain, and resume when the station does; once more to drop what is in flight");
+    }
+    calls.copies.stop_all(reason);
+    let ended = async {
+        while calls.copies.is_running() {
+            calls.copies.changed.notified().await;
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = async {
+            signals.second().await;
+            calls.copies.stop_all(StopReason::SecondSignal);
+            std::future::pending::<()>().await;
+        } => {}
+    }
+    // A service that is away learns the ends from the journals, when the station is back.
+    if end.is_ok() && tokio::time::timeout(FINISH_TIMEOUT, calls.finish()).await.is_err() {
+        printer.warn("the service did not answer: it learns how the copies ended when the station calls again");
+    }
+    end
+}
+
+fn configuration(arguments: &StationArguments, printer: &Printer) -> Result<Config, String> {
+    let Some(path) = &arguments.config else { return Ok(Config::default()) };
+    let (config, unknown) = Config::read(path)?;
+    for key in unknown {
+        printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
+    }
+    if config.database.is_some() {
+        return Err(format!("`{}` has a `database`: a station keeps no jobs; leave it out", path.display()));
+    }
+    Ok(config)
+}
+
+fn host_name() -> Result<String, String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { Err("this host has no name: say `--name NAME`".to_owned()) } else { Ok(name) }
+}
+
+/// The random name of the state directory, made once.
+fn state_id(state_dir: &Path) -> Result<String, String> {
+    let path = state_dir.join(STATE_ID_FILE);
+    let failed = |error: std::io::Error| format!("`{}` cannot be used: {error}", path.display());
+    match std::fs::read_to_string(&path) {
+        Ok(text) if is_word(text.trim()) => Ok(text.trim().to_owned()),
+        Ok(_) => Err(format!("`{}` is damaged: remove it, and the station gets a new one", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = format!("{:032x}", rand::random::<u128>());
+            file::replace::write_bytes(&path, format!("{id}\n").as_bytes()).map_err(failed)?;
+            Ok(id)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

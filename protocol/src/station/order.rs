@@ -1,0 +1,86 @@
+//! What the data plane is ordered to do: it knows drives and stores, and nothing of jobs but what is here.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::bay::DockedDrive;
+use crate::job::{BlobName, RetryOptions};
+use crate::result::Direction;
+
+/// A bay, and what is in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BayContent {
+    /// The bay's name; `STATION/BAY` where it is another host's.
+    pub name: String,
+    /// Drives are found in it, and not docked by hand.
+    pub is_watched: bool,
+    /// The drive in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<DockedDrive>,
+    /// Stays the same as long as the drive is not taken out, also over restarts of the service.
+    pub attachment: String,
+    /// When the drive was docked; absent where it was there when the service began.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub docked_at: Option<OffsetDateTime>,
+    /// Another number means another drive, or the same one docked again: an order for the one must not copy the
+    /// other.
+    pub sequence: u64,
+    /// The host that it is at; absent where it is the service's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station: Option<String>,
+    /// Why nothing is known of it now: one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+/// A copy that is to be begun or resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyOrder {
+    /// The grant that it runs under, where it runs at another host: a random name, by which its end is told from that of an
+    /// earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// The bay of the drive.
+    pub bay: String,
+    /// Import or export.
+    pub direction: Direction,
+    /// The random name of the job.
+    pub job_uid: String,
+    /// The drive's name in the job.
+    pub drive_id: String,
+    /// The account.
+    pub account: String,
+    /// The blob.
+    pub blob: BlobName,
+    /// Size of what is to be moved, in bytes, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The docking that the order is for: [`BayContent::sequence`].
+    pub sequence: u64,
+    /// Move nothing; only account for what earlier runs did. Used where the job was cancelled.
+    pub account_only: bool,
+    /// The run before was cut off: chunks that were in flight then may have landed.
+    pub was_cut_off: bool,
+    /// How this run differs.
+    pub retry: RetryOptions,
+    /// The drive of an export was found empty in this docking, or an operator said that what is on it may go.
+    pub may_erase: bool,
+}
+
+/// Where the logs of a copy go, and which of them are written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogOrder {
+    /// What was copied.
+    pub copy: CopyOrder,
+    /// The container.
+    pub container: String,
+    /// What their names begin with.
+    pub prefix: String,
+    /// Every chunk too.
+    pub verbose: bool,
+    /// The manifest too.
+    pub manifest: bool,
+}

@@ -1,0 +1,207 @@
+//! Stations: bays of other hosts that work for one service.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::azurite::Azurite;
+use crate::support::images::{MIB, partials_of, random_bytes};
+use crate::support::service::{Service, import, job, parcel, shipping, slow_profile};
+use crate::support::station::{Station, token_of};
+use crate::support::{Agent, Workbench};
+
+/// A service whose grants are short, so that a test can wait for their end; it has no bays of its own that are used.
+const SERVICE: &str = "station_lease = \"12s\"\n";
+
+/// A station with one bay.
+const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"bay-1\"\n";
+
+/// The state of the drive of a job, as customers see it.
+fn bytes_landed(service: &Service, name: &str) -> Option<u64> {
+    service.job(name)["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
+}
+
+#[test]
+fn drives_at_two_stations_go_through_one_job() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    let mut second = Station::start(&service, &bench, "hall-b", STATION);
+    service.call("PUT", &job("job-1"), import(&["ONE", "TWO"])).expect(201);
+    service.patch("job-1", shipping()).expect(200);
+    let (one, two) = (random_bytes(MIB, 1), random_bytes(2 * MIB, 2));
+    service.dock("hall-a%2Fbay-1", &bench.image("ONE.img", &one), None).expect(200);
+    service.dock("hall-b%2Fbay-1", &bench.image("TWO.img", &two), None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    for (name, bytes) in [("ONE", &one), ("TWO", &two)] {
+        let blob = service.blobs().join(format!("imports/job-1/{name}.img"));
+        assert!(std::fs::read(&blob).unwrap() == *bytes && partials_of(&blob).is_empty());
+    }
+    let stations = service.call("GET", "/operator/v1/stations", Value::Null).expect(200)["value"].clone();
+    let shown: Vec<(&str, u64, bool)> = stations
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap(), one["drives"].as_u64().unwrap(), one["away"].is_null()))
+        .collect();
+    assert_eq!(shown, [("hall-a", 1, true), ("hall-b", 1, true)]);
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    service.wait_for_state("job-1", "Completed");
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+    for station in [&first, &second] {
+        let transfers = station.state().join("transfers");
+        service.wait("nothing of the job to be kept", || std::fs::read_dir(&transfers).unwrap().next().is_none().then_some(()));
+    }
+    for station in [&mut first, &mut second] {
+        let ended = station.stop();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+    service.stop();
+}
+
+#[test]
+fn a_cancel_stops_the_copy_at_its_station_and_the_receipt_says_what_moved() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let receipt = service.receipts("job-1")["drives"][0]["result"]["receipt"].clone();
+    assert_eq!(receipt["reason"], "job-cancelled");
+    let bytes = |class: &str| receipt[class]["bytes"].as_u64().unwrap();
+    let landed = bytes("landed_before_request") + bytes("landed_after_request");
+    assert!(landed > 0, "{receipt}");
+    assert_eq!(landed + bytes("never_sent") + bytes("outcome_unknown"), 64 * MIB as u64, "{receipt}");
+}
+
+#[test]
+fn a_copy_goes_on_while_the_service_is_away_and_is_not_begun_again() {
+    let bench = Workbench::new();
+    let mut service = Service::start_at(&bench, SERVICE, crate::support::listener::free_port());
+    let mut station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    service.kill();
+    service.go();
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    let moved = |name: &str| result[name].as_u64().unwrap();
+    assert_eq!((moved("bytes_sent"), moved("bytes_reused")), (12 * MIB as u64, 0), "one run moved all of it: {result}");
+    let ended = station.stop();
+    assert!(ended.stderr.contains("the service answers again"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_station_that_is_killed_resumes_what_it_did() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    station.kill();
+    station.go(&service);
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    let moved = |name: &str| result[name].as_u64().unwrap();
+    assert!(moved("bytes_sent") < 12 * MIB as u64, "what had landed was not sent again: {result}");
+    assert_eq!(moved("bytes_total"), 12 * MIB as u64);
+}
+
+#[test]
+fn a_station_that_does_not_call_loses_its_copy_and_its_late_end_changes_nothing() {
+    let (Some(azurite), bench) = (Azurite::start(), Workbench::new()) else { return };
+    let account = azurite.as_account("local");
+    let service = Service::start(&bench, &format!("{SERVICE}{account}"));
+    let config = format!("{STATION}{account}");
+    let mut first = Station::start(&service, &bench, "hall-a", &config);
+    let _second = Station::start(&service, &bench, "hall-b", &config);
+    service.ship_import("job-1", &["SLOW"]);
+    let drive = slow_profile(&bench, "SLOW", "8MiB", "2MB/s");
+    service.dock("hall-a%2Fbay-1", &drive, None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    first.signal(Signal::STOP);
+    // The drive is carried to another host, and may be copied there only when the grant of the first has ended.
+    service.dock("hall-b%2Fbay-1", &drive, None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let (before, blob) = (service.receipts("job-1"), azurite.read("imports", "job-1/SLOW.img"));
+    first.signal(Signal::CONT);
+    service.wait("the first station to call again", || {
+        let stations = service.call("GET", "/operator/v1/stations", Value::Null).expect(200)["value"].clone();
+        (stations[0]["away"].is_null() && stations[0]["copies"] == 0).then_some(())
+    });
+    let ended = first.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(service.receipts("job-1"), before, "a late end changes nothing");
+    assert_eq!(before["drives"][0]["result"]["bytes_total"], 8 * MIB);
+    assert!(blob.len() == 8 * MIB && azurite.read("imports", "job-1/SLOW.img") == blob, "and so does a late chunk");
+}
+
+#[test]
+fn a_station_stops_its_copies_before_their_grants_end() {
+    let bench = Workbench::new();
+    let mut service = Service::start(&bench, SERVICE);
+    let mut station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    service.kill();
+    station.running().wait_for_words("the service did not answer in time: copies stop");
+    let ended = station.stop();
+    assert!(ended.stderr.contains("copies go on for"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_name_belongs_to_one_station_and_its_accounts_are_the_services() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    // Another host under the same name: it waits while the first one calls.
+    let other = bench.file("other host");
+    std::fs::create_dir_all(&other).unwrap();
+    let second = first.agent().env("XDG_STATE_HOME", other.to_str().unwrap()).start();
+    second.wait_for_words("another station has the name `hall-a`");
+    service.stays("the first station serves on", || {
+        service.bays().iter().any(|bay| bay["name"] == "hall-a/bay-1" && bay["note"].is_null())
+    });
+    second.signal(Signal::TERM);
+    second.wait();
+    // A second process on the same state directory.
+    first.agent().run().expect_error(1, &["another service runs on the state directory"]);
+    // An account of its own is not the service's.
+    let token = bench.secret("b.token", token_of(&service, "hall-b").as_bytes());
+    let run = |name: &str, config: &str| {
+        let config = bench.secret("other.toml", config.as_bytes());
+        let arguments: [&dyn AsRef<std::ffi::OsStr>; 9] =
+            [&"station", &"--service", &service.url, &"--token-file", &token, &"--name", &name, &"--config", &config];
+        Agent::bare(&other, &arguments).start()
+    };
+    run("hall-b", STATION).wait().expect_error(1, &["the account `local` is the directory", "must be the same place"]);
+    let stranger = run("hall-c", "");
+    stranger.wait_for_words("this is for the station `hall-c`");
+    stranger.signal(Signal::TERM);
+    assert_eq!(stranger.wait().code, Some(0));
+    run("hall-b", "database = \"postgres://me@db.example/jobs\"").wait().expect_error(1, &["a station keeps no jobs"]);
+    let slow = "[transfer]\ndrain_timeout = \"60s\"\n[[account]]\nname = \"elsewhere\"\nstore = \"/tmp\"\n";
+    run("hall-b", slow).wait().expect_error(1, &["grants copies for 12 s", "lower `drain_timeout`"]);
+    first.stop();
+}
+
+#[test]
+fn the_token_of_a_station_does_nothing_else() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let token = token_of(&service, "hall-a");
+    for (method, path) in [("GET", "/operator/v1/bays"), ("GET", "/operator/v1/stations"), ("POST", "/operator/v1/tokens")] {
+        assert_eq!(service.call_as(&token, method, path, json!({})).code(403), "AuthorizationFailed");
+    }
+    assert_eq!(service.call_as(&token, "GET", &job("job-1"), Value::Null).code(403), "AuthorizationFailed");
+    assert_eq!(service.call_as(&token, "POST", "/stations/v1/hall-b/call", json!({})).code(403), "AuthorizationFailed");
+    assert_eq!(service.call("POST", "/stations/v1/hall-a/call", json!({})).code(403), "AuthorizationFailed");
+    assert_eq!(service.call_as(&token, "POST", "/stations/v1/hall-a/call", json!({})).status, 400);
+    let (status, _) = service.log_in(&token, &[]);
+    assert_eq!(status, 403, "it has no business in the portal");
+}
