@@ -62,8 +62,31 @@ fn a_blob_that_was_replaced_meanwhile_is_not_replaced_again() {
     fake.wait_held(1);
     fake.put_plain("blob", vec![2; 10], &[]);
     fake.release();
-    running.wait().expect_error(7, &["another program changed it meanwhile"]);
+    running.wait().expect_error(7, &["another program changed it meanwhile: look at what it holds now, and repeat the command"]);
     assert_eq!(fake.content("blob").unwrap(), vec![2; 10]);
+}
+
+#[test]
+fn two_imports_that_race_for_a_name_end_with_what_to_do() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(CHUNKS * 64 * KIB, 1));
+    for kind in ["block", "page"] {
+        fake.delete("blob");
+        // A page blob is made before its first byte.
+        let (on, code) = if kind == "page" { (On::PutBlob, 3) } else { (On::PutBlockList, 7) };
+        fake.fail(on, [Fault::Hold]);
+        let running = import(&bench, &fake).with(&["--blob-type", kind, "--restart"]).start();
+        fake.wait_held(1);
+        fake.put_plain("blob", vec![1; 512], &[]);
+        fake.release();
+        running
+            .wait()
+            .expect_error(code, &["BlobAlreadyExists", "choose another name, or repeat the command with `--overwrite`"]);
+        assert_eq!(fake.content("blob").unwrap(), vec![1; 512]);
+    }
+    fake.delete("blob");
+    fake.fail(On::PutBlock, [Fault::Answer(413, "RequestBodyTooLarge")]);
+    import(&bench, &fake).with(&["--restart"]).run().expect_error(7, &["RequestBodyTooLarge", "use a smaller `--chunk-size`"]);
 }
 
 #[test]

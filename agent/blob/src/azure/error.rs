@@ -268,7 +268,13 @@ fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
             "uncommitted blocks of another program, with names of another length, are in the way: they vanish after a week, or at once when \
              anything is committed under this name (`az storage blob upload --overwrite` of an empty file, then delete it)"
         }
-        BlobErrorKind::Changed => "another program changed it meanwhile",
+        BlobErrorKind::Changed => "another program changed it meanwhile: look at what it holds now, and repeat the command",
+        BlobErrorKind::AlreadyExists if code == "UnauthorizedBlobOverwrite" => {
+            "the credentials permit to make a blob and not to replace one: choose another name, or have the right to write (w) added"
+        }
+        BlobErrorKind::AlreadyExists => {
+            "another program made it meanwhile: look at what it holds, and choose another name, or repeat the command with `--overwrite`"
+        }
         // What was found too late, or came while the transfer ran.
         _ => match code {
             "BlobArchived" | "BlobBeingRehydrated" => obstacles::ARCHIVED,
@@ -278,6 +284,7 @@ fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
             "BlobTypeNotSupported" => {
                 "the account does not take blobs of this type: a premium account for page blobs takes `--blob-type page` alone, and one for block blobs `--blob-type block`"
             }
+            "RequestBodyTooLarge" => "the store takes no bodies of this size: use a smaller `--chunk-size`",
             "BlockCountExceedsLimit" => {
                 "100,000 uncommitted blocks, of other programs or of earlier transfers, are in the way: they vanish after a week, or at once \
                  when anything is committed under this name"
