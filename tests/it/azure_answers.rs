@@ -62,8 +62,31 @@ fn a_blob_that_was_replaced_meanwhile_is_not_replaced_again() {
     fake.wait_held(1);
     fake.put_plain("blob", vec![2; 10], &[]);
     fake.release();
-    running.wait().expect_error(7, &["another program changed it meanwhile"]);
+    running.wait().expect_error(7, &["another program changed it meanwhile: look at what it holds now, and repeat the command"]);
     assert_eq!(fake.content("blob").unwrap(), vec![2; 10]);
+}
+
+#[test]
+fn two_imports_that_race_for_a_name_end_with_what_to_do() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(CHUNKS * 64 * KIB, 1));
+    for kind in ["block", "page"] {
+        fake.delete("blob");
+        // A page blob is made before its first byte.
+        let (on, code) = if kind == "page" { (On::PutBlob, 3) } else { (On::PutBlockList, 7) };
+        fake.fail(on, [Fault::Hold]);
+        let running = import(&bench, &fake).with(&["--blob-type", kind, "--restart"]).start();
+        fake.wait_held(1);
+        fake.put_plain("blob", vec![1; 512], &[]);
+        fake.release();
+        running
+            .wait()
+            .expect_error(code, &["BlobAlreadyExists", "choose another name, or repeat the command with `--overwrite`"]);
+        assert_eq!(fake.content("blob").unwrap(), vec![1; 512]);
+    }
+    fake.delete("blob");
+    fake.fail(On::PutBlock, [Fault::Answer(413, "RequestBodyTooLarge")]);
+    import(&bench, &fake).with(&["--restart"]).run().expect_error(7, &["RequestBodyTooLarge", "use a smaller `--chunk-size`"]);
 }
 
 #[test]
@@ -85,18 +108,66 @@ fn what_is_not_from_the_store_is_named_and_tried_again() {
     let (fake, bench) = (AzureFake::start(), Workbench::new());
     let bytes = random_bytes(CHUNKS * 64 * KIB, 1);
     bench.image("drive.img", &bytes);
-    for status in [200, 302, 403, 404, 511] {
+    for status in [200, 201, 302, 403, 404, 511] {
         fake.fail(On::PutBlock, [Fault::OtherServer(status), Fault::OtherServer(status)]);
-        fake.fail(On::Head, [Fault::OtherServer(status)]);
+        for on in [On::Head, On::GetBlockList, On::PutBlockList] {
+            fake.fail(on, [Fault::OtherServer(status)]);
+        }
         let result = import(&bench, &fake).with(&["--overwrite", "--restart"]).run().expect(0);
-        assert!(fake.content("blob").unwrap() == bytes && result["retries"].as_u64() >= Some(3), "{status}: {result}");
+        assert!(fake.content("blob").unwrap() == bytes && result["retries"].as_u64() >= Some(5), "{status}: {result}");
     }
     fake.always_fail(On::Head, Some(Fault::OtherServer(403)));
     let ended = import(&bench, &fake).with(&["--retry-budget", "1s"]).run();
-    ended.expect_error(7, &["the answer, 403, is not from blob storage", "a proxy, a firewall or a sign-in page on the way"]);
+    let host = format!("something on the way answers for `127.0.0.1:{}`: sign in at the network's portal", fake.port());
+    ended.expect_error(7, &["the answer is not from the store (403, text/html, without Azure's x-ms-request-id)", &host]);
+    // No body of that size gets through at the next try either.
+    fake.always_fail(On::Head, None);
+    fake.fail(On::PutBlock, [Fault::OtherServer(413)]);
+    import(&bench, &fake)
+        .with(&["--overwrite", "--restart", "--concurrency", "1"])
+        .run()
+        .expect_error(7, &["413", "--chunk-size"]);
     // A proxy that wants a password will want it the next time too.
     fake.always_fail(On::Head, Some(Fault::OtherServer(407)));
     import(&bench, &fake).run().expect_error(7, &["407", "the proxy on the way wants a name and a password"]);
+}
+
+#[test]
+fn the_page_of_a_portal_is_neither_a_blob_nor_an_acknowledgement() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(CHUNKS * 64 * KIB, 1);
+    bench.image("drive.img", &bytes);
+    let pages = || {
+        let import = Agent::new(bench.path(), &[&"import", &"drive.img", &fake.blob("pages")]);
+        import.with(&["--blob-type", "page", "--overwrite", "--restart"])
+    };
+    let blocks = || import(&bench, &fake).with(&["--overwrite", "--restart"]);
+    // The first answers of a kind are the portal's; and then all of them are.
+    let expect_named = |on: On, status: u16, agent: &dyn Fn() -> Agent| {
+        fake.fail(on, [Fault::OtherServer(status), Fault::OtherServer(status)]);
+        let result = agent().run().expect(0);
+        assert!(result.get("retries").is_none_or(|retries| retries.as_u64() > Some(0)), "{on:?}: {result}");
+        fake.always_fail(on, Some(Fault::OtherServer(status)));
+        let words = format!("the answer is not from the store ({status}, text/html");
+        agent().with(&["--retry-budget", "1s"]).run().expect_error(7, &[&words, "sign in at the network's portal"]);
+        fake.always_fail(on, None);
+    };
+    for (on, status) in [(On::PutBlob, 201), (On::PutPage, 201), (On::SetMetadata, 200)] {
+        expect_named(on, status, &pages);
+    }
+    for (on, status) in [(On::Head, 200), (On::GetBlockList, 200), (On::PutBlock, 201), (On::PutBlockList, 201)] {
+        expect_named(on, status, &blocks);
+    }
+    pages().run().expect(0);
+    blocks().run().expect(0);
+    assert!(fake.content("pages").unwrap() == bytes && fake.content("blob").unwrap() == bytes);
+    // One that is asked for a range may say that this is it.
+    for status in [200, 206] {
+        expect_named(On::Get, status, &|| Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back", &"--overwrite"]));
+        let manifest = fake.blob("blob.manifest.jsonl");
+        expect_named(On::Get, status, &|| Agent::new(bench.path(), &[&"verify", &manifest, &"--blob", &fake.blob("blob")]));
+    }
+    assert!(std::fs::read(bench.file("back")).unwrap() == bytes);
 }
 
 #[test]

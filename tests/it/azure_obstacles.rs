@@ -96,6 +96,15 @@ fn leases_holds_and_policies_are_named() {
         scene.fake.set_headers("blob", &[headers]);
         scene.refuses_import(&blob, &["--overwrite"], &[words]);
     }
+    let until = ("x-ms-immutability-policy-until-date", "Fri, 01 Jan 2100 00:00:00 GMT");
+    let (policy, hold) = (("x-ms-immutability-policy-mode", "Unlocked"), ("x-ms-legal-hold", "true"));
+    for (headers, words) in [
+        (&[policy, until][..], "a retention policy protects it until 2100-01-01T00:00:00Z: choose another name"),
+        (&[policy, until, hold], "until 2100-01-01T00:00:00Z, and a legal hold besides"),
+    ] {
+        scene.fake.set_headers("blob", headers);
+        scene.refuses_import(&blob, &["--overwrite"], &[words]);
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Page blobs that more than one run writes: what a run sends late, or a run that was replaced, changes nothing.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use rustix::process::Signal;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
-use crate::support::images::{KIB, random_bytes};
+use crate::support::images::{KIB, MIB, random_bytes};
 use crate::support::{Agent, Workbench};
 
 const CHUNKS: u64 = 16;
@@ -67,6 +70,82 @@ fn a_store_that_does_not_say_what_was_written_is_read_in_full() {
     export.run().expect(0);
     assert!(std::fs::read(bench.file("back.img")).unwrap() == bytes);
     assert!(fake.seen(On::Get) >= 64);
+}
+
+/// The most requests that 1 MiB of data in a sparse page blob of 1 GiB may take, whatever is done with it.
+const DATA_REQUESTS_MAX: u64 = 4;
+
+#[test]
+fn what_is_sparse_is_not_fetched_to_be_read_back_verified_or_exported() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let image = File::create(bench.file("drive.img")).unwrap();
+    image.set_len(1 << 30).unwrap();
+    // On both sides of a border between two chunks.
+    let data = random_bytes(MIB, 1);
+    image.write_all_at(&data, (64 * MIB - 300 * KIB) as u64).unwrap();
+    let requests = |words: &[&dyn AsRef<std::ffi::OsStr>]| {
+        let before = fake.seen(On::Get);
+        let result = Agent::new(bench.path(), words).run().expect(0);
+        assert!(fake.seen(On::Get) - before <= DATA_REQUESTS_MAX, "{} requests: {result}", fake.seen(On::Get) - before);
+    };
+    let (blob, manifest) = (fake.blob("blob"), fake.blob("blob.manifest.jsonl"));
+    requests(&[&"import", &"drive.img", &blob, &"--blob-type", &"page", &"--verify", &"read-back"]);
+    requests(&[&"verify", &manifest, &"--blob", &blob]);
+    requests(&[&"export", &blob, &"back.img"]);
+    fake.delete("blob.manifest.jsonl");
+    for knows_crc64 in [true, false] {
+        fake.set_knows_crc64(knows_crc64);
+        requests(&[&"export", &blob, &"back.img", &"--overwrite"]);
+        let mut back = vec![0; MIB + 2];
+        File::open(bench.file("back.img")).unwrap().read_exact_at(&mut back, (64 * MIB - 300 * KIB - 1) as u64).unwrap();
+        assert!(back == [&[0], &*data, &[0]].concat());
+    }
+}
+
+#[test]
+fn what_was_written_to_a_page_blob_since_differs_wherever_it_is() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    sparse(&fake, &bench);
+    import(&bench, &fake, "sparse.img").with(&["--overwrite", "--manifest", "own.jsonl"]).run().expect(0);
+    fake.set_list_page(3);
+    let verify = || Agent::new(bench.path(), &[&"verify", &"own.jsonl", &"--blob", &fake.blob("blob")]).run();
+    let before = fake.seen(On::Get);
+    verify().expect(0);
+    assert_eq!(fake.seen(On::Get) - before, 8);
+    // In a hole between chunks of data, and beside the data of a chunk.
+    for chunk in [4, 11] {
+        fake.flip_byte("blob", chunk * 64 * KIB + 60 * KIB);
+        let result = verify().expect(5);
+        assert_eq!(result["differences"][0]["offset"], chunk * 64 * KIB, "{result}");
+        fake.flip_byte("blob", chunk * 64 * KIB + 60 * KIB);
+        verify().expect(0);
+    }
+}
+
+#[test]
+fn what_changes_while_it_is_read_back_is_noticed() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    sparse(&fake, &bench);
+    fake.fail(On::Get, [Fault::Hold]);
+    let running = import(&bench, &fake, "sparse.img").with(&["--overwrite", "--verify", "read-back"]).start();
+    fake.wait_held(1);
+    fake.flip_byte("blob", 0);
+    fake.release();
+    let ended = running.wait();
+    assert!([5, 7].contains(&ended.code.unwrap()) && ended.stderr.contains("another program changed"), "{}", ended.stderr);
+}
+
+#[test]
+fn one_request_asks_whether_the_store_has_crc64() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    let bytes = random_bytes(32 * 64 * KIB, 1);
+    fake.put_plain("blob", bytes.clone(), &[]);
+    fake.set_knows_crc64(false);
+    let export = Agent::new(bench.path(), &[&"export", &fake.blob("blob"), &"back.img"]);
+    let result = export.with(&["--chunk-size", "64KiB", "--concurrency", "8"]).run().expect(0);
+    // One looks at the beginning, and one is refused.
+    assert_eq!((fake.seen(On::Get), result["evidence"].as_str()), (34, Some("transport")));
+    assert!(std::fs::read(bench.file("back.img")).unwrap() == bytes);
 }
 
 #[test]

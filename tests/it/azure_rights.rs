@@ -51,8 +51,8 @@ fn a_sas_of_one_blob_keeps_the_manifest_here() {
     let ended = scene.import(&address, &[]);
     let manifest = ended.expect(0)["manifest"].as_str().unwrap().to_owned();
     assert!(Path::new(&manifest).starts_with(scene.bench.file("state/drive-agent/manifests")), "{manifest}");
-    // It is said before the first byte, and again at the end.
-    assert_eq!(ended.stderr.matches("kept as `").count(), 2, "said twice: {}", ended.stderr);
+    // It is said before the first byte, and not again at the end.
+    assert_eq!(ended.stderr.matches("kept as `").count(), 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("alone: one of the container (sr=c) reaches both"), "{}", ended.stderr);
     scene.expect_content("one");
     let verified = Agent::new(scene.bench.path(), &[&"verify", &manifest, &"--blob", &address]).run().expect(0);
@@ -114,6 +114,28 @@ fn what_is_missing_is_named_before_the_first_byte() {
     let export = Agent::new(scene.bench.path(), &[&"export", &scene.address("no", false, "w"), &"back.img"]).run();
     export.expect_error(7, &["read (r) is missing"]);
     assert!(!scene.bench.file("back.img").exists());
+}
+
+#[test]
+fn a_sas_of_a_snapshot_is_for_reading_and_one_for_other_addresses_says_so() {
+    let (fake, bench) = (AzureFake::start(), Workbench::new());
+    bench.image("drive.img", &random_bytes(64 * KIB, 1));
+    let run = |sas: &str, more: &[&str]| {
+        Agent::new(bench.path(), &[&"import", &"drive.img", &format!("{}&{sas}", fake.blob("blob"))]).with(more).run()
+    };
+    for (resource, what) in [("bs", "a snapshot of the blob (sr=bs)"), ("bv", "a version of the blob (sr=bv)")] {
+        for more in [&["--dry-run"][..], &[], &["--blob-type", "page"]] {
+            let words = format!("the SAS is for {what}, which cannot be written: have one made of the blob (sr=b)");
+            run(&format!("sr={resource}&sp=rw"), more).expect_error(7, &[&words, "nothing was begun"]);
+        }
+    }
+    assert_eq!((fake.puts().0, fake.seen(On::PutBlob), fake.seen(On::Head)), (0, 0, 0));
+    // From which address a request comes, only the server knows.
+    let limited = "sr=c&sp=rwc&sip=10.0.0.1-10.0.0.9";
+    run(limited, &[]).expect(0);
+    fake.always_fail(On::PutBlock, Some(Fault::Answer(403, "AuthorizationSourceIPMismatch")));
+    run(limited, &["--overwrite", "--restart"])
+        .expect_error(7, &["the SAS is for requests from 10.0.0.1-10.0.0.9 alone (sip)", "behind a proxy or NAT"]);
 }
 
 fn more_of<'text>(one: &[&'text str], other: &[&'text str]) -> Vec<&'text str> {

@@ -1,5 +1,7 @@
 //! Figures: that they are taken, kept and compared; never what they are.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::support::Workbench;
@@ -106,11 +108,33 @@ fn peers_are_measured_and_those_that_are_missing_are_named() {
         "peers: copy: dd bs=8M conv=fsync",
         "peers: copy back: drive-agent",
         "peers: upload: drive-agent",
+        "peers: verify: drive-agent",
     ] {
         assert!(names.contains(&name), "{names:?}");
     }
     let without = Agent::new(bench.path(), &arguments).env("PATH", "/nowhere").run();
     let without: Value = serde_json::from_str(&without.stdout).unwrap();
     let missing: Vec<&str> = without["missing"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
-    assert!(missing.iter().any(|one| one.contains("libnbd-bin")), "{missing:?}");
+    for words in ["nbdcopy: not installed; Debian's libnbd-bin", "blksum: not installed; Fedora's blkhash"] {
+        assert!(missing.iter().any(|one| one.contains(words)), "{missing:?}");
+    }
+}
+
+#[test]
+fn blksum_stands_next_to_verify() {
+    let bench = Workbench::new();
+    // It does what is asked of it, and says what that was.
+    let script = bench.image("blksum", b"#!/bin/sh\n[ $# = 2 ] && [ \"$1\" = --cache ] && exec cat \"$2\" > /dev/null\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let tool = script.display().to_string();
+    let arguments: [&dyn AsRef<std::ffi::OsStr>; 10] =
+        [&"bench", &"peers", &"--size", &"16MiB", &"--repeat", &"2", &"--only", &"verify", &"--tool", &tool];
+    let told = Agent::new(bench.path(), &arguments).run();
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let measures = told["measures"].as_array().unwrap();
+    let of = |name: &str| measures.iter().find(|one| one["name"] == name).map(|one| one["runs"].as_array().unwrap().len());
+    assert_eq!((of("peers: verify: drive-agent"), of("peers: verify: blksum")), (Some(2), Some(2)), "{told}");
+    let table = Agent::bare(bench.path(), &arguments).run();
+    assert!(table.stdout.contains("x the wall time of blksum"), "{}", table.stdout);
 }

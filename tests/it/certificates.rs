@@ -52,7 +52,10 @@ fn a_certificate_that_is_not_trusted_is_final_and_says_what_to_do() {
     let fronts = [
         (Authority::new().front("localhost", port), vec!["issuer", "`--ca FILE`"]),
         (Authority::front_of_itself(port), vec!["CA:TRUE", "CA:FALSE"]),
-        (scene.authority.front("other.example", port), vec!["other.example", "not for this name", "correct the address"]),
+        (
+            scene.authority.front("other.example", port),
+            vec!["is for `other.example`, and not for this name", "correct the address"],
+        ),
         (scene.authority.front_of("localhost", port, [-day * 9, -day]), vec!["expired at ", "clock"]),
         (scene.authority.front_of("localhost", port, [day, day * 9]), vec!["not valid before ", "clock"]),
     ];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::listener::{Listener, Reply};
+use crate::support::listener::{Listener, OF_STORE, Reply};
 use crate::support::service::{Service, TWO_BAYS, export, job, shipping};
 use crate::support::{Agent, Workbench};
 
@@ -71,7 +71,7 @@ fn lists_of_a_store_have_an_end() {
     let page = |marker: &str| {
         format!("<?xml version=\"1.0\"?><EnumerationResults><Containers/><NextMarker>{marker}</NextMarker></EnumerationResults>")
     };
-    let same = Listener::start(move |_| Reply::of(200, "content-type: application/xml\r\n", &page("again")));
+    let same = Listener::start(move |_| Reply::of(200, OF_STORE, &page("again")));
     let long = Listener::start(|_| Reply::endless(200));
     let error = Listener::start(|_| Reply::endless(403));
     for (listener, words) in [(&same, "no end"), (&long, "longer than"), (&error, "403")] {

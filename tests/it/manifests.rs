@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
 use crate::support::images::{KIB, random_bytes, sha256_of};
-use crate::support::listener::{Listener, Reply};
+use crate::support::listener::{Listener, OF_STORE, Reply};
 use crate::support::{Agent, Workbench};
 
 const CHUNK: usize = 64 * KIB;
@@ -87,8 +87,9 @@ fn a_manifest_is_never_read_further_than_an_honest_one_goes() {
 /// A store with a manifest of 3 GiB at every address, that begins with these lines and goes on with what is none.
 fn endless_manifest(beginning: String) -> Listener {
     const SIZE: usize = 3 << 30;
-    let facts =
-        "etag: \"0x1\"\r\nx-ms-blob-type: BlockBlob\r\nlast-modified: Thu, 26 Nov 2026 08:00:00 GMT\r\nconnection: close\r\n";
+    let facts = format!(
+        "etag: \"0x1\"\r\nx-ms-blob-type: BlockBlob\r\nlast-modified: Thu, 26 Nov 2026 08:00:00 GMT\r\nconnection: close\r\n{OF_STORE}"
+    );
     Listener::start(move |head| {
         let asked =
             head.lines().find_map(|line| line.to_lowercase().split_once("range: bytes=").map(|(_, range)| range.to_owned()));

@@ -122,6 +122,34 @@ fn an_unfinished_page_blob_is_removed_and_no_other() {
 }
 
 #[test]
+fn a_page_blob_that_a_stranger_replaced_is_said_to_be_replaced() {
+    let (fake, bench) = scene();
+    let blob = stopped_import(&fake, &bench, Signal::INT, &["--blob-type", "page"]);
+    fake.put_page_blob("blob", MIB);
+    let version = fake.etag("blob");
+    let shown = transfers(&bench, &["show", &blob]).expect(0);
+    let replaced = "another program replaced the page blob that was begun";
+    assert!(shown["left"]["description"].as_str().unwrap().contains(replaced), "{shown}");
+    assert_eq!(shown["left"]["bytes"], 0);
+    transfers(&bench, &["discard", &blob]).expect_error(3, &["is abandoned, with", replaced, "--yes"]);
+    let discarded = transfers(&bench, &["discard", &blob, "--yes"]).expect(0);
+    assert!(discarded.get("stays").is_none() && bench.journals().is_empty(), "{discarded}");
+    assert_eq!(fake.etag("blob"), version, "it is the stranger's");
+}
+
+#[test]
+fn options_are_validated_where_there_is_no_store_to_ask() {
+    let bench = Workbench::new();
+    for (options, words) in [(["--ca", "missing.pem"], "missing.pem"), (["--proxy", "ftp://p:1"], "--proxy")] {
+        for command in [&[][..], &["list", "--local"], &["show", "abcd"], &["discard", "abcd", "--yes"]] {
+            let ended = transfers(&bench, &[command, &options].concat());
+            ended.expect_error(2, &[words]);
+            assert!(!ended.stderr.contains("there is no unfinished transfer"), "{}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_running_transfer_is_left_alone() {
     let (fake, bench) = scene();
     fake.set_put_delay(DELAY);

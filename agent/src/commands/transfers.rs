@@ -38,17 +38,19 @@ pub(crate) async fn run(arguments: TransfersArguments, printer: &Printer) -> u8 
 }
 
 async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<(), CopyError> {
+    // Also where there is nothing to ask a store about: a mistake in the options is one all the same.
+    let reach = &Reach::through(&arguments.network, STORE_TIMEOUT)?;
     let found = unfinished(&directory_of_state(arguments.state_dir.as_deref())?)?;
     match &arguments.command {
-        None => list(arguments, &found, false, printer).await,
-        Some(TransfersCommand::List { local }) => list(arguments, &found, *local, printer).await,
+        None => list(reach, &found, false, printer).await,
+        Some(TransfersCommand::List { local }) => list(reach, &found, *local, printer).await,
         Some(TransfersCommand::Show { what }) => {
-            let entry = entry(arguments, one_of(arguments, &found, what)?, what, false).await;
+            let entry = entry(reach, one_of(reach, &found, what)?, what, false).await;
             printer.document(&entry, || shown(&entry));
             Ok(())
         }
         Some(TransfersCommand::Discard { what, yes, local }) => {
-            let discarded = discard(arguments, one_of(arguments, &found, what)?, what, *yes, *local).await?;
+            let discarded = discard(reach, one_of(reach, &found, what)?, what, *yes, *local).await?;
             printer.document(&discarded, || match &discarded.stays {
                 Some(stays) => format!("the transfer {} was discarded; {stays}\n", discarded.transfer_id),
                 None => format!("the transfer {} was discarded, and nothing of it is left\n", discarded.transfer_id),
@@ -58,15 +60,10 @@ async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<
     }
 }
 
-async fn list(
-    arguments: &TransfersArguments,
-    found: &UnfinishedTransfers,
-    is_local: bool,
-    printer: &Printer,
-) -> Result<(), CopyError> {
+async fn list(reach: &Reach<'_>, found: &UnfinishedTransfers, is_local: bool, printer: &Printer) -> Result<(), CopyError> {
     let mut transfers = Vec::new();
     for transfer in &found.transfers {
-        transfers.push(entry(arguments, transfer, &transfer.header.blob, is_local).await);
+        transfers.push(entry(reach, transfer, &transfer.header.blob, is_local).await);
     }
     let unreadable = found.unreadable.iter().map(|(path, error)| {
         printer.warn(&format!("the journal `{}` cannot be read: {error}", path.display()));
@@ -79,13 +76,9 @@ async fn list(
 
 /// The transfer that was named: by the first digits of its id, its blob or its drive. A path and an address without an
 /// account mean what they mean here and now.
-fn one_of<'found>(
-    arguments: &TransfersArguments,
-    found: &'found UnfinishedTransfers,
-    what: &str,
-) -> Result<&'found Unfinished, CopyError> {
+fn one_of<'found>(reach: &Reach<'_>, found: &'found UnfinishedTransfers, what: &str) -> Result<&'found Unfinished, CopyError> {
     let blob = match what.starts_with("az://") {
-        true => reach_new_blob(what, Made::of(BlobType::Block), &reach(arguments)?)?.blob.address(),
+        true => reach_new_blob(what, Made::of(BlobType::Block), reach)?.blob.address(),
         false => without_query(what),
     };
     let is_id = |id: &str| what.len() >= ID_DIGITS_MIN && id.starts_with(what);
@@ -112,12 +105,8 @@ fn is_same_path(recorded: &Path, asked: &str) -> bool {
         || std::fs::canonicalize(asked).is_ok_and(|path| std::fs::canonicalize(recorded).is_ok_and(|recorded| path == recorded))
 }
 
-fn reach(arguments: &TransfersArguments) -> Result<Reach<'_>, CopyError> {
-    Reach::through(&arguments.network, STORE_TIMEOUT)
-}
-
 /// The blob of an import, with the credentials of the environment, or with those of the address that was given.
-fn blob_of(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -> Result<Arc<dyn Blob>, CopyError> {
+fn blob_of(reach: &Reach<'_>, transfer: &Unfinished, asked: &str) -> Result<Arc<dyn Blob>, CopyError> {
     let recorded = &transfer.header.blob;
     let is_its_address = without_query(asked) == *recorded;
     let made = match is_page_blob(transfer) {
@@ -128,7 +117,7 @@ fn blob_of(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -
         false => Made::of(BlobType::Block),
     };
     let address = if is_its_address { asked } else { recorded };
-    Ok(reach_new_blob(address, made, &reach(arguments)?)?.blob)
+    Ok(reach_new_blob(address, made, reach)?.blob)
 }
 
 /// Blocks are named by their content, and pages are not.
@@ -137,11 +126,11 @@ fn is_page_blob(transfer: &Unfinished) -> bool {
 }
 
 /// What is left of a transfer at its target.
-async fn left(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str) -> Result<Option<Residue>, CopyError> {
+async fn left(reach: &Reach<'_>, transfer: &Unfinished, asked: &str) -> Result<Option<Residue>, CopyError> {
     if transfer.header.direction == Direction::Export {
         return Ok(transfer.left_on_drive());
     }
-    let blob = blob_of(arguments, transfer, asked)?;
+    let blob = blob_of(reach, transfer, asked)?;
     in_time(&*blob, blob.left_by(transfer.left())).await
 }
 
@@ -151,11 +140,11 @@ async fn in_time<T>(blob: &dyn Blob, asking: impl Future<Output = Result<T, Blob
     Ok(tokio::time::timeout(STORE_TIMEOUT, asking).await.map_err(|_| silent())??)
 }
 
-async fn entry(arguments: &TransfersArguments, transfer: &Unfinished, asked: &str, is_local: bool) -> TransferEntry {
+async fn entry(reach: &Reach<'_>, transfer: &Unfinished, asked: &str, is_local: bool) -> TransferEntry {
     let header = &transfer.header;
     let (left, store_error) = match is_local && header.direction == Direction::Import {
         true => (None, None),
-        false => match left(arguments, transfer, asked).await {
+        false => match left(reach, transfer, asked).await {
             Ok(left) => (left, None),
             Err(error) => (None, Some(error.to_string())),
         },
@@ -198,13 +187,13 @@ fn options_of(transfer: &Unfinished) -> String {
 
 /// Removes what a transfer left, and then its journal: cut off in between, it is repeated.
 async fn discard(
-    arguments: &TransfersArguments,
+    reach: &Reach<'_>,
     transfer: &Unfinished,
     asked: &str,
     yes: bool,
     is_local: bool,
 ) -> Result<DiscardedTransfer, CopyError> {
-    let entry = entry(arguments, transfer, asked, is_local).await;
+    let entry = entry(reach, transfer, asked, is_local).await;
     if transfer.is_running {
         return Err(CopyError::Refused(format!("the transfer {} is running: cancel it first", entry.transfer_id)));
     }
@@ -223,7 +212,7 @@ async fn discard(
         Direction::Import if is_local => Some("what it left at the store stays".to_owned()),
         Direction::Import => {
             let discarding = async {
-                let blob = blob_of(arguments, transfer, asked)?;
+                let blob = blob_of(reach, transfer, asked)?;
                 in_time(&*blob, blob.discard(transfer.left())).await
             };
             match discarding.await.map_err(with_way_out)? {
@@ -252,10 +241,10 @@ fn require_yes(entry: &TransferEntry, yes: bool) -> Result<(), CopyError> {
     if yes {
         return Ok(());
     }
-    let lost = match &entry.left {
-        Some(left) => format!(", and {} ({})", left.description, ByteSize(left.bytes)),
-        None => String::new(),
-    };
+    let lost = entry.left.as_ref().map_or(String::new(), |left| {
+        let joined = if left.bytes > 0 { ", and " } else { "; " };
+        format!("{joined}{}", described(left))
+    });
     let what = format!(
         "the {} of `{}` {} `{}` is abandoned, with {} that had landed{lost}",
         name_of(entry.direction),
@@ -290,13 +279,21 @@ fn state_of(entry: &TransferEntry) -> &'static str {
     }
 }
 
+/// What is left, with its size where it has one.
+fn described(left: &Residue) -> String {
+    match left.bytes {
+        0 => left.description.clone(),
+        bytes => format!("{} ({})", left.description, ByteSize(bytes)),
+    }
+}
+
 /// What is left, in as few words as a table takes.
 fn left_in_short(entry: &TransferEntry) -> String {
     match (&entry.left, &entry.store_error) {
         (Some(Residue { bytes, lives_days: Some(days), .. }), _) => format!("{}, {days} days", ByteSize(*bytes)),
-        (Some(left), _) => ByteSize(left.bytes).to_string(),
+        (Some(left), _) if left.bytes > 0 => ByteSize(left.bytes).to_string(),
         (None, Some(_)) => "not known".to_owned(),
-        (None, None) => "-".to_owned(),
+        _ => "-".to_owned(),
     }
 }
 
@@ -319,7 +316,7 @@ fn shown(entry: &TransferEntry) -> String {
     let left = match (&entry.left, &entry.store_error) {
         (Some(left), _) => {
             let lives = left.lives_days.map_or(String::new(), |days| format!(", vanishes {days} days after it came"));
-            format!("{} ({}){lives}", left.description, ByteSize(left.bytes))
+            format!("{}{lives}", described(left))
         }
         (None, Some(error)) => format!("not known: {error}"),
         (None, None) => "nothing at its target".to_owned(),

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Longest wait for the rest of a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What every answer of a store has.
+pub const OF_STORE: &str = "x-ms-request-id: 6c3c7a5e-101e-0034-2a5b-000000000000\r\n";
+
 /// How a request is answered.
 pub enum Reply {
     /// With these bytes, and the end of the connection.
@@ -26,7 +29,7 @@ impl Reply {
     /// An answer of this status without an end.
     pub fn endless(status: u16) -> Self {
         Reply::Endless(
-            format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n"),
+            format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{OF_STORE}\r\n"),
             "<x>aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa</x>",
         )
     }

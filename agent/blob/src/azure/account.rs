@@ -15,6 +15,7 @@ use super::checksums::ChecksumChoice;
 use super::credential_error::CredentialError;
 use super::credentials::{Environment, Proof};
 use super::error::{Credentials, from_sdk};
+use super::foreign_answer::StoreClient;
 use super::network::Network;
 use super::sas::Sas;
 use super::shared_key::SharedKey;
@@ -62,7 +63,7 @@ impl AzureAccount {
             }
         };
         Ok(Arc::new(AzureAccount {
-            transport: bounded(&client, ANSWER_BYTES_MAX),
+            transport: bounded(&(Arc::new(StoreClient(client)) as Arc<dyn HttpClient>), ANSWER_BYTES_MAX),
             authorization,
             credentials: Credentials { sas: sas.as_deref().map(Sas::parse), sign_in_host },
             sas,

@@ -142,7 +142,9 @@ impl BlockUpload {
 
     /// How a commit ended of a blob that cannot be looked at.
     fn committed_unseen(&self, sent: Result<Option<String>, BlobError>) -> Result<String, BlobError> {
-        let changed = |error: BlobError, message: &str| BlobError { message: format!("{}; {message}", error.message), ..error };
+        // What the server said, without the advice for those who can look.
+        let said = |error: &BlobError| error.source.as_ref().map_or_else(|| error.message.clone(), ToString::to_string);
+        let changed = |error: BlobError, message: &str| BlobError { message: format!("{}; {message}", said(&error)), ..error };
         match sent {
             Ok(version) => {
                 self.uncommitted().clear();

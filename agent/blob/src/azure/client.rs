@@ -99,6 +99,11 @@ impl AzureBlob {
         if let Some(reason) = sas.unusable(self.address.endpoint.scheme()) {
             return refused(reason.to_owned());
         }
+        if let Some(past) = sas.is_for_past().filter(|_| needed.contains(&Right::Write)) {
+            return refused(format!(
+                "the SAS is for {past}, which cannot be written: have one made of the blob (sr=b) or of its container (sr=c); nothing was begun"
+            ));
+        }
         let missing: Vec<String> = sas.missing(needed).iter().map(Right::to_string).collect();
         match missing.is_empty() {
             true => Ok(()),

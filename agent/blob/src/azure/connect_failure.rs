@@ -144,7 +144,7 @@ fn certificate_problem(wrong: &CertificateError) -> String {
             "is for another name: correct the address, or have a certificate made for it".to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<String> = presented.iter().take(NAMES_SHOWN_MAX).map(|name| shown(name)).collect();
+            let names: Vec<String> = presented.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{}`", shown(plain_name(name)))).collect();
             let more = if presented.len() > NAMES_SHOWN_MAX { " and others" } else { "" };
             let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
             format!("is for {names}{more}, and not for this name: correct the address, or have a certificate made for it")
@@ -163,6 +163,12 @@ fn of_another_kind(cause: &str) -> String {
         "cannot be used ({}): have a new one made, or, where its issuer is your own, give the issuer's certificate with `--ca FILE`",
         shown(cause)
     )
+}
+
+/// A name of a certificate, of which the library gives the kind as well: `DnsName("acme.example")`.
+fn plain_name(name: &str) -> &str {
+    let within = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    within.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(within)
 }
 
 /// A text of a certificate: it is untrusted.
@@ -193,6 +199,18 @@ mod tests {
             assert_eq!(failure.kind().is_transient(), is_transient, "{status}");
             let text = failure.to_string();
             assert!(text.contains("`p:1`") && text.contains("`t:443`") && text.contains(&status.to_string()), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_certificates_are_plain_text() {
+        for (name, plain) in [
+            ("DnsName(\"*.acme.example\")", "*.acme.example"),
+            ("IpAddress(10.0.0.1)", "10.0.0.1"),
+            ("DirectoryName", "DirectoryName"),
+            ("DnsName(\"", "DnsName(\""),
+        ] {
+            assert_eq!(plain_name(name), plain);
         }
     }
 

@@ -41,10 +41,17 @@ pub(super) fn advice(code: &str, circumstances: &Circumstances<'_>) -> String {
             None => "check that the key or SAS is whole, not expired, of this account, and that it permits this operation".into(),
         },
     };
-    match clock_advice(circumstances) {
-        Some(clock) => format!("{advice}; {clock}"),
-        None => advice,
-    }
+    let more = [addresses_advice(code, circumstances), clock_advice(circumstances)];
+    more.into_iter().flatten().fold(advice, |advice, more| format!("{advice}; {more}"))
+}
+
+/// What the SAS says of the addresses that it is for, where the code does not exclude that this is why.
+fn addresses_advice(code: &str, circumstances: &Circumstances<'_>) -> Option<String> {
+    let may_be_why = matches!(code, "AuthorizationSourceIPMismatch" | "AuthorizationFailure" | "AuthenticationFailed" | "");
+    let addresses = circumstances.sas?.addresses().filter(|_| may_be_why)?;
+    Some(format!(
+        "the SAS is for requests from {addresses} alone (sip): have one made for the address under which this machine is seen (behind a proxy or NAT, that one's)"
+    ))
 }
 
 fn not_permitted(sas: Option<&Sas>) -> String {
@@ -149,6 +156,16 @@ mod tests {
         assert!(advice("AuthorizationPermissionMismatch", &circumstances(Some(&sas))).contains("permits `rl`"));
         assert!(advice("AuthorizationPermissionMismatch", &circumstances(None)).contains("Storage Blob Data Contributor"));
         assert!(advice("AuthorizationFailure", &circumstances(None)).contains("firewall"));
+        let limited = Sas::parse("sp=rl&sip=10.0.0.1-10.0.0.9");
+        for (code, is_said) in [
+            ("AuthorizationSourceIPMismatch", true),
+            ("AuthorizationFailure", true),
+            ("AuthenticationFailed", true),
+            ("AuthorizationPermissionMismatch", false),
+        ] {
+            let said = advice(code, &circumstances(Some(&limited))).contains("from 10.0.0.1-10.0.0.9 alone (sip)");
+            assert_eq!(said, is_said, "{code}");
+        }
         let ended = Sas::parse("se=1969-01-01");
         assert!(advice("AuthorizationFailure", &circumstances(Some(&ended))).contains("expired"), "emulators say it so");
     }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{ERROR_CODE, HeaderName, Headers, RETRY_AFTER, VERSION};
+use azure_core::http::headers::{ERROR_CODE, HeaderName};
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 
 use super::bounded::AnswerTooLong;
 use super::causes::{causes, find, innermost};
 use super::connect_failure::ConnectFailure;
 use super::denied::{self, Circumstances};
+use super::foreign_answer::{ForeignAnswer, retry_after};
 use super::obstacles;
 use super::sas::Sas;
 use super::server_text::{is_code, may_have_secret, plain, server_text};
@@ -22,10 +23,6 @@ const DATE: HeaderName = HeaderName::from_static("date");
 
 /// The name of a request, as Azure's support asks for it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
-
-/// What to do where something else answers.
-const NOT_FROM_STORE: &str =
-    "a proxy, a firewall or a sign-in page on the way answers in its place, or the address is that of another service";
 
 /// What is known of the credentials that a request went with.
 #[derive(Debug, Clone, Default)]
@@ -47,10 +44,10 @@ pub(super) fn from_sdk(
     let kind = failure.kind();
     let advice = match kind {
         BlobErrorKind::Denied | BlobErrorKind::NotPermitted => failure.denied_advice(error, credentials),
-        _ => failure.advice(kind).to_owned(),
+        _ => failure.advice(kind),
     };
     let message = if advice.is_empty() { failure.to_string() } else { format!("{failure}; {advice}") };
-    BlobError { retry_after: retry_after(error), ..BlobError::new(kind, operation, address, message) }.caused_by(failure)
+    BlobError { retry_after: retry_after_of(error), ..BlobError::new(kind, operation, address, message) }.caused_by(failure)
 }
 
 /// What a request to Azure ended with. Nothing in it can carry a signature or a token.
@@ -70,11 +67,8 @@ pub enum AzureFailure {
         request_id: Option<String>,
     },
     /// Something else answered than the store.
-    #[error("the answer, {status}, is not from blob storage (Azure's x-ms-request-id is missing)")]
-    NotFromStore {
-        /// Of HTTP.
-        status: u16,
-    },
+    #[error(transparent)]
+    NotFromStore(ForeignAnswer),
     /// Nothing answered.
     #[error("no connection to the server: {0}")]
     NoConnection(String),
@@ -120,10 +114,10 @@ impl AzureFailure {
         if let Some(failure) = find::<ConnectFailure>(error) {
             return AzureFailure::Connect(failure.clone());
         }
+        if let Some(foreign) = find::<ForeignAnswer>(error) {
+            return AzureFailure::NotFromStore(foreign.clone());
+        }
         match error.kind() {
-            ErrorKind::HttpResponse { status, raw_response: Some(response), .. } if !is_from_store(response.headers()) => {
-                AzureFailure::NotFromStore { status: u16::from(*status) }
-            }
             ErrorKind::HttpResponse { status, raw_response, .. } => AzureFailure::Answer {
                 status: u16::from(*status),
                 code: Some(code_of(error)).filter(|code| is_code(code)).unwrap_or_default().to_owned(),
@@ -154,8 +148,7 @@ impl AzureFailure {
     fn kind(&self) -> BlobErrorKind {
         match self {
             AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
-            AzureFailure::NotFromStore { status: 407 } => BlobErrorKind::Denied,
-            AzureFailure::NotFromStore { .. } => BlobErrorKind::Transport,
+            AzureFailure::NotFromStore(foreign) => foreign.kind(),
             AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
             AzureFailure::Silent(_) => BlobErrorKind::TimedOut,
             AzureFailure::Connect(failure) => failure.kind(),
@@ -166,11 +159,11 @@ impl AzureFailure {
     }
 
     /// What to do next, where more can be said than the failure does.
-    fn advice(&self, kind: BlobErrorKind) -> &'static str {
+    fn advice(&self, kind: BlobErrorKind) -> String {
         match self {
-            AzureFailure::Answer { code, .. } => advice_of(kind, code),
-            AzureFailure::NotFromStore { .. } => NOT_FROM_STORE,
-            _ => "",
+            AzureFailure::Answer { code, .. } => advice_of(kind, code).to_owned(),
+            AzureFailure::NotFromStore(foreign) => foreign.advice(),
+            _ => String::new(),
         }
     }
 
@@ -178,7 +171,7 @@ impl AzureFailure {
     fn denied_advice(&self, error: &azure_core::Error, credentials: &Credentials) -> String {
         let AzureFailure::Answer { code, .. } = self else {
             return match self {
-                AzureFailure::NotFromStore { .. } => "the proxy on the way wants a name and a password".to_owned(),
+                AzureFailure::NotFromStore(foreign) => foreign.advice(),
                 AzureFailure::Connect(_) => String::new(),
                 _ => "check the identity in the environment, or give a key or a SAS".to_owned(),
             };
@@ -187,11 +180,6 @@ impl AzureFailure {
         let sas = credentials.sas.as_ref();
         denied::advice(code, &Circumstances { sas, server_time, local_time: OffsetDateTime::now_utc() })
     }
-}
-
-/// Whether an answer carries what every answer of the store does, and of its emulators.
-fn is_from_store(headers: &Headers) -> bool {
-    [REQUEST_ID, VERSION, ERROR_CODE].iter().any(|name| headers.get_optional_str(name).is_some())
 }
 
 /// Whether a token that was not obtained may be obtained later.
@@ -214,8 +202,11 @@ fn header<'error>(error: &'error azure_core::Error, name: &HeaderName) -> Option
     }
 }
 
-fn retry_after(error: &azure_core::Error) -> Option<Duration> {
-    header(error, &RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs)
+fn retry_after_of(error: &azure_core::Error) -> Option<Duration> {
+    match error.kind() {
+        ErrorKind::HttpResponse { raw_response: Some(response), .. } => retry_after(response.headers()),
+        _ => find::<ForeignAnswer>(error)?.retry_after,
+    }
 }
 
 /// Status and code of the answer that an error came from, where the store answered.
@@ -277,7 +268,13 @@ fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
             "uncommitted blocks of another program, with names of another length, are in the way: they vanish after a week, or at once when \
              anything is committed under this name (`az storage blob upload --overwrite` of an empty file, then delete it)"
         }
-        BlobErrorKind::Changed => "another program changed it meanwhile",
+        BlobErrorKind::Changed => "another program changed it meanwhile: look at what it holds now, and repeat the command",
+        BlobErrorKind::AlreadyExists if code == "UnauthorizedBlobOverwrite" => {
+            "the credentials permit to make a blob and not to replace one: choose another name, or have the right to write (w) added"
+        }
+        BlobErrorKind::AlreadyExists => {
+            "another program made it meanwhile: look at what it holds, and choose another name, or repeat the command with `--overwrite`"
+        }
         // What was found too late, or came while the transfer ran.
         _ => match code {
             "BlobArchived" | "BlobBeingRehydrated" => obstacles::ARCHIVED,
@@ -287,6 +284,7 @@ fn advice_of(kind: BlobErrorKind, code: &str) -> &'static str {
             "BlobTypeNotSupported" => {
                 "the account does not take blobs of this type: a premium account for page blobs takes `--blob-type page` alone, and one for block blobs `--blob-type block`"
             }
+            "RequestBodyTooLarge" => "the store takes no bodies of this size: use a smaller `--chunk-size`",
             "BlockCountExceedsLimit" => {
                 "100,000 uncommitted blocks, of other programs or of earlier transfers, are in the way: they vanish after a week, or at once \
                  when anything is committed under this name"

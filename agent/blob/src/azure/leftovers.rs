@@ -25,12 +25,17 @@ struct Uncommitted {
 pub(super) async fn left_by(blob: &AzureBlob, left: LeftBy<'_>) -> Result<Option<Residue>, BlobError> {
     let found = blob.look().await?.map(|found| found.facts);
     if blob.kind == BlobKind::Page {
-        let residue = |description: &str| {
-            Some(Residue { description: description.to_owned(), path: None, bytes: left.landed_bytes, lives_days: None })
-        };
+        let residue =
+            |description: &str, bytes| Some(Residue { description: description.to_owned(), path: None, bytes, lives_days: None });
+        let is_written = left.landed_bytes > 0;
         return Ok(match found {
-            Some(facts) if is_unmarked(&facts, left) => residue("what was written into the page blob"),
-            Some(facts) if is_unfinished_of(&facts, left) => residue("the page blob itself, marked `incomplete` in its metadata"),
+            Some(_) if blob.form.is_existing && is_written => residue("what was written into the page blob", left.landed_bytes),
+            Some(facts) if is_unfinished_of(&facts, left) => {
+                residue("the page blob itself, marked `incomplete` in its metadata", left.landed_bytes)
+            }
+            Some(facts) if is_written && facts.transfer_id.as_deref() != Some(left.transfer_id) => {
+                residue("nothing of it is left: another program replaced the page blob that was begun", 0)
+            }
             _ => None,
         });
     }
@@ -66,11 +71,6 @@ pub(super) async fn discard(blob: &AzureBlob, left: LeftBy<'_>) -> Result<Discar
 
 fn is_unfinished_of(facts: &BlobFacts, left: LeftBy<'_>) -> bool {
     facts.is_incomplete && facts.transfer_id.as_deref() == Some(left.transfer_id)
-}
-
-/// A page blob that existed and was written into carries no name of a transfer.
-fn is_unmarked(facts: &BlobFacts, left: LeftBy<'_>) -> bool {
-    facts.transfer_id.is_none() && left.landed_bytes > 0
 }
 
 async fn uncommitted(blob: &AzureBlob, left: LeftBy<'_>) -> Result<Uncommitted, BlobError> {

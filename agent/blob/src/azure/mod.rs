@@ -23,6 +23,7 @@
 //! | [`kind`], [`metadata`], [`described`] | block or page; what we write beside the bytes, and what a blob has there |
 //! | [`sas`] | what a shared access signature says of itself |
 //! | [`error`], [`denied`], [`causes`], [`server_text`] | what a failure of a server means, why a request was denied, what caused an error, and what a server wrote |
+//! | [`foreign_answer`] | answers of something else than the store |
 //! | `fuzzing` | what fuzz targets try of all that |
 
 mod account;
@@ -43,6 +44,7 @@ mod described;
 mod error;
 mod existing;
 mod fence;
+mod foreign_answer;
 pub(crate) mod fuzzing;
 mod hosts;
 mod kind;
@@ -73,6 +75,7 @@ pub use connect_failure::{ConnectFailure, ProxyProblem};
 pub use credential_error::CredentialError;
 pub use credentials::Environment;
 pub use error::AzureFailure;
+pub use foreign_answer::ForeignAnswer;
 pub use hosts::{HostRefusal, NotAHost, Owner, TrustedHost, may_be_sent};
 pub use kind::{BlobKind, PageForm};
 pub use network::Network;

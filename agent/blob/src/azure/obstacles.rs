@@ -1,6 +1,7 @@
 //! What prevents reading or replacing a blob, decided from what the store says of it.
 
 use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::time::{OffsetDateTime, parse_rfc7231, to_rfc3339};
 use azure_storage_blob::models::BlobType;
 
 use super::kind::BlobKind;
@@ -30,6 +31,8 @@ pub(super) struct Properties {
     pub(super) is_leased: bool,
     pub(super) has_legal_hold: bool,
     pub(super) has_retention_policy: bool,
+    /// Until when the policy protects it, where that is known.
+    pub(super) retained_until: Option<OffsetDateTime>,
     /// Where versions are kept, a protected one stays when the blob is replaced.
     pub(super) keeps_versions: bool,
     pub(super) is_archived: bool,
@@ -48,6 +51,7 @@ impl Properties {
             is_leased: is("x-ms-lease-state", "leased") || is("x-ms-lease-state", "breaking"),
             has_legal_hold: is("x-ms-legal-hold", "true"),
             has_retention_policy: text("x-ms-immutability-policy-mode").is_some(),
+            retained_until: text("x-ms-immutability-policy-until-date").and_then(|text| parse_rfc7231(text).ok()),
             keeps_versions: text("x-ms-version-id").is_some(),
             is_archived: is("x-ms-access-tier", "Archive"),
             is_leaving_archive: text("x-ms-archive-status").is_some_and(|status| status.starts_with("rehydrate")),
@@ -109,7 +113,21 @@ impl Properties {
         // from the moment it is there.
         let is_protected = self.has_legal_hold || self.has_retention_policy;
         let is_in_the_way = is_protected && !self.keeps_versions || self.has_retention_policy && kind == BlobKind::Page;
-        is_in_the_way.then(|| IMMUTABLE.to_owned())
+        is_in_the_way.then(|| self.immutable())
+    }
+
+    /// That nothing may replace it, by what is known of why.
+    fn immutable(&self) -> String {
+        let hold = if self.has_legal_hold { ", and a legal hold besides" } else { "" };
+        match self.retained_until {
+            Some(until) => {
+                let until = to_rfc3339(&until);
+                format!(
+                    "a retention policy protects it until {until}{hold}: choose another name, or have the policy removed where that is allowed"
+                )
+            }
+            None => IMMUTABLE.to_owned(),
+        }
     }
 }
 

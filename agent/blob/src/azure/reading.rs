@@ -22,13 +22,12 @@ pub(super) async fn read(blob: &AzureBlob, range: ByteRange, version: &str, chec
     if range.length == 0 {
         return read_nothing(blob, version).await;
     }
-    let wants_md5 = blob.account.checksums.wants_md5();
-    match read_once(blob, range, version, checked && !wants_md5, checked && wants_md5).await {
-        Err(error) if checked && !wants_md5 && error.kind == BlobErrorKind::Unsupported => {
-            blob.account.checksums.note_unknown_crc64();
-            read_once(blob, range, version, false, true).await
-        }
-        other => other,
+    if !checked {
+        return read_once(blob, range, version, false, false).await;
+    }
+    match blob.account.checksums.ask_crc64(read_once(blob, range, version, true, false)).await {
+        Some(answer) => answer,
+        None => read_once(blob, range, version, false, true).await,
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt;
 
 use azure_core::time::{OffsetDateTime, parse_rfc3339};
 
+/// Longest range of addresses that is repeated, in characters: two of IPv6.
+const ADDRESSES_CHARACTERS_MAX: usize = 80;
+
 /// What a request has to be permitted. To create (`c`) is not enough for an upload: a block or a page is written (`w`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
@@ -48,6 +51,8 @@ pub(super) struct Sas {
     pub(super) ends: Option<OffsetDateTime>,
     /// `spr`.
     is_for_https_alone: bool,
+    /// `sip`: the addresses that it is for.
+    addresses: Option<String>,
 }
 
 impl Sas {
@@ -63,6 +68,7 @@ impl Sas {
                 "st" => sas.begins = time_of(&value),
                 "se" => sas.ends = time_of(&value),
                 "spr" => sas.is_for_https_alone = value == "https",
+                "sip" => sas.addresses = Some(value),
                 _ => {}
             }
         }
@@ -72,6 +78,22 @@ impl Sas {
     /// Whether it is for one blob alone, a version or a snapshot of it: nothing beside it can be reached.
     pub(super) fn is_for_one_blob(&self) -> bool {
         matches!(self.resource.as_deref(), Some("b" | "bv" | "bs"))
+    }
+
+    /// What it is for where that is a blob as it was: a snapshot or a version, to which nothing can be written.
+    pub(super) fn is_for_past(&self) -> Option<&'static str> {
+        match self.resource.as_deref() {
+            Some("bs") => Some("a snapshot of the blob (sr=bs)"),
+            Some("bv") => Some("a version of the blob (sr=bv)"),
+            _ => None,
+        }
+    }
+
+    /// The addresses that it is for, as it says it; `None` where it is for all. Under which one this machine is seen, only the
+    /// server knows.
+    pub(super) fn addresses(&self) -> Option<&str> {
+        let is_of_address = |byte: u8| byte.is_ascii_hexdigit() || b".:-".contains(&byte);
+        self.addresses.as_deref().filter(|text| text.len() <= ADDRESSES_CHARACTERS_MAX && text.bytes().all(is_of_address))
     }
 
     /// What of the rights that are needed it does not give. A SAS whose permissions are in a policy at the container is
@@ -135,6 +157,15 @@ mod tests {
             [("sr=b", true), ("sr=bs", true), ("sr=c", false), ("sr=d&sdd=1", false), ("ss=b&srt=o", false)]
         {
             assert_eq!(Sas::parse(query).is_for_one_blob(), is_for_one, "{query}");
+        }
+        for (query, past, addresses) in [
+            ("sr=bs&sip=10.0.0.1", Some("a snapshot of the blob (sr=bs)"), Some("10.0.0.1")),
+            ("sr=bv&sip=10.0.0.1-10.0.0.9", Some("a version of the blob (sr=bv)"), Some("10.0.0.1-10.0.0.9")),
+            ("sr=b&sip=sig%3Dx", None, None),
+            ("sr=c", None, None),
+        ] {
+            let sas = Sas::parse(query);
+            assert_eq!((sas.is_for_past(), sas.addresses()), (past, addresses), "{query}");
         }
         for (query, scheme, is_usable) in [
             ("spr=https", "http", false),

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use super::certificates::TransportError;
 use super::connect_failure::{ConnectFailure, ProxyProblem};
 use super::connection::{Connector, authority_of, port_of};
+use super::foreign_answer::is_from_store;
 use super::network::Network;
 use super::noted_stream::Activity;
 use super::proxy::{Proxies, Proxy};
@@ -34,9 +35,6 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Connections that are kept for the next requests.
 const IDLE_CONNECTIONS_MAX: usize = 64;
-
-/// What answers of a store have, and those of a proxy have not.
-const STORE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code"];
 
 /// How long one is kept: servers close theirs after a minute or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -140,8 +138,7 @@ fn pieces(body: Incoming, silence_max: Duration) -> azure_core::http::response::
 
 /// Whether an answer that came through a proxy is the proxy's own: a failure without what every answer of a store has.
 fn is_of_proxy(parts: &http::response::Parts) -> bool {
-    let is_of_store = STORE_HEADERS.iter().any(|name| parts.headers.contains_key(*name));
-    !is_of_store && matches!(parts.status.as_u16(), 401 | 403 | 407 | 502..=504)
+    !is_from_store(|name| parts.headers.contains_key(name)) && matches!(parts.status.as_u16(), 401 | 403 | 407 | 502..=504)
 }
 
 fn connect_failed(failure: ConnectFailure) -> azure_core::Error {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, Replaces};
+use blob::{Access, Blob, BlobError, BlobErrorKind, BlobFacts, Replaces};
 use file::crash;
 use file::private::make_folder;
 use file::replace::folder_of;
@@ -63,10 +63,13 @@ impl Completing {
             make_folder(folder).map_err(|source| state_error("create", folder, source))?;
             manifest::copy_manifest(file, &path, &self.context.header.transfer_id)?;
         }
-        self.context.handle.warn(format!(
-            "the blob is complete, and its manifest is kept as `{}`, since the store does not take it beside the blob: {error}",
-            path.display()
-        ));
+        // What the credentials say themselves was told before the first byte.
+        if self.context.blob.sibling(MANIFEST_SUFFIX).require_permitted(Access::Write).is_ok() {
+            self.context.handle.warn(format!(
+                "the blob is complete, and its manifest is kept as `{}`, since the store does not take it beside the blob: {error}",
+                path.display()
+            ));
+        }
         Ok(path)
     }
 

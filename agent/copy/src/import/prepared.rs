@@ -215,8 +215,7 @@ async fn look_at_recorded(context: &Context, upload: &dyn Upload, left: &Left, s
         return Ok(false);
     }
     let facts = context.attempts.run("look at", 0, || view.head()).await?.0;
-    let version = facts.map(|facts| facts.version).unwrap_or_default();
-    let lost = left.lost(context, Side::Blob { blob: view, version }, look).await?;
+    let lost = left.lost(context, Side::blob(view, facts), look).await?;
     take_back(&context.table, &lost)?;
     context.handle.counters.set_total(context.header.total_bytes);
     Ok(look == Look::Sampled && lost.is_empty())

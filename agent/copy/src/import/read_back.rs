@@ -52,8 +52,8 @@ impl Completing {
     /// Reads the whole blob again and compares it with what was read from the drive.
     async fn read_back(&mut self, journal: &mut Journal, view: &Arc<dyn Blob>, wants_stream: bool) -> Result<(), CopyError> {
         let facts = self.context.attempts.run("look at", 0, || view.head()).await?.0;
-        let version = facts.map(|facts| facts.version).unwrap_or_default();
-        let side = Side::Blob { blob: view.clone(), version: version.clone() };
+        let version = facts.as_ref().map(|facts| facts.version.clone()).unwrap_or_default();
+        let side = Side::blob(view.clone(), facts);
         let compared = self.context.compare(side, Scope::All, wants_stream).await?;
         let differences = compared.differences;
         let Some(first) = differences.first() else {

@@ -64,8 +64,16 @@ impl Fetch<'_> {
     where
         B: DerefMut<Target = [u8]> + Send + 'static,
     {
+        self.fill_sparse(range, range, buffer).await
+    }
+
+    /// The same where all of the range is zeros but `data`, a part of it: no more than that is fetched.
+    pub(crate) async fn fill_sparse<B>(&self, range: ByteRange, data: ByteRange, buffer: B) -> Result<Filled<B>, Failed>
+    where
+        B: DerefMut<Target = [u8]> + Send + 'static,
+    {
         let buffer = FetchBuffer::new(buffer);
-        let (was_checked, attempts) = self.attempts.run_self_timed(|| self.fill_once(range, &buffer)).await?;
+        let (was_checked, attempts) = self.attempts.run_self_timed(|| self.fill_once(range, data, &buffer)).await?;
         Ok(Filled { buffer: buffer.into_inner().await, was_checked, attempts })
     }
 
@@ -77,7 +85,7 @@ impl Fetch<'_> {
         Ok(FilledBuffer::new(buffer, range.length as usize))
     }
 
-    async fn fill_once<B>(&self, range: ByteRange, buffer: &FetchBuffer<B>) -> Result<bool, BlobError>
+    async fn fill_once<B>(&self, range: ByteRange, data: ByteRange, buffer: &FetchBuffer<B>) -> Result<bool, BlobError>
     where
         B: DerefMut<Target = [u8]> + Send + 'static,
     {
@@ -86,13 +94,17 @@ impl Fetch<'_> {
             self.fill_locally(&local, range, guard).await?;
             return Ok(false);
         }
-        let Some(whole) = guard.get_mut(..range.length as usize) else {
-            return Err(self.error(BlobErrorKind::Other, "its buffer is too small".to_owned()));
-        };
-        let step = if self.checked { CHECKED_RANGE_BYTES_MAX } else { range.length };
-        let mut all_checked = self.checked;
-        let mut offset = range.offset;
-        for piece in whole.chunks_mut(step.max(1) as usize) {
+        let start = data.offset.saturating_sub(range.offset) as usize;
+        let end = start + data.length as usize;
+        let too_small = || self.error(BlobErrorKind::Other, "its buffer is too small".to_owned());
+        let whole = guard.get_mut(..range.length as usize).filter(|whole| end <= whole.len()).ok_or_else(too_small)?;
+        whole[..start].fill(0);
+        whole[end..].fill(0);
+        let step = if self.checked { CHECKED_RANGE_BYTES_MAX } else { data.length };
+        // No checksum of the store says that the rest is zeros.
+        let mut all_checked = self.checked && data == range;
+        let mut offset = data.offset;
+        for piece in whole[start..end].chunks_mut(step.max(1) as usize) {
             let piece_range = ByteRange::new(offset, piece.len() as u64);
             all_checked &= self.fill_piece(piece_range, piece).await?;
             offset = piece_range.end();

@@ -98,6 +98,17 @@ impl WrittenPages {
             self.next = next.map_or(Next::Nowhere, Next::From);
         }
     }
+
+    /// From the first to the last byte of a range that was written. What is not listed yet counts as written.
+    fn data_in(&self, range: ByteRange) -> ByteRange {
+        let mut listed = self.ranges.iter().take_while(|written| written.offset < range.end());
+        let Some(first) = listed.next() else { return range };
+        let last = listed.last().unwrap_or(first);
+        let is_listed = matches!(self.next, Next::Nowhere) || self.listed_to >= range.end();
+        let end = if is_listed { last.end().min(range.end()) } else { range.end() };
+        let start = first.offset.max(range.offset);
+        ByteRange::new(start, end.saturating_sub(start))
+    }
 }
 
 /// The holes of a source, for a task that goes through it in order and must not block.
@@ -119,14 +130,20 @@ impl Holes {
         Holes { asked: Asked::AtStore(Box::new(pages)), stop, known: DataRun::unknown() }
     }
 
-    /// Whether a range is a hole. A source that does not answer has none: its reader learns what is wrong there.
-    pub(crate) async fn is_hole(&mut self, range: ByteRange) -> bool {
+    /// The part of a range outside of which all is zeros; `None` where the range is a hole. A source that does not answer
+    /// has no holes: its reader learns what is wrong there.
+    pub(crate) async fn data_in(&mut self, range: ByteRange) -> Option<ByteRange> {
         if self.known.ends_before(range) {
             let everything = Some(ByteRange::new(range.offset, u64::MAX - range.offset));
             let found = self.next_data(range.offset).await.unwrap_or(everything);
             self.known.note(found);
         }
-        self.known.begins_after(range)
+        match &self.asked {
+            _ if self.known.begins_after(range) => None,
+            Asked::AtStore(pages) => Some(pages.data_in(range)),
+            // Here a read costs less than a question.
+            Asked::Locally(..) => Some(range),
+        }
     }
 
     /// What the source answers; `None` where it does not, or a stop was asked for first.
@@ -180,7 +197,7 @@ mod tests {
         let mut holes = Holes::new(Source::Blob(blob.clone(), version.to_owned()), Duration::from_secs(60), stop);
         let mut found = Vec::new();
         for index in 0..8 {
-            if holes.is_hole(chunk(index)).await {
+            if holes.data_in(chunk(index)).await.is_none() {
                 found.push(index);
             }
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use blob::Blob;
 use crossbeam_channel::Sender;
 use protocol::manifest::ChunkContent;
+use protocol::units::ByteRange;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
@@ -104,16 +105,18 @@ impl<N: FnMut() -> Result<Option<Planned>, CopyError>> Loop<N> {
         self.stage.attempts.handle.counters.wait_time.add(self.waiting_since.elapsed());
         let planned = if self.stage.stop.is_stopping() { Ok(None) } else { (self.next)() };
         match planned {
-            Ok(Some((place, content))) if self.stage.is_zero(place, content, &mut self.holes).await => {
-                let Room { slot, buffer } = room;
-                self.spare = Some(buffer);
-                // The channel is unbounded: buffers and slots bound what is in it.
-                let _ = self.output.send(FetchedChunk { place, buffer: None, attempts: 0, slot });
-            }
-            Ok(Some((place, _))) => {
-                let (stage, output) = (self.stage.clone(), self.output.clone());
-                self.requests.spawn(async move { stage.fetch(place, room, output).await });
-            }
+            Ok(Some((place, content))) => match self.stage.data_of(place, content, &mut self.holes).await {
+                Some(data) => {
+                    let (stage, output) = (self.stage.clone(), self.output.clone());
+                    self.requests.spawn(async move { stage.fetch(place, data, room, output).await });
+                }
+                None => {
+                    let Room { slot, buffer } = room;
+                    self.spare = Some(buffer);
+                    // The channel is unbounded: buffers and slots bound what is in it.
+                    let _ = self.output.send(FetchedChunk { place, buffer: None, attempts: 0, slot });
+                }
+            },
             Ok(None) => self.input_ended = true,
             Err(error) => {
                 self.stage.failure.fail(error);
@@ -170,17 +173,18 @@ impl FetchStage {
         }
     }
 
-    /// Whether a chunk is known to be zeros: the file system says so, or a manifest that is of this very version.
-    async fn is_zero(&self, place: Place, content: Option<ChunkContent>, holes: &mut Option<Holes>) -> bool {
-        let is_hole = match holes {
-            Some(holes) => holes.is_hole(place.range).await,
-            None => false,
+    /// The part of a chunk that has to be fetched; `None` where it is known to be zeros: the file system or the store says so,
+    /// or a manifest that is of this very version.
+    async fn data_of(&self, place: Place, content: Option<ChunkContent>, holes: &mut Option<Holes>) -> Option<ByteRange> {
+        let data = match holes {
+            Some(holes) => holes.data_in(place.range).await,
+            None => Some(place.range),
         };
-        if is_hole && content.is_none() {
+        if data.is_none() && content.is_none() {
             // No checksum of a store says so.
             self.all_checked.store(false, Ordering::Relaxed);
         }
-        is_hole || self.trusts_zeros && content == Some(ChunkContent::Zero)
+        data.filter(|_| !(self.trusts_zeros && content == Some(ChunkContent::Zero)))
     }
 
     /// Waits for a slot, and for a buffer where none is spare.
@@ -199,20 +203,26 @@ impl FetchStage {
         Some(Room { slot, buffer })
     }
 
-    /// Fetches one chunk; gives how many bytes came.
-    async fn fetch(&self, place: Place, Room { slot, buffer }: Room, output: Sender<FetchedChunk>) -> Result<u64, Failed> {
-        let (asked, length) = (Instant::now(), place.range.length);
-        if self.stop.or_stopping(self.rate.wait(length)).await.is_none() {
+    /// Fetches one chunk, of which only `data` is not known to be zeros; gives how many bytes came.
+    async fn fetch(
+        &self,
+        place: Place,
+        data: ByteRange,
+        Room { slot, buffer }: Room,
+        output: Sender<FetchedChunk>,
+    ) -> Result<u64, Failed> {
+        let asked = Instant::now();
+        if self.stop.or_stopping(self.rate.wait(data.length)).await.is_none() {
             return Ok(0);
         }
         self.attempts.handle.counters.rate_time.add(asked.elapsed());
-        let Filled { buffer, attempts, .. } = self.fill(place, buffer).await?;
-        let buffer = Some(FilledBuffer::new(buffer, length as usize));
+        let Filled { buffer, attempts, .. } = self.fill(place, data, buffer).await?;
+        let buffer = Some(FilledBuffer::new(buffer, place.range.length as usize));
         let _ = output.send(FetchedChunk { place, buffer, attempts, slot });
-        Ok(length)
+        Ok(data.length)
     }
 
-    async fn fill(&self, place: Place, buffer: PooledBuffer) -> Result<Filled<PooledBuffer>, Failed> {
+    async fn fill(&self, place: Place, data: ByteRange, buffer: PooledBuffer) -> Result<Filled<PooledBuffer>, Failed> {
         let started = Instant::now();
         let fetch = Fetch {
             blob: &*self.blob,
@@ -221,7 +231,7 @@ impl FetchStage {
             silence_max: self.silence_max,
             attempts: &self.attempts,
         };
-        let filled = self.attempts.metered(place.range.length, fetch.fill(place.range, buffer)).await;
+        let filled = self.attempts.metered(data.length, fetch.fill_sparse(place.range, data, buffer)).await;
         self.attempts.handle.counters.read_time.add(started.elapsed());
         let filled = filled?;
         if !filled.was_checked {

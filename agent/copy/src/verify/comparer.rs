@@ -73,6 +73,8 @@ pub(super) struct Comparer {
 /// A chunk, with what the manifest says of it.
 struct Planned {
     place: Place,
+    /// The part of it outside of which all is known to be zeros.
+    data: ByteRange,
     expected: Option<ChunkContent>,
     unreadable: Vec<ByteRange>,
 }
@@ -125,7 +127,7 @@ impl Comparer {
             let planned = expected.table.with(|table| {
                 let content = table.get(index)?.landed.map(|(content, ..)| content);
                 let unreadable = table.unreadable_of(index).to_vec();
-                Ok(Planned { place: Place { index, range }, expected: content, unreadable })
+                Ok(Planned { place: Place { index, range }, data: range, expected: content, unreadable })
             })?;
             let is_wanted = match expected.scope {
                 Scope::All => true,
@@ -135,26 +137,43 @@ impl Comparer {
             if !is_wanted {
                 continue;
             }
-            let is_hole = match holes {
-                Some(holes) if range.end() <= self.size => holes.is_hole(range).await,
-                _ => false,
-            };
-            if !is_hole {
-                return Ok(Some(planned));
+            match self.data_in(range, holes).await {
+                Some(data) => return Ok(Some(Planned { data, ..planned })),
+                None if self.is_equal(range, planned.expected, ChunkContent::Zero) => {
+                    self.add_to_whole(planned.place, Body::Hole).await?;
+                    found.add(self.judge(range, planned.expected, ChunkContent::Zero, Vec::new()));
+                }
+                // Only what was read is said to differ.
+                None => return Ok(Some(planned)),
             }
-            self.add_to_whole(planned.place, Body::Hole).await?;
-            found.add(self.judge(range, planned.expected, ChunkContent::Zero, Vec::new()));
         }
         Ok(None)
     }
 
+    /// The part of a range outside of which all is zeros; `None` where it is a hole.
+    async fn data_in(&self, range: ByteRange, holes: &mut Option<Holes>) -> Option<ByteRange> {
+        let sparse_bytes = match &self.side {
+            Side::Blob { blob, sparse_bytes, .. } if blob.local().is_none() => *sparse_bytes,
+            _ => self.size,
+        };
+        match holes {
+            Some(holes) if range.end() <= self.size.min(sparse_bytes) => holes.data_in(range).await,
+            _ => Some(range),
+        }
+    }
+
     /// The holes of the side, where it may have some.
     fn holes(&self) -> Option<Holes> {
+        let stop = self.handle.stop.clone();
         let (source, timeout) = match &self.side {
             Side::Drive(drive) => (Source::Drive(drive.clone()), self.options.read_timeout),
-            Side::Blob { blob, version } => (Source::Blob(blob.local()?, version.clone()), self.options.request_timeout),
+            Side::Blob { blob, version, sparse_bytes } => match blob.local() {
+                Some(local) => (Source::Blob(local, version.clone()), self.options.request_timeout),
+                None if *sparse_bytes == 0 => return None,
+                None => return Some(Holes::at_store(blob.clone(), version.clone(), self.attempts.clone(), stop)),
+            },
         };
-        Some(Holes::new(source, timeout, self.handle.stop.clone()))
+        Some(Holes::new(source, timeout, stop))
     }
 
     /// Waits for what a chunk needs, before there is one: so they are begun in the order of the drive.
@@ -165,18 +184,20 @@ impl Comparer {
     }
 
     async fn compare(self: Arc<Self>, planned: Planned, Room { reading, buffer }: Room) -> Result<Compared, CopyError> {
-        let Planned { place, expected, unreadable } = planned;
+        let Planned { place, data, expected, unreadable } = planned;
         let range = place.range;
         if range.end() > self.size {
             // A chunk that is cut cannot be compared: all of it counts as missing.
             return Ok(self.not_read(range, DifferenceReason::Missing));
         }
-        if self.handle.stop.or_stopping(self.rate.wait(range.length)).await.is_none() {
+        if self.handle.stop.or_stopping(self.rate.wait(data.length)).await.is_none() {
             self.break_whole();
             return Ok(Compared::default());
         }
         let (buffer, left_out) = match &self.side {
-            Side::Blob { blob, version } => (self.fetch(&**blob, version).fill(range, buffer).await?.buffer, Vec::new()),
+            Side::Blob { blob, version, .. } => {
+                (self.fetch(&**blob, version).fill_sparse(range, data, buffer).await?.buffer, Vec::new())
+            }
             Side::Drive(drive) => match self.read(drive.clone(), buffer, range, unreadable).await {
                 Ok(read) => read,
                 Err(CopyError::Drive(error)) if error.is_unreadable() => {
@@ -187,7 +208,7 @@ impl Comparer {
         };
         drop(reading);
         let (mut filled, mut content) = self.hashes.content(FilledBuffer::new(buffer, range.length as usize)).await?;
-        if let Side::Blob { blob, version } = &self.side
+        if let Side::Blob { blob, version, .. } = &self.side
             && !self.is_equal(range, expected, content)
         {
             let again = self.fetch(&**blob, version).fill_again(range, filled).await?;

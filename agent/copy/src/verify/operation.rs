@@ -111,7 +111,8 @@ impl<'shown> Loaded<'shown> {
         if let Some(blob) = blob {
             let facts = self.look_at(&*blob).await?;
             found.differences.extend(self.extra(facts.size_bytes));
-            sides.push((Side::Blob { blob, version: facts.version }, facts.size_bytes));
+            let size = facts.size_bytes;
+            sides.push((Side::blob(blob, Some(facts)), size));
         }
         Ok(Examined { loaded: self, drive: identity, blob: address, sides, found })
     }

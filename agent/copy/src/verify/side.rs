@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use blob::Blob;
+use blob::{Blob, BlobFacts};
 use drive::Drive;
 use protocol::fill::Fill;
 use protocol::result::VerifiedSide;
@@ -16,10 +16,21 @@ use crate::record::table::SharedTable;
 #[derive(Clone)]
 pub(crate) enum Side {
     Drive(Arc<dyn Drive>),
-    Blob { blob: Arc<dyn Blob>, version: String },
+    Blob {
+        blob: Arc<dyn Blob>,
+        version: String,
+        /// Up to where its store knows which of its bytes were ever written, in bytes: 0 where it does not know that.
+        sparse_bytes: u64,
+    },
 }
 
 impl Side {
+    /// A blob as it was seen; one that was not there fails when it is read.
+    pub(crate) fn blob(blob: Arc<dyn Blob>, facts: Option<BlobFacts>) -> Self {
+        let sparse_bytes = facts.as_ref().filter(|facts| facts.is_sparse).map_or(0, |facts| facts.size_bytes);
+        Side::Blob { blob, version: facts.map(|facts| facts.version).unwrap_or_default(), sparse_bytes }
+    }
+
     pub(super) fn name(&self) -> VerifiedSide {
         match self {
             Side::Drive(_) => VerifiedSide::Drive,

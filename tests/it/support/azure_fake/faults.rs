@@ -7,8 +7,8 @@ use axum::response::Response;
 use bytes::Bytes;
 
 use super::request::{On, RequestParts};
-use super::xml::{REQUEST_ID, refuse};
-use super::{Shared, perform};
+use super::xml::refuse;
+use super::{Shared, of_store, perform};
 
 /// A fault, used up by the request that it meets.
 #[derive(Debug, Clone)]
@@ -63,15 +63,17 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
     match &fault {
         Some(Fault::Answer(status, code)) => return refuse(*status, code),
         Some(Fault::Throttle(seconds)) => return busy(*seconds),
-        Some(Fault::EndlessError(status)) => return of_store(*status).body(endless()).unwrap(),
+        Some(Fault::EndlessError(status)) => {
+            return of_store(Response::builder().status(*status).body(endless()).unwrap());
+        }
         Some(Fault::OtherServer(status)) => {
             let page = "<html><body>Please sign in</body></html>";
             return Response::builder().status(*status).header("content-type", "text/html").body(Body::from(page)).unwrap();
         }
         Some(Fault::EndlessBody) => {
-            return Response::builder().header("content-type", "application/xml").body(endless()).unwrap();
+            return of_store(Response::builder().header("content-type", "application/xml").body(endless()).unwrap());
         }
-        Some(Fault::Reset) => return Response::new(broken()),
+        Some(Fault::Reset) => return of_store(Response::new(broken())),
         Some(Fault::Silence) => std::future::pending().await,
         Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
         Some(Fault::Hold) => released(&store).await,
@@ -84,7 +86,7 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
     }
     let response = perform(&store, on, &request);
     match fault {
-        Some(Fault::LostAnswer) => Response::new(broken()),
+        Some(Fault::LostAnswer) => of_store(Response::new(broken())),
         Some(Fault::DoneThenAnswer(status, code)) => refuse(status, code),
         Some(Fault::DoneButBusy(seconds)) => busy(seconds),
         Some(Fault::DoneAgainLater) => {
@@ -97,11 +99,6 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
         Some(fault) if on == On::Get && response.status().is_success() => spoil(response, fault).await,
         _ => response,
     }
-}
-
-/// An answer that carries what every one of the store does.
-fn of_store(status: u16) -> axum::http::response::Builder {
-    Response::builder().status(status).header("x-ms-request-id", REQUEST_ID)
 }
 
 /// Waits until the test releases what it holds.

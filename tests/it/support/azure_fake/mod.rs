@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::response::Response;
 
 pub use faults::Fault;
@@ -225,5 +226,11 @@ fn perform(shared: &Shared, on: On, request: &RequestParts) -> Response {
     };
     *store.done.entry(on).or_default() += 1;
     shared.changed.notify_all();
+    of_store(answer)
+}
+
+/// An answer with what every one of the store has.
+fn of_store(mut answer: Response) -> Response {
+    answer.headers_mut().insert("x-ms-request-id", HeaderValue::from_static(REQUEST_ID));
     answer
 }
