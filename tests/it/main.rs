@@ -40,6 +40,7 @@ mod profiles;
 mod proxies;
 mod rates;
 mod readme;
+mod replicas;
 mod rescue;
 mod resume;
 mod secrets;

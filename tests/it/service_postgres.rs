@@ -78,25 +78,23 @@ fn a_job_goes_its_way_while_service_and_server_are_killed() {
 }
 
 #[test]
-fn a_second_service_is_kept_away_from_the_database() {
+fn a_database_opens_with_its_own_key_file_alone() {
     let Some((_server, database)) = server() else { return };
     let bench = Workbench::new();
     let mut service = Service::start(&bench, &database);
     let elsewhere = Workbench::new();
     let config = elsewhere.secret("station.toml", database.as_bytes());
     let serve = || Agent::bare(elsewhere.path(), &[&"serve", &"--config", &config, &"--listen", &"127.0.0.1:0", &"-vvv"]);
-    let second = serve().run();
-    second.expect_error(1, &["another service runs on this database"]);
-    assert!(!second.stderr.contains(PostgresServer::password()), "{}", second.stderr);
-    assert_eq!(service.bays().len(), 2, "the first one serves on");
-    service.stop();
-    // What is sealed in the database opens with the key file of the first one alone.
     let key = elsewhere.file("state/drive-agent/vault.key");
-    serve().run().expect_error(1, &["vault.key` is gone", "--new-vault-key"]);
+    let second = serve().run();
+    second.expect_error(1, &["vault.key` is gone", "--new-vault-key"]);
+    assert!(!second.stderr.contains(PostgresServer::password()), "{}", second.stderr);
     assert!(!key.exists());
     elsewhere.secret("state/drive-agent/vault.key", "77".repeat(32).as_bytes());
     serve().run().expect_error(1, &["sealed with another key file", "--new-vault-key"]);
+    assert_eq!(service.bays().len(), 2, "the first one serves on");
     std::fs::copy(service.state().join("vault.key"), &key).unwrap();
+    service.stop();
     let running = serve().start();
     running.wait_for_words("serving on");
     running.signal(rustix::process::Signal::TERM);

@@ -32,17 +32,18 @@ const COPY: [&[&str]; 13] = [
 ];
 
 /// The parts of the service, and the other parts that each may import.
-const SERVICE: [(&str, &[&str]); 12] = [
+const SERVICE: [(&str, &[&str]); 13] = [
     ("router", &["api", "http", "portal", "state"]),
     ("api", &["http", "jobs", "state", "stations", "store"]),
     ("portal", &["entra", "http", "jobs", "scheduler", "state", "store"]),
     ("state", &["http", "jobs", "scheduler", "stations", "store"]),
     ("jobs", &["scheduler", "store"]),
     ("stations", &["scheduler", "store"]),
-    ("http", &["entra", "store"]),
+    ("http", &["entra", "store", "vault"]),
     ("scheduler", &["store"]),
     ("entra", &["store"]),
-    ("store", &["vault"]),
+    ("store", &["moment", "vault"]),
+    ("moment", &[]),
     ("vault", &[]),
     ("fuzzing", &["entra"]),
 ];

@@ -16,6 +16,7 @@
 //! | [`scheduler`] | who copies which drive when, and what follows from its end |
 //! | [`entra`] | tokens and sign-in of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database |
+//! | [`moment`] | a clock for what must have ended at a time |
 //! | [`vault`] | the key that seals the customers' keys |
 //! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
 //!
@@ -60,6 +61,7 @@ pub mod entra;
 pub mod fuzzing;
 pub mod http;
 pub mod jobs;
+pub mod moment;
 mod portal;
 mod router;
 pub mod scheduler;

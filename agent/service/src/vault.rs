@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use file::replace::{IfExists, with_suffix, write_file};
 
 /// Why the vault cannot be used, or something sealed cannot be opened.
@@ -39,6 +40,8 @@ pub enum VaultError {
 /// Seals the customers' keys, and opens them.
 pub struct Vault {
     key: RandomizedNonceKey,
+    /// Made from the key, for proofs: the services that have the same key believe each other.
+    proofs: hmac::Key,
 }
 
 const KEY_BYTES: usize = 32;
@@ -69,7 +72,8 @@ impl Vault {
         file.read_to_string(&mut text).map_err(failed)?;
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
-        Ok(Vault { key })
+        let proofs = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"proofs between services");
+        Ok(Vault { key, proofs: hmac::Key::new(hmac::HMAC_SHA256, proofs.as_ref()) })
     }
 
     /// Seals a secret for one place: what was sealed for another cannot be opened there.
@@ -78,6 +82,16 @@ impl Vault {
         let nonce = self.key.seal_in_place_append_tag(Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
         bytes.extend_from_slice(nonce.as_ref());
         Ok(bytes)
+    }
+
+    /// Proves to another service with the same key that this one says so: hexadecimal digits.
+    pub(crate) fn proof(&self, statement: &str) -> String {
+        hex::encode(hmac::sign(&self.proofs, statement.as_bytes()))
+    }
+
+    /// Whether a service with the same key said so.
+    pub(crate) fn is_proof(&self, statement: &str, proof: &str) -> bool {
+        hex::decode(proof).is_ok_and(|proof| hmac::verify(&self.proofs, statement.as_bytes(), &proof).is_ok())
     }
 
     /// Opens what was sealed for that place.

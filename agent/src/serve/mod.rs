@@ -6,14 +6,16 @@
 //! | [`wiring`] | from the configuration to the parts that it describes |
 //! | [`state_dir`] | the folder of its state: one service at a time |
 //! | [`first_token`] | the operator's token of a new service |
+//! | [`standby`] | waiting while another service of the same database decides |
 //! | [`shutdown`] | signals, and what drains |
 
 mod first_token;
 mod operation;
 mod shutdown;
+mod standby;
 mod state_dir;
 mod wiring;
 
 pub(crate) use operation::run;
-pub(crate) use state_dir::lock;
+pub(crate) use state_dir::{identity, lock};
 pub(crate) use wiring::worker_of;

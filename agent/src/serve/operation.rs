@@ -8,23 +8,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use protocol::stop::StopReason;
 use service::entra::Entra;
-use service::http::{Access, server};
+use service::http::{Access, Front, server};
 use service::jobs::Jobs;
+use service::moment::Moment;
 use service::scheduler::Scheduler;
 use service::stations::{Fleet, FleetTimes};
-use service::store::{DatabaseHold, Role, Store};
+use service::store::{LeaseWatch, Role, ServiceLease, Store};
 use service::{ServiceState, router};
 use tokio_util::sync::CancellationToken;
 
 use super::first_token::make_first_token;
-use super::state_dir::{OpenStore, open_store};
-use super::{shutdown, state_dir, wiring};
+use super::standby::Candidate;
+use super::state_dir::open_store;
+use super::{shutdown, standby, state_dir, wiring};
 use crate::cli::ServeArguments;
 use crate::local_service::{SOCKET_FILE, URL_FILE};
 use crate::printer::Printer;
 use crate::settings;
 use crate::station::config::Config;
+
+/// Time between two looks whether the database was heard of.
+const LEASE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often clients that ask no more are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
@@ -64,18 +70,45 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
 
     let clock = wiring::clock(config.clock_offset_file.clone());
     warn_about_database(&config, arguments, &state_dir, printer);
-    let OpenStore { store, hold } = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
+    let store = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
+    let (closing, front) = (CancellationToken::new(), Front::new(standby::starting()));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(address));
+    let serving = tokio::spawn(server::serve(listener, local, tls, front.router(), config.connections, closing.clone()));
+    let candidate = Candidate {
+        holder: state_dir::identity(&state_dir)?,
+        replica_url: config.replica_url.clone().unwrap_or_else(|| own_url(address, &url)),
+        url: &url,
+        state_dir: &state_dir,
+    };
+    let lease = match config.database {
+        None => None,
+        Some(_) => match standby::until_ours(&store, &candidate, &front, printer).await? {
+            Some(lease) => Some(lease),
+            None => {
+                closing.cancel();
+                let _ = serving.await;
+                return Ok(());
+            }
+        },
+    };
+    let store = lease.as_ref().map_or(store, ServiceLease::store);
     let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get());
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
+    let stops_within = worker.stops_within();
+    if lease.is_some() && stops_within > config.station_lease() / 2 {
+        return Err(format!(
+            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
+            stops_within.as_secs()
+        ));
+    }
     worker.docks.watch();
     worker.rates.follow();
     let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(config.station_lease()));
     let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
-    let closing = CancellationToken::new();
-    let scheme = if tls.is_some() { "https" } else { "http" };
     let accounts = config.accounts(&state_dir).iter().map(|account| account.reachable()).collect();
     let state = Arc::new(ServiceState {
         jobs: Jobs::new(store.clone(), scheduler.clone(), config.locations(), accounts),
@@ -88,8 +121,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         closing: closing.clone(),
         metrics,
     });
-    let url = format!("{scheme}://{}", reachable(address));
-    state_dir::write_line(&state_dir.join(URL_FILE), &url).map_err(|error| format!("`{URL_FILE}` cannot be written: {error}"))?;
+    front.switch(router(state.clone()));
+    state_dir::write_url(&state_dir, &url)?;
     printer.inform(&format!("serving on {url}; state in {}", state_dir.display()));
     tracing::info!(url, "serving");
     // systemd may not be there.
@@ -101,15 +134,39 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let serving = tokio::spawn(server::serve(listener, local, tls, router(state), config.connections, closing.clone()));
-    let lost = hold.as_ref().map(DatabaseHold::lost);
+    let own_copies = lease
+        .as_ref()
+        .map(|lease| tokio::spawn(stop_own_copies(scheduler.clone(), lease.watch(), config.station_lease() - stops_within)));
+    let lost = lease.as_ref().map(ServiceLease::lost);
     let end = shutdown::wait(&scheduler, &closing, lost, scheduling, serving, printer).await;
     forgetting.abort();
+    if let Some(own_copies) = own_copies {
+        own_copies.abort();
+    }
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
     store.close().await;
     // A client that looks for it now finds nothing.
     let _ = fs::remove_file(state_dir.join(URL_FILE));
     let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
     end
+}
+
+/// Where other services reach this one, unless it is said: nowhere where it listens on every address.
+fn own_url(address: SocketAddr, url: &str) -> String {
+    if address.ip().is_unspecified() { String::new() } else { url.to_owned() }
+}
+
+/// Stops the copies in this service's own bays when the database has not been heard of for so long that another service may soon
+/// take it that they have stopped. Never returns.
+async fn stop_own_copies(scheduler: Scheduler, lease: LeaseWatch, stop_after: Duration) {
+    loop {
+        tokio::time::sleep(LEASE_INTERVAL).await;
+        if Moment::now() >= lease.renewed().after(stop_after) {
+            scheduler.stop_own(StopReason::LeaseLost);
+        }
+    }
 }
 
 /// A password that others can read, and jobs that are in another database, are mistakes.

@@ -28,7 +28,7 @@ pub(super) async fn wait<S, T>(
     };
     let end = tokio::select! {
         _ = signals.first() => Ok(()),
-        () = lost => Err("another service took the database while its server was away: this one ends".to_owned()),
+        () = lost => Err("another service decides about the jobs of this database now: this one ends; start it again, and it stands by".to_owned()),
     };
     // systemd may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);

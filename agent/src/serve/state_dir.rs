@@ -3,17 +3,18 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use file::locked::{LockError, open_lock_file};
 use file::private::close_folder;
 use file::replace::write_bytes;
-use service::store::{DatabaseAddress, DatabaseHold, Store, StoreError};
+use protocol::digest::Sha256Digest;
+use service::store::{DatabaseAddress, Store, StoreError};
 use service::vault::Vault;
 use tokio::net::UnixListener;
 
-use crate::local_service::SOCKET_FILE;
+use crate::local_service::{SOCKET_FILE, URL_FILE};
 
 use crate::printer::Printer;
 
@@ -50,26 +51,12 @@ pub(super) fn listen(state_dir: &Path) -> Result<UnixListener, String> {
     listen().map_err(|error| format!("`{SOCKET_FILE}` cannot be made in `{}`: {error}", state_dir.display()))
 }
 
-/// The database of a service, and what keeps other services away from it, where that is not the lock of the state directory.
-pub(super) struct OpenStore {
-    pub(super) store: Store,
-    pub(super) hold: Option<DatabaseHold>,
-}
-
 /// Opens the database, with the key of its secrets.
-pub(super) async fn open_store(
-    state_dir: &Path,
-    server: Option<&DatabaseAddress>,
-    new_vault_key: bool,
-) -> Result<OpenStore, String> {
+pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress>, new_vault_key: bool) -> Result<Store, String> {
     let path = state_dir.join("jobs.db");
     let key = state_dir.join("vault.key");
     let shown = server.map_or_else(|| path.display().to_string(), DatabaseAddress::to_string);
     let unreadable = |error: StoreError| format!("`{shown}`: {error}");
-    let hold = match server {
-        Some(server) => Some(DatabaseHold::take(server).await.map_err(unreadable)?),
-        None => None,
-    };
     if !new_vault_key && !key.exists() {
         let has_sealed_keys = match server {
             Some(server) => Store::server_has_vault(server).await,
@@ -83,23 +70,36 @@ pub(super) async fn open_store(
         }
     }
     let vault = Vault::open(&key).map_err(|error| error.to_string())?;
-    let store = match server {
+    match server {
         Some(server) => {
             let store = Store::connect(server, vault).await.map_err(unreadable)?;
             store.require_own_vault(new_vault_key).await.map_err(|error| {
                 let way_out = "put the right one there; or say `--new-vault-key`, and what was sealed is lost";
                 format!("{}, and not with `{}`: {way_out}", unreadable(error), key.display())
             })?;
-            store
+            Ok(store)
         }
         None => {
             // Personal data: for the owner alone, whatever the umask is.
             let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
             made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
-            Store::open(&path, vault).await.map_err(unreadable)?
+            Store::open(&path, vault).await.map_err(unreadable)
         }
-    };
-    Ok(OpenStore { store, hold })
+    }
+}
+
+/// Says where the service is reached.
+pub(super) fn write_url(state_dir: &Path, url: &str) -> Result<(), String> {
+    write_line(&state_dir.join(URL_FILE), url).map_err(|error| format!("`{URL_FILE}` cannot be written: {error}"))
+}
+
+/// A name that one process at a time can have, while it holds the lock: that of the folder, on this machine since its last start.
+pub(crate) fn identity(state_dir: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
+    let folder = std::fs::metadata(state_dir).map_err(failed)?;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed)?;
+    let text = format!("{}/{}/{}", machine.trim(), folder.dev(), folder.ino());
+    Ok(Sha256Digest::of(text.as_bytes()).to_string())
 }
 
 /// Writes a file of one line that only its owner may read, whole or not at all.

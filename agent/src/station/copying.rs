@@ -25,7 +25,7 @@ use crate::commands::not_begun;
 use crate::opening;
 
 /// After a stop and the time for draining: how long a copy may still take to come back from a drive that hangs.
-const HANGING_GRACE: Duration = Duration::from_secs(5);
+pub(super) const HANGING_GRACE: Duration = Duration::from_secs(5);
 
 struct Copy {
     handle: TransferHandle,

@@ -14,6 +14,7 @@ use protocol::job::BlobName;
 use service::scheduler::worker::WorkError;
 
 use super::accounts::ReachedAccount;
+use super::copying::HANGING_GRACE;
 use super::docks::Docks;
 use super::memory::MemoryBudget;
 use super::rate::StationRates;
@@ -36,6 +37,11 @@ pub(crate) struct StationWorker {
 }
 
 impl StationWorker {
+    /// How long a copy may take to stop.
+    pub(crate) fn stops_within(&self) -> Duration {
+        self.options.drain_timeout + HANGING_GRACE
+    }
+
     /// Where its accounts are, by their names.
     pub(crate) fn places(&self) -> BTreeMap<String, String> {
         self.accounts.iter().map(|(name, reached)| (name.clone(), reached.place.clone())).collect()

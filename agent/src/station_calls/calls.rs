@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use protocol::station::{CALL_VERSION, StationOrders, StationReport};
 use protocol::stop::StopReason;
+use service::moment::Moment;
 use service::scheduler::worker::Worker;
 
 use super::copies::Copies;
-use super::lease::{Lease, Moment};
+use super::lease::Lease;
 use super::tasks::Tasks;
 use crate::client::{ClientError, JobService};
 use crate::printer::Printer;
@@ -52,13 +53,17 @@ pub(super) struct Identity {
 }
 
 /// What was said last of the service, so that it is said once.
-#[derive(Default)]
-struct Said(Option<String>);
+#[derive(PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Answers,
+    Fails(String),
+}
 
 impl Calls {
     /// Calls until something cannot pass by itself.
     pub(super) async fn run(&self) -> ClientError {
-        let (mut seen, mut said) = (0, Said::default());
+        let (mut seen, mut said) = (0, Said::Nothing);
         loop {
             match self.call_once(&mut seen, false).await {
                 Ok(true) => self.say(&mut said, None),
@@ -139,20 +144,22 @@ impl Calls {
     }
 
     fn say(&self, said: &mut Said, error: Option<&ClientError>) {
-        let text = error.map(ToString::to_string);
-        if said.0 == text {
+        let now = error.map_or(Said::Answers, |error| Said::Fails(error.to_string()));
+        if *said == now {
             return;
         }
-        match &text {
-            None if said.0.is_some() => self.printer.inform("the service answers again"),
-            None => self.printer.inform(&format!("the station `{}` is known to the service", self.identity.name)),
-            Some(text) if self.copies.is_running() => {
+        match &now {
+            Said::Fails(text) if self.copies.is_running() => {
                 let seconds = self.lease.remaining(Moment::now()).as_secs();
                 self.printer.warn(&format!("{text}; copies go on for {seconds} s, and stop then if it does not answer"));
             }
-            Some(text) => self.printer.warn(text),
+            Said::Fails(text) => self.printer.warn(text),
+            _ if *said == Said::Nothing => {
+                self.printer.inform(&format!("the station `{}` is known to the service", self.identity.name));
+            }
+            _ => self.printer.inform("the service answers again"),
         }
-        said.0 = text.or_else(|| Some(String::new()));
+        *said = now;
     }
 
     /// Stops the copies when the service has not renewed their grants in time. Never returns.

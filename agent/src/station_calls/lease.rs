@@ -4,26 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
-/// Added to the time that a stop takes: a copy that a drive holds is left behind after it.
-const STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// A moment, by a clock that also counts while the machine sleeps: the service's clock does too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment(Duration);
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        let time = clock_gettime(ClockId::Boottime);
-        let (seconds, nanoseconds) = (u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
-        Moment(Duration::new(seconds, nanoseconds))
-    }
-
-    fn after(self, time: Duration) -> Self {
-        Moment(self.0 + time)
-    }
-}
+use service::moment::Moment;
 
 /// The grants of this host, which are renewed together.
 pub(super) struct Lease {
@@ -36,8 +17,8 @@ pub(super) struct Lease {
 /// The grants are too short for what a stop takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the service grants copies for {} s, and a stop here may take {} s: lower `drain_timeout` to {} s at most",
-    .lease.as_secs(), .stop.as_secs(), (*.lease / 2).saturating_sub(STOP_GRACE).as_secs()
+    "the service grants copies for {} s, and a stop here may take {} s: lower `drain_timeout` by {} s, or raise the service's `station_lease`",
+    .lease.as_secs(), .stop.as_secs(), .stop.saturating_sub(*.lease / 2).as_secs().max(1)
 )]
 pub(super) struct LeaseTooShort {
     lease: Duration,
@@ -45,8 +26,9 @@ pub(super) struct LeaseTooShort {
 }
 
 impl Lease {
-    pub(super) fn new(drain_timeout: Duration) -> Self {
-        Lease { stop: drain_timeout + STOP_GRACE, stop_at: Mutex::new(None) }
+    /// A copy stops within `stop`.
+    pub(super) fn new(stop: Duration) -> Self {
+        Lease { stop, stop_at: Mutex::new(None) }
     }
 
     /// The service renewed the grants, in the answer to a report that was sent at `sent` or later.
@@ -69,7 +51,7 @@ impl Lease {
     /// How long copies may still go on.
     pub(super) fn remaining(&self, now: Moment) -> Duration {
         let stop_at = *self.stop_at.lock().unwrap_or_else(PoisonError::into_inner);
-        stop_at.map_or(Duration::ZERO, |stop_at| stop_at.0.saturating_sub(now.0))
+        stop_at.map_or(Duration::ZERO, |stop_at| stop_at.since(now))
     }
 }
 
@@ -83,28 +65,22 @@ mod tests {
 
     #[test]
     fn copies_stop_early_enough_for_what_is_in_flight_to_land_before_the_grant_ends() {
-        let lease = Lease::new(seconds(30));
-        let sent = Moment(seconds(1000));
+        let lease = Lease::new(seconds(35));
+        let sent = Moment::at(seconds(1000));
         assert!(lease.is_over(sent), "nothing was granted yet");
         lease.renew(sent, seconds(90)).unwrap();
-        assert!(!lease.is_over(Moment(seconds(1054))));
-        assert_eq!(lease.remaining(Moment(seconds(1054))), seconds(1));
-        assert!(lease.is_over(Moment(seconds(1055))), "35 s are left to stop in");
-        lease.renew(Moment(seconds(1060)), seconds(90)).unwrap();
-        assert!(!lease.is_over(Moment(seconds(1060))));
+        assert!(!lease.is_over(Moment::at(seconds(1054))));
+        assert_eq!(lease.remaining(Moment::at(seconds(1054))), seconds(1));
+        assert!(lease.is_over(Moment::at(seconds(1055))), "35 s are left to stop in");
+        lease.renew(Moment::at(seconds(1060)), seconds(90)).unwrap();
+        assert!(!lease.is_over(Moment::at(seconds(1060))));
     }
 
     #[test]
     fn a_stop_that_may_take_longer_than_half_of_the_grant_is_refused() {
-        let lease = Lease::new(seconds(60));
-        let error = lease.renew(Moment(seconds(1)), seconds(90)).unwrap_err();
-        assert!(error.to_string().contains("`drain_timeout` to 40 s"), "{error}");
-        assert!(lease.is_over(Moment(seconds(1))));
-    }
-
-    #[test]
-    fn the_clock_goes_forward() {
-        let before = Moment::now();
-        assert!(Moment::now() >= before);
+        let lease = Lease::new(seconds(65));
+        let error = lease.renew(Moment::at(seconds(1)), seconds(90)).unwrap_err();
+        assert!(error.to_string().contains("`drain_timeout` by 20 s"), "{error}");
+        assert!(lease.is_over(Moment::at(seconds(1))));
     }
 }

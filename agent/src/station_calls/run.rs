@@ -1,6 +1,5 @@
 //! From the command line to the end: the first signal lets copies drain and tells the service how they ended.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +14,13 @@ use super::tasks::Tasks;
 use crate::cli::{ConnectArguments, StationArguments};
 use crate::client::JobService;
 use crate::printer::Printer;
-use crate::serve::{lock, worker_of};
+use crate::serve::{identity, lock, worker_of};
 use crate::settings;
 use crate::signals::Signals;
 use crate::station::config::Config;
 
 /// How long the service is called for the ends of copies after the last one has ended.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A random name of the state directory, in a file in it.
-const STATE_ID_FILE: &str = "station.id";
 
 /// Works for a service until a signal.
 pub(crate) async fn run(arguments: StationArguments, printer: &Printer) -> u8 {
@@ -56,18 +52,18 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
     let station = worker_of(&config, &state_dir)?;
     station.docks.watch();
     station.rates.follow();
-    let (accounts, drain_timeout) = (station.places(), station.options.drain_timeout);
+    let (accounts, stop) = (station.places(), station.stops_within());
     let worker: Arc<dyn Worker> = Arc::new(station);
     let random = || format!("{:032x}", rand::random::<u128>());
     let identity =
-        Identity { name, hall: arguments.hall.clone(), state_id: state_id(&state_dir)?, process_id: random(), accounts };
+        Identity { name, hall: arguments.hall.clone(), state_id: identity(&state_dir)?, process_id: random(), accounts };
     printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, service.address(), state_dir.display()));
     let calls = Calls {
         service,
         copies: Copies::new(worker.clone()),
         tasks: Tasks::new(worker.clone()),
         worker,
-        lease: Arc::new(Lease::new(drain_timeout)),
+        lease: Arc::new(Lease::new(stop)),
         identity,
         printer: printer.clone(),
     };
@@ -122,20 +118,4 @@ fn configuration(arguments: &StationArguments, printer: &Printer) -> Result<Conf
 fn host_name() -> Result<String, String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { Err("this host has no name: say `--name NAME`".to_owned()) } else { Ok(name) }
-}
-
-/// The random name of the state directory, made once.
-fn state_id(state_dir: &Path) -> Result<String, String> {
-    let path = state_dir.join(STATE_ID_FILE);
-    let failed = |error: std::io::Error| format!("`{}` cannot be used: {error}", path.display());
-    match std::fs::read_to_string(&path) {
-        Ok(text) if is_word(text.trim()) => Ok(text.trim().to_owned()),
-        Ok(_) => Err(format!("`{}` is damaged: remove it, and the station gets a new one", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let id = format!("{:032x}", rand::random::<u128>());
-            file::replace::write_bytes(&path, format!("{id}\n").as_bytes()).map_err(failed)?;
-            Ok(id)
-        }
-        Err(error) => Err(failed(error)),
-    }
 }

@@ -33,7 +33,7 @@ pub struct StationReport {
     pub call_version: u32,
     /// The version of its program.
     pub version: String,
-    /// A random name of its state directory, which one process at a time holds.
+    /// What its state directory is called on its machine: one process at a time holds it.
     pub state_id: String,
     /// A random name of its process.
     pub process_id: String,

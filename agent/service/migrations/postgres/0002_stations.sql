@@ -8,6 +8,8 @@ CREATE TABLE copy_grant (
     id         TEXT COLLATE "C" PRIMARY KEY,
     job_id     BIGINT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
     drive_id   TEXT COLLATE "C" NOT NULL,
+    -- The service whose own bay it is in, where several share the database; otherwise the station is in the order.
+    holder     TEXT COLLATE "C",
     -- `protocol::station::CopyOrder`, as the station gets it.
     copy_order TEXT COLLATE "C" NOT NULL,
     UNIQUE (job_id, drive_id)

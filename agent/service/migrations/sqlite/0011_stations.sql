@@ -8,6 +8,8 @@ CREATE TABLE copy_grant (
     id         TEXT PRIMARY KEY,
     job_id     INTEGER NOT NULL REFERENCES job (id) ON DELETE CASCADE,
     drive_id   TEXT NOT NULL,
+    -- The service whose own bay it is in, where several share the database; otherwise the station is in the order.
+    holder     TEXT,
     -- `protocol::station::CopyOrder`, as the station gets it.
     copy_order TEXT NOT NULL,
     UNIQUE (job_id, drive_id)

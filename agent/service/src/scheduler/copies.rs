@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use protocol::job::{CopyEnd, CopyEvent, CopyStep, DriveState, Event, Refusal, RetryOptions, RunEnd};
 use protocol::result::{Direction, TransferResult};
+use protocol::station::station_and_bay;
 use protocol::stop::StopReason;
 use tokio::sync::oneshot;
 
@@ -32,7 +33,8 @@ impl Scheduler {
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
         let order = CopyOrder {
-            grant: bay.station.as_ref().map(|_| new_grant()),
+            // What another service may have to wait for is in the database.
+            grant: (bay.station.is_some() || self.inner.store.has_successors()).then(new_grant),
             size_bytes: docked_bytes.or(order.size_bytes),
             sequence: bay.sequence,
             ..order
@@ -86,8 +88,13 @@ impl Scheduler {
             running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
         }
         let scheduler = self.clone();
+        let is_remote = station_and_bay(&order.bay).is_some();
         self.inner.copies.spawn(async move {
-            let result = end.await.ok();
+            let result = tokio::select! {
+                result = end => result.ok(),
+                // It goes on at its station, and the service that comes next waits for its end.
+                () = scheduler.inner.stopping.cancelled(), if is_remote => return,
+            };
             scheduler.end_copy(&order, result, started).await;
             scheduler.running().remove(&key);
             scheduler.wake();
@@ -105,31 +112,13 @@ impl Scheduler {
             error = result.error.as_deref().unwrap_or_default(), "a copy ended"
         );
         while let Err(error) = self.write_end(order, &result).await {
+            if matches!(error, StoreError::TakenOver) {
+                tracing::warn!(job = %order.job_uid, "the end of a copy is for the service that decides now: it learns it from the journal");
+                return;
+            }
             tracing::error!(job = %order.job_uid, error = %error, "the end of a copy could not be written down; trying again");
             tokio::time::sleep(NOTE_INTERVAL).await;
         }
-    }
-
-    /// What is known of a copy whose end was not told stays as it was: it was cut off.
-    async fn end_cut_off(&self, order: &CopyOrder) {
-        let Some(grant) = &order.grant else {
-            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
-            return;
-        };
-        tracing::warn!(job = %order.job_uid, bay = %order.bay, "the copy of a station was cut off");
-        while let Err(error) = self.inner.store.end_grant(grant).await {
-            tracing::error!(job = %order.job_uid, %error, "the grant of a copy could not be taken back; trying again");
-            tokio::time::sleep(NOTE_INTERVAL).await;
-        }
-    }
-
-    /// Waits again for the ends of the copies that stations may still run, as a service before this one granted them.
-    pub(super) async fn take_over_grants(&self) -> Result<(), StoreError> {
-        for (job, order) in self.inner.store.grants().await? {
-            tracing::info!(job = %order.job_uid, bay = %order.bay, "a station may run a copy that was granted before");
-            self.start(&job, order);
-        }
-        Ok(())
     }
 
     async fn write_end(&self, order: &CopyOrder, result: &TransferResult) -> Result<(), StoreError> {

@@ -14,9 +14,9 @@ const EFFECTS_GRACE: Duration = Duration::from_secs(5);
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Scheduler {
-    /// Stops all copies; returns when the end of each is written down.
+    /// Stops the copies in the service's own bays; returns when the end of each is written down.
     pub(super) async fn drain(&self) {
-        self.stop_all(StopReason::Terminated);
+        self.stop_own(StopReason::Terminated);
         self.inner.copies.close();
         self.inner.effects.close();
         tokio::join!(self.drain_copies(), self.drain_effects());

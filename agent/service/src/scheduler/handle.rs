@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::result::Direction;
+use protocol::station::station_and_bay;
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
@@ -100,11 +101,12 @@ impl Scheduler {
     /// Asks copies that are draining to drop what is in flight.
     pub fn abort(&self) {
         self.inner.aborting.cancel();
-        self.stop_all(StopReason::SecondSignal);
+        self.stop_own(StopReason::SecondSignal);
     }
 
-    pub(super) fn stop_all(&self, reason: StopReason) {
-        for running in self.running().values() {
+    /// Stops the copies in this service's own bays. Those at stations go on without it.
+    pub fn stop_own(&self, reason: StopReason) {
+        for running in self.running().values().filter(|running| station_and_bay(&running.bay).is_none()) {
             running.copy.stop(reason);
         }
     }

@@ -20,6 +20,7 @@
 //! | `find` | what is known of the drives in the bays; what is done about them is [`protocol::station::next`] |
 //! | `order` | what the data plane needs to know of a copy |
 //! | `copies` | the beginning and the end of a copy |
+//! | `granted` | copies that were granted before this service began |
 //! | `effects` | carrying out what was decided |
 //! | `drain` | the end: what is waited for |
 //! | `pending` | attempts of effects that are carried out beside the rounds |
@@ -39,6 +40,7 @@ mod effects;
 #[cfg(test)]
 pub(crate) mod fake;
 mod find;
+mod granted;
 mod handle;
 mod order;
 mod pending;

@@ -98,15 +98,17 @@ impl Fleet {
             () = tokio::time::sleep(wait) => {}
             () = closing.cancelled() => return Err(CallError::NotNow),
         }
-        if false {
+        if !self.store.is_held() {
             return Err(CallError::NotNow);
         }
-        Ok(self.stations.with(name, |station| StationOrders {
+        let orders = self.stations.with(name, |station| StationOrders {
             grants: station.renew(Instant::now(), self.times.lease),
             number: *station.number.borrow(),
             lease_seconds: self.times.lease.as_secs(),
             tasks: station.tasks(),
-        }))
+        });
+        // A service that ends forgets its copies, and must not be understood as having taken them back.
+        if closing.is_cancelled() { Err(CallError::NotNow) } else { Ok(orders) }
     }
 
     /// What a station calls by the name of an account is the same account.

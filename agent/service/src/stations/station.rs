@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{LimitedBy, TransferResult};
+use protocol::result::TransferResult;
 use protocol::station::{BayContent, CopyOrder, CopyReport, Grant, StationReport, Task, TaskResult, bay_of_station};
 use protocol::station_rate::StationRate;
 use protocol::stop::StopReason;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::call_error::CallError;
 use super::times::FleetTimes;
+use crate::scheduler::worker::not_heard_of;
 
 /// Processes of a station that were replaced, and are known as such.
 const REPLACED_KEPT: usize = 64;
@@ -277,25 +278,5 @@ impl Station {
         if self.tasks.remove(id).is_some() {
             self.bump();
         }
-    }
-}
-
-/// The progress of a copy of which the station has not told anything yet.
-fn not_heard_of() -> Progress {
-    Progress {
-        phase: Phase::Preparing,
-        bytes_total: 0,
-        bytes_done: 0,
-        bytes_sent: 0,
-        bytes_reused: 0,
-        bytes_zero: 0,
-        bytes_unreadable: 0,
-        bytes_in_flight: 0,
-        retries: 0,
-        limited_by: LimitedBy::Nothing,
-        elapsed_seconds: 0.0,
-        bytes_per_second: 0.0,
-        link_bytes_per_second: None,
-        eta_seconds: None,
     }
 }

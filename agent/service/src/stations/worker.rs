@@ -66,6 +66,10 @@ impl Worker for Fleet {
         self.ask(station, Task::Undock { bay: own.to_owned() }, ANSWER_TIMEOUT).await.map(|_| ())
     }
 
+    fn lease(&self) -> Duration {
+        self.times.lease
+    }
+
     fn rate(&self) -> StationRate {
         self.own.rate()
     }

@@ -13,6 +13,7 @@ use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
+use super::lease::Term;
 use crate::vault::Vault;
 
 /// Connections of the pool to a file: readers at once.
@@ -35,6 +36,8 @@ pub struct Store {
     pub(super) vault: Arc<Vault>,
     /// Jobs of one subscription.
     pub(super) jobs_max: u32,
+    /// In which this service decides, where several share the database.
+    pub(super) term: Option<Arc<Term>>,
 }
 
 /// Jobs that one subscription may have where nothing else is configured.
@@ -140,17 +143,27 @@ impl Store {
         });
         let pool = pool.connect_with(options.clone()).await?;
         migrator(dialect).run(&pool).await?;
-        let store = Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION };
+        let store = Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION, term: None };
         store.note_unknown().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
         Ok(store)
     }
 
+    /// The key of its secrets.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
     /// Lets a subscription have this many jobs.
     #[must_use]
     pub fn with_jobs_per_subscription(mut self, jobs_max: u32) -> Self {
         self.jobs_max = jobs_max;
+        self
+    }
+
+    pub(super) fn of_term(mut self, term: Arc<Term>) -> Self {
+        self.term = Some(term);
         self
     }
 

@@ -59,9 +59,9 @@ pub enum StoreError {
     /// A copy that ended ran under a grant that was taken back.
     #[error("the copy ran under a grant that was taken back")]
     Fenced,
-    /// Another service runs on the database.
-    #[error("another service runs on this database: stop it first")]
-    InUse,
+    /// Another service decides about the jobs of this database now.
+    #[error("another service has taken the database over: ask it")]
+    TakenOver,
     /// The file of the database cannot be named to the engine.
     #[error("the path `{}` of the database is not UTF-8: choose another state directory", .0.display())]
     PathNotUtf8(PathBuf),
@@ -120,7 +120,7 @@ impl StoreError {
                 | StoreError::Damaged(_)
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
-                | StoreError::InUse
+                | StoreError::TakenOver
                 | StoreError::Fenced
                 | StoreError::OtherVault
                 | StoreError::PathNotUtf8(_)

@@ -1,8 +1,8 @@
 //! Grants: which copies stations may run.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
-use protocol::station::CopyOrder;
+use protocol::station::{CopyOrder, station_and_bay};
 
 use super::answered::Answered;
 use super::database::Store;
@@ -10,16 +10,36 @@ use super::error::StoreError;
 use super::row::{GrantStep, StoredJob};
 use super::transaction::Transaction;
 
+/// Who runs a copy that was granted before this service began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GrantHolder {
+    /// A station.
+    Station,
+    /// A process of this service that has ended.
+    ThisService,
+    /// Another service, in a bay of its own.
+    OtherService,
+}
+
+/// A copy that was granted before this service began.
+pub(crate) struct GrantedBefore {
+    pub(crate) job: Arc<StoredJob>,
+    pub(crate) order: CopyOrder,
+    pub(crate) holder: GrantHolder,
+}
+
 /// Writes or removes a grant with the change that it belongs to.
 pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: GrantStep) -> Result<(), StoreError> {
     match step {
         GrantStep::Begin(order) => {
             let id = order.grant.clone().unwrap_or_default();
-            sqlx::query("INSERT INTO copy_grant (id, job_id, drive_id, copy_order) VALUES ($1, $2, $3, $4)")
+            let holder = transaction.holder().filter(|_| station_and_bay(&order.bay).is_none()).map(str::to_owned);
+            sqlx::query("INSERT INTO copy_grant (id, job_id, drive_id, copy_order, holder) VALUES ($1, $2, $3, $4, $5)")
                 .bind(id)
                 .bind(job.id)
                 .bind(&order.drive_id)
                 .bind(serde_json::to_string(&order)?)
+                .bind(holder)
                 .execute(&mut **transaction)
                 .answered()
                 .await
@@ -42,14 +62,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn grants(&self) -> Result<Vec<(StoredJob, CopyOrder)>, StoreError> {
-        let orders: Vec<(String,)> =
-            sqlx::query_as("SELECT copy_order FROM copy_grant ORDER BY id").fetch_all(&self.pool).answered().await?;
-        let orders: Vec<CopyOrder> =
-            orders.into_iter().map(|(order,)| serde_json::from_str(&order)).collect::<Result<_, serde_json::Error>>()?;
-        let uids: Vec<String> = orders.iter().map(|order| order.job_uid.clone()).collect();
-        let jobs: HashMap<_, _> = self.by_uids(&uids).await?;
-        let with_job = |order: CopyOrder| Some((StoredJob::clone(jobs.get(&order.job_uid)?), order));
+    pub(crate) async fn grants(&self) -> Result<Vec<GrantedBefore>, StoreError> {
+        let rows: Vec<(String, Option<String>)> =
+            sqlx::query_as("SELECT copy_order, holder FROM copy_grant ORDER BY id").fetch_all(&self.pool).answered().await?;
+        let mut orders = Vec::new();
+        for (order, holder) in rows {
+            let order: CopyOrder = serde_json::from_str(&order)?;
+            let holder = match holder {
+                None => GrantHolder::Station,
+                Some(holder) if self.holder() == Some(&holder) => GrantHolder::ThisService,
+                Some(_) => GrantHolder::OtherService,
+            };
+            orders.push((order, holder));
+        }
+        let uids: Vec<String> = orders.iter().map(|(order, _)| order.job_uid.clone()).collect();
+        let jobs = self.by_uids(&uids).await?;
+        let with_job = |(order, holder): (CopyOrder, GrantHolder)| {
+            Some(GrantedBefore { job: jobs.get(&order.job_uid)?.clone(), order, holder })
+        };
         Ok(orders.into_iter().filter_map(with_job).collect())
     }
 

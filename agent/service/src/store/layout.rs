@@ -24,6 +24,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
         Dialect::Postgres => migrations!("postgres":
             1 "service" "0001_service.sql",
             2 "stations" "0002_stations.sql",
+            3 "replicas" "0003_replicas.sql",
         ),
     })
 }

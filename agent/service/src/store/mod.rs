@@ -11,7 +11,7 @@
 //! | `layout` | the tables, and how they came to be |
 //! | `address` | where a PostgreSQL database is |
 //! | `transaction` | all of a change, or nothing |
-//! | `hold` | one service at a time at a server |
+//! | `lease` | which of several services decides |
 //! | `proof` | whether a change was committed |
 //! | `answered` | a wait for the database that ends |
 //! | `vault_check` | whether the key file is the one of the database |
@@ -49,8 +49,8 @@ mod effects;
 mod error;
 mod find;
 mod grants;
-mod hold;
 mod layout;
+mod lease;
 mod left;
 mod list;
 mod proof;
@@ -76,7 +76,8 @@ pub use database::{JOBS_PER_SUBSCRIPTION, Store};
 pub(crate) use docking::{Claim, DockedAs, Docking, Unbound};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
-pub use hold::DatabaseHold;
+pub(crate) use grants::{GrantHolder, GrantedBefore};
+pub use lease::{LeaseWatch, ServiceLease, Taken};
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use protocol::arm::{Filter, PutJob, read_body};
 use protocol::job::{Event, Field, JobState};
+use protocol::station::CopyOrder;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -69,7 +70,7 @@ macro_rules! on_both_engines {
     };
 }
 
-mod hold;
+mod lease;
 mod migration;
 mod outage;
 mod questions;

@@ -41,6 +41,11 @@ impl DerefMut for Transaction {
 }
 
 impl Transaction {
+    /// The service that makes the change, where several share the database.
+    pub(super) fn holder(&self) -> Option<&str> {
+        self.store.holder()
+    }
+
     pub(super) fn dialect(&self) -> Dialect {
         self.store.dialect
     }
@@ -76,7 +81,11 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 impl Store {
     /// Begins a change.
     pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.begin_with(self.dialect.begin_change()).await
+        let mut transaction = self.begin_with(self.dialect.begin_change()).await?;
+        if let Some(term) = &self.term {
+            term.require(&mut transaction).await?;
+        }
+        Ok(transaction)
     }
 
     /// Begins reading what belongs together, as it was at one moment.

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     /// Where jobs are kept; a file in the state directory, where it is absent. With a password it is a secret.
     #[serde(deserialize_with = "optional")]
     pub(crate) database: Option<DatabaseAddress>,
+    /// Where other services of the same database reach this one; where it listens, where it is absent.
+    pub(crate) replica_url: Option<String>,
     /// Take requests in the clear on an address that others reach.
     pub(crate) allow_plaintext: bool,
     /// Certificates and key, in PEM.
@@ -128,6 +130,7 @@ impl Default for Config {
             public_url: None,
             state_dir: None,
             database: None,
+            replica_url: None,
             allow_plaintext: false,
             tls: None,
             drive_folders: None,

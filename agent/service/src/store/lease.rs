@@ -1,0 +1,189 @@
+//! Which of the services that share a database at a server decides: one at a time, for a *term*.
+//!
+//! The lease says how long the one that decides is waited for; it is renewed every two seconds, and judged by the server's clock
+//! alone. The term keeps the database safe whatever a lease says: every change of a service locks its own term until it is
+//! committed, and a service that takes over counts the term up. So what the one before had begun is in the database before
+//! that, and what it begins later is refused ([`StoreError::TakenOver`]), however long it slept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::answered::Answered;
+use super::database::Store;
+use super::error::StoreError;
+use super::transaction::Transaction;
+use crate::moment::Moment;
+
+/// How long a service that decides is waited for.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// Time between two renewals.
+const RENEW_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a renewal may take.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The server's clock, in milliseconds since 1970: that of a statement, and not of the beginning of its transaction.
+const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// A term of this service.
+pub(super) struct Term {
+    number: i64,
+    holder: String,
+    /// When the last renewal that was answered was sent.
+    renewed: Mutex<Moment>,
+    lost: CancellationToken,
+}
+
+/// What became of an attempt to decide.
+pub enum Taken {
+    /// This service decides.
+    Ours(ServiceLease),
+    /// Another one does: where it is.
+    Theirs {
+        /// Its address.
+        url: String,
+    },
+}
+
+/// The right to decide, until it is released or lost.
+pub struct ServiceLease {
+    store: Store,
+    term: Arc<Term>,
+    renewing: JoinHandle<()>,
+}
+
+impl ServiceLease {
+    /// Takes the right to decide, where no other service has it. `holder` names what only one process at a time can be: one that
+    /// was killed does not keep its successor waiting. `url` is where other services reach this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn take(store: &Store, holder: &str, url: &str) -> Result<Taken, StoreError> {
+        let sent = Moment::now();
+        let mut transaction = store.begin().await?;
+        let query = format!("SELECT holder, url, ends_at - {NOW} FROM service_lease WHERE id = 1 FOR UPDATE");
+        let (other, other_url, remaining): (String, String, i64) =
+            sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_one(&mut *transaction).answered().await?;
+        if remaining > 0 && other != holder {
+            return Ok(Taken::Theirs { url: other_url });
+        }
+        let update = format!("UPDATE service_lease SET holder = $1, url = $2, ends_at = {NOW} + $3 WHERE id = 1");
+        let update = sqlx::query(sqlx::AssertSqlSafe(update)).bind(holder).bind(url).bind(milliseconds(LEASE));
+        update.execute(&mut *transaction).answered().await?;
+        // Waits for every change that the service before has begun.
+        let number = "UPDATE service_term SET number = number + 1 WHERE id = 1 RETURNING number";
+        let number: i64 = sqlx::query_scalar(number).fetch_one(&mut *transaction).answered().await?;
+        transaction.commit().await?;
+        let term =
+            Arc::new(Term { number, holder: holder.to_owned(), renewed: Mutex::new(sent), lost: CancellationToken::new() });
+        let store = store.clone().of_term(term.clone());
+        let renewing = tokio::spawn(renew(store.clone(), term.clone()));
+        Ok(Taken::Ours(ServiceLease { store, term, renewing }))
+    }
+
+    /// The store of this service: it changes nothing any more when another service decides.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Cancelled when another service decides.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.term.lost
+    }
+
+    /// When the lease was last renewed, for who looks at it.
+    pub fn watch(&self) -> LeaseWatch {
+        LeaseWatch(self.term.clone())
+    }
+
+    /// Lets another service decide at once; where this fails, the others wait for the end of the lease.
+    pub async fn release(self) {
+        self.renewing.abort();
+        let release = "UPDATE service_lease SET ends_at = 0 WHERE id = 1 AND holder = $1 AND (SELECT number FROM service_term WHERE id = 1) = $2";
+        let release = sqlx::query(release).bind(&self.term.holder).bind(self.term.number).execute(&self.store.pool);
+        let _ = tokio::time::timeout(RENEW_TIMEOUT, release.answered()).await;
+    }
+}
+
+/// A look at a lease.
+pub struct LeaseWatch(Arc<Term>);
+
+impl LeaseWatch {
+    /// When the database was last known to wait for this service.
+    pub fn renewed(&self) -> Moment {
+        self.0.renewed()
+    }
+}
+
+impl Drop for ServiceLease {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+impl Term {
+    fn renewed(&self) -> Moment {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses a change where another service decides; from here to the end of the transaction none takes over.
+    pub(super) async fn require(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
+        let number = sqlx::query_scalar("SELECT number FROM service_term WHERE id = 1 FOR SHARE");
+        let number: i64 = number.fetch_one(&mut **transaction).answered().await?;
+        if number == self.number {
+            return Ok(());
+        }
+        self.lost.cancel();
+        Err(StoreError::TakenOver)
+    }
+}
+
+impl Store {
+    /// Whether the database is known to wait for this service: what it grants now is known to the one that decides next.
+    pub(crate) fn is_held(&self) -> bool {
+        self.term.as_ref().is_none_or(|term| !term.lost.is_cancelled() && Moment::now() < term.renewed().after(LEASE))
+    }
+
+    /// What this service is called in the lease.
+    pub(super) fn holder(&self) -> Option<&str> {
+        self.term.as_ref().map(|term| term.holder.as_str())
+    }
+
+    /// Whether another service may decide after this one.
+    pub(crate) fn has_successors(&self) -> bool {
+        self.term.is_some()
+    }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Renews a lease until another service has taken it.
+async fn renew(store: Store, term: Arc<Term>) {
+    let update = format!(
+        "UPDATE service_lease SET ends_at = {NOW} + $1 WHERE id = 1 AND holder = $2
+         AND (SELECT number FROM service_term WHERE id = 1) = $3"
+    );
+    loop {
+        tokio::time::sleep(RENEW_INTERVAL).await;
+        let sent = Moment::now();
+        let query = sqlx::query(sqlx::AssertSqlSafe(update.clone()));
+        let query = query.bind(milliseconds(LEASE)).bind(&term.holder).bind(term.number);
+        match tokio::time::timeout(RENEW_TIMEOUT, query.execute(&store.pool).answered()).await {
+            Ok(Ok(done)) if done.rows_affected() == 1 => {
+                *term.renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+            }
+            Ok(Ok(_)) => {
+                term.lost.cancel();
+                return;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the database does not answer"),
+            Err(_) => tracing::warn!("the database does not answer"),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! One of the services that share a database decides.
+
+use super::*;
+use crate::store::{ServiceLease, Taken};
+
+async fn take(store: &Store, holder: &str) -> Result<ServiceLease, String> {
+    match ServiceLease::take(store, holder, &format!("http://{holder}")).await.unwrap() {
+        Taken::Ours(lease) => Ok(lease),
+        Taken::Theirs { url } => Err(url),
+    }
+}
+
+/// Lets the lease end, as time does.
+async fn expire(store: &Store) {
+    sqlx::query("UPDATE service_lease SET ends_at = 0").execute(&store.pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_service_decides_when_the_first_lets_it() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let other = scene.again().await;
+    let first = take(&scene.store, "first").await.unwrap();
+    assert_eq!(take(&other, "second").await.err().unwrap(), "http://first", "it learns where the other one is");
+    assert!(first.store().is_held() && !first.lost().is_cancelled());
+    first.release().await;
+    let second = take(&other, "second").await.unwrap();
+    second.store().put(&key("job-1"), &body(), &change("create")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_service_does_after_another_took_over_is_refused() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let first = take(&scene.store, "first").await.unwrap();
+    first.store().put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    // It slept: the lease ended, and it does not know yet.
+    expire(&scene.store).await;
+    let second = take(&scene.again().await, "second").await.unwrap();
+    let late = first.store().change(&key("job-1"), &change("ship"), |_| Ok(vec![Event::Ship])).await;
+    assert!(matches!(late, Err(StoreError::TakenOver)), "{late:?}");
+    let operator = Actor { name: "late".into(), role: Role::Operator };
+    assert!(matches!(first.store().create_token(&operator, "tests", start()).await, Err(StoreError::TakenOver)));
+    first.lost().cancelled().await;
+    assert!(!first.store().is_held());
+    assert_eq!(second.store().get(&key("job-1")).await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn a_change_that_was_begun_before_is_done_before_another_takes_over() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let first = take(&scene.store, "first").await.unwrap();
+    first.store().put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let mut begun = first.store().begin().await.unwrap();
+    expire(&scene.store).await;
+    let other = scene.again().await;
+    let taking = tokio::spawn(async move { take(&other, "second").await.map(|lease| lease.store()) });
+    // It waits at the term.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&scene.store.pool).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    sqlx::query("UPDATE job SET version = 7").execute(&mut *begun).await.unwrap();
+    begun.commit().await.unwrap();
+    let second = taking.await.unwrap().unwrap();
+    assert_eq!(second.get(&key("job-1")).await.unwrap().version, 7);
+}
+
+#[tokio::test]
+async fn a_service_that_was_killed_takes_over_from_itself_at_once() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let killed = take(&scene.store, "first").await.unwrap();
+    let again = take(&scene.again().await, "first").await.unwrap();
+    again.store().put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let late = killed.store().put(&key("job-2"), &body(), &change("create")).await;
+    assert!(matches!(late, Err(StoreError::TakenOver)));
+}
+
+#[tokio::test]
+async fn a_drive_of_a_job_has_one_grant_and_its_end_counts_once() {
+    let Some(scene) = Scene::postgres().await else { return };
+    for scene in [scene, Scene::sqlite().await] {
+        grants_of(&scene.store).await;
+    }
+}
+
+async fn grants_of(store: &Store) {
+    store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let uid = store.get(&key("job-1")).await.unwrap().uid;
+    let order = |grant: &str| CopyOrder {
+        grant: Some(grant.to_owned()),
+        bay: "hall/bay-1".into(),
+        direction: protocol::result::Direction::Import,
+        job_uid: uid.clone(),
+        drive_id: "A".into(),
+        account: "acme".into(),
+        blob: protocol::job::BlobName { container: "c".into(), name: "n".into() },
+        size_bytes: None,
+        sequence: 1,
+        account_only: false,
+        was_cut_off: false,
+        retry: protocol::job::RetryOptions::default(),
+        may_erase: false,
+    };
+    let step = async |step: GrantStep| {
+        store
+            .change(&key("job-1"), &change("copy"), |job| {
+                job.grant_step = Some(step);
+                Ok(Vec::new())
+            })
+            .await
+            .map(|_| ())
+    };
+    step(GrantStep::Begin(Box::new(order("one")))).await.unwrap();
+    assert!(matches!(step(GrantStep::Begin(Box::new(order("two")))).await, Err(StoreError::NotNow(_))));
+    assert!(matches!(step(GrantStep::End("two".into())).await, Err(StoreError::Fenced)));
+    let granted: Vec<Option<String>> = store.grants().await.unwrap().into_iter().map(|granted| granted.order.grant).collect();
+    assert_eq!(granted, [Some("one".to_owned())]);
+    step(GrantStep::End("one".into())).await.unwrap();
+    assert!(matches!(step(GrantStep::End("one".into())).await, Err(StoreError::Fenced)));
+    step(GrantStep::Begin(Box::new(order("two")))).await.unwrap();
+    store.end_grant("two").await.unwrap();
+    assert!(store.grants().await.unwrap().is_empty());
+}
