@@ -158,6 +158,15 @@ impl Receipt {
         receipt
     }
 
+    /// The receipt where nothing is known of what moved: every byte may have landed.
+    pub fn of_unknown(total_bytes: u64, reason: StopReason, requested_at: OffsetDateTime) -> Self {
+        let mut receipt = Receipt::new(reason, requested_at, requested_at, String::new());
+        if total_bytes > 0 {
+            receipt.add(ByteClass::OutcomeUnknown, ByteRange::new(0, total_bytes));
+        }
+        receipt
+    }
+
     /// Whether nothing landed, and nothing may have.
     pub fn is_of_nothing(&self) -> bool {
         self.accounted_bytes() == self.never_sent.bytes

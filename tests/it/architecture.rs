@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::images::files_below;
 use crate::support::source_root;
 
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
@@ -51,12 +52,20 @@ fn crates_keep_away_from_what_is_not_theirs() {
         ("file", &["tokio", "bytes", "reqwest", "clap", "tracing"][..]),
         ("drive", &["tokio", "reqwest", "clap", "indicatif"][..]),
         ("blob", &["crossbeam-channel", "clap", "indicatif"][..]),
-        ("service", &["clap", "indicatif", "toml", "azure_core", "rustix"][..]),
+        ("service", &["clap", "indicatif", "toml", "azure_core"][..]),
         ("copy", &["axum", "reqwest", "azure_core", "azure_storage_blob", "clap", "indicatif", "rustix"][..]),
     ] {
         for other in forbidden {
             assert!(!dependencies[name].contains(*other), "{name} must not import {other}");
         }
+    }
+}
+
+#[test]
+fn the_service_asks_the_operating_system_for_the_time_alone() {
+    for path in files_below(&source_root().join("agent/service/src")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("rustix") || path.ends_with("moment.rs"), "{} uses the operating system", path.display());
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::azurite::Azurite;
 use crate::support::images::{MIB, partials_of, random_bytes};
-use crate::support::service::{Service, import, job, parcel, shipping, slow_profile};
+use crate::support::listener::free_port;
+use crate::support::service::{Service, import, job, parcel, ship_export, shipping, slow_profile};
 use crate::support::station::{Station, token_of};
 use crate::support::{Agent, Workbench};
 
@@ -79,7 +80,7 @@ fn a_cancel_stops_the_copy_at_its_station_and_the_receipt_says_what_moved() {
 #[test]
 fn a_copy_goes_on_while_the_service_is_away_and_is_not_begun_again() {
     let bench = Workbench::new();
-    let mut service = Service::start_at(&bench, SERVICE, crate::support::listener::free_port());
+    let mut service = Service::start_at(&bench, SERVICE, free_port());
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
     service.ship_import("job-1", &["SLOW"]);
     service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
@@ -204,4 +205,83 @@ fn the_token_of_a_station_does_nothing_else() {
     assert_eq!(service.call_as(&token, "POST", "/stations/v1/hall-a/call", json!({})).status, 400);
     let (status, _) = service.log_in(&token, &[]);
     assert_eq!(status, 403, "it has no business in the portal");
+}
+
+#[test]
+fn a_station_that_is_gone_for_good_is_taken_off_and_keeps_no_job() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    station.kill();
+    let waiting = service.wait_for_attention("station-away");
+    assert_eq!(waiting["actions"][0]["command"], "drive-agent tokens revoke hall-a", "{waiting}");
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.stays("only the station knows what moved", || service.job("job-1")["properties"]["state"] != "Packaging");
+    service.call("DELETE", "/operator/v1/tokens/hall-a", Value::Null).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let receipt = service.receipts("job-1")["drives"][0]["result"]["receipt"].clone();
+    assert_eq!(receipt["outcome_unknown"]["bytes"], 64 * MIB, "nothing is claimed: {receipt}");
+    let stations = || service.call("GET", "/operator/v1/stations", Value::Null).expect(200)["value"].as_array().unwrap().len();
+    service.wait("the station to be forgotten", || (stations() == 0).then_some(()));
+    assert!(service.attention().iter().all(|one| one["kind"] != "station-away"));
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+}
+
+#[test]
+fn a_service_that_stops_leaves_the_copies_of_stations_alone() {
+    let bench = Workbench::new();
+    let mut service = Service::start_at(&bench, SERVICE, free_port());
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    let ended = service.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    service.go();
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    assert_eq!((&result["bytes_sent"], &result["bytes_reused"]), (&json!(12 * MIB), &json!(0)), "{result}");
+}
+
+#[test]
+fn an_export_is_written_at_a_station_and_its_drives_are_paused_and_resumed_there() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    let content = ship_export(&service, "export-1", MIB);
+    let drive = bench.image("blank.img", &vec![0; MIB]);
+    service.dock("hall-a%2Fbay-1", &drive, Some("OUT")).expect(200);
+    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1" })).expect(200);
+    service.wait_for_state("export-1", "Packaging");
+    assert!(std::fs::read(&drive).unwrap() == content);
+}
+
+#[test]
+fn commands_reach_the_bays_of_stations() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    bench.image("A.img", &random_bytes(MIB, 3));
+    let run = |words: &[&str]| {
+        let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = words.iter().map(|word| word as _).collect();
+        Agent::bare(bench.path(), &arguments).run()
+    };
+    let said = |words: &[&str]| {
+        let ended = run(words);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    run(&["bays", "dock", "hall-a/bay-1", "A.img"]).expect_error(2, &["looked for at the station `hall-a`", "whole path"]);
+    let path = bench.file("A.img").display().to_string();
+    assert!(said(&["bays", "dock", "hall-a/bay-1", &path]).contains("A, 1 MiB"));
+    assert!(said(&["bays"]).contains("hall-a/bay-1"));
+    let listed = said(&["bays", "stations"]);
+    assert!(listed.lines().nth(1).unwrap().starts_with("hall-a"), "{listed}");
+    run(&["bays", "dock", "hall-b/bay-1", &path]).expect_error(3, &["no station `hall-b` has called", "bays stations"]);
+    said(&["bays", "undock", "hall-a/bay-1"]);
+    run(&["bays", "undock", "hall-a/bay-1"]).expect_error(3, &["hall-a"]);
 }

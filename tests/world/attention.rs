@@ -76,7 +76,8 @@ fn is_right(world: &World, action: &Action) -> bool {
         | Action::ShipBack { .. }
         | Action::Dock { .. }
         | Action::Release { .. }
-        | Action::TakeOut { .. } => true,
+        | Action::TakeOut { .. }
+        | Action::TakeStationOff { .. } => true,
         Action::UndoCheckIn { job: path, drive_id } => job(path).is_some_and(|job| is_mistaken(world, job, drive_id)),
         // Customers are silent.
         Action::AskCustomer { .. } => false,
@@ -136,6 +137,7 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
             dock_empty_drive(world);
             true
         }
+        Action::TakeStationOff { station } => panic!("there is no station `{station}` in this world"),
         Action::TakeOut { bay, .. } => {
             let bay = world.worker.site().bay_named(bay);
             bay.is_some_and(|bay| {

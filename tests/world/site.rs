@@ -185,6 +185,7 @@ impl Site {
             docked_at,
             sequence,
             station: None,
+            state_id: None,
             unknown: None,
         }
     }

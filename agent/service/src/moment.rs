@@ -21,6 +21,11 @@ impl Moment {
         Moment(since_start)
     }
 
+    /// Nanoseconds since the machine was started.
+    pub fn nanoseconds(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// The moment that comes so much later.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {

@@ -343,6 +343,8 @@ pub(crate) enum BaysCommand {
         /// A rate such as 50MB/s, `unlimited`, or `schedule` for what the configuration says
         rate: Option<String>,
     },
+    /// The stations, and when they called last
+    Stations,
     /// What needs an operator
     Attention,
     /// The audit log, newest first

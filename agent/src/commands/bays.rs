@@ -1,12 +1,13 @@
 //! `drive-agent bays`
 
 use futures::StreamExt;
-use protocol::operator::{Dock, Done, List};
+use protocol::operator::{Dock, Done, List, StationState};
 use protocol::progress::Progress;
-use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name};
+use protocol::station::{Attention, AuditEntry, Bay, DockedDrive, WeakIdentity, short_job_name, station_and_bay};
 use protocol::station_rate::{SetRate, StationRate};
 use protocol::units::ByteSize;
 use serde_json::json;
+use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{BaysArguments, BaysCommand};
 use crate::client::{ClientError, JobService};
@@ -31,8 +32,16 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
             printer.document(&bays, || bays_text(&bays));
         }
         Some(BaysCommand::Dock { bay, drive, drive_id }) => {
-            // A path of this machine, where the service is too; of the station's, where it is there alone.
-            let path = std::path::absolute(drive).unwrap_or_else(|_| drive.clone());
+            let path = match station_and_bay(bay) {
+                // A path of this machine, where the service is too.
+                None => std::path::absolute(drive).unwrap_or_else(|_| drive.clone()),
+                Some(_) if drive.is_absolute() => drive.clone(),
+                Some((station, _)) => {
+                    let message =
+                        format!("`{}` is looked for at the station `{station}`: write its whole path there", drive.display());
+                    return Err(ClientError::Usage(message));
+                }
+            };
             let path = path.into_os_string().into_string();
             let path =
                 path.map_err(|path| ClientError::Usage(format!("the path `{}` is not UTF-8: rename it", path.display())))?;
@@ -50,6 +59,10 @@ async fn bays(arguments: &BaysArguments, printer: &Printer) -> Result<(), Client
                 Some(rate) => service.operator_post(&["rate"], Some(&SetRate { rate: rate.clone() })).await?,
             };
             printer.document(&rate, || format!("{}\n", rate.text()));
+        }
+        Some(BaysCommand::Stations) => {
+            let List { value: list } = service.operator_get::<List<StationState>>(&["stations"], &[]).await?;
+            printer.document(&list, || stations_text(&list));
         }
         Some(BaysCommand::Attention) => {
             let list: Vec<Attention> = service.operator_list(&["attention"], &[], usize::MAX).await?;
@@ -83,6 +96,25 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
         () = signals::first() => Ok(()),
         () = printer.reader_gone() => Ok(()),
     }
+}
+
+fn stations_text(stations: &[StationState]) -> String {
+    let head = ["STATION", "HALL", "BAYS", "DRIVES", "COPIES", "RATE", "VERSION", "CALLED", "NOTE"].map(str::to_owned).to_vec();
+    let row = |one: &StationState| {
+        let dash = || "-".to_owned();
+        vec![
+            one.name.clone(),
+            one.hall.clone().unwrap_or_else(dash),
+            one.bays.to_string(),
+            one.drives.to_string(),
+            one.copies.to_string(),
+            one.rate.as_ref().map_or_else(dash, StationRate::text),
+            one.version.clone().unwrap_or_else(dash),
+            one.heard_at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_else(dash),
+            one.away.clone().unwrap_or_default(),
+        ]
+    };
+    table(std::iter::once(head).chain(stations.iter().map(row)).collect())
 }
 
 fn drive_text(drive: &DockedDrive) -> String {

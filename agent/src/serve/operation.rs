@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use protocol::station::STOP_MARGIN;
 use protocol::stop::StopReason;
 use service::entra::Entra;
 use service::http::{Access, Front, server};
@@ -134,9 +135,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let own_copies = lease
-        .as_ref()
-        .map(|lease| tokio::spawn(stop_own_copies(scheduler.clone(), lease.watch(), config.station_lease() - stops_within)));
+    let own_copies = lease.as_ref().map(|lease| {
+        tokio::spawn(stop_own_copies(scheduler.clone(), lease.watch(), config.station_lease() - stops_within - STOP_MARGIN))
+    });
     let lost = lease.as_ref().map(ServiceLease::lost);
     let end = shutdown::wait(&scheduler, &closing, lost, scheduling, serving, printer).await;
     forgetting.abort();

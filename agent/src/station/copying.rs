@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use blob::Blob;
 use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, Target, TransferHandle, TransferOptions};
@@ -18,14 +17,11 @@ use service::scheduler::worker::RunningCopy;
 use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;
-use super::host::StationWorker;
+use super::host::{StationWorker, stops_within};
 use super::logs;
 use super::memory::MemoryBudget;
 use crate::commands::not_begun;
 use crate::opening;
-
-/// After a stop and the time for draining: how long a copy may still take to come back from a drive that hangs.
-pub(super) const HANGING_GRACE: Duration = Duration::from_secs(5);
 
 struct Copy {
     handle: TransferHandle,
@@ -133,7 +129,7 @@ async fn watched(
     handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
     let scene = scene?;
-    let grace = scene.options.drain_timeout + HANGING_GRACE;
+    let grace = stops_within(&scene.options);
     let stop = handle.stop.clone();
     let running = tokio::spawn(with_memory(scene, order.clone(), memory.clone(), handle));
     tokio::select! {

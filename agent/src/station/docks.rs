@@ -140,6 +140,7 @@ impl Docks {
             docked_at: None,
             sequence: slot.sequence,
             station: None,
+            state_id: None,
             unknown: None,
         };
         self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
@@ -320,6 +321,7 @@ impl Slot {
                 docked_at,
                 sequence,
                 station: None,
+                state_id: None,
                 unknown: None,
             };
             (docked, content)

@@ -14,10 +14,12 @@ use protocol::job::BlobName;
 use service::scheduler::worker::WorkError;
 
 use super::accounts::ReachedAccount;
-use super::copying::HANGING_GRACE;
 use super::docks::Docks;
 use super::memory::MemoryBudget;
 use super::rate::StationRates;
+
+/// After a stop and the time for draining: how long a copy may still take to come back from a drive that hangs.
+const HANGING_GRACE: Duration = Duration::from_secs(5);
 
 /// A file is expected to be put at least at this rate, in bytes a second.
 const SLOWEST_BODY_BYTES_PER_SECOND: u64 = 256 << 10;
@@ -39,7 +41,7 @@ pub(crate) struct StationWorker {
 impl StationWorker {
     /// How long a copy may take to stop.
     pub(crate) fn stops_within(&self) -> Duration {
-        self.options.drain_timeout + HANGING_GRACE
+        stops_within(&self.options)
     }
 
     /// Where its accounts are, by their names.
@@ -78,6 +80,11 @@ impl StationWorker {
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;
         Ok(reached.public_address(place))
     }
+}
+
+/// How long a copy with these options may take to stop.
+pub(super) fn stops_within(options: &TransferOptions) -> Duration {
+    options.drain_timeout + HANGING_GRACE
 }
 
 /// Runs work that blocks.

@@ -155,6 +155,7 @@ mod tests {
         let blob = BlobName { container: "imports".to_owned(), name: "a.img".to_owned() };
         let copy = CopyOrder {
             grant: None,
+            state_id: None,
             bay: "bay-1".to_owned(),
             direction: Direction::Import,
             job_uid: "job".to_owned(),

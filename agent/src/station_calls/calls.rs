@@ -2,7 +2,7 @@
 //! something new here.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::station::{CALL_VERSION, StationOrders, StationReport};
@@ -39,7 +39,16 @@ pub(super) struct Calls {
     pub(super) tasks: Arc<Tasks>,
     pub(super) lease: Arc<Lease>,
     pub(super) identity: Identity,
+    pub(super) last: Mutex<LastAnswer>,
     pub(super) printer: Printer,
+}
+
+/// What the last answer said, and how many calls there were.
+#[derive(Default, Clone)]
+pub(super) struct LastAnswer {
+    service: String,
+    number: u64,
+    calls: u64,
 }
 
 /// Who calls.
@@ -47,7 +56,7 @@ pub(super) struct Identity {
     pub(super) name: String,
     pub(super) hall: Option<String>,
     pub(super) state_id: String,
-    pub(super) process_id: String,
+    pub(super) process: u64,
     /// Where its accounts are.
     pub(super) accounts: BTreeMap<String, String>,
 }
@@ -63,9 +72,9 @@ enum Said {
 impl Calls {
     /// Calls until something cannot pass by itself.
     pub(super) async fn run(&self) -> ClientError {
-        let (mut seen, mut said) = (0, Said::Nothing);
+        let mut said = Said::Nothing;
         loop {
-            match self.call_once(&mut seen, false).await {
+            match self.call_once(false).await {
                 Ok(true) => self.say(&mut said, None),
                 Ok(false) => {}
                 Err(error) if is_final(&error) => return error,
@@ -79,20 +88,19 @@ impl Calls {
 
     /// Calls until the service has taken the end of every copy.
     pub(super) async fn finish(&self) {
-        let mut seen = 0;
         while !self.copies.is_empty() {
-            if self.call_once(&mut seen, true).await.is_err() {
+            if self.call_once(true).await.is_err() {
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
         // So that its bays are known to be away at once.
-        let _ = self.call_once(&mut seen, true).await;
+        let _ = self.call_once(true).await;
     }
 
     /// One call; false where it was dropped, since something is new here.
-    async fn call_once(&self, seen: &mut u64, is_stopping: bool) -> Result<bool, ClientError> {
+    async fn call_once(&self, is_stopping: bool) -> Result<bool, ClientError> {
         let sent = Moment::now();
-        let report = self.report(*seen, is_stopping);
+        let report = self.report(is_stopping);
         let is_new_here = async {
             tokio::select! {
                 () = self.copies.changed.notified() => {}
@@ -104,12 +112,26 @@ impl Calls {
             orders = self.service.station_call(&self.identity.name, &report) => orders?,
             () = is_new_here, if !is_stopping => return Ok(false),
         };
-        *seen = orders.number;
+        let is_new_service = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_new = last.service != orders.service;
+            (last.service, last.number) = (orders.service.clone(), if is_new { 0 } else { orders.number });
+            is_new
+        };
+        if is_new_service {
+            // It took nothing of the report in, and gets the next one at once.
+            return Ok(false);
+        }
         self.apply(orders, sent, is_stopping)?;
         Ok(true)
     }
 
-    fn report(&self, seen: u64, is_stopping: bool) -> StationReport {
+    fn report(&self, is_stopping: bool) -> StationReport {
+        let last = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.calls += 1;
+            last.clone()
+        };
         let copies = self.copies.report();
         let wait_seconds = match (is_stopping, self.copies.is_running()) {
             (true, _) => 0,
@@ -120,14 +142,16 @@ impl Calls {
             call_version: CALL_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state_id: self.identity.state_id.clone(),
-            process_id: self.identity.process_id.clone(),
+            process: self.identity.process,
             hall: self.identity.hall.clone(),
             bays: self.worker.bays(),
             accounts: self.identity.accounts.clone(),
             rate: self.worker.rate(),
             copies,
             done: self.tasks.report(),
-            seen,
+            service: last.service,
+            call: last.calls,
+            seen: last.number,
             wait_seconds,
             is_stopping,
         }
@@ -166,10 +190,14 @@ impl Calls {
     pub(super) async fn watch_lease(&self) {
         loop {
             tokio::time::sleep(LEASE_INTERVAL).await;
-            if self.lease.is_over(Moment::now()) && self.copies.is_running() {
-                tracing::warn!("the service did not answer in time: copies stop");
-                self.copies.stop_all(StopReason::LeaseLost);
+            let now = Moment::now();
+            if !self.lease.is_over(now) || !self.copies.is_running() {
+                continue;
             }
+            tracing::warn!("the service did not answer in time: copies stop");
+            // After a sleep the drive may be copied by another host already.
+            let is_late = self.lease.has_ended(now);
+            self.copies.stop_all(if is_late { StopReason::SecondSignal } else { StopReason::LeaseLost });
         }
     }
 }

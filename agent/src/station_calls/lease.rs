@@ -4,14 +4,15 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use protocol::station::STOP_MARGIN;
 use service::moment::Moment;
 
 /// The grants of this host, which are renewed together.
 pub(super) struct Lease {
     /// How long a stop may take.
     stop: Duration,
-    /// When copies have to be asked to stop; `None` before the first answer.
-    stop_at: Mutex<Option<Moment>>,
+    /// When copies have to be asked to stop, and when their grants end; `None` before the first answer.
+    ends: Mutex<Option<(Moment, Moment)>>,
 }
 
 /// The grants are too short for what a stop takes.
@@ -28,7 +29,7 @@ pub(super) struct LeaseTooShort {
 impl Lease {
     /// A copy stops within `stop`.
     pub(super) fn new(stop: Duration) -> Self {
-        Lease { stop, stop_at: Mutex::new(None) }
+        Lease { stop, ends: Mutex::new(None) }
     }
 
     /// The service renewed the grants, in the answer to a report that was sent at `sent` or later.
@@ -39,19 +40,28 @@ impl Lease {
         if self.stop > lease / 2 {
             return Err(LeaseTooShort { lease, stop: self.stop });
         }
-        *self.stop_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.after(lease - self.stop));
+        let ends = (sent.after(lease - self.stop - STOP_MARGIN), sent.after(lease));
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
         Ok(())
+    }
+
+    fn ends(&self) -> Option<(Moment, Moment)> {
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether copies have to stop now.
     pub(super) fn is_over(&self, now: Moment) -> bool {
-        self.stop_at.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|stop_at| now >= stop_at)
+        self.ends().is_none_or(|(stop_at, _)| now >= stop_at)
+    }
+
+    /// Whether the grants have ended: this process slept, and what is in flight is dropped.
+    pub(super) fn has_ended(&self, now: Moment) -> bool {
+        self.ends().is_none_or(|(_, ends_at)| now >= ends_at)
     }
 
     /// How long copies may still go on.
     pub(super) fn remaining(&self, now: Moment) -> Duration {
-        let stop_at = *self.stop_at.lock().unwrap_or_else(PoisonError::into_inner);
-        stop_at.map_or(Duration::ZERO, |stop_at| stop_at.since(now))
+        self.ends().map_or(Duration::ZERO, |(stop_at, _)| stop_at.since(now))
     }
 }
 
@@ -69,9 +79,10 @@ mod tests {
         let sent = Moment::at(seconds(1000));
         assert!(lease.is_over(sent), "nothing was granted yet");
         lease.renew(sent, seconds(90)).unwrap();
-        assert!(!lease.is_over(Moment::at(seconds(1054))));
-        assert_eq!(lease.remaining(Moment::at(seconds(1054))), seconds(1));
-        assert!(lease.is_over(Moment::at(seconds(1055))), "35 s are left to stop in");
+        assert!(!lease.is_over(Moment::at(seconds(1052))));
+        assert_eq!(lease.remaining(Moment::at(seconds(1052))), seconds(1));
+        assert!(lease.is_over(Moment::at(seconds(1053))), "35 s are left to stop in, and a margin");
+        assert!(!lease.has_ended(Moment::at(seconds(1089))) && lease.has_ended(Moment::at(seconds(1090))));
         lease.renew(Moment::at(seconds(1060)), seconds(90)).unwrap();
         assert!(!lease.is_over(Moment::at(seconds(1060))));
     }

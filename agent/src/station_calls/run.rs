@@ -1,10 +1,11 @@
 //! From the command line to the end: the first signal lets copies drain and tells the service how they ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::stop::StopReason;
 use protocol::text::is_word;
+use service::moment::Moment;
 use service::scheduler::worker::Worker;
 
 use super::calls::{Calls, Identity};
@@ -54,9 +55,13 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
     station.rates.follow();
     let (accounts, stop) = (station.places(), station.stops_within());
     let worker: Arc<dyn Worker> = Arc::new(station);
-    let random = || format!("{:032x}", rand::random::<u128>());
-    let identity =
-        Identity { name, hall: arguments.hall.clone(), state_id: identity(&state_dir)?, process_id: random(), accounts };
+    let identity = Identity {
+        name,
+        hall: arguments.hall.clone(),
+        state_id: identity(&state_dir)?,
+        process: Moment::now().nanoseconds(),
+        accounts,
+    };
     printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, service.address(), state_dir.display()));
     let calls = Calls {
         service,
@@ -65,6 +70,7 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
         worker,
         lease: Arc::new(Lease::new(stop)),
         identity,
+        last: Mutex::default(),
         printer: printer.clone(),
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -109,6 +109,11 @@ pub enum Action {
         /// The job.
         job: String,
     },
+    /// Take a station off that is gone for good.
+    TakeStationOff {
+        /// The station.
+        station: String,
+    },
 }
 
 impl Action {
@@ -137,6 +142,7 @@ impl Action {
             Action::Dock { .. } => "Dock it",
             Action::TakeOut { .. } => "Take it out",
             Action::AskCustomer { .. } => "Look at the job",
+            Action::TakeStationOff { .. } => "It is gone for good",
         }
     }
 
@@ -168,10 +174,15 @@ impl Action {
                 vec!["--drive", drive_id]
             }
             Action::ShipBack { .. } => vec!["--carrier", "CARRIER", "--tracking", "NUMBER"],
-            Action::ChooseJob { .. } | Action::AskCustomer { .. } | Action::Dock { .. } | Action::TakeOut { .. } => Vec::new(),
+            Action::ChooseJob { .. }
+            | Action::AskCustomer { .. }
+            | Action::Dock { .. }
+            | Action::TakeOut { .. }
+            | Action::TakeStationOff { .. } => Vec::new(),
         };
         Some(match self {
             Action::ChooseJob { .. } => "drive-agent jobs list --all --filter \"state eq 'Shipping'\"".to_owned(),
+            Action::TakeStationOff { station } => format!("drive-agent tokens revoke {}", quoted(station)),
             Action::TakeOut { bay, is_watched: false } => format!("drive-agent bays undock {}", quoted(bay)),
             Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => return None,
             _ => {
@@ -195,7 +206,9 @@ impl Action {
             Action::Release { job, .. } => ("release", job),
             Action::ShipBack { job } => ("ship-back", job),
             Action::AskCustomer { job } => ("show", job),
-            Action::ChooseJob { .. } | Action::Dock { .. } | Action::TakeOut { .. } => return None,
+            Action::ChooseJob { .. } | Action::Dock { .. } | Action::TakeOut { .. } | Action::TakeStationOff { .. } => {
+                return None;
+            }
         })
     }
 }

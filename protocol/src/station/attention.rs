@@ -32,11 +32,13 @@ pub enum AttentionKind {
     CopyPaused,
     /// A job waits for drives for longer than it should.
     DrivesMissing,
+    /// A station does not call: nothing is known of its bays.
+    StationAway,
 }
 
 impl AttentionKind {
-    /// Every kind, the most urgent first.
-    pub const ALL: [AttentionKind; 11] = [
+    /// Every kind, the most urgent first; that of stations, which came later, is the last: places are kept in databases.
+    pub const ALL: [AttentionKind; 12] = [
         AttentionKind::CopyHeld,
         AttentionKind::AmbiguousDrive,
         AttentionKind::UnknownDrive,
@@ -48,6 +50,7 @@ impl AttentionKind {
         AttentionKind::ShipBack,
         AttentionKind::CopyPaused,
         AttentionKind::DrivesMissing,
+        AttentionKind::StationAway,
     ];
 
     /// The name as JSON has it.
@@ -64,11 +67,15 @@ impl AttentionKind {
             AttentionKind::WaitsForOthers => "waits-for-others",
             AttentionKind::CopyPaused => "copy-paused",
             AttentionKind::ShipBack => "ship-back",
+            AttentionKind::StationAway => "station-away",
         }
     }
 
     /// Where it comes in a list, the most urgent first.
     pub fn rank(self) -> u8 {
+        if self == AttentionKind::StationAway {
+            return 0;
+        }
         let place = AttentionKind::ALL.iter().position(|kind| *kind == self);
         place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
     }

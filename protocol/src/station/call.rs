@@ -11,6 +11,7 @@
 //! a grant back, the copy has stopped. The end of a copy whose grant is not listed any more is forgotten by its station.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,10 @@ use crate::stop::StopReason;
 /// The version of this call. A service takes calls of its own version and of the one before.
 pub const CALL_VERSION: u32 = 1;
 
+/// A copy is asked to stop so much earlier than the time that a stop takes before its grant ends: until it is noticed that the time
+/// has come, and that it has stopped.
+pub const STOP_MARGIN: Duration = Duration::from_secs(2);
+
 /// What a station tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,8 +40,9 @@ pub struct StationReport {
     pub version: String,
     /// What its state directory is called on its machine: one process at a time holds it.
     pub state_id: String,
-    /// A random name of its process.
-    pub process_id: String,
+    /// When its process was started, in nanoseconds since its machine was: of two processes on one state directory the later one
+    /// runs.
+    pub process: u64,
     /// Where it stands, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hall: Option<String>,
@@ -52,6 +58,10 @@ pub struct StationReport {
     /// The answers to tasks, until they are not asked for any more.
     #[serde(default)]
     pub done: BTreeMap<String, TaskResult>,
+    /// The service that answered last, as [`StationOrders::service`] names it; empty at first.
+    pub service: String,
+    /// Counts the calls of the process: one that was long on its way comes too late.
+    pub call: u64,
     /// The number of the answer that it has acted on; 0 at first.
     pub seen: u64,
     /// How long it waits for something new, in seconds.
@@ -83,6 +93,9 @@ pub enum CopyReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StationOrders {
+    /// A random name of the service that answers. A report that names another one was perhaps sent before this one began: it is
+    /// not taken in, and the answer to it orders nothing.
+    pub service: String,
     /// Counts up whenever something in it is new.
     pub number: u64,
     /// How long its grants last from the moment at which it sent its report, in seconds.

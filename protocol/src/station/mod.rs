@@ -35,7 +35,7 @@ pub use attention::{Attention, AttentionKind};
 pub use audit::AuditEntry;
 pub use bay::{Bay, BayState, BayWork, DockedDrive};
 pub use call::{
-    CALL_VERSION, CopyReport, Grant, StationOrders, StationReport, Task, TaskResult, bay_of_station, station_and_bay,
+    CALL_VERSION, CopyReport, Grant, STOP_MARGIN, StationOrders, StationReport, Task, TaskResult, bay_of_station, station_and_bay,
 };
 pub use identity::WeakIdentity;
 pub use job::{Candidate, JobInHand, short_job_name};

@@ -29,6 +29,9 @@ pub struct BayContent {
     /// The host that it is at; absent where it is the service's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub station: Option<String>,
+    /// The state directory of that host, as [`super::StationReport::state_id`] names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_id: Option<String>,
     /// Why nothing is known of it now: one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
@@ -42,6 +45,9 @@ pub struct CopyOrder {
     /// earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
+    /// The state directory of that host: no other host has the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_id: Option<String>,
     /// The bay of the drive.
     pub bay: String,
     /// Import or export.

@@ -14,3 +14,10 @@ CREATE TABLE copy_grant (
     copy_order TEXT COLLATE "C" NOT NULL,
     UNIQUE (job_id, drive_id)
 );
+
+-- Which stations may keep something of a job, which may be gone already: they are asked to forget it.
+CREATE TABLE station_job (
+    station TEXT COLLATE "C" NOT NULL,
+    job_uid TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (job_uid, station)
+);

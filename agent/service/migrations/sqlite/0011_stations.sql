@@ -14,3 +14,10 @@ CREATE TABLE copy_grant (
     copy_order TEXT NOT NULL,
     UNIQUE (job_id, drive_id)
 ) STRICT;
+
+-- Which stations may keep something of a job, which may be gone already: they are asked to forget it.
+CREATE TABLE station_job (
+    station TEXT NOT NULL,
+    job_uid TEXT NOT NULL,
+    PRIMARY KEY (job_uid, station)
+) STRICT;

@@ -75,7 +75,7 @@ impl From<CallError> for ApiError {
     fn from(error: CallError) -> Self {
         let (status, code) = match &error {
             CallError::Replaced(_) => (409, "StationReplaced"),
-            CallError::NameInUse { .. } => (409, "StationNameInUse"),
+            CallError::NameInUse(_) => (409, "StationNameInUse"),
             CallError::Version(_) => (400, "StationVersion"),
             CallError::OtherPlace { .. } => (400, "StationAccounts"),
             CallError::Superseded => (409, "CallSuperseded"),

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::arm::ErrorResponse;
 use protocol::operator::{Done, List, MadeToken, NewToken, OpenSession, Token, TokenRole};
+use protocol::text::is_word;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -51,9 +52,8 @@ async fn new_token(
     let new: NewToken = call::json(body).await?;
     let role = new.role().map_err(|problem| ApiError::at(400, "InvalidField", problem.to_string(), "role"))?;
     let NewToken { name, subscriptions, .. } = new;
-    let is_plain = |text: &str| !text.is_empty() && text.len() <= 128 && text.chars().all(|letter| letter.is_ascii_graphic());
-    if !is_plain(&name) || !subscriptions.iter().all(|subscription| is_plain(subscription)) {
-        let message = "names have 1 to 128 letters, digits and signs, and no spaces".to_owned();
+    if !is_word(&name) || !subscriptions.iter().all(|subscription| is_word(subscription)) {
+        let message = "names have 1 to 128 letters, digits and signs, without spaces and what parts a path".to_owned();
         return Err(ApiError::at(400, "InvalidField", message, "name"));
     }
     let role = match role {
@@ -78,7 +78,10 @@ async fn revoke(
     OperatorCall(call): OperatorCall,
 ) -> Result<Response, ApiError> {
     match state.store.revoke_token(&name, &call.actor.name, state.scheduler.now()).await? {
-        true => document(200, &Done {}),
+        true => {
+            state.fleet.take_off(&name);
+            document(200, &Done {})
+        }
         false => Err(ApiError::new(404, "ResourceNotFound", format!("there is no token `{name}`"))),
     }
 }

@@ -59,6 +59,7 @@ fn title(kind: AttentionKind) -> &'static str {
         AttentionKind::WaitsForOthers => "Waits for others",
         AttentionKind::CopyPaused => "Paused",
         AttentionKind::ShipBack => "Send back",
+        AttentionKind::StationAway => "Station away",
     }
 }
 

@@ -173,7 +173,7 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::ShipBack { job } => Some(Offer::page(action.label(), format!("{}/shipBack", job_link(&key(job)?)))),
         Action::TakeOut { bay, is_watched: false } => Some(take_out(bay)),
         Action::AskCustomer { job } => Some(Offer::page(action.label(), job_link(&key(job)?))),
-        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => None,
+        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } | Action::TakeStationOff { .. } => None,
     }
 }
 

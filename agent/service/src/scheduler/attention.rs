@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use protocol::station::{Attention, AttentionKind, JobInHand, Next, attention_of_bay, attention_of_job, waits_from};
+use protocol::station::{
+    Action, Attention, AttentionKind, BayContent, JobInHand, Next, attention_of_bay, attention_of_job, waits_from,
+};
 
 use super::find::Found;
 use super::handle::{CopyKey, Running, Scheduler};
 use crate::store::{StoreError, StoredJob, WaitingPlace};
-use protocol::station::BayContent;
 
 /// Exports that are looked at for a drive that no job names.
 const EXPORTS_MAX: u32 = 10;
@@ -63,7 +64,11 @@ impl Scheduler {
         let jobs = self.inner.store.waiting(self.now(), after.map(|place| place.0), room).await?;
         let next = jobs.last().filter(|_| jobs.len() == room as usize).map(|(place, _)| AttentionPlace(*place));
         let mut list = match after {
-            None => self.attention_of_bays(&idle).await?,
+            None => {
+                let mut list = self.attention_of_stations();
+                list.extend(self.attention_of_bays(&idle).await?);
+                list
+            }
             Some(_) => Vec::new(),
         };
         for (_, job) in &jobs {
@@ -86,6 +91,10 @@ impl Scheduler {
             if let Some(one) = one {
                 *counts.entry(one.kind).or_default() += 1;
             }
+        }
+        let away = self.attention_of_stations().len();
+        if away > 0 {
+            counts.insert(AttentionKind::StationAway, i64::try_from(away).unwrap_or(i64::MAX));
         }
         // Jobs that would wait if their drives were in no bay, and whose drives are docked.
         let mut uids: Vec<String> = docked.keys().map(|(uid, _)| uid.clone()).collect();
@@ -130,6 +139,19 @@ impl Scheduler {
             list.extend(found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &others)));
         }
         Ok(list)
+    }
+
+    fn attention_of_stations(&self) -> Vec<Attention> {
+        let one = |(station, why): (String, String)| Attention {
+            kind: AttentionKind::StationAway,
+            message: format!("{why}: look at its host and its network; where it is gone for good, take it off"),
+            job: None,
+            drive_id: None,
+            bay: None,
+            candidates: Vec::new(),
+            actions: vec![Action::TakeStationOff { station }.into()],
+        };
+        self.inner.worker.away().into_iter().map(one).collect()
     }
 
     fn attention_of_job(&self, job: &StoredJob, bays: &BaysOfDrives) -> Vec<Attention> {

@@ -35,6 +35,7 @@ impl Scheduler {
         let order = CopyOrder {
             // What another service may have to wait for is in the database.
             grant: (bay.station.is_some() || self.inner.store.has_successors()).then(new_grant),
+            state_id: bay.state_id.clone(),
             size_bytes: docked_bytes.or(order.size_bytes),
             sequence: bay.sequence,
             ..order

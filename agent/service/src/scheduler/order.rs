@@ -19,6 +19,7 @@ impl Scheduler {
         };
         Some(CopyOrder {
             grant: None,
+            state_id: None,
             bay: bay.to_owned(),
             direction,
             job_uid: job.uid.clone(),

@@ -111,6 +111,11 @@ pub trait Worker: Send + Sync {
         BTreeMap::new()
     }
 
+    /// The stations that do not call, each with one sentence about it.
+    fn away(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// How long a copy may go on at another host that is not heard of.
     fn lease(&self) -> Duration {
         Duration::ZERO

@@ -6,16 +6,13 @@ use protocol::station::CALL_VERSION;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// Another process called under this name.
-    #[error("another process has the name of the station `{0}` now: this one stops")]
+    #[error("a later process of the station `{0}` runs: this one stops")]
     Replaced(String),
     /// Another station may still run copies under this name.
-    #[error("another station has the name `{station}`, and may run copies for {seconds} s more: give each its own token")]
-    NameInUse {
-        /// The name.
-        station: String,
-        /// When it may be tried again.
-        seconds: u64,
-    },
+    #[error(
+        "another station has the name `{0}`, and may still run copies: give each its own token, or wait until they have ended"
+    )]
+    NameInUse(String),
     /// An account has the same name there, and is elsewhere.
     #[error(
         "the account `{account}` is {here} for the service, and {there} for the station: it must be the same place; an account in a directory cannot be shared between hosts"

@@ -15,7 +15,7 @@ use super::station::Station;
 use super::times::FleetTimes;
 use crate::scheduler::Clock;
 use crate::scheduler::worker::Worker;
-use crate::store::{Role, Store};
+use crate::store::{Role, Store, StoreError};
 
 /// Time between two looks for grants that have ended.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +35,11 @@ impl Stations {
     pub(super) fn with<T>(&self, name: &str, act: impl FnOnce(&mut Station) -> T) -> T {
         let mut stations = self.lock();
         act(stations.entry(name.to_owned()).or_insert_with(|| Station::new(name)))
+    }
+
+    /// The same with one that is known; `None` where there is none.
+    pub(super) fn with_known<T>(&self, name: &str, act: impl FnOnce(&mut Station) -> T) -> Option<T> {
+        self.lock().get_mut(name).map(act)
     }
 }
 
@@ -62,7 +67,9 @@ impl Fleet {
                 () = tokio::time::sleep(EXPIRE_INTERVAL) => {}
             }
             let now = Instant::now();
-            self.stations.lock().values_mut().for_each(|station| station.expire(now));
+            let mut stations = self.stations.lock();
+            stations.values_mut().for_each(|station| station.expire(now));
+            stations.retain(|_, station| !station.is_gone());
         }
     }
 
@@ -85,7 +92,15 @@ impl Fleet {
             let mut stations = self.stations.lock();
             let station = stations.entry(name.to_owned()).or_insert_with(|| Station::new(name));
             let bays = station.told().map(|told| told.bays.clone());
-            station.receive(report, Instant::now(), (self.clock)(), &self.times)?;
+            if !station.receive(report, Instant::now(), (self.clock)(), &self.times)? {
+                return Ok(StationOrders {
+                    service: station.service.clone(),
+                    number: 0,
+                    lease_seconds: 0,
+                    grants: Vec::new(),
+                    tasks: BTreeMap::new(),
+                });
+            }
             if bays.as_ref() != station.told().map(|told| &told.bays) {
                 self.changed.notify_one();
             }
@@ -103,6 +118,7 @@ impl Fleet {
         }
         let orders = self.stations.with(name, |station| StationOrders {
             grants: station.renew(Instant::now(), self.times.lease),
+            service: station.service.clone(),
             number: *station.number.borrow(),
             lease_seconds: self.times.lease.as_secs(),
             tasks: station.tasks(),
@@ -122,8 +138,15 @@ impl Fleet {
         Ok(())
     }
 
+    /// Forgets a station whose token was revoked, as soon as nothing can run there any more.
+    pub(crate) fn take_off(&self, name: &str) {
+        if let Some(station) = self.stations.lock().get_mut(name) {
+            station.take_off();
+        }
+    }
+
     /// The stations that called, and those that have a token.
-    pub(crate) async fn list(&self) -> Result<Vec<StationState>, crate::store::StoreError> {
+    pub(crate) async fn list(&self) -> Result<Vec<StationState>, StoreError> {
         let tokens = self.store.tokens().await?;
         for token in tokens.iter().filter(|token| token.role == Role::Station) {
             self.stations.with(&token.name, |_| ());
@@ -142,4 +165,9 @@ impl Fleet {
         };
         Ok(self.stations.lock().iter().map(state).collect())
     }
+}
+
+/// Whether a token of a station has this name.
+pub(super) async fn is_station(store: &Store, name: &str) -> Result<bool, StoreError> {
+    Ok(store.tokens().await?.iter().any(|token| token.role == Role::Station && token.name == name))
 }

@@ -21,6 +21,8 @@ mod fleet;
 mod remote_copy;
 mod station;
 mod task;
+#[cfg(test)]
+mod tests;
 mod times;
 mod worker;
 

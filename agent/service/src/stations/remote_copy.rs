@@ -6,7 +6,7 @@ use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::stop::StopReason;
 
 use super::fleet::Stations;
-use crate::scheduler::worker::RunningCopy;
+use crate::scheduler::worker::{RunningCopy, not_heard_of};
 
 pub(super) struct RemoteCopy {
     pub(super) stations: Arc<Stations>,
@@ -16,20 +16,21 @@ pub(super) struct RemoteCopy {
 
 impl RunningCopy for RemoteCopy {
     fn progress(&self) -> Progress {
-        self.stations.with(&self.station, |station| station.progress(&self.grant))
+        let told = self.stations.with_known(&self.station, |station| station.progress(&self.grant));
+        told.unwrap_or_else(not_heard_of)
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {
-        self.stations.with(&self.station, |station| station.unreadable(&self.grant))
+        self.stations.with_known(&self.station, |station| station.unreadable(&self.grant)).unwrap_or_default()
     }
 
     fn stop(&self, reason: StopReason) {
-        self.stations.with(&self.station, |station| station.stop(&self.grant, reason));
+        self.stations.with_known(&self.station, |station| station.stop(&self.grant, reason));
     }
 }
 
 impl Drop for RemoteCopy {
     fn drop(&mut self) {
-        self.stations.with(&self.station, |station| station.forget_grant(&self.grant));
+        self.stations.with_known(&self.station, |station| station.forget_grant(&self.grant));
     }
 }

@@ -1,6 +1,6 @@
 //! One station: what it told last, and what it is to do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
@@ -16,15 +16,15 @@ use super::call_error::CallError;
 use super::times::FleetTimes;
 use crate::scheduler::worker::not_heard_of;
 
-/// Processes of a station that were replaced, and are known as such.
-const REPLACED_KEPT: usize = 64;
-
 /// A station.
 pub(super) struct Station {
     name: String,
+    /// What this service is called in the answers to it.
+    pub(super) service: String,
     /// Absent until its first call.
     told: Option<Told>,
-    replaced: VecDeque<String>,
+    /// Its token was revoked: it does not come back.
+    is_off: bool,
     grants: BTreeMap<String, Granted>,
     tasks: BTreeMap<String, (Task, oneshot::Sender<TaskResult>)>,
     /// Counts up whenever there is something new for it.
@@ -38,7 +38,8 @@ pub(super) struct Told {
     pub(super) heard: Instant,
     pub(super) heard_at: OffsetDateTime,
     pub(super) state_id: String,
-    pub(super) process_id: String,
+    pub(super) process: u64,
+    pub(super) call: u64,
     pub(super) version: String,
     pub(super) hall: Option<String>,
     pub(super) bays: Vec<BayContent>,
@@ -52,8 +53,6 @@ struct Granted {
     stop: Option<StopReason>,
     /// From then on it does not run any more, whatever became of the station.
     ends: Instant,
-    /// It was granted before this service had heard of the station: where the station does not know it, it was cut off.
-    is_taken_over: bool,
     progress: Progress,
     unreadable: UnreadableSoFar,
     /// Where its end goes; gone when it was told.
@@ -64,8 +63,9 @@ impl Station {
     pub(super) fn new(name: &str) -> Self {
         Station {
             name: name.to_owned(),
+            service: format!("{:032x}", rand::random::<u128>()),
             told: None,
-            replaced: VecDeque::new(),
+            is_off: false,
             grants: BTreeMap::new(),
             tasks: BTreeMap::new(),
             // Another service that the station called before counted from elsewhere.
@@ -80,6 +80,18 @@ impl Station {
 
     pub(super) fn copies(&self) -> usize {
         self.grants.values().filter(|granted| granted.ended.is_some()).count()
+    }
+
+    /// It does not come back: what runs there stops by itself before its grants end.
+    pub(super) fn take_off(&mut self) {
+        self.is_off = true;
+        self.tasks.clear();
+        self.bump();
+    }
+
+    /// Whether nothing is to be known of it any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_off && self.grants.is_empty()
     }
 
     fn bump(&self) {
@@ -106,6 +118,7 @@ impl Station {
         let bay = |bay: &BayContent| BayContent {
             name: bay_of_station(&self.name, &bay.name),
             station: Some(self.name.clone()),
+            state_id: Some(told.state_id.clone()),
             // A drive may have been taken out meanwhile: nothing is decided about it.
             drive: bay.drive.clone().filter(|_| away.is_none()),
             unknown: away.clone(),
@@ -114,7 +127,7 @@ impl Station {
         told.bays.iter().map(bay).collect()
     }
 
-    /// Takes a report in.
+    /// Takes a report in; false where it may have been sent before this service began, and is not taken in.
     ///
     /// # Errors
     /// When another process has the station's name.
@@ -124,10 +137,13 @@ impl Station {
         now: Instant,
         at: OffsetDateTime,
         times: &FleetTimes,
-    ) -> Result<(), CallError> {
+    ) -> Result<bool, CallError> {
+        if report.service != self.service {
+            return Ok(false);
+        }
         self.admit(&report, now, times)?;
-        let is_first = self.told.is_none();
-        if is_first {
+        self.is_off = false;
+        if self.told.is_none() {
             self.drop_unknown(&report);
         }
         for (grant, copy) in report.copies {
@@ -153,50 +169,53 @@ impl Station {
             heard: now,
             heard_at: at,
             state_id: report.state_id,
-            process_id: report.process_id,
+            process: report.process,
+            call: report.call,
             version: report.version,
             hall: report.hall,
             bays: report.bays,
             rate: report.rate,
             is_stopping: report.is_stopping,
         });
-        Ok(())
+        Ok(true)
     }
 
     /// One process at a time has a station's name. A new one on the same state directory has its lock: the one before has ended.
     /// One on another state directory waits until nothing of the other can run any more.
     fn admit(&mut self, report: &StationReport, now: Instant, times: &FleetTimes) -> Result<(), CallError> {
-        let Some(told) = &self.told else { return Ok(()) };
-        if told.process_id == report.process_id {
-            return Ok(());
+        let Some(told) = &self.told else {
+            // Another service heard of it before: it knows which host has its copies.
+            let others =
+                self.grants.values().filter(|granted| granted.order.state_id.as_ref().is_some_and(|id| *id != report.state_id));
+            let is_other = others.map(|granted| granted.ends).max().is_some_and(|ends| ends > now);
+            return if is_other { Err(CallError::NameInUse(self.name.clone())) } else { Ok(()) };
+        };
+        let is_same_host = told.state_id == report.state_id;
+        if is_same_host && told.process == report.process {
+            return if report.call > told.call { Ok(()) } else { Err(CallError::Superseded) };
         }
-        if self.replaced.contains(&report.process_id) {
+        // A call that was long on its way.
+        if is_same_host && told.process > report.process {
             return Err(CallError::Replaced(self.name.clone()));
         }
-        if told.state_id != report.state_id {
+        if !is_same_host {
             let may_run = self.grants.values().map(|granted| granted.ends).max();
-            let free_at = may_run.into_iter().chain([told.heard + times.away_after]).max().filter(|end| *end > now);
-            if let Some(free_at) = free_at {
-                return Err(CallError::NameInUse { station: self.name.clone(), seconds: (free_at - now).as_secs() + 1 });
+            if may_run.into_iter().chain([told.heard + times.away_after]).any(|end| end > now) {
+                return Err(CallError::NameInUse(self.name.clone()));
             }
         }
         tracing::info!(station = self.name, "another process of the station calls: copies of the one before were cut off");
-        self.replaced.push_back(told.process_id.clone());
-        if self.replaced.len() > REPLACED_KEPT {
-            self.replaced.pop_front();
-        }
         self.grants.values_mut().for_each(|granted| granted.ended = None);
         self.tasks.clear();
         self.bump();
         Ok(())
     }
 
-    /// Grants that were taken over from another service, and of which the station knows nothing, were cut off.
+    /// Copies that a service before this one granted, and of which the station knows nothing, were cut off.
     fn drop_unknown(&mut self, report: &StationReport) {
-        for (grant, granted) in &mut self.grants {
-            if granted.is_taken_over && !report.copies.contains_key(grant) {
-                granted.ended = None;
-            }
+        for granted in self.grants.iter_mut().filter(|(grant, _)| !report.copies.contains_key(*grant)).map(|(_, granted)| granted)
+        {
+            granted.ended = None;
         }
     }
 
@@ -232,7 +251,6 @@ impl Station {
             order,
             stop: None,
             ends,
-            is_taken_over: self.told.is_none(),
             progress: not_heard_of(),
             unreadable: UnreadableSoFar::default(),
             ended: Some(ended),

@@ -23,7 +23,7 @@ struct Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        self.stations.with(&self.station, |station| station.forget_task(&self.id));
+        self.stations.with_known(&self.station, |station| station.forget_task(&self.id));
     }
 }
 
@@ -36,12 +36,15 @@ pub(super) async fn ask(
 ) -> Result<TaskResult, WorkError> {
     let id = format!("{:032x}", rand::random::<u128>());
     let (answer, mut answered) = oneshot::channel();
-    let refuse_away = || match stations.with(station, |station| station.is_away(Instant::now(), times)) {
-        Some(why) => Err(WorkError::Failed(format!("{why}: try again when it does"))),
-        None => Ok(()),
+    let refuse_away = || match stations.with_known(station, |station| station.is_away(Instant::now(), times)) {
+        None => Err(WorkError::Refused(format!(
+            "no station `{station}` has called: `drive-agent bays stations` lists those that did"
+        ))),
+        Some(Some(why)) => Err(WorkError::Failed(format!("{why}: try again when it does"))),
+        Some(None) => Ok(()),
     };
     refuse_away()?;
-    stations.with(station, |station| station.ask(&id, task, answer));
+    stations.with_known(station, |station| station.ask(&id, task, answer));
     let _asked = Asked { stations: stations.clone(), station: station.to_owned(), id };
     let cut_off = || WorkError::Failed(format!("the station `{station}` was started again meanwhile: try again"));
     loop {

@@ -6,17 +6,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
+use protocol::receipt::Receipt;
 use protocol::result::TransferResult;
 use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder, Task, TaskResult, station_and_bay};
 use protocol::station_rate::{RateOrder, StationRate};
+use protocol::stop::StopReason;
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Stations, is_station};
 use super::remote_copy::RemoteCopy;
 use super::task::ask;
 use crate::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
-use crate::store::Role;
+use crate::store::StoreError;
 
 /// How long a station may take over what a person waits for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
@@ -25,10 +28,55 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 const LOGS_TIMEOUT: Duration = Duration::from_secs(3600);
 
 impl Fleet {
+    /// Has a station account for what a run moved. Where it was taken off for good, nothing of that is known.
+    fn account_at(&self, station: String, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
+        let (told, tell) = oneshot::channel();
+        let ends = Instant::now() + self.times.lease;
+        let copy = Arc::new(begin_at(&self.stations, station.clone(), order.clone(), told, ends));
+        let (store, held) = (self.store.clone(), copy.clone());
+        tokio::spawn(async move {
+            let _held = held;
+            let result = match tell.await {
+                Ok(result) => Some(result),
+                // It did not call in time.
+                Err(_) => match is_station(&store, &station).await {
+                    Ok(false) => Some(unknown_result(&order)),
+                    Ok(true) | Err(_) => None,
+                },
+            };
+            if let Some(result) = result {
+                let _ = ended.send(result);
+            }
+        });
+        copy
+    }
+
     async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
         let asked = tokio::time::timeout(timeout, ask(&self.stations, station, task, &self.times)).await;
         asked.unwrap_or_else(|_| Err(WorkError::Failed(format!("the station `{station}` did not answer in time: try again"))))
     }
+}
+
+/// Grants a copy. One that only accounts for what a run moved has no row in the database: it may be asked for any number of times.
+fn begin_at(
+    stations: &Arc<Stations>,
+    station: String,
+    order: CopyOrder,
+    ended: oneshot::Sender<TransferResult>,
+    ends: Instant,
+) -> RemoteCopy {
+    let grant = order.grant.clone().unwrap_or_else(new_grant);
+    let order = CopyOrder { grant: Some(grant.clone()), ..order };
+    stations.with(&station, |station| station.grant(&grant, order, ended, ends));
+    RemoteCopy { stations: stations.clone(), station, grant }
+}
+
+/// What is known of a run whose journal is gone with its station: all of it may have landed.
+fn unknown_result(order: &CopyOrder) -> TransferResult {
+    let now = OffsetDateTime::now_utc();
+    let receipt = Receipt::of_unknown(order.size_bytes.unwrap_or_default(), StopReason::JobCancelled, now);
+    let blob = format!("{}/{}", order.blob.container, order.blob.name);
+    TransferResult::cancelled_before_its_first_byte(order.direction, &blob, order.size_bytes.unwrap_or_default(), receipt)
 }
 
 /// An answer that does not belong to its question.
@@ -64,6 +112,12 @@ impl Worker for Fleet {
     async fn undock(&self, bay: &str) -> Result<(), WorkError> {
         let Some((station, own)) = station_and_bay(bay) else { return self.own.undock(bay).await };
         self.ask(station, Task::Undock { bay: own.to_owned() }, ANSWER_TIMEOUT).await.map(|_| ())
+    }
+
+    fn away(&self) -> Vec<(String, String)> {
+        let now = Instant::now();
+        let stations = self.stations.lock();
+        stations.iter().filter_map(|(name, station)| Some((name.clone(), station.is_away(now, &self.times)?))).collect()
     }
 
     fn lease(&self) -> Duration {
@@ -104,13 +158,11 @@ impl Worker for Fleet {
 
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         let Some((station, own)) = station_and_bay(&order.bay) else { return self.own.start(order, ended) };
-        // Accounting for what a run moved needs no row in the database: it may be asked for any number of times.
-        let grant = order.grant.clone().unwrap_or_else(new_grant);
-        let copy = RemoteCopy { stations: self.stations.clone(), station: station.to_owned(), grant: grant.clone() };
-        let order = CopyOrder { grant: Some(grant.clone()), bay: own.to_owned(), ..order.clone() };
-        let ends = Instant::now() + self.times.lease;
-        self.stations.with(&copy.station, |station| station.grant(&grant, order, ended, ends));
-        Arc::new(copy)
+        if order.account_only {
+            return self.account_at(station.to_owned(), CopyOrder { bay: own.to_owned(), ..order.clone() }, ended);
+        }
+        let order = CopyOrder { bay: own.to_owned(), ..order.clone() };
+        Arc::new(begin_at(&self.stations, station.to_owned(), order, ended, Instant::now() + self.times.lease))
     }
 
     async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
@@ -150,12 +202,20 @@ impl Worker for Fleet {
     /// What stations keep is removed too; one that does not call has to come back first, or its token is revoked.
     async fn forget(&self, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError> {
         self.own.forget(job_uid, drive_id).await?;
-        let tokens = self.store.tokens().await.map_err(|error| WorkError::Failed(error.to_string()))?;
-        let stations = tokens.into_iter().filter(|token| token.role == Role::Station).map(|token| token.name);
-        let ask = |station: String| async move {
-            let task = Task::Forget { job_uid: job_uid.to_owned(), drive_id: drive_id.map(str::to_owned) };
-            self.ask(&station, task, ANSWER_TIMEOUT).await.map(|_| ())
-        };
-        futures::future::join_all(stations.map(ask)).await.into_iter().collect()
+        let failed = |error: StoreError| WorkError::Failed(error.to_string());
+        let mut forgotten = Ok(());
+        for (station, may_call) in self.store.stations_of(job_uid).await.map_err(failed)? {
+            if may_call {
+                let task = Task::Forget { job_uid: job_uid.to_owned(), drive_id: drive_id.map(str::to_owned) };
+                if let Err(error) = self.ask(&station, task, ANSWER_TIMEOUT).await {
+                    forgotten = Err(error);
+                    continue;
+                }
+            }
+            if drive_id.is_none() {
+                self.store.forgot(job_uid, &station).await.map_err(failed)?;
+            }
+        }
+        forgotten
     }
 }

@@ -47,6 +47,16 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
                     true => StoreError::NotNow(format!("the drive `{}` is being copied at another station", order.drive_id)),
                     false => error.into(),
                 })?;
+            if let Some((station, _)) = station_and_bay(&order.bay) {
+                sqlx::query(
+                    "INSERT INTO station_job (station, job_uid) VALUES ($1, $2) ON CONFLICT (job_uid, station) DO NOTHING",
+                )
+                .bind(station)
+                .bind(&order.job_uid)
+                .execute(&mut **transaction)
+                .answered()
+                .await?;
+            }
             Ok(())
         }
         GrantStep::End(id) => {
@@ -81,6 +91,28 @@ impl Store {
             Some(GrantedBefore { job: jobs.get(&order.job_uid)?.clone(), order, holder })
         };
         Ok(orders.into_iter().filter_map(with_job).collect())
+    }
+
+    /// The stations that may keep something of a job, and whether each may still call.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn stations_of(&self, job_uid: &str) -> Result<Vec<(String, bool)>, StoreError> {
+        let query = "SELECT station, (SELECT count(*) FROM token WHERE token.name = station AND is_station = 1) FROM station_job
+                     WHERE job_uid = $1 ORDER BY station";
+        let rows: Vec<(String, i64)> = sqlx::query_as(query).bind(job_uid).fetch_all(&self.pool).answered().await?;
+        Ok(rows.into_iter().map(|(station, tokens)| (station, tokens > 0)).collect())
+    }
+
+    /// Notes that a station keeps nothing of a job any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forgot(&self, job_uid: &str, station: &str) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        let delete = sqlx::query("DELETE FROM station_job WHERE job_uid = $1 AND station = $2").bind(job_uid).bind(station);
+        delete.execute(&mut *transaction).answered().await?;
+        transaction.commit().await
     }
 
     /// Ends a grant whose copy was cut off; nothing where it has ended.

@@ -61,6 +61,7 @@ pub(super) async fn scene() -> Scene {
         docked_at: None,
         sequence: 0,
         station: None,
+        state_id: None,
         unknown: None,
     };
     worker.bays.lock().unwrap().push(bay);

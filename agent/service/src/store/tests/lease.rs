@@ -87,6 +87,7 @@ async fn grants_of(store: &Store) {
     let uid = store.get(&key("job-1")).await.unwrap().uid;
     let order = |grant: &str| CopyOrder {
         grant: Some(grant.to_owned()),
+        state_id: None,
         bay: "hall/bay-1".into(),
         direction: protocol::result::Direction::Import,
         job_uid: uid.clone(),
