@@ -198,7 +198,7 @@ impl StationRate {
             RateAuthority::Schedule => "by the schedule",
             RateAuthority::Configuration => "by the configuration",
         };
-        format!("{rate} for all copies together, {by}")
+        format!("{rate} for all copies of a host together, {by}")
     }
 }
 

@@ -107,7 +107,7 @@ fn an_operators_rate_counts_at_once_and_after_a_restart() {
     let shown = Agent::new(bench.path(), &[&"bays", &"rate", &"schedule"]).run().expect(0);
     assert_eq!(shown, json!({ "bytesPerSecond": 64 * KIB, "setBy": "schedule" }));
     let text = Agent::bare(bench.path(), &[&"bays", &"rate"]).run();
-    assert_eq!(text.stdout, "at most 64KiB/s for all copies together, by the schedule\n");
+    assert_eq!(text.stdout, "at most 64KiB/s for all copies of a host together, by the schedule\n");
     let audit = service.call("GET", "/operator/v1/audit?action=rate", Value::Null).expect(200).to_string();
     for order in ["128KiB/s", "unlimited", "schedule"] {
         assert!(audit.contains(&format!("set the rate of all copies to {order}")), "{audit}");
@@ -123,7 +123,7 @@ fn the_portal_shows_the_rate_and_sets_it() {
         let answer = service.try_call("", "GET", path, Value::Null, &[("cookie", &cookie)]).unwrap();
         answer.expect(200).as_str().unwrap().to_owned()
     };
-    assert!(page("/portal/bays").contains("at most 200MB/s for all copies together, by the configuration"));
+    assert!(page("/portal/bays").contains("at most 200MB/s for all copies of a host together, by the configuration"));
     let form = page("/portal/rate");
     let csrf = form.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
     let send = |csrf: &str, rate: &str| {
@@ -133,5 +133,5 @@ fn the_portal_shows_the_rate_and_sets_it() {
     assert_eq!((send(&csrf, "fast"), send("other", "5MB/s")), (200, 403));
     assert!(page("/portal/bays").contains("200MB/s"));
     assert_eq!(send(&csrf, "5MB/s"), 303);
-    assert!(page("/portal/bays").contains("at most 5MB/s for all copies together, by an operator"));
+    assert!(page("/portal/bays").contains("at most 5MB/s for all copies of a host together, by an operator"));
 }

@@ -1,5 +1,7 @@
 //! Stations: bays of other hosts that work for one service.
 
+use protocol::outcome::Outcome;
+use protocol::result::{Direction, TransferResult};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -181,10 +183,7 @@ fn a_name_belongs_to_one_station_and_its_accounts_are_the_services() {
         Agent::bare(&other, &arguments).start()
     };
     run("hall-b", STATION).wait().expect_error(1, &["the account `local` is the directory", "must be the same place"]);
-    let stranger = run("hall-c", "");
-    stranger.wait_for_words("this is for the station `hall-c`");
-    stranger.signal(Signal::TERM);
-    assert_eq!(stranger.wait().code, Some(0));
+    run("hall-c", "").wait().expect_error(1, &["this is for the station `hall-c`"]);
     run("hall-b", "database = \"postgres://me@db.example/jobs\"").wait().expect_error(1, &["a station keeps no jobs"]);
     let slow = "[transfer]\ndrain_timeout = \"60s\"\n[[account]]\nname = \"elsewhere\"\nstore = \"/tmp\"\n";
     run("hall-b", slow).wait().expect_error(1, &["grants copies for 12 s", "lower `drain_timeout`"]);
@@ -196,6 +195,8 @@ fn the_token_of_a_station_does_nothing_else() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let token = token_of(&service, "hall-a");
+    let made = service.call("POST", "/operator/v1/tokens", json!({ "name": "..", "role": "station" }));
+    assert_eq!(made.code(400), "InvalidField");
     for (method, path) in [("GET", "/operator/v1/bays"), ("GET", "/operator/v1/stations"), ("POST", "/operator/v1/tokens")] {
         assert_eq!(service.call_as(&token, method, path, json!({})).code(403), "AuthorizationFailed");
     }
@@ -283,5 +284,84 @@ fn commands_reach_the_bays_of_stations() {
     assert!(listed.lines().nth(1).unwrap().starts_with("hall-a"), "{listed}");
     run(&["bays", "dock", "hall-b/bay-1", &path]).expect_error(3, &["no station `hall-b` has called", "bays stations"]);
     said(&["bays", "undock", "hall-a/bay-1"]);
-    run(&["bays", "undock", "hall-a/bay-1"]).expect_error(3, &["hall-a"]);
+    run(&["bays", "undock", "hall-a/bay-1"]).expect_error(3, &["`bay-1` is empty"]);
+}
+
+/// A station that says whatever a test wants it to.
+struct Liar<'service> {
+    service: &'service Service,
+    token: String,
+    report: Value,
+}
+
+impl<'service> Liar<'service> {
+    /// It is known to the service, with a drive in its bay.
+    fn new(service: &'service Service, drive_id: &str) -> Self {
+        let token = token_of(service, "liar");
+        let drive = json!({ "path": "/dev/sda", "drive_id": drive_id, "size_bytes": MIB });
+        let bay = json!({ "name": "bay-1", "isWatched": true, "drive": drive, "attachment": "1", "sequence": 1 });
+        let report = json!({ "callVersion": 1, "version": "1", "stateId": "liar", "process": 1, "bays": [bay], "accounts": {},
+            "rate": { "setBy": "configuration" }, "copies": {}, "done": {}, "service": "", "call": 1, "seen": 0, "waitSeconds": 0 });
+        let mut liar = Liar { service, token, report };
+        liar.report["service"] = liar.call().expect(200)["service"].clone();
+        liar
+    }
+
+    fn call(&mut self) -> crate::support::service::Answer {
+        self.report["call"] = (self.report["call"].as_u64().unwrap() + 1).into();
+        self.service.call_as(&self.token, "POST", "/stations/v1/liar/call", self.report.clone())
+    }
+
+    /// Calls until the answer has something.
+    fn until(&mut self, has: impl Fn(&Value) -> Option<Value>) -> Value {
+        let end = std::time::Instant::now() + crate::support::wait::EVENT_TIMEOUT;
+        loop {
+            let orders = self.call().expect(200);
+            if let Some(found) = has(&orders) {
+                return found;
+            }
+            assert!(std::time::Instant::now() < end, "it did not come: {orders}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_station_is_not_believed_what_cannot_be() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    service.ship_import("job-1", &["A"]);
+    let mut liar = Liar::new(&service, "A");
+    let bay = liar.report["bays"][0].clone();
+    liar.report["bays"] = json!(vec![bay.clone(); 300]);
+    assert_eq!(liar.call().code(400), "StationReport");
+    liar.report["bays"] = json!([bay]);
+    let grant = liar.until(|orders| orders["grants"][0]["order"]["grant"].as_str().map(Value::from));
+    let end = |bytes_sent: u64| {
+        let nothing = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "imports/job-1/A.img");
+        let result = TransferResult { bytes_total: MIB as u64, bytes_sent, ..nothing };
+        json!({ "state": "ended", "result": result })
+    };
+    liar.report["copies"] = json!({ grant.as_str().unwrap(): end(u64::MAX) });
+    assert_eq!(liar.call().code(400), "StationReport");
+    assert_eq!(service.job("job-1")["properties"]["state"], "Transferring");
+    liar.report["copies"] = json!({ grant.as_str().unwrap(): end(MIB as u64) });
+    // The logs of the copy are asked for: the blob of another job is none of them.
+    let other = service.blobs().join("imports/other.img");
+    std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+    std::fs::write(&other, b"of another customer").unwrap();
+    let task = liar.until(|orders| {
+        orders["tasks"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(_, task)| task["task"] == "putLogs")
+            .map(|(id, _)| Value::from(id.as_str()))
+    });
+    let logs = json!({ "result": "logs", "addresses": { "error": "local/imports/other.img" } });
+    liar.report["done"] = json!({ task.as_str().unwrap(): logs });
+    liar.call().expect(200);
+    service.stays("no log of the job is at another place", || {
+        !service.operators_job("job-1").to_string().contains("imports/other.img")
+    });
 }

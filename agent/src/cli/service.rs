@@ -29,9 +29,9 @@ pub(crate) struct ServeArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct StationArguments {
-    /// The job service
-    #[arg(long, value_name = "URL")]
-    pub(crate) service: String,
+    /// The job service; said again for every other service of the same database, which are asked in turn
+    #[arg(long, value_name = "URL", required = true)]
+    pub(crate) service: Vec<String>,
     /// A file with the token of this station: `drive-agent tokens create NAME --station`
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: PathBuf,

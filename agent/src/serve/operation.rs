@@ -71,6 +71,14 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
 
     let clock = wiring::clock(config.clock_offset_file.clone());
     warn_about_database(&config, arguments, &state_dir, printer);
+    let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
+    let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
+    if config.database.is_some() && stops_within > config.station_lease() / 2 {
+        return Err(format!(
+            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
+            stops_within.as_secs()
+        ));
+    }
     let store = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
     let (closing, front) = (CancellationToken::new(), Front::new(standby::starting()));
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -97,16 +105,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get());
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
-    let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
-    let stops_within = worker.stops_within();
-    if lease.is_some() && stops_within > config.station_lease() / 2 {
-        return Err(format!(
-            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
-            stops_within.as_secs()
-        ));
-    }
     worker.docks.watch();
     worker.rates.follow();
+    forget_gone(&transfers, &store).await;
     let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(config.station_lease()));
     let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
@@ -152,6 +153,22 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = fs::remove_file(state_dir.join(URL_FILE));
     let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
     end
+}
+
+/// Forgets journals of jobs that were removed while another service decided.
+async fn forget_gone(transfers: &Path, store: &Store) {
+    let names = fs::read_dir(transfers).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let uids: Vec<String> = names.collect();
+    match store.gone(&uids).await {
+        Ok(gone) => {
+            for uid in gone {
+                if let Err(error) = fs::remove_dir_all(transfers.join(&uid)) {
+                    tracing::warn!(job = uid, %error, "what was kept of a job that is gone cannot be removed");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(%error, "it is not known which jobs are gone"),
+    }
 }
 
 /// Where other services reach this one, unless it is said: nowhere where it listens on every address.

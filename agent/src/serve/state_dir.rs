@@ -10,7 +10,7 @@ use file::locked::{LockError, open_lock_file};
 use file::private::close_folder;
 use file::replace::write_bytes;
 use protocol::digest::Sha256Digest;
-use service::store::{DatabaseAddress, Store, StoreError};
+use service::store::{DatabaseAddress, ServiceLease, Store, StoreError};
 use service::vault::Vault;
 use tokio::net::UnixListener;
 
@@ -64,7 +64,7 @@ pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress
         };
         if has_sealed_keys.map_err(unreadable)? {
             return Err(format!(
-                "`{}` is gone, and keys of customers are sealed with it: put it back from a backup; or say `--new-vault-key`, and those keys are lost",
+                "`{}` is gone, and keys of customers are sealed with it: put it back from a backup, or copy it from another service of the database; or say `--new-vault-key`, and those keys are lost",
                 key.display()
             ));
         }
@@ -73,6 +73,12 @@ pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress
     match server {
         Some(server) => {
             let store = Store::connect(server, vault).await.map_err(unreadable)?;
+            if new_vault_key && ServiceLease::is_taken(&store).await.map_err(unreadable)? {
+                return Err(
+                    "another service uses this database with its own `vault.key`: copy that file into the state directory"
+                        .to_owned(),
+                );
+            }
             store.require_own_vault(new_vault_key).await.map_err(|error| {
                 let way_out = "put the right one there; or say `--new-vault-key`, and what was sealed is lost";
                 format!("{}, and not with `{}`: {way_out}", unreadable(error), key.display())

@@ -38,7 +38,10 @@ pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
 /// # Errors
 /// With one sentence, where the configuration cannot be used.
 pub(crate) fn worker_of(config: &Config, state_dir: &Path) -> Result<StationWorker, String> {
-    worker(config, state_dir, &clock(config.clock_offset_file.clone()))
+    // Those who dock drives are elsewhere: no file of this host is theirs, unless that is said.
+    let folders = config.drive_folders.clone().or(Some(Vec::new()));
+    let config = Config { drive_folders: folders, ..config.clone() };
+    worker(&config, state_dir, &clock(config.clock_offset_file.clone()))
 }
 
 /// The data plane that the configuration describes.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::station::{CALL_VERSION, StationOrders, StationReport};
+use protocol::station_rate::RateOrder;
 use protocol::stop::StopReason;
 use service::moment::Moment;
 use service::scheduler::worker::Worker;
@@ -33,7 +34,8 @@ const REPLACED: &str = "StationReplaced";
 
 /// A station that calls.
 pub(super) struct Calls {
-    pub(super) service: JobService,
+    /// Those that are asked in turn: each knows which one decides.
+    pub(super) services: Vec<JobService>,
     pub(super) worker: Arc<dyn Worker>,
     pub(super) copies: Arc<Copies>,
     pub(super) tasks: Arc<Tasks>,
@@ -48,7 +50,10 @@ pub(super) struct Calls {
 pub(super) struct LastAnswer {
     service: String,
     number: u64,
+    rate: String,
     calls: u64,
+    /// Whose turn it is to be asked.
+    turn: usize,
 }
 
 /// Who calls.
@@ -77,7 +82,7 @@ impl Calls {
             match self.call_once(false).await {
                 Ok(true) => self.say(&mut said, None),
                 Ok(false) => {}
-                Err(error) if is_final(&error) => return error,
+                Err(error) if is_final(&error, said == Said::Nothing) => return error,
                 Err(error) => {
                     self.say(&mut said, Some(&error));
                     tokio::time::sleep(RETRY_INTERVAL).await;
@@ -109,7 +114,7 @@ impl Calls {
             }
         };
         let orders = tokio::select! {
-            orders = self.service.station_call(&self.identity.name, &report) => orders?,
+            orders = self.asked().station_call(&self.identity.name, &report) => self.noted(orders)?,
             () = is_new_here, if !is_stopping => return Ok(false),
         };
         let is_new_service = {
@@ -124,6 +129,20 @@ impl Calls {
         }
         self.apply(orders, sent, is_stopping)?;
         Ok(true)
+    }
+
+    /// The service that is asked now.
+    fn asked(&self) -> &JobService {
+        let turn = self.last.lock().unwrap_or_else(PoisonError::into_inner).turn;
+        &self.services[turn % self.services.len()]
+    }
+
+    /// After a service that does not answer comes the turn of the next one.
+    fn noted<T>(&self, answer: Result<T, ClientError>) -> Result<T, ClientError> {
+        if matches!(answer, Err(ClientError::Failed(_) | ClientError::Refused { status: 503, .. })) {
+            self.last.lock().unwrap_or_else(PoisonError::into_inner).turn += 1;
+        }
+        answer
     }
 
     fn report(&self, is_stopping: bool) -> StationReport {
@@ -163,8 +182,27 @@ impl Calls {
         // An answer that was long on its way may come when its grants have to be stopped already.
         let may_begin = !is_stopping && !self.lease.is_over(Moment::now());
         self.copies.apply(orders.grants, may_begin);
+        self.follow_rate(&orders.rate);
         self.tasks.apply(orders.tasks);
         Ok(())
+    }
+
+    /// Takes over what operators order about the rate, where that is new.
+    fn follow_rate(&self, rate: &str) {
+        let Ok(order) = rate.parse::<RateOrder>() else { return };
+        {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.rate == rate {
+                return;
+            }
+            last.rate = rate.to_owned();
+        }
+        let worker = self.worker.clone();
+        tokio::spawn(async move {
+            if let Err(error) = worker.set_rate(order).await {
+                tracing::warn!(%error, "the rate that an operator ordered cannot be kept");
+            }
+        });
     }
 
     fn say(&self, said: &mut Said, error: Option<&ClientError>) {
@@ -203,8 +241,10 @@ impl Calls {
 }
 
 /// Whether another call would get the same answer for ever.
-fn is_final(error: &ClientError) -> bool {
+fn is_final(error: &ClientError, is_first: bool) -> bool {
     match error {
+        // Name and token do not go together; later on, the token may have been revoked by mistake.
+        ClientError::Refused { status: 401 | 403, .. } => is_first,
         ClientError::Refused { code, status, .. } => code == REPLACED || *status == 400,
         ClientError::Usage(_) => true,
         ClientError::Failed(_) => false,

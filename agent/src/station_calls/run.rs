@@ -43,13 +43,7 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
     if !is_word(&name) {
         return Err(format!("`{name}` cannot be the name of a station: 1 to 128 letters, digits and signs; say `--name NAME`"));
     }
-    let connect = ConnectArguments {
-        server: Some(arguments.service.clone()),
-        token_file: Some(arguments.token_file.clone()),
-        state_dir: None,
-        ca: arguments.ca.clone(),
-    };
-    let service = JobService::new(&connect).map_err(|error| error.to_string())?;
+    let services = arguments.service.iter().map(|url| reach(arguments, url)).collect::<Result<Vec<_>, String>>()?;
     let station = worker_of(&config, &state_dir)?;
     station.docks.watch();
     station.rates.follow();
@@ -62,9 +56,9 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
         process: Moment::now().nanoseconds(),
         accounts,
     };
-    printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, service.address(), state_dir.display()));
+    printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, addresses(&services), state_dir.display()));
     let calls = Calls {
-        service,
+        services,
         copies: Copies::new(worker.clone()),
         tasks: Tasks::new(worker.clone()),
         worker,
@@ -107,6 +101,21 @@ async fn until_end(calls: &Calls, printer: &Printer) -> Result<(), String> {
         printer.warn("the service did not answer: it learns how the copies ended when the station calls again");
     }
     end
+}
+
+/// A service, by the arguments of its station.
+fn reach(arguments: &StationArguments, url: &str) -> Result<JobService, String> {
+    let connect = ConnectArguments {
+        server: Some(url.to_owned()),
+        token_file: Some(arguments.token_file.clone()),
+        state_dir: None,
+        ca: arguments.ca.clone(),
+    };
+    JobService::new(&connect).map_err(|error| error.to_string())
+}
+
+fn addresses(services: &[JobService]) -> String {
+    services.iter().map(JobService::address).collect::<Vec<_>>().join(", ")
 }
 
 fn configuration(arguments: &StationArguments, printer: &Printer) -> Result<Config, String> {

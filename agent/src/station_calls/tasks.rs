@@ -70,6 +70,5 @@ async fn carry_out(worker: &dyn Worker, task: Task) -> Result<TaskResult, WorkEr
             worker.forget(&job_uid, drive_id.as_deref()).await?;
             TaskResult::Done
         }
-        Task::SetRate { order } => TaskResult::Rate { rate: worker.set_rate(order.parse().map_err(WorkError::Refused)?).await? },
     })
 }

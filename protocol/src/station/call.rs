@@ -102,6 +102,8 @@ pub struct StationOrders {
     pub lease_seconds: u64,
     /// Every copy that it is to run, or whose end is waited for.
     pub grants: Vec<Grant>,
+    /// What operators order about the rate of its copies together, as they write it: `50MB/s`, `unlimited` or `schedule`.
+    pub rate: String,
     /// What else is asked of it.
     pub tasks: BTreeMap<String, Task>,
 }
@@ -159,11 +161,16 @@ pub enum Task {
         /// Its drive; all, where it is absent.
         drive_id: Option<String>,
     },
-    /// What an operator orders about the rate: as people write it.
-    SetRate {
-        /// `50MB/s`, `unlimited` or `schedule`.
-        order: String,
-    },
+}
+
+impl Task {
+    /// The bay that it is about.
+    pub fn bay(&self) -> Option<&str> {
+        match self {
+            Task::Dock { bay, .. } | Task::Undock { bay } | Task::IsBlank { bay } | Task::RequireWritable { bay } => Some(bay),
+            Task::PutLogs { .. } | Task::Forget { .. } => None,
+        }
+    }
 }
 
 /// What became of a task.
@@ -186,11 +193,6 @@ pub enum TaskResult {
     Logs {
         /// Their addresses.
         addresses: LogAddresses,
-    },
-    /// The rate from now on.
-    Rate {
-        /// It.
-        rate: StationRate,
     },
     /// It cannot be done.
     Refused {

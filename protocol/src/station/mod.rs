@@ -5,6 +5,7 @@
 //! | `identity` | whether a drive's name says whose it is |
 //! | `bay` | the bays and what is in them |
 //! | `order` | what the data plane is ordered to do |
+//! | `report_check` | whether what a station tells can be true |
 //! | `call` | the call between a station and the service |
 //! | `job` | a job as these rules see it |
 //! | `next` | which job gets a docked drive, and what is to be done about it |
@@ -22,6 +23,7 @@ mod identity;
 mod job;
 mod next;
 mod order;
+mod report_check;
 mod waiting_bay;
 mod waiting_job;
 
@@ -41,5 +43,6 @@ pub use identity::WeakIdentity;
 pub use job::{Candidate, JobInHand, short_job_name};
 pub use next::{Binding, Decided, DockedHere, Doubt, Next, Twin, next, weak_identity};
 pub use order::{BayContent, CopyOrder, LogOrder};
+pub use report_check::ReportProblem;
 pub use waiting_bay::{attention_of_bay, may_be_given};
 pub use waiting_job::{attention_of_job, waits_from};

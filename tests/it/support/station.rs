@@ -35,7 +35,8 @@ impl Station {
         };
         let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let token = file("token", &token);
-        let config = file("toml", &format!("profiles = true\n{config}\n{account}"));
+        let folder = bench.path().display();
+        let config = file("toml", &format!("profiles = true\ndrive_folders = [\"{folder}\"]\n{config}\n{account}"));
         let arguments = ["station", "--service", &service.url, "--token-file", &token, "--config", &config, "--name", name];
         let mut station = Station { running: None, home, name: name.to_owned(), arguments: words(&arguments) };
         station.go(service);

@@ -19,5 +19,7 @@ CREATE TABLE copy_grant (
 CREATE TABLE station_job (
     station TEXT NOT NULL,
     job_uid TEXT NOT NULL,
+    -- The state directory that has the journal of its last copy: another one under the same name knows nothing of it.
+    state_id TEXT,
     PRIMARY KEY (job_uid, station)
 ) STRICT;

@@ -77,6 +77,7 @@ impl From<CallError> for ApiError {
             CallError::Replaced(_) => (409, "StationReplaced"),
             CallError::NameInUse(_) => (409, "StationNameInUse"),
             CallError::Version(_) => (400, "StationVersion"),
+            CallError::Impossible(_) => (400, "StationReport"),
             CallError::OtherPlace { .. } => (400, "StationAccounts"),
             CallError::Superseded => (409, "CallSuperseded"),
             CallError::NotNow => (503, "ServiceUnavailable"),

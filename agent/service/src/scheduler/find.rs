@@ -1,6 +1,6 @@
 //! What is known of the drives in the bays: one query each for their jobs and their dockings, however many bays there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use protocol::station::{Binding, Decided, DockedDrive, DockedHere, JobInHand, Next, Twin, next, weak_identity};
@@ -78,26 +78,22 @@ impl Scheduler {
         let is_valid = |bay: &BayContent, docking: &Docking| {
             docking.is_of(docked_as(bay)) && bay.docked_at.is_none_or(|at| at <= docking.at)
         };
-        dockings.retain(|name, docking| bays.iter().any(|bay| bay.name == *name && is_valid(bay, docking)));
+        let by_name: HashMap<&str, &BayContent> = bays.iter().map(|bay| (bay.name.as_str(), bay)).collect();
+        dockings.retain(|name, docking| by_name.get(name.as_str()).is_some_and(|bay| is_valid(bay, docking)));
         let serials: Vec<&str> = idle.iter().filter_map(|(_, drive)| drive.drive_id.as_deref()).collect();
         let named = self.inner.store.jobs_of_drives(&serials).await?;
         let bound: Vec<String> = dockings.values().map(|docking| docking.job_uid.clone()).collect();
         let bound = self.inner.store.by_uids(&bound).await?;
-        Ok(idle.into_iter().map(|(bay, drive)| self.found(bay, drive, bays, &dockings, &named, &bound)).collect())
+        let seen = Seen { by_serial: by_serial(bays), named: by_drive(&named), dockings, bound };
+        Ok(idle.into_iter().map(|(bay, drive)| self.found(bay, drive, &seen)).collect())
     }
 
-    fn found(
-        &self,
-        bay: &BayContent,
-        drive: &DockedDrive,
-        bays: &[BayContent],
-        dockings: &HashMap<String, Docking>,
-        named: &[Arc<StoredJob>],
-        bound: &HashMap<String, Arc<StoredJob>>,
-    ) -> Found {
+    fn found(&self, bay: &BayContent, drive: &DockedDrive, seen: &Seen<'_>) -> Found {
+        let Seen { dockings, bound, .. } = seen;
         let serial = drive.drive_id.as_deref();
+        let of_serial = serial.map(str::to_ascii_lowercase).unwrap_or_default();
         let has_drive = |job: &&Arc<StoredJob>| serial.is_some_and(|serial| job.in_hand().is_about(serial));
-        let mut jobs: Vec<Arc<StoredJob>> = named.iter().filter(has_drive).cloned().collect();
+        let mut jobs: Vec<Arc<StoredJob>> = seen.named.get(&of_serial).into_iter().flatten().filter(has_drive).cloned().collect();
         let docking = dockings.get(&bay.name);
         let bound_job = docking.and_then(|docking| bound.get(&docking.job_uid));
         if let Some(job) = bound_job.filter(|job| jobs.iter().all(|known| known.uid != job.uid)) {
@@ -113,14 +109,46 @@ impl Scheduler {
         };
         let is_running = |job: &&Arc<StoredJob>| drive_in_job(job).is_some_and(|id| self.is_running(&job.uid, &id));
         let running_jobs = jobs.iter().filter(is_running).map(|job| job.uid.clone()).collect();
-        let is_twin = |other: &&BayContent| {
-            let other_serial = other.drive.as_ref().and_then(|drive| drive.drive_id.as_deref());
-            other.name != bay.name && other_serial.zip(serial).is_some_and(|(other, own)| other.eq_ignore_ascii_case(own))
-        };
-        let twin = |other: &BayContent| Twin { bay: other.name.clone(), is_bound: dockings.contains_key(&other.name) };
-        let twins = bays.iter().filter(is_twin).map(twin).collect();
+        let others = seen.by_serial.get(&of_serial).into_iter().flatten().filter(|other| **other != bay.name);
+        let twins = others.map(|other| Twin { bay: (*other).to_owned(), is_bound: dockings.contains_key(*other) }).collect();
         Found { bay: bay.clone(), drive: drive.clone(), jobs, binding, twins, running_jobs }
     }
+}
+
+/// What was looked up for all bays at once.
+struct Seen<'bays> {
+    /// The names of the bays that have a drive of a serial number, in lower case.
+    by_serial: HashMap<String, Vec<&'bays str>>,
+    /// The jobs that name a drive, by its serial number in lower case.
+    named: HashMap<String, Vec<Arc<StoredJob>>>,
+    dockings: HashMap<String, Docking>,
+    bound: HashMap<String, Arc<StoredJob>>,
+}
+
+fn by_serial(bays: &[BayContent]) -> HashMap<String, Vec<&str>> {
+    let mut found: HashMap<String, Vec<&str>> = HashMap::new();
+    for bay in bays {
+        if let Some(serial) = bay.drive.as_ref().and_then(|drive| drive.drive_id.as_deref()) {
+            found.entry(serial.to_ascii_lowercase()).or_default().push(&bay.name);
+        }
+    }
+    found
+}
+
+/// The jobs of each serial number: as many as name it, and not as there are jobs.
+fn by_drive(jobs: &[Arc<StoredJob>]) -> HashMap<String, Vec<Arc<StoredJob>>> {
+    let mut found: HashMap<String, Vec<Arc<StoredJob>>> = HashMap::new();
+    for job in jobs {
+        let names =
+            job.machine.drives.iter().flat_map(|drive| {
+                [Some(&drive.id), drive.bound_serial.as_ref()].into_iter().flatten().chain(&drive.wrong_serials)
+            });
+        let names: BTreeSet<String> = names.map(|name| name.to_ascii_lowercase()).collect();
+        for name in names {
+            found.entry(name).or_default().push(job.clone());
+        }
+    }
+    found
 }
 
 /// The drive in a bay, as a drive of a job is made of it.

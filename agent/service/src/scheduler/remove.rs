@@ -12,11 +12,12 @@ impl Scheduler {
         if self.running().keys().any(|key| key.job_uid == stored.job_uid) {
             return Err("what a copy of the job moved is being read from its journal".to_owned());
         }
-        self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
         let left = self.inner.store.left_behind(stored).map_err(|error| error.to_string())?;
         if let Some(left) = left {
             self.remove_from_account(&left).await?;
         }
+        // A station that is away must not keep what is the customer's.
+        self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
         let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
         is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned())
     }

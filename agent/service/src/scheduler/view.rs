@@ -45,7 +45,8 @@ impl Scheduler {
         let mut running: HashMap<&str, (BayWork, BayState)> =
             contents.iter().filter_map(|content| Some((content.name.as_str(), self.running_in(&content.name)?))).collect();
         let idle = self.find_idle(&contents, |bay| running.contains_key(bay)).await?;
-        let bay = |content: &BayContent| match idle.iter().find(|found| found.bay.name == content.name) {
+        let idle: HashMap<&str, &Found> = idle.iter().map(|found| (found.bay.name.as_str(), found)).collect();
+        let bay = |content: &BayContent| match idle.get(content.name.as_str()) {
             Some(found) => self.idle_bay(found),
             None => running_or_empty_bay(content, running.remove(content.name.as_str())),
         };

@@ -1,6 +1,6 @@
 //! Why a call of a station is not answered with orders.
 
-use protocol::station::CALL_VERSION;
+use protocol::station::{CALL_VERSION, ReportProblem};
 
 /// Why a call of a station was not answered with orders.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum CallError {
         /// Where the station has it.
         there: String,
     },
+    /// What it tells cannot be.
+    #[error("the report of the station cannot be true: {0}")]
+    Impossible(#[from] ReportProblem),
     /// The station is too old or too new.
     #[error(
         "the station's program calls with version {0}, and this service takes {CALL_VERSION}: install the same version on both"

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use protocol::operator::StationState;
 use protocol::station::{CALL_VERSION, StationOrders, StationReport};
+use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
+use protocol::units::ByteRate;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -86,6 +88,7 @@ impl Fleet {
         if report.call_version != CALL_VERSION {
             return Err(CallError::Version(report.call_version));
         }
+        report.check()?;
         self.compare_places(&report)?;
         let (seen, wait) = (report.seen, Duration::from_secs(report.wait_seconds).min(self.times.away_after / 2));
         let (mut number, mut calls) = {
@@ -98,6 +101,7 @@ impl Fleet {
                     number: 0,
                     lease_seconds: 0,
                     grants: Vec::new(),
+                    rate: String::new(),
                     tasks: BTreeMap::new(),
                 });
             }
@@ -116,11 +120,13 @@ impl Fleet {
         if !self.store.is_held() {
             return Err(CallError::NotNow);
         }
+        let rate = order_of(&self.own.rate()).to_string();
         let orders = self.stations.with(name, |station| StationOrders {
             grants: station.renew(Instant::now(), self.times.lease),
             service: station.service.clone(),
             number: *station.number.borrow(),
             lease_seconds: self.times.lease.as_secs(),
+            rate: rate.clone(),
             tasks: station.tasks(),
         });
         // A service that ends forgets its copies, and must not be understood as having taken them back.
@@ -170,4 +176,14 @@ impl Fleet {
 /// Whether a token of a station has this name.
 pub(super) async fn is_station(store: &Store, name: &str) -> Result<bool, StoreError> {
     Ok(store.tokens().await?.iter().any(|token| token.role == Role::Station && token.name == name))
+}
+
+/// What an operator ordered about the rate of the service's own copies, which counts for those of each station too.
+fn order_of(rate: &StationRate) -> RateOrder {
+    match (rate.set_by, rate.bytes_per_second) {
+        (RateAuthority::Operator, bytes_per_second) => {
+            RateOrder::Cap(RateCap(bytes_per_second.map(|bytes_per_second| ByteRate { bytes_per_second })))
+        }
+        (RateAuthority::Schedule | RateAuthority::Configuration, _) => RateOrder::Schedule,
+    }
 }

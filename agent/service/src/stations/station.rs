@@ -78,6 +78,15 @@ impl Station {
         self.told.as_ref()
     }
 
+    pub(super) fn has_bay(&self, name: &str) -> bool {
+        self.told.as_ref().is_some_and(|told| told.bays.iter().any(|bay| bay.name == name))
+    }
+
+    /// The state directory of the process that calls.
+    pub(super) fn state_id(&self) -> Option<String> {
+        self.told.as_ref().map(|told| told.state_id.clone())
+    }
+
     pub(super) fn copies(&self) -> usize {
         self.grants.values().filter(|granted| granted.ended.is_some()).count()
     }
@@ -94,7 +103,8 @@ impl Station {
         self.is_off && self.grants.is_empty()
     }
 
-    fn bump(&self) {
+    /// There is something new for it.
+    pub(super) fn bump(&self) {
         self.number.send_modify(|number| *number += 1);
     }
 
@@ -199,7 +209,7 @@ impl Station {
             return Err(CallError::Replaced(self.name.clone()));
         }
         if !is_same_host {
-            let may_run = self.grants.values().map(|granted| granted.ends).max();
+            let may_run = self.grants.values().filter(|granted| !granted.order.account_only).map(|granted| granted.ends).max();
             if may_run.into_iter().chain([told.heard + times.away_after]).any(|end| end > now) {
                 return Err(CallError::NameInUse(self.name.clone()));
             }

@@ -44,6 +44,9 @@ pub(super) async fn ask(
         Some(None) => Ok(()),
     };
     refuse_away()?;
+    if let Some(bay) = task.bay().filter(|bay| stations.with_known(station, |station| station.has_bay(bay)) != Some(true)) {
+        return Err(WorkError::Refused(format!("the station `{station}` has no bay `{bay}`")));
+    }
     stations.with_known(station, |station| station.ask(&id, task, answer));
     let _asked = Asked { stations: stations.clone(), station: station.to_owned(), id };
     let cut_off = || WorkError::Failed(format!("the station `{station}` was started again meanwhile: try again"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use protocol::arm::Export;
+use protocol::arm::{ERROR_LOG, Export, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::job::{BlobName, LogAddresses};
 use protocol::receipt::Receipt;
 use protocol::result::TransferResult;
@@ -17,9 +17,10 @@ use tokio::time::Instant;
 
 use super::fleet::{Fleet, Stations, is_station};
 use super::remote_copy::RemoteCopy;
+use super::station::Station;
 use super::task::ask;
 use crate::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How long a station may take over what a person waits for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
@@ -33,13 +34,16 @@ impl Fleet {
         let (told, tell) = oneshot::channel();
         let ends = Instant::now() + self.times.lease;
         let copy = Arc::new(begin_at(&self.stations, station.clone(), order.clone(), told, ends));
-        let (store, held) = (self.store.clone(), copy.clone());
+        let (store, held, copy_stations) = (self.store.clone(), copy.clone(), self.stations.clone());
         tokio::spawn(async move {
             let _held = held;
-            let result = match tell.await {
-                Ok(result) => Some(result),
+            let told = if knows_nothing(&store, &copy_stations, &station, &order).await { None } else { Some(tell.await) };
+            let result = match told {
+                // Its journal is on another host, or gone.
+                None => Some(unknown_result(&order)),
+                Some(Ok(result)) => Some(result),
                 // It did not call in time.
-                Err(_) => match is_station(&store, &station).await {
+                Some(Err(_)) => match is_station(&store, &station).await {
                     Ok(false) => Some(unknown_result(&order)),
                     Ok(true) | Err(_) => None,
                 },
@@ -49,6 +53,16 @@ impl Fleet {
             }
         });
         copy
+    }
+
+    /// Whether the logs are where they were ordered to be written, and nothing else of the account.
+    fn are_of(&self, logs: &LogAddresses, order: &LogOrder) -> bool {
+        let prefix = BlobName { container: order.container.clone(), name: order.prefix.clone() };
+        let is_at = |address: &Option<String>, kind: &str| {
+            let place = address.as_deref().map(|address| self.own.place_of(&order.copy.account, address));
+            place.is_none_or(|place| place == Some(log_name(&prefix, kind)))
+        };
+        is_at(&logs.error, ERROR_LOG) && is_at(&logs.verbose, VERBOSE_LOG) && is_at(&logs.manifest, MANIFEST_LOG)
     }
 
     async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
@@ -69,6 +83,13 @@ fn begin_at(
     let order = CopyOrder { grant: Some(grant.clone()), ..order };
     stations.with(&station, |station| station.grant(&grant, order, ended, ends));
     RemoteCopy { stations: stations.clone(), station, grant }
+}
+
+/// Whether a station that calls cannot know what a run moved: its journal is in the state directory of another host.
+async fn knows_nothing(store: &Store, stations: &Stations, station: &str, order: &CopyOrder) -> bool {
+    let calls = stations.with_known(station, |station| station.state_id()).flatten();
+    let journal = store.journal_of(&order.job_uid, station).await.ok().flatten();
+    calls.zip(journal).is_some_and(|(calls, journal)| calls != journal)
 }
 
 /// What is known of a run whose journal is gone with its station: all of it may have landed.
@@ -130,17 +151,8 @@ impl Worker for Fleet {
 
     async fn set_rate(&self, order: RateOrder) -> Result<StationRate, WorkError> {
         let rate = self.own.set_rate(order).await?;
-        let called: Vec<String> =
-            self.stations.lock().iter().filter(|(_, station)| station.told().is_some()).map(|(name, _)| name.clone()).collect();
-        let ask = |station: String| async move {
-            let task = Task::SetRate { order: order.to_string() };
-            self.ask(&station, task, ANSWER_TIMEOUT).await.err().map(|error| error.to_string())
-        };
-        let failed: Vec<String> = futures::future::join_all(called.into_iter().map(ask)).await.into_iter().flatten().collect();
-        match failed.as_slice() {
-            [] => Ok(rate),
-            failed => Err(WorkError::Failed(format!("the rate was not set everywhere: {}", failed.join("; ")))),
-        }
+        self.stations.lock().values().for_each(Station::bump);
+        Ok(rate)
     }
 
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {
@@ -192,9 +204,10 @@ impl Worker for Fleet {
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
         let Some((station, own)) = station_and_bay(&order.copy.bay) else { return self.own.put_logs(order, result).await };
         let copy = CopyOrder { bay: own.to_owned(), ..order.copy.clone() };
+        let order_of_logs = order.clone();
         let order = Box::new(LogOrder { copy, ..order.clone() });
         match self.ask(station, Task::PutLogs { order, result: Box::new(result.clone()) }, LOGS_TIMEOUT).await? {
-            TaskResult::Logs { addresses } => Ok(addresses),
+            TaskResult::Logs { addresses } if self.are_of(&addresses, &order_of_logs) => Ok(addresses),
             _ => Err(misunderstood(station)),
         }
     }

@@ -13,7 +13,7 @@ use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
-use super::lease::Term;
+use super::term::Term;
 use crate::vault::Vault;
 
 /// Connections of the pool to a file: readers at once.

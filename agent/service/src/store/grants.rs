@@ -49,10 +49,12 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
                 })?;
             if let Some((station, _)) = station_and_bay(&order.bay) {
                 sqlx::query(
-                    "INSERT INTO station_job (station, job_uid) VALUES ($1, $2) ON CONFLICT (job_uid, station) DO NOTHING",
+                    "INSERT INTO station_job (station, job_uid, state_id) VALUES ($1, $2, $3)
+                     ON CONFLICT (job_uid, station) DO UPDATE SET state_id = excluded.state_id",
                 )
                 .bind(station)
                 .bind(&order.job_uid)
+                .bind(&order.state_id)
                 .execute(&mut **transaction)
                 .answered()
                 .await?;
@@ -102,6 +104,17 @@ impl Store {
                      WHERE job_uid = $1 ORDER BY station";
         let rows: Vec<(String, i64)> = sqlx::query_as(query).bind(job_uid).fetch_all(&self.pool).answered().await?;
         Ok(rows.into_iter().map(|(station, tokens)| (station, tokens > 0)).collect())
+    }
+
+    /// The state directory of a station that has the journal of a job's last copy there; `None` where it never had one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn journal_of(&self, job_uid: &str, station: &str) -> Result<Option<String>, StoreError> {
+        let query = "SELECT state_id FROM station_job WHERE job_uid = $1 AND station = $2";
+        let row: Option<(Option<String>,)> =
+            sqlx::query_as(query).bind(job_uid).bind(station).fetch_optional(&self.pool).answered().await?;
+        Ok(row.and_then(|(state_id,)| state_id))
     }
 
     /// Notes that a station keeps nothing of a job any more.

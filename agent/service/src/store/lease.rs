@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
-use super::transaction::Transaction;
+use super::term::Term;
 use crate::moment::Moment;
 
 /// How long a service that decides is waited for.
@@ -28,15 +28,6 @@ const RENEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The server's clock, in milliseconds since 1970: that of a statement, and not of the beginning of its transaction.
 const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
-
-/// A term of this service.
-pub(super) struct Term {
-    number: i64,
-    holder: String,
-    /// When the last renewal that was answered was sent.
-    renewed: Mutex<Moment>,
-    lost: CancellationToken,
-}
 
 /// What became of an attempt to decide.
 pub enum Taken {
@@ -85,6 +76,16 @@ impl ServiceLease {
         Ok(Taken::Ours(ServiceLease { store, term, renewing }))
     }
 
+    /// Whether some service decides now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_taken(store: &Store) -> Result<bool, StoreError> {
+        let query = format!("SELECT ends_at - {NOW} FROM service_lease WHERE id = 1");
+        let remaining: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&store.pool).answered().await?;
+        Ok(remaining > 0)
+    }
+
     /// The store of this service: it changes nothing any more when another service decides.
     pub fn store(&self) -> Store {
         self.store.clone()
@@ -122,23 +123,6 @@ impl LeaseWatch {
 impl Drop for ServiceLease {
     fn drop(&mut self) {
         self.renewing.abort();
-    }
-}
-
-impl Term {
-    fn renewed(&self) -> Moment {
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Refuses a change where another service decides; from here to the end of the transaction none takes over.
-    pub(super) async fn require(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
-        let number = sqlx::query_scalar("SELECT number FROM service_term WHERE id = 1 FOR SHARE");
-        let number: i64 = number.fetch_one(&mut **transaction).answered().await?;
-        if number == self.number {
-            return Ok(());
-        }
-        self.lost.cancel();
-        Err(StoreError::TakenOver)
     }
 }
 

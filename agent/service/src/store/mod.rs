@@ -11,6 +11,7 @@
 //! | `layout` | the tables, and how they came to be |
 //! | `address` | where a PostgreSQL database is |
 //! | `transaction` | all of a change, or nothing |
+//! | `term` | in which a service decides |
 //! | `lease` | which of several services decides |
 //! | `proof` | whether a change was committed |
 //! | `answered` | a wait for the database that ends |
@@ -61,6 +62,7 @@ mod retry;
 mod row;
 mod session;
 mod statement;
+mod term;
 mod token;
 mod transaction;
 mod vault_check;

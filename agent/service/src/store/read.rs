@@ -8,6 +8,22 @@ use super::row::{JOB_COLUMNS, JobKey, StoredJob, folded, job_of};
 use super::transaction::Transaction;
 
 impl Store {
+    /// Those of these random names that jobs of this database had which were removed: the audit log has them for good.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn gone(&self, uids: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut gone = Vec::new();
+        for uid in uids {
+            let query = "SELECT count(*) FROM audit WHERE job_uid = $1 AND NOT EXISTS (SELECT 1 FROM job WHERE uid = $1)";
+            let count: i64 = sqlx::query_scalar(query).bind(uid).fetch_one(&self.pool).answered().await?;
+            if count > 0 {
+                gone.push(uid.clone());
+            }
+        }
+        Ok(gone)
+    }
+
     /// Reads a job.
     ///
     /// # Errors

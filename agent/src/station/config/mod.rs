@@ -37,6 +37,9 @@ const CONNECTIONS_MIN: usize = 16;
 /// Shortest time that grants last: within it stations call several times.
 const STATION_LEASE_MIN: Duration = Duration::from_secs(10);
 
+/// Longest time: for so long a drive is blocked whose station was lost.
+const STATION_LEASE_MAX: Duration = Duration::from_secs(3600);
+
 /// How long grants last where nothing else is said: a station has twice the usual `drain_timeout` of its copies to stop in.
 const STATION_LEASE: Duration = Duration::from_secs(90);
 
@@ -220,8 +223,9 @@ impl Config {
             return Err("`max_unreadable` and `retry_passes` are for `on_unreadable = \"rescue\"`".to_owned());
         }
         self.budget.rates()?;
-        if self.station_lease.is_some_and(|lease| lease < STATION_LEASE_MIN) {
-            return Err(format!("`station_lease` is at least {} s", STATION_LEASE_MIN.as_secs()));
+        if self.station_lease.is_some_and(|lease| !(STATION_LEASE_MIN..=STATION_LEASE_MAX).contains(&lease)) {
+            let (least, most) = (STATION_LEASE_MIN.as_secs(), STATION_LEASE_MAX.as_secs());
+            return Err(format!("`station_lease` is at least {least} s, and at most {most} s"));
         }
         if self.connections < CONNECTIONS_MIN {
             return Err(format!("`connections` is at least {CONNECTIONS_MIN}"));
