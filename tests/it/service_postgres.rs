@@ -103,6 +103,26 @@ fn a_database_opens_with_its_own_key_file_alone() {
 }
 
 #[test]
+fn a_check_says_what_cannot_be_used_and_changes_nothing() {
+    let bench = Workbench::new();
+    let check = |text: &str| {
+        let config = bench.secret("station.toml", text.as_bytes());
+        Agent::bare(bench.path(), &[&"serve", &"--config", &config, &"--check"]).run()
+    };
+    let fine = check("[[account]]\nname = \"local\"\nstore = \"/tmp\"\n");
+    assert_eq!(fine.code, Some(0), "{}", fine.stderr);
+    assert!(fine.stderr.contains("the account `local`: can be used"), "{}", fine.stderr);
+    assert!(!bench.file("state/drive-agent").exists());
+    let away = "database = \"postgres://me:pass-77@127.0.0.1:1/jobs\"\n[[account]]\nname = \"there\"\nstore = \"http://127.0.0.1:1/there?sv=1&sig=S3CRET\"\n[transfer]\nretry_budget = \"1s\"\n";
+    let ended = check(away);
+    ended.expect_error(1, &["the database `postgres://", "the account `there`", "cannot be used"]);
+    assert!(!ended.stderr.contains("pass-77") && !ended.stderr.contains("S3CRET"), "{}", ended.stderr);
+    let Some((_server, database)) = server() else { return };
+    let ended = check(&database);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
 fn the_password_of_a_database_is_not_told() {
     let bench = Workbench::new();
     let refused = |text: &str, words: &[&str]| {

@@ -12,7 +12,7 @@ use crate::support::agent::Running;
 use crate::support::images::{MIB, random_bytes};
 use crate::support::loop_device::{LoopDevice, ext4_image};
 use crate::support::wait::wait_until;
-use crate::support::{Agent, Workbench, parts};
+use crate::support::{Agent, Workbench, parts, source_root};
 
 const UNIT: &str = include_str!("../../agent/systemd/drive-agent.service");
 
@@ -201,4 +201,24 @@ fn the_program_makes_no_system_call_that_the_unit_forbids() {
     let allowed = allowed_calls();
     let forbidden: Vec<&String> = made.difference(&allowed).collect();
     assert_eq!(forbidden, [""; 0]);
+}
+
+#[test]
+fn what_is_watched_is_measured() {
+    let folder = source_root().join("agent/monitoring");
+    let health = std::fs::read_to_string(source_root().join("agent/service/src/api/health.rs")).unwrap();
+    let mut names = BTreeSet::new();
+    for file in ["alerts.yml", "dashboard.json"] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        let ends = |letter: char| !letter.is_ascii_lowercase() && letter != '_';
+        for rest in text.split("drive_agent_").skip(1) {
+            names.insert(format!("drive_agent_{}", rest.split(ends).next().unwrap()));
+        }
+    }
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        assert!(health.contains(&format!("`{name}")), "nothing measures {name}");
+    }
+    let dashboard = std::fs::read_to_string(folder.join("dashboard.json")).unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&dashboard).is_ok());
 }

@@ -22,6 +22,9 @@ pub(crate) struct ServeArguments {
     /// Make a new `vault.key` where it is gone: keys of customers that were sealed with it are lost
     #[arg(long)]
     pub(crate) new_vault_key: bool,
+    /// Only look whether configuration, database and accounts can be used; nothing is changed
+    #[arg(long)]
+    pub(crate) check: bool,
     /// How the log is written to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,

@@ -3,12 +3,14 @@
 //! | file | responsibility |
 //! |---|---|
 //! | [`operation`] | the service from its configuration to its end |
+//! | [`check`] | `--check`: whether it would find what it needs |
 //! | [`wiring`] | from the configuration to the parts that it describes |
 //! | [`state_dir`] | the folder of its state: one service at a time |
 //! | [`first_token`] | the operator's token of a new service |
 //! | [`standby`] | waiting while another service of the same database decides |
 //! | [`shutdown`] | signals, and what drains |
 
+mod check;
 mod first_token;
 mod operation;
 mod shutdown;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::first_token::make_first_token;
 use super::standby::Candidate;
 use super::state_dir::open_store;
-use super::{shutdown, standby, state_dir, wiring};
+use super::{check, shutdown, standby, state_dir, wiring};
 use crate::cli::ServeArguments;
 use crate::local_service::{SOCKET_FILE, URL_FILE};
 use crate::printer::Printer;
@@ -49,6 +49,9 @@ pub(crate) async fn run(arguments: ServeArguments, printer: &Printer) -> u8 {
 
 async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), String> {
     let config = configuration(arguments, printer)?;
+    if arguments.check {
+        return check::check(&config, arguments, printer).await;
+    }
     let state_dir = settings::service_state_dir(config.state_dir.as_deref());
     let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
     let _lock = state_dir::lock(&state_dir, printer)?;

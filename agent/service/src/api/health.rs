@@ -6,6 +6,8 @@
 //! | `drive_agent_http_request_seconds{method}` | time to an answer |
 //! | `drive_agent_jobs{state}` | jobs in each state |
 //! | `drive_agent_bays{state}` | bays in each state |
+//! | `drive_agent_stations{state}` | stations that call, and that are away |
+//! | `drive_agent_grants` | copies that stations may run |
 //! | `drive_agent_attention` | bays and jobs that wait for a person |
 //! | `drive_agent_copies_total{direction,outcome}` | copies that ended |
 //! | `drive_agent_bytes_total{direction}` | bytes that they transferred |
@@ -48,6 +50,11 @@ pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, _: OperatorC
         let count = bays.iter().filter(|bay| bay.state == state).count();
         metrics::gauge!("drive_agent_bays", "state" => state.name()).set(count as f64);
     }
+    let stations = state.fleet.list().await?;
+    let away = stations.iter().filter(|station| station.away.is_some()).count();
+    metrics::gauge!("drive_agent_stations", "state" => "away").set(away as f64);
+    metrics::gauge!("drive_agent_stations", "state" => "calls").set((stations.len() - away) as f64);
+    metrics::gauge!("drive_agent_grants").set(stations.iter().map(|station| station.copies).sum::<u64>() as f64);
     let waiting: i64 = state.scheduler.count_attention().await?.into_values().sum();
     metrics::gauge!("drive_agent_attention").set(waiting as f64);
     Ok(([("content-type", "text/plain; version=0.0.4")], state.metrics.render()).into_response())

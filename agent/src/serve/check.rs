@@ -1,0 +1,57 @@
+//! `serve --check`: whether the service would find what its configuration names. Nothing is changed, and nothing is served.
+
+use std::path::Path;
+use std::time::Duration;
+
+use service::store::Store;
+
+use crate::cli::ServeArguments;
+use crate::printer::Printer;
+use crate::settings;
+use crate::station::config::{Account, Config};
+
+/// How long an account or a server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Says of each part whether it can be used; an error names those that cannot.
+pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: &Printer) -> Result<(), String> {
+    let state_dir = settings::service_state_dir(config.state_dir.as_deref());
+    let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
+    let mut failed = Vec::new();
+    let mut note = |part: String, result: Result<(), String>| match result {
+        Ok(()) => printer.inform(&format!("{part}: can be used")),
+        Err(why) => {
+            printer.error(&format!("{part}: {why}"));
+            failed.push(part);
+        }
+    };
+    let file = arguments.config.as_ref().map_or_else(|| "the configuration".to_owned(), |path| format!("`{}`", path.display()));
+    note(file, Ok(()));
+    if let Some(server) = &config.database {
+        let asked = tokio::time::timeout(TIMEOUT, Store::server_has_vault(server)).await;
+        let asked = asked.map_err(|_| "it does not answer".to_owned());
+        note(format!("the database `{server}`"), asked.and_then(|asked| asked.map(drop).map_err(|error| error.to_string())));
+    }
+    if let Some(tls) = &config.tls {
+        let read = service::http::server::tls(&tls.certificates, &tls.key);
+        note("`tls`".to_owned(), read.map(drop).map_err(|error| error.to_string()));
+    }
+    for account in config.accounts(&state_dir) {
+        let asked = tokio::time::timeout(TIMEOUT, ask(config, &account)).await;
+        note(format!("the account `{}`", account.name), asked.unwrap_or_else(|_| Err("it does not answer".to_owned())));
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => Err(format!("{} cannot be used", failed.join(", "))),
+    }
+}
+
+/// Asks an account for something that changes nothing.
+async fn ask(config: &Config, account: &Account) -> Result<(), String> {
+    // The directory of an account that was not configured is made with the service.
+    if config.account.is_empty() && !Path::new(&account.store).exists() {
+        return Ok(());
+    }
+    let reached = account.reach(&config.transfer.network()?)?;
+    reached.blobs(&config.import_container, "drive-agent-check").await.map(drop).map_err(|error| error.to_string())
+}
