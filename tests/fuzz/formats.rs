@@ -10,6 +10,7 @@ use protocol::manifest::{JournalReplay, Line, ManifestReader, Replay, ReplayErro
 use protocol::receipt::Receipt;
 use protocol::rescue::{ReadStatus, RescuePhase, mapfile};
 use protocol::result::TransferResult;
+use protocol::station::{CopyReport, StationReport};
 use protocol::stop::StopReason;
 use protocol::units::{ByteRange, ByteRate, ByteSize, RangeList, parse_duration};
 use serde::Serialize;
@@ -25,8 +26,32 @@ pub const TARGETS: &[Target] = &[
     Target { name: "mapfile", run: a_mapfile },
     Target { name: "receipt", run: receipt },
     Target { name: "result", run: result },
+    Target { name: "station-report", run: station_report },
     Target { name: "units", run: units },
 ];
+
+/// What a station tells; what is taken can be added up.
+fn station_report(bytes: &[u8]) {
+    let Ok(report) = serde_json::from_slice::<StationReport>(bytes) else { return };
+    if report.check().is_err() {
+        return;
+    }
+    for copy in report.copies.values() {
+        match copy {
+            CopyReport::Running { progress, .. } => {
+                let _sum = progress.bytes_sent + progress.bytes_reused + progress.bytes_zero + progress.bytes_in_flight;
+            }
+            CopyReport::Ended { result } => {
+                let _sum = result.bytes_sent + result.bytes_reused + result.bytes_zero + result.bytes_unreadable;
+                let cut = (**result).clone().with_lists_cut(3);
+                serde_json::to_string(&cut).expect("what was read can be written");
+            }
+        }
+    }
+    let written = serde_json::to_vec(&report).expect("what was read can be written");
+    // Seconds may differ in their last digit.
+    serde_json::from_slice::<StationReport>(&written).expect("what was written can be read");
+}
 
 /// A line of JSON with the checksum that its writer would have given it: an attacker who writes a manifest can compute it too.
 fn with_checksum(line: &[u8]) -> Vec<u8> {
