@@ -73,9 +73,6 @@ impl AttentionKind {
 
     /// Where it comes in a list, the most urgent first.
     pub fn rank(self) -> u8 {
-        if self == AttentionKind::StationAway {
-            return 0;
-        }
         let place = AttentionKind::ALL.iter().position(|kind| *kind == self);
         place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
     }
@@ -103,4 +100,15 @@ pub struct Attention {
     /// What can be done, the likeliest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<OfferedAction>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_kinds_have_one_place() {
+        let ranks: std::collections::BTreeSet<u8> = AttentionKind::ALL.into_iter().map(AttentionKind::rank).collect();
+        assert_eq!(ranks.len(), AttentionKind::ALL.len(), "jobs are kept, and counted, by the place of their kind");
+    }
 }

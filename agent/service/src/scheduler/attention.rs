@@ -64,17 +64,17 @@ impl Scheduler {
         let jobs = self.inner.store.waiting(self.now(), after.map(|place| place.0), room).await?;
         let next = jobs.last().filter(|_| jobs.len() == room as usize).map(|(place, _)| AttentionPlace(*place));
         let mut list = match after {
-            None => {
-                let mut list = self.attention_of_stations();
-                list.extend(self.attention_of_bays(&idle).await?);
-                list
-            }
+            None => self.attention_of_bays(&idle).await?,
             Some(_) => Vec::new(),
         };
         for (_, job) in &jobs {
             list.extend(self.attention_of_job(job, &bays_of_drives));
         }
         list.sort_by_key(|one| one.kind.rank());
+        if after.is_none() {
+            // Whatever is docked there waits for them.
+            list.splice(0..0, self.attention_of_stations());
+        }
         Ok(AttentionPage { list, next })
     }
 
