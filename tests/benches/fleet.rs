@@ -87,7 +87,7 @@ impl Station {
         let made = operator.ask("POST", "/operator/v1/tokens", json!({ "name": name, "role": "station" })).await;
         let token = made["token"].as_str().unwrap().to_owned();
         let bay = |number: usize| {
-            let drive = json!({ "path": "/dev/sda", "drive_id": format!("{name}-{number}"), "size_bytes": 1 << 40 });
+            let drive = json!({ "path": "/dev/sda", "drive_id": format!("{name}-{number}"), "size_bytes": 1_u64 << 40 });
             json!({ "name": format!("bay-{number}"), "isWatched": true, "drive": drive, "attachment": "1", "sequence": 1 })
         };
         let report = json!({ "callVersion": 1, "version": "1", "stateId": name, "process": 1,
