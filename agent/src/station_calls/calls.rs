@@ -127,7 +127,7 @@ impl Calls {
             // It took nothing of the report in, and gets the next one at once.
             return Ok(false);
         }
-        self.apply(orders, sent, is_stopping)?;
+        self.apply(orders, sent, is_stopping).await?;
         Ok(true)
     }
 
@@ -176,33 +176,27 @@ impl Calls {
         }
     }
 
-    fn apply(&self, orders: StationOrders, sent: Moment, is_stopping: bool) -> Result<(), ClientError> {
+    async fn apply(&self, orders: StationOrders, sent: Moment, is_stopping: bool) -> Result<(), ClientError> {
         let renewed = self.lease.renew(sent, Duration::from_secs(orders.lease_seconds));
         renewed.map_err(|error| ClientError::Usage(error.to_string()))?;
         // An answer that was long on its way may come when its grants have to be stopped already.
         let may_begin = !is_stopping && !self.lease.is_over(Moment::now());
         self.copies.apply(orders.grants, may_begin);
-        self.follow_rate(&orders.rate);
         self.tasks.apply(orders.tasks);
+        self.follow_rate(&orders.rate).await;
         Ok(())
     }
 
-    /// Takes over what operators order about the rate, where that is new.
-    fn follow_rate(&self, rate: &str) {
-        let Ok(order) = rate.parse::<RateOrder>() else { return };
-        {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.rate == rate {
-                return;
-            }
-            last.rate = rate.to_owned();
+    /// Takes over what operators order about the rate, where that is new: one order after another, so that the last one counts.
+    async fn follow_rate(&self, rate: &str) {
+        if self.last.lock().unwrap_or_else(PoisonError::into_inner).rate == rate {
+            return;
         }
-        let worker = self.worker.clone();
-        tokio::spawn(async move {
-            if let Err(error) = worker.set_rate(order).await {
-                tracing::warn!(%error, "the rate that an operator ordered cannot be kept");
-            }
-        });
+        let Ok(order) = rate.parse::<RateOrder>() else { return };
+        match self.worker.set_rate(order).await {
+            Ok(_) => rate.clone_into(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner).rate),
+            Err(error) => tracing::warn!(%error, "the rate that an operator ordered cannot be kept: trying again"),
+        }
     }
 
     fn say(&self, said: &mut Said, error: Option<&ClientError>) {
@@ -226,13 +220,17 @@ impl Calls {
 
     /// Stops the copies when the service has not renewed their grants in time. Never returns.
     pub(super) async fn watch_lease(&self) {
+        let mut is_logged = false;
         loop {
             tokio::time::sleep(LEASE_INTERVAL).await;
             let now = Moment::now();
             if !self.lease.is_over(now) || !self.copies.is_running() {
+                is_logged = false;
                 continue;
             }
-            tracing::warn!("the service did not answer in time: copies stop");
+            if !std::mem::replace(&mut is_logged, true) {
+                tracing::warn!("the service did not answer in time: copies stop");
+            }
             // After a sleep the drive may be copied by another host already.
             let is_late = self.lease.has_ended(now);
             self.copies.stop_all(if is_late { StopReason::SecondSignal } else { StopReason::LeaseLost });
