@@ -65,6 +65,28 @@ pub struct Progress {
     pub eta_seconds: Option<f64>,
 }
 
+impl Progress {
+    /// The progress of a copy in this phase that has moved nothing.
+    pub fn of_nothing(phase: Phase) -> Self {
+        Progress {
+            phase,
+            bytes_total: 0,
+            bytes_done: 0,
+            bytes_sent: 0,
+            bytes_reused: 0,
+            bytes_zero: 0,
+            bytes_unreadable: 0,
+            bytes_in_flight: 0,
+            retries: 0,
+            limited_by: LimitedBy::Nothing,
+            elapsed_seconds: 0.0,
+            bytes_per_second: 0.0,
+            link_bytes_per_second: None,
+            eta_seconds: None,
+        }
+    }
+}
+
 /// What a failing drive has not given so far, each in drive order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadableSoFar {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{LimitedBy, TransferResult};
+use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
@@ -107,22 +107,7 @@ struct NoCopy;
 
 impl RunningCopy for NoCopy {
     fn progress(&self) -> Progress {
-        Progress {
-            phase: Phase::Done,
-            bytes_total: 0,
-            bytes_done: 0,
-            bytes_sent: 0,
-            bytes_reused: 0,
-            bytes_zero: 0,
-            bytes_unreadable: 0,
-            bytes_in_flight: 0,
-            retries: 0,
-            limited_by: LimitedBy::Nothing,
-            elapsed_seconds: 0.0,
-            bytes_per_second: 0.0,
-            link_bytes_per_second: None,
-            eta_seconds: None,
-        }
+        Progress::of_nothing(Phase::Done)
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {

@@ -23,6 +23,13 @@ fn bytes_landed(service: &Service, name: &str) -> Option<u64> {
     service.job(name)["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
 }
 
+/// Begins to import a drive of this size at `hall-a`, which gives so many bytes a second; some of it has landed then.
+fn copy_slowly(service: &Service, bench: &Workbench, size: &str, rate: &str) {
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(bench, "SLOW", size, rate), None).expect(200);
+    service.wait("bytes to land", || bytes_landed(service, "job-1"));
+}
+
 #[test]
 fn drives_at_two_stations_go_through_one_job() {
     let bench = Workbench::new();
@@ -66,9 +73,7 @@ fn a_cancel_stops_the_copy_at_its_station_and_the_receipt_says_what_moved() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let _station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "64MiB", "2MB/s");
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
     service.wait_for_state("job-1", "Packaging");
     let receipt = service.receipts("job-1")["drives"][0]["result"]["receipt"].clone();
@@ -84,9 +89,7 @@ fn a_copy_goes_on_while_the_service_is_away_and_is_not_begun_again() {
     let bench = Workbench::new();
     let mut service = Service::start_at(&bench, SERVICE, free_port());
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "12MiB", "4MB/s");
     service.kill();
     service.go();
     service.wait_for_state("job-1", "Packaging");
@@ -102,9 +105,7 @@ fn a_station_that_is_killed_resumes_what_it_did() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "12MiB", "4MB/s");
     station.kill();
     station.go(&service);
     service.wait_for_state("job-1", "Packaging");
@@ -148,9 +149,7 @@ fn a_station_stops_its_copies_before_their_grants_end() {
     let bench = Workbench::new();
     let mut service = Service::start(&bench, SERVICE);
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "64MiB", "2MB/s");
     service.kill();
     station.running().wait_for_words("the service did not answer in time: copies stop");
     let ended = station.stop();
@@ -213,9 +212,7 @@ fn a_station_that_is_gone_for_good_is_taken_off_and_keeps_no_job() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "64MiB", "2MB/s");
     station.kill();
     let waiting = service.wait_for_attention("station-away");
     assert_eq!(waiting["actions"][0]["command"], "drive-agent tokens revoke hall-a", "{waiting}");
@@ -237,9 +234,7 @@ fn a_service_that_stops_leaves_the_copies_of_stations_alone() {
     let bench = Workbench::new();
     let mut service = Service::start_at(&bench, SERVICE, free_port());
     let _station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "12MiB", "4MB/s"), None).expect(200);
-    service.wait("bytes to land", || bytes_landed(&service, "job-1"));
+    copy_slowly(&service, &bench, "12MiB", "4MB/s");
     let ended = service.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     service.go();

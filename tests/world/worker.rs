@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{LimitedBy, TransferResult};
+use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
@@ -223,21 +223,12 @@ impl RunningCopy for Handle {
         let landed = copy.map_or(0, |copy| copy.chunks().iter().filter(|chunk| chunk.has_landed()).count());
         let is_stopping = copy.is_some_and(|copy| copy.stop.is_some());
         let bytes_done = landed as u64 * CHUNK_BYTES;
+        let phase = if is_stopping { Phase::Draining } else { Phase::Copying };
         Progress {
-            phase: if is_stopping { Phase::Draining } else { Phase::Copying },
             bytes_total: copy.map_or(0, |copy| copy.chunks().len() as u64 * CHUNK_BYTES),
             bytes_done,
             bytes_sent: bytes_done,
-            bytes_reused: 0,
-            bytes_zero: 0,
-            bytes_unreadable: 0,
-            bytes_in_flight: 0,
-            retries: 0,
-            limited_by: LimitedBy::Nothing,
-            elapsed_seconds: 0.0,
-            bytes_per_second: 0.0,
-            link_bytes_per_second: None,
-            eta_seconds: None,
+            ..Progress::of_nothing(phase)
         }
     }
 

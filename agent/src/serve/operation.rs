@@ -110,7 +110,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     warn_of_open_accounts(&config, &store, printer).await;
     worker.docks.watch();
     worker.rates.follow();
-    forget_gone(&transfers, &store).await;
+    if lease.is_some() {
+        forget_gone(&transfers, &store).await;
+    }
     let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(config.station_lease()));
     let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, config.import_container.clone());
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
@@ -215,16 +217,7 @@ async fn warn_of_open_accounts(config: &Config, store: &Store, printer: &Printer
 }
 
 fn configuration(arguments: &ServeArguments, printer: &Printer) -> Result<Config, String> {
-    let mut config = match &arguments.config {
-        None => Config::default(),
-        Some(path) => {
-            let (config, unknown) = Config::read(path)?;
-            for key in unknown {
-                printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
-            }
-            config
-        }
-    };
+    let mut config = wiring::read(arguments.config.as_deref(), printer)?;
     config.listen = arguments.listen.unwrap_or(config.listen);
     config.state_dir = arguments.state_dir.clone().or(config.state_dir);
     config.allow_plaintext |= arguments.allow_plaintext;

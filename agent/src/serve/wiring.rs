@@ -14,6 +14,7 @@ use protocol::units::sizes_apart;
 use service::scheduler::Clock;
 use time::OffsetDateTime;
 
+use crate::printer::Printer;
 use crate::station::accounts::{ReachedAccount, place_of};
 use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
@@ -31,6 +32,19 @@ pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
         let now = OffsetDateTime::now_utc();
         now.checked_add(time::Duration::seconds(offset.unwrap_or(0))).unwrap_or(now)
     })
+}
+
+/// The configuration in a file, with a warning for each key that means nothing; the default one where none is named.
+///
+/// # Errors
+/// With one sentence, where it cannot be used.
+pub(crate) fn read(path: Option<&Path>, printer: &Printer) -> Result<Config, String> {
+    let Some(path) = path else { return Ok(Config::default()) };
+    let (config, unknown) = Config::read(path)?;
+    for key in unknown {
+        printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
+    }
+    Ok(config)
 }
 
 /// The data plane of a station, by the machine's clock.

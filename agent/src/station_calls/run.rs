@@ -15,7 +15,7 @@ use super::tasks::Tasks;
 use crate::cli::{ConnectArguments, StationArguments};
 use crate::client::JobService;
 use crate::printer::Printer;
-use crate::serve::{identity, lock, worker_of};
+use crate::serve::{identity, lock, read, worker_of};
 use crate::settings;
 use crate::signals::Signals;
 use crate::station::config::Config;
@@ -119,15 +119,13 @@ fn addresses(services: &[JobService]) -> String {
 }
 
 fn configuration(arguments: &StationArguments, printer: &Printer) -> Result<Config, String> {
-    let Some(path) = &arguments.config else { return Ok(Config::default()) };
-    let (config, unknown) = Config::read(path)?;
-    for key in unknown {
-        printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
+    let config = read(arguments.config.as_deref(), printer)?;
+    match &arguments.config {
+        Some(path) if config.database.is_some() => {
+            Err(format!("`{}` has a `database`: a station keeps no jobs; leave it out", path.display()))
+        }
+        _ => Ok(config),
     }
-    if config.database.is_some() {
-        return Err(format!("`{}` has a `database`: a station keeps no jobs; leave it out", path.display()));
-    }
-    Ok(config)
 }
 
 fn host_name() -> Result<String, String> {

@@ -193,6 +193,14 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl JobDrive {
+    /// Every serial number by which a docked drive may have to do with this one, in lower case.
+    pub fn serials(&self) -> impl Iterator<Item = String> + '_ {
+        let own = [Some(&self.id), self.bound_serial.as_ref()].into_iter().flatten();
+        // What a wrong drive tells finds the job too: it may hold something of it.
+        let all = own.chain(&self.wrong_serials).filter(|serial| !serial.is_empty());
+        all.map(|serial| serial.to_ascii_lowercase())
+    }
+
     /// Whether a drive that tells this serial number is this one: by its name, unless an operator bound another drive to it;
     /// then by the serial number of that.
     pub fn has_serial(&self, serial: &str) -> bool {

@@ -130,22 +130,7 @@ struct NoCopy;
 
 impl RunningCopy for NoCopy {
     fn progress(&self) -> Progress {
-        Progress {
-            phase: protocol::progress::Phase::Done,
-            bytes_total: 0,
-            bytes_done: 0,
-            bytes_sent: 0,
-            bytes_reused: 0,
-            bytes_zero: 0,
-            bytes_unreadable: 0,
-            bytes_in_flight: 0,
-            retries: 0,
-            limited_by: protocol::result::LimitedBy::Nothing,
-            elapsed_seconds: 0.0,
-            bytes_per_second: 0.0,
-            link_bytes_per_second: None,
-            eta_seconds: None,
-        }
+        Progress::of_nothing(protocol::progress::Phase::Done)
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {

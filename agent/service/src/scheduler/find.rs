@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use protocol::job::JobDrive;
 use protocol::station::{Binding, Decided, DockedDrive, DockedHere, JobInHand, Next, Twin, next, weak_identity};
 use time::OffsetDateTime;
 
@@ -139,11 +140,7 @@ fn by_serial(bays: &[BayContent]) -> HashMap<String, Vec<&str>> {
 fn by_drive(jobs: &[Arc<StoredJob>]) -> HashMap<String, Vec<Arc<StoredJob>>> {
     let mut found: HashMap<String, Vec<Arc<StoredJob>>> = HashMap::new();
     for job in jobs {
-        let names =
-            job.machine.drives.iter().flat_map(|drive| {
-                [Some(&drive.id), drive.bound_serial.as_ref()].into_iter().flatten().chain(&drive.wrong_serials)
-            });
-        let names: BTreeSet<String> = names.map(|name| name.to_ascii_lowercase()).collect();
+        let names: BTreeSet<String> = job.machine.drives.iter().flat_map(JobDrive::serials).collect();
         for name in names {
             found.entry(name).or_default().push(job.clone());
         }

@@ -9,7 +9,7 @@ use protocol::station::CopyOrder;
 use protocol::stop::StopReason;
 
 use super::handle::{CopyKey, Running, Scheduler};
-use super::worker::{RunningCopy, not_heard_of};
+use super::worker::RunningCopy;
 use crate::store::{GrantHolder, GrantedBefore, StoreError, StoredJob};
 
 /// Pause before a grant is taken back again, where that failed.
@@ -20,7 +20,7 @@ struct Elsewhere;
 
 impl RunningCopy for Elsewhere {
     fn progress(&self) -> Progress {
-        Progress { phase: Phase::Draining, ..not_heard_of() }
+        Progress::of_nothing(Phase::Draining)
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {

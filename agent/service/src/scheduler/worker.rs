@@ -10,8 +10,8 @@ use axum::body::Bytes;
 use futures::stream::BoxStream;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
-use protocol::progress::{Phase, Progress, UnreadableSoFar};
-use protocol::result::{LimitedBy, TransferResult};
+use protocol::progress::{Progress, UnreadableSoFar};
+use protocol::result::TransferResult;
 use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder};
 use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::stop::StopReason;
@@ -35,26 +35,6 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) async fn with_timeout<T>(work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
     let done = tokio::time::timeout(WORK_TIMEOUT, work).await;
     done.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time: try again".to_owned())))
-}
-
-/// The progress of a copy of which nothing was told yet.
-pub(crate) fn not_heard_of() -> Progress {
-    Progress {
-        phase: Phase::Preparing,
-        bytes_total: 0,
-        bytes_done: 0,
-        bytes_sent: 0,
-        bytes_reused: 0,
-        bytes_zero: 0,
-        bytes_unreadable: 0,
-        bytes_in_flight: 0,
-        retries: 0,
-        limited_by: LimitedBy::Nothing,
-        elapsed_seconds: 0.0,
-        bytes_per_second: 0.0,
-        link_bytes_per_second: None,
-        eta_seconds: None,
-    }
 }
 
 /// A name for the grant of a copy, that no other has.

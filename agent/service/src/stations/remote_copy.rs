@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use protocol::progress::{Progress, UnreadableSoFar};
+use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::stop::StopReason;
 
 use super::fleet::Stations;
-use crate::scheduler::worker::{RunningCopy, not_heard_of};
+use crate::scheduler::worker::RunningCopy;
 
 pub(super) struct RemoteCopy {
     pub(super) stations: Arc<Stations>,
@@ -17,7 +17,7 @@ pub(super) struct RemoteCopy {
 impl RunningCopy for RemoteCopy {
     fn progress(&self) -> Progress {
         let told = self.stations.with_known(&self.station, |station| station.progress(&self.grant));
-        told.unwrap_or_else(not_heard_of)
+        told.unwrap_or_else(|| Progress::of_nothing(Phase::Preparing))
     }
 
     fn unreadable_so_far(&self) -> UnreadableSoFar {

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::call_error::CallError;
 use super::times::FleetTimes;
-use crate::scheduler::worker::not_heard_of;
 
 /// A station.
 pub(super) struct Station {
@@ -80,11 +79,6 @@ impl Station {
 
     pub(super) fn has_bay(&self, name: &str) -> bool {
         self.told.as_ref().is_some_and(|told| told.bays.iter().any(|bay| bay.name == name))
-    }
-
-    /// The state directory of the process that calls.
-    pub(super) fn state_id(&self) -> Option<String> {
-        self.told.as_ref().map(|told| told.state_id.clone())
     }
 
     pub(super) fn copies(&self) -> usize {
@@ -261,7 +255,7 @@ impl Station {
             order,
             stop: None,
             ends,
-            progress: not_heard_of(),
+            progress: Progress::of_nothing(Phase::Preparing),
             unreadable: UnreadableSoFar::default(),
             ended: Some(ended),
         };
@@ -286,7 +280,7 @@ impl Station {
     }
 
     pub(super) fn progress(&self, grant: &str) -> Progress {
-        let Some(granted) = self.grants.get(grant) else { return not_heard_of() };
+        let Some(granted) = self.grants.get(grant) else { return Progress::of_nothing(Phase::Preparing) };
         let is_stopping = granted.stop.is_some() && granted.progress.phase != Phase::Done;
         let phase = if is_stopping { Phase::Draining } else { granted.progress.phase };
         Progress { phase, ..granted.progress.clone() }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::outcome::Outcome;
-use protocol::progress::UnreadableSoFar;
+use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::{Direction, TransferResult};
 use protocol::station::{CALL_VERSION, CopyOrder, CopyReport, Grant, STOP_MARGIN, StationReport};
 use protocol::station_rate::{RateAuthority, RateCap, StationRate};
@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use super::call_error::CallError;
 use super::station::Station;
 use super::times::FleetTimes;
-use crate::scheduler::worker::not_heard_of;
 
 const LEASE: Duration = Duration::from_secs(90);
 
@@ -223,7 +222,7 @@ impl History {
                 ref copy => Copy::clone(copy),
             };
         }
-        // The one that was copied calls only where somebody starts it by mistake.
+        // The one that was copied calls only where it is started by mistake.
         if self.chance(if index == 0 { 4 } else { 40 }) {
             self.hosts[index].calls += 1;
             let report = Box::new(self.report(index));
@@ -237,7 +236,7 @@ impl History {
         let host = &self.hosts[index];
         let copy = |copy: &Copy| match copy {
             Copy::Running | Copy::Stopping(_) => {
-                CopyReport::Running { progress: not_heard_of(), unreadable: UnreadableSoFar::default() }
+                CopyReport::Running { progress: Progress::of_nothing(Phase::Preparing), unreadable: UnreadableSoFar::default() }
             }
             Copy::Ended => {
                 let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, "c/n");

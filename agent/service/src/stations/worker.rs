@@ -87,7 +87,7 @@ fn begin_at(
 
 /// Whether a station that calls cannot know what a run moved: its journal is in the state directory of another host.
 async fn knows_nothing(store: &Store, stations: &Stations, station: &str, order: &CopyOrder) -> bool {
-    let calls = stations.with_known(station, |station| station.state_id()).flatten();
+    let calls = stations.with_known(station, |station| station.told().map(|told| told.state_id.clone())).flatten();
     let journal = store.journal_of(&order.job_uid, station).await.ok().flatten();
     calls.zip(journal).is_some_and(|(calls, journal)| calls != journal)
 }
@@ -170,11 +170,11 @@ impl Worker for Fleet {
 
     fn start(&self, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         let Some((station, own)) = station_and_bay(&order.bay) else { return self.own.start(order, ended) };
+        let (station, order) = (station.to_owned(), CopyOrder { bay: own.to_owned(), ..order.clone() });
         if order.account_only {
-            return self.account_at(station.to_owned(), CopyOrder { bay: own.to_owned(), ..order.clone() }, ended);
+            return self.account_at(station, order, ended);
         }
-        let order = CopyOrder { bay: own.to_owned(), ..order.clone() };
-        Arc::new(begin_at(&self.stations, station.to_owned(), order, ended, Instant::now() + self.times.lease))
+        Arc::new(begin_at(&self.stations, station, order, ended, Instant::now() + self.times.lease))
     }
 
     async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError> {
@@ -204,10 +204,9 @@ impl Worker for Fleet {
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
         let Some((station, own)) = station_and_bay(&order.copy.bay) else { return self.own.put_logs(order, result).await };
         let copy = CopyOrder { bay: own.to_owned(), ..order.copy.clone() };
-        let order_of_logs = order.clone();
-        let order = Box::new(LogOrder { copy, ..order.clone() });
-        match self.ask(station, Task::PutLogs { order, result: Box::new(result.clone()) }, LOGS_TIMEOUT).await? {
-            TaskResult::Logs { addresses } if self.are_of(&addresses, &order_of_logs) => Ok(addresses),
+        let at_station = Box::new(LogOrder { copy, ..order.clone() });
+        match self.ask(station, Task::PutLogs { order: at_station, result: Box::new(result.clone()) }, LOGS_TIMEOUT).await? {
+            TaskResult::Logs { addresses } if self.are_of(&addresses, order) => Ok(addresses),
             _ => Err(misunderstood(station)),
         }
     }

@@ -37,15 +37,7 @@ pub(super) async fn write(transaction: &mut Transaction, job: &StoredJob, before
             .answered()
             .await?;
     }
-    let ids = |job: &StoredJob| {
-        let of_drive = |drive: &'_ JobDrive| {
-            let own = [Some(&drive.id), drive.bound_serial.as_ref()].into_iter().flatten();
-            // What a wrong drive tells finds the job too: it may hold something of it.
-            own.chain(&drive.wrong_serials).cloned().collect::<Vec<_>>()
-        };
-        let names = job.machine.drives.iter().flat_map(of_drive);
-        names.filter(|name| !name.is_empty()).map(|name| name.to_ascii_lowercase()).collect::<BTreeSet<_>>()
-    };
+    let ids = |job: &StoredJob| job.machine.drives.iter().flat_map(JobDrive::serials).collect::<BTreeSet<_>>();
     if before.map(ids) == Some(ids(job)) {
         return Ok(());
     }

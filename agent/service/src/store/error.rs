@@ -91,10 +91,15 @@ const AWAY: [&str; 4] = ["57P01", "57P02", "57P03", "53300"];
 /// A change is not serializable, or was chosen to end a deadlock.
 const IN_THE_WAY: [&str; 2] = ["40001", "40P01"];
 
+/// Whether a row could not be inserted because another one is there.
+pub(super) fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
 impl StoreError {
     /// The error of an insertion: a row that was not there a moment ago is another change's.
     pub(super) fn of_insert(error: sqlx::Error) -> Self {
-        match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+        match is_taken(&error) {
             true => StoreError::Contended,
             false => error.into(),
         }

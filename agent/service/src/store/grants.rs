@@ -6,7 +6,7 @@ use protocol::station::{CopyOrder, station_and_bay};
 
 use super::answered::Answered;
 use super::database::Store;
-use super::error::StoreError;
+use super::error::{StoreError, is_taken};
 use super::row::{GrantStep, StoredJob};
 use super::transaction::Transaction;
 
@@ -43,7 +43,7 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
                 .execute(&mut **transaction)
                 .answered()
                 .await
-                .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+                .map_err(|error| match is_taken(&error) {
                     true => StoreError::NotNow(format!("the drive `{}` is being copied at another station", order.drive_id)),
                     false => error.into(),
                 })?;

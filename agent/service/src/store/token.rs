@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::answered::Answered;
 use super::audit::write_audit;
 use super::database::Store;
-use super::error::StoreError;
+use super::error::{StoreError, is_taken};
 use super::retry::retried;
 
 /// What an actor may do.
@@ -101,7 +101,7 @@ impl Store {
         .execute(&mut *transaction)
         .answered()
         .await
-        .map_err(|error| match error.as_database_error().is_some_and(|error| error.is_unique_violation()) {
+        .map_err(|error| match is_taken(&error) {
             true => StoreError::NameTaken(actor.name.clone()),
             false => error.into(),
         })?;
