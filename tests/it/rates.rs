@@ -115,6 +115,24 @@ fn an_operators_rate_counts_at_once_and_after_a_restart() {
 }
 
 #[test]
+fn a_rate_that_an_earlier_version_kept_in_a_file_still_counts() {
+    let bench = Workbench::new();
+    let config = "[[bay]]\nname = \"one\"\n";
+    let mut service = Service::start(&bench, config);
+    let rate = |service: &Service| service.call("GET", "/operator/v1/rate", Value::Null).expect(200);
+    assert_eq!(rate(&service)["setBy"], "configuration");
+    service.stop();
+    let file = service.state().join("rate");
+    std::fs::write(&file, "5MB/s\n").unwrap();
+    for _ in 0..2 {
+        service.go();
+        assert_eq!(rate(&service), json!({ "bytesPerSecond": 5_000_000, "setBy": "operator" }));
+        assert!(!file.exists());
+        service.stop();
+    }
+}
+
+#[test]
 fn the_portal_shows_the_rate_and_sets_it() {
     let bench = Workbench::new();
     let service = Service::start(&bench, "[budget]\nrate = \"200MB/s\"\n[[bay]]\nname = \"one\"\n");

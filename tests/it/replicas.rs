@@ -59,6 +59,7 @@ fn a_service_that_stands_by_answers_like_the_one_that_decides_and_takes_over() {
     }
     assert_eq!(second.call_as("wrong", "GET", &job("job-1"), Value::Null).status, 401);
     second.patch("job-1", shipping()).expect(200);
+    second.call("POST", "/operator/v1/rate", json!({ "rate": "5MB/s" })).expect(200);
     assert_eq!(first.job("job-1")["properties"]["state"], "Shipping");
     // A session that was opened at one of them is known to the other.
     let cookie = second.session_cookie(&second.token);
@@ -69,6 +70,8 @@ fn a_service_that_stands_by_answers_like_the_one_that_decides_and_takes_over() {
     wait_until_it_decides(&second);
     assert_eq!(second.job("job-1")["properties"]["state"], "Shipping");
     assert_eq!(page(&second).status, 200);
+    let rate = second.call("GET", "/operator/v1/rate", Value::Null).expect(200);
+    assert_eq!(rate, json!({ "bytesPerSecond": 5_000_000, "setBy": "operator" }), "an order outlives the service that took it");
     // The one that was killed stands by now.
     first.go();
     first.running().wait_for_words("standing by on");

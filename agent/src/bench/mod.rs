@@ -45,7 +45,7 @@ use report::Report;
 pub(crate) async fn run(arguments: BenchArguments, printer: &Printer) -> u8 {
     let done = match arguments.command {
         Some(BenchCommand::Transfer) => return transfer::run().await,
-        Some(BenchCommand::Sink { listen }) => sink::run(listen, printer).await,
+        Some(BenchCommand::Sink { listen, tls }) => sink::run(listen, &tls, printer).await,
         Some(BenchCommand::Compare { before, after }) => compare::run(&before, &after, printer),
         Some(BenchCommand::Peers(peers)) => peers::run(&peers, printer).and_then(|report| show(&report, &peers.common, printer)),
         Some(BenchCommand::Station(station)) => {

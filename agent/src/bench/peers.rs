@@ -14,7 +14,7 @@ use super::report::{Measure, Report, Run, Spread};
 use super::transfer::{Order, carry_out};
 use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
-use crate::cli::PeersArguments;
+use crate::cli::{BenchTlsArguments, PeersArguments};
 use crate::printer::Printer;
 
 /// How this program is called among its peers.
@@ -146,6 +146,8 @@ struct Scene {
     blob: PathBuf,
     out: PathBuf,
     sink: Sink,
+    /// The certificate of the sink, where it speaks TLS.
+    certificate: Option<PathBuf>,
 }
 
 impl Scene {
@@ -159,7 +161,8 @@ impl Scene {
     }
 
     fn order(&self, direction: Direction, drive: &Path, blob: String) -> Order {
-        Order::new(direction, drive.display().to_string(), blob, self.work.path("state"))
+        let order = Order::new(direction, drive.display().to_string(), blob, self.work.path("state"));
+        Order { trusted_certificates: self.certificate.clone(), ..order }
     }
 
     /// Does, with this program, a kind of work.
@@ -201,6 +204,9 @@ impl Scene {
         // Not by account and endpoint: older versions of rclone take an endpoint for a domain below which the account is.
         command.env("RCLONE_CONFIG_X_TYPE", "azureblob").env("RCLONE_CONFIG_X_SAS_URL", format!("{}?{SAS}", self.sink.url));
         command.env("RCLONE_CONFIG", "/dev/null");
+        if let Some(certificate) = &self.certificate {
+            command.env("SSL_CERT_FILE", certificate);
+        }
     }
 }
 
@@ -211,7 +217,8 @@ pub(super) fn run(arguments: &PeersArguments, printer: &Printer) -> Result<Repor
     let filling = if arguments.random { Filling::Random } else { Filling::QuarterZero };
     let (image, _) = work.image("image", size, filling)?;
     let (blob, out) = (work.path("blob"), work.path("out"));
-    let scene = Scene { work, image, blob, out, sink: Sink::start()? };
+    let certificate = arguments.tls.tls_certificate.clone();
+    let scene = Scene { work, image, blob, out, sink: Sink::start(&arguments.tls)?, certificate };
     let mut report = Report::new();
     let is_wanted =
         |way: &&Way| arguments.only.is_empty() || arguments.only.iter().any(|only| way.group.ends_with(only.as_str()));
@@ -301,15 +308,23 @@ struct Sink {
 }
 
 impl Sink {
-    fn start() -> Result<Self, BenchError> {
+    fn start(tls: &BenchTlsArguments) -> Result<Self, BenchError> {
         let failed = |error: std::io::Error| BenchError::Failed(format!("the sink could not be started: {error}"));
         let own = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(own);
-        command.args(["bench", "sink"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(["bench", "sink"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        for (option, file) in [("--tls-certificate", &tls.tls_certificate), ("--tls-key", &tls.tls_key)] {
+            if let Some(file) = file {
+                command.arg(option).arg(file);
+            }
+        }
         let mut process = command.spawn().map_err(failed)?;
         let mut url = String::new();
         if let Some(stdout) = process.stdout.take() {
             BufReader::new(stdout).read_line(&mut url).map_err(failed)?;
+        }
+        if url.is_empty() {
+            return Err(BenchError::Failed("the sink could not be started, as it says above".to_owned()));
         }
         Ok(Sink { process, url: url.trim().to_owned() })
     }

@@ -11,10 +11,15 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use futures::StreamExt;
-use tokio::net::TcpListener;
+use service::http::server;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::error::BenchError;
+use crate::cli::BenchTlsArguments;
 use crate::printer::Printer;
 
 /// The account of emulators.
@@ -38,17 +43,49 @@ struct Sink {
 }
 
 /// Serves until the process is ended, and prints its address first.
-pub(super) async fn run(listen: SocketAddr, printer: &Printer) -> Result<(), BenchError> {
+pub(super) async fn run(listen: SocketAddr, tls: &BenchTlsArguments, printer: &Printer) -> Result<(), BenchError> {
     if !listen.ip().is_loopback() {
         return Err(BenchError::Usage(format!("`{listen}` is not a loopback address: what is thrown away comes from here")));
     }
     let failed = |error: std::io::Error| BenchError::Failed(format!("`{listen}` cannot be listened on: {error}"));
+    let tls = tls.tls_certificate.as_deref().zip(tls.tls_key.as_deref());
+    let tls = tls.map(|(certificate, key)| server::tls(certificate, key)).transpose();
+    let tls = tls.map_err(|error| BenchError::Usage(error.to_string()))?;
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let url = format!("http://{address}/{ACCOUNT}");
+    let url = format!("{}://{address}/{ACCOUNT}", if tls.is_some() { "https" } else { "http" });
     printer.line(&serde_json::json!({ "url": url }), || format!("{url}\n"));
     let router = Router::new().fallback(answer).with_state(Arc::new(Sink::default()));
-    axum::serve(listener, router).await.map_err(failed)
+    match tls {
+        None => axum::serve(listener, router).await,
+        Some(tls) => axum::serve(TlsListener { listener, tls }, router).await,
+    }
+    .map_err(failed)
+}
+
+/// Connections after their handshakes, which are made one after another.
+struct TlsListener {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            // A client that does not trust the certificate goes away.
+            if let Ok(stream) = self.tls.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
 }
 
 async fn answer(State(sink): State<Arc<Sink>>, request: Request) -> Response {

@@ -40,6 +40,9 @@ pub(super) struct Order {
     pub(super) count: usize,
     /// Memory of all of them together, where they share it as the bays of a station do.
     pub(super) total_memory_bytes: Option<u64>,
+    /// Certificates that are trusted in place of the system's.
+    #[serde(skip)]
+    pub(super) trusted_certificates: Option<PathBuf>,
 }
 
 impl Order {
@@ -58,6 +61,7 @@ impl Order {
             confirm: None,
             count: 1,
             total_memory_bytes: None,
+            trusted_certificates: None,
         }
     }
 }
@@ -82,7 +86,12 @@ pub(super) fn carry_out(order: &Order) -> Result<(Run, TransferResult), BenchErr
 pub(super) fn carry_out_all(order: &Order) -> Result<(Run, Vec<TransferResult>), BenchError> {
     let own = std::env::current_exe().map_err(|error| BenchError::Failed(format!("this program is not to be found: {error}")))?;
     let input = serde_json::to_vec(order).map_err(|error| BenchError::Failed(error.to_string()))?;
-    let ended = measure(Command::new(own).args(["bench", "transfer"]), &input)?;
+    let mut command = Command::new(own);
+    command.args(["bench", "transfer"]);
+    if let Some(certificates) = &order.trusted_certificates {
+        command.env("SSL_CERT_FILE", certificates);
+    }
+    let ended = measure(&mut command, &input)?;
     let results: Vec<TransferResult> = serde_json::from_slice(&ended.stdout)
         .map_err(|error| BenchError::Failed(format!("a transfer did not report its result: {error}")))?;
     match results.iter().find(|result| result.outcome != Outcome::Complete) {

@@ -35,10 +35,23 @@ pub(crate) enum BenchCommand {
         /// Where to listen: loopback alone
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        #[command(flatten)]
+        tls: BenchTlsArguments,
     },
     /// One transfer of a bench, as standard input says
     #[command(hide = true)]
     Transfer,
+}
+
+/// How a server of a bench speaks TLS, and its clients with it.
+#[derive(Debug, Args)]
+pub(crate) struct BenchTlsArguments {
+    /// Certificate of the server for 127.0.0.1, in PEM: with TLS, where it is given
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The private key of it, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 /// What every bench takes.
@@ -114,6 +127,8 @@ pub(crate) struct PeersArguments {
     /// Where a tool is that is not in the path; as often as you like
     #[arg(long, value_name = "PATH")]
     pub(crate) tool: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: BenchTlsArguments,
     #[command(flatten)]
     pub(crate) common: CommonArguments,
 }

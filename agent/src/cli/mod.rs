@@ -17,8 +17,8 @@ use protocol::units::{ByteRate, ByteSize, parse_duration};
 use serde::Deserialize;
 
 pub(crate) use bench::{
-    BenchArguments, BenchCommand, BenchStationArguments, CacheWord, CommonArguments, DirectionWord, MatrixArguments,
-    PeersArguments,
+    BenchArguments, BenchCommand, BenchStationArguments, BenchTlsArguments, CacheWord, CommonArguments, DirectionWord,
+    MatrixArguments, PeersArguments,
 };
 pub(crate) use network::NetworkArguments;
 pub(crate) use service::{

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use protocol::station::STOP_MARGIN;
+use protocol::station_rate::{RateCap, RateOrder};
 use protocol::stop::StopReason;
 use service::entra::Entra;
 use service::http::{Access, Front, server};
 use service::jobs::Jobs;
 use service::moment::Moment;
-use service::scheduler::Scheduler;
+use service::scheduler::{Clock, Scheduler};
 use service::stations::{Fleet, FleetTimes};
-use service::store::{LeaseWatch, Role, ServiceLease, Store};
+use service::store::{LeaseWatch, Role, ServiceLease, Store, StoreError};
 use service::{ServiceState, router};
 use tokio_util::sync::CancellationToken;
 
@@ -29,9 +30,13 @@ use crate::local_service::{SOCKET_FILE, URL_FILE};
 use crate::printer::Printer;
 use crate::settings;
 use crate::station::config::Config;
+use crate::station::host::StationWorker;
 
 /// Time between two looks whether the database was heard of.
 const LEASE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Where earlier versions kept the rate that an operator ordered, below the state directory.
+const EARLIER_RATE_FILE: &str = "rate";
 
 /// How often clients that ask no more are forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
@@ -109,6 +114,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     worker.docks.watch();
+    take_over_rate(&worker, &store, &state_dir, &clock).await?;
     worker.rates.follow();
     if lease.is_some() {
         forget_gone(&transfers, &store).await;
@@ -158,6 +164,27 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = fs::remove_file(state_dir.join(URL_FILE));
     let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
     end
+}
+
+/// Lets copies have the rate that an operator ordered. Earlier versions kept it in a file of the state directory.
+async fn take_over_rate(worker: &StationWorker, store: &Store, state_dir: &Path, clock: &Clock) -> Result<(), String> {
+    let failed = |error: StoreError| format!("the operator's rate cannot be read: {error}");
+    let file = state_dir.join(EARLIER_RATE_FILE);
+    let mut kept = store.operator_rate().await.map_err(failed)?;
+    if let (None, Ok(text)) = (kept, fs::read_to_string(&file)) {
+        match text.parse::<RateCap>() {
+            Ok(cap) => {
+                store.set_operator_rate("drive-agent", RateOrder::Cap(cap), clock()).await.map_err(failed)?;
+                kept = Some(cap);
+            }
+            Err(error) => tracing::warn!(file = %file.display(), error, "this is no rate of an operator"),
+        }
+    }
+    let _ = fs::remove_file(&file);
+    if let Some(cap) = kept {
+        worker.rates.order(RateOrder::Cap(cap));
+    }
+    Ok(())
 }
 
 /// Forgets journals of jobs that were removed while another service decided.

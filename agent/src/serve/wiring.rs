@@ -90,7 +90,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         return Err(format!("`budget.memory` is {memory}, and this machine has {machine}: lower it"));
     }
     let budget = Arc::new(SharedBudget::new(config.budget.rate, hash_threads));
-    let rates = StationRates::open(config.budget.rates()?, state_dir, budget.clone(), clock.clone())?;
+    let rates = StationRates::new(config.budget.rates()?, budget.clone(), clock.clone());
     Ok(StationWorker {
         docks: Docks::new(&config.bay, folders, clock.clone(), state_dir.join("docked.json")),
         accounts,

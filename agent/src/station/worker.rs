@@ -48,9 +48,8 @@ impl Worker for StationWorker {
         self.rates.now()
     }
 
-    async fn set_rate(&self, order: RateOrder) -> Result<StationRate, WorkError> {
-        let rates = self.rates.clone();
-        blocking(move || rates.order(order)).await
+    fn set_rate(&self, order: RateOrder) {
+        self.rates.order(order);
     }
 
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {

@@ -50,7 +50,6 @@ pub(super) struct Calls {
 pub(super) struct LastAnswer {
     service: String,
     number: u64,
-    rate: String,
     calls: u64,
     /// Whose turn it is to be asked.
     turn: usize,
@@ -179,23 +178,18 @@ impl Calls {
     async fn apply(&self, orders: StationOrders, sent: Moment, is_stopping: bool) -> Result<(), ClientError> {
         let renewed = self.lease.renew(sent, Duration::from_secs(orders.lease_seconds));
         renewed.map_err(|error| ClientError::Usage(error.to_string()))?;
+        self.follow_rate(&orders.rate);
         // An answer that was long on its way may come when its grants have to be stopped already.
         let may_begin = !is_stopping && !self.lease.is_over(Moment::now());
         self.copies.apply(orders.grants, may_begin);
         self.tasks.apply(orders.tasks);
-        self.follow_rate(&orders.rate).await;
         Ok(())
     }
 
-    /// Takes over what operators order about the rate, where that is new: one order after another, so that the last one counts.
-    async fn follow_rate(&self, rate: &str) {
-        if self.last.lock().unwrap_or_else(PoisonError::into_inner).rate == rate {
-            return;
-        }
-        let Ok(order) = rate.parse::<RateOrder>() else { return };
-        match self.worker.set_rate(order).await {
-            Ok(_) => rate.clone_into(&mut self.last.lock().unwrap_or_else(PoisonError::into_inner).rate),
-            Err(error) => tracing::warn!(%error, "the rate that an operator ordered cannot be kept: trying again"),
+    /// Takes over what operators order about the rate.
+    fn follow_rate(&self, rate: &str) {
+        if let Ok(order) = rate.parse::<RateOrder>() {
+            self.worker.set_rate(order);
         }
     }
 

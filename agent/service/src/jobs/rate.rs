@@ -12,15 +12,17 @@ impl Jobs {
         self.scheduler.worker().rate()
     }
 
-    /// Orders a rate, or takes back what was ordered before.
+    /// Orders a rate, or takes back what was ordered before. It is kept before it counts.
     ///
     /// # Errors
-    /// When the text is not an order, or the station cannot keep it.
+    /// When the text is not an order, or the database fails.
     pub(crate) async fn set_rate(&self, actor: &Actor, text: &str) -> Result<StationRate, JobError> {
         let order: RateOrder = text.parse().map_err(JobError::Refused)?;
-        let rate = self.scheduler.worker().set_rate(order).await?;
-        self.store.note(&actor.name, &format!("set the rate of all copies to {order}"), self.scheduler.now()).await?;
+        // Of two orders at once, the one that is kept is the one that counts.
+        let _one_at_a_time = self.rate_changes.lock().await;
+        self.store.set_operator_rate(&actor.name, order, self.scheduler.now()).await?;
+        self.scheduler.worker().set_rate(order);
         self.scheduler.wake();
-        Ok(rate)
+        Ok(self.rate())
     }
 }

@@ -10,12 +10,13 @@ pub struct Jobs {
     pub(super) scheduler: Scheduler,
     pub(crate) locations: Vec<Location>,
     pub(super) accounts: Vec<ReachableAccount>,
+    pub(super) rate_changes: tokio::sync::Mutex<()>,
 }
 
 impl Jobs {
     /// Use cases over a store and its scheduler, for jobs of these locations and storage accounts.
     pub fn new(store: Store, scheduler: Scheduler, locations: Vec<Location>, accounts: Vec<ReachableAccount>) -> Self {
-        Jobs { store, scheduler, locations, accounts }
+        Jobs { store, scheduler, locations, accounts, rate_changes: tokio::sync::Mutex::default() }
     }
 
     /// A change by `actor`; the audit log gets `action`.

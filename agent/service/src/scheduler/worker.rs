@@ -106,10 +106,8 @@ pub trait Worker: Send + Sync {
         StationRate::new((RateCap(None), RateAuthority::Configuration))
     }
 
-    /// Takes an operator's order about that, which outranks the configuration, also after a restart.
-    async fn set_rate(&self, _order: RateOrder) -> Result<StationRate, WorkError> {
-        Err(WorkError::Refused("this station has no rate".to_owned()))
-    }
+    /// Takes an operator's order about that, which outranks the configuration until the process ends.
+    fn set_rate(&self, _order: RateOrder) {}
 
     /// Whether a drive is blank: no partition table or file system, and zeros wherever it is read.
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError>;

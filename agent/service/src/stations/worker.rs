@@ -149,10 +149,9 @@ impl Worker for Fleet {
         self.own.rate()
     }
 
-    async fn set_rate(&self, order: RateOrder) -> Result<StationRate, WorkError> {
-        let rate = self.own.set_rate(order).await?;
+    fn set_rate(&self, order: RateOrder) {
+        self.own.set_rate(order);
         self.stations.lock().values().for_each(Station::bump);
-        Ok(rate)
     }
 
     async fn is_blank(&self, bay: &str) -> Result<bool, WorkError> {

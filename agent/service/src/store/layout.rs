@@ -25,6 +25,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             1 "service" "0001_service.sql",
             2 "stations" "0002_stations.sql",
             3 "replicas" "0003_replicas.sql",
+            4 "rate" "0004_rate.sql",
         ),
     })
 }
@@ -42,5 +43,6 @@ pub(super) fn sqlite() -> Vec<Migration> {
         9 "counts" "0009_counts.sql",
         10 "portable" "0010_portable.sql",
         11 "stations" "0011_stations.sql",
+        12 "rate" "0012_rate.sql",
     )
 }

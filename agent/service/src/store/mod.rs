@@ -13,6 +13,7 @@
 //! | `transaction` | all of a change, or nothing |
 //! | `term` | in which a service decides |
 //! | `lease` | which of several services decides |
+//! | `rate` | the rate that an operator ordered |
 //! | `proof` | whether a change was committed |
 //! | `answered` | a wait for the database that ends |
 //! | `vault_check` | whether the key file is the one of the database |
@@ -56,6 +57,7 @@ mod left;
 mod list;
 mod proof;
 mod put;
+mod rate;
 mod read;
 mod remove;
 mod retry;
