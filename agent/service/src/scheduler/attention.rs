@@ -1,6 +1,6 @@
 //! What waits for a person, a page at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use protocol::station::{
 
 use super::find::Found;
 use super::handle::{CopyKey, Running, Scheduler};
-use crate::store::{StoreError, StoredJob, WaitingPlace};
+use crate::store::{SimilarDrives, StoreError, StoredJob, WaitingPlace};
 
 /// Exports that are looked at for a drive that no job names.
 const EXPORTS_MAX: u32 = 10;
@@ -123,22 +123,23 @@ impl Scheduler {
     }
 
     async fn attention_of_bays(&self, idle: &[Found]) -> Result<Vec<Attention>, StoreError> {
-        let mut list = Vec::new();
-        let mut exports = None;
-        for found in idle {
-            let is_unknown = found.decide(self.now()).next == Next::Unknown;
-            let mut others = Vec::new();
-            if let (true, Some(serial)) = (is_unknown, &found.drive.drive_id) {
-                others = self.inner.store.naming_similar_drives(serial).await?;
-                if exports.is_none() {
-                    exports = Some(self.inner.store.waiting_exports(EXPORTS_MAX).await?);
-                }
-                others.extend(exports.iter().flatten().cloned());
-            }
-            let others: Vec<JobInHand<'_>> = others.iter().map(StoredJob::in_hand).collect();
-            list.extend(found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &others)));
+        let unknown: HashSet<&str> = idle.iter().filter_map(|found| self.unknown(found)).collect();
+        let (mut similar, mut exports) = (SimilarDrives::default(), Vec::new());
+        if !unknown.is_empty() {
+            similar = self.inner.store.naming_similar_drives(&unknown.into_iter().collect::<Vec<_>>()).await?;
+            exports = self.inner.store.waiting_exports(EXPORTS_MAX).await?;
         }
-        Ok(list)
+        let tell = |found: &Found| {
+            let others = self.unknown(found).map(|serial| similar.of(serial).into_iter().chain(&exports));
+            let others: Vec<JobInHand<'_>> = others.into_iter().flatten().map(StoredJob::in_hand).collect();
+            found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &others))
+        };
+        Ok(idle.iter().filter_map(tell).collect())
+    }
+
+    /// The serial number of a drive that no job names.
+    fn unknown<'found>(&self, found: &'found Found) -> Option<&'found str> {
+        found.drive.drive_id.as_deref().filter(|_| found.decide(self.now()).next == Next::Unknown)
     }
 
     fn attention_of_stations(&self) -> Vec<Attention> {

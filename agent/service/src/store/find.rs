@@ -19,9 +19,6 @@ use super::write::note_columns;
 /// Jobs of one query: SQLite takes so many parameters, and more.
 const JOBS_PER_QUERY: usize = 500;
 
-/// Drives of similar serial numbers that are looked at, by their beginning and by their end.
-const SIMILAR_MAX: u32 = 100;
-
 /// A place in the list of jobs that wait for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitingPlace {
@@ -110,29 +107,6 @@ impl Store {
         self.with_copies(rows).await
     }
 
-    /// Jobs that may be given drives and have one whose serial number begins or ends like this one.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn naming_similar_drives(&self, drive_id: &str) -> Result<Vec<StoredJob>, StoreError> {
-        // As the columns are made: four characters at each end.
-        let letters: Vec<char> = drive_id.to_ascii_lowercase().chars().collect();
-        let head: String = letters.iter().take(4).collect();
-        let tail: String = letters[letters.len().saturating_sub(4)..].iter().collect();
-        let statement = format!(
-            "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN (
-               SELECT job_id FROM (SELECT job_id FROM job_drive WHERE head = $1 ORDER BY job_id DESC LIMIT $2) AS by_head
-               UNION SELECT job_id FROM (SELECT job_id FROM job_drive WHERE tail = $3 ORDER BY job_id DESC LIMIT $4) AS by_tail) ORDER BY id"
-        );
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(head)
-            .bind(i64::from(SIMILAR_MAX))
-            .bind(tail)
-            .bind(i64::from(SIMILAR_MAX));
-        let rows = query.fetch_all(&self.pool).answered().await?;
-        self.with_copies(rows).await
-    }
-
     /// Jobs that wait for a person at `now`, or do where their drives are in no bay: the most urgent first, those that have
     /// waited longest first among them; at most `limit`, behind the place `after`.
     ///
@@ -195,7 +169,7 @@ impl Store {
         }
     }
 
-    async fn with_copies(&self, rows: Vec<AnyRow>) -> Result<Vec<StoredJob>, StoreError> {
+    pub(super) async fn with_copies(&self, rows: Vec<AnyRow>) -> Result<Vec<StoredJob>, StoreError> {
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         for some in jobs.chunks_mut(JOBS_PER_QUERY) {
             self.add_copies(some).await?;

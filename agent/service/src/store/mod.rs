@@ -29,6 +29,7 @@
 //! | `left` | what a job leaves outside of the database |
 //! | `list` | lists of jobs, a page at a time |
 //! | `find` | jobs by drive, timer or state |
+//! | `similar` | jobs that name a drive like one that is docked |
 //! | `copies` | rows of the copies of drives |
 //! | `drive_keys` | sealed BitLocker keys |
 //! | `effects` | the outbox |
@@ -63,6 +64,7 @@ mod remove;
 mod retry;
 mod row;
 mod session;
+mod similar;
 mod statement;
 mod term;
 mod token;
@@ -87,5 +89,6 @@ pub(crate) use list::{Order, Scope};
 pub(crate) use put::Put;
 pub(crate) use row::{GrantStep, JobKey, StoredEffect, StoredJob};
 pub(crate) use session::{SESSION_LASTS, Session};
+pub(crate) use similar::SimilarDrives;
 pub(crate) use token::TokenOrigin;
 pub use token::{Actor, Role, new_secret};

@@ -33,8 +33,12 @@ async fn jobs_are_found_by_what_is_known_of_them(scene: Scene) {
     let uids: Vec<String> = of_drives.iter().map(|job| job.uid.clone()).chain(["none".to_owned()]).collect();
     assert_eq!(store.by_uids(&uids).await.unwrap().len(), 2);
     assert_eq!(store.by_uid(&uids[0]).await.unwrap().unwrap().key.name, "Alpha");
-    assert_eq!(names(&store.naming_similar_drives("wd-1299").await.unwrap()), ["Alpha", "a%c"]);
-    assert_eq!(names(&store.naming_similar_drives("").await.unwrap()), [""; 0]);
+    let asked: Vec<String> = (0..1000).map(|number| format!("X{number:04}-{number:04}")).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).chain(["wd-1299", ""]).collect();
+    let similar = store.naming_similar_drives(&asked).await.unwrap();
+    let names_of = |drive_id: &str| similar.of(drive_id).iter().map(|job| job.key.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names_of("wd-1299"), ["Alpha", "a%c"]);
+    assert_eq!((names_of(""), names_of("X0001-0001")), (vec![], vec![]));
     assert_eq!(names(&store.taking_drives("", 3).await.unwrap()), ["Alpha", "a%c", "a'b"]);
     for (search, found) in [("ALPHA", &["Alpha"][..]), ("a%", &["a%c"]), ("'", &["a'b"]), ("t", &["beta"]), ("_", &[])] {
         assert_eq!(names(&store.taking_drives(search, 10).await.unwrap()), found, "{search}");

@@ -1,0 +1,105 @@
+//! Jobs that name a drive like one that is docked: a serial number that was copied with a mistake begins or ends like the right
+//! one. However many drives are asked about, their beginnings and ends are looked up together.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::answered::Answered;
+use super::database::Store;
+use super::error::StoreError;
+use super::row::{JOB_COLUMNS, StoredJob};
+use super::statement::Statement;
+
+/// Drives that are looked at of those that begin, and of those that end, in one way.
+const SIMILAR_MAX: u32 = 100;
+
+/// Parts that one query looks up: SQLite puts no more than 500 queries together.
+const PARTS_PER_QUERY: usize = 400;
+
+/// Letters of a beginning and of an end, as the columns are made.
+const PART_LETTERS: usize = 4;
+
+/// What is compared of a serial number, as columns.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Head,
+    Tail,
+}
+
+impl Part {
+    fn column(self) -> &'static str {
+        match self {
+            Part::Head => "head",
+            Part::Tail => "tail",
+        }
+    }
+
+    fn of(self, drive_id: &str) -> String {
+        let letters: Vec<char> = drive_id.to_ascii_lowercase().chars().collect();
+        match self {
+            Part::Head => letters.iter().take(PART_LETTERS).collect(),
+            Part::Tail => letters[letters.len().saturating_sub(PART_LETTERS)..].iter().collect(),
+        }
+    }
+}
+
+/// The jobs that may be given drives, by how the serial numbers of their drives begin and end.
+#[derive(Debug, Default)]
+pub(crate) struct SimilarDrives {
+    heads: HashMap<String, Vec<i64>>,
+    tails: HashMap<String, Vec<i64>>,
+    jobs: BTreeMap<i64, StoredJob>,
+}
+
+impl SimilarDrives {
+    /// The jobs that have a drive whose serial number begins or ends like this one, the oldest first.
+    pub(crate) fn of(&self, drive_id: &str) -> Vec<&StoredJob> {
+        let of = |part: Part, ids: &HashMap<String, Vec<i64>>| ids.get(&part.of(drive_id)).cloned().unwrap_or_default();
+        let mut ids = of(Part::Head, &self.heads);
+        ids.extend(of(Part::Tail, &self.tails));
+        let ids: BTreeSet<i64> = ids.into_iter().collect();
+        ids.iter().filter_map(|id| self.jobs.get(id)).collect()
+    }
+}
+
+impl Store {
+    /// Jobs that may be given drives and have one whose serial number begins or ends like one of these.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn naming_similar_drives(&self, drive_ids: &[&str]) -> Result<SimilarDrives, StoreError> {
+        let heads = self.jobs_by_part(Part::Head, drive_ids).await?;
+        let tails = self.jobs_by_part(Part::Tail, drive_ids).await?;
+        let ids: BTreeSet<i64> = heads.values().chain(tails.values()).flatten().copied().collect();
+        let mut jobs = BTreeMap::new();
+        for some in ids.into_iter().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
+            let mut query = Statement::new(format!(
+                "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN ("
+            ));
+            query.bind_list(some.iter().copied())?.push(")");
+            let found = self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?;
+            jobs.extend(found.into_iter().map(|job| (job.id, job)));
+        }
+        Ok(SimilarDrives { heads, tails, jobs })
+    }
+
+    /// The newest jobs that have a drive with each of these parts.
+    async fn jobs_by_part(&self, part: Part, drive_ids: &[&str]) -> Result<HashMap<String, Vec<i64>>, StoreError> {
+        let parts: BTreeSet<String> = drive_ids.iter().map(|id| part.of(id)).collect();
+        let column = part.column();
+        let mut found: HashMap<String, Vec<i64>> = HashMap::new();
+        for some in parts.into_iter().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
+            let mut query = Statement::new("");
+            for (index, value) in some.iter().enumerate() {
+                let union = if index == 0 { "" } else { " UNION ALL " };
+                query.push(&format!("{union}SELECT * FROM (SELECT {column} AS part, job_id FROM job_drive WHERE {column} = "));
+                query.bind(value.clone())?;
+                query.push(&format!(" ORDER BY job_id DESC LIMIT {SIMILAR_MAX}) AS part_{index}"));
+            }
+            let rows: Vec<(String, i64)> = query.query_as().fetch_all(&self.pool).answered().await?;
+            for (value, job_id) in rows {
+                found.entry(value).or_default().push(job_id);
+            }
+        }
+        Ok(found)
+    }
+}
