@@ -187,8 +187,10 @@ impl Started {
                 self.running.wait_until_stopped();
                 journals_meanwhile = read_journals(&world.journals(self.run.operator));
                 let address = self.run.action.name().map(|name| blob_address(world, name));
-                let mut own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
-                was_moving = has_begun && own.all(|journal| !journal.has_all_chunks);
+                let own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
+                let own: Vec<_> = own.collect();
+                // A journal is removed at the end: without one, everything had been read before the stop.
+                was_moving = has_begun && !own.is_empty() && own.iter().all(|journal| !journal.has_all_chunks);
                 world.settle();
                 // To one that ended before it was stopped nothing happens.
                 let is_stopped = !self.running.has_ended();

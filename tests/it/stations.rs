@@ -185,6 +185,8 @@ fn a_name_belongs_to_one_station_and_its_accounts_are_the_services() {
     run("hall-c", "").wait().expect_error(1, &["this is for the station `hall-c`"]);
     run("hall-b", "database = \"postgres://me@db.example/jobs\"").wait().expect_error(1, &["a station keeps no jobs"]);
     let slow = "[transfer]\ndrain_timeout = \"60s\"\n[[account]]\nname = \"elsewhere\"\nstore = \"/tmp\"\n";
+    let public: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"station", &"--service", &"http://service.example", &"--token-file", &token];
+    Agent::bare(&other, &public).run().expect_error(1, &["plain http", "say `--service https://service.example`"]);
     run("hall-b", slow).wait().expect_error(1, &["grants copies for 12 s", "lower `drain_timeout`"]);
     first.stop();
 }

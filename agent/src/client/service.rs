@@ -36,6 +36,11 @@ impl JobService {
     /// Finds the service and the token. A service that is not named is the one on the state directory, and is reached
     /// through its socket; so is every service that the token in the state directory is sent to.
     pub(crate) fn new(connect: &ConnectArguments) -> Result<Self, ClientError> {
+        Self::named_by("--server", connect)
+    }
+
+    /// The same where another option names the service.
+    pub(crate) fn named_by(option: &str, connect: &ConnectArguments) -> Result<Self, ClientError> {
         let state_dir = settings::service_state_dir(connect.state_dir.as_deref());
         let local = state_dir.as_deref().and_then(LocalService::open);
         let kept = |name: &str| local.as_ref()?.kept(name);
@@ -52,7 +57,7 @@ impl JobService {
         let token = given.or_else(|| kept(TOKEN_FILE).filter(|_| is_own)).ok_or_else(|| no_token(connect, &base))?;
         let socket = local.as_ref().filter(|_| is_own).map(LocalService::socket).transpose()?;
         if socket.is_none() {
-            require_private(&base)?;
+            require_private(&base, option)?;
         }
         if !token.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(ClientError::Usage(
@@ -196,7 +201,7 @@ fn parsed(text: &str) -> Result<Url, ClientError> {
 }
 
 /// A token is not sent where others can read it on the way.
-fn require_private(base: &Url) -> Result<(), ClientError> {
+fn require_private(base: &Url, option: &str) -> Result<(), ClientError> {
     let host = base.host_str().unwrap_or_default();
     match base.scheme() {
         "https" => Ok(()),
@@ -205,7 +210,7 @@ fn require_private(base: &Url) -> Result<(), ClientError> {
             let authority = base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
             Err(ClientError::Usage(format!(
                 "the token is not sent to `{host}` over plain http, where it can be read on the way: say \
-                 `--server https://{authority}`, or run the command on the machine of the service"
+                 `{option} https://{authority}`, or run the command on the machine of the service"
             )))
         }
         _ => Err(ClientError::Usage(format!("`{base}` is not an address of a service: it begins with https://"))),

@@ -111,7 +111,7 @@ fn reach(arguments: &StationArguments, url: &str) -> Result<JobService, String> 
         state_dir: None,
         ca: arguments.ca.clone(),
     };
-    JobService::new(&connect).map_err(|error| error.to_string())
+    JobService::named_by("--service", &connect).map_err(|error| error.to_string())
 }
 
 fn addresses(services: &[JobService]) -> String {

@@ -80,9 +80,14 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] sqlx::Error),
+    /// A newer version of this program wrote the database.
+    #[error(
+        "the database was brought up to date by a newer version of this program: start that one, or restore a backup from before"
+    )]
+    Newer(#[source] sqlx::migrate::MigrateError),
     /// The database's layout cannot be brought up to date.
     #[error("the database cannot be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[source] sqlx::migrate::MigrateError),
 }
 
 /// A database is stopping or starting, or has too many connections.
@@ -94,6 +99,15 @@ const IN_THE_WAY: [&str; 2] = ["40001", "40P01"];
 /// Whether a row could not be inserted because another one is there.
 pub(super) fn is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::VersionMissing(_) => StoreError::Newer(error),
+            error => StoreError::Migration(error),
+        }
+    }
 }
 
 impl StoreError {
@@ -125,6 +139,7 @@ impl StoreError {
                 | StoreError::Damaged(_)
                 | StoreError::Database(_)
                 | StoreError::Migration(_)
+                | StoreError::Newer(_)
                 | StoreError::TakenOver
                 | StoreError::Fenced
                 | StoreError::OtherVault

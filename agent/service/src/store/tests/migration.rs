@@ -99,3 +99,14 @@ async fn a_database_of_the_version_before_is_taken_over_without_a_loss() {
     let full = taken_over.with_jobs_per_subscription(12).put(&key("another"), &body(), &change("create")).await;
     assert!(matches!(full, Err(StoreError::TooManyJobs { .. })), "{full:?}");
 }
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let scene = Scene::sqlite().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 SELECT version + 1, 'newer', success, checksum, 0 FROM _sqlx_migrations ORDER BY version DESC LIMIT 1";
+    sqlx::query(newer).execute(&scene.store.pool).await.unwrap();
+    let vault = Vault::open(&scene.folder.path().join("vault.key")).unwrap();
+    let Err(error) = Store::open(&scene.folder.path().join("jobs.db"), vault).await else { panic!("it was opened") };
+    assert!(matches!(error, StoreError::Newer(_)) && error.to_string().contains("newer version"), "{error}");
+}
