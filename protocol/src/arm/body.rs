@@ -1,5 +1,6 @@
 //! Understanding a request body.
 
+use serde::Deserializer;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ impl BodyError {
 const LISTS: [&str; 4] = ["driveList", "blobPath", "blobPathPrefix", "subscriptions"];
 
 /// Where an object is expected the parser would take a list too, member by member, which is never meant.
-fn require_shape(value: &Value, path: &str, name: &str) -> Result<(), BodyError> {
+pub(super) fn require_shape(value: &Value, path: &str, name: &str) -> Result<(), BodyError> {
     let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
         Value::Object(members) => members.iter().try_for_each(|(name, member)| require_shape(member, &inside(name), name)),
@@ -56,8 +57,16 @@ pub fn read_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     // Whether it is JSON at all is asked first: a truncated body is not a mistake in a field.
     let value: Value = serde_json::from_slice(bytes).map_err(|error| BodyError::NoJson(error.to_string()))?;
     require_shape(&value, "", "")?;
-    let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+    understand(&mut serde_json::Deserializer::from_slice(bytes))
+}
+
+/// Understands JSON whose shape was looked at.
+pub(super) fn understand<'json, T, D>(json: D) -> Result<T, BodyError>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'json, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(json).map_err(|error| {
         let message = error.inner().to_string();
         // The place in the text says less than the path does.
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();

@@ -1,6 +1,6 @@
 //! The REST API on the wire: the bodies of Microsoft.ImportExport, what they may hold, and its errors.
 //!
-//! Readers are tolerant where the real service is (unknown fields, `"state": ""`, both spellings of
+//! Readers are tolerant where the real service is (unknown fields, names in any case of their letters, `null`, `"state": ""`, both spellings of
 //! `blobListBlobPath`), writers leave absent what is not known: no field is ever `null`. What is wrong with a body
 //! is reported with the path of the field, all of it at once.
 
@@ -11,6 +11,7 @@ mod filter;
 mod job;
 mod keys;
 mod location;
+mod names;
 mod receipts;
 mod validate;
 
@@ -27,5 +28,6 @@ pub use job::{
 };
 pub use keys::DriveKey;
 pub use location::{LocationProperties, LocationResponse};
+pub use names::{read_job_body, read_update_body};
 pub use receipts::{CopyResult, CustomerReceipt, DriveReceipt, ReceiptsDocument};
 pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, is_resource_group_name, validate_put, validate_update};

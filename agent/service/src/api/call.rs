@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use protocol::arm::read_body;
+use protocol::arm::{PutJob, UpdateJob, read_body, read_job_body, read_update_body};
 use serde::de::DeserializeOwned;
 
 use super::answer::ApiError;
@@ -109,6 +109,16 @@ impl FromRequestParts<Arc<ServiceState>> for OperatorCall {
 /// The JSON of a body.
 pub(super) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
     Ok(read_body(&body::read(body).await?)?)
+}
+
+/// The document of a job in a body.
+pub(super) async fn job(body: Body) -> Result<PutJob, ApiError> {
+    Ok(read_job_body(&body::read(body).await?)?)
+}
+
+/// An update of a job in a body.
+pub(super) async fn update(body: Body) -> Result<UpdateJob, ApiError> {
+    Ok(read_update_body(&body::read(body).await?)?)
 }
 
 async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiError> {

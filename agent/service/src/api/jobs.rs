@@ -19,12 +19,12 @@ pub(super) async fn get(state: &ServiceState, key: &JobKey) -> Result<Response, 
 pub(super) async fn put(state: &ServiceState, call: &Call, body: Body, key: &JobKey) -> Result<Response, ApiError> {
     // Before the body is read: it may be long.
     require_names(key)?;
-    let put = state.jobs.put(&call.actor, key, &call::json(body).await?, call.if_match()?).await?;
+    let put = state.jobs.put(&call.actor, key, &call::job(body).await?, call.if_match()?).await?;
     answer(state, if put.is_new { 201 } else { 200 }, &put.job)
 }
 
 pub(super) async fn update(state: &ServiceState, call: &Call, body: Body, key: &JobKey) -> Result<Response, ApiError> {
-    let job = state.jobs.update(&call.actor, key, call::json(body).await?, call.if_match()?).await?;
+    let job = state.jobs.update(&call.actor, key, call::update(body).await?, call.if_match()?).await?;
     answer(state, 200, &job)
 }
 

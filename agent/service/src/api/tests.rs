@@ -38,7 +38,7 @@ async fn a_job_lives_from_put_to_delete() {
         json!([{ "driveId": "9CA995BB", "bitLockerKey": KEY }])
     );
     scene.call("DELETE", &job("job-1"), Value::Null).await.refused(409, "JobStateConflict", None);
-    let cancelled = scene.call("PATCH", &job("job-1"), json!({ "properties": { "cancelRequested": true } })).await.expect(200);
+    let cancelled = scene.call("PATCH", &job("job-1"), json!({ "properties": { "CancelRequested": true } })).await.expect(200);
     assert_eq!(
         (&cancelled["properties"]["cancelRequested"], &cancelled["properties"]["state"]),
         (&json!(true), &json!("Shipping"))
