@@ -8,7 +8,7 @@ const { SERVER, TOKEN, SUBSCRIPTION, IMPORT, PREPARED, PACKAGING_SEEN } = proces
 const credential = { getToken: async () => ({ token: TOKEN, expiresOnTimestamp: Date.now() + 3600e3 }) };
 const client = new StorageImportExport(credential, SUBSCRIPTION, { endpoint: SERVER, $host: SERVER, retryOptions: { maxRetries: 0 } });
 const group = "group";
-const delivery = { carrierName: "FedEx", trackingNumber: "T-1", driveCount: 1, shipDate: "8/11/2017 9:05:00 PM" };
+const delivery = { carrierName: "FedEx", trackingNumber: "T-1", driveCount: 0, shipDate: "8/11/2017 9:05:00 PM" };
 
 async function all(pages) {
     const items = [];
@@ -69,7 +69,9 @@ async function main() {
     const byGroup = await all(client.jobs.listByResourceGroup(group));
     assert.strictEqual(bySubscription.length, byGroup.length);
     assert.ok(bySubscription.length >= 7);
-    assert.strictEqual(bySubscription[0].properties.driveList, undefined, "a list has summaries");
+    assert.ok(bySubscription[0].properties.driveList.length > 0, "the list of a subscription has the drives");
+    assert.strictEqual(bySubscription[0].properties.driveList[0].bitLockerKey, undefined, "a key is never listed");
+    assert.strictEqual(byGroup[0].properties.driveList, undefined, "the list of a group has summaries");
     const filtered = await all(client.jobs.listBySubscription({ filter: "type eq 'Import' and state eq 'Closed'" }));
     assert.ok(filtered.length >= 1 && filtered.every((job) => job.properties.state === "Closed"));
 

@@ -144,6 +144,13 @@ pub struct DeliveryPackage {
     pub ship_date: Option<String>,
 }
 
+impl DeliveryPackage {
+    /// How many drives come: 1 where they were not counted.
+    pub fn announced_drives(&self) -> usize {
+        self.drive_count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1).max(1)
+    }
+}
+
 /// How drives went back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]

@@ -94,7 +94,7 @@ fn missing_and_excessive_values_are_told_with_their_path() {
         ("/properties/state", json!("Shipping"), "properties.state"),
         (
             "/properties/deliveryPackage",
-            json!({ "carrierName": "C", "trackingNumber": "T", "driveCount": 0 }),
+            json!({ "carrierName": "C", "trackingNumber": "T", "driveCount": -1 }),
             "properties.deliveryPackage.driveCount",
         ),
         ("/tags", json!({ "n".repeat(513): "v" }), &format!("tags.{}", "n".repeat(32))),

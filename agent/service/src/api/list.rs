@@ -22,9 +22,10 @@ pub(super) async fn list(
     let filter_text = call.parameter("$filter").unwrap_or_default();
     let filter: Filter = filter_text.parse()?;
     let after = place(call)?;
+    let is_of_group = resource_group.is_some();
     let scope = Scope { subscriptions: subscription.map(|own| vec![own]), resource_group, search: None };
     let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after).await?;
-    let mut body = json!({ "value": page.jobs.iter().map(|job| summary(state, job)).collect::<Vec<_>>() });
+    let mut body = json!({ "value": page.jobs.iter().map(|job| listed(state, job, is_of_group)).collect::<Vec<_>>() });
     if let Some(next) = page.next {
         body["nextLink"] = next_link(call, top, next, filter_text).into();
     }
@@ -49,11 +50,14 @@ fn place(call: &Call) -> Result<Option<i64>, ApiError> {
     call.parameter("$skiptoken").map(|text| text.parse().map_err(invalid)).transpose()
 }
 
-/// A job as lists show it: without drives and blobs, as at the real service.
-fn summary(state: &ServiceState, job: &StoredJob) -> JobResponse {
+/// A job as lists show it. As at the real service, the list of a resource group has neither drives nor blobs, and that of a
+/// subscription has both.
+fn listed(state: &ServiceState, job: &StoredJob, is_of_group: bool) -> JobResponse {
     let mut job = state.jobs.response(job);
-    job.properties.drive_list = None;
-    job.properties.export = None;
+    if is_of_group {
+        job.properties.drive_list = None;
+        job.properties.export = None;
+    }
     job
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::arm::{DriveStatus, UpdateJob, UpdateProperties, validate_update};
+use protocol::arm::{DeliveryPackage, DriveStatus, UpdateJob, UpdateProperties, validate_update};
 use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, correct_drives, may_correct};
 
 use super::error::JobError;
@@ -82,11 +82,12 @@ fn apply(job: &mut StoredJob, body: UpdateJob) -> Result<Vec<Event>, StoreError>
     let details = &mut job.details;
     set(&mut details.return_address, return_address, Field::ReturnAddress, &mut fields);
     set(&mut details.return_shipping, return_shipping, Field::ReturnShipping, &mut fields);
-    let announced = delivery_package.as_ref().and_then(|package| package.drive_count);
+    let announced =
+        delivery_package.as_ref().filter(|package| package.drive_count.is_some()).map(DeliveryPackage::announced_drives);
     set(&mut details.delivery_package, delivery_package, Field::DeliveryPackage, &mut fields);
     // A parcel that is told once more announces nothing: how many drives are waited for may have changed since.
     if let Some(count) = announced.filter(|_| fields.contains(&Field::DeliveryPackage)) {
-        job.machine.expected_drives = usize::try_from(count).unwrap_or(1);
+        job.machine.expected_drives = count;
     }
     set_or_default(&mut details.log_level, properties.log_level, Field::LogLevel, &mut fields);
     let backup = properties.backup_drive_manifest;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::arm::{DriveStatus, JobDetails, PutJob};
+use protocol::arm::{DeliveryPackage, DriveStatus, JobDetails, PutJob};
 use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, decide};
 use sqlx::AnyConnection;
 use time::OffsetDateTime;
@@ -152,8 +152,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
 fn set_conditions(machine: &mut Job, details: &JobDetails) {
     machine.has_return_address = details.return_address.is_some();
     machine.has_delivery_package = details.delivery_package.is_some();
-    let count = details.delivery_package.as_ref().and_then(|package| package.drive_count);
-    machine.expected_drives = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+    machine.expected_drives = details.delivery_package.as_ref().map_or(1, DeliveryPackage::announced_drives);
 }
 
 /// The details of a PUT; fields that only the service writes keep their values.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::arm::{DocumentNames, JobDetails};
+use protocol::arm::{DeliveryPackage, DocumentNames, JobDetails};
 use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
 use protocol::station::{CopyOrder, JobInHand};
 use sqlx::Row;
@@ -88,8 +88,7 @@ impl StoredJob {
 
     /// How many drives of an export its customer announced.
     pub(crate) fn announced_drives(&self) -> usize {
-        let count = self.details.delivery_package.as_ref().and_then(|package| package.drive_count);
-        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
+        self.details.delivery_package.as_ref().map_or(1, DeliveryPackage::announced_drives)
     }
 
     /// Ends the copies of a cancelled job that were never begun: each is told to have moved nothing.
