@@ -130,6 +130,13 @@ fn a_rate_that_an_earlier_version_kept_in_a_file_still_counts() {
         assert!(!file.exists());
         service.stop();
     }
+    // An order that was taken back is not brought back by a file, such as the one of another host that decides later.
+    service.go();
+    service.call("POST", "/operator/v1/rate", json!({ "rate": "schedule" })).expect(200);
+    service.stop();
+    std::fs::write(&file, "5MB/s\n").unwrap();
+    service.go();
+    assert_eq!(rate(&service)["setBy"], "configuration");
 }
 
 #[test]

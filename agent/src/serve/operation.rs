@@ -1,6 +1,7 @@
 //! The job service from its configuration to its end.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -166,25 +167,32 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     end
 }
 
-/// Lets copies have the rate that an operator ordered. Earlier versions kept it in a file of the state directory.
+/// Lets copies have the rate that an operator ordered. Earlier versions kept it in a file of the state directory, which counts
+/// as long as the database has no order.
 async fn take_over_rate(worker: &StationWorker, store: &Store, state_dir: &Path, clock: &Clock) -> Result<(), String> {
-    let failed = |error: StoreError| format!("the operator's rate cannot be read: {error}");
+    let failed = |error: StoreError| format!("the operator's rate cannot be taken over: {error}");
     let file = state_dir.join(EARLIER_RATE_FILE);
-    let mut kept = store.operator_rate().await.map_err(failed)?;
-    if let (None, Ok(text)) = (kept, fs::read_to_string(&file)) {
-        match text.parse::<RateCap>() {
-            Ok(cap) => {
-                store.set_operator_rate("drive-agent", RateOrder::Cap(cap), clock()).await.map_err(failed)?;
-                kept = Some(cap);
-            }
-            Err(error) => tracing::warn!(file = %file.display(), error, "this is no rate of an operator"),
-        }
+    let kept = store.operator_rate().await.map_err(failed)?;
+    let order = match kept.or_else(|| earlier_rate(&file)) {
+        Some(order) => order,
+        None => return Ok(()),
+    };
+    if kept.is_none() {
+        store.set_operator_rate("drive-agent", order, clock()).await.map_err(failed)?;
     }
     let _ = fs::remove_file(&file);
-    if let Some(cap) = kept {
-        worker.rates.order(RateOrder::Cap(cap));
-    }
+    worker.rates.order(order);
     Ok(())
+}
+
+/// The order in the file of an earlier version; a file that cannot be used is left for a person to look at.
+fn earlier_rate(file: &Path) -> Option<RateOrder> {
+    let read = fs::read_to_string(file).map_err(|error| (error.kind() != ErrorKind::NotFound, error.to_string()));
+    let order = read.and_then(|text| text.parse::<RateCap>().map(RateOrder::Cap).map_err(|error| (true, error)));
+    if let Err((true, error)) = &order {
+        tracing::warn!(file = %file.display(), error, "the operator's rate that an earlier version kept cannot be used: set it again");
+    }
+    order.ok()
 }
 
 /// Forgets journals of jobs that were removed while another service decided.

@@ -223,7 +223,7 @@ impl Check {
         self.required("properties.deliveryPackage.carrierName", Some(&package.carrier_name));
         self.required("properties.deliveryPackage.trackingNumber", Some(&package.tracking_number));
         self.optional("properties.deliveryPackage.shipDate", package.ship_date.as_deref());
-        // Clients send 0 where nobody counted, and the real service takes it.
+        // Clients send 0 where the drives were not counted, and the real service takes it.
         if package.drive_count.is_some_and(|count| !(0..=DRIVES_MAX as i64).contains(&count)) {
             self.problem(
                 "properties.deliveryPackage.driveCount",

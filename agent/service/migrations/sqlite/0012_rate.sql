@@ -1,6 +1,6 @@
--- What all copies of a host may move together, by an operator's order; no row where the configuration says it.
+-- What an operator ordered about the rate of all copies of a host. A row stays when the order is taken back: it is then `schedule`.
 CREATE TABLE operator_rate (
-    id  INTEGER PRIMARY KEY CHECK (id = 1),
-    -- `protocol::station_rate::RateCap`, as text.
-    cap TEXT NOT NULL
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    -- `protocol::station_rate::RateOrder`, as text.
+    rate_order TEXT NOT NULL
 ) STRICT;

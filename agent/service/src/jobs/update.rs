@@ -82,8 +82,7 @@ fn apply(job: &mut StoredJob, body: UpdateJob) -> Result<Vec<Event>, StoreError>
     let details = &mut job.details;
     set(&mut details.return_address, return_address, Field::ReturnAddress, &mut fields);
     set(&mut details.return_shipping, return_shipping, Field::ReturnShipping, &mut fields);
-    let announced =
-        delivery_package.as_ref().filter(|package| package.drive_count.is_some()).map(DeliveryPackage::announced_drives);
+    let announced = delivery_package.as_ref().and_then(DeliveryPackage::announced_drives);
     set(&mut details.delivery_package, delivery_package, Field::DeliveryPackage, &mut fields);
     // A parcel that is told once more announces nothing: how many drives are waited for may have changed since.
     if let Some(count) = announced.filter(|_| fields.contains(&Field::DeliveryPackage)) {

@@ -44,7 +44,7 @@ pub(super) async fn ship(state: &ServiceState, viewed: &ViewedJob, form: &[(Stri
     let package = DeliveryPackage {
         carrier_name: value(form, "carrierName").to_owned(),
         tracking_number: value(form, "trackingNumber").to_owned(),
-        // What is no number is refused like one that is out of range.
+        // A text that is not a number is refused like one that is out of range.
         drive_count: Some(value(form, "driveCount").parse().unwrap_or(-1)),
         ship_date: None,
     };

@@ -123,23 +123,22 @@ impl Scheduler {
     }
 
     async fn attention_of_bays(&self, idle: &[Found]) -> Result<Vec<Attention>, StoreError> {
-        let unknown: HashSet<&str> = idle.iter().filter_map(|found| self.unknown(found)).collect();
+        // Of each bay the serial number of a drive that no job names.
+        let is_unknown = |found: &&Found| found.decide(self.now()).next == Next::Unknown;
+        let unknown = |found| Some(found).filter(is_unknown).and_then(|found: &Found| found.drive.drive_id.as_deref());
+        let unknown: Vec<Option<&str>> = idle.iter().map(unknown).collect();
+        let serials: HashSet<&str> = unknown.iter().flatten().copied().collect();
         let (mut similar, mut exports) = (SimilarDrives::default(), Vec::new());
-        if !unknown.is_empty() {
-            similar = self.inner.store.naming_similar_drives(&unknown.into_iter().collect::<Vec<_>>()).await?;
+        if !serials.is_empty() {
+            similar = self.inner.store.naming_similar_drives(&serials.into_iter().collect::<Vec<_>>()).await?;
             exports = self.inner.store.waiting_exports(EXPORTS_MAX).await?;
         }
-        let tell = |found: &Found| {
-            let others = self.unknown(found).map(|serial| similar.of(serial).into_iter().chain(&exports));
+        let tell = |(found, unknown): (&Found, Option<&str>)| {
+            let others = unknown.map(|serial| similar.of(serial).into_iter().chain(&exports));
             let others: Vec<JobInHand<'_>> = others.into_iter().flatten().map(StoredJob::in_hand).collect();
             found.tell(self.now(), |docked, decided, jobs| attention_of_bay(docked, decided, jobs, &others))
         };
-        Ok(idle.iter().filter_map(tell).collect())
-    }
-
-    /// The serial number of a drive that no job names.
-    fn unknown<'found>(&self, found: &'found Found) -> Option<&'found str> {
-        found.drive.drive_id.as_deref().filter(|_| found.decide(self.now()).next == Next::Unknown)
+        Ok(idle.iter().zip(unknown).filter_map(tell).collect())
     }
 
     fn attention_of_stations(&self) -> Vec<Attention> {

@@ -152,7 +152,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
 fn set_conditions(machine: &mut Job, details: &JobDetails) {
     machine.has_return_address = details.return_address.is_some();
     machine.has_delivery_package = details.delivery_package.is_some();
-    machine.expected_drives = details.delivery_package.as_ref().map_or(1, DeliveryPackage::announced_drives);
+    machine.expected_drives = details.delivery_package.as_ref().and_then(DeliveryPackage::announced_drives).unwrap_or(1);
 }
 
 /// The details of a PUT; fields that only the service writes keep their values.

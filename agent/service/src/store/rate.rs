@@ -1,6 +1,6 @@
 //! The rate that an operator ordered: whichever service decides next finds it.
 
-use protocol::station_rate::{RateCap, RateOrder};
+use protocol::station_rate::RateOrder;
 use time::OffsetDateTime;
 
 use super::answered::Answered;
@@ -10,14 +10,14 @@ use super::error::StoreError;
 use super::retry::retried;
 
 impl Store {
-    /// What an operator ordered; `None` where the configuration says it.
+    /// The last order of an operator; `None` where there never was one.
     ///
     /// # Errors
-    /// When the database fails, or has what is no rate.
-    pub async fn operator_rate(&self) -> Result<Option<RateCap>, StoreError> {
-        let query = sqlx::query_scalar("SELECT cap FROM operator_rate WHERE id = 1");
-        let cap: Option<String> = query.fetch_optional(&self.pool).answered().await?;
-        cap.map(|cap| cap.parse().map_err(StoreError::Damaged)).transpose()
+    /// When the database fails, or the order in it cannot be understood.
+    pub async fn operator_rate(&self) -> Result<Option<RateOrder>, StoreError> {
+        let query = sqlx::query_scalar("SELECT rate_order FROM operator_rate WHERE id = 1");
+        let order: Option<String> = query.fetch_optional(&self.pool).answered().await?;
+        order.map(|order| order.parse().map_err(StoreError::Damaged)).transpose()
     }
 
     /// Keeps an order about the rate, with its entry in the audit log.
@@ -30,15 +30,9 @@ impl Store {
 
     async fn set_operator_rate_once(&self, actor: &str, order: RateOrder, now: OffsetDateTime) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        let change = match order {
-            RateOrder::Cap(cap) => {
-                let insert =
-                    "INSERT INTO operator_rate (id, cap) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET cap = excluded.cap";
-                sqlx::query(insert).bind(cap.to_string())
-            }
-            RateOrder::Schedule => sqlx::query("DELETE FROM operator_rate WHERE id = 1"),
-        };
-        change.execute(&mut *transaction).answered().await?;
+        let upsert = "INSERT INTO operator_rate (id, rate_order) VALUES (1, $1)
+                      ON CONFLICT (id) DO UPDATE SET rate_order = excluded.rate_order";
+        sqlx::query(upsert).bind(order.to_string()).execute(&mut *transaction).answered().await?;
         write_audit(&mut transaction, now, actor, &format!("set the rate of all copies to {order}"), None).await?;
         transaction.commit().await
     }

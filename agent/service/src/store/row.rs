@@ -88,7 +88,7 @@ impl StoredJob {
 
     /// How many drives of an export its customer announced.
     pub(crate) fn announced_drives(&self) -> usize {
-        self.details.delivery_package.as_ref().map_or(1, DeliveryPackage::announced_drives)
+        self.details.delivery_package.as_ref().and_then(DeliveryPackage::announced_drives).unwrap_or(1)
     }
 
     /// Ends the copies of a cancelled job that were never begun: each is told to have moved nothing.

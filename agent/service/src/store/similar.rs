@@ -53,11 +53,9 @@ pub(crate) struct SimilarDrives {
 impl SimilarDrives {
     /// The jobs that have a drive whose serial number begins or ends like this one, the oldest first.
     pub(crate) fn of(&self, drive_id: &str) -> Vec<&StoredJob> {
-        let of = |part: Part, ids: &HashMap<String, Vec<i64>>| ids.get(&part.of(drive_id)).cloned().unwrap_or_default();
-        let mut ids = of(Part::Head, &self.heads);
-        ids.extend(of(Part::Tail, &self.tails));
-        let ids: BTreeSet<i64> = ids.into_iter().collect();
-        ids.iter().filter_map(|id| self.jobs.get(id)).collect()
+        let (by_head, by_tail) = (self.heads.get(&Part::Head.of(drive_id)), self.tails.get(&Part::Tail.of(drive_id)));
+        let ids: BTreeSet<&i64> = by_head.into_iter().chain(by_tail).flatten().collect();
+        ids.into_iter().filter_map(|id| self.jobs.get(id)).collect()
     }
 }
 
