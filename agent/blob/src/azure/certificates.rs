@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_platform_verifier::Verifier;
-use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{CipherSuite, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Longest file of certificates, in bytes: those of a system have 250 kB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -74,7 +73,7 @@ impl Issuers {
 
     /// TLS that trusts the system's issuers and these.
     pub(super) fn client_config(&self) -> Result<ClientConfig, TransportError> {
-        let provider = Arc::new(preferring_short_keys(default_provider()));
+        let provider = Arc::new(default_provider());
         let verifier = Verifier::new_with_extra_roots(self.0.iter().cloned(), provider.clone());
         let verifier = verifier.map_err(|error| TransportError::new(&with_variables(&error.to_string())))?;
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -82,18 +81,6 @@ impl Issuers {
         // It is the system's verifier with more issuers.
         Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
     }
-}
-
-/// Offers AES with keys of 128 bits before 256: both are safe, and it has 10 rounds in place of 14. A server that has a preference
-/// of its own keeps it.
-fn preferring_short_keys(mut provider: CryptoProvider) -> CryptoProvider {
-    let short = [
-        CipherSuite::TLS13_AES_128_GCM_SHA256,
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    ];
-    provider.cipher_suites.sort_by_key(|suite| !short.contains(&suite.suite()));
-    provider
 }
 
 /// What is said where no issuer is known, with the variables that replace the system's.
