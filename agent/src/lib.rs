@@ -20,15 +20,18 @@
 mod bench;
 mod cli;
 mod client;
+mod command_line;
 mod commands;
 #[doc(hidden)]
 pub mod fuzzing;
 mod local_service;
-mod log_writer;
+mod logging;
 mod opening;
 mod printer;
+mod progress_text;
 mod rate_file;
 mod reporter;
+mod resume_command;
 mod secrets;
 mod serve;
 mod settings;
@@ -42,21 +45,23 @@ use std::fs::File;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use protocol::outcome::{EXIT_USAGE, Outcome};
 
-use crate::cli::{Arguments, Command, LogFormat};
-use crate::log_writer::LogWriter;
+use crate::cli::Command;
+use crate::command_line::{CommandLine, UsageError};
 use crate::printer::Printer;
+use crate::resume_command::keep_given_elsewhere;
 use crate::secrets::without_secrets;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let command_line = match CommandLine::read() {
+        Ok(command_line) => command_line,
         // Help and version are results too.
-        Err(said) => return ExitCode::from(said_by_clap(&said)),
+        Err(refused) => return ExitCode::from(refused_usage(&refused)),
     };
+    let CommandLine { arguments, given_elsewhere } = command_line;
+    keep_given_elsewhere(given_elsewhere);
     let printer = Printer::new(&arguments.common);
     if let Err(error) = require_open_files() {
         printer.error(&format!(
@@ -76,7 +81,10 @@ pub fn main() -> ExitCode {
         Command::Station(station) => Some(station.log),
         _ => None,
     };
-    start_logging(arguments.common.verbose, service_log, printer.uses_color());
+    if let Err(error) = logging::start(&arguments.common, service_log, printer.uses_color()) {
+        printer.error(&error);
+        return ExitCode::from(EXIT_USAGE);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -97,6 +105,9 @@ pub fn main() -> ExitCode {
             Command::Jobs(jobs) => commands::jobs::run(jobs, &printer).await,
             Command::Bays(bays) => commands::bays::run(bays, &printer).await,
             Command::Tokens(tokens) => commands::tokens::run(tokens, &printer).await,
+            Command::Version => commands::version::run(&printer),
+            Command::Completions(completions) => commands::packaging::completions(&completions, &printer),
+            Command::Man(man) => commands::packaging::man(&man, &printer),
         }
     });
     // Threads that hang in a drive must not keep the process.
@@ -106,14 +117,24 @@ pub fn main() -> ExitCode {
     ExitCode::from(if is_lost { Outcome::Failed.exit_code() } else { code })
 }
 
-/// Writes what the parser has to say, and gives the exit code.
-fn said_by_clap(said: &clap::Error) -> u8 {
+/// Says why the command line, a variable or the file of options could not be understood, and gives the exit code.
+fn refused_usage(refused: &UsageError) -> u8 {
+    let (said, variables) = match refused {
+        UsageError::Parser(said, variables) => (said, variables),
+        UsageError::File { common, message } => {
+            Printer::new(common).error(message);
+            return EXIT_USAGE;
+        }
+    };
     let rendered = said.render().to_string();
     let written = match without_secrets(&rendered) {
         // It repeats what it does not understand, which may be an address with its signature.
         Cow::Owned(shown) if said.use_stderr() => std::io::stderr().write_all(shown.as_bytes()),
         _ => said.print(),
     };
+    if said.use_stderr() && !variables.is_empty() {
+        let _ = writeln!(std::io::stderr(), "\nnote: set in the environment: {}", variables.join(", "));
+    }
     match written.and_then(|()| std::io::stdout().flush()) {
         Ok(()) => said.exit_code().try_into().unwrap_or(EXIT_USAGE),
         Err(_) => Outcome::Failed.exit_code(),
@@ -127,21 +148,4 @@ const OPEN_FILES_LEAST: usize = 16;
 fn require_open_files() -> std::io::Result<()> {
     let opened: std::io::Result<Vec<File>> = (0..OPEN_FILES_LEAST).map(|_| File::open("/dev/null")).collect();
     opened.map(drop)
-}
-
-/// Logs to standard error: a service always, everything else when it is asked to.
-fn start_logging(verbose: u8, service: Option<LogFormat>, uses_color: bool) {
-    let level = match verbose {
-        0 if service.is_none() => return,
-        0 => "warn,service=info,drive_agent=info,sqlx=error",
-        1 => "info,drive=debug,blob=debug,copy=debug,drive_agent=debug",
-        _ => "debug,hyper_util=info,reqwest=info",
-    };
-    let filter = tracing_subscriber::EnvFilter::new(level);
-    // A second start in one process (tests) is not a reason to fail.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(uses_color).with_writer(LogWriter::new);
-    let _ = match service {
-        Some(LogFormat::Json) => log.json().try_init(),
-        _ => log.try_init(),
-    };
 }

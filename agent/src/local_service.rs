@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::net::sockopt::socket_peercred;
 
-use crate::settings::quote;
+use crate::resume_command::quote;
 
 /// The socket of a service, in its state directory.
 pub(crate) const SOCKET_FILE: &str = "service.sock";

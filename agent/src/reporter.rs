@@ -1,21 +1,22 @@
-//! Progress on standard error: a bar, JSON lines, or nothing. The only file that knows indicatif.
+//! Progress on standard error: a bar, lines, or nothing. The only file that knows indicatif.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use copy::Counters;
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::limits::PROGRESS_LINES_PER_SECOND_MAX;
-use protocol::progress::{Phase, Progress};
+use protocol::progress::Progress;
 use tokio::task::JoinHandle;
 
 use crate::printer::{Printer, Shown};
+use crate::progress_text::{BesideBar, beside_bar, log_line};
 
 /// Bars are redrawn this often; they change less often than a person can read.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// JSON lines that were not asked for come this often.
-const QUIET_BEAT: Duration = Duration::from_secs(2);
+/// Lines of text come this often: a copy of hours must not fill a log.
+const TEXT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows progress until it is asked to end.
 pub(crate) struct Reporter {
@@ -33,9 +34,11 @@ impl Reporter {
             Shown::Bar => Self::bar(counters, printer),
             Shown::JsonLines => {
                 let interval = Duration::from_secs(1) / PROGRESS_LINES_PER_SECOND_MAX;
-                Self::lines(counters, printer, interval)
+                Self::lines(counters, printer, interval, Printer::progress_line)
             }
-            Shown::FewJsonLines => Self::lines(counters, printer, QUIET_BEAT),
+            Shown::TextLines => Self::lines(counters, printer, TEXT_INTERVAL, |printer, progress| {
+                printer.progress_text(&log_line(progress));
+            }),
             Shown::Nothing => Reporter { task: None, bar: None, counters, printer },
         }
     }
@@ -55,7 +58,7 @@ impl Reporter {
         Reporter { task: Some(task), bar: Some(bar), counters, printer }
     }
 
-    fn lines(counters: Arc<Counters>, printer: Printer, interval: Duration) -> Self {
+    fn lines(counters: Arc<Counters>, printer: Printer, interval: Duration, write: fn(&Printer, &Progress)) -> Self {
         let (source, output) = (counters.clone(), printer.clone());
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(interval);
@@ -63,7 +66,7 @@ impl Reporter {
             ticks.tick().await;
             loop {
                 ticks.tick().await;
-                output.progress_line(&source.snapshot());
+                write(&output, &source.snapshot());
             }
         });
         Reporter { task: Some(task), bar: None, counters, printer }
@@ -89,7 +92,7 @@ impl Reporter {
 
 fn style(uses_color: bool) -> ProgressStyle {
     let bar = if uses_color { "{wide_bar:.green}" } else { "{wide_bar}" };
-    let template = format!("{{prefix}} {bar} {{percent:>3}}% {{msg}}");
+    let template = format!("{{prefix}} {bar} {{msg}}");
     // The template is a constant but for the colour; a mistake in it would show in every test.
     let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("━╸ ")
@@ -98,37 +101,16 @@ fn style(uses_color: bool) -> ProgressStyle {
 fn draw(bar: &ProgressBar, progress: &Progress) {
     bar.set_length(progress.bytes_total.max(1));
     bar.set_position(progress.bytes_done.min(progress.bytes_total));
-    bar.set_prefix(match progress.phase {
-        Phase::Preparing => "preparing",
-        Phase::Copying => "copying",
-        Phase::Rescuing => "rescuing",
-        Phase::Draining => "draining",
-        Phase::Committing => "committing",
-        Phase::Clearing => "clearing behind the blob",
-        Phase::Verifying => "verifying",
-        Phase::Done => "done",
-    });
-    bar.set_message(message(progress));
+    let BesideBar { before, behind } = beside_bar(progress, columns());
+    bar.set_prefix(before);
+    bar.set_message(behind);
 }
 
-fn message(progress: &Progress) -> String {
-    let mut text = format!("{} of {}", HumanBytes(progress.bytes_done), HumanBytes(progress.bytes_total));
-    let is_moving = !matches!(progress.phase, Phase::Done);
-    if is_moving {
-        text += &format!(", {}/s", HumanBytes(progress.bytes_per_second as u64));
-        if let Some(eta) = progress.eta_seconds.filter(|eta| eta.is_finite() && *eta < 1e9) {
-            text += &format!(", {} left", HumanDuration(Duration::from_secs_f64(eta)));
-        }
+/// Of the terminal as it is now: windows change.
+fn columns() -> usize {
+    const USUAL: usize = 80;
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => USUAL,
     }
-    for (bytes, name) in
-        [(progress.bytes_zero, "zero"), (progress.bytes_reused, "reused"), (progress.bytes_unreadable, "unreadable")]
-    {
-        if bytes > 0 {
-            text += &format!(", {} {name}", HumanBytes(bytes));
-        }
-    }
-    if progress.retries > 0 {
-        text += &format!(", {} repeated", progress.retries);
-    }
-    text
 }

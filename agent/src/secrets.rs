@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use blob::BlobAddress;
+
 /// What stands before a secret, in small letters.
 const BEFORE_SECRETS: [&str; 7] =
     ["sig=", "sig%3d", "sharedkey ", "bearer ", "accountkey=", "client_secret=", "client_assertion="];
@@ -62,6 +64,15 @@ pub(crate) fn without_secrets(text: &str) -> Cow<'_, str> {
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
 }
 
+/// A BLOB as it may be shown: a signature is a secret.
+pub(crate) fn without_query(text: &str) -> String {
+    match BlobAddress::parse(text) {
+        Ok(BlobAddress::Azure(address)) if address.sas.is_some() => address.url().to_string(),
+        Ok(_) => text.to_owned(),
+        Err(_) => text.split_once('?').map_or(text, |(before, _)| before).to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +104,11 @@ mod tests {
         ] {
             assert_eq!(without_secrets(text), shown);
         }
+    }
+
+    #[test]
+    fn a_signature_is_never_shown() {
+        assert_eq!(without_query("https://a.blob.core.windows.net/c/n?sig=SECRET"), "https://a.blob.core.windows.net/c/n");
+        assert_eq!(without_query("/store/what?.img"), "/store/what?.img");
     }
 }

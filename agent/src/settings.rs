@@ -21,6 +21,8 @@ use crate::cli::{
     Unreadable, VerifyMode,
 };
 use crate::rate_file;
+use crate::resume_command::resume_command;
+use crate::secrets::without_query;
 
 /// A blob that can be reached, and the path it has where it is a file.
 pub(crate) struct ReachedBlob {
@@ -153,15 +155,6 @@ fn denied(text: &str, error: &CredentialError, has_option: bool) -> CopyError {
     BlobError::new(BlobErrorKind::Denied, "reach", without_query(text), format!("{error}{way_out}")).into()
 }
 
-/// A BLOB as it may be shown: a signature is a secret.
-pub(crate) fn without_query(text: &str) -> String {
-    match BlobAddress::parse(text) {
-        Ok(BlobAddress::Azure(address)) if address.sas.is_some() => address.url().to_string(),
-        Ok(_) => text.to_owned(),
-        Err(_) => text.split_once('?').map_or(text, |(before, _)| before).to_owned(),
-    }
-}
-
 /// The state directory: asked for, or the user's.
 pub(crate) fn state_dir(effort: &EffortArguments) -> Result<PathBuf, CopyError> {
     directory_of_state(effort.state_dir.as_deref())
@@ -285,47 +278,6 @@ pub(crate) fn rescue_options(
     Ok((policy, options))
 }
 
-/// The command that continues: this one, without its secrets and without `--restart`.
-pub(crate) fn resume_command() -> String {
-    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    let mut is_proxy = false;
-    let shown = arguments.filter(|argument| argument != "--restart").map(|argument| {
-        let is_after_option = std::mem::replace(&mut is_proxy, argument == PROXY_OPTION);
-        if let Some(proxy) = argument.strip_prefix(PROXY_OPTION).and_then(|rest| rest.strip_prefix('=')) {
-            return quote(&format!("{PROXY_OPTION}={}", without_password(proxy)));
-        }
-        if is_after_option {
-            return quote(&without_password(&argument));
-        }
-        match without_query(&argument) {
-            shown if shown == argument => quote(&shown),
-            // The signature has to be put there to resume.
-            shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
-        }
-    });
-    std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
-}
-
-/// The option whose value may have a password in it.
-const PROXY_OPTION: &str = "--proxy";
-
-/// The address of a proxy as it may be shown: what has to be put there again stands in its place.
-fn without_password(proxy: &str) -> String {
-    let Some((before, host)) = proxy.rsplit_once('@') else { return proxy.to_owned() };
-    let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
-    format!("{scheme}NAME:PASSWORD@{host}")
-}
-
-/// Quotes an argument for a shell where it needs that.
-pub(crate) fn quote(argument: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,+@%".contains(letter);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        argument.to_owned()
-    } else {
-        format!("'{}'", argument.replace('\'', r"'\''"))
-    }
-}
-
 /// The time of a simulated drive, where the drive is one.
 pub(crate) fn pace(effort: &EffortArguments, drive: Option<&Path>) -> Result<Pace, CopyError> {
     let is_simulated = drive.is_some_and(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")));
@@ -350,30 +302,4 @@ pub(crate) fn require_two_places(drive: &Path, blob: &ReachedBlob) -> Result<(),
         )));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_for_a_shell() {
-        assert_eq!(quote("/dev/sdb"), "/dev/sdb");
-        assert_eq!(quote("a b"), "'a b'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
-    }
-
-    #[test]
-    fn the_password_of_a_proxy_is_never_shown() {
-        assert_eq!(without_password("http://us:SE@CRET@p:1"), "http://NAME:PASSWORD@p:1");
-        assert_eq!(without_password("us:SECRET@p:1"), "NAME:PASSWORD@p:1");
-        assert_eq!(without_password("http://p:1"), "http://p:1");
-    }
-
-    #[test]
-    fn a_signature_is_never_shown() {
-        assert_eq!(without_query("https://a.blob.core.windows.net/c/n?sig=SECRET"), "https://a.blob.core.windows.net/c/n");
-        assert_eq!(without_query("/store/what?.img"), "/store/what?.img");
-    }
 }

@@ -98,6 +98,18 @@ pub struct Layout {
     pub partitions: Vec<Partition>,
 }
 
+impl Layout {
+    /// What is on it, in words; `None` where nothing is known to be.
+    pub fn described(&self) -> Option<String> {
+        if let Some(content) = &self.content {
+            return Some(content.clone());
+        }
+        let kind = self.partition_table.as_ref()?.split(':').next()?;
+        let parts: Vec<String> = self.partitions.iter().map(Partition::described).collect();
+        Some(if parts.is_empty() { format!("{kind}, no partition") } else { format!("{kind}: {}", parts.join(", ")) })
+    }
+}
+
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partition {
@@ -116,6 +128,42 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
 }
+
+impl Partition {
+    /// What is on it: the file system that was found, or else what the partition table says.
+    fn described(&self) -> String {
+        let known = || PARTITION_KINDS.iter().find(|(kind, _)| kind.eq_ignore_ascii_case(&self.kind)).map(|(_, name)| *name);
+        match (&self.content, known()) {
+            (Some(content), _) => content.clone(),
+            (None, Some(name)) => name.to_owned(),
+            (None, None) => format!("unknown ({})", self.kind),
+        }
+    }
+}
+
+/// Types of partitions that are met on drives, and what they are for: UEFI specification 2.10 section 5.3.3, the Discoverable
+/// Partitions Specification, and the list of MBR types that fdisk of util-linux shows.
+const PARTITION_KINDS: [(&str, &str); 19] = [
+    ("0x07", "NTFS or exFAT"),
+    ("0x0b", "FAT32"),
+    ("0x0c", "FAT32"),
+    ("0x0e", "FAT16"),
+    ("0x82", "swap"),
+    ("0x83", "Linux"),
+    ("0x8e", "LVM"),
+    ("0xee", "GPT"),
+    ("0xef", "EFI system"),
+    ("0xfd", "RAID"),
+    ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "EFI system"),
+    ("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "Windows data"),
+    ("e3c9e316-0b5c-4db8-817d-f92df00215ae", "Windows reserved"),
+    ("de94bba4-06d1-4d40-a16a-bfd50179d6ac", "Windows recovery"),
+    ("0fc63daf-8483-4772-8e79-3d69d8477de4", "Linux"),
+    ("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f", "swap"),
+    ("e6d6d379-f507-44c2-a23c-238f2a3df928", "LVM"),
+    ("a19d880f-05fc-4d3b-a006-743f0f84911e", "RAID"),
+    ("48465300-0000-11aa-aa11-00306543ecac", "Apple HFS+"),
+];
 
 /// What happened at the docks, for `drives --watch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,5 +192,30 @@ impl Transport {
             Transport::Loop => "loop",
             Transport::Other => "other",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(kind: &str, content: Option<&str>) -> Partition {
+        let content = content.map(str::to_owned);
+        Partition { number: 1, offset: 0, length: 1, kind: kind.to_owned(), name: None, content }
+    }
+
+    #[test]
+    fn what_is_on_a_drive_is_said_in_words() {
+        let layout = |table: Option<&str>, content: Option<&str>, partitions: Vec<Partition>| {
+            Layout { partition_table: table.map(str::to_owned), content: content.map(str::to_owned), partitions }.described()
+        };
+        let table = Some("mbr:1234");
+        let parts = vec![partition("0x83", Some("ext4")), partition("0x82", None), partition("0x99", None)];
+        assert_eq!(layout(table, None, parts).as_deref(), Some("mbr: ext4, swap, unknown (0x99)"));
+        let windows = vec![partition("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", None)];
+        assert_eq!(layout(Some("gpt:1"), None, windows).as_deref(), Some("gpt: Windows data"));
+        assert_eq!(layout(table, None, Vec::new()).as_deref(), Some("mbr, no partition"));
+        assert_eq!(layout(None, Some("xfs"), Vec::new()).as_deref(), Some("xfs"));
+        assert_eq!(layout(None, None, Vec::new()), None);
     }
 }

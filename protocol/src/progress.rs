@@ -60,6 +60,9 @@ pub struct Progress {
     /// machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_bytes_per_second: Option<f64>,
+    /// How long the drive has not answered; absent where it answers within seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive_silent_seconds: Option<f64>,
     /// Seconds to the end at that rate; absent while it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
@@ -82,6 +85,7 @@ impl Progress {
             elapsed_seconds: 0.0,
             bytes_per_second: 0.0,
             link_bytes_per_second: None,
+            drive_silent_seconds: None,
             eta_seconds: None,
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Target<'drive> {
     /// What is typed where its serial number does not say which drive it is: the name of its port, the kernel's, or that of
     /// its profile. There always is one, so a drive with a weak serial number can be written, too.
     pub(crate) place: String,
+    /// What is on it, as far as that is known: an image, partitions, a file system.
+    pub(crate) holds: Option<String>,
 }
 
 impl Target<'_> {
@@ -45,13 +47,15 @@ impl Target<'_> {
 
     /// Where, which, and how far its serial number can be relied on.
     fn described(&self) -> String {
-        let model = self.identity.model.as_deref().unwrap_or("unknown model");
+        let model = self.identity.model.as_deref();
         let serial = match (&self.naming.serial, self.reasons()) {
             (None, _) => "without a serial number".to_owned(),
             (Some(serial), None) => format!("serial {serial}"),
             (Some(serial), Some(reasons)) => format!("serial {serial}; {reasons}"),
         };
-        format!("`{}` ({model}, {}, {serial})", self.path.display(), ByteSize(self.identity.size))
+        let size = ByteSize(self.identity.size).to_string();
+        let parts = [model, self.holds.as_deref(), Some(&size), Some(&serial)].into_iter().flatten();
+        format!("`{}` ({})", self.path.display(), parts.collect::<Vec<_>>().join(", "))
     }
 
     fn reasons(&self) -> Option<String> {
@@ -123,7 +127,7 @@ mod tests {
 
     fn judged(naming: &Naming, given: &str) -> Result<(), String> {
         let (path, place) = (Path::new("/dev/sdb"), "pci-0-usb-0:3".to_owned());
-        let target = Target { path, identity: &identity(), naming, place };
+        let target = Target { path, identity: &identity(), naming, place, holds: None };
         target.require(&Confirmation::Word(given))
     }
 
@@ -156,7 +160,8 @@ mod tests {
     #[test]
     fn the_word_is_asked_for_or_named() {
         let weak = naming(Some("0000"), &[WeakIdentity::Placeholder]);
-        let target = Target { path: Path::new("/dev/sdb"), identity: &identity(), naming: &weak, place: "sdb".to_owned() };
+        let target =
+            Target { path: Path::new("/dev/sdb"), identity: &identity(), naming: &weak, place: "sdb".to_owned(), holds: None };
         assert!(target.require(&Confirmation::None).unwrap_err().ends_with("repeat the command with `--confirm sdb`"));
         let typed = |question: &str| question.contains("Type sdb to continue").then(|| "sdb".to_owned());
         assert_eq!(target.require(&Confirmation::Ask(&typed)), Ok(()));

@@ -87,7 +87,16 @@ impl BlockDevice {
         let kernel = || self.sysfs.as_ref().map(SysfsDevice::kernel_name);
         let file_name = || self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let place = port.or_else(kernel).unwrap_or_else(file_name);
-        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place }
+        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place, holds: self.holds() }
+    }
+
+    /// What a person who confirms that it may be overwritten has to know.
+    fn holds(&self) -> Option<String> {
+        let drive = attached_as(self.sysfs.as_ref()?)?;
+        let image = drive.backing_file.map(|file| format!("the image `{file}`"));
+        let content = drive.layout.and_then(|layout| layout.described()).map(|content| format!("with {content}"));
+        let parts: Vec<String> = image.into_iter().chain(content).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
     }
 
     /// The file behind the loop device at `path`, if it is one.

@@ -18,7 +18,8 @@ use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::{CacheWord, DirectionWord, MatrixArguments};
 use crate::printer::Printer;
-use crate::settings::{Reach, ReachedBlob, reach_blob, without_query};
+use crate::secrets::without_query;
+use crate::settings::{Reach, ReachedBlob, reach_blob};
 
 /// Requests at once when a store alone is read.
 const GET_CONCURRENCY: usize = 8;

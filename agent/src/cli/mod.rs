@@ -1,33 +1,37 @@
 //! The command line, as it is written. No defaults that need the machine, no logic.
 
 mod bench;
+mod help;
 mod network;
+mod packaging;
 mod service;
+mod transfer;
 mod transfers;
 pub(crate) mod values;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use blob::{ContentType, Metadatum, Tier};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use drive::Pace;
-use protocol::fill::Fill;
-use protocol::units::{ByteRate, ByteSize, parse_duration};
-use serde::Deserialize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::{
     BenchArguments, BenchCommand, BenchStationArguments, BenchTlsArguments, CacheWord, CommonArguments, DirectionWord,
     MatrixArguments, PeersArguments,
 };
 pub(crate) use network::NetworkArguments;
+pub(crate) use packaging::{CompletionsArguments, ManArguments};
 pub(crate) use service::{
     BaysArguments, BaysCommand, ConnectArguments, CreateArguments, DriveOfJob, JobKindWord, JobPlace, JobsArguments, JobsCommand,
     LogFormat, ServeArguments, ShipArguments, StationArguments, TokensArguments, TokensCommand,
 };
+pub(crate) use transfer::{
+    BlobFormat, BlobType, EffortArguments, ExportArguments, ImportArguments, PropertyArguments, RescueArguments,
+    TransferArguments, Unreadable, VerifyArguments, VerifyMode,
+};
 pub(crate) use transfers::{TransfersArguments, TransfersCommand};
+use values::parse_sector_size;
 pub(crate) use values::parse_time_scale;
-use values::{Concurrency, parse_concurrency, parse_limit, parse_sector_size, parse_timeout};
+
+use help::OUTPUT;
 
 /// Copies block data between drives and blob storage: every chunk has a SHA-256, a cancel ends with an
 /// exact receipt, and a restart moves only what is missing.
@@ -37,10 +41,7 @@ use values::{Concurrency, parse_concurrency, parse_limit, parse_sector_size, par
 /// az://CONTAINER/NAME, or an emulator's http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS].
 #[derive(Debug, Parser)]
 #[command(name = "drive-agent", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit codes: 0 complete, 1 failed, 2 usage, 3 refused by a safety rule, 4 complete with unreadable ranges, \
-5 mismatch, 6 drive failed, 7 store failed, 130 cancelled with a receipt."
-)]
+#[command(after_help = help::PROGRAM_SHORT, after_long_help = help::PROGRAM)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -52,13 +53,22 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// How the result is written to standard output
-    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text, global = true, help_heading = OUTPUT)]
     pub(crate) output: Output,
-    /// How progress is shown on standard error: a bar on a terminal and JSON lines elsewhere with `auto`
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, global = true)]
+    /// How progress is shown on standard error: with `auto` a bar on a terminal, and a line of text now and then elsewhere
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = ProgressMode::Auto, global = true, help_heading = OUTPUT)]
     pub(crate) progress: ProgressMode,
+    /// Show neither progress nor notes: only warnings, errors and the result
+    #[arg(short, long, global = true, help_heading = OUTPUT)]
+    pub(crate) quiet: bool,
+    /// Whether there is colour; `auto` follows the terminal and NO_COLOR
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorMode::Auto, global = true, help_heading = OUTPUT, hide_short_help = true)]
+    pub(crate) color: ColorMode,
+    /// Append the log, messages and results to this file; `-v` then logs more to it, and not to standard error
+    #[arg(long, value_name = "PATH", global = true, help_heading = OUTPUT, hide_short_help = true)]
+    pub(crate) log_file: Option<PathBuf>,
     /// Log more on standard error; twice for every request
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = OUTPUT)]
     pub(crate) verbose: u8,
 }
 
@@ -72,142 +82,61 @@ pub(crate) enum Output {
 pub(crate) enum ProgressMode {
     Auto,
     Bar,
+    Text,
     Json,
     None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorMode {
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Copy a drive into a blob
+    #[command(after_long_help = help::IMPORT)]
     Import(ImportArguments),
     /// Write a blob onto a drive
+    #[command(after_long_help = help::EXPORT)]
     Export(ExportArguments),
     /// Check a drive, a blob, or both against a manifest
+    #[command(after_long_help = help::VERIFY)]
     Verify(VerifyArguments),
     /// Transfers that were begun and not finished, and what they left
+    #[command(after_long_help = help::TRANSFERS)]
     Transfers(TransfersArguments),
     /// The attached drives, what uses them, and whether they may be written
+    #[command(after_long_help = help::DRIVES)]
     Drives(DrivesArguments),
     /// How fast this machine is, what limits it, and how that compares
+    #[command(after_long_help = help::BENCH)]
     Bench(Box<BenchArguments>),
     /// Run the job service: REST API, bays and scheduler in one process
+    #[command(after_long_help = help::SERVE)]
     Serve(ServeArguments),
     /// Run the bays of this host for a job service elsewhere
+    #[command(after_long_help = help::STATION)]
     Station(StationArguments),
     /// Create, ship, watch, cancel and delete jobs; and what staff do with them
+    #[command(after_long_help = help::JOBS)]
     Jobs(JobsArguments),
     /// The bays of a station, and what is docked
+    #[command(after_long_help = help::BAYS)]
     Bays(BaysArguments),
     /// API tokens and portal sessions of a job service
+    #[command(after_long_help = help::TOKENS)]
     Tokens(TokensArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportArguments {
-    /// The drive to read; nothing is written to it
-    pub(crate) drive: PathBuf,
-    /// The blob to make
-    pub(crate) blob: String,
-    #[command(flatten)]
-    pub(crate) transfer: TransferArguments,
-    /// Kind of the blob, where the store has kinds
-    #[arg(long, value_enum, default_value_t = BlobType::Block)]
-    pub(crate) blob_type: BlobType,
-    /// What a page blob holds: the drive's bytes alone, or a fixed VHD (a whole number of MiB and a footer), as
-    /// disks of Azure are made of
-    #[arg(long, value_enum, default_value_t = BlobFormat::Raw)]
-    pub(crate) blob_format: BlobFormat,
-    /// Write into the page blob that is there, such as the disk of an upload, and make none
-    #[arg(long)]
-    pub(crate) into_existing: bool,
-    #[command(flatten)]
-    pub(crate) rescue: RescueArguments,
-    #[command(flatten)]
-    pub(crate) properties: PropertyArguments,
-    /// Replace a blob, or a manifest beside it, that exists
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-}
-
-/// What the blob is given beside its bytes.
-#[derive(Debug, Args)]
-pub(crate) struct PropertyArguments {
-    /// Access tier of the block blob: hot, cool, cold or archive [default: that of the account]
-    #[arg(long, value_name = "TIER")]
-    pub(crate) tier: Option<Tier>,
-    /// Metadata of the blob; as often as you like
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) metadata: Vec<Metadatum>,
-    /// Content type of the blob [default: application/octet-stream]
-    #[arg(long, value_name = "TYPE")]
-    pub(crate) content_type: Option<ContentType>,
-}
-
-/// What to do about a drive that fails.
-#[derive(Debug, Args)]
-pub(crate) struct RescueArguments {
-    /// What to do where the drive cannot be read: end there; leave out pieces of 64 KiB; or read every sector that
-    /// can be read [default: stop, or rescue with one of the options below]
-    #[arg(long, value_enum)]
-    pub(crate) on_unreadable: Option<Unreadable>,
-    /// End the import when more than this cannot be read, after all retries
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_limit)]
-    pub(crate) max_unreadable: Option<ByteSize>,
-    /// How often bad sectors are tried again at the end [default: 1]
-    #[arg(long, value_name = "N")]
-    pub(crate) retry_passes: Option<u32>,
-    /// Leave places that read more slowly for later, such as 1MB/s [default: reads of more than 3 s]
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    pub(crate) min_read_rate: Option<ByteRate>,
-    /// Keep the map of the drive in this file, in GNU ddrescue's format. Of a map that exists, failed places are
-    /// left for last, and rescued ones are read again unless `--rescued` has them; it is kept as PATH.bak
-    #[arg(long, value_name = "PATH")]
-    pub(crate) mapfile: Option<PathBuf>,
-    /// Take what the mapfile says was rescued from this image, and not from the drive
-    #[arg(long, value_name = "IMAGE", requires = "mapfile")]
-    pub(crate) rescued: Option<PathBuf>,
-    /// What stands where the drive could not be read: zeros, marker (a text), or a byte such as 0xff [default: zeros]
-    #[arg(long, value_name = "FILLING")]
-    pub(crate) fill: Option<Fill>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExportArguments {
-    /// The blob to read
-    pub(crate) blob: String,
-    /// The drive to write; everything on it is replaced
-    pub(crate) drive: PathBuf,
-    #[command(flatten)]
-    pub(crate) transfer: TransferArguments,
-    /// Serial number of the device to be written, to confirm that it is the right one; where `drives` calls that weak, the name of
-    /// its port (in /dev/disk/by-path)
-    #[arg(long, value_name = "SERIAL")]
-    pub(crate) confirm: Option<String>,
-    /// Never ask; a device that is not confirmed is refused
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Replace what an image that exists holds
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// What the blob holds: a fixed VHD, whose footer is not written to the drive, or the drive's bytes alone [default: a
-    /// VHD where it has a footer]
-    #[arg(long, value_enum)]
-    pub(crate) blob_format: Option<BlobFormat>,
-}
-
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("sides").args(["drive", "blob"]).required(true).multiple(true)))]
-pub(crate) struct VerifyArguments {
-    /// The manifest: a path or the address of a blob
-    pub(crate) manifest: String,
-    /// The drive to check
-    #[arg(long)]
-    pub(crate) drive: Option<PathBuf>,
-    /// The blob to check
-    #[arg(long)]
-    pub(crate) blob: Option<String>,
-    #[command(flatten)]
-    pub(crate) effort: EffortArguments,
+    /// The version, the commit it was built from, and what it can reach
+    Version,
+    /// Completions of the command line for a shell
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions(CompletionsArguments),
+    /// The manual page of a command, for `man -l -`
+    #[command(after_long_help = help::MAN)]
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -226,7 +155,7 @@ pub(crate) enum DrivesCommand {
     Attach(AttachArguments),
     /// Take an image away from its block device
     Detach {
-        /// The loop device
+        /// The loop device, or the image
         device: PathBuf,
     },
     /// Say what a profile of a simulated drive describes
@@ -252,97 +181,4 @@ pub(crate) struct AttachArguments {
     /// Stay until Ctrl-C, and detach at the end, whatever the end is
     #[arg(long)]
     pub(crate) hold: bool,
-}
-
-/// Options of a transfer.
-#[derive(Debug, Args)]
-pub(crate) struct TransferArguments {
-    #[command(flatten)]
-    pub(crate) effort: EffortArguments,
-    /// Unit of copying, hashing and cancelling [default: 8MiB, raised where the store's block limit needs it]
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
-    pub(crate) chunk_size: Option<ByteSize>,
-    /// Forget what was done before
-    #[arg(long)]
-    pub(crate) restart: bool,
-    /// Read the whole target again at the end
-    #[arg(long, value_enum, default_value_t = VerifyMode::None)]
-    pub(crate) verify: VerifyMode,
-    /// Also compute the SHA-256 of the whole drive, as sha256sum prints it
-    #[arg(long)]
-    pub(crate) stream_sha256: bool,
-    /// How long chunks in flight may take to land after a cancel
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration, allow_negative_numbers = true)]
-    pub(crate) drain_timeout: Duration,
-    /// Also write the manifest to this file
-    #[arg(long, value_name = "PATH")]
-    pub(crate) manifest: Option<PathBuf>,
-    /// Run every check that comes before the first byte, say what would be done, and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-/// What a command may use.
-#[derive(Debug, Args)]
-pub(crate) struct EffortArguments {
-    /// All buffers together [default: 256MiB, raised where chunks had to be]
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
-    pub(crate) memory: Option<ByteSize>,
-    /// Requests to the store at once: a number, or `auto`
-    #[arg(long, value_name = "N|auto", default_value = "auto", value_parser = parse_concurrency, allow_negative_numbers = true)]
-    pub(crate) concurrency: Concurrency,
-    /// Most bytes a second, such as 200MB/s
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
-    pub(crate) rate: Option<ByteRate>,
-    /// A file with a rate as `--rate` takes it, or `unlimited`; it is followed when it changes
-    #[arg(long, value_name = "PATH", conflicts_with = "rate")]
-    pub(crate) rate_file: Option<PathBuf>,
-    /// Where journals are kept [default: $XDG_STATE_HOME/drive-agent]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// How fast the time of a simulated drive goes: 1 is real time, `max` waits for nothing [default: 1]
-    #[arg(long, value_name = "FACTOR|max", value_parser = parse_time_scale, allow_negative_numbers = true)]
-    pub(crate) time_scale: Option<Pace>,
-    /// How long a failing request is repeated before the transfer is abandoned [default: 2m, and 5s before the
-    /// store was reached for the first time]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
-    pub(crate) retry_budget: Option<Duration>,
-    /// Longest single read or write of the drive; one that takes longer is abandoned
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
-    pub(crate) read_timeout: Duration,
-    /// Longest silence of the store within one request
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout, allow_negative_numbers = true)]
-    pub(crate) request_timeout: Duration,
-    #[command(flatten)]
-    pub(crate) network: NetworkArguments,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BlobType {
-    Block,
-    Page,
-}
-
-/// What a blob holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BlobFormat {
-    /// The drive's bytes.
-    Raw,
-    /// A fixed VHD.
-    Vhd,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Unreadable {
-    Stop,
-    Skip,
-    Rescue,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum VerifyMode {
-    None,
-    ReadBack,
 }

@@ -16,7 +16,7 @@ pub(crate) enum ClientError {
     #[error("{0}")]
     Usage(String),
     /// The service refused.
-    #[error("{message} ({code})")]
+    #[error("{message}")]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -60,10 +60,15 @@ impl ClientError {
     pub(super) fn of_answer(status: StatusCode, body: &[u8]) -> Self {
         let (code, message) = match serde_json::from_slice::<ErrorResponse>(body) {
             Ok(response) => {
-                let details = response.error.details.iter().map(|detail| format!("\n  {}: {}", detail.target, detail.message));
+                let details = response
+                    .error
+                    .details
+                    .iter()
+                    .map(|detail| format!("\n  {}: {}", field_words(&detail.target), detail.message));
                 let details: String = details.collect();
                 let target = response.error.target.filter(|target| !response.error.message.contains(target.as_str()));
-                let target = target.filter(|_| details.is_empty()).map(|target| format!("{target}: ")).unwrap_or_default();
+                let target =
+                    target.filter(|_| details.is_empty()).map(|target| format!("{}: ", field_words(&target))).unwrap_or_default();
                 (response.error.code, format!("{target}{}{details}", response.error.message))
             }
             Err(_) => ("no code".to_owned(), format!("the job service answered {status}")),
@@ -72,8 +77,44 @@ impl ClientError {
     }
 }
 
+/// The name of a field as a person says it: `properties.driveList[2].driveId` is `drive list 3, drive id`.
+fn field_words(target: &str) -> String {
+    let fields = target.trim_start_matches("properties.").split('.').map(|field| {
+        let (name, place) = field.split_once('[').unwrap_or((field, ""));
+        let mut words = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                words.push(' ');
+            }
+            words.push(letter.to_ascii_lowercase());
+        }
+        match place.trim_end_matches(']').parse::<usize>() {
+            Ok(place) => format!("{words} {}", place.saturating_add(1)),
+            Err(_) => words,
+        }
+    });
+    fields.collect::<Vec<_>>().join(", ")
+}
+
 impl From<LocalServiceError> for ClientError {
     fn from(error: LocalServiceError) -> Self {
         ClientError::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_named_in_words() {
+        for (target, words) in [
+            ("properties.driveList[2].driveId", "drive list 3, drive id"),
+            ("properties.deliveryPackage.trackingNumber", "delivery package, tracking number"),
+            ("location", "location"),
+            ("$filter", "$filter"),
+        ] {
+            assert_eq!(field_words(target), words);
+        }
     }
 }

@@ -218,11 +218,17 @@ fn require_private(base: &Url, option: &str) -> Result<(), ClientError> {
 }
 
 fn no_token(connect: &ConnectArguments, base: &Url) -> ClientError {
-    let why = match &connect.server {
-        Some(_) => format!("for `{}`", base.origin().ascii_serialization()),
-        None => "in the state directory of a service on this machine".to_owned(),
-    };
-    ClientError::Usage(format!("there is no token {why}: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`"))
+    match (&connect.server, settings::service_state_dir(connect.state_dir.as_deref())) {
+        (None, Some(state_dir)) => ClientError::Usage(format!(
+            "no service has run on the state directory `{}`: start one with `drive-agent serve`, or name one with `--server URL` \
+             and its token with `--token-file FILE` or DRIVE_AGENT_TOKEN",
+            state_dir.display()
+        )),
+        _ => ClientError::Usage(format!(
+            "there is no token for `{}`: set DRIVE_AGENT_TOKEN, or say `--token-file FILE`",
+            base.origin().ascii_serialization()
+        )),
+    }
 }
 
 fn read_token(path: &Path) -> Result<String, ClientError> {

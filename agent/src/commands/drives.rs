@@ -1,6 +1,6 @@
 //! `drive-agent drives`: what is attached, and the small things one does with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use copy::{CopyError, Stop};
@@ -128,12 +128,7 @@ fn verdict(drive: &AttachedDrive) -> String {
 
 fn content(drive: &AttachedDrive) -> String {
     let Some(layout) = &drive.layout else { return "?".to_owned() };
-    if let Some(content) = &layout.content {
-        return content.clone();
-    }
-    let Some(kind) = layout.partition_table.as_ref().and_then(|id| id.split(':').next()) else { return "-".to_owned() };
-    let parts: Vec<&str> = layout.partitions.iter().map(|partition| partition.content.as_deref().unwrap_or("?")).collect();
-    if parts.is_empty() { kind.to_owned() } else { format!("{kind}: {}", parts.join(", ")) }
+    layout.described().unwrap_or_else(|| "-".to_owned())
 }
 
 fn drives_text(drives: &[AttachedDrive]) -> String {
@@ -205,8 +200,18 @@ async fn attach_image(arguments: &AttachArguments, printer: &Printer) -> Result<
     Ok(())
 }
 
-fn detach_image(device: &Path, printer: &Printer) -> Result<(), CopyError> {
-    let image = loop_device::detach(device)?;
+/// Takes the image away from its device; either of them may be named.
+fn detach_image(named: &Path, printer: &Printer) -> Result<(), CopyError> {
+    let attached = named.is_file().then(|| drive::discovery::attached_image(named));
+    let device = match attached {
+        Some(Some(drive)) => PathBuf::from(drive.path),
+        Some(None) => {
+            let image = named.display();
+            return Err(CopyError::Refused(format!("the image `{image}` is attached to no device: see `drive-agent drives`")));
+        }
+        None => named.to_owned(),
+    };
+    let image = loop_device::detach(&device)?;
     let result = LoopResult { device: device.display().to_string(), image: image.display().to_string(), partitions: Vec::new() };
     printer.document(&result, || format!("{} is detached from {}\n", result.image, result.device));
     Ok(())

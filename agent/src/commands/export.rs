@@ -13,7 +13,8 @@ use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
 use crate::rate_file;
-use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_options, without_query};
+use crate::secrets::without_query;
+use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_options};
 
 /// Writes a blob onto a drive, or says what that would do.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {

@@ -15,9 +15,9 @@ use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
 use crate::rate_file;
+use crate::secrets::without_query;
 use crate::settings::{
     Made, Reach, ReachedBlob, blob_properties, pace, reach_new_blob, require_two_places, rescue_options, transfer_options,
-    without_query,
 };
 
 /// Copies a drive into a blob, or says what that would do.

@@ -5,9 +5,11 @@ pub(crate) mod drives;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod packaging;
 pub(crate) mod tokens;
 pub(crate) mod transfers;
 pub(crate) mod verify;
+pub(crate) mod version;
 
 use std::io::{IsTerminal, Write};
 
@@ -21,8 +23,9 @@ use time::OffsetDateTime;
 use crate::client::ClientError;
 use crate::printer::Printer;
 use crate::reporter::Reporter;
+use crate::resume_command::resume_command;
 use crate::secrets::without_secrets;
-use crate::{settings, signals};
+use crate::signals;
 
 /// Links a transfer with the terminal and the signals.
 fn link(printer: &Printer) -> (TransferHandle, Reporter) {
@@ -94,7 +97,7 @@ pub(crate) fn not_begun(outcome: Outcome, direction: Direction, blob: &str, erro
         // Cancelled before it was known what there is to move: an empty receipt.
         receipt: (outcome == Outcome::Cancelled).then(|| {
             let now = OffsetDateTime::now_utc();
-            Receipt::new(StopReason::Interrupted, now, now, settings::resume_command())
+            Receipt::new(StopReason::Interrupted, now, now, resume_command())
         }),
         ..TransferResult::not_begun(outcome, direction, blob)
     }

@@ -18,7 +18,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::{BlobType, TransfersArguments, TransfersCommand};
 use crate::commands::is_agreed;
 use crate::printer::{Printer, table};
-use crate::settings::{Made, Reach, directory_of_state, quote, reach_new_blob, without_query};
+use crate::resume_command::quote;
+use crate::secrets::without_query;
+use crate::settings::{Made, Reach, directory_of_state, reach_new_blob};
 
 /// How long a store may take to answer each question.
 const STORE_TIMEOUT: Duration = Duration::from_secs(20);

@@ -11,8 +11,9 @@ use crate::commands::link;
 use crate::opening;
 use crate::printer::Printer;
 use crate::rate_file;
+use crate::secrets::without_query;
 use crate::secrets::without_secrets;
-use crate::settings::{Reach, effort_options, pace, reach_blob, without_query};
+use crate::settings::{Reach, effort_options, pace, reach_blob};
 
 /// Checks a drive, a blob, or both against a manifest.
 pub(crate) async fn run(arguments: VerifyArguments, printer: &Printer) -> u8 {

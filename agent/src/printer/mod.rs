@@ -21,7 +21,8 @@ use protocol::progress::{Notice, Progress};
 use protocol::result::{TransferPlan, TransferResult, VerifyResult};
 use serde::Serialize;
 
-use crate::cli::{Common, Output, ProgressMode};
+use crate::cli::{ColorMode, Common, Output, ProgressMode};
+use crate::logging::SHOWN;
 use crate::secrets::without_secrets;
 use crate::standard_output::StandardOutput;
 
@@ -37,8 +38,8 @@ pub(crate) enum Shown {
     Bar,
     /// JSON lines, messages among them.
     JsonLines,
-    /// A JSON line now and then; messages as text.
-    FewJsonLines,
+    /// A line of text now and then.
+    TextLines,
     /// Nothing.
     Nothing,
 }
@@ -48,6 +49,7 @@ pub(crate) enum Shown {
 pub(crate) struct Printer {
     output: Output,
     shown: Shown,
+    is_quiet: bool,
     uses_color: bool,
     bar: Arc<Mutex<Option<ProgressBar>>>,
     is_asking: Arc<AtomicBool>,
@@ -60,17 +62,24 @@ impl Printer {
         let is_terminal = std::io::stderr().is_terminal();
         let shown = match common.progress {
             ProgressMode::Bar => Shown::Bar,
+            ProgressMode::Text => Shown::TextLines,
             ProgressMode::Json => Shown::JsonLines,
             ProgressMode::None => Shown::Nothing,
-            ProgressMode::Auto if is_terminal => Shown::Bar,
-            ProgressMode::Auto => Shown::FewJsonLines,
+            ProgressMode::Auto if common.quiet => Shown::Nothing,
+            ProgressMode::Auto if is_terminal && !is_dumb() => Shown::Bar,
+            ProgressMode::Auto => Shown::TextLines,
         };
         // https://no-color.org: any value but an empty one.
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Printer {
             output: common.output,
             shown,
-            uses_color: is_terminal && !no_color,
+            is_quiet: common.quiet,
+            uses_color: match common.color {
+                ColorMode::Always => true,
+                ColorMode::Never => false,
+                ColorMode::Auto => is_terminal && !no_color && !is_dumb(),
+            },
             bar: Arc::default(),
             is_asking: Arc::default(),
             results: StandardOutput::default(),
@@ -123,15 +132,20 @@ impl Printer {
     }
 
     pub(crate) fn error(&self, text: &str) {
+        tracing::error!(target: SHOWN, "{}", visible(&without_secrets(text)));
         self.message("error", text);
     }
 
     pub(crate) fn warn(&self, text: &str) {
+        tracing::warn!(target: SHOWN, "{}", visible(&without_secrets(text)));
         self.message("warning", text);
     }
 
     pub(crate) fn inform(&self, text: &str) {
-        self.message("note", text);
+        tracing::info!(target: SHOWN, "{}", visible(&without_secrets(text)));
+        if !self.is_quiet {
+            self.message("note", text);
+        }
     }
 
     pub(crate) fn notice(&self, notice: &Notice) {
@@ -162,6 +176,11 @@ impl Printer {
         self.json_line(&Line { r#type: "progress", progress });
     }
 
+    /// Writes a line of progress as text.
+    pub(crate) fn progress_text(&self, text: &str) {
+        write_error(&format!("drive-agent: {text}\n"));
+    }
+
     fn json_line(&self, value: &impl Serialize) {
         if let Ok(text) = serde_json::to_string(value) {
             write_error(&(visible_json(&text) + "\n"));
@@ -170,6 +189,7 @@ impl Printer {
 
     /// Writes the result of a transfer.
     pub(crate) fn transfer(&self, result: &TransferResult) {
+        log_lines(&transfer_text(result));
         match self.output {
             Output::Json => self.json(result),
             Output::Text => self.write(&visible(&transfer_text(result))),
@@ -184,10 +204,16 @@ impl Printer {
 
     /// Writes the result of a verification.
     pub(crate) fn verification(&self, result: &VerifyResult) {
+        log_lines(&verify_text(result));
         match self.output {
             Output::Json => self.json(result),
             Output::Text => self.write(&visible(&verify_text(result))),
         }
+    }
+
+    /// Writes what is text whatever `--output` says, such as a script for a shell.
+    pub(crate) fn raw(&self, text: &str) {
+        self.write(text);
     }
 
     /// Writes a document: as JSON, or as the text that `text` makes of it.
@@ -224,6 +250,16 @@ impl Printer {
             self.error(&format!("the result cannot be written to standard output: {error}"));
         }
     }
+}
+
+/// A terminal that cannot move its cursor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+}
+
+/// A result, for the file of `--log-file`.
+fn log_lines(text: &str) {
+    text.lines().for_each(|line| tracing::info!(target: SHOWN, "{}", visible(line)));
 }
 
 fn write_error(text: &str) {

@@ -1,5 +1,7 @@
 //! What a transfer would do, and what it did, as text.
 
+use protocol::identity::DriveKind;
+use protocol::outcome::Outcome;
 use protocol::receipt::{ClassRanges, Receipt};
 use protocol::result::{Direction, Evidence, PlannedAction, PlannedProperties, TransferPlan, TransferResult};
 use protocol::units::ByteSize;
@@ -82,6 +84,10 @@ pub(super) fn transfer_text(result: &TransferResult) -> String {
     }
     if result.unreadable.len() > LISTED_RANGES_MAX {
         text += &line("", format!("and {} more", result.unreadable.len() - LISTED_RANGES_MAX));
+    }
+    let is_device = result.drive.as_ref().is_some_and(|drive| drive.kind == DriveKind::Device);
+    if is_device && matches!(result.outcome, Outcome::Complete | Outcome::CompleteWithUnreadable) {
+        text += &line("removal", "the drive is closed, all of it is flushed, and it may be unplugged");
     }
     if let Some(receipt) = &result.receipt {
         text += &receipt_text(receipt);

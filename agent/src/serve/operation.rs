@@ -27,7 +27,7 @@ use super::standby::Candidate;
 use super::state_dir::open_store;
 use super::{check, shutdown, standby, state_dir, wiring};
 use crate::cli::ServeArguments;
-use crate::local_service::{SOCKET_FILE, URL_FILE};
+use crate::local_service::{SOCKET_FILE, TOKEN_FILE, URL_FILE};
 use crate::printer::Printer;
 use crate::settings;
 use crate::station::config::Config;
@@ -138,6 +138,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     front.switch(router(state.clone()));
     state_dir::write_url(&state_dir, &url)?;
     printer.inform(&format!("serving on {url}; state in {}", state_dir.display()));
+    tell_of_portal(state.public_url.as_deref().unwrap_or(&url), config.entra.is_some(), &state_dir, printer);
     tracing::info!(url, "serving");
     // systemd may not be there.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -165,6 +166,18 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = fs::remove_file(state_dir.join(URL_FILE));
     let _ = fs::remove_file(state_dir.join(SOCKET_FILE));
     end
+}
+
+/// Says where people look, and what lets them in.
+fn tell_of_portal(url: &str, has_sign_in: bool, state_dir: &Path, printer: &Printer) {
+    let token = state_dir.join(TOKEN_FILE);
+    let key = match (token.exists(), has_sign_in) {
+        (true, true) => format!("an account of your organization, or the operator's token in `{}`", token.display()),
+        (true, false) => format!("the operator's token in `{}`", token.display()),
+        (false, true) => "an account of your organization".to_owned(),
+        (false, false) => "a token that an operator made (`drive-agent tokens create`)".to_owned(),
+    };
+    printer.inform(&format!("the portal is at {url}/portal/: sign in with {key}"));
 }
 
 /// Lets copies have the rate that an operator ordered. Earlier versions kept it in a file of the state directory, which counts

@@ -118,6 +118,27 @@ pub struct Address {
     pub additional_information: Option<String>,
 }
 
+impl Address {
+    /// As it stands on a parcel, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        let joined = |parts: &[&str]| {
+            let parts: Vec<&str> = parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect();
+            parts.join(" ")
+        };
+        let more = self.additional_information.as_deref().unwrap_or_default();
+        let lines = [
+            joined(&[&self.recipient_name]),
+            joined(&[&self.street_address1]),
+            joined(&[&self.street_address2]),
+            joined(&[&self.postal_code, &self.city]),
+            joined(&[&self.state_or_province, &self.country_or_region]),
+            joined(&[&self.phone]),
+            joined(&[more]),
+        ];
+        lines.into_iter().filter(|line| !line.is_empty()).collect()
+    }
+}
+
 /// The customer's account with a carrier.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]

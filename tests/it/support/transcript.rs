@@ -14,6 +14,8 @@ const VARYING: &[(&str, &str)] = &[
     ("[ID]", r"\.(?<redacted>[0-9a-f]{16})\.partial"),
     ("[ID]", r"/journals/import-(?<redacted>[0-9a-f]{24})\."),
     ("[ACCOUNT]", r"https://ACCOUNT\.blob\.core\.windows\.net|http://127\.0\.0\.1:\d+/devstoreaccount1"),
+    ("[BUILD]", r"(?m)^  commit +(?<redacted>.+)$"),
+    ("[BUILD]", r"(?m)^  target +(?<redacted>.+)$"),
     // The drives of this machine.
     ("[DRIVES]", r"(?s)DRIVE +SIZE +SECTOR +BUS +KIND +MODEL +SERIAL +CONTENT +VERDICT\n.*"),
 ];
@@ -48,7 +50,8 @@ fn rules(expected: &str) -> Redactions {
 
 /// The lines without spaces at their end, and without the progress that a terminal shows as a bar.
 fn lines(text: &str) -> String {
-    let lines = text.lines().filter(|line| !line.starts_with(r#"{"type":"progress""#));
+    const PROGRESS: [&str; 3] = ["drive-agent: preparing ", "drive-agent: copying ", "drive-agent: verifying "];
+    let lines = text.lines().filter(|line| !PROGRESS.iter().any(|begin| line.starts_with(begin)));
     lines.flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 

@@ -54,6 +54,8 @@ pub struct Counters {
     pub(crate) link: LinkMeter,
     bytes_in_flight: Source<u64>,
     unreadable_so_far: Source<UnreadableSoFar>,
+    /// For how long the longest call into the drive has been under way.
+    drive_call: Source<Option<Duration>>,
     pub(crate) read_time: StageClock,
     pub(crate) hash_time: StageClock,
     pub(crate) wait_time: StageClock,
@@ -65,6 +67,9 @@ pub struct Counters {
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// A drive that answers sooner is not called silent: one that spins up, or reads a place again, takes seconds.
+const DRIVE_SILENCE_LEAST: Duration = Duration::from_secs(2);
 
 impl Default for Counters {
     fn default() -> Self {
@@ -84,6 +89,7 @@ impl Default for Counters {
             link: LinkMeter::default(),
             bytes_in_flight: Source::default(),
             unreadable_so_far: Source::default(),
+            drive_call: Source::default(),
             read_time: StageClock::default(),
             hash_time: StageClock::default(),
             wait_time: StageClock::default(),
@@ -98,6 +104,8 @@ impl Default for Counters {
 impl Counters {
     pub(crate) fn set_phase(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+        // What an earlier run moved says nothing about the rate of this one.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Changes the phase where it is `from` now.
@@ -139,6 +147,15 @@ impl Counters {
         let _ = self.unreadable_so_far.0.set(Box::new(ask));
     }
 
+    /// Takes the age of the longest call into the drive that is under way. Only the first call counts.
+    pub(crate) fn set_drive_call(&self, ask: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        let _ = self.drive_call.0.set(Box::new(ask));
+    }
+
+    fn drive_silent_seconds(&self) -> Option<f64> {
+        self.drive_call.get().filter(|since| *since >= DRIVE_SILENCE_LEAST).map(|since| since.as_secs_f64())
+    }
+
     /// What the drive has not given so far; nothing where it is well.
     pub fn unreadable_so_far(&self) -> UnreadableSoFar {
         self.unreadable_so_far.get()
@@ -159,7 +176,6 @@ impl Counters {
     pub(crate) fn begin_part(&self, phase: Phase, total_bytes: u64) {
         self.part.store(0, Ordering::Relaxed);
         self.part_total.store(total_bytes, Ordering::Relaxed);
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.set_phase(phase);
     }
 
@@ -216,6 +232,7 @@ impl Counters {
             elapsed_seconds: self.elapsed_seconds(),
             bytes_per_second,
             link_bytes_per_second: self.link_bytes_per_second(),
+            drive_silent_seconds: self.drive_silent_seconds(),
             eta_seconds: (bytes_per_second > 0.0 && phase != Phase::Done).then(|| left / bytes_per_second),
         }
     }

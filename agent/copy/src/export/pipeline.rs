@@ -58,6 +58,8 @@ impl Prepared {
         let write = Arc::new(stages.write(check_input, stream_output));
         stages.spawn_check(write.clone(), check_output)?;
         let (write_watches, sync_watch) = (watchdog::watches(writers), watchdog::watches(1));
+        let calls = write_watches.clone();
+        context.handle.counters.set_drive_call(move || watchdog::longest_call(&calls));
         stages.spawn_write(write, write_watches.clone(), write_input, write_output)?;
         let durability = Durability::DriveSync(context.drive.clone(), sync_watch[0].clone());
         let recorder = context.record_stage(journal, durability, None).start(record_input)?;

@@ -46,6 +46,11 @@ pub(crate) fn stuck(watches: &[Arc<CallWatch>], at_least: Duration) -> usize {
     watches.iter().filter(|watch| watch.under_way().is_some_and(|(since, _)| since >= at_least)).count()
 }
 
+/// For how long the longest call has been under way.
+pub(crate) fn longest_call(watches: &[Arc<CallWatch>]) -> Option<Duration> {
+    longest(watches).map(|(since, _)| since)
+}
+
 /// The call that has been under way for longest.
 fn longest(watches: &[Arc<CallWatch>]) -> Option<(Duration, ByteRange)> {
     watches.iter().filter_map(|watch| watch.under_way()).max()

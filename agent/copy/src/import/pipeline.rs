@@ -91,6 +91,9 @@ async fn run(
 
     let watches = watchdog::watches(READERS_MAX);
     let read = Arc::new(stages.read(pool, watches.clone(), with_recorded));
+    let (calls, rescue_call) = (watches.clone(), read.rescue_watch.clone());
+    let longest = move || watchdog::longest_call(&calls).max(watchdog::longest_call(std::slice::from_ref(&rescue_call)));
+    context.handle.counters.set_drive_call(longest);
     let reader_watches = watches.clone();
     let reading = move |number: usize| read.run(&reader_watches[number], &read_output);
     let readers = threads::spawn(Stage::Read, READERS_MAX, &context.failure, reading)?;
@@ -143,6 +146,7 @@ impl Stages<'_> {
             geometry: self.geometry,
             table: self.context.table.clone(),
             rescue: self.rescue.cloned(),
+            rescue_watch: Arc::default(),
             read_timeout: self.context.options.read_timeout,
             readers: Readers::new(watches, self.context.handle.counters.clone()),
             readers_left: AtomicUsize::new(READERS_MAX),

@@ -34,6 +34,8 @@ pub(crate) struct ReadStage {
     pub(crate) table: SharedTable,
     /// What to do where the drive cannot be read; `None` ends the transfer there.
     pub(crate) rescue: Option<Arc<Rescue>>,
+    /// The read of a rescue that is under way: it ends by itself after `read_timeout`.
+    pub(crate) rescue_watch: Arc<CallWatch>,
     /// Longest single read of a rescue.
     pub(crate) read_timeout: Duration,
     pub(crate) readers: Readers,

@@ -142,7 +142,8 @@ impl<'stage> RescueReader<'stage> {
             }
             false => {
                 let started = Instant::now();
-                let read = self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
+                let call = || self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
+                let read = stage.rescue_watch.during(range, call);
                 took = started.elapsed();
                 stage.counters.read_time.add(took);
                 match read {
@@ -215,7 +216,9 @@ impl<'stage> RescueReader<'stage> {
     fn require_presence(&mut self) -> Result<(), End> {
         let Some(offset) = self.rescue.last_good() else { return Ok(()) };
         let range = ByteRange::new(offset, self.stage.drive.sector_size_bytes());
-        match self.worker.read(&self.stage.drive, range, self.stage.read_timeout, || self.stage.stop.is_aborting()) {
+        let (stage, worker) = (self.stage, &mut self.worker);
+        let call = || worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
+        match stage.rescue_watch.during(range, call) {
             Ok(Some(filled)) => {
                 self.worker.give_back(filled);
                 return Ok(());

@@ -96,6 +96,7 @@ fn stage(stop_at: usize, chunks: u64, buffers: usize, runtime: &Runtime) -> (Rea
         geometry,
         table,
         rescue: None,
+        rescue_watch: Arc::default(),
         read_timeout: std::time::Duration::from_secs(60),
         readers: Readers::new(watchdog::watches(1), Arc::default()),
         readers_left: AtomicUsize::new(1),

@@ -55,7 +55,7 @@ impl SimulatedDrive {
     /// The drive as something that is to be written, and confirmed.
     pub(crate) fn as_target(&self) -> Target<'_> {
         let place = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place }
+        Target { path: &self.path, identity: &self.identity, naming: &self.naming, place, holds: None }
     }
 
     /// The file that keeps what is written.

@@ -37,6 +37,8 @@ mod stations;
 mod tokens;
 mod versions;
 
+pub use versions::API_VERSIONS;
+
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,8 @@
 //! Jobs, receipts and keys as text.
 
 use protocol::arm::{DriveKey, DriveReceipt, DriveStatus, JobResponse, ReceiptsDocument};
+use protocol::job::JobState;
+use protocol::units::ByteSize;
 use time::format_description::well_known::Rfc3339;
 
 use crate::printer::{line, table};
@@ -46,6 +48,10 @@ pub(super) fn job_text(job: &JobResponse) -> String {
     if let Some(percent) = details.percent_complete {
         text += &line("done", format!("{percent}%"));
     }
+    let is_before_arrival = matches!(details.state, Some(JobState::Creating | JobState::Shipping));
+    if let Some(address) = details.shipping_information.as_ref().filter(|_| is_before_arrival) {
+        text += &line("send to", address.lines().join("\n               "));
+    }
     if let Some(package) = &details.delivery_package {
         text += &line("delivery", format!("{} {}", package.carrier_name, package.tracking_number));
     }
@@ -73,7 +79,7 @@ pub(super) fn job_text(job: &JobResponse) -> String {
             drive.drive_id.clone().unwrap_or_default(),
             drive.state.map(|state| state.name().to_owned()).unwrap_or_default(),
             percent_text(drive.percent_complete),
-            drive.bytes_succeeded.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string()),
+            drive.bytes_succeeded.map_or_else(|| "-".to_owned(), |bytes| ByteSize(bytes.unsigned_abs()).to_string()),
             drive.copy_status.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     };
