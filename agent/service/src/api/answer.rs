@@ -1,7 +1,7 @@
 //! Answers: documents, and errors with their body.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use protocol::arm::{BodyError, ErrorResponse, FieldProblem, FilterError};
 use serde::Serialize;
@@ -18,11 +18,19 @@ pub(super) struct ApiError {
     message: String,
     target: Option<String>,
     problems: Vec<FieldProblem>,
+    /// The methods that the path takes, where the one that came is not among them.
+    allowed: Option<&'static str>,
 }
 
 impl ApiError {
     pub(super) fn new(status: u16, code: &'static str, message: String) -> Self {
-        ApiError { status, code, message, target: None, problems: Vec::new() }
+        ApiError { status, code, message, target: None, problems: Vec::new(), allowed: None }
+    }
+
+    /// A path that does not take this method.
+    pub(super) fn not_allowed(method: &Method, path: &str, allowed: &'static str) -> Self {
+        let message = format!("`{path}` takes {allowed}, not {method}");
+        ApiError { allowed: Some(allowed), ..Self::new(405, "MethodNotAllowed", message) }
     }
 
     pub(super) fn too_many_requests() -> Self {
@@ -47,7 +55,7 @@ impl From<StoreError> for ApiError {
         }
         match error {
             StoreError::NotFound(_) => ApiError::new(404, "ResourceNotFound", message),
-            StoreError::Changed => ApiError::new(412, "PreconditionFailed", message),
+            StoreError::Changed | StoreError::Exists => ApiError::new(412, "PreconditionFailed", message),
             StoreError::Refused(refusal) => ApiError::new(refusal.status(), refusal.code(), message),
             StoreError::BayTaken { .. } => ApiError::new(409, "BayTaken", message),
             StoreError::NotNow(_) => ApiError::new(409, "OrderRefused", message),
@@ -114,6 +122,9 @@ impl IntoResponse for ApiError {
             401 => drop(response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"))),
             429 | 503 => drop(response.headers_mut().insert("retry-after", HeaderValue::from_static("1"))),
             _ => {}
+        }
+        if let Some(allowed) = self.allowed {
+            response.headers_mut().insert("allow", HeaderValue::from_static(allowed));
         }
         response
     }

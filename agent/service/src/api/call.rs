@@ -14,7 +14,7 @@ use super::answer::ApiError;
 use super::versions::API_VERSIONS;
 use crate::http::body;
 use crate::state::ServiceState;
-use crate::store::{Actor, Role, StoreError};
+use crate::store::{Actor, Precondition, Role, StoreError, Versions};
 
 /// A request whose actor is known: 401 without a valid token, 429 where there were too many requests.
 pub(super) struct Call {
@@ -56,15 +56,23 @@ impl Call {
         }
     }
 
-    /// The version that `If-Match` names; any, where it is absent or `*`.
-    pub(super) fn if_match(&self) -> Result<Option<i64>, ApiError> {
-        let Some(header) = self.headers.get("if-match") else { return Ok(None) };
-        let text = header.to_str().unwrap_or_default().trim();
-        match text.trim_matches('"').parse() {
-            _ if text == "*" => Ok(None),
-            Ok(version) => Ok(Some(version)),
-            // An ETag that the service never gave cannot be the current one.
-            Err(_) => Err(ApiError::new(412, "PreconditionFailed", "the job has another ETag: read it again".to_owned())),
+    /// What the request says of the version of the job: `If-Match` and `If-None-Match`.
+    pub(super) fn precondition(&self) -> Precondition {
+        Precondition { matches: self.versions("if-match"), matches_none: self.versions("if-none-match") }
+    }
+
+    /// The versions that a header names. An ETag that the service never gave is that of no version.
+    fn versions(&self, header: &str) -> Option<Versions> {
+        let values: Vec<&str> = self.headers.get_all(header).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+        if values.is_empty() {
+            return None;
+        }
+        let tags = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+        // A weak comparison: versions are the same or not, whatever a proxy made of the tag.
+        let version = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').parse().ok();
+        match tags.clone().any(|tag| tag == "*") {
+            true => Some(Versions::Any),
+            false => Some(Versions::OneOf(tags.filter_map(version).collect())),
         }
     }
 

@@ -40,7 +40,8 @@ pub(super) fn get(state: &ServiceState, name: &str) -> Result<Response, ApiError
 }
 
 /// Names of the operations, as role definitions use them.
-const OPERATIONS: [(&str, &str, &str); 5] = [
+const OPERATIONS: [(&str, &str, &str); 6] = [
+    ("register/action", "Registration", "Register a subscription, which has no effect here"),
     ("locations/read", "Locations", "Get the datacenters that drives can be sent to"),
     ("jobs/write", "Jobs", "Create or change a job"),
     ("jobs/read", "Jobs", "Get a job"),

@@ -43,7 +43,7 @@ async fn handle(State(state): State<Arc<ServiceState>>, call: Call, body: Body) 
         Route::Locations => locations::list(&state),
         Route::Location(name) => locations::get(&state, &name),
         Route::List { subscription, resource_group } => list::list(&state, &call, Some(subscription), resource_group).await,
-        Route::GetJob(key) => jobs::get(&state, &key).await,
+        Route::GetJob(key) => jobs::get(&state, &call, &key).await,
         Route::PutJob(key) => jobs::put(&state, &call, body, &key).await,
         Route::UpdateJob(key) => jobs::update(&state, &call, body, &key).await,
         Route::DeleteJob(key) => jobs::delete(&state, &call, &key).await,

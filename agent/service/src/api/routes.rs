@@ -53,25 +53,29 @@ pub(super) fn parse(method: &Method, path: &str) -> Result<Route, ApiError> {
         segments.push(percent_decode_str(segment).decode_utf8().map_err(|_| nothing())?.into_owned());
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let only = |allowed: Method, route: Route| match *method == allowed {
+    let only = |allowed: Method, route: Route| match *method == allowed || (*method == Method::HEAD && allowed == Method::GET) {
         true => Ok(route),
-        false => Err(ApiError::new(405, "MethodNotAllowed", format!("`{path}` takes {allowed}, not {method}"))),
+        false => Err(ApiError::not_allowed(method, path, if allowed == Method::GET { "GET, HEAD" } else { "POST" })),
     };
     let is = |text: &str, word: &str| text.eq_ignore_ascii_case(word);
     match segments.as_slice() {
-        ["providers", provider, rest @ ..] if is(provider, PROVIDER) => match rest {
+        [providers, provider, rest @ ..] if is(providers, "providers") && is(provider, PROVIDER) => match rest {
             [word] if is(word, "operations") => only(Method::GET, Route::Operations),
             [word] if is(word, "locations") => only(Method::GET, Route::Locations),
             [word, name] if is(word, "locations") => only(Method::GET, Route::Location((*name).to_owned())),
             _ => Err(nothing()),
         },
-        [word, subscription, "providers", provider, jobs]
-            if is(word, "subscriptions") && is(provider, PROVIDER) && is(jobs, "jobs") =>
+        [word, subscription, providers, provider, jobs]
+            if is(word, "subscriptions") && is(providers, "providers") && is(provider, PROVIDER) && is(jobs, "jobs") =>
         {
             only(Method::GET, Route::List { subscription: (*subscription).to_owned(), resource_group: None })
         }
-        [word, subscription, groups, group, "providers", provider, jobs, rest @ ..]
-            if is(word, "subscriptions") && is(groups, "resourceGroups") && is(provider, PROVIDER) && is(jobs, "jobs") =>
+        [word, subscription, groups, group, providers, provider, jobs, rest @ ..]
+            if is(word, "subscriptions")
+                && is(groups, "resourceGroups")
+                && is(providers, "providers")
+                && is(provider, PROVIDER)
+                && is(jobs, "jobs") =>
         {
             let (subscription, resource_group) = ((*subscription).to_owned(), (*group).to_owned());
             let key = |name: &str| JobKey {
@@ -94,13 +98,10 @@ pub(super) fn parse(method: &Method, path: &str) -> Result<Route, ApiError> {
 
 fn of_job(method: &Method, path: &str, key: JobKey) -> Result<Route, ApiError> {
     match *method {
-        Method::GET => Ok(Route::GetJob(key)),
+        Method::GET | Method::HEAD => Ok(Route::GetJob(key)),
         Method::PUT => Ok(Route::PutJob(key)),
         Method::PATCH => Ok(Route::UpdateJob(key)),
         Method::DELETE => Ok(Route::DeleteJob(key)),
-        _ => {
-            let message = format!("`{path}` takes GET, PUT, PATCH and DELETE, not {method}");
-            Err(ApiError::new(405, "MethodNotAllowed", message))
-        }
+        _ => Err(ApiError::not_allowed(method, path, "GET, HEAD, PUT, PATCH, DELETE")),
     }
 }

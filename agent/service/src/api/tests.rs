@@ -1,5 +1,6 @@
 mod changes;
 mod portal;
+mod preconditions;
 mod scene;
 
 use std::sync::atomic::Ordering;

@@ -4,7 +4,7 @@ use protocol::arm::{UpdateJob, UpdateProperties};
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey, StoredJob};
+use crate::store::{Actor, JobKey, Precondition, StoredJob};
 
 impl Jobs {
     /// Records that a job is to be cancelled. It is never taken back.
@@ -13,6 +13,6 @@ impl Jobs {
     /// When the job's state does not allow it.
     pub(crate) async fn cancel(&self, actor: &Actor, key: &JobKey) -> Result<StoredJob, JobError> {
         let properties = UpdateProperties { cancel_requested: Some(true), ..UpdateProperties::default() };
-        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, None).await
+        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, Precondition::default()).await
     }
 }

@@ -82,7 +82,7 @@ impl Jobs {
             self.require_not_written(&job, docked, "import it all the same with `--take-over`").await?;
         }
         let checked_in = self.scheduler.checked_in(&job, &id, docked.map(|docked| docked.drive.size_bytes));
-        let change = Change { claim, ..self.change(actor, "checked in a drive", None) };
+        let change = Change { claim, ..self.change(actor, "checked in a drive") };
         let changed = self.store.change(&job.key, &change, |job| {
             job.audit_detail = Some(told(&id, docked));
             if let Some(event) = checked_in {

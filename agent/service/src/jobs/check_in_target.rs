@@ -12,7 +12,7 @@ use super::error::JobError;
 use super::service::Jobs;
 use crate::scheduler::account_of;
 use crate::scheduler::worker::{SelectedBlob, with_timeout};
-use crate::store::{Actor, Change, StoreError, StoredJob};
+use crate::store::{Actor, Change, Precondition, StoreError, StoredJob};
 
 /// Most attempts of a check-in whose job keeps being changed meanwhile.
 const ATTEMPTS_MAX: u32 = 8;
@@ -58,7 +58,7 @@ impl Jobs {
             let present = selected.iter().filter(|one| one.size_bytes.is_some()).count();
             // Chosen by what was read: where the job changed meanwhile, it is read and chosen again.
             let claim = docked.claim(&id, asked);
-            let change = self.change(actor, "checked in a drive for an export", Some(job.version));
+            let change = self.change(actor, "checked in a drive for an export").when(Precondition::is(job.version));
             let change = Change { claim: Some(claim), ..change };
             let changed = self.store.change(&job.key, &change, |job| {
                 job.audit_detail = Some(told(&id, Some(docked)));
@@ -127,7 +127,7 @@ impl Jobs {
             let message = format!("the drive in `{bay}` has {size} bytes, and {needed} are to be written: take a larger one");
             return Err(JobError::Refused(message));
         }
-        let change = Change { claim: Some(claim), ..self.change(actor, "checked in a drive", None) };
+        let change = Change { claim: Some(claim), ..self.change(actor, "checked in a drive") };
         let changed = self.store.change(&job.key, &change, |job| {
             job.audit_detail = Some(told(&id, Some(docked)));
             if !(is_resumed && is_same)

@@ -4,15 +4,15 @@ use protocol::job::Event;
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey};
+use crate::store::{Actor, JobKey, Precondition};
 
 impl Jobs {
     /// Removes a job: when this returns, nothing of it is in the database.
     ///
     /// # Errors
     /// When the job's state does not allow it.
-    pub(crate) async fn delete(&self, actor: &Actor, key: &JobKey, version: Option<i64>) -> Result<(), JobError> {
-        let change = self.change(actor, "deleted a job", version);
+    pub(crate) async fn delete(&self, actor: &Actor, key: &JobKey, precondition: Precondition) -> Result<(), JobError> {
+        let change = self.change(actor, "deleted a job").when(precondition);
         self.store.change(key, &change, |_| Ok(vec![Event::Delete])).await?;
         self.scheduler.wake();
         Ok(())

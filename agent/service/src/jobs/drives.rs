@@ -21,7 +21,7 @@ impl Jobs {
         key: &JobKey,
         drive_id: Option<&str>,
     ) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "gave up on a drive that did not come", None);
+        let change = self.change(actor, "gave up on a drive that did not come");
         let job = self.store.change(key, &change, |_| Ok(vec![Event::NeverReceived(drive_id.map(str::to_owned))])).await?;
         self.scheduler.wake();
         Ok(job)
@@ -32,7 +32,7 @@ impl Jobs {
     /// # Errors
     /// When the drive is done, or not there.
     pub(crate) async fn pause(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "paused a drive", None);
+        let change = self.change(actor, "paused a drive");
         // Written before the copy is stopped, so that it stays stopped after a restart.
         let changed = self.store.change(key, &change, |job| {
             require_undone(job, drive_id, "paused")?;
@@ -102,7 +102,7 @@ impl Jobs {
         target: Option<TargetSeen>,
     ) -> Result<StoredJob, JobError> {
         let action = if target.is_some() { "let a drive be erased and copied" } else { "let a drive be copied" };
-        let change = self.change(actor, action, None);
+        let change = self.change(actor, action);
         let changed = self.store.change(key, &change, |job| {
             let is_done = drive_of(job, drive_id)?.state == DriveState::CompletedMoreInfo;
             if !is_done {
@@ -125,7 +125,7 @@ impl Jobs {
     /// # Errors
     /// When it runs, or is over.
     pub(crate) async fn give_up(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "ended a copy before it was complete", None);
+        let change = self.change(actor, "ended a copy before it was complete");
         self.end_copy(key, drive_id, change, CopyEvent::Abandon, Event::Abandon(drive_id.to_owned())).await
     }
 
@@ -134,7 +134,7 @@ impl Jobs {
     /// # Errors
     /// When it runs, or is complete.
     pub(crate) async fn release(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "freed the blob of a drive for another one", None);
+        let change = self.change(actor, "freed the blob of a drive for another one");
         self.end_copy(key, drive_id, change, CopyEvent::Release, Event::Release(drive_id.to_owned())).await
     }
 

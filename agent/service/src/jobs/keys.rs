@@ -2,7 +2,7 @@
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey};
+use crate::store::{Actor, JobKey, Precondition};
 
 impl Jobs {
     /// The drives of a job with their keys. The audit log says who read them.
@@ -13,10 +13,10 @@ impl Jobs {
         &self,
         actor: &Actor,
         key: &JobKey,
-        version: Option<i64>,
+        precondition: Precondition,
     ) -> Result<Vec<(String, String)>, JobError> {
         let keys = self.store.keys(key).await?;
-        let change = self.change(actor, "read the keys of a job", version);
+        let change = self.change(actor, "read the keys of a job").when(precondition);
         self.store.change(key, &change, |_| Ok(Vec::new())).await?;
         Ok(keys)
     }

@@ -5,7 +5,7 @@ use protocol::text::is_word;
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey, Put, StoredJob};
+use crate::store::{Actor, JobKey, Precondition, Put, StoredJob};
 
 const ACTION: &str = "put a job";
 
@@ -40,14 +40,20 @@ impl Jobs {
     ///
     /// # Errors
     /// When the body is wrong, names places that are not there, or the job may not be replaced.
-    pub(crate) async fn put(&self, actor: &Actor, key: &JobKey, body: &PutJob, version: Option<i64>) -> Result<Put, JobError> {
+    pub(crate) async fn put(
+        &self,
+        actor: &Actor,
+        key: &JobKey,
+        body: &PutJob,
+        precondition: Precondition,
+    ) -> Result<Put, JobError> {
         require_names(key)?;
         let problems = validate_put(body);
         if !problems.is_empty() {
             return Err(JobError::Fields(problems));
         }
         self.require_places(actor, key, body)?;
-        let put = self.store.put(key, body, &self.change(actor, ACTION, version)).await?;
+        let put = self.store.put(key, body, &self.change(actor, ACTION).when(precondition)).await?;
         self.scheduler.wake();
         Ok(put)
     }
@@ -62,7 +68,7 @@ impl Jobs {
         if !problems.is_empty() {
             return Err(JobError::Fields(problems));
         }
-        let job = self.store.create(key, body, &self.change(actor, ACTION, None)).await?;
+        let job = self.store.create(key, body, &self.change(actor, ACTION)).await?;
         self.scheduler.wake();
         Ok(job)
     }

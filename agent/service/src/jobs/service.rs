@@ -20,8 +20,8 @@ impl Jobs {
     }
 
     /// A change by `actor`; the audit log gets `action`.
-    pub(super) fn change<'change>(&self, actor: &'change Actor, action: &'change str, version: Option<i64>) -> Change<'change> {
-        Change { version, ..Change::new(&actor.name, action, self.scheduler.now()) }
+    pub(super) fn change<'change>(&self, actor: &'change Actor, action: &'change str) -> Change<'change> {
+        Change::new(&actor.name, action, self.scheduler.now())
     }
 
     /// The names of the accounts that jobs of this actor may use.

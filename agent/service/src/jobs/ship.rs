@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey, StoredJob};
+use crate::store::{Actor, JobKey, Precondition, StoredJob};
 
 /// Longest text about a parcel that goes back, in bytes.
 const RETURN_TEXT_BYTES_MAX: usize = 256;
@@ -30,7 +30,7 @@ impl Jobs {
             return_address: Some(return_address),
             ..UpdateProperties::default()
         };
-        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, None).await
+        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, Precondition::default()).await
     }
 
     /// All drives of a job went back.
@@ -44,7 +44,7 @@ impl Jobs {
             }
         }
         let ship_date = self.scheduler.now().format(&Rfc3339).unwrap_or_default();
-        let change = self.change(actor, "sent drives back", None);
+        let change = self.change(actor, "sent drives back");
         let changed = self.store.change(key, &change, |job| {
             let was_here = |drive: &&JobDrive| !drive.state.is_final();
             let drive_count = job.machine.drives.iter().filter(was_here).count();

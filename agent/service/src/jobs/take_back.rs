@@ -6,7 +6,7 @@ use super::error::JobError;
 use super::job_drive::{drive_of, retry_of};
 use super::service::Jobs;
 use crate::scheduler::worker::with_timeout;
-use crate::store::{Actor, Change, JobKey, StoreError, StoredJob, Unbound};
+use crate::store::{Actor, Change, JobKey, Precondition, StoreError, StoredJob, Unbound};
 
 impl Jobs {
     /// Takes back that the copy of a drive was ended.
@@ -14,7 +14,7 @@ impl Jobs {
     /// # Errors
     /// When it was not, or the drive was shipped back.
     pub(crate) async fn undo_give_up(&self, actor: &Actor, key: &JobKey, drive_id: &str) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "took back that a copy was ended", None);
+        let change = self.change(actor, "took back that a copy was ended");
         let changed = self.store.change(key, &change, |job| {
             drive_of(job, drive_id)?;
             if !job.copies.get(drive_id).is_some_and(|record| record.is_abandoned) {
@@ -50,7 +50,7 @@ impl Jobs {
         let direction = job.machine.kind.direction();
         let is_written = job.machine.kind == JobKind::Export && record.is_some_and(CopyRecord::was_begun);
         // Of the job as it was read: a run that began meanwhile has a journal of its own.
-        let change = self.change(actor, "said that a drive was the wrong one", Some(job.version));
+        let change = self.change(actor, "said that a drive was the wrong one").when(Precondition::is(job.version));
         let change = Change { unbound: Some(Unbound { drive_id, is_written }), ..change };
         let changed = self.store.change(key, &change, |job| {
             self.require_not_running(job, drive_id)?;
@@ -73,7 +73,7 @@ impl Jobs {
         key: &JobKey,
         drive_id: Option<&str>,
     ) -> Result<StoredJob, JobError> {
-        let change = self.change(actor, "took back that a drive did not come", None);
+        let change = self.change(actor, "took back that a drive did not come");
         let changed = self.store.change(key, &change, |job| {
             Ok(vec![Event::UndoNeverReceived { id: drive_id.map(str::to_owned), announced: job.announced_drives() }])
         });

@@ -7,7 +7,7 @@ use protocol::job::{Event, Field, Job, JobKind, JobState, Refusal, correct_drive
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey, StoreError, StoredJob};
+use crate::store::{Actor, JobKey, Precondition, StoreError, StoredJob};
 
 impl Jobs {
     /// Writes the fields of a request into a job, ships it where the request says so, and records a cancel.
@@ -19,7 +19,7 @@ impl Jobs {
         actor: &Actor,
         key: &JobKey,
         body: UpdateJob,
-        version: Option<i64>,
+        precondition: Precondition,
     ) -> Result<StoredJob, JobError> {
         let problems = validate_update(&body);
         if !problems.is_empty() {
@@ -27,9 +27,13 @@ impl Jobs {
         }
         let is_shipped = body.properties.as_ref().is_some_and(|own| own.state == Some(JobState::Shipping));
         let looked_up = if is_shipped { self.blobs_to_ship(actor, key).await? } else { None };
-        // Blobs were looked up for the job as it was read.
-        let version = version.or(looked_up.map(|(version, _)| version));
-        let change = self.change(actor, action(&body), version);
+        let precondition = match looked_up {
+            Some((version, _)) if !precondition.holds(Some(version)) => return Err(StoreError::Changed.into()),
+            // Blobs were looked up for the job as it was read.
+            Some((version, _)) => Precondition::is(version),
+            None => precondition,
+        };
+        let change = self.change(actor, action(&body)).when(precondition);
         let changed = self.store.change(key, &change, |job| {
             let mut events = apply(job, body)?;
             events.extend(looked_up.map(|(_, count)| Event::BlobsFound(count)));
@@ -52,7 +56,7 @@ impl Jobs {
         drive.ok_or_else(no_such_drive)?.drive_id = Some(to.trim().to_owned());
         let properties = UpdateProperties { drive_list: Some(drives), ..UpdateProperties::default() };
         // Of the version that was read: another correction meanwhile is not undone.
-        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, Some(job.version)).await
+        self.update(actor, key, UpdateJob { tags: None, properties: Some(properties) }, Precondition::is(job.version)).await
     }
 }
 

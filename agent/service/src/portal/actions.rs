@@ -16,6 +16,7 @@ use super::page::PageError;
 use super::ship::ship;
 use super::viewer::Viewer;
 use crate::state::ServiceState;
+use crate::store::Precondition;
 
 /// Carries out one action, and shows the job again; or the list, where it is gone.
 pub(super) async fn carry_out(
@@ -35,7 +36,7 @@ pub(super) async fn carry_out(
             state.jobs.cancel(&viewer.actor, &job.key).await?;
         }
         "delete" => {
-            state.jobs.delete(&viewer.actor, &job.key, None).await?;
+            state.jobs.delete(&viewer.actor, &job.key, Precondition::default()).await?;
             return Ok(Redirect::to("/portal/jobs").into_response());
         }
         "ship" => return ship(&state, &viewed, &form).await,

@@ -9,6 +9,7 @@ use super::docking::{Claim, Unbound, claim, unbind};
 use super::drive_keys::{drives_of, without_key};
 use super::effects::{drop_effect, queue};
 use super::error::StoreError;
+use super::precondition::Precondition;
 use super::read::read_to_change;
 use super::remove::remove;
 use super::retry::retried;
@@ -22,8 +23,8 @@ pub(crate) struct Change<'change> {
     pub(crate) actor: &'change str,
     /// What is done, for the audit log.
     pub(crate) action: &'change str,
-    /// The version that the change is meant for; any, where `None`.
-    pub(crate) version: Option<i64>,
+    /// The version that the change is meant for.
+    pub(crate) precondition: Precondition,
     /// When.
     pub(crate) now: OffsetDateTime,
     /// The drive in a bay that becomes a drive of the job with it.
@@ -35,7 +36,12 @@ pub(crate) struct Change<'change> {
 impl<'change> Change<'change> {
     /// A change of a job as it stands, in which no drive is claimed.
     pub(crate) fn new(actor: &'change str, action: &'change str, now: OffsetDateTime) -> Self {
-        Change { actor, action, version: None, now, claim: None, unbound: None }
+        Change { actor, action, precondition: Precondition::default(), now, claim: None, unbound: None }
+    }
+
+    /// The same, where the job has to be of a version.
+    pub(crate) fn when(self, precondition: Precondition) -> Self {
+        Change { precondition, ..self }
     }
 }
 
@@ -64,7 +70,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let found = read_to_change(&mut transaction, key).await?;
         let mut job = found.ok_or_else(|| StoreError::NotFound(key.name.clone()))?;
-        require_version(Some(&job), change.version)?;
+        change.precondition.require(Some(&job))?;
         let before = job.clone();
         let events = edit(&mut job)?;
         let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
@@ -137,12 +143,4 @@ async fn decide_all(
         effects.extend(more);
     }
     Ok(effects)
-}
-
-/// Refuses where the job is not of the version that the change is meant for.
-pub(super) fn require_version(job: Option<&StoredJob>, expected: Option<i64>) -> Result<(), StoreError> {
-    match expected {
-        Some(expected) if job.is_none_or(|job| job.version != expected) => Err(StoreError::Changed),
-        _ => Ok(()),
-    }
 }

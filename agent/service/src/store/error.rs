@@ -12,6 +12,9 @@ pub enum StoreError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     NotFound(String),
+    /// It must not be there, and is.
+    #[error("there is such a job already: read it, or leave out `If-None-Match: *` to change it")]
+    Exists,
     /// It was changed since it was read.
     #[error("the job was changed meanwhile: read it again")]
     Changed,

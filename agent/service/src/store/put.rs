@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::answered::Answered;
 use super::audit::{AuditedJob, write_audit};
-use super::change::{Change, require_version};
+use super::change::Change;
 use super::database::Store;
 use super::drive_keys::{drives_of, without_key};
 use super::error::StoreError;
@@ -47,7 +47,7 @@ impl Store {
     async fn put_once(&self, key: &JobKey, body: &PutJob, change: &Change<'_>, replace: Replace) -> Result<Put, StoreError> {
         let mut transaction = self.begin().await?;
         let existing = read_to_change(&mut transaction, key).await?;
-        require_version(existing.as_ref(), change.version)?;
+        change.precondition.require(existing.as_ref())?;
         let is_new = existing.is_none();
         if replace == Replace::Never && !is_new {
             return Err(StoreError::JobNameTaken(key.name.clone()));

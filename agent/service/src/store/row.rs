@@ -143,6 +143,11 @@ pub(super) fn seconds(at: OffsetDateTime) -> i64 {
     at.unix_timestamp()
 }
 
+/// A time as the columns keep it.
+pub(super) fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_nanosecond(0).unwrap_or(at)
+}
+
 fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()))
 }

@@ -160,9 +160,9 @@ async fn a_change_is_whole_or_not_at_all(scene: Scene) {
     let refused = scene.store.change(&key("job-1"), &change("mix"), edit).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert_eq!(scene.store.get(&key("job-1")).await.unwrap(), before);
-    let stale = Change { version: Some(before.version + 1), ..change("ship") };
+    let stale = Change { precondition: Precondition::is(before.version + 1), ..change("ship") };
     assert!(matches!(scene.store.change(&key("job-1"), &stale, |_| Ok(vec![Event::Ship])).await, Err(StoreError::Changed)));
-    let right = Change { version: Some(before.version), ..change("ship") };
+    let right = Change { precondition: Precondition::is(before.version), ..change("ship") };
     let shipped = scene.store.change(&key("job-1"), &right, |_| Ok(vec![Event::Ship])).await.unwrap();
     assert_eq!((shipped.machine.state, shipped.version), (JobState::Shipping, before.version + 1));
     let same = scene.store.change(&key("job-1"), &change("ship"), |_| Ok(vec![Event::Ship])).await.unwrap();

@@ -5,7 +5,7 @@ use protocol::station::waits_from;
 
 use super::answered::Answered;
 use super::error::StoreError;
-use super::row::{StoredJob, folded, seconds};
+use super::row::{StoredJob, folded, seconds, whole_seconds};
 use super::transaction::Transaction;
 
 const INSERT: &str =
@@ -59,6 +59,8 @@ async fn write(transaction: &mut Transaction, job: &mut StoredJob, row: Row) -> 
         Row::Existing => UPDATE,
     };
     job.version += 1;
+    // As they are read again.
+    (job.created_at, job.modified_at) = (whole_seconds(job.created_at), whole_seconds(job.modified_at));
     let waits = waits_from(&job.in_hand());
     let delivery = job.details.delivery_package.as_ref();
     let query = sqlx::query_scalar(statement)

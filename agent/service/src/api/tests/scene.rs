@@ -50,7 +50,9 @@ pub(super) async fn scene() -> Scene {
     let now = Arc::new(AtomicI64::new(start.unix_timestamp()));
     let clock = now.clone();
     let address = Address { recipient_name: "Station".into(), city: "Dock".into(), ..Address::default() };
-    let clock: Clock = Arc::new(move || OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap());
+    let clock: Clock = Arc::new(move || {
+        OffsetDateTime::from_unix_timestamp(clock.load(Ordering::SeqCst)).unwrap() + time::Duration::milliseconds(250)
+    });
     let worker = Arc::new(FakeWorker::default());
     let (name, attachment) = ("bay-1".to_owned(), "1".to_owned());
     let bay = BayContent {
@@ -86,6 +88,7 @@ pub(super) async fn scene() -> Scene {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) etag: Option<String>,
+    pub(super) allow: Option<String>,
     pub(super) body: Value,
 }
 
@@ -122,9 +125,11 @@ impl Scene {
         let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1 << 24).await.unwrap();
+        let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         Answer {
             status: parts.status.as_u16(),
-            etag: parts.headers.get("etag").map(|tag| tag.to_str().unwrap().to_owned()),
+            etag: header("etag"),
+            allow: header("allow"),
             body: if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() },
         }
     }
