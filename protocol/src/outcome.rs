@@ -1,9 +1,10 @@
 //! How a transfer ended, and its exit code.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How a command ended. The names are those of the JSON result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every byte landed and is accounted for.

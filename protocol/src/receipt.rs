@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::limits::DRIVE_MAX_BYTES;
 use crate::stop::StopReason;
 use crate::units::{ByteRange, RangeList};
+use utoipa::ToSchema;
 
 /// Which of the four classes a byte of the drive is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +23,13 @@ pub enum ByteClass {
 }
 
 /// All bytes of one class.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "ClassText")]
 pub struct ClassRanges {
     /// How many bytes.
     pub bytes: u64,
     /// Where they are, ascending.
+    #[schema(value_type = Vec<crate::units::ByteRange>)]
     pub ranges: RangeList,
     /// How many ranges there are at most, where the list is cut and has the first of them alone; absent where it has all.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,9 +9,10 @@ use crate::identity::DriveIdentity;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::units::ByteRange;
+use utoipa::ToSchema;
 
 /// Which way the bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From a drive into a blob.
@@ -21,7 +22,7 @@ pub enum Direction {
 }
 
 /// How well the copy is proved, weakest first. A transfer has the grade of its weakest chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
     /// Some bytes were compared with their source or target at a few places only: parts that came from an image of

@@ -1,10 +1,11 @@
 //! Why a transfer was asked to stop.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Why a transfer stops before its end, in order of severity: a later reason outranks an earlier
 /// one, so that the receipt names the gravest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// An operator paused the drive.

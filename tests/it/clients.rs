@@ -121,8 +121,45 @@ fn the_document_of_the_api_is_valid() {
     let Some(python) = parts::python() else { return };
     let bench = Workbench::new();
     let service = Service::start(&bench, "");
+    require_success(Command::new(python).args(["-m", "openapi_spec_validator"]).arg(document(&bench, &service)));
+}
+
+/// The document of a service, in a file.
+fn document(bench: &Workbench, service: &Service) -> PathBuf {
     let document = service.call_as("", "GET", "/openapi.json", Value::Null).expect(200);
-    let path = bench.image("openapi.json", document.to_string().as_bytes());
-    let output = Command::new(python).args(["-m", "openapi_spec_validator"]).arg(path).output().unwrap();
+    bench.image("openapi.json", document.to_string().as_bytes())
+}
+
+#[track_caller]
+fn require_success(command: &mut Command) {
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_client_made_from_the_document_drives_a_job() {
+    let Some(python) = parts::python() else { return };
+    let bench = Workbench::new();
+    let service = Service::start(&bench, "[[bay]]\nname = \"bay-1\"\n");
+    let mut generate = Command::new(&python);
+    generate.args(["-m", "openapi_python_client", "generate", "--meta", "none", "--output-path", "generated", "--path"]);
+    require_success(generate.arg(document(&bench, &service)).current_dir(bench.path()));
+    let mut client = Command::new(&python);
+    client.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/generated.py")).env("GENERATED", bench.path());
+    client.env("SERVER", &service.url).env("TOKEN", service.customer_token("client")).env("SUBSCRIPTION", SUBSCRIPTION);
+    require_success(client.env("IMPORT", import(&["G1"]).to_string()));
+}
+
+#[test]
+fn the_service_answers_as_its_document_says() {
+    let Some(python) = parts::python() else { return };
+    let bench = Workbench::new();
+    let service = Service::start(&bench, "requests_per_second = 100000\n[[bay]]\nname = \"bay-1\"\n");
+    let mut schemathesis = Command::new(&python);
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/schemathesis.toml");
+    schemathesis.args(["-m", "schemathesis.cli", "--config-file"]).arg(config).arg("run").arg(document(&bench, &service));
+    schemathesis.args(["--url", &service.url, "--header", &format!("Authorization: Bearer {}", service.token)]);
+    // Events have no end, and a station calls with a token of its own.
+    schemathesis.args(["--exclude-path-regex", "events$|stations/call", "--max-examples", "20", "--generation-deterministic"]);
+    require_success(schemathesis.args(["--no-color", "--request-timeout", "30"]).current_dir(bench.path()));
 }

@@ -201,7 +201,7 @@ fn staff_and_customers_work_from_the_command_line() {
     run(&["jobs", "create", "one", "--kind", "import", "--account", "local", "--drive", "D1"]).expect(0);
     run(&["jobs", "create", "two", "--kind", "import", "--account", "unheard-of", "--drive", "D1"])
         .expect_error(2, &["unheard-of"]);
-    run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["driveList"]);
+    run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["drive list"]);
     run(&["jobs", "create", "two"]).expect_error(2, &["--kind", "--account"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["returnAddress"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t", "--return-address", "address.json"]).expect(0);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::job::{DriveState, JobKind, JobState};
 
@@ -14,12 +15,14 @@ use crate::job::{DriveState, JobKind, JobState};
 pub struct PutJob {
     /// The datacenter.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1, max_length = 1024)]
     pub location: Option<String>,
     /// The customer's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
     /// Everything else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = JobDetails, required = true)]
     pub properties: Option<JobDetails>,
 }
 
@@ -29,9 +32,11 @@ pub struct PutJob {
 pub struct JobDetails {
     /// Whose blobs: its last segment names the account.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1, max_length = 1024)]
     pub storage_account_id: Option<String>,
     /// Import or Export.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = JobKind, required = true)]
     pub job_type: Option<JobKind>,
     /// Where the drives go in the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,12 +46,14 @@ pub struct JobDetails {
     pub return_shipping: Option<ReturnShipping>,
     /// Where the drives are sent to. Written by the service.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub shipping_information: Option<Address>,
     /// How the drives come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery_package: Option<DeliveryPackage>,
     /// How they went back. Written by the service.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub return_package: Option<Package>,
     /// Container and folder of logs and receipts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,18 +72,22 @@ pub struct JobDetails {
     pub cancel_requested: Option<bool>,
     /// How far the whole job is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub percent_complete: Option<i64>,
     /// Blobs that could not be exported.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub incomplete_blob_list_uri: Option<String>,
     /// The drives.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 10)]
     pub drive_list: Option<Vec<DriveStatus>>,
     /// What an export takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export: Option<Export>,
     /// `Succeeded`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub provisioning_state: Option<String>,
     /// With what keys are kept secret.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,20 +106,28 @@ impl JobDetails {
 #[serde(rename_all = "camelCase", default)]
 pub struct Address {
     /// Whose it is.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub recipient_name: String,
     /// Street and number.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub street_address1: String,
     /// More of it.
+    #[schema(max_length = 1024)]
     pub street_address2: String,
     /// City.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub city: String,
     /// State or province.
+    #[schema(max_length = 1024)]
     pub state_or_province: String,
     /// Postal code.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub postal_code: String,
     /// Country or region.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub country_or_region: String,
     /// Telephone number.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub phone: String,
     /// Mail address; customers only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,8 +163,10 @@ impl Address {
 #[serde(rename_all = "camelCase", default)]
 pub struct ReturnShipping {
     /// The carrier.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub carrier_name: String,
     /// The account.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub carrier_account_number: String,
 }
 
@@ -154,11 +175,14 @@ pub struct ReturnShipping {
 #[serde(rename_all = "camelCase", default)]
 pub struct DeliveryPackage {
     /// The carrier.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub carrier_name: String,
     /// The tracking number.
+    #[schema(required = true, min_length = 1, max_length = 1024)]
     pub tracking_number: String,
     /// How many drives are in it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 10)]
     pub drive_count: Option<i64>,
     /// When it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,9 +226,11 @@ pub enum LogLevel {
 pub struct DriveStatus {
     /// Its serial number, without spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1, max_length = 128)]
     pub drive_id: Option<String>,
     /// Its BitLocker key. Read from requests, never written into an answer.
     #[serde(skip_serializing)]
+    #[schema(write_only, pattern = r"^(\d{6}-){7}\d{6}$")]
     pub bit_locker_key: Option<String>,
     /// The manifest on the drive.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,24 +243,31 @@ pub struct DriveStatus {
     pub drive_header_hash: Option<String>,
     /// Where it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub state: Option<DriveState>,
     /// How its copy goes, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub copy_status: Option<String>,
     /// How far its copy is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub percent_complete: Option<i64>,
     /// Where its verbose log is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub verbose_log_uri: Option<String>,
     /// Where its error log is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub error_log_uri: Option<String>,
     /// Where its manifest is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub manifest_uri: Option<String>,
     /// Bytes that landed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(read_only)]
     pub bytes_succeeded: Option<i64>,
 }
 
@@ -303,15 +336,22 @@ pub struct UpdateJob {
     pub properties: Option<UpdateProperties>,
 }
 
+/// A cancel is never taken back.
+fn only_true() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).description(Some("`true` cancels")).build()
+}
+
 /// What a customer may change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UpdateProperties {
     /// `true` cancels.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = only_true)]
     pub cancel_requested: Option<bool>,
     /// `Shipping` ships; an empty text counts as absent.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "state_or_nothing")]
+    #[schema(value_type = Option<String>, pattern = "^(Shipping)?$")]
     pub state: Option<JobState>,
     /// Where the drives go in the end.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,6 +370,7 @@ pub struct UpdateProperties {
     pub backup_drive_manifest: Option<bool>,
     /// The drives.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 10)]
     pub drive_list: Option<Vec<DriveStatus>>,
 }
 
@@ -356,6 +397,17 @@ pub struct JobResponse {
     /// When it came to be, and was changed.
     #[serde(default, rename = "systemData", skip_serializing_if = "Option::is_none")]
     pub system_data: Option<SystemData>,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobList {
+    /// The jobs.
+    pub value: Vec<JobResponse>,
+    /// Where the next page is; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_link: Option<String>,
 }
 
 /// Which identity a job acts with.

@@ -1,9 +1,10 @@
 //! The answer of BitLockerKeys_List.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The key of a drive. It is a secret: there is no text of it for a log.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriveKey {
     /// The drive.

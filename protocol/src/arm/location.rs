@@ -1,9 +1,10 @@
 //! A datacenter, as Locations_List and Locations_Get answer it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A datacenter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LocationResponse {
     /// Its path.
     pub id: String,
@@ -16,7 +17,7 @@ pub struct LocationResponse {
 }
 
 /// Where drives are sent to, and by whom.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LocationProperties {
     /// Who takes the parcel.

@@ -12,6 +12,7 @@ mod job;
 mod keys;
 mod location;
 mod names;
+mod operations;
 mod receipts;
 mod validate;
 
@@ -23,11 +24,12 @@ pub use documents::{DIAGNOSTICS_CONTAINER, DocumentNames, ERROR_LOG, MANIFEST_LO
 pub use error::{ErrorBody, ErrorDetail, ErrorResponse};
 pub use filter::{Filter, FilterError};
 pub use job::{
-    Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, Identity, JobDetails, JobResponse, LogLevel, Package,
-    PutJob, ReturnShipping, SystemData, UpdateJob, UpdateProperties,
+    Address, BlobList, DeliveryPackage, DriveStatus, EncryptionKey, Export, Identity, JobDetails, JobList, JobResponse, LogLevel,
+    Package, PutJob, ReturnShipping, SystemData, UpdateJob, UpdateProperties,
 };
 pub use keys::DriveKey;
 pub use location::{LocationProperties, LocationResponse};
 pub use names::{read_job_body, read_update_body};
+pub use operations::{Operation, OperationDisplay, OperationList};
 pub use receipts::{CopyResult, CustomerReceipt, DriveReceipt, ReceiptsDocument};
 pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, is_resource_group_name, validate_put, validate_update};

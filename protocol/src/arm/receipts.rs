@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use crate::digest::Sha256Digest;
 use crate::job::{DriveState, JobState};
@@ -12,7 +13,7 @@ use crate::stop::StopReason;
 use crate::units::ByteRange;
 
 /// What moved of every drive of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptsDocument {
     /// The path of the job.
     pub job: String,
@@ -25,7 +26,7 @@ pub struct ReceiptsDocument {
 }
 
 /// What moved of a drive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DriveReceipt {
     /// The drive.
     pub drive_id: String,
@@ -42,7 +43,7 @@ pub struct DriveReceipt {
 }
 
 /// How a copy ended, for its customer: without what names the station.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CopyResult {
     /// How it ended.
     pub outcome: Outcome,
@@ -67,6 +68,7 @@ pub struct CopyResult {
     pub chunks: u64,
     /// SHA-256 over the chunk digests; absent unless complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$")]
     pub root_sha256: Option<Sha256Digest>,
     /// The weakest grade over all chunks.
     pub evidence: Evidence,
@@ -84,13 +86,15 @@ pub struct CopyResult {
 }
 
 /// The receipt of a copy, without the command that continues and without the store's paths.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CustomerReceipt {
     /// When the stop was asked for, or the fault was seen.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub requested_at: OffsetDateTime,
     /// When the last chunk in flight was accounted for.
     #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub drained_at: OffsetDateTime,
     /// The gravest reason.
     pub reason: StopReason,

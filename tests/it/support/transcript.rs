@@ -29,7 +29,7 @@ const OF_THE_MOMENT: &[(&str, &str)] = &[
     ("[RANGES]", r"(?m)^  (?:before|after|never sent) +(?<redacted>\d.* in \d+ ranges?(?:, the first at \d+)?)"),
     ("[BYTES]", r"(?m)^  left behind .*?(?<redacted>\d+) bytes"),
     ("[DONE]", r"(?m)^  done +(?<redacted>\d+%)$"),
-    ("[DONE]", r"(?m)^SAMPLE-TINY-1 +\w+ +(?<redacted>\d+% +\d+ +)"),
+    ("[DONE]", r"(?m)^SAMPLE-TINY-1 +\w+ +(?<redacted>\d+% +[\d.]+ [KMGT]?i?B +)"),
     ("[DONE]", r"256 MiB  (?<redacted>\d+%.*?)default/"),
     ("[COLUMNS]", r"DRIVE +STATE +DONE +BYTES +COPY"),
     ("[COLUMNS]", r"BAY +STATE +DRIVE +SIZE +PROGRESS +JOB +NOTE"),

@@ -19,13 +19,22 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::answer::{ApiError, document};
 use super::call::OperatorCall;
 use crate::state::ServiceState;
 
+/// How the service is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `alive` or `ready`.
+    status: &'static str,
+}
+
 pub(super) async fn alive() -> Result<Response, ApiError> {
-    document(200, &serde_json::json!({ "status": "alive" }))
+    document(200, &Health { status: "alive" })
 }
 
 /// Ready: the database answers and no shutdown is under way.
@@ -34,7 +43,7 @@ pub(super) async fn ready(State(state): State<Arc<ServiceState>>) -> Result<Resp
         return Err(ApiError::new(503, "ServiceUnavailable", "the service is stopping".to_owned()));
     }
     state.store.probe().await?;
-    document(200, &serde_json::json!({ "status": "ready" }))
+    document(200, &Health { status: "ready" })
 }
 
 pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {

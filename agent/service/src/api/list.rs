@@ -1,8 +1,7 @@
 //! Lists of jobs, a page at a time.
 
 use axum::response::Response;
-use protocol::arm::{Filter, JobResponse};
-use serde_json::json;
+use protocol::arm::{Filter, JobList, JobResponse};
 
 use super::answer::{ApiError, document};
 use super::call::Call;
@@ -10,7 +9,7 @@ use crate::state::ServiceState;
 use crate::store::{Order, Scope, StoredJob};
 
 /// Most jobs of one page (the published limit), and how many there are where none are asked for.
-const PAGE_JOBS_MAX: u32 = 100;
+pub(super) const PAGE_JOBS_MAX: u32 = 100;
 
 pub(super) async fn list(
     state: &ServiceState,
@@ -18,36 +17,33 @@ pub(super) async fn list(
     subscription: Option<String>,
     resource_group: Option<String>,
 ) -> Result<Response, ApiError> {
-    let top = page_size(call)?;
+    let top = page_size(call, PAGE_JOBS_MAX, PAGE_JOBS_MAX)?;
     let filter_text = call.parameter("$filter").unwrap_or_default();
     let filter: Filter = filter_text.parse()?;
     let after = place(call)?;
     let is_of_group = resource_group.is_some();
     let scope = Scope { subscriptions: subscription.map(|own| vec![own]), resource_group, search: None };
     let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after).await?;
-    let mut body = json!({ "value": page.jobs.iter().map(|job| listed(state, job, is_of_group)).collect::<Vec<_>>() });
-    if let Some(next) = page.next {
-        body["nextLink"] = next_link(call, top, next, filter_text).into();
-    }
-    document(200, &body)
+    let value = page.jobs.iter().map(|job| listed(state, job, is_of_group)).collect();
+    document(200, &JobList { value, next_link: page.next.map(|next| next_link(call, top, next, filter_text)) })
 }
 
-/// How many jobs a page has at most.
-fn page_size(call: &Call) -> Result<u32, ApiError> {
+/// How many entries a page has: `$top`, or as many as there are where none are asked for.
+pub(super) fn page_size(call: &Call, usual: u32, most: u32) -> Result<u32, ApiError> {
     match call.parameter("$top").map(str::parse::<u32>) {
-        None => Ok(PAGE_JOBS_MAX),
-        Some(Ok(top)) if (1..=PAGE_JOBS_MAX).contains(&top) => Ok(top),
-        Some(_) => {
-            let message = format!("`$top` is a number from 1 to {PAGE_JOBS_MAX}");
-            Err(ApiError::at(400, "InvalidTop", message, "$top"))
-        }
+        None => Ok(usual),
+        Some(Ok(top)) if (1..=most).contains(&top) => Ok(top),
+        Some(_) => Err(ApiError::at(400, "InvalidTop", format!("`$top` is a number from 1 to {most}"), "$top")),
     }
 }
 
 /// The place behind which the page begins.
-fn place(call: &Call) -> Result<Option<i64>, ApiError> {
-    let invalid = |_| ApiError::at(400, "InvalidSkipToken", "`$skiptoken` comes from a `nextLink`".to_owned(), "$skiptoken");
-    call.parameter("$skiptoken").map(|text| text.parse().map_err(invalid)).transpose()
+pub(super) fn place(call: &Call) -> Result<Option<i64>, ApiError> {
+    let Some(text) = call.parameter("$skiptoken") else { return Ok(None) };
+    match text.parse() {
+        Ok(place) if place >= 0 => Ok(Some(place)),
+        _ => Err(ApiError::at(400, "InvalidSkipToken", "`$skiptoken` comes from a `nextLink`".to_owned(), "$skiptoken")),
+    }
 }
 
 /// A job as lists show it. As at the real service, the list of a resource group has neither drives nor blobs, and that of a

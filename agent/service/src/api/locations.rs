@@ -1,9 +1,8 @@
 //! Datacenters, and the operations of the API.
 
 use axum::response::Response;
-use protocol::arm::{LocationProperties, LocationResponse};
+use protocol::arm::{LocationProperties, LocationResponse, Operation, OperationDisplay, OperationList};
 use protocol::operator::List;
-use serde_json::json;
 
 use super::answer::{ApiError, document};
 use crate::jobs::Location;
@@ -50,9 +49,14 @@ const OPERATIONS: [(&str, &str, &str); 6] = [
 ];
 
 pub(super) fn operations() -> Result<Response, ApiError> {
-    let operation = |(name, resource, what): &(&str, &str, &str)| {
-        json!({ "name": format!("Microsoft.ImportExport/{name}"),
-            "display": { "provider": "Microsoft Import/Export", "resource": resource, "operation": what, "description": what } })
+    let operation = |(name, resource, what): &(&str, &str, &str)| Operation {
+        name: format!("Microsoft.ImportExport/{name}"),
+        display: OperationDisplay {
+            provider: "Microsoft Import/Export".to_owned(),
+            resource: (*resource).to_owned(),
+            operation: (*what).to_owned(),
+            description: (*what).to_owned(),
+        },
     };
-    document(200, &json!({ "value": OPERATIONS.iter().map(operation).collect::<Vec<_>>() }))
+    document(200, &OperationList { value: OPERATIONS.iter().map(operation).collect() })
 }

@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use protocol::arm::{ErrorResponse, JobResponse, PutJob, UpdateJob};
+use protocol::arm::{
+    DriveKey, ErrorResponse, JobList, JobResponse, LocationResponse, OperationList, PutJob, ReceiptsDocument, UpdateJob,
+};
+use protocol::operator::List;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -15,12 +18,26 @@ use utoipa::openapi::{
 use utoipa::{OpenApi, ToSchema};
 
 use super::answer::{ApiError, document};
+use super::health::Health;
+use super::list::PAGE_JOBS_MAX;
 use super::operator;
 use super::versions::API_VERSIONS;
 use crate::state::ServiceState;
 
 #[derive(OpenApi)]
-#[openapi(components(schemas(PutJob, UpdateJob, JobResponse, ErrorResponse)))]
+#[openapi(components(schemas(
+    PutJob,
+    UpdateJob,
+    JobResponse,
+    JobList,
+    LocationResponse,
+    List<LocationResponse>,
+    OperationList,
+    List<DriveKey>,
+    ReceiptsDocument,
+    Health,
+    ErrorResponse
+)))]
 struct Schemas;
 
 /// Who may call an operation.
@@ -31,6 +48,20 @@ enum Audience {
     Public,
 }
 
+/// What an operation answers.
+#[derive(Clone, Copy)]
+enum Content {
+    /// A document of this schema.
+    Json(&'static str),
+    /// A document that says nothing of itself.
+    AnyJson,
+    /// Text of this type.
+    Text(&'static str),
+    /// Server-sent events, without end.
+    Events,
+    Nothing,
+}
+
 /// One operation: its path, what it takes and what it answers.
 struct Operation {
     method: HttpMethod,
@@ -38,8 +69,8 @@ struct Operation {
     id: &'static str,
     summary: &'static str,
     body: Option<&'static str>,
-    status: &'static str,
-    answer: Option<&'static str>,
+    statuses: &'static [&'static str],
+    answer: Content,
     audience: Audience,
 }
 
@@ -52,33 +83,34 @@ fn full_path(path: &str) -> String {
 }
 
 macro_rules! operations {
-    ($($audience:ident $method:ident $path:literal $id:literal $body:expr => $status:literal $answer:expr, $summary:literal;)*) => {
+    ($($audience:ident $method:ident $path:literal $id:literal $body:expr => $statuses:expr, $answer:expr, $summary:literal;)*) => {
         vec![$(Operation {
-            method: HttpMethod::$method, path: $path, id: $id, summary: $summary, body: $body, status: $status,
+            method: HttpMethod::$method, path: $path, id: $id, summary: $summary, body: $body, statuses: &$statuses,
             answer: $answer, audience: Audience::$audience,
         }),*]
     };
 }
 
 fn operations() -> Vec<Operation> {
+    use Content::{AnyJson, Events, Json, Nothing, Text};
     operations! {
-        Customer Get "{provider}/operations" "Operations_List" None => "200" None, "The operations of this API";
-        Customer Get "{provider}/locations" "Locations_List" None => "200" None, "The datacenters";
-        Customer Get "{provider}/locations/{locationName}" "Locations_Get" None => "200" None, "A datacenter";
-        Customer Get "/subscriptions/{subscriptionId}{provider}/jobs" "Jobs_ListBySubscription" None => "200" None, "Jobs of a subscription";
-        Customer Get "{group}/jobs" "Jobs_ListByResourceGroup" None => "200" None, "Jobs of a resource group";
-        Customer Get "{job}" "Jobs_Get" None => "200" Some("JobResponse"), "A job";
-        Customer Put "{job}" "Jobs_Create" Some("PutJob") => "201" Some("JobResponse"), "Create a job, or change it while it is Creating";
-        Customer Patch "{job}" "Jobs_Update" Some("UpdateJob") => "200" Some("JobResponse"), "Change, ship or cancel a job";
-        Customer Delete "{job}" "Jobs_Delete" None => "200" None, "Delete a job that is Creating, Completed or Closed";
-        Customer Post "{job}/listBitLockerKeys" "BitLockerKeys_List" None => "200" None, "Keys of a job's drives";
-        Customer Get "{job}/receipts" "Jobs_Receipts" None => "200" None, "What moved of every drive";
-        Customer Get "{job}/events" "Jobs_Events" None => "200" None, "The job whenever it changes, as server-sent events";
-        Operator Get "/metrics" "Metrics" None => "200" None, "Prometheus metrics";
-        Public Get "/healthz" "Health" None => "200" None, "Whether the service is alive";
-        Public Get "/livez" "Liveness" None => "200" None, "Whether the service is alive, by the name that orchestrators use";
-        Public Get "/readyz" "Readiness" None => "200" None, "Whether it can answer";
-        Public Get "/openapi.json" "OpenApi" None => "200" None, "This document";
+        Customer Get "{provider}/operations" "Operations_List" None => ["200"], Json("OperationList"), "The operations of this API";
+        Customer Get "{provider}/locations" "Locations_List" None => ["200"], Json("List_LocationResponse"), "The datacenters";
+        Customer Get "{provider}/locations/{locationName}" "Locations_Get" None => ["200"], Json("LocationResponse"), "A datacenter";
+        Customer Get "/subscriptions/{subscriptionId}{provider}/jobs" "Jobs_ListBySubscription" None => ["200"], Json("JobList"), "Jobs of a subscription";
+        Customer Get "{group}/jobs" "Jobs_ListByResourceGroup" None => ["200"], Json("JobList"), "Jobs of a resource group";
+        Customer Get "{job}" "Jobs_Get" None => ["200"], Json("JobResponse"), "A job";
+        Customer Put "{job}" "Jobs_Create" Some("PutJob") => ["200", "201"], Json("JobResponse"), "Create a job, or change it while it is Creating";
+        Customer Patch "{job}" "Jobs_Update" Some("UpdateJob") => ["200"], Json("JobResponse"), "Change, ship or cancel a job";
+        Customer Delete "{job}" "Jobs_Delete" None => ["200"], Nothing, "Delete a job that is Creating, Completed or Closed";
+        Customer Post "{job}/listBitLockerKeys" "BitLockerKeys_List" None => ["200"], Json("List_DriveKey"), "Keys of a job's drives";
+        Customer Get "{job}/receipts" "Jobs_Receipts" None => ["200"], Json("ReceiptsDocument"), "What moved of every drive";
+        Customer Get "{job}/events" "Jobs_Events" None => ["200"], Events, "The job whenever it changes, as server-sent events";
+        Operator Get "/metrics" "Metrics" None => ["200"], Text("text/plain"), "Prometheus metrics";
+        Public Get "/healthz" "Health" None => ["200"], Json("Health"), "Whether the service is alive";
+        Public Get "/livez" "Liveness" None => ["200"], Json("Health"), "Whether the service is alive, by the name that orchestrators use";
+        Public Get "/readyz" "Readiness" None => ["200"], Json("Health"), "Whether it can answer";
+        Public Get "/openapi.json" "OpenApi" None => ["200"], AnyJson, "This document";
     }
 }
 
@@ -86,26 +118,67 @@ fn reference(name: &str) -> RefOr<Schema> {
     RefOr::Ref(Ref::from_schema_name(name))
 }
 
+fn text_of(kind: schema::Type) -> schema::ObjectBuilder {
+    schema::ObjectBuilder::new().schema_type(schema::SchemaType::new(kind))
+}
+
+/// A parameter, with the rule that its value is checked by.
 fn parameter(name: &str, place: ParameterIn, required: Required) -> utoipa::openapi::path::Parameter {
-    let text = schema::ObjectBuilder::new().schema_type(schema::SchemaType::new(schema::Type::String));
-    let text = match name {
+    let text = text_of(schema::Type::String);
+    let schema = match name {
         "api-version" => text.enum_values(Some(API_VERSIONS)),
-        _ => text,
+        "$top" => text_of(schema::Type::Integer).minimum(Some(1)).maximum(Some(PAGE_JOBS_MAX)),
+        "$skiptoken" => text_of(schema::Type::Integer).minimum(Some(0)).maximum(Some(i64::MAX)),
+        "jobName" => text.pattern(Some("^[A-Za-z0-9][A-Za-z0-9_-]{1,63}$")),
+        "$filter" => text,
+        _ => text.min_length(Some(1)),
     };
-    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(text.build())).build()
+    ParameterBuilder::new().name(name).parameter_in(place).required(required).schema(Some(schema.build())).build()
+}
+
+/// What the client says of the version of a job.
+fn precondition(name: &str) -> utoipa::openapi::path::Parameter {
+    let schema = text_of(schema::Type::String).description(Some("ETags, with commas between, or `*`")).build();
+    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False).schema(Some(schema)).build()
+}
+
+impl Content {
+    fn describe(self, answer: ResponseBuilder) -> ResponseBuilder {
+        let text = || ContentBuilder::new().schema(Some(text_of(schema::Type::String).build())).build();
+        match self {
+            Content::Json(name) => {
+                answer.content("application/json", ContentBuilder::new().schema(Some(reference(name))).build())
+            }
+            Content::AnyJson => {
+                let any = ContentBuilder::new().schema(Some(text_of(schema::Type::Object).build())).build();
+                answer.content("application/json", any)
+            }
+            Content::Text(kind) => answer.content(kind, text()),
+            Content::Events => answer.content("text/event-stream", text()),
+            Content::Nothing => answer,
+        }
+    }
 }
 
 impl Operation {
+    /// What it is about: generators make a group of those that share it.
+    fn tag(&self) -> &'static str {
+        self.id.split('_').next().unwrap_or(self.id)
+    }
+
     fn describe(&self, path: &str) -> utoipa::openapi::path::Operation {
-        let answer = ResponseBuilder::new().description("done");
-        let answer = match self.answer {
-            Some(name) => answer.content("application/json", ContentBuilder::new().schema(Some(reference(name))).build()),
-            None => answer,
-        };
         let error = ContentBuilder::new().schema(Some(reference(&ErrorResponse::name()))).build();
         let error = ResponseBuilder::new().description("an error").content("application/json", error);
-        let responses = ResponsesBuilder::new().response(self.status, answer).response("default", error).build();
-        let mut operation = OperationBuilder::new().operation_id(Some(self.id)).summary(Some(self.summary)).responses(responses);
+        let mut responses = ResponsesBuilder::new().response("default", error);
+        for status in self.statuses {
+            let description = if *status == "201" { "it was made" } else { "done" };
+            responses = responses.response(*status, self.answer.describe(ResponseBuilder::new().description(description)));
+        }
+        let mut operation = OperationBuilder::new()
+            .operation_id(Some(self.id))
+            .tag(self.tag())
+            .summary(Some(self.summary))
+            .responses(responses.build());
         for name in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
             operation = operation.parameter(parameter(name, ParameterIn::Path, Required::True));
         }
@@ -117,6 +190,9 @@ impl Operation {
                 operation = operation.parameter(parameter(name, ParameterIn::Query, Required::False));
             }
         }
+        if self.path == "{job}" {
+            operation = operation.parameter(precondition("If-Match")).parameter(precondition("If-None-Match"));
+        }
         if let Some(body) = self.body {
             let content = ContentBuilder::new().schema(Some(reference(body))).build();
             let body = RequestBodyBuilder::new().content("application/json", content).required(Some(Required::True)).build();
@@ -127,6 +203,13 @@ impl Operation {
         }
         operation.build()
     }
+}
+
+/// What a type is where nothing is written says nothing of what a client may leave out.
+fn without_defaults(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    object.default = None;
+    object.properties.values_mut().for_each(without_defaults);
 }
 
 /// The document.
@@ -143,6 +226,7 @@ fn describe() -> utoipa::openapi::OpenApi {
     document.merge(operator::api().1);
     let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
     if let Some(components) = &mut document.components {
+        components.schemas.values_mut().for_each(without_defaults);
         components.add_security_scheme("token", scheme);
     }
     document

@@ -1,14 +1,13 @@
 //! Operator API: `/operator/v1`. One table is router and document: each handler says what it takes and answers. Orders
 //! about jobs are in `orders`.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use protocol::arm::ErrorResponse;
+use protocol::arm::{ErrorResponse, JobList};
 use protocol::operator::{AttentionList, AuditList, Dock, Done, List};
 use protocol::station::{Bay, DockedDrive};
 use protocol::station_rate::{SetRate, StationRate};
@@ -18,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::answer::{ApiError, document};
-use super::call::{self, Call, OperatorCall};
+use super::call::{self, OperatorCall};
 use super::{events, list, orders, stations, tokens};
 use crate::state::ServiceState;
 use crate::store::AuditFilter;
@@ -116,13 +115,14 @@ async fn set_rate(
 
 #[utoipa::path(
     get, path = "/attention", operation_id = "Attention_List", summary = "What needs an operator, the most urgent first",
-    params(("$top" = Option<u32>, Query, description = "jobs of a page"), ("$skiptoken" = Option<String>, Query)),
+    params(("$top" = Option<u32>, Query, description = "jobs of a page", minimum = 1, maximum = 1000), ("$skiptoken" = Option<String>, Query)),
     responses((status = 200, description = "done", body = AttentionList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
 async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    let after = parsed(&call, "$skiptoken")?;
-    let top = parsed(&call, "$top")?.unwrap_or(ATTENTION_JOBS).clamp(1, ATTENTION_JOBS_MAX);
+    let after = call.parameter("$skiptoken").map(str::parse).transpose();
+    let after = after.map_err(|_| wrong_parameter("$skiptoken"))?;
+    let top = list::page_size(&call, ATTENTION_JOBS, ATTENTION_JOBS_MAX)?;
     let page = state.scheduler.attention(after, top).await?;
     let next = page.next.map(|place| call.link_with("$skiptoken", &place.to_string()));
     document(200, &AttentionList { value: page.list, next_link: next })
@@ -134,10 +134,10 @@ async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): O
         ("job" = Option<String>, Query, description = "only of the job with this uid"),
         ("actor" = Option<String>, Query, description = "only by the owner of the token of this name"),
         ("action" = Option<String>, Query, description = "only where this is part of what was done"),
-        ("since" = Option<String>, Query, description = "not before this time (RFC 3339)"),
-        ("until" = Option<String>, Query, description = "before this time (RFC 3339)"),
-        ("$top" = Option<u32>, Query, description = "entries of a page"),
-        ("$skiptoken" = Option<i64>, Query)
+        ("since" = Option<String>, Query, format = DateTime, description = "not before this time (RFC 3339)"),
+        ("until" = Option<String>, Query, format = DateTime, description = "before this time (RFC 3339)"),
+        ("$top" = Option<u32>, Query, description = "entries of a page", minimum = 1, maximum = 1000),
+        ("$skiptoken" = Option<i64>, Query, minimum = 0)
     ),
     responses((status = 200, description = "done", body = AuditList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
@@ -149,14 +149,14 @@ async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): Opera
         time.transpose().map_err(|_| wrong_parameter(name))
     };
     let filter = AuditFilter {
-        before: parsed(&call, "$skiptoken")?,
+        before: list::place(&call)?,
         job_uid: owned("job"),
         actor: owned("actor"),
         action: owned("action"),
         since: time("since")?,
         until: time("until")?,
     };
-    let top = parsed(&call, "$top")?.unwrap_or(AUDIT_ENTRIES_MAX).clamp(1, AUDIT_ENTRIES_MAX);
+    let top = list::page_size(&call, AUDIT_ENTRIES_MAX, AUDIT_ENTRIES_MAX)?;
     let page = state.store.audit_log(&filter, top).await?;
     let link = |place: i64| call.link_with("$skiptoken", &place.to_string());
     document(200, &AuditList { value: page.entries, next_link: page.next.map(link) })
@@ -166,14 +166,9 @@ fn wrong_parameter(name: &str) -> ApiError {
     ApiError::at(400, "InvalidQueryParameter", format!("`{name}` cannot be understood"), name)
 }
 
-/// A parameter of the query, where it is there.
-fn parsed<T: FromStr>(call: &Call, name: &str) -> Result<Option<T>, ApiError> {
-    call.parameter(name).map(str::parse).transpose().map_err(|_| wrong_parameter(name))
-}
-
 #[utoipa::path(
     get, path = "/events", operation_id = "Bays_Events", summary = "The bays whenever they change, as server-sent events",
-    responses((status = 200, description = "done"), (status = "default", description = "an error", body = ErrorResponse)),
+    responses((status = 200, description = "done", body = String, content_type = "text/event-stream"), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
 async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
@@ -182,8 +177,8 @@ async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): Opera
 
 #[utoipa::path(
     get, path = "/jobs", operation_id = "OperatorJobs_List", summary = "Jobs of every subscription",
-    params(("$top" = Option<String>, Query), ("$filter" = Option<String>, Query), ("$skiptoken" = Option<String>, Query)),
-    responses((status = 200, description = "done", body = Object), (status = "default", description = "an error", body = ErrorResponse)),
+    params(("$top" = Option<u32>, Query, minimum = 1, maximum = 100), ("$filter" = Option<String>, Query), ("$skiptoken" = Option<i64>, Query, minimum = 0)),
+    responses((status = 200, description = "done", body = JobList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
 async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
