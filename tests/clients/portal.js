@@ -233,6 +233,8 @@ async function checkIn(browser) {
     await operator.fill("[name=path]", TINY);
     await operator.fill("[name=driveId]", "EMPTY-1");
     await operator.click("button:has-text('Dock it')");
+    // A window that is not looked at says so in its title.
+    await operator.waitForFunction(() => /^\(\d+\) Bays/.test(document.title));
     await operator.locator(".attention li:has-text('EMPTY-1') >> a:has-text('Check it in')").click();
     assert.strictEqual(await operator.inputValue("[name=bay]"), "bay-2");
     await accessible(operator);
@@ -243,6 +245,85 @@ async function checkIn(browser) {
     await operator.click("button:has-text('Check it in')");
     await operator.waitForSelector(".state .badge.Packaging");
     await operator.waitForSelector("article:has-text('EMPTY-1') .badge.CompletedMoreInfo");
+}
+
+// No page is wider than a phone.
+async function narrow(page, name) {
+    await page.setViewportSize({ width: 390, height: 800 });
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 390, `${page.url()} is ${width} pixels wide`);
+    await accessible(page);
+    await page.screenshot({ path: path.join(PICTURES, `${name}-390.png`), fullPage: true });
+    await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+// Staff with a parcel and a scanner, which ends each code with a line end.
+async function receiving(browser) {
+    const customer = await logIn(browser, ONE);
+    await create(customer, { jobName: "parcel", subscription: "one", driveList: "P-1\nA-SERIAL-NUMBER-AS-LONG-AS-SOME-BRIDGES-TELL-THEM-0123456789" });
+    await customer.waitForSelector(".badge.Creating");
+    await customer.click("a:has-text('Ship')");
+    await customer.waitForSelector("text=Send the drives to: The dock");
+    await customer.waitForSelector(".hint:has-text('FedEx, DHL')");
+    assert.strictEqual(await customer.inputValue("[name=recipientName]"), "R", "the address of the last job is there");
+    await customer.goBack();
+    await ship(customer, { trackingNumber: "1Z-parcel-9", driveCount: "2" });
+    await customer.waitForSelector(".state .badge.Shipping");
+    await customer.click("text=Packing slip and label");
+    await customer.waitForSelector(".label address:has-text('The dock')");
+    await customer.waitForSelector(".checklist li:has-text('P-1')");
+    await narrow(customer, "slip");
+    await picture(customer, "slip");
+    const code = await customer.locator("dt:text-is('Code') + dd").textContent();
+    const operator = await logIn(browser, OPERATOR);
+    await operator.click("nav >> text=Receive");
+    for (const scanned of ["1z-PARCEL-9", "p-1", code, "parcel"]) {
+        // A scanner types at once.
+        await operator.waitForFunction(() => document.activeElement?.id === "code");
+        await operator.keyboard.type(`${scanned}\n`);
+        await operator.waitForURL((url) => url.searchParams.get("code") === scanned);
+        await operator.waitForSelector("article:has-text('0 of 2 drives came') h2 a:text-is('parcel')");
+    }
+    await narrow(operator, "receive");
+    await picture(operator, "receive");
+    await operator.goto(`${SERVER}/portal/receive?code=P-1`);
+    await operator.locator("li.scanned:has-text('P-1') >> text=Check it in").click();
+    assert.strictEqual(await operator.inputValue("[name=drive]"), "P-1");
+    assert.match(await operator.inputValue("[name=job]"), /jobs\/parcel$/);
+    await operator.goto(`${SERVER}/portal/receive?code=nobody-knows`);
+    await operator.waitForSelector("[role=alert]:has-text('nobody-knows')");
+    await narrow(operator, "receive-nothing");
+    // What is in the hand finds the job, wherever it stands.
+    for (const part of ["z-parcel", "p-1", "PARC"]) {
+        await operator.goto(`${SERVER}/portal/jobs?search=${part}`);
+        assert.deepStrictEqual(await operator.locator("th a").allTextContents(), ["parcel"], part);
+    }
+    await operator.goto(`${SERVER}/portal/jobs?search=one`);
+    assert.ok((await operator.locator("th a").allTextContents()).includes("parcel"), "the customer finds it, too");
+    await operator.click("nav >> text=About");
+    await operator.waitForSelector("td:text-is('customer')");
+    await narrow(operator, "about");
+    await operator.click("text=Audit log");
+    await operator.fill("[name=action]", "shipped");
+    await operator.click("button:has-text('Search')");
+    await operator.waitForSelector("td:has-text('shipped a job')");
+    await narrow(operator, "audit");
+    // A page that does not exist keeps the way to the others, and says nothing of the API.
+    const nowhere = await operator.goto(`${SERVER}/portal/nowhere/at/all`);
+    assert.strictEqual(nowhere.status(), 404);
+    await operator.waitForSelector("nav >> text=Bays");
+    await accessible(operator);
+    assert.strictEqual((await customer.goto(`${SERVER}/portal/receive`)).status(), 403);
+    await customer.waitForSelector("nav >> text=Jobs");
+    assert.strictEqual((await customer.goto(`${SERVER}/portal/audit`)).status(), 403);
+    await customer.goto(`${SERVER}/portal/about`);
+    assert.strictEqual(await customer.locator("h2:has-text('Tokens')").count(), 0, "that is for operators");
+    for (const page of ["bays", "jobs", "new"]) {
+        await operator.goto(`${SERVER}/portal/${page}`);
+        await narrow(operator, page);
+    }
+    await operator.context().close();
+    await customer.context().close();
 }
 
 // With an organization's account.
@@ -369,6 +450,7 @@ async function main() {
     await others(browser, customer);
     await byHand(browser);
     await checkIn(browser);
+    await receiving(browser);
     await scripts(browser);
     await withoutScripts(browser);
     await organization(browser);

@@ -48,6 +48,7 @@ fn staff_and_customers_look_at_it() {
     let config = format!(
         "requests_per_second = 1000\n[transfer]\nchunk_size = \"1MiB\"\n[budget]\nmemory = \"8MiB\"\n[[bay]]\nname = \"bay-1\"\n\
          drive = \"{}\"\n[[bay]]\nname = \"bay-2\"\n\
+         [[location]]\nname = \"West US\"\nrecipient = \"The dock\"\nstreet = \"Dock Road 1\"\ncity = \"Dock\"\npostal_code = \"98052\"\ncountry = \"US\"\nphone = \"1\"\ncarriers = [\"FedEx\", \"DHL\"]\n\
          [entra]\nissuer = \"http://127.0.0.1:{identity_port}/tenant/v2.0\"\naudience = \"drive-agent\"\n\
          jwks = \"http://127.0.0.1:{identity_port}/tenant/v2.0/keys\"\n\
          sign_in = {{ client_id = \"portal-client\", client_secret_file = \"{}\" }}\n",

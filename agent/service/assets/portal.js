@@ -36,7 +36,14 @@ function becomeChildren(from, to) {
     for (const old of olds.slice(news.length)) old.remove();
 }
 
+// What waits for a person is seen in the title of a window that is not looked at.
+function showTitle(element) {
+    const title = element.querySelector("[data-title]")?.dataset.title;
+    if (title && document.title !== title) document.title = title;
+}
+
 function follow(element) {
+    showTitle(element);
     const offline = document.getElementById("offline");
     const events = new EventSource(element.dataset.live);
     events.addEventListener("open", () => { if (offline) offline.hidden = true; });
@@ -49,9 +56,12 @@ function follow(element) {
         fresh.innerHTML = event.data;
         localTimes(fresh.content);
         becomeChildren(element, fresh.content);
+        showTitle(element);
     });
     events.addEventListener("gone", () => { events.close(); location.reload(); });
 }
 
 localTimes(document);
+// A scanner writes over what it read before.
+document.querySelector("[data-scan]")?.select();
 for (const element of document.querySelectorAll("[data-live]")) follow(element);

@@ -53,7 +53,7 @@ async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Re
     let none = (String::new(), "Choose the job".to_owned());
     let jobs = std::iter::once(none).chain(jobs.iter().map(|job| (job.key.path(), job_text(job)))).collect();
     let drive = FormField {
-        hint: "Empty for the one whose serial number the drive tells; else the name that the job has for it, or that an export's drive is to have",
+        hint: "Empty for the one whose serial number the drive tells; else the name that the job has for it, or that an export's drive is to have".into(),
         ..FormField::line("drive", "Which drive of the job it is", "")
     };
     let fields = vec![

@@ -17,11 +17,11 @@ const BAYS: &str = "/portal/bays";
 
 fn dock_page(viewer: &Viewer, bay: &str) -> FormPage {
     let path = FormField {
-        hint: "A block device such as /dev/disk/by-path/…, an image, or the profile of a simulated drive",
+        hint: "A block device such as /dev/disk/by-path/…, an image, or the profile of a simulated drive".into(),
         ..FormField::line("path", "Path on the station", "")
     };
     let name = FormField {
-        hint: "Its serial number, or the name of its file, where this is empty",
+        hint: "Its serial number, or the name of its file, where this is empty".into(),
         ..FormField::line("driveId", "What jobs call the drive", "")
     };
     let page = FormPage::new(viewer, "Dock a drive", format!("{}/do/dock", bay_link(bay)), vec![path, name], "Dock it");

@@ -1,5 +1,7 @@
 //! Forms: what is wrong stands beside its field, and nothing typed is lost.
 
+use std::borrow::Cow;
+
 use askama::Template;
 use axum::response::Response;
 use protocol::arm::{Address, FieldProblem};
@@ -14,7 +16,7 @@ pub(super) struct FormField {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
     pub(super) value: String,
-    pub(super) hint: &'static str,
+    pub(super) hint: Cow<'static, str>,
     pub(super) kind: FieldKind,
     pub(super) problem: Option<String>,
 }
@@ -34,7 +36,7 @@ pub(super) enum FieldKind {
 
 impl FormField {
     fn new(name: &'static str, label: &'static str, kind: FieldKind) -> Self {
-        FormField { name, label, value: String::new(), hint: "", kind, problem: None }
+        FormField { name, label, value: String::new(), hint: Cow::Borrowed(""), kind, problem: None }
     }
 
     /// A field of one line.
@@ -44,7 +46,7 @@ impl FormField {
 
     /// A field of several lines.
     pub(super) fn long(name: &'static str, label: &'static str, hint: &'static str) -> Self {
-        FormField { hint, ..Self::new(name, label, FieldKind::Long) }
+        FormField { hint: hint.into(), ..Self::new(name, label, FieldKind::Long) }
     }
 
     /// A choice; the first option is chosen at the beginning.
@@ -60,7 +62,7 @@ impl FormField {
 
     /// A box to tick.
     pub(super) fn check(name: &'static str, label: &'static str, hint: &'static str) -> Self {
-        FormField { hint, ..Self::new(name, label, FieldKind::Check) }
+        FormField { hint: hint.into(), ..Self::new(name, label, FieldKind::Check) }
     }
 }
 

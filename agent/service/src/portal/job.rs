@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use protocol::arm::{Address, JobResponse};
+use protocol::job::JobState;
 use protocol::station::AuditEntry;
 
 use super::drive_card::{DriveCard, cards};
@@ -35,6 +36,8 @@ struct JobLive {
     states: Vec<StateLine>,
     history: Vec<HistoryLine>,
     receipts_link: String,
+    slip_link: String,
+    slip_name: &'static str,
 }
 
 /// A state that the job entered.
@@ -84,6 +87,11 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob)
             .map(|entry| HistoryLine { at: time_text(entry.at), actor: entry.actor, action: entry.action })
             .collect(),
         receipts_link: format!("{}/receipts.json", job_link(&job.key)),
+        slip_link: format!("{}/slip", job_link(&job.key)),
+        slip_name: match job.machine.state {
+            JobState::Packaging | JobState::Completed | JobState::Closed => "Return slip and label",
+            _ => "Packing slip and label",
+        },
     };
     live_part(&page)
 }

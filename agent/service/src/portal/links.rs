@@ -32,6 +32,19 @@ pub(super) fn key_of_path(path: &str) -> Option<JobKey> {
     Some(JobKey { subscription: own(subscription), resource_group: own(resource_group), name: own(name) })
 }
 
+/// What the code of a packing slip says: the job, wherever it is.
+pub(super) fn slip_code(key: &JobKey) -> String {
+    format!("{}/{}/{}", key.subscription, key.resource_group, key.name)
+}
+
+/// The job that the code of a packing slip names.
+pub(super) fn key_of_slip(code: &str) -> Option<JobKey> {
+    let parts: Vec<&str> = code.split('/').collect();
+    let [subscription, resource_group, name] = parts.as_slice() else { return None };
+    let own = |text: &str| text.to_owned();
+    Some(JobKey { subscription: own(subscription), resource_group: own(resource_group), name: own(name) })
+}
+
 /// The address of the events of a page of a job or a drive.
 pub(super) fn events_link(page: &str) -> String {
     page.replacen("/portal/job/", "/portal/events/job/", 1)

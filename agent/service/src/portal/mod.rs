@@ -32,8 +32,10 @@
 //! A strict content security policy (nothing inline, nothing from elsewhere), cookies that scripts and other sites
 //! cannot use, a secret in every form, and every text escaped by its template.
 
+mod about;
 mod actions;
 mod attention;
+mod audit;
 mod bars;
 mod bays;
 mod check_in;
@@ -57,9 +59,11 @@ mod offers;
 mod page;
 mod protect;
 mod rate;
+mod receive;
 mod retry;
 mod router;
 mod ship;
+mod slip;
 mod time_text;
 mod viewer;
 

@@ -32,7 +32,7 @@ fn form_fields(state: &ServiceState, viewer: &Viewer) -> Vec<FormField> {
     let locations = state.jobs.locations.iter().map(|location| location.name.clone()).collect();
     vec![
         FormField {
-            hint: "2 to 64 letters, digits, hyphens and underscores",
+            hint: "2 to 64 letters, digits, hyphens and underscores".into(),
             ..FormField::line("jobName", "Name of the job", "")
         },
         subscription,

@@ -182,7 +182,7 @@ fn take_out(bay: &str) -> Offer {
 }
 
 /// The page that checks in a drive, with what is known filled in. A job is named by its path.
-fn check_in(name: &str, bay: Option<&str>, job: Option<&str>, drive_id: Option<&str>) -> Offer {
+pub(super) fn check_in(name: &str, bay: Option<&str>, job: Option<&str>, drive_id: Option<&str>) -> Offer {
     let mut query = form_urlencoded::Serializer::new(String::new());
     let known = [("bay", bay), ("job", job), ("drive", drive_id)];
     query.extend_pairs(known.into_iter().filter_map(|(name, value)| Some((name, value?))));

@@ -99,13 +99,41 @@ impl IntoResponse for PageError {
         match self {
             PageError::LoggedOut => Redirect::to("/portal/login").into_response(),
             PageError::Message(status, message) => {
-                let page = MessagePage { title: "That did not work", viewer: None, message, back: "/portal/" };
-                let mut response = render(&page);
+                let mut response = message_page(None, message.clone());
                 *response.status_mut() = status;
+                // Who looks at it is known where the answer leaves.
+                response.extensions_mut().insert(Failed(message));
                 response
             }
         }
     }
+}
+
+/// What a page says that could not be shown.
+#[derive(Clone)]
+struct Failed(String);
+
+/// The answer with the navigation, where it says that something failed to somebody who is logged in.
+pub(super) fn with_navigation(response: Response, viewer: Viewer) -> Response {
+    let Some(Failed(message)) = response.extensions().get().cloned() else { return response };
+    let status = response.status();
+    let mut response = message_page(Some(viewer), message);
+    *response.status_mut() = status;
+    response
+}
+
+/// Whether the answer says that something failed.
+pub(super) fn has_failed(response: &Response) -> bool {
+    response.extensions().get::<Failed>().is_some()
+}
+
+fn message_page(viewer: Option<Viewer>, message: String) -> Response {
+    render(&MessagePage { title: "That did not work", viewer, message, back: "/portal/" })
+}
+
+/// An address that no page has.
+pub(super) async fn unknown(_: Viewer) -> PageError {
+    PageError::not_found("there is no such page: use the links above".to_owned())
 }
 
 /// Renders a page as an answer.

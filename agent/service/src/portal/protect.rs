@@ -8,12 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::page::PageError;
+use super::extract::viewer_of;
+use super::page::{self, PageError};
 use crate::state::ServiceState;
 
 /// Refuses what another site sends. Answers carry scripts and styles from here alone, no frames, nothing kept in caches.
 pub(super) async fn protect(State(state): State<Arc<ServiceState>>, request: Request, next: Next) -> Response {
     let is_reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    let own_headers = request.headers().clone();
     let mut response = match is_reading || is_from_here(request.headers(), state.public_url.as_deref()) {
         true => next.run(request).await,
         false => {
@@ -21,6 +23,11 @@ pub(super) async fn protect(State(state): State<Arc<ServiceState>>, request: Req
             PageError::Message(StatusCode::FORBIDDEN, message).into_response()
         }
     };
+    if page::has_failed(&response)
+        && let Ok(viewer) = viewer_of(&state, &own_headers).await
+    {
+        response = page::with_navigation(response, viewer);
+    }
     let headers = response.headers_mut();
     let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
                   frame-ancestors 'none'; base-uri 'none'";

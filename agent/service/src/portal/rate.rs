@@ -16,7 +16,7 @@ const RATE: &str = "/portal/rate";
 
 fn page(state: &ServiceState, viewer: &Viewer) -> FormPage {
     let rate = FormField {
-        hint: "Such as 50MB/s; unlimited; or schedule, for what the configuration says",
+        hint: "Such as 50MB/s; unlimited; or schedule, for what the configuration says".into(),
         ..FormField::line("rate", "At most", "")
     };
     let page = FormPage::new(viewer, "Rate of all copies", RATE.to_owned(), vec![rate], "Set it");

@@ -7,11 +7,11 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use super::{
-    actions, attention, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, missing, new, protect,
-    rate, retry, ship,
+    about, actions, attention, audit, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, missing,
+    new, page, protect, rate, receive, retry, ship, slip,
 };
 use crate::state::ServiceState;
 
@@ -31,8 +31,12 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/bays", get(bays::show))
         .route("/portal/attention", get(attention::show))
         .route("/portal/jobs", get(jobs::show))
+        .route("/portal/receive", get(receive::show))
+        .route("/portal/about", get(about::show))
+        .route("/portal/audit", get(audit::show))
         .route("/portal/new", get(new::show).post(new::create))
         .route("/portal/job/{subscription}/{group}/{name}", get(job::show))
+        .route("/portal/job/{subscription}/{group}/{name}/slip", get(slip::show))
         .route("/portal/job/{subscription}/{group}/{name}/cancel", get(confirm::cancel))
         .route("/portal/job/{subscription}/{group}/{name}/ship", get(ship::show))
         .route("/portal/job/{subscription}/{group}/{name}/shipBack", get(ship::show_back))
@@ -54,6 +58,7 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/events/bays", get(live::bays))
         .route("/portal/events/job/{subscription}/{group}/{name}", get(live::job))
         .route("/portal/events/job/{subscription}/{group}/{name}/drive/{drive}", get(live::drive))
+        .route("/portal/{*rest}", any(page::unknown))
         .layer(from_fn_with_state(state.clone(), protect::protect))
 }
 

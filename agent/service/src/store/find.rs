@@ -93,7 +93,23 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn taking_drives(&self, search: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
         let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
-        query.push_name_contains(search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
+        query.push_search(search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
+        self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await
+    }
+
+    /// The jobs that have this very name, tracking number or drive, in any case of its letters: those that are not over first, the
+    /// newest of them first; at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn scanned(&self, code: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
+        let code = folded(code);
+        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE name_key = "));
+        query.bind(code.clone())?.push(" OR lower(tracking_number) = ").bind(code.clone())?;
+        query.push(" OR id IN (SELECT job_id FROM job_drive WHERE drive_key = ").bind(code)?;
+        query
+            .push(") ORDER BY CASE WHEN state IN ('Completed', 'Closed') THEN 1 ELSE 0 END, id DESC LIMIT ")
+            .bind(i64::from(limit))?;
         self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await
     }
 

@@ -14,7 +14,7 @@ pub(crate) struct Scope {
     pub(crate) subscriptions: Option<Vec<String>>,
     /// The resource group; all, where `None`.
     pub(crate) resource_group: Option<String>,
-    /// What their names have in them, in any case of its letters; anything, where `None`.
+    /// What their names, customers, parcels or drives have in them, in any case of its letters; anything, where `None`.
     pub(crate) search: Option<String>,
 }
 
@@ -70,7 +70,7 @@ impl Store {
             }
         }
         if let Some(search) = &scope.search {
-            query.push_name_contains(search)?;
+            query.push_search(search)?;
         }
         // One more than asked for tells whether there is a next page.
         query.push(&format!(" ORDER BY id {direction} LIMIT ")).bind(i64::from(top) + 1)?;
