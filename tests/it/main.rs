@@ -36,6 +36,7 @@ mod opening;
 mod options_elsewhere;
 mod output;
 mod ownership;
+mod package;
 mod portal;
 mod profiles;
 mod proxies;

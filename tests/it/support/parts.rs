@@ -78,6 +78,14 @@ pub fn cargo_cyclonedx() -> Option<PathBuf> {
     part(tool("cargo/bin/cargo-cyclonedx"), "cargo-cyclonedx")
 }
 
+/// What makes the Debian package, and installs it below a folder.
+pub fn debian_packages() -> Option<PathBuf> {
+    let has_dpkg = ["/usr/bin/dpkg", "/usr/bin/dpkg-deb", "/usr/bin/strip", "/usr/bin/systemd-sysusers"];
+    let is_root = rustix::process::geteuid().is_root();
+    let is_here = is_root && has_dpkg.iter().all(|path| PathBuf::from(path).exists());
+    part(tool("cargo/bin/cargo-deb").filter(|_| is_here), "cargo-deb, dpkg, strip, systemd-sysusers or root")
+}
+
 /// A browser.
 pub fn chromium() -> Option<PathBuf> {
     let path = PathBuf::from("/usr/bin/chromium");
