@@ -72,7 +72,6 @@ pub mod store;
 pub mod testing;
 pub mod vault;
 
-pub use api::API_VERSIONS;
 pub use router::router;
 pub use state::ServiceState;
 

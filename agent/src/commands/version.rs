@@ -1,5 +1,6 @@
 //! `drive-agent version`: what somebody who helps has to know of this program.
 
+use protocol::arm::API_VERSIONS;
 use protocol::outcome::Outcome;
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(printer: &Printer) -> u8 {
         is_optimized: !cfg!(debug_assertions),
         stores: ["directory", "azure block blobs", "azure page blobs"],
         databases: ["sqlite", "postgresql"],
-        api_versions: service::API_VERSIONS,
+        api_versions: API_VERSIONS,
     };
     printer.document(&version, || text(&version));
     Outcome::Complete.exit_code()

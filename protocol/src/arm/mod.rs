@@ -33,3 +33,6 @@ pub use names::{read_job_body, read_update_body};
 pub use operations::{Operation, OperationDisplay, OperationList};
 pub use receipts::{CopyResult, CustomerReceipt, DriveReceipt, ReceiptsDocument};
 pub use validate::{FieldProblem, drive_id_of, is_drive_id, is_job_name, is_resource_group_name, validate_put, validate_update};
+
+/// The versions of the published API that are understood, the oldest first.
+pub const API_VERSIONS: [&str; 3] = ["2016-11-01", "2020-08-01", "2021-01-01"];

@@ -7,11 +7,10 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use protocol::arm::{PutJob, UpdateJob, read_body, read_job_body, read_update_body};
+use protocol::arm::{API_VERSIONS, PutJob, UpdateJob, read_body, read_job_body, read_update_body};
 use serde::de::DeserializeOwned;
 
 use super::answer::ApiError;
-use super::versions::API_VERSIONS;
 use crate::http::body;
 use crate::state::ServiceState;
 use crate::store::{Actor, Precondition, Role, StoreError, Versions};

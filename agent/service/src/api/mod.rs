@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `router` | from a request to its handler |
 //! | `routes` | paths of the published API, in any case of their letters |
-//! | `versions` | versions of the published API |
 //! | `call` | authentication, parameters, bodies |
 //! | `answer` | documents and errors |
 //! | `jobs` | one job: read, put, change, delete, keys, receipts |
@@ -35,9 +34,6 @@ mod router;
 mod routes;
 mod stations;
 mod tokens;
-mod versions;
-
-pub use versions::API_VERSIONS;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use protocol::arm::{
-    DriveKey, ErrorResponse, JobList, JobResponse, LocationResponse, OperationList, PutJob, ReceiptsDocument, UpdateJob,
+    API_VERSIONS, DriveKey, ErrorResponse, JobList, JobResponse, LocationResponse, OperationList, PutJob, ReceiptsDocument,
+    UpdateJob,
 };
 use protocol::operator::List;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, PathItem, PathsBuilder};
@@ -21,7 +22,6 @@ use super::answer::{ApiError, document};
 use super::health::Health;
 use super::list::PAGE_JOBS_MAX;
 use super::operator;
-use super::versions::API_VERSIONS;
 use crate::state::ServiceState;
 
 #[derive(OpenApi)]

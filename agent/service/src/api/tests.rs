@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use proptest::prelude::*;
+use protocol::arm::API_VERSIONS;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tower::ServiceExt;
 
 use self::scene::{KEY, SUBSCRIPTION, Scene, import, job, scene, shipping};
-use super::versions::API_VERSIONS;
 
 #[tokio::test]
 async fn a_job_lives_from_put_to_delete() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use protocol::arm::API_VERSIONS;
 
 use super::page::{PageError, render};
 use super::viewer::Viewer;
-use crate::API_VERSIONS;
 use crate::state::ServiceState;
 use crate::store::{Actor, Role};
 
