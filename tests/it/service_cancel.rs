@@ -73,6 +73,7 @@ fn agrees_with_directory(service: &Service, name: &str, drive: &str, bytes: &[u8
     for (offset, length) in ranges(receipt, "never_sent") {
         assert!(held((offset, length)).iter().all(|byte| *byte == 0), "something was sent at {offset}");
     }
+    assert!(receipt["residue_bytes"].as_u64().unwrap() > 0, "the unfinished file is left: {receipt}");
 }
 
 /// Walks a cancelled job to its end.

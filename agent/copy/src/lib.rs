@@ -88,5 +88,5 @@ pub use plan::least_memory_bytes;
 pub use source::manifest::ManifestSource;
 pub use transfer::account::account;
 pub use transfer::unfinished::{Taken, Unfinished, UnfinishedTransfers, unfinished};
-pub use transfer::unopened::cancelled_unopened;
+pub use transfer::unopened::{cancelled_unopened, left_behind};
 pub use verify::{Sides, verify};

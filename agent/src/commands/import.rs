@@ -42,7 +42,7 @@ async fn import(arguments: &ImportArguments, link: TransferHandle, printer: &Pri
         }
         Err(CopyError::Cancelled) => {
             let reached = reach(arguments)?;
-            copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link)
+            copy::cancelled_unopened(&*reached.blob, &transfer_options(&arguments.transfer)?, &link).await
         }
         Err(error) => Err(error),
     }

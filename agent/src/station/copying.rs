@@ -71,6 +71,8 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let memory = worker.memory.clone();
     let options = options(worker, &order);
     let state_dir = options.state_dir.clone();
+    let blob = worker.account(&order.account).ok().cloned();
+    let blob = blob.and_then(|reached| reached.account.blob(&order.blob.container, &order.blob.name).ok());
     let scene = scene(worker, &order, options.clone());
     tokio::spawn(async move {
         let copied = match order.account_only {
@@ -80,11 +82,11 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         let result = match copied {
             Ok(result) => result,
             // Stopped before it was far enough to report by itself what there is.
-            Err(CopyError::Cancelled) => account(options, &order, &memory, handle).await,
+            Err(CopyError::Cancelled) => account(options, &order, &memory, blob, handle).await,
             // The copy that failed is not waited for any more: the journal has what there is.
             Err(error) if is_cancelled(&handle) => {
                 tracing::info!(job = %order.job_uid, bay = %order.bay, %error, "a copy that was cancelled had failed");
-                account(options, &order, &memory, handle).await
+                account(options, &order, &memory, blob, handle).await
             }
             Err(error) => failed(&order, &error),
         };
@@ -193,15 +195,26 @@ fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob,
     u32::try_from(least.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(memory.share_mebibytes).min(memory.total_mebibytes)
 }
 
-/// Reads from the journal what a copy did that is not continued now.
-async fn account(options: TransferOptions, order: &CopyOrder, memory: &MemoryBudget, handle: TransferHandle) -> TransferResult {
+/// Reads from the journal what a copy did that is not continued now, and asks the store what that left.
+async fn account(
+    options: TransferOptions,
+    order: &CopyOrder,
+    memory: &MemoryBudget,
+    blob: Option<Arc<dyn Blob>>,
+    handle: TransferHandle,
+) -> TransferResult {
     // No copy holds more than all of it.
     let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
-    let (was_cut_off, resume) = (order.was_cut_off, options.resume_command.clone());
+    let (was_cut_off, resume, state_dir) = (order.was_cut_off, options.resume_command.clone(), options.state_dir.clone());
     let own = handle.clone();
     let accounted = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
     match accounted.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
-        Ok(Some(result)) => result,
+        Ok(Some(mut result)) => {
+            if let Some(receipt) = result.receipt.as_mut().filter(|receipt| receipt.residue.is_none()) {
+                receipt.residue = copy::left_behind(&state_dir, |_| true, blob.as_deref(), &handle).await;
+            }
+            result
+        }
         Ok(None) => of_nothing(order, resume, &handle),
         Err(error) => failed(order, &error),
     }

@@ -29,7 +29,7 @@ pub async fn export(
     options: TransferOptions,
     handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
-    let known = Known::default();
+    let (known, source) = (Known::default(), blob.clone());
     let address = blob.address();
     let preparing =
         async { Prepared::begin(Examined::new(open_drive, blob, options.clone(), handle.clone(), &known).await?).await };
@@ -45,7 +45,7 @@ pub async fn export(
                     known.set(*recovered.header, recovered.table);
                 }
             }
-            known.result_of(error, &options, &handle)
+            known.result_of(error, &*source, &options, &handle).await
         }
     }
 }

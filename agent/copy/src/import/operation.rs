@@ -25,11 +25,11 @@ pub async fn import(
     options: TransferOptions,
     handle: TransferHandle,
 ) -> Result<TransferResult, CopyError> {
-    let known = Known::default();
+    let (known, target) = (Known::default(), blob.clone());
     let preparing = async { Prepared::begin(Examined::new(drive, blob, options.clone(), handle.clone(), &known).await?).await };
     match begin::prepared(preparing, &handle).await {
         Ok(prepared) => prepared.copy().await?.finish().await,
-        Err(error) => known.result_of(error, &options, &handle),
+        Err(error) => known.result_of(error, &*target, &options, &handle).await,
     }
 }
 

@@ -1,20 +1,24 @@
-//! A transfer that ends before its first byte: what an earlier run moved is still part of its receipt. Its target was not
-//! asked, so whether it still holds that is unknown.
+//! A transfer that ends before its first byte: what an earlier run moved is still part of its receipt, and so is what that left
+//! behind. The target was not asked for each chunk, so whether it still holds them is unknown.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blob::Blob;
 use drive::DriveError;
 use protocol::manifest::Header;
 use protocol::outcome::Outcome;
+use protocol::receipt::{Receipt, Residue};
 use protocol::result::{Direction, TransferResult};
 
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
 use crate::record::journal::Journal;
 use crate::record::table::SharedTable;
 use crate::transfer::result;
+use crate::transfer::unfinished::unfinished;
 
 /// What is known of a transfer while it is being prepared.
 #[derive(Clone, Default)]
@@ -34,9 +38,10 @@ impl Known {
     ///
     /// # Errors
     /// The error itself, where nothing has moved and nothing was cancelled: there is nothing to account for.
-    pub(crate) fn result_of(
+    pub(crate) async fn result_of(
         &self,
         error: CopyError,
+        blob: &dyn Blob,
         options: &TransferOptions,
         handle: &TransferHandle,
     ) -> Result<TransferResult, CopyError> {
@@ -50,8 +55,29 @@ impl Known {
         }
         let mut result = result::result(outcome, &header, header.drive.clone(), &table, handle)?;
         result.error = (!is_cancelled).then(|| error.to_string());
-        result.receipt = Some(result::receipt(&table, handle, options)?.doubted());
+        let is_this = |other: &Header| other.transfer_id == header.transfer_id;
+        let residue = left_behind(&options.state_dir, is_this, Some(blob), handle).await;
+        result.receipt = Some(Receipt { residue, ..result::receipt(&table, handle, options)?.doubted() });
         Ok(result)
+    }
+}
+
+/// What an earlier run left at its target, which is `blob` for an import; `None` where nothing is left, or the store does not say
+/// so in time.
+pub async fn left_behind(
+    state_dir: &Path,
+    is_it: impl Fn(&Header) -> bool,
+    blob: Option<&dyn Blob>,
+    handle: &TransferHandle,
+) -> Option<Residue> {
+    let known = unfinished(state_dir).ok()?.transfers;
+    let earlier = known.into_iter().find(|transfer| is_it(&transfer.header))?;
+    match earlier.header.direction {
+        Direction::Export => earlier.left_on_drive(),
+        Direction::Import => {
+            let grace = if handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
+            tokio::time::timeout(grace, blob?.left_by(earlier.left())).await.ok()?.ok()?
+        }
     }
 }
 
@@ -59,7 +85,7 @@ impl Known {
 ///
 /// # Errors
 /// [`CopyError::Cancelled`] where there was no earlier run.
-pub fn cancelled_unopened(
+pub async fn cancelled_unopened(
     blob: &dyn Blob,
     options: &TransferOptions,
     handle: &TransferHandle,
@@ -68,5 +94,5 @@ pub fn cancelled_unopened(
     if let Some(recovered) = Journal::open(&options.state_dir, Direction::Import, &blob.address())?.recover()? {
         known.set(*recovered.header, recovered.table);
     }
-    known.result_of(CopyError::Cancelled, options, handle)
+    known.result_of(CopyError::Cancelled, blob, options, handle).await
 }
