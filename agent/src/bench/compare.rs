@@ -37,6 +37,8 @@ enum Verdict {
     Faster,
     Slower,
     Noise,
+    /// So few repetitions cannot tell.
+    TooFew,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,6 +57,9 @@ pub(super) fn run(before: &Path, after: &Path, printer: &Printer) -> Result<(), 
     let comparison = compare(&read(before)?, &read(after)?);
     if comparison.other_machine {
         printer.warn("the reports are of different machines: compare ratios within each, not across");
+    }
+    if comparison.changes.iter().any(|change| change.verdict == Verdict::TooFew) {
+        printer.warn("there are too few repetitions to tell a change from noise: measure again with `--repeat 5`");
     }
     printer.document(&comparison, || text(&comparison));
     Ok(())
@@ -99,6 +104,7 @@ fn changes(before: &Measure, after: &Measure) -> Vec<Change> {
         let ratio = after_median / before_median;
         let p_value = rank_test(&one, &other);
         let verdict = match () {
+            () if !can_tell(one.len(), other.len()) => Verdict::TooFew,
             () if p_value > ACCIDENT_MAX || (ratio - 1.0).abs() < SMALLEST_CHANGE || !ratio.is_finite() => Verdict::Noise,
             () if ratio < 1.0 => Verdict::Faster,
             () => Verdict::Slower,
@@ -144,6 +150,13 @@ fn rank_test(one: &[f64], other: &[f64]) -> f64 {
     extreme / total
 }
 
+/// Whether so many figures on each side can show a change at all: all of one side below all of the other has to be unlikely enough.
+pub(super) fn can_tell(one: usize, other: usize) -> bool {
+    let below: Vec<f64> = vec![0.0; one];
+    let above: Vec<f64> = vec![1.0; other];
+    rank_test(&below, &above) <= ACCIDENT_MAX
+}
+
 fn text(comparison: &Comparison) -> String {
     let head = ["WORK", "FIGURE", "BEFORE", "AFTER", "RATIO", "P", "VERDICT"].map(str::to_owned).to_vec();
     let rows = comparison.changes.iter().map(|change| {
@@ -158,6 +171,7 @@ fn text(comparison: &Comparison) -> String {
                 Verdict::Faster => "faster".to_owned(),
                 Verdict::Slower => "slower".to_owned(),
                 Verdict::Noise => "noise".to_owned(),
+                Verdict::TooFew => "too few repetitions".to_owned(),
             },
         ]
     });
@@ -184,6 +198,7 @@ mod tests {
         assert_eq!(rank_test(&[1.0, 4.0, 5.0], &[2.0, 3.0, 6.0]), 1.0);
         assert_eq!(rank_test(&[1.0; 5], &[1.0; 5]), 1.0);
         assert_eq!(rank_test(&[], &[1.0]), 1.0);
+        assert!(can_tell(4, 4) && can_tell(3, 5) && !can_tell(3, 3) && !can_tell(1, 30));
         // Three against three can prove nothing.
         assert!(rank_test(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]) > ACCIDENT_MAX);
     }
@@ -201,6 +216,7 @@ mod tests {
         assert_eq!(verdict(&[0.5, 0.51, 0.52, 0.5, 0.49]), Verdict::Faster);
         assert_eq!(verdict(&[1.5, 1.51, 1.52, 1.5, 1.49]), Verdict::Slower);
         assert_eq!(verdict(&[1.0, 0.97, 1.03, 1.01, 0.99]), Verdict::Noise);
+        assert_eq!(verdict(&[9.0]), Verdict::TooFew);
         let other = Report { measures: Vec::new(), ..before.clone() };
         assert_eq!(compare(&before, &other).gone, ["import"]);
     }

@@ -72,5 +72,11 @@ fn show(report: &Report, common: &CommonArguments, printer: &Printer) -> Result<
         std::fs::write(path, html::page(report)?).map_err(|error| BenchError::file(path, error))?;
     }
     printer.document(report, || table::text(report));
+    if !compare::can_tell(common.repeat, common.repeat) {
+        let few = common.repeat;
+        printer.warn(&format!(
+            "{few} repetitions are too few to tell a change from noise: `--repeat 5` is enough for `bench compare`"
+        ));
+    }
     Ok(())
 }
