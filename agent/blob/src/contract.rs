@@ -3,14 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use protocol::digest::Sha256Digest;
+use protocol::manifest::ChunkContent;
 use protocol::receipt::Residue;
-use protocol::units::ByteRange;
+use protocol::units::{ByteRange, ChunkIndex};
 
 use crate::checksum::TransferChecksum;
 use crate::error::{BlobError, BlobErrorKind};
@@ -79,6 +81,8 @@ pub struct UploadRequest {
     pub transfer_id: String,
     /// Size of the drive, in bytes.
     pub total_bytes: u64,
+    /// Size of each chunk but the last, in bytes: where a chunk is a place, it says which one.
+    pub chunk_bytes: u64,
     /// Whether a blob that exists may be replaced.
     pub overwrite: bool,
     /// Whether a journal of this very transfer exists, so that what it left is resumed.
@@ -151,9 +155,20 @@ pub struct UploadCapabilities {
     pub preferred_concurrency: usize,
 }
 
+/// What the copy engine recorded of the chunks of an upload, asked for one at a time: a drive has millions.
+pub trait RecordedChunks: Send + Sync {
+    /// What landed of the chunk of this number; `None` where nothing did.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    fn content(&self, index: ChunkIndex) -> io::Result<Option<ChunkContent>>;
+}
+
 /// What a blob says about itself, where its store has a place for that.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct CommitFacts<'facts> {
+    /// What each chunk is, for stores that put a blob together from places.
+    pub records: &'facts dyn RecordedChunks,
     /// SHA-256 over the chunk digests in drive order.
     pub root: &'facts Sha256Digest,
     /// What the drive could not read, in drive order.
@@ -324,6 +339,12 @@ pub trait Upload: Send + Sync {
     /// Asks the store what it holds now.
     async fn held(&self) -> Result<BlocksHeld, BlobError>;
 
+    /// Of the chunks that were recorded as landed, the ranges that the store does not hold, or not as they were recorded: for
+    /// stores whose chunks are places that can be listed. Others hold what [`held`](Self::held) says.
+    async fn lost(&self, _records: &dyn RecordedChunks) -> Result<Vec<ByteRange>, BlobError> {
+        Ok(Vec::new())
+    }
+
     /// What names the target as it is now, durably, where the store knows: to be asked when nothing is being written.
     async fn state(&self) -> Result<Option<String>, BlobError> {
         Ok(None)
@@ -348,6 +369,11 @@ pub trait Upload: Send + Sync {
     /// [`BlobErrorKind::AlreadyExists`], or [`BlobErrorKind::Changed`] of a store that writes in place, which has lost the
     /// upload then.
     async fn commit(&self, chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError>;
+
+    /// What is worth a warning after the commit, once each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What stays at the store while the upload is not committed. `landed_bytes` is what was acknowledged, in bytes.
     async fn residue(&self, landed_bytes: u64) -> Option<Residue>;

@@ -64,6 +64,8 @@ fn refuse_for(obstacle: Option<&String>, operation: &'static str, address: &str)
 pub struct ChunkLimits {
     /// Most chunks of one blob.
     pub chunks_max: u64,
+    /// Smallest chunk but the last, in bytes.
+    pub chunk_bytes_min: u64,
     /// Largest chunk, in bytes.
     pub chunk_bytes_max: u64,
     /// Every chunk but the last is a multiple of this, in bytes.

@@ -54,8 +54,8 @@ pub mod vhd;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks, RangeBody, Replaces, Upload,
-    UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks, RangeBody, RecordedChunks,
+    Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use error::{BlobError, BlobErrorKind};
 pub use facts::{BlobFacts, ChunkLimits, Obstacles};

@@ -118,7 +118,13 @@ impl Blob for MemoryBlob {
     }
 
     fn limits(&self) -> ChunkLimits {
-        ChunkLimits { chunks_max: 50_000, chunk_bytes_max: 1 << 30, chunk_bytes_multiple: 1, blob_bytes_max: 1 << 40 }
+        ChunkLimits {
+            chunks_max: 50_000,
+            chunk_bytes_min: 1,
+            chunk_bytes_max: 1 << 30,
+            chunk_bytes_multiple: 1,
+            blob_bytes_max: 1 << 40,
+        }
     }
 
     fn checks_arrival(&self) -> bool {

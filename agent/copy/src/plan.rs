@@ -32,6 +32,7 @@ pub(crate) fn chunk_size(
     let step = sector_size_bytes.max(limits.chunk_bytes_multiple);
     // What was asked for is checked as it stands, before it is raised.
     ChunkGeometry::for_drive(0, requested, step)?;
+    let requested = requested.max(limits.chunk_bytes_min.next_multiple_of(step));
     let needed = total_bytes.div_ceil(limits.chunks_max).next_multiple_of(step.max(MIB));
     let size = if requested.saturating_mul(limits.chunks_max) >= total_bytes { requested } else { needed };
     if size > limits.chunk_bytes_max || total_bytes > limits.blob_bytes_max {
@@ -45,6 +46,7 @@ pub(crate) fn chunk_size(
 /// The least memory with which a transfer of `total_bytes` is not slowed down: a few of its chunks, in bytes.
 pub fn least_memory_bytes(asked: Option<ByteSize>, total_bytes: u64, limits: &ChunkLimits) -> u64 {
     let ByteSize(requested) = asked.unwrap_or(ByteSize(CHUNK_SIZE_DEFAULT_BYTES));
+    let requested = requested.max(limits.chunk_bytes_min);
     CHUNKS_LEAST * requested.max(total_bytes.div_ceil(limits.chunks_max).next_multiple_of(MIB))
 }
 
@@ -121,6 +123,7 @@ mod tests {
 
     const BLOCKS: ChunkLimits = ChunkLimits {
         chunks_max: 50_000,
+        chunk_bytes_min: 1,
         chunk_bytes_max: 4000 * MIB,
         chunk_bytes_multiple: 1,
         blob_bytes_max: 50_000 * 4000 * MIB,
@@ -137,6 +140,9 @@ mod tests {
         assert_eq!(size(None, 50_000 * 8 * MIB + 1).unwrap(), 9 * MIB);
         assert_eq!(size(Some(MIB), 22_000_000_000_000).unwrap(), 420 * MIB);
         assert_eq!(size(Some(512), 512 * 50_000).unwrap(), 512);
+        let parts = ChunkLimits { chunk_bytes_min: 5 * MIB, ..BLOCKS };
+        let size = |asked, sector| chunk_size(Some(ByteSize(asked)), GIB, sector, &parts).map(ChunkGeometry::chunk_size_bytes);
+        assert_eq!((size(MIB, 512).unwrap(), size(6 * MIB, 512).unwrap(), size(MIB, 4096).unwrap()), (5 * MIB, 6 * MIB, 5 * MIB));
     }
 
     #[test]

@@ -94,7 +94,13 @@ impl Blob for NoBlob {
     }
 
     fn limits(&self) -> ChunkLimits {
-        ChunkLimits { chunks_max: u64::MAX, chunk_bytes_max: 1 << 40, chunk_bytes_multiple: 1, blob_bytes_max: u64::MAX }
+        ChunkLimits {
+            chunks_max: u64::MAX,
+            chunk_bytes_min: 1,
+            chunk_bytes_max: 1 << 40,
+            chunk_bytes_multiple: 1,
+            blob_bytes_max: u64::MAX,
+        }
     }
 
     fn checks_arrival(&self) -> bool {

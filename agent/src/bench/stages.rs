@@ -1,18 +1,20 @@
 //! What a stage alone can do, with the whole machine to itself. No transfer is faster than its slowest stage, nor than
 //! the processors allow that all stages share.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use blob::contract::ChunkBody;
-use blob::{Blob, CommitFacts, UploadRequest};
+use blob::{Blob, CommitFacts, RecordedChunks, UploadRequest};
 use bytes::Bytes;
 use copy::hashing::{LANES, SideBySide};
 use drive::{AlignedBuffer, Drive};
 use futures::StreamExt;
 use protocol::digest::Sha256Digest;
-use protocol::units::ByteRange;
+use protocol::manifest::ChunkContent;
+use protocol::units::{ByteRange, ChunkIndex};
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
@@ -209,25 +211,45 @@ fn on_threads<E: Send>(threads: usize, work: impl Fn() -> Result<(), E> + Sync) 
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
+/// Chunks of data, and no zeros.
+struct Listed<'list>(&'list [(Sha256Digest, ByteRange)]);
+
+impl RecordedChunks for Listed<'_> {
+    fn content(&self, index: ChunkIndex) -> io::Result<Option<ChunkContent>> {
+        Ok(self.0.get(index.0 as usize).map(|(digest, _)| ChunkContent::Data(*digest)))
+    }
+}
+
 /// Puts `size_bytes` of data into a blob, and commits it.
 pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<Run, BenchError> {
     let request = UploadRequest {
         // No two of one time: an unfinished file is named after it.
         transfer_id: format!("{:032x}", OffsetDateTime::now_utc().unix_timestamp_nanos()),
         total_bytes: size_bytes,
+        chunk_bytes: PIECE_BYTES as u64,
         overwrite: true,
         resume: false,
         replaces: None,
     };
+    let pieces = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect::<Result<Vec<Bytes>, _>>()?;
+    let digests: Vec<Sha256Digest> = pieces.iter().map(|piece| Sha256Digest::of(piece)).collect();
+    let is_named = blob.chunk_scheme().is_some();
     let chunk = |index: u64| {
-        // Another content each, without hashing: the store does not look.
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&(index + 1).to_le_bytes());
         let offset = index * PIECE_BYTES as u64;
-        (Sha256Digest(digest), ByteRange::new(offset, (PIECE_BYTES as u64).min(size_bytes - offset)))
+        let range = ByteRange::new(offset, (PIECE_BYTES as u64).min(size_bytes - offset));
+        let digest = match is_named {
+            // Another content each, without hashing: the store does not look.
+            true => {
+                let mut digest = [0; 32];
+                digest[..8].copy_from_slice(&(index + 1).to_le_bytes());
+                Sha256Digest(digest)
+            }
+            false if range.length == PIECE_BYTES as u64 => digests[index as usize % PIECES],
+            false => Sha256Digest::of(&pieces[index as usize % PIECES][..range.length as usize]),
+        };
+        (digest, range)
     };
     let list: Vec<_> = (0..size_bytes.div_ceil(PIECE_BYTES as u64)).map(chunk).collect();
-    let pieces = (0..PIECES as u64).map(|seed| random_piece(seed + 100)).collect::<Result<Vec<Bytes>, _>>()?;
     let stopwatch = Stopwatch::start();
     let (upload, _) = blob.begin_upload(&request).await?;
     let puts = futures::stream::iter(list.iter().enumerate().map(|(index, (digest, range))| {
@@ -243,7 +265,7 @@ pub(super) async fn store_put(blob: &Arc<dyn Blob>, size_bytes: u64) -> Result<R
     }
     upload.sync().await?;
     let root = Sha256Digest([0; 32]);
-    upload.commit(&list, &CommitFacts { root: &root, unreadable: &[] }).await?;
+    upload.commit(&list, &CommitFacts { records: &Listed(&list), root: &root, unreadable: &[] }).await?;
     Ok(stopwatch.stop())
 }
 

@@ -28,6 +28,7 @@ use crate::properties::Tier;
 /// "Scalability targets for Blob storage": 50,000 blocks of at most 4,000 MiB.
 pub(super) const LIMITS: ChunkLimits = ChunkLimits {
     chunks_max: 50_000,
+    chunk_bytes_min: 1,
     chunk_bytes_max: CHUNK_SIZE_MAX_BYTES,
     chunk_bytes_multiple: 1,
     blob_bytes_max: 50_000 * 4000 * MIB,

@@ -36,6 +36,7 @@ const REPLACED: &str = "another transfer replaced the page blob while it was wri
 /// "Scalability targets": a page blob has at most 8 TiB. Chunks are cut to Put Page's size here.
 pub(super) const LIMITS: ChunkLimits = ChunkLimits {
     chunks_max: CHUNKS_MAX,
+    chunk_bytes_min: 1,
     chunk_bytes_max: 1 << 30,
     chunk_bytes_multiple: PAGE_BYTES,
     blob_bytes_max: 8 * 1024 * 1024 * MIB,

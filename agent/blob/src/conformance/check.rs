@@ -1,5 +1,6 @@
 //! Everything that is tried.
 
+use super::content::CHUNK_BYTES;
 use super::test_store::TestStore;
 use super::{files, listing, ownership, reading, upload};
 
@@ -8,6 +9,10 @@ use super::{files, listing, ownership, reading, upload};
 /// # Panics
 /// Where the store breaks a promise.
 pub async fn check(store: &dyn TestStore) {
+    CHUNK_BYTES.scope(store.chunk_bytes(), check_all(store)).await;
+}
+
+async fn check_all(store: &dyn TestStore) {
     upload::every_size_comes_back(store).await;
     upload::chunks_may_come_in_any_order_and_twice(store).await;
     upload::zeros_and_repeated_chunks_come_back(store).await;

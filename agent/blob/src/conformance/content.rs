@@ -1,18 +1,27 @@
 //! What is stored, and how it is sent and read back.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use protocol::digest::Sha256Digest;
-use protocol::units::{ByteRange, ChunkGeometry};
+use protocol::manifest::ChunkContent;
+use protocol::units::{ByteRange, ChunkGeometry, ChunkIndex};
 
-use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, Upload, UploadRequest};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, CommitFacts, RecordedChunks, Upload, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::BlobFacts;
 
-/// Every store takes chunks of this size.
-pub(super) const CHUNK_BYTES: usize = 64 << 10;
+tokio::task_local! {
+    /// Size of the chunks of the store that is tried.
+    pub(super) static CHUNK_BYTES: usize;
+}
+
+/// Size of the chunks of the store that is tried.
+pub(super) fn chunk_bytes() -> usize {
+    CHUNK_BYTES.get()
+}
 
 /// Transfers, as their ids are: numbers of 128 bits.
 pub(super) const FIRST: &str = "0123456789abcdef0123456789abcdef";
@@ -22,23 +31,25 @@ pub(super) const THIRD: &str = "00112233445566778899aabbccddeeff";
 /// Bytes that differ in each chunk, and between two seeds.
 pub(super) fn bytes_of(length: usize, seed: u8) -> Bytes {
     let mut state = u64::from(seed) << 32 | 0x9e37_79b9;
-    let next = || {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // Never zero, so that no chunk passes for a hole.
-        state.to_be_bytes()[0] | 1
-    };
-    std::iter::repeat_with(next).take(length).collect()
+        // No byte is zero, so that no chunk passes for a hole.
+        bytes.extend_from_slice(&((state ^ state >> 29) | 0x0101_0101_0101_0101).to_be_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
 }
 
 /// One chunk for each letter: `z` is zeros, every other one bytes of its own.
 pub(super) fn bytes_like(pattern: &str) -> Bytes {
-    let chunk = |letter: u8| if letter == b'z' { Bytes::from(vec![0; CHUNK_BYTES]) } else { bytes_of(CHUNK_BYTES, letter) };
+    let chunk = |letter: u8| if letter == b'z' { Bytes::from(vec![0; chunk_bytes()]) } else { bytes_of(chunk_bytes(), letter) };
     pattern.bytes().flat_map(chunk).collect()
 }
 
 /// The chunks of these bytes, in their order.
 pub(super) fn chunks_of(bytes: &Bytes) -> Vec<ChunkBody> {
-    let geometry = ChunkGeometry::new(bytes.len() as u64, CHUNK_BYTES as u64).unwrap();
+    let geometry = ChunkGeometry::new(bytes.len() as u64, chunk_bytes() as u64).unwrap();
     let chunk = |range: ByteRange| {
         let bytes = bytes.slice(place(range.offset)..place(range.end()));
         ChunkBody { range, digest: Sha256Digest::of(&bytes), bytes, md5: None }
@@ -59,6 +70,7 @@ pub(super) fn request(transfer_id: &str, bytes: &Bytes) -> UploadRequest {
     UploadRequest {
         transfer_id: transfer_id.to_owned(),
         total_bytes: bytes.len() as u64,
+        chunk_bytes: chunk_bytes() as u64,
         overwrite: false,
         resume: false,
         replaces: None,
@@ -85,11 +97,31 @@ pub(super) async fn send(upload: &dyn Upload, chunks: &[ChunkBody]) -> Result<()
     upload.sync().await
 }
 
+/// What the copy engine would have recorded of these chunks.
+struct Records<'chunks>(&'chunks [ChunkBody]);
+
+impl RecordedChunks for Records<'_> {
+    fn content(&self, index: ChunkIndex) -> io::Result<Option<ChunkContent>> {
+        let chunk = self.0.get(place(index.0));
+        let content =
+            |chunk: &ChunkBody| if is_zero(&chunk.bytes) { ChunkContent::Zero } else { ChunkContent::Data(chunk.digest) };
+        Ok(chunk.map(content))
+    }
+}
+
+/// What the store says that it does not hold of these chunks.
+pub(super) async fn lost(upload: &dyn Upload, chunks: &[ChunkBody]) -> Vec<ByteRange> {
+    upload.lost(&Records(chunks)).await.unwrap()
+}
+
 /// Commits these chunks.
 pub(super) async fn commit(upload: &dyn Upload, chunks: &[ChunkBody]) -> Result<String, BlobError> {
     let list: Vec<_> = chunks.iter().map(|chunk| (chunk.digest, chunk.range)).collect();
-    let facts =
-        CommitFacts { root: &Sha256Digest::of(b"root"), unreadable: &[ByteRange::new(0, 512), ByteRange::new(1024, 512)] };
+    let facts = CommitFacts {
+        records: &Records(chunks),
+        root: &Sha256Digest::of(b"root"),
+        unreadable: &[ByteRange::new(0, 512), ByteRange::new(1024, 512)],
+    };
     upload.commit(&list, &facts).await
 }
 

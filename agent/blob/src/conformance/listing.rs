@@ -1,6 +1,6 @@
 //! Containers, and what is in them.
 
-use super::content::{CHUNK_BYTES, FIRST, SECOND, assert_holds, assert_kind, begun, bytes_of, chunks_of, request, store};
+use super::content::{FIRST, SECOND, assert_holds, assert_kind, begun, bytes_of, chunk_bytes, chunks_of, request, store};
 use super::test_store::TestStore;
 use crate::account::BlobItem;
 use crate::error::BlobErrorKind::InvalidName;
@@ -18,7 +18,7 @@ pub(super) async fn what_is_stored_is_listed(tried: &dyn TestStore) {
     }
     expected.sort_by(|one, other| one.name.cmp(&other.name));
     // An unfinished upload is not a blob yet, except where it is written in place.
-    let (unfinished, bytes) = (tried.blob("list/deep/unfinished"), bytes_of(CHUNK_BYTES, 51));
+    let (unfinished, bytes) = (tried.blob("list/deep/unfinished"), bytes_of(chunk_bytes(), 51));
     let upload = begun(&*unfinished, &request(FIRST, &bytes), &chunks_of(&bytes)).await;
     drop(upload);
     let mut listed = account.blobs(&container, "list/").await.unwrap();
@@ -35,7 +35,7 @@ pub(super) async fn what_is_stored_is_listed(tried: &dyn TestStore) {
 
 pub(super) async fn what_is_removed_is_gone(tried: &dyn TestStore) {
     let Some((account, container)) = tried.account() else { return };
-    let (name, bytes) = ("removed/in/a.img", bytes_of(CHUNK_BYTES, 52));
+    let (name, bytes) = ("removed/in/a.img", bytes_of(chunk_bytes(), 52));
     account.make_place(&container, name).await.unwrap();
     store(&*tried.blob(name), &request(FIRST, &bytes), &bytes).await.unwrap();
     let (unfinished, other) = ("removed/in/unfinished", "removed/in/other");

@@ -1,10 +1,11 @@
 //! Resumed, abandoned, replaced and lost uploads: a run resumes only its own work, and destroys no other's.
 
 use bytes::Bytes;
+use protocol::units::ByteRange;
 
 use super::content::{
-    CHUNK_BYTES, FIRST, SECOND, THIRD, assert_holds, assert_kind, begun, bytes_like, bytes_of, chunks_of, commit, overwriting,
-    request, resuming, send, store,
+    FIRST, SECOND, THIRD, assert_holds, assert_kind, begun, bytes_like, bytes_of, chunk_bytes, chunks_of, commit, lost,
+    overwriting, request, resuming, send, store,
 };
 use super::test_store::TestStore;
 use crate::contract::{Blob, BlocksHeld, ChunkBody, Upload, UploadRequest};
@@ -28,7 +29,7 @@ fn assert_held(upload: &dyn Upload, held: &BlocksHeld, chunks: &[ChunkBody], not
 }
 
 pub(super) async fn a_resumed_upload_finds_what_landed(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("resumed"), bytes_of(4 * CHUNK_BYTES + 100, 10));
+    let (blob, bytes) = (tried.blob("resumed"), bytes_of(4 * chunk_bytes() + 100, 10));
     let (chunks, request) = (chunks_of(&bytes), request(FIRST, &bytes));
     let upload = begun(&*blob, &request, &chunks[1..3]).await;
     let noted = upload.state().await.unwrap();
@@ -42,6 +43,11 @@ pub(super) async fn a_resumed_upload_finds_what_landed(tried: &dyn TestStore) {
     drop(upload);
     let (upload, held) = blob.begin_upload(&resuming(request)).await.unwrap();
     assert_held(&*upload, &held, &chunks[1..3], noted.as_ref());
+    // A store that can list its places says that those hold what was recorded, and that others do not.
+    match &*lost(&*upload, &chunks).await {
+        [] => {}
+        lost => assert_eq!(lost, [chunks[0].range, ByteRange::new(chunks[3].range.offset, chunks[3].range.length + 100)]),
+    }
     send(&*upload, &chunks[..1]).await.unwrap();
     send(&*upload, &chunks[3..]).await.unwrap();
     commit(&*upload, &chunks).await.unwrap();
@@ -55,8 +61,8 @@ pub(super) async fn a_resumed_upload_may_hold_other_bytes(tried: &dyn TestStore)
     drop(begun(&*blob, &request, &chunks_of(&before)).await);
     let mut after = bytes_like("azczf").to_vec();
     // Data with zeros before, between and behind it.
-    after[2 * CHUNK_BYTES..3 * CHUNK_BYTES].fill(0);
-    after[2 * CHUNK_BYTES + 1000..2 * CHUNK_BYTES + 3000].fill(7);
+    after[2 * chunk_bytes()..3 * chunk_bytes()].fill(0);
+    after[2 * chunk_bytes() + 1000..2 * chunk_bytes() + 3000].fill(7);
     let after = Bytes::from(after);
     let chunks = chunks_of(&after);
     let (upload, _) = blob.begin_upload(&resuming(request)).await.unwrap();
@@ -75,7 +81,7 @@ pub(super) async fn a_resumed_upload_may_hold_other_bytes(tried: &dyn TestStore)
 
 /// What a journal speaks of may be gone: then it is not made silently.
 pub(super) async fn nothing_is_resumed_that_was_not_begun(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("never-begun"), bytes_of(CHUNK_BYTES, 11));
+    let (blob, bytes) = (tried.blob("never-begun"), bytes_of(chunk_bytes(), 11));
     match blob.begin_upload(&resuming(request(FIRST, &bytes))).await {
         Ok((_, held)) => assert_eq!(held, BlocksHeld::Nothing),
         Err(error) => assert_eq!(error.kind, NotFound, "{error}"),
@@ -86,10 +92,10 @@ pub(super) async fn nothing_is_resumed_that_was_not_begun(tried: &dyn TestStore)
 }
 
 pub(super) async fn another_transfer_neither_sees_nor_destroys_it(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("two-transfers"), bytes_of(3 * CHUNK_BYTES, 12));
+    let (blob, bytes) = (tried.blob("two-transfers"), bytes_of(3 * chunk_bytes(), 12));
     let (chunks, first) = (chunks_of(&bytes), request(FIRST, &bytes));
     drop(begun(&*blob, &first, &chunks[..2]).await);
-    let others = chunks_of(&bytes_of(3 * CHUNK_BYTES, 13));
+    let others = chunks_of(&bytes_of(3 * chunk_bytes(), 13));
     for second in [resuming(request(THIRD, &bytes)), request(SECOND, &bytes)] {
         match blob.begin_upload(&second).await {
             Ok((upload, held)) => {
@@ -112,7 +118,7 @@ pub(super) async fn another_transfer_neither_sees_nor_destroys_it(tried: &dyn Te
 }
 
 pub(super) async fn what_is_started_over_is_forgotten(tried: &dyn TestStore) {
-    let (blob, before, after) = (tried.blob("started-over"), bytes_of(3 * CHUNK_BYTES, 14), bytes_like("zaz"));
+    let (blob, before, after) = (tried.blob("started-over"), bytes_of(3 * chunk_bytes(), 14), bytes_like("zaz"));
     drop(begun(&*blob, &request(FIRST, &before), &chunks_of(&before)).await);
     let chunks = chunks_of(&after);
     let over = UploadRequest { replaces: Some(FIRST.to_owned()), ..request(SECOND, &after) };
@@ -129,7 +135,7 @@ pub(super) async fn what_is_started_over_is_forgotten(tried: &dyn TestStore) {
 }
 
 pub(super) async fn a_blob_stays_unless_it_may_be_replaced(tried: &dyn TestStore) {
-    let (blob, first, second) = (tried.blob("kept"), bytes_of(2 * CHUNK_BYTES, 15), bytes_of(CHUNK_BYTES + 5, 16));
+    let (blob, first, second) = (tried.blob("kept"), bytes_of(2 * chunk_bytes(), 15), bytes_of(chunk_bytes() + 5, 16));
     store(&*blob, &request(FIRST, &first), &first).await.unwrap();
     for request in [request(SECOND, &second), UploadRequest { replaces: Some(FIRST.to_owned()), ..request(THIRD, &second) }] {
         assert_kind(store(&*blob, &request, &second).await, &[AlreadyExists], "an upload without leave to replace");
@@ -149,7 +155,7 @@ fn assert_lost(blob: &dyn Blob, result: Result<String, crate::BlobError>) {
 
 /// The name was free when the upload began, and is not any more.
 pub(super) async fn a_name_that_was_taken_meanwhile_stays(tried: &dyn TestStore) {
-    let (blob, first, second) = (tried.blob("taken"), bytes_of(2 * CHUNK_BYTES, 17), bytes_of(CHUNK_BYTES, 18));
+    let (blob, first, second) = (tried.blob("taken"), bytes_of(2 * chunk_bytes(), 17), bytes_of(chunk_bytes(), 18));
     let chunks = chunks_of(&first);
     let upload = begun(&*blob, &request(FIRST, &first), &chunks[..1]).await;
     store(&*blob, &overwriting(request(SECOND, &second)), &second).await.unwrap();
@@ -165,7 +171,7 @@ pub(super) async fn a_name_that_was_taken_meanwhile_stays(tried: &dyn TestStore)
 /// Another transfer replaced the blob that this one was to replace.
 pub(super) async fn a_blob_that_was_replaced_meanwhile_stays(tried: &dyn TestStore) {
     let blob = tried.blob("replaced");
-    let [zeroth, first, second] = [19, 20, 21].map(|seed| bytes_of(2 * CHUNK_BYTES, seed));
+    let [zeroth, first, second] = [19, 20, 21].map(|seed| bytes_of(2 * chunk_bytes(), seed));
     store(&*blob, &request(THIRD, &zeroth), &zeroth).await.unwrap();
     let chunks = chunks_of(&first);
     let (upload, _) = blob.begin_upload(&overwriting(request(FIRST, &first))).await.unwrap();

@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use protocol::units::ByteRange;
 
 use super::content::{
-    CHUNK_BYTES, FIRST, SECOND, assert_kind, bytes_of, facts, is_zero, overwriting, place, read, request, resuming, store,
+    FIRST, SECOND, assert_kind, bytes_of, chunk_bytes, facts, is_zero, overwriting, place, read, request, resuming, store,
 };
 use super::test_store::TestStore;
 use crate::contract::{Blob, CHECKED_RANGE_BYTES_MAX, Replaces};
@@ -97,7 +97,7 @@ pub(super) async fn what_is_not_there_is_told(tried: &dyn TestStore) {
 
 /// A reader that looked at a blob never gets bytes of what came after.
 pub(super) async fn another_version_is_noticed(tried: &dyn TestStore) {
-    let (blob, first, second) = (tried.blob("versions"), bytes_of(CHUNK_BYTES, 33), bytes_of(CHUNK_BYTES, 34));
+    let (blob, first, second) = (tried.blob("versions"), bytes_of(chunk_bytes(), 33), bytes_of(chunk_bytes(), 34));
     let version = store(&*blob, &request(FIRST, &first), &first).await.unwrap();
     assert_eq!(facts(&*blob).await.version, facts(&*blob).await.version, "looking changes nothing");
     let newer = store(&*blob, &overwriting(request(SECOND, &second)), &second).await.unwrap();

@@ -10,6 +10,12 @@ pub trait TestStore: Sync {
     /// The blob of this name.
     fn blob(&self, name: &str) -> Arc<dyn Blob>;
 
+    /// Size of the chunks that it is tried with.
+    fn chunk_bytes(&self) -> usize {
+        let least = usize::try_from(self.blob("any").limits().chunk_bytes_min).unwrap_or(usize::MAX);
+        least.max(64 << 10)
+    }
+
     /// A blob of a container that is not there, where the store has containers.
     fn in_missing_container(&self) -> Option<Arc<dyn Blob>>;
 

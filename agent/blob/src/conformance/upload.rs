@@ -4,13 +4,13 @@ use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::units::ByteRange;
 
 use super::content::{
-    CHUNK_BYTES, FIRST, assert_holds, begun, bytes_like, bytes_of, chunks_of, commit, facts, overwriting, read, request, store,
+    FIRST, assert_holds, begun, bytes_like, bytes_of, chunk_bytes, chunks_of, commit, facts, overwriting, read, request, store,
 };
 use super::test_store::TestStore;
 
 /// Lengths that are not multiples of a chunk or a page, and lengths that are.
 pub(super) async fn every_size_comes_back(tried: &dyn TestStore) {
-    for length in [0, 1, 511, 512, 513, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 17] {
+    for length in [0, 1, 511, 512, 513, chunk_bytes() - 1, chunk_bytes(), chunk_bytes() + 1, 3 * chunk_bytes() + 17] {
         let (blob, bytes) = (tried.blob(&format!("size-{length}")), bytes_of(length, 1));
         assert_eq!(blob.head().await.unwrap(), None, "{}", blob.address());
         let version = store(&*blob, &request(FIRST, &bytes), &bytes).await.unwrap();
@@ -28,7 +28,7 @@ pub(super) async fn every_size_comes_back(tried: &dyn TestStore) {
 }
 
 pub(super) async fn chunks_may_come_in_any_order_and_twice(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("order"), bytes_of(9 * CHUNK_BYTES + 100, 2));
+    let (blob, bytes) = (tried.blob("order"), bytes_of(9 * chunk_bytes() + 100, 2));
     let chunks = chunks_of(&bytes);
     let (upload, _) = blob.begin_upload(&request(FIRST, &bytes)).await.unwrap();
     // Three by three at once, from the last third to the first, and some twice.
@@ -55,7 +55,7 @@ pub(super) async fn zeros_and_repeated_chunks_come_back(tried: &dyn TestStore) {
 
 /// A reader never takes half a blob for a whole one; the upload itself can be read where the store has a view of it.
 pub(super) async fn nothing_looks_complete_before_its_commit(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("uncommitted"), bytes_of(3 * CHUNK_BYTES, 3));
+    let (blob, bytes) = (tried.blob("uncommitted"), bytes_of(3 * chunk_bytes(), 3));
     let chunks = chunks_of(&bytes);
     let upload = begun(&*blob, &request(FIRST, &bytes), &chunks).await;
     assert!(blob.head().await.unwrap().is_none_or(|facts| facts.is_incomplete), "{}", blob.address());
@@ -72,7 +72,7 @@ pub(super) async fn nothing_looks_complete_before_its_commit(tried: &dyn TestSto
 
 /// The answer to the first may have been lost.
 pub(super) async fn a_second_commit_changes_nothing(tried: &dyn TestStore) {
-    let (blob, bytes) = (tried.blob("committed-twice"), bytes_of(2 * CHUNK_BYTES, 4));
+    let (blob, bytes) = (tried.blob("committed-twice"), bytes_of(2 * chunk_bytes(), 4));
     let chunks = chunks_of(&bytes);
     let upload = begun(&*blob, &request(FIRST, &bytes), &chunks).await;
     let first = commit(&*upload, &chunks).await.unwrap();

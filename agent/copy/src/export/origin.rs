@@ -80,7 +80,10 @@ impl Origin {
             return chunk_size(options.chunk_size, self.facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
         };
         let stated = ByteSize(manifest.geometry.chunk_size_bytes());
-        if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated) {
+        // What was asked for at the import, too, may have been raised by the store's limits.
+        let raised = |asked| chunk_size(Some(asked), self.facts.size_bytes, drive.sector_size_bytes(), &blob.limits());
+        let is_stated = |asked: ByteSize| raised(asked).is_ok_and(|geometry| geometry.chunk_size_bytes() == stated.0);
+        if let Some(asked) = options.chunk_size.filter(|asked| *asked != stated && !is_stated(*asked)) {
             return Err(CopyError::Usage(format!(
                 "the blob's manifest has a chunk size of {stated}, and {asked} is asked for: leave out `--chunk-size`"
             )));

@@ -1,6 +1,8 @@
 //! The end of an import: read-back, commit, manifest; or the receipt.
 
-use blob::{BlocksHeld, CommitFacts, Upload};
+use std::collections::HashSet;
+
+use blob::{BlocksHeld, CommitFacts, LeftBy, Upload};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::CommitNote;
 use protocol::outcome::Outcome;
@@ -90,6 +92,9 @@ impl Completing {
         if let Some(BlocksHeld::Blocks(blocks)) = &held {
             self.context.with_not_held(|digest| blocks.contains_key(&digest), ChunkTable::set_unknown)?;
         }
+        if let Ok(Ok(lost)) = timeout(grace, upload.lost(&self.context.table)).await {
+            self.doubt(&lost)?;
+        }
         let receipt = self.context.receipt()?;
         let receipt = match held {
             // It is empty, though chunks had landed: something removed it.
@@ -152,8 +157,20 @@ impl Completing {
             is_read_back = self.prove(journal, self.context.blob.clone()).await?;
         }
         *evidence = self.evidence(*evidence, is_read_back)?;
+        if self.target.upload().is_none() {
+            self.discard_left().await?;
+        }
         self.store_manifest(journal, Proof { root, stream_sha256: self.stream_sha256, evidence: *evidence }).await?;
         Ok(root)
+    }
+
+    /// Removes what the run that committed the blob had put beside it, and was cut off before it removed it.
+    async fn discard_left(&self) -> Result<(), CopyError> {
+        let (transfer_id, recorded) = (&*self.context.header.transfer_id, HashSet::new());
+        let left = LeftBy { transfer_id, landed_bytes: self.context.header.total_bytes, recorded: &recorded };
+        let discard = || self.context.blob.discard(left);
+        self.context.attempts.run("remove what is left of", 0, discard).await?;
+        Ok(())
     }
 
     fn note_source(&mut self) -> Result<(), CopyError> {
@@ -189,8 +206,9 @@ impl Completing {
         let target = self.context.attempts.run("sync", 0, || upload.content_mark()).await?.0;
         journal.note_commit(CommitNote { target, source_changed })?;
         let unreadable: Vec<ByteRange> = self.context.table.with(|table| Ok(table.unreadable().collect()))?;
-        let facts = CommitFacts { root, unreadable: &unreadable };
+        let facts = CommitFacts { records: &self.context.table, root, unreadable: &unreadable };
         let (version, _) = self.context.attempts.run("commit", 0, || upload.commit(list, &facts)).await?;
+        upload.warnings().into_iter().for_each(|warning| self.context.handle.warn(warning));
         self.completion = Completion::Committed { version: version.clone() };
         journal.note_committed(version)
     }

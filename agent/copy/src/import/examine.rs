@@ -259,7 +259,7 @@ impl Scene {
         let stated = table.with(|table| Ok(table.geometry().chunk_size_bytes()))?;
         if self.options.chunk_size.is_some_and(|asked| asked.0 < stated) {
             self.handle.inform(format!(
-                "a chunk size of {} is used: the store takes a limited number of chunks, and the drive is large",
+                "a chunk size of {} is used: the store takes no smaller chunks, or not so many of them",
                 ByteSize(stated)
             ));
         }

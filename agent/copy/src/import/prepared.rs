@@ -149,6 +149,8 @@ async fn begin_upload(
     match held {
         BlocksHeld::Recorded { state } => {
             uploading.is_resumed = true;
+            let lost = context.attempts.run("look at", 0, || uploading.upload.lost(&context.table)).await?.0;
+            take_back(&context.table, &lost)?;
             uploading.is_sampled = look_at_recorded(context, &*uploading.upload, left, state).await?;
         }
         BlocksHeld::Nothing => context.with_not_held(|_| false, ChunkTable::clear)?,
@@ -182,6 +184,7 @@ async fn begin_at_store(
     let request = UploadRequest {
         transfer_id: context.header.transfer_id.clone(),
         total_bytes: context.header.total_bytes,
+        chunk_bytes: context.header.chunk_size_bytes,
         overwrite: context.options.overwrite,
         resume: is_resumed,
         replaces: context.header.replaces.clone(),

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use blob::RecordedChunks;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkRecord, ChunkState};
 use protocol::receipt::ByteClass;
@@ -178,6 +179,13 @@ impl SharedTable {
 
     pub(crate) fn get(&self, index: ChunkIndex) -> Result<Entry, CopyError> {
         self.with(|table| table.get(index))
+    }
+}
+
+impl RecordedChunks for SharedTable {
+    fn content(&self, index: ChunkIndex) -> io::Result<Option<ChunkContent>> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(table.get(index)?.landed.map(|(content, ..)| content))
     }
 }
 

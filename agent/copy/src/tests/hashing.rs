@@ -24,7 +24,14 @@ fn chunk(index: u64, body: Body, recorded: Option<ChunkContent>) -> ReadChunk {
 }
 
 async fn stage(input: Receiver<ReadChunk>, abandoned: Receiver<Infallible>) -> HashStage {
-    let request = UploadRequest { transfer_id: "t".into(), total_bytes: 2048, overwrite: false, resume: false, replaces: None };
+    let request = UploadRequest {
+        transfer_id: "t".into(),
+        total_bytes: 2048,
+        chunk_bytes: 512,
+        overwrite: false,
+        resume: false,
+        replaces: None,
+    };
     let (upload, _) = MemoryBlob::new("b").begin_upload(&request).await.unwrap();
     let hash_pool = HashPool::new(input, abandoned, false, Arc::default(), None);
     HashStage { upload, zeros: ZeroDigests::new(512), hash_pool, stream: None }

@@ -40,8 +40,14 @@ struct Scene {
 
 async fn scene() -> Scene {
     let blob = MemoryBlob::new("b");
-    let request =
-        UploadRequest { transfer_id: "t".into(), total_bytes: 512 * CHUNKS, overwrite: false, resume: false, replaces: None };
+    let request = UploadRequest {
+        transfer_id: "t".into(),
+        total_bytes: 512 * CHUNKS,
+        chunk_bytes: 512,
+        overwrite: false,
+        resume: false,
+        replaces: None,
+    };
     let (upload, _) = blob.begin_upload(&request).await.unwrap();
     let geometry = ChunkGeometry::new(512 * CHUNKS, 512).unwrap();
     let table = SharedTable::new(ChunkTable::new(&std::env::temp_dir(), geometry).unwrap());
