@@ -11,6 +11,7 @@ use blob::azure::{
 };
 use blob::directory::DirectoryBlob;
 use blob::retry::RetryPolicy;
+use blob::s3::{S3Blob, S3Bucket};
 use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, Tier};
 use copy::{CopyError, LiveRate, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::{Drive, Pace};
@@ -35,6 +36,8 @@ pub(crate) struct Reach<'arguments> {
     network: Network,
     /// `None` where the command has no option to trust a host.
     trusted: Option<&'arguments [TrustedHost]>,
+    /// The endpoint of S3, where an option names it.
+    s3_endpoint: Option<&'arguments str>,
 }
 
 impl<'arguments> Reach<'arguments> {
@@ -55,13 +58,17 @@ impl<'arguments> Reach<'arguments> {
         let proxies = proxies.map_err(|error| CopyError::Usage(error.to_string()))?;
         let issuers = arguments.ca.as_deref().map(Issuers::read).transpose();
         let issuers = issuers.map_err(|error| CopyError::Usage(error.to_string()))?.unwrap_or_default();
-        Ok(Reach { network: Network { silence_max, proxies, issuers }, trusted: Some(&arguments.trust_host) })
+        Ok(Reach {
+            network: Network { silence_max, proxies, issuers },
+            trusted: Some(&arguments.trust_host),
+            s3_endpoint: arguments.s3_endpoint.as_deref(),
+        })
     }
 
     /// As the environment says, for a command without options of its own.
     pub(crate) fn of_environment() -> Result<Self, CopyError> {
         let proxies = Proxies::from_process(None, "").map_err(|error| CopyError::Usage(error.to_string()))?;
-        Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None })
+        Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None, s3_endpoint: None })
     }
 }
 
@@ -101,7 +108,7 @@ pub(crate) fn reach_new_blob(text: &str, made: Made, reach: &Reach<'_>) -> Resul
         return Err(CopyError::Usage(message.to_owned()));
     }
     let trusted = reach.trusted;
-    let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
+    let environment = Environment::from_process().trusting(trusted.unwrap_or_default()).with_s3_endpoint(reach.s3_endpoint);
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
     let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(denied)?;
@@ -127,6 +134,13 @@ pub(crate) fn reach_new_blob(text: &str, made: Made, reach: &Reach<'_>) -> Resul
             Ok(ReachedBlob { blob: Arc::new(blob), path: None })
         }
         BlobAddress::AzureOfEnvironment { .. } => Err(denied(CredentialError::NoAccount)),
+        BlobAddress::S3(_) if kind == BlobType::Page => Err(CopyError::Usage(format!(
+            "page blobs are of Azure, and `{text}` is an object of S3: leave out `--blob-type page`"
+        ))),
+        BlobAddress::S3(address) => {
+            let bucket = S3Bucket::new(&address, &environment, &reach.network).map_err(denied)?;
+            Ok(ReachedBlob { blob: Arc::new(S3Blob::new(bucket, address).with_properties(properties)), path: None })
+        }
     }
 }
 

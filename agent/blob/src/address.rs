@@ -6,8 +6,10 @@
 //! | `https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME[?SAS]` | an Azure blob |
 //! | `http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS]` | a blob of an emulator |
 //! | `az://CONTAINER/NAME` | an Azure blob, the account from the environment |
+//! | `s3://BUCKET/KEY` | an object of S3, the endpoint from the environment or AWS's |
+//! | `s3+https://HOST[:PORT]/BUCKET/KEY`, `s3+http://…` | an object of a server that is compatible with S3 |
 //!
-//! In URLs a name is percent-encoded, in a path and after `az://` it is taken as it stands. `?snapshot=TIME` or
+//! In URLs a name is percent-encoded, in a path and after `az://` and `s3://` it is taken as it stands. `?snapshot=TIME` or
 //! `?versionid=TIME` at the end names the blob as it was then; in a URL a SAS may stand beside it.
 
 use std::fmt;
@@ -35,6 +37,19 @@ pub enum BlobAddress {
         /// The blob as it was.
         past: Option<PastState>,
     },
+    /// An object of S3 or of a compatible server.
+    S3(S3Address),
+}
+
+/// Where an object of S3 is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct S3Address {
+    /// The endpoint, without a slash at its end; `None` for the one of the environment, or AWS's.
+    pub endpoint: Option<Url>,
+    /// The bucket.
+    pub bucket: String,
+    /// The object's key, not encoded.
+    pub key: String,
 }
 
 /// A snapshot or an older version of a blob: a time, as the store gave it.
@@ -85,7 +100,7 @@ pub struct AzureAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// A scheme that is none of ours.
-    #[error("`{0}://` is not a scheme of a blob: use a path, file://, https://, http:// (emulators) or az://")]
+    #[error("`{0}://` is not a scheme of a blob: use a path, file://, https://, http:// (emulators), az:// or s3://")]
     UnknownScheme(String),
     /// Not a URL at all.
     #[error("`{0}` is not a blob address: {1}")]
@@ -134,6 +149,12 @@ impl BlobAddress {
                 Ok(BlobAddress::AzureOfEnvironment { container, name, past })
             }
             "https" | "http" => AzureAddress::parse(text).map(BlobAddress::Azure),
+            "s3" => {
+                let form = "s3://BUCKET/KEY";
+                let (bucket, key) = rest.split_once('/').ok_or(AddressError::Incomplete(text.to_owned(), form))?;
+                S3Address::new(None, bucket, key, text, form).map(BlobAddress::S3)
+            }
+            "s3+https" | "s3+http" => S3Address::parse(text).map(BlobAddress::S3),
             other => Err(AddressError::UnknownScheme(other.to_owned())),
         }
     }
@@ -258,6 +279,69 @@ impl AzureAddress {
     }
 }
 
+impl S3Address {
+    fn new(endpoint: Option<Url>, bucket: &str, key: &str, text: &str, form: &'static str) -> Result<Self, AddressError> {
+        check_name(bucket, key, text, form)?;
+        let is_bucket = |letter: u8| letter.is_ascii_alphanumeric() || b".-_".contains(&letter);
+        match bucket.bytes().all(is_bucket) {
+            true => Ok(S3Address { endpoint, bucket: bucket.to_owned(), key: key.to_owned() }),
+            false => {
+                let message = "a bucket's name has letters, digits, `.`, `-` and `_` alone".to_owned();
+                Err(AddressError::NotAUrl(text.to_owned(), message))
+            }
+        }
+    }
+
+    /// `s3+https://HOST/BUCKET/KEY`, with the key percent-encoded.
+    fn parse(text: &str) -> Result<Self, AddressError> {
+        let form = "s3+https://HOST/BUCKET/KEY";
+        let shown = without_secrets(text);
+        let rest = text.strip_prefix("s3+").unwrap_or(text);
+        let (scheme, rest) = rest.split_once("://").unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let endpoint = Url::parse(&format!("{scheme}://{authority}"));
+        let endpoint = endpoint.map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
+        if !endpoint.username().is_empty() || endpoint.password().is_some() {
+            return Err(AddressError::Credentials);
+        }
+        if path.contains('#') || authority.contains('#') {
+            return Err(AddressError::Fragment);
+        }
+        if path.contains('?') || authority.contains('?') {
+            let message = "it has no query: write `?` in a key as %3F".to_owned();
+            return Err(AddressError::NotAUrl(shown, message));
+        }
+        let (bucket, key) = path.split_once('/').ok_or(AddressError::Incomplete(shown.clone(), form))?;
+        let key = percent_decode_str(key).decode_utf8();
+        let key = key.map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
+        S3Address::new(Some(endpoint), bucket, &key, &shown, form)
+    }
+
+    /// The same bucket with another key.
+    pub fn with_key(&self, key: String) -> Self {
+        S3Address { key, ..self.clone() }
+    }
+}
+
+impl fmt::Display for S3Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let S3Address { endpoint, bucket, key } = self;
+        match endpoint {
+            None => write!(formatter, "s3://{bucket}/{key}"),
+            Some(url) => {
+                let key = utf8_percent_encode(key, NAME_ENCODING);
+                write!(formatter, "s3+{}/{bucket}/{key}", url.as_str().trim_end_matches('/'))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for S3Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
 impl fmt::Debug for AzureAddress {
     /// Without the signature.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,6 +358,7 @@ impl fmt::Debug for BlobAddress {
                 write!(formatter, "az://{container}/{name}")?;
                 past.as_ref().map_or(Ok(()), |past| write!(formatter, "?{past}"))
             }
+            BlobAddress::S3(address) => write!(formatter, "{address}"),
         }
     }
 }
@@ -332,9 +417,32 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_s3_are_taken_apart_and_put_together() {
+        let s3 = |text: &str| match BlobAddress::parse(text) {
+            Ok(BlobAddress::S3(address)) => address,
+            other => panic!("{other:?}"),
+        };
+        let plain = s3("s3://acme/folder/a b#?%.img");
+        assert_eq!((&plain.endpoint, &*plain.bucket, &*plain.key), (&None, "acme", "folder/a b#?%.img"));
+        assert_eq!(plain.to_string(), "s3://acme/folder/a b#?%.img");
+        let own = s3("s3+http://127.0.0.1:8333/acme/folder/a%20b%23%3F%25.img");
+        assert_eq!((&*own.bucket, &*own.key), ("acme", "folder/a b#?%.img"));
+        assert_eq!(own.endpoint.as_ref().map(Url::as_str), Some("http://127.0.0.1:8333/"));
+        assert_eq!(own.to_string(), "s3+http://127.0.0.1:8333/acme/folder/a%20b%23%3F%25.img");
+        for bad in
+            ["s3://acme", "s3://acme/", "s3://a b/c", "s3://acme/../c", "s3+https://host/acme", "s3+https://u:SECRET@host/a/b"]
+                .into_iter()
+                .chain(["s3+https://host/a/b?sig=SECRET", "s3+https://host/a/b#c", "s3+https://[bad/a/b"])
+        {
+            let error = BlobAddress::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_blob_is_refused_without_its_secret() {
         let refused = |text: &str| BlobAddress::parse(text).unwrap_err().to_string();
-        assert!(refused("s3://bucket/key").contains("`s3://` is not a scheme"));
+        assert!(refused("ftp://bucket/key").contains("`ftp://` is not a scheme"));
         assert!(refused("https://acme.blob.core.windows.net/c?sig=SECRET").contains("does not name a blob"));
         assert!(refused("http://127.0.0.1:1/account/c?sig=SECRET").contains("does not name a blob"));
         assert!(refused("https://u:p@acme.blob.core.windows.net/c/n").contains("user name"));

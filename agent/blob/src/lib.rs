@@ -8,6 +8,7 @@
 //! | [`account`] | the containers of an account, and what is in them |
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
+//! | [`s3`] | objects of S3 and of compatible servers |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
 //! | [`properties`] | what a blob is given beside its bytes: tier, metadata, content type |
 //! | `memory` | a store for tests, with the feature `testing` |
@@ -49,6 +50,7 @@ pub mod fuzzing;
 pub mod memory;
 pub mod properties;
 pub mod retry;
+pub mod s3;
 pub mod vhd;
 
 pub use account::{Account, AccountAddress, BlobItem};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::azure::PageForm;
-use blob::{Blob, BlobError, Discarded};
+use blob::{Blob, BlobAddress, BlobError, Discarded};
 use copy::{CopyError, Unfinished, UnfinishedTransfers, unfinished};
 use protocol::manifest::MadeAs;
 use protocol::outcome::EXIT_USAGE;
@@ -79,7 +79,7 @@ async fn list(reach: &Reach<'_>, found: &UnfinishedTransfers, is_local: bool, pr
 /// The transfer that was named: by the first digits of its id, its blob or its drive. A path and an address without an
 /// account mean what they mean here and now.
 fn one_of<'found>(reach: &Reach<'_>, found: &'found UnfinishedTransfers, what: &str) -> Result<&'found Unfinished, CopyError> {
-    let blob = match what.starts_with("az://") {
+    let blob = match ["az://", "s3://"].iter().any(|short| what.starts_with(short)) {
         true => reach_new_blob(what, Made::of(BlobType::Block), reach)?.blob.address(),
         false => without_query(what),
     };
@@ -122,9 +122,10 @@ fn blob_of(reach: &Reach<'_>, transfer: &Unfinished, asked: &str) -> Result<Arc<
     Ok(reach_new_blob(address, made, reach)?.blob)
 }
 
-/// Blocks are named by their content, and pages are not.
+/// Blocks of Azure are named by their content, and pages are not.
 fn is_page_blob(transfer: &Unfinished) -> bool {
-    transfer.header.block_id_scheme.is_none() && transfer.header.blob.contains("://")
+    let is_of_azure = matches!(BlobAddress::parse(&transfer.header.blob), Ok(BlobAddress::Azure(_)));
+    is_of_azure && transfer.header.block_id_scheme.is_none()
 }
 
 /// What is left of a transfer at its target.

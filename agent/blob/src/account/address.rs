@@ -9,7 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::azure::AzureContainers;
 use super::contract::Account;
 use super::directory::DirectoryAccount;
-use crate::address::{AddressError, AzureAddress, BlobAddress, require_no_signature};
+use super::s3::S3Buckets;
+use crate::address::{AddressError, AzureAddress, BlobAddress, S3Address, require_no_signature};
 use crate::azure::{CredentialError, Environment, Network};
 
 /// Where an account is.
@@ -19,14 +20,16 @@ pub enum AccountAddress {
     Directory(PathBuf),
     /// An account of Azure, or of an emulator; container and name of the address mean nothing.
     Azure(AzureAddress),
+    /// An account of S3, or a compatible server; bucket and key of the address mean nothing.
+    S3(S3Address),
 }
 
 /// A name that stands where an account's address has none.
 const ANY: &str = "any";
 
 impl AccountAddress {
-    /// Understands a path, `file:///PATH`, `https://ACCOUNT.blob.core.windows.net[?SAS]` or
-    /// `http://HOST:PORT/ACCOUNT[?SAS]`.
+    /// Understands a path, `file:///PATH`, `https://ACCOUNT.blob.core.windows.net[?SAS]`,
+    /// `http://HOST:PORT/ACCOUNT[?SAS]`, `s3://` (AWS, or the endpoint of the environment) or `s3+https://HOST`.
     ///
     /// # Errors
     /// When it is none of these. Messages never repeat a query.
@@ -41,6 +44,9 @@ impl AccountAddress {
             require_no_signature(text)?;
             return Ok(AccountAddress::Directory(PathBuf::from(text)));
         }
+        if text == "s3://" {
+            return Ok(AccountAddress::S3(S3Address { endpoint: None, bucket: ANY.to_owned(), key: ANY.to_owned() }));
+        }
         let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         match BlobAddress::parse(&format!("{}/{ANY}/{ANY}{query}", place.trim_end_matches('/')))? {
@@ -51,6 +57,13 @@ impl AccountAddress {
                     Err(AddressError::Incomplete(place.to_owned(), form))
                 }
             },
+            BlobAddress::S3(address) if address.bucket == ANY && address.key == ANY && address.endpoint.is_some() => {
+                Ok(AccountAddress::S3(address))
+            }
+            BlobAddress::S3(_) => {
+                let form = "an account: s3:// for AWS, or s3+https://HOST for a server that is compatible with S3";
+                Err(AddressError::Incomplete(place.to_owned(), form))
+            }
             _ => Err(AddressError::NotAUrl(place.to_owned(), "it is not the address of an account".to_owned())),
         }
     }
@@ -80,6 +93,7 @@ impl AccountAddress {
         Ok(match self {
             AccountAddress::Directory(root) => Arc::new(DirectoryAccount { root }),
             AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment, network)?),
+            AccountAddress::S3(address) => Arc::new(S3Buckets::new(address, environment, network)?),
         })
     }
 }
@@ -90,6 +104,8 @@ impl fmt::Debug for AccountAddress {
         match self {
             AccountAddress::Directory(root) => write!(formatter, "{}", root.display()),
             AccountAddress::Azure(address) => write!(formatter, "{}", address.endpoint),
+            AccountAddress::S3(S3Address { endpoint: Some(endpoint), .. }) => write!(formatter, "s3+{endpoint}"),
+            AccountAddress::S3(_) => write!(formatter, "s3://"),
         }
     }
 }
@@ -112,6 +128,10 @@ mod tests {
             panic!()
         };
         assert_eq!((&*emulator.account, emulator.endpoint.path()), ("devstoreaccount1", "/devstoreaccount1"));
+        let AccountAddress::S3(aws) = AccountAddress::parse("s3://").unwrap() else { panic!() };
+        let AccountAddress::S3(own) = AccountAddress::parse("s3+http://127.0.0.1:8333/").unwrap() else { panic!() };
+        assert_eq!((aws.endpoint, own.endpoint.unwrap().as_str()), (None, "http://127.0.0.1:8333/"));
+        assert!(AccountAddress::parse("s3://bucket").is_err() && AccountAddress::parse("s3+http://127.0.0.1:1/bucket").is_err());
         for bad in ["https://acme.blob.core.windows.net/c?sig=SECRET", "s3://acme?sig=SECRET", "http://127.0.0.1:1?sig=SECRET"]
             .into_iter()
             .chain(["acme.blob.core.windows.net?sig=SECRET", "file:///srv?sig=SECRET"])

@@ -40,10 +40,7 @@ pub struct AzureAccount {
 impl AzureAccount {
     /// Prepares to reach the account of `address`. Nothing is sent yet.
     pub fn new(address: &AzureAddress, environment: &Environment, network: &Network) -> Result<Arc<Self>, CredentialError> {
-        if let Some(proxy) = network.proxies.proxy_to_url(&address.endpoint)? {
-            let host = address.endpoint.host_str().unwrap_or_default();
-            tracing::info!(%proxy, host, "the store is reached through a proxy");
-        }
+        network.tell_proxy(&address.endpoint)?;
         let bounded = |client: &Arc<dyn HttpClient>, limit_bytes| {
             Transport::new(Arc::new(BoundedClient { inner: client.clone(), limit_bytes }))
         };

@@ -15,10 +15,10 @@ const ERROR_BYTES_MAX: u64 = 64 << 10;
 
 /// Longest answer that is read otherwise: a list of 150,000 blocks has about 20 MiB, one of 5,000 blobs with names and
 /// metadata of the greatest length 50 MiB.
-pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Longest answer about a token: Entra ID's have a few thousand bytes.
-pub(super) const TOKEN_ANSWER_BYTES_MAX: u64 = 256 << 10;
+pub(crate) const TOKEN_ANSWER_BYTES_MAX: u64 = 256 << 10;
 
 /// Longest silence within an answer that is taken into memory. What was said of an error until then is shown.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -36,10 +36,10 @@ pub struct AnswerTooLong {
 
 /// A client whose answers end.
 #[derive(Debug)]
-pub(super) struct BoundedClient {
-    pub(super) inner: Arc<dyn HttpClient>,
+pub(crate) struct BoundedClient {
+    pub(crate) inner: Arc<dyn HttpClient>,
     /// Longest answer that is not an error, in bytes.
-    pub(super) limit_bytes: u64,
+    pub(crate) limit_bytes: u64,
 }
 
 #[async_trait]

@@ -19,7 +19,7 @@ pub(super) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'stat
 }
 
 /// The text of the last cause, which names what happened ("connection refused").
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 

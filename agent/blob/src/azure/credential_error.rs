@@ -63,6 +63,20 @@ pub enum CredentialError {
     /// A text that is not a host.
     #[error("DRIVE_AGENT_TRUST_HOST cannot be used: {0}")]
     TrustedHost(#[from] NotAHost),
+    /// A variable that should name an endpoint of S3 does not.
+    #[error("{0} does not name an endpoint: write https://HOST[:PORT], or http://HOST:PORT for a server on this machine")]
+    S3Endpoint(&'static str),
+    /// A region that cannot be one.
+    #[error("AWS_REGION does not name a region, such as eu-west-1")]
+    S3Region,
+    /// There are no credentials for S3.
+    #[error(
+        "there are no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (`aws configure export-credentials --format env` prints them)"
+    )]
+    NoS3Credentials,
+    /// A credential for S3 is not complete, or has letters that none has.
+    #[error("the credentials for S3 in the environment cannot be used: {0}")]
+    S3Credentials(&'static str),
     /// The identity library refused.
     #[error("Entra ID cannot be used: {0}")]
     Entra(String),
@@ -70,7 +84,7 @@ pub enum CredentialError {
 
 impl CredentialError {
     /// The refusal of a host, as an error.
-    pub(super) fn of_host(refusal: HostRefusal, credential: &'static str, endpoint: &Url) -> Self {
+    pub(crate) fn of_host(refusal: HostRefusal, credential: &'static str, endpoint: &Url) -> Self {
         let host = endpoint.host_str().unwrap_or_default();
         let host = endpoint.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         match refusal {

@@ -25,7 +25,7 @@ pub struct Environment {
     trusted: Vec<TrustedHost>,
 }
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 26] = [
     CONNECTION_STRING,
     "AZURE_STORAGE_ACCOUNT",
     "AZURE_STORAGE_KEY",
@@ -35,6 +35,24 @@ const NAMES: [&str; 9] = [
     "AZURE_CLIENT_SECRET",
     "AZURE_FEDERATED_TOKEN_FILE",
     "IDENTITY_ENDPOINT",
+    // Of S3, as the libraries of AWS take them.
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
 ];
 
 /// Hosts that are trusted, separated by commas.
@@ -130,11 +148,19 @@ impl Environment {
         self
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    /// The same, with the endpoint of S3 that an option names.
+    #[must_use]
+    pub fn with_s3_endpoint(mut self, endpoint: Option<&str>) -> Self {
+        self.variables.extend(endpoint.map(|url| ("AWS_ENDPOINT_URL_S3", url.to_owned())));
+        self
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    fn trusted(&self) -> Result<Vec<TrustedHost>, CredentialError> {
+    /// The hosts that are trusted by name.
+    pub(crate) fn trusted(&self) -> Result<Vec<TrustedHost>, CredentialError> {
         let named = self.get(TRUST_HOST).into_iter().flat_map(|hosts| hosts.split(','));
         let named = named.map(|host| host.trim().parse()).collect::<Result<Vec<TrustedHost>, _>>()?;
         Ok([named.as_slice(), &self.trusted].concat())
@@ -150,7 +176,7 @@ impl Environment {
                 let own = self.connection_string().ok().flatten().and_then(|connection| connection.address_of(&address));
                 return Ok(BlobAddress::Azure(own.unwrap_or(address)));
             }
-            BlobAddress::File(_) => return Ok(address),
+            BlobAddress::File(_) | BlobAddress::S3(_) => return Ok(address),
         };
         let (endpoint, account) = match self.connection_string()? {
             Some(connection) => (connection.endpoint, connection.account),

@@ -26,7 +26,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 
 /// What is known of the credentials that a request went with.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     /// The shared access signature, where it is one.
     pub(super) sas: Option<Sas>,
     /// Where tokens are asked for, where that is known.
@@ -110,7 +110,7 @@ fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&
 }
 
 impl AzureFailure {
-    fn of(error: &azure_core::Error, credentials: &Credentials) -> Self {
+    pub(crate) fn of(error: &azure_core::Error, credentials: &Credentials) -> Self {
         if let Some(failure) = find::<ConnectFailure>(error) {
             return AzureFailure::Connect(failure.clone());
         }
@@ -145,7 +145,7 @@ impl AzureFailure {
         }
     }
 
-    fn kind(&self) -> BlobErrorKind {
+    pub(crate) fn kind(&self) -> BlobErrorKind {
         match self {
             AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
             AzureFailure::NotFromStore(foreign) => foreign.kind(),

@@ -12,8 +12,8 @@ use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 use super::server_text::plain;
 use crate::error::BlobErrorKind;
 
-/// What every answer of the store has, and of its emulators; those of others have none of them.
-const STORE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code"];
+/// What every answer of a store has, and of its emulators; those of others have none of them.
+const STORE_HEADERS: [&str; 4] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code", "x-amz-request-id"];
 
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 

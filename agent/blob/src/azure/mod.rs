@@ -29,8 +29,8 @@
 mod account;
 mod blob;
 mod block;
-mod bounded;
-mod causes;
+pub(crate) mod bounded;
+pub(crate) mod causes;
 mod certificates;
 mod checksums;
 mod client;
@@ -58,12 +58,12 @@ mod page;
 mod page_ranges;
 mod page_writer;
 mod proxy;
-mod reading;
+pub(crate) mod reading;
 mod sas;
-mod server_text;
+pub(crate) mod server_text;
 mod shared_key;
 mod sign_in;
-mod transport;
+pub(crate) mod transport;
 mod tunnel;
 mod whole_file;
 

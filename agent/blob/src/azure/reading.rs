@@ -84,7 +84,7 @@ fn require_asked_range(
 
 /// Compares what an answer says of itself with the range that was asked for, and with the blob's length where that is
 /// known. A whole blob (200) may answer a request for all of it.
-pub(super) fn is_asked_range(
+pub(crate) fn is_asked_range(
     content_range: Option<&str>,
     content_bytes: Option<u64>,
     asked: ByteRange,

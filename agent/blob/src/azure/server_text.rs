@@ -21,7 +21,7 @@ pub(super) fn server_text(body: &[u8]) -> Option<String> {
 }
 
 /// A server's text that can be shown: short, without control characters, and without anything that may be a secret.
-pub(super) fn plain(text: &str) -> Option<String> {
+pub(crate) fn plain(text: &str) -> Option<String> {
     let displayed: String = text.trim().chars().filter(|character| protocol::text::is_displayed(*character)).collect();
     // Looked for in the whole, and in what would be shown of it: a signature that was cut off, or parted, is one all the same.
     let may_be_shown = !displayed.is_empty() && !may_have_secret(text) && !may_have_secret(&displayed);
@@ -37,7 +37,7 @@ pub(super) fn may_have_secret(text: &str) -> bool {
 }
 
 /// Whether a text can be one of Azure's codes.
-pub(super) fn is_code(text: &str) -> bool {
+pub(crate) fn is_code(text: &str) -> bool {
     text.len() <= CODE_CHARACTERS_MAX && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !text.starts_with("eyJ")
 }
 

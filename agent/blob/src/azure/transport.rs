@@ -206,6 +206,6 @@ fn to_http(request: &Request) -> azure_core::Result<http::Request<RequestBody>> 
 }
 
 /// The transport of an account.
-pub(super) fn transport(network: &Network) -> Result<Arc<dyn HttpClient>, TransportError> {
+pub(crate) fn transport(network: &Network) -> Result<Arc<dyn HttpClient>, TransportError> {
     Ok(Arc::new(HyperTransport::new(network)?))
 }
