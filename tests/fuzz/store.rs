@@ -26,6 +26,10 @@ fn blob_address(bytes: &[u8]) {
         Err(error) => require_hidden(text, &format!("{error} {error:?}")),
         Ok(address) => {
             require_hidden(text, &format!("{address:?}"));
+            if let BlobAddress::S3(s3) = &address {
+                let shown = s3.to_string();
+                assert_eq!(BlobAddress::parse(&shown).as_ref(), Ok(&address), "{shown}");
+            }
             if let BlobAddress::Azure(azure) = &address {
                 let shown = azure.url();
                 let again = BlobAddress::parse(shown.as_str()).expect("what is shown can be written again");

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use blob::account::AccountAddress;
-use blob::address::AzureAddress;
+use blob::address::{AzureAddress, S3Address};
 use blob::azure::{AzureAccount, AzureBlob, BlobKind, Environment, Network, SILENCE_MAX};
 use blob::conformance::{TestStore, check};
+use blob::s3::{S3Blob, S3Bucket, Sizes};
 use blob::{Account, Blob, BlobAddress};
 
 use crate::support::azure_fake::AzureFake;
 use crate::support::azurite::Azurite;
+use crate::support::s3_fake::S3Fake;
+use crate::support::seaweedfs::SeaweedFs;
 
 /// Blobs of one kind in a container of an account that is empty otherwise.
 struct AzureStore {
@@ -46,6 +49,100 @@ impl TestStore for AzureStore {
             AccountAddress::Azure(self.address.clone()).reach(&Environment::default(), &Network::direct(SILENCE_MAX)).unwrap();
         Some((account, self.address.container.clone()))
     }
+}
+
+/// Objects in a bucket that is empty otherwise.
+struct S3Store {
+    environment: Environment,
+    bucket: Arc<S3Bucket>,
+    /// Other sizes than those of S3.
+    sizes: Option<Sizes>,
+}
+
+impl S3Store {
+    fn new(environment: Environment) -> Self {
+        let bucket = S3Bucket::new(&s3_address("drives", "any"), &environment, &Network::direct(SILENCE_MAX)).unwrap();
+        S3Store { environment, bucket, sizes: None }
+    }
+}
+
+fn s3_address(bucket: &str, key: &str) -> S3Address {
+    S3Address { endpoint: None, bucket: bucket.to_owned(), key: key.to_owned() }
+}
+
+impl TestStore for S3Store {
+    fn blob(&self, name: &str) -> Arc<dyn Blob> {
+        let blob = S3Blob::new(self.bucket.clone(), s3_address("drives", name));
+        Arc::new(match self.sizes {
+            Some(sizes) => blob.with_sizes(sizes),
+            None => blob,
+        })
+    }
+
+    fn in_missing_container(&self) -> Option<Arc<dyn Blob>> {
+        let address = s3_address("missing", "any");
+        let bucket = S3Bucket::new(&address, &self.environment, &Network::direct(SILENCE_MAX)).unwrap();
+        Some(Arc::new(S3Blob::new(bucket, address)))
+    }
+
+    fn account(&self) -> Option<(Arc<dyn Account>, String)> {
+        let account = AccountAddress::parse("s3://").unwrap();
+        let account = account.reach(&self.environment, &Network::direct(SILENCE_MAX)).unwrap();
+        Some((account, "drives".to_owned()))
+    }
+}
+
+fn conforms_s3(environment: Environment) {
+    conforms_s3_store(&S3Store::new(environment));
+}
+
+fn conforms_s3_store(store: &S3Store) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(check(store));
+}
+
+/// Drives of more than four chunks of 64 KiB are cut into segments of three.
+const SMALL: Sizes = Sizes { parts_max: 4, part_bytes_min: 64 << 10, part_bytes_max: 192 << 10, chunk_bytes_max: 192 << 10 };
+
+#[test]
+fn objects_made_of_segments_conform() {
+    for tells_digests in [true, false] {
+        let fake = S3Fake::start();
+        fake.set_part_bytes_min(SMALL.part_bytes_min);
+        fake.set_tells_digests(tells_digests);
+        conforms_s3_store(&S3Store { sizes: Some(SMALL), ..S3Store::new(s3_environment(&fake)) });
+    }
+}
+
+#[test]
+fn objects_made_of_segments_conform_where_commits_have_no_condition() {
+    let fake = S3Fake::start();
+    fake.set_part_bytes_min(SMALL.part_bytes_min);
+    fake.set_knows_if_match(false);
+    conforms_s3_store(&S3Store { sizes: Some(SMALL), ..S3Store::new(s3_environment(&fake)) });
+}
+
+#[test]
+fn objects_of_the_fake_of_s3_conform() {
+    conforms_s3(s3_environment(&S3Fake::start()));
+}
+
+#[test]
+fn a_server_of_s3_that_tells_no_digests_conforms() {
+    let fake = S3Fake::start();
+    fake.set_tells_digests(false);
+    fake.set_page(3);
+    conforms_s3(s3_environment(&fake));
+}
+
+fn s3_environment(fake: &S3Fake) -> Environment {
+    Environment::from_text(&fake.variables().map(|(name, value)| format!("{name}={value}")).join("\n")).unwrap()
+}
+
+#[test]
+fn objects_of_seaweedfs_conform() {
+    let Some(server) = SeaweedFs::start() else { return };
+    conforms_s3(server.environment());
 }
 
 fn conforms(blob: &str, kind: BlobKind) {

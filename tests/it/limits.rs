@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::azure_fake::AzureFake;
 use crate::support::images::MIB;
+use crate::support::s3_fake::S3Fake;
 use crate::support::{Agent, Workbench};
 
 /// Peak memory of a run, in bytes: VmHWM as the kernel counted it while the process lived.
@@ -46,6 +47,27 @@ fn memory_stays_within_the_budget_for_a_drive_many_times_larger() {
         let peak = peak_memory_of(run);
         assert!(peak > 0 && peak <= BUDGET + SLACK, "run {number} took {} MiB", peak / MIB as u64);
     }
+}
+
+#[test]
+fn a_sparse_drive_of_22_terabytes_fits_into_the_budget_and_into_the_parts_of_an_object() {
+    const BUDGET: u64 = 128 * MIB as u64;
+    const SLACK: u64 = 64 * MIB as u64;
+    const TOTAL: u64 = 22_000_000_000_000;
+    let (fake, bench) = (S3Fake::start(), Workbench::new());
+    // A dozen places with data, far apart.
+    let profile =
+        "size = \"22TB\"\nserial = \"SIM\"\nseed = 7\nzero_share = 0.999995\nrun_size = \"8MiB\"\nreports_holes = true\n";
+    let drive = bench.image("large.toml", profile.as_bytes());
+    let mut run = Agent::new(bench.path(), &[&"import", &drive, &"s3://drives/blob"]).with(&["--memory", "128MiB"]);
+    for (name, value) in fake.variables() {
+        run = run.env(name, &value);
+    }
+    let peak = peak_memory_of(run.with(&["--time-scale", "max"]));
+    assert_eq!(fake.object_bytes("blob"), Some(TOTAL));
+    assert!(fake.parts_max() <= 10_000, "{} parts", fake.parts_max());
+    assert!(fake.bytes_received() < 2 << 30, "zeros are not sent: {} bytes", fake.bytes_received());
+    assert!(peak > 0 && peak <= BUDGET + SLACK, "it took {} MiB", peak / MIB as u64);
 }
 
 /// An export that is cancelled when some of it has landed.

@@ -45,6 +45,7 @@ mod readme;
 mod replicas;
 mod rescue;
 mod resume;
+mod s3;
 mod secrets;
 mod service;
 mod service_access;

