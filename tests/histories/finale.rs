@@ -100,19 +100,18 @@ fn follow(history: &mut History, run: &mut Run, message: &str) -> bool {
     }
     if has("uncommitted blocks of another program") {
         let (Action::Import { name, .. } | Action::Export { name, .. } | Action::Verify { name, .. }) = run.action;
-        let azure = &history.world.places.azure;
-        let named = [history.world.azure_name(name), history.world.azure_name(&format!("{name}.manifest.jsonl"))];
-        let there: usize = named.iter().map(|name| azure.uncommitted(name).len()).sum();
-        named.iter().for_each(|name| azure.forget_blocks(name));
+        let remote = history.world.remote();
+        let named = [history.world.remote_name(name), history.world.remote_name(&format!("{name}.manifest.jsonl"))];
+        let there: usize = named.iter().map(|name| remote.forget_uncommitted(name)).sum();
         return there > 0;
     }
     if has("delete it, or choose another name") {
         let (Action::Import { name, .. } | Action::Export { name, .. } | Action::Verify { name, .. }) = run.action;
-        let manifest = history.world.azure_name(&format!("{name}.manifest.jsonl"));
-        let named = if has(&manifest) { manifest } else { history.world.azure_name(name) };
-        let azure = &history.world.places.azure;
-        let is_there = azure.content(&named).is_some();
-        azure.delete(&named);
+        let manifest = history.world.remote_name(&format!("{name}.manifest.jsonl"));
+        let named = if has(&manifest) { manifest } else { history.world.remote_name(name) };
+        let remote = history.world.remote();
+        let is_there = remote.content(&named).is_some();
+        remote.delete(&named);
         return is_there;
     }
     if has("repeat the command") || has("run the command again") {

@@ -12,10 +12,12 @@ use crate::support::azure_fake::{Fault, On};
 /// The name of most blobs, and its neighbours.
 pub const NAMES: [&str; 4] = ["x", "x.partial", "x.manifest.jsonl", "x.partial.manifest.jsonl"];
 
-/// The history of a seed. `kinds` are the stores that there are, `has_loop_device` says whether there is one.
-pub fn plan(seed: u64, has_loop_device: bool) -> Plan {
+/// The history of a seed. `has_loop_device` says whether there is one, `only` which store it is about.
+pub fn plan(seed: u64, has_loop_device: bool, only: Option<StoreKind>) -> Plan {
     let mut random = Random::new(seed);
-    let store = random.weighted(&[(50, StoreKind::Directory), (30, StoreKind::BlockBlob), (20, StoreKind::PageBlob)]);
+    let kinds = [(40, StoreKind::Directory), (25, StoreKind::BlockBlob), (15, StoreKind::PageBlob), (20, StoreKind::S3)];
+    let store = random.weighted(&kinds);
+    let store = only.unwrap_or(store);
     let drives = drives(&mut random);
     let size_bytes = drives[0].pieces.len() * drives[0].piece_bytes + drives[0].tail_bytes;
     let chunk_kib = random.weighted(&[(50, 4), (25, 8), (15, 16), (10, 64)]);
@@ -228,7 +230,7 @@ impl Generator {
         }
         match (self.random.below(10), self.store) {
             (0..4, _) => When::Microseconds(self.random.below(60_000)),
-            (4..6, StoreKind::BlockBlob | StoreKind::PageBlob) => When::Puts(1 + self.random.below(20)),
+            (4..6, StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3) => When::Puts(1 + self.random.below(20)),
             _ => When::Lines(1 + self.random.below(24)),
         }
     }
@@ -243,6 +245,18 @@ impl Generator {
                         (10, On::PutBlob),
                         (15, On::SetMetadata),
                         (10, On::PutBlockList),
+                        (20, On::Get),
+                        (10, On::Head),
+                    ]),
+                    StoreKind::S3 => self.random.weighted(&[
+                        (30, On::PutBlock),
+                        (20, On::PutBlockList),
+                        (10, On::GetBlockList),
+                        (10, On::PutBlob),
+                        (10, On::SetMetadata),
+                        (5, On::SetProperties),
+                        (5, On::Delete),
+                        (5, On::ListBlobs),
                         (20, On::Get),
                         (10, On::Head),
                     ]),

@@ -36,7 +36,7 @@ pub fn live(places: &Places, plan: &Plan, number: u64, counts: &mut Counts) -> R
         verdict = finale::finish(&mut history, unfinished, counts).map_err(|message| (plan.steps.len(), message));
     }
     let log = std::mem::take(&mut history.world.log);
-    places.azure.work_well();
+    history.world.remote().work_well();
     history.world.end();
     verdict.map_err(|(step, message)| Violation { step, message, log })
 }

@@ -4,12 +4,13 @@
 //! ```text
 //! tests/run --histories 10000              any number, from seed 1, or from `--seed S`
 //! tests/run --histories 1 --seed 4711      one again
+//! tests/run --histories 2000 --store s3    all of them about one store: directory, block, page or s3
 //! ```
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `step.rs`, `generate.rs`, `random.rs` | what a history is made of, and how a seed makes one |
-//! | `places.rs`, `world.rs`, `tamper.rs` | where it happens, and what is done there beside the program |
+//! | `places.rs`, `remote.rs`, `world.rs`, `tamper.rs` | where it happens, and what is done there beside the program |
 //! | `run.rs`, `arguments.rs`, `surroundings.rs` | one command, interrupted; what it is given, and what it meets |
 //! | `oracle/`, `journal.rs` | what must hold |
 //! | `history.rs`, `finale.rs`, `shrink.rs`, `counts.rs` | one history, its last command, a shorter one, what was tried |
@@ -24,6 +25,7 @@ mod journal;
 mod oracle;
 mod places;
 mod random;
+mod remote;
 mod run;
 mod shrink;
 mod step;
@@ -43,7 +45,7 @@ use std::time::{Duration, Instant};
 use counts::Counts;
 use history::{Violation, live};
 use places::Places;
-use step::Plan;
+use step::{Plan, StoreKind};
 
 /// How many histories a plain `cargo test` runs.
 const DEFAULT_COUNT: u64 = 100;
@@ -60,6 +62,8 @@ const INSIDE: &str = "DRIVE_AGENT_HISTORIES_INSIDE";
 struct Arguments {
     count: u64,
     seed: u64,
+    /// The store that all of them are about.
+    only: Option<StoreKind>,
     /// All violations are counted, and the run does not end at the first.
     keeps_going: bool,
 }
@@ -89,6 +93,7 @@ fn arguments() -> Option<Arguments> {
     let mut found = Arguments {
         count: from_environment("DRIVE_AGENT_HISTORIES").unwrap_or(DEFAULT_COUNT),
         seed: from_environment(SEED).unwrap_or(1),
+        only: None,
         keeps_going: false,
     };
     let mut given = std::env::args().skip(1);
@@ -97,6 +102,7 @@ fn arguments() -> Option<Arguments> {
         match argument.as_str() {
             "--histories" => found.count = number(),
             "--seed" => found.seed = number(),
+            "--store" => found.only = Some(given.next().as_deref().and_then(StoreKind::of_word).expect("a kind of store")),
             "--keep-going" => found.keeps_going = true,
             "--list" => return None,
             // A filter for tests: this is one of that name.
@@ -128,7 +134,7 @@ fn histories(arguments: &Arguments) -> ExitCode {
                     if index >= arguments.count {
                         break;
                     }
-                    let plan = generate::plan(arguments.seed + index, places.loop_device.is_some());
+                    let plan = generate::plan(arguments.seed + index, places.loop_device.is_some(), arguments.only);
                     counts.history(plan.store);
                     number += 1;
                     let lived =
@@ -162,7 +168,8 @@ fn tell(arguments: &Arguments, counts: &Counts, violations: &[(Plan, Violation)]
         println!("\nseed {}: {}", plan.seed, violation.message);
         let what = if arguments.keeps_going { "it" } else { "the shortest that fails" };
         println!("{what} has {} steps:\n  {}", plan.steps.len(), violation.log.join("\n  "));
-        println!("again: tests/run --histories 1 --seed {}", plan.seed);
+        let store = arguments.only.map_or(String::new(), |store| format!(" --store {}", store.word()));
+        println!("again: tests/run --histories 1 --seed {}{store}", plan.seed);
     }
     println!("\n{}", counts.text());
     println!("{done} histories from seed {} in {:.0} s, {} violations", arguments.seed, took.as_secs_f64(), violations.len());

@@ -9,6 +9,7 @@ use rustix::fs::{IFlags, ioctl_setflags};
 use crate::support::azure_fake::AzureFake;
 use crate::support::images::{KIB, MIB};
 use crate::support::loop_device::LoopDevice;
+use crate::support::s3_fake::S3Fake;
 
 /// Size of each file system, in bytes: what a step leaves free is counted from here.
 const FILE_SYSTEM_BYTES: u64 = 48 * MIB as u64;
@@ -26,6 +27,7 @@ pub struct Places {
     pub loop_device: Option<KeptLoopDevice>,
     _device_disk: Disk,
     pub azure: AzureFake,
+    pub s3: S3Fake,
     // The last to go: everything is below it.
     _folder: tempfile::TempDir,
 }
@@ -44,9 +46,17 @@ impl Places {
             loop_device,
             _device_disk: device_disk,
             azure: AzureFake::start(),
+            s3: small_s3(),
             _folder: folder,
         }
     }
+}
+
+/// A server that takes parts as small as the drives need.
+fn small_s3() -> S3Fake {
+    let fake = S3Fake::start();
+    fake.set_part_bytes_min(1);
+    fake
 }
 
 /// A file system of its own, where that can be had.

@@ -79,7 +79,7 @@ pub fn execute(
     set_faults(world, &run.faults);
     let started = Started::new(world, run);
     let finished = started.finish(world, ended);
-    world.places.azure.work_well();
+    world.remote().work_well();
     if let Some(undo) = undo {
         undo();
     }
@@ -116,6 +116,9 @@ impl Started {
         let texts: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments.iter().map(|text| text as &dyn AsRef<std::ffi::OsStr>).collect();
         let mut agent =
             Agent::bare(&world.folder, &texts).env("XDG_STATE_HOME", &world.states[run.operator].display().to_string());
+        for (name, value) in world.remote().variables() {
+            agent = agent.env(name, &value);
+        }
         if let Interruption::Crash(point, count) = run.interruption {
             let crash = format!("{point}:{count}");
             agent = agent.env("DRIVE_AGENT_CRASH", &crash);
@@ -129,7 +132,7 @@ impl Started {
         line += &remarks(run);
         world.log.push(line);
         let held_before = world.held(run);
-        let puts_before = world.places.azure.writes_seen();
+        let puts_before = world.remote().writes_seen();
         world.touch();
         let running = agent.start();
         if let Surroundings::FileSizeLimit(bytes) = run.surroundings {
@@ -253,7 +256,7 @@ impl Started {
         while self.began.elapsed() < EVENT_TIMEOUT && !self.running.has_ended() {
             let is_time = match when {
                 When::Lines(count) => self.new_lines(world) >= count,
-                When::Puts(count) => world.places.azure.writes_seen() >= self.puts_before + count,
+                When::Puts(count) => world.remote().writes_seen() >= self.puts_before + count,
                 When::Point(..) => self.running.is_stopped(),
                 When::Microseconds(_) => true,
             };

@@ -42,6 +42,24 @@ pub enum StoreKind {
     Directory,
     BlockBlob,
     PageBlob,
+    S3,
+}
+
+impl StoreKind {
+    const WORDS: [(StoreKind, &str); 4] = [
+        (StoreKind::Directory, "directory"),
+        (StoreKind::BlockBlob, "block"),
+        (StoreKind::PageBlob, "page"),
+        (StoreKind::S3, "s3"),
+    ];
+
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(store, _)| *store)
+    }
+
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(store, _)| *store == self).map_or("", |(_, word)| word)
+    }
 }
 
 /// The content of a drive: a letter for each piece (`random`, `z`ero, `h`ole, `s`ame as others), and an odd tail.

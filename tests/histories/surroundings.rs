@@ -34,9 +34,6 @@ fn read_only(folders: Vec<PathBuf>) -> Option<Undo> {
 
 pub fn set_faults(world: &World, faults: &[(On, StoreFault)]) {
     for (on, fault) in faults {
-        match fault {
-            StoreFault::Next(fault) => world.places.azure.fail(*on, [fault.clone()]),
-            StoreFault::Always(fault) => world.places.azure.always_fail(*on, Some(fault.clone())),
-        }
+        world.remote().set_fault(*on, fault);
     }
 }

@@ -68,7 +68,7 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
         Tamper::MoveBlob { name } => match world.store {
             StoreKind::Directory => std::fs::rename(world.store_folder.join(name), world.store_folder.join("moved")).ok(),
             _ => {
-                world.places.azure.rename(&world.azure_name(name), &world.azure_name("moved"));
+                world.remote().rename(&world.remote_name(name), &world.remote_name("moved"));
                 Some(())
             }
         },
@@ -116,22 +116,22 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
             moved.iter().any(Result::is_ok).then_some(())
         }
         Tamper::ForgetBlocks { name } => {
-            world.places.azure.forget_blocks(&world.azure_name(name));
-            (world.store == StoreKind::BlockBlob).then_some(())
+            world.remote().forget_uncommitted(&world.remote_name(name));
+            matches!(world.store, StoreKind::BlockBlob | StoreKind::S3).then_some(())
         }
         Tamper::ForeignBlock { name, is_long } => {
             let id: &[u8] = if is_long { b"a block of another program, with a longer name" } else { b"short" };
-            let is_block = world.store == StoreKind::BlockBlob;
-            is_block.then(|| world.places.azure.add_foreign_block(&world.azure_name(name), id))
+            let is_kept_apart = matches!(world.store, StoreKind::BlockBlob | StoreKind::S3);
+            is_kept_apart.then(|| world.remote().add_foreign(&world.remote_name(name), id))
         }
     }
 }
 
 /// Changes one byte of a blob; gives where.
 fn flip_blob(world: &World, name: &str, offset: u64) -> Option<u64> {
-    let name = world.azure_name(name);
-    let length = world.places.azure.content(&name).filter(|content| !content.is_empty())?.len() as u64;
-    world.places.azure.flip_byte(&name, (offset % length) as usize);
+    let name = world.remote_name(name);
+    let length = world.remote().content(&name).filter(|content| !content.is_empty())?.len() as u64;
+    world.remote().flip_byte(&name, (offset % length) as usize);
     Some(offset % length)
 }
 
@@ -139,7 +139,7 @@ fn remove(world: &World, name: &str) -> Option<()> {
     match world.store {
         StoreKind::Directory => std::fs::remove_file(world.store_folder.join(name)).ok(),
         _ => {
-            world.places.azure.delete(&world.azure_name(name));
+            world.remote().delete(&world.remote_name(name));
             Some(())
         }
     }
@@ -156,8 +156,8 @@ fn put_notes(world: &World, name: &str) -> Option<()> {
             Some(())
         }
         _ => {
-            let name = world.azure_name(name);
-            world.places.azure.content(&name).is_none().then(|| world.places.azure.put_plain(&name, notes.into_bytes(), &[]))
+            let name = world.remote_name(name);
+            world.remote().content(&name).is_none().then(|| world.remote().put_plain(&name, notes.into_bytes()))
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::places::{LOOP_DEVICE_BYTES, Places};
 use protocol::digest::Sha256Digest;
 
+use crate::remote::Remote;
 use crate::step::{Action, DrivePlan, Plan, Run, StoreKind, Target};
 use crate::support::images::random_bytes;
 
@@ -173,18 +174,23 @@ impl<'places> World<'places> {
     pub fn end(self) {
         let _ = std::fs::remove_dir_all(&self.folder);
         let _ = self.states[0].parent().map(std::fs::remove_dir_all);
-        self.places.azure.forget(&self.prefix);
+        self.remote().forget(&self.prefix);
     }
 
     /// A blob as the command line takes it.
     pub fn address(&self, name: &str) -> String {
         match self.store {
             StoreKind::Directory => self.store_folder.join(name).display().to_string(),
-            StoreKind::BlockBlob | StoreKind::PageBlob => self.places.azure.blob(&self.azure_name(name)),
+            StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3 => self.remote().blob(&self.remote_name(name)),
         }
     }
 
-    pub fn azure_name(&self, name: &str) -> String {
+    /// The fake of its store.
+    pub fn remote(&self) -> Remote<'places> {
+        Remote::of(self.places, self.store)
+    }
+
+    pub fn remote_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
@@ -219,7 +225,7 @@ impl<'places> World<'places> {
     /// Waits for the requests of a process that ended or stopped: they are done all the same.
     pub fn settle(&mut self) {
         if self.store != StoreKind::Directory {
-            self.places.azure.settle();
+            self.remote().settle();
         }
         self.touch();
     }
@@ -237,7 +243,7 @@ impl<'places> World<'places> {
             }
         }
         if self.store != StoreKind::Directory {
-            for (name, content, transfer) in self.places.azure.all(&self.prefix) {
+            for (name, content, transfer) in self.remote().all(&self.prefix) {
                 let content = content.to_vec();
                 let item = match transfer {
                     Some(transfer_id) => Item::IncompleteBlob { transfer_id, content },
@@ -255,7 +261,10 @@ impl<'places> World<'places> {
     /// The blocks that the store holds for the blob of an import.
     pub fn held(&self, run: &Run) -> Vec<Sha256Digest> {
         match (&run.action, self.store) {
-            (Action::Import { name, .. }, StoreKind::BlockBlob) => self.places.azure.held(&self.azure_name(name)),
+            (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3) => {
+                let chunk_bytes = run.options.chunk_kib.unwrap_or(8 << 10) << 10;
+                self.remote().held(&self.remote_name(name), chunk_bytes)
+            }
             _ => Vec::new(),
         }
     }

@@ -79,7 +79,7 @@ fn check_landed(world: &World, run: &Finished, result: &Value, after: &Snapshot)
             let versions: Vec<&[u8]> = read.versions.iter().map(Vec::as_slice).collect();
             let landed: Vec<(u64, u64)> =
                 landed.into_iter().filter(|(offset, length)| !read.may_be_left_out(*offset, offset + length)).collect();
-            if world.store == StoreKind::BlockBlob {
+            if matches!(world.store, StoreKind::BlockBlob | StoreKind::S3) {
                 check_blocks(world, run, result, &landed, versions.as_slice(), (name, after))
             } else {
                 let places = import_places(&result["receipt"], name, after);
@@ -170,9 +170,9 @@ fn check_blocks(
     versions: &[&[u8]],
     (name, after): (&str, &Snapshot),
 ) -> Verdict {
-    let azure_name = world.azure_name(name);
-    let held = world.places.azure.held(&azure_name);
+    let remote_name = world.remote_name(name);
     let chunk_bytes = result["chunk_size"].as_u64().unwrap_or(1).max(1);
+    let held = world.remote().held(&remote_name, chunk_bytes);
     let piece = |version: &[u8], start: u64, end: u64| version.get(start as usize..end as usize).map(<[u8]>::to_vec);
     let chunks = |ranges: &[(u64, u64)]| -> Vec<(u64, u64)> {
         let cut = ranges.iter().flat_map(|(offset, length)| {
@@ -220,8 +220,10 @@ fn check_residue(world: &World, run: &Finished, others: &[&Finished], receipt: &
         }
     }
     let bytes = residue["bytes"].as_u64().unwrap_or(0);
-    let (Action::Import { name, .. }, StoreKind::BlockBlob) = (&run.run.action, world.store) else { return Ok(()) };
-    let left: u64 = world.places.azure.uncommitted(&world.azure_name(name)).iter().map(|(_, bytes)| bytes).sum();
+    let (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3) = (&run.run.action, world.store) else {
+        return Ok(());
+    };
+    let left: u64 = world.remote().uncommitted_bytes(&world.remote_name(name));
     let committed = after.get(&format!("store/{name}")).map_or("not there".to_owned(), Item::describe);
     let is_theirs = |other: &&&Finished| matches!(other.run.action, Action::Import { name: also, .. } if also == *name);
     if others.iter().any(|other| is_theirs(&other)) {

@@ -103,6 +103,13 @@ fn may_replace_image(world: &World, run: &Finished, before: Option<&Item>) -> bo
 
 /// Unfinished files are called after their transfer, and only that writes or removes them.
 fn is_own_partial(run: &Finished, other: &str, names: &[&str]) -> bool {
+    // Those of S3 are `NAME.part/<transfer>/…`.
+    let staged = names.iter().find_map(|name| other.strip_prefix(name)?.strip_prefix(".part/")?.split('/').next());
+    if let Some(id) = staged {
+        // Where it may not be removed, that is said.
+        let is_told = run.ended.stderr.contains("what was put beside it while it was sent stays");
+        return is_told || run.transfer_ids().any(|transfer| transfer == id);
+    }
     let Some(id) = partial_id(other) else { return false };
     let is_of_name = names.iter().any(|name| other == format!("{name}.{id}.partial"));
     is_of_name && run.transfer_ids().any(|transfer| transfer.starts_with(id))
