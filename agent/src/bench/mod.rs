@@ -28,6 +28,7 @@ mod peers;
 mod plot;
 mod process;
 mod report;
+mod s3_sink;
 mod sink;
 mod stages;
 mod station;

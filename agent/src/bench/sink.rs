@@ -1,4 +1,4 @@
-//! A server that takes uploads as Azure's blob service does, and throws the bodies away: what is left is the client.
+//! A server that takes uploads as Azure's blob service and S3 do, and throws the bodies away: what is left is the client.
 //! It remembers sizes alone, so that clients that look afterwards are content. It checks no signature, and listens on
 //! loopback only.
 
@@ -19,11 +19,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::error::BenchError;
+use super::s3_sink::S3Sink;
 use crate::cli::BenchTlsArguments;
 use crate::printer::Printer;
 
 /// The account of emulators.
-const ACCOUNT: &str = "devstoreaccount1";
+pub(super) const ACCOUNT: &str = "devstoreaccount1";
 
 /// What is remembered of a blob: sizes of blocks by their ids, and of the whole when it is committed.
 #[derive(Default)]
@@ -39,6 +40,7 @@ const LIST_BYTES_MAX: usize = 16 << 20;
 
 #[derive(Default)]
 struct Sink {
+    s3: S3Sink,
     blobs: Mutex<HashMap<String, Sizes>>,
 }
 
@@ -90,6 +92,10 @@ impl Listener for TlsListener {
 
 async fn answer(State(sink): State<Arc<Sink>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if parts.uri.path().trim_start_matches('/').split('/').next() != Some(ACCOUNT) {
+        let bytes = discard(body).await;
+        return sink.s3.answer(&parts, bytes);
+    }
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let path = parts.uri.path().to_owned();

@@ -40,6 +40,9 @@ pub(super) struct Order {
     pub(super) count: usize,
     /// Memory of all of them together, where they share it as the bays of a station do.
     pub(super) total_memory_bytes: Option<u64>,
+    /// The server of S3, where the blob is an object of it.
+    #[serde(skip)]
+    pub(super) s3_endpoint: Option<String>,
     /// Certificates that are trusted in place of the system's.
     #[serde(skip)]
     pub(super) trusted_certificates: Option<PathBuf>,
@@ -61,6 +64,7 @@ impl Order {
             confirm: None,
             count: 1,
             total_memory_bytes: None,
+            s3_endpoint: None,
             trusted_certificates: None,
         }
     }
@@ -68,6 +72,10 @@ impl Order {
 
 /// What a copy gets of memory that it shares: neither so little that it is slow, nor more than makes it faster.
 const MEMORY_SHARE_BYTES: std::ops::RangeInclusive<u64> = 32 << 20..=128 << 20;
+
+/// Keys that the sink takes, as it takes every one.
+pub(super) const S3_KEYS: [(&str, &str); 3] =
+    [("AWS_ACCESS_KEY_ID", "bench"), ("AWS_SECRET_ACCESS_KEY", "bench"), ("AWS_REGION", "us-east-1")];
 
 /// Whether a drive is none.
 pub(super) fn is_nothing(drive: &str) -> bool {
@@ -90,6 +98,9 @@ pub(super) fn carry_out_all(order: &Order) -> Result<(Run, Vec<TransferResult>),
     command.args(["bench", "transfer"]);
     if let Some(certificates) = &order.trusted_certificates {
         command.env("SSL_CERT_FILE", certificates);
+    }
+    if let Some(endpoint) = &order.s3_endpoint {
+        command.env("AWS_ENDPOINT_URL_S3", endpoint).envs(S3_KEYS);
     }
     let ended = measure(&mut command, &input)?;
     let results: Vec<TransferResult> = serde_json::from_slice(&ended.stdout)
