@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::support::azurite::Azurite;
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{MIB, random_bytes};
+use crate::support::s3_fake::S3Fake;
 use crate::support::transcript;
 use crate::support::wait::wait_until;
 use crate::support::{Workbench, parts, source_root};
@@ -62,6 +63,7 @@ struct Reader {
     servers: Servers,
     path: String,
     azurite: Option<Azurite>,
+    s3: S3Fake,
     failing: Option<FuseDrive>,
     bench: Workbench,
 }
@@ -80,7 +82,7 @@ impl Reader {
         symlink(source_root().join("sample-drives"), bench.file("sample-drives")).unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let (azurite, failing) = (Azurite::start(), failing_image(&bench));
-        Reader { servers: Servers(Vec::new()), path, azurite, failing, bench }
+        Reader { servers: Servers(Vec::new()), path, azurite, s3: S3Fake::start(), failing, bench }
     }
 
     fn home(&self) -> &str {
@@ -102,6 +104,7 @@ impl Reader {
             .env("HOME", self.home())
             .env("XDG_STATE_HOME", self.bench.file(".local/state"))
             .env("NO_COLOR", "1");
+        run.envs(self.s3.variables());
         if let Some(azurite) = &self.azurite {
             run.env("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string());
         }
