@@ -4,12 +4,12 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use blob::account::AccountAddress;
 use blob::azure::{Environment, Network, SILENCE_MAX};
 
 use super::parts;
-use super::wait::wait_until;
 
 /// The keys that it takes.
 pub const KEY_ID: &str = "tests-of-drive-agent";
@@ -17,6 +17,15 @@ pub const SECRET_KEY: &str = "no-secret-of-anyone";
 
 /// The bucket that is there.
 pub const BUCKET: &str = "drives";
+
+/// How often it is started, where it does not come up.
+const STARTS_MAX: u32 = 3;
+
+/// How long it may take to come up: ten seconds on a machine that is busy.
+const START_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How often it is asked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A running server.
 pub struct SeaweedFs {
@@ -30,6 +39,12 @@ impl SeaweedFs {
     /// Starts it with one bucket, `drives`; `None` where it is not installed.
     pub fn start() -> Option<Self> {
         let program = parts::seaweedfs()?;
+        // Another program may take one of its ports before it does: then it comes up in part, or not at all.
+        let started = (0..STARTS_MAX).find_map(|_| Self::start_once(&program));
+        Some(started.expect("SeaweedFS comes up"))
+    }
+
+    fn start_once(program: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let identity = format!(
             r#"{{"identities":[{{"name":"tests","credentials":[{{"accessKey":"{KEY_ID}","secretKey":"{SECRET_KEY}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
@@ -70,13 +85,20 @@ impl SeaweedFs {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let server = SeaweedFs { child, port: ports[0], _folder: folder };
+        let mut server = SeaweedFs { child, port: ports[0], _folder: folder };
         // It answers 500 until its file list is there.
-        for port in [ports[8], ports[0]] {
-            wait_until("SeaweedFS to listen", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let is_up = |server: &Self| {
+            let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+            listens(ports[8]) && listens(ports[0]) && server.make_bucket()
+        };
+        let end = Instant::now() + START_TIMEOUT;
+        while Instant::now() < end && server.child.try_wait().unwrap().is_none() {
+            if is_up(&server) {
+                return Some(server);
+            }
+            std::thread::sleep(LOOK_INTERVAL);
         }
-        wait_until("SeaweedFS to make a bucket", || server.make_bucket());
-        Some(server)
+        None
     }
 
     fn make_bucket(&self) -> bool {
