@@ -30,7 +30,7 @@ pub(crate) fn beside_bar(progress: &Progress, columns: usize) -> BesideBar {
     let room = columns.saturating_sub(before.chars().count() + BAR_CELLS_LEAST + 2);
     let mut shown: Vec<(usize, String)> = vec![(0, percent(progress))];
     let mut used = shown[0].1.chars().count();
-    let silence = if columns < NARROW_COLUMNS { "drive silent for" } else { SILENCE };
+    let silence = if columns < NARROW_COLUMNS { "no answer" } else { SILENCE };
     for (place, part) in parts(progress, silence) {
         let length = part.chars().count() + 1;
         if used + length <= room {
@@ -165,7 +165,9 @@ mod tests {
     #[test]
     fn a_drive_that_does_not_answer_has_no_rate() {
         let silent = Progress { drive_silent_seconds: Some(14.3), ..progress(Phase::Copying) };
-        assert!(beside_bar(&silent, 40).behind.ends_with("drive silent for 14s"));
+        assert!(beside_bar(&silent, 40).behind.ends_with("no answer 14s"));
+        let for_long = Progress { drive_silent_seconds: Some(3599.0), ..silent.clone() };
+        assert!(beside_bar(&for_long, 40).behind.ends_with("no answer 59m59s"));
         let line = log_line(&silent);
         assert!(line.contains("no response from the drive for 14s"), "{line}");
         assert!(!line.contains("left") && !line.contains("/s"), "{line}");

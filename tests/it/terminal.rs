@@ -33,7 +33,7 @@ fn the_bar_fits_into_narrow_terminals_and_says_that_a_drive_is_silent() {
     let bench = Workbench::new();
     bench.image("stuck.toml", STUCK.as_bytes());
     for (columns, words) in
-        [(40, "drive silent for "), (80, "no response from the drive for "), (120, "no response from the drive for ")]
+        [(40, "no answer "), (80, "no response from the drive for "), (120, "no response from the drive for ")]
     {
         let sent = in_terminal(&bench, columns, &format!("stuck.toml blob-{columns} --chunk-size 1MiB --read-timeout 4s"));
         let frames = frames(&sent);
