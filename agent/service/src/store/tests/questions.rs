@@ -40,7 +40,19 @@ async fn jobs_are_found_by_what_is_known_of_them(scene: Scene) {
     assert_eq!(names_of("wd-1299"), ["Alpha", "a%c"]);
     assert_eq!((names_of(""), names_of("X0001-0001")), (vec![], vec![]));
     assert_eq!(names(&store.taking_drives("", 3).await.unwrap()), ["Alpha", "a%c", "a'b"]);
-    for (search, found) in [("ALPHA", &["Alpha"][..]), ("a%", &["a%c"]), ("'", &["a'b"]), ("t", &["beta"]), ("_", &[])] {
+    let searches = [
+        ("ALPHA", &["Alpha"][..]),
+        ("a%", &["a%c"]),
+        ("'", &["a'b"]),
+        ("et", &["beta"]),
+        ("_", &[]),
+        ("d-12", &["Alpha"]),
+        ("qq-", &["beta"]),
+    ];
+    assert_eq!(names(&store.scanned("wd-1234", 10).await.unwrap()), ["Alpha"]);
+    assert_eq!(names(&store.scanned("A%C", 10).await.unwrap()), ["a%c"]);
+    assert_eq!(store.scanned("wd-12", 10).await.unwrap(), []);
+    for (search, found) in searches {
         assert_eq!(names(&store.taking_drives(search, 10).await.unwrap()), found, "{search}");
         let scope = Scope { subscriptions: None, resource_group: None, search: Some(search.to_owned()) };
         let listed = store.list(&scope, &Filter::default(), Order::OldestFirst, 3, None).await.unwrap().jobs;
