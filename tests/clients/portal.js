@@ -34,14 +34,20 @@ async function accessible(page) {
     assert.deepStrictEqual(violations.map((one) => `${one.id}: ${one.nodes[0].html}`), [], page.url());
 }
 
-async function create(page, fields) {
-    await page.goto(`${SERVER}/portal/new`);
+async function fill(page, fields) {
     for (const [name, value] of Object.entries(fields)) {
         const field = page.locator(`[name="${name}"]`);
         if (await field.evaluate((one) => one.tagName) === "SELECT") await field.selectOption(value);
         else await field.fill(value);
     }
-    await page.click("text=Create the job");
+}
+
+// Fills in the form of a new job and looks it over; creates the job where nothing is wrong.
+async function create(page, { jobType = "Import", ...fields }) {
+    await page.goto(`${SERVER}/portal/new?type=${jobType}`);
+    await fill(page, fields);
+    await page.click("text=Look it over");
+    if (await page.locator("h1:text-is('Is this right?')").count()) await page.click("text=Create the job");
 }
 
 async function ship(page, texts = {}) {
@@ -169,6 +175,15 @@ async function byHand(browser) {
     await waiting.locator("text=A copy failed").waitFor();
     await accessible(operator);
     await picture(operator, "bays-attention");
+    // The list of jobs knows it, too.
+    await operator.goto(`${SERVER}/portal/jobs?waits=yes`);
+    await operator.waitForSelector("tr:has-text('failing') td:has-text('A copy failed')");
+    await operator.waitForSelector("tr:has-text('failing') .badge.held");
+    await narrow(operator, "jobs-waiting");
+    await operator.fill("#search", "nothing-like-it");
+    await operator.click("text=Search");
+    await operator.waitForSelector("text=Nothing waits for a person");
+    await operator.goto(`${SERVER}/portal/bays`);
     // A copy that is given up is asked about first, and taken back with one tap.
     await waiting.locator("a:has-text('Give up')").click();
     await operator.waitForSelector("h1:has-text('Give up the copy of BAD-1?')");
@@ -301,7 +316,6 @@ async function receiving(browser) {
     await operator.goto(`${SERVER}/portal/jobs?search=one`);
     assert.ok((await operator.locator("th a").allTextContents()).includes("parcel"), "the customer finds it, too");
     await operator.click("nav >> text=About");
-    await operator.waitForSelector("td:text-is('customer')");
     await narrow(operator, "about");
     await operator.click("text=Audit log");
     await operator.fill("[name=action]", "shipped");
@@ -317,13 +331,113 @@ async function receiving(browser) {
     await customer.waitForSelector("nav >> text=Jobs");
     assert.strictEqual((await customer.goto(`${SERVER}/portal/audit`)).status(), 403);
     await customer.goto(`${SERVER}/portal/about`);
-    assert.strictEqual(await customer.locator("h2:has-text('Tokens')").count(), 0, "that is for operators");
+    assert.strictEqual(await customer.locator("a:has-text('Tokens')").count(), 0, "that is for operators");
+    assert.strictEqual((await customer.goto(`${SERVER}/portal/tokens`)).status(), 403);
     for (const page of ["bays", "jobs", "new"]) {
         await operator.goto(`${SERVER}/portal/${page}`);
         await narrow(operator, page);
     }
     await operator.context().close();
     await customer.context().close();
+}
+
+// A job is looked over before it is created, and changed before it is shipped; by two at once, nobody's change is lost.
+async function changing(browser) {
+    const customer = await logIn(browser, ONE);
+    const key = Array(8).fill("111111").join("-");
+    await customer.click("nav >> text=New job");
+    await narrow(customer, "new-choice");
+    await customer.click("a:text-is('Import')");
+    await fill(customer, { jobName: "edited", subscription: "one", driveList: `ED-1 ${key}` });
+    await customer.check("[name=backupDriveManifest]");
+    await customer.click("text=Look it over");
+    await customer.waitForSelector("dd:has-text('ED-1, with a BitLocker key')");
+    assert.ok(!(await customer.locator("main").textContent()).includes("111111"), "the key is not shown");
+    await narrow(customer, "review");
+    await picture(customer, "review");
+    await customer.click("text=Change something");
+    assert.strictEqual(await customer.inputValue("[name=driveList]"), `ED-1 ${key}`);
+    assert.ok(await customer.isChecked("[name=backupDriveManifest]"));
+    await customer.click("text=Look it over");
+    await customer.click("text=Create the job");
+    await customer.waitForSelector(".measure:has-text('Print the packing slip')");
+    assert.deepStrictEqual(await customer.locator(".to-come span:first-child").allTextContents(),
+        ["Shipping", "Received", "Transferring", "Packaging", "Completed"]);
+    const job = customer.url();
+    const second = await customer.context().newPage();
+    await second.goto(`${job}/edit`);
+    await customer.click("a:text-is('Change')");
+    assert.strictEqual(await customer.inputValue("[name=driveList]"), "ED-1", "the key is not shown again");
+    await narrow(customer, "edit");
+    await fill(customer, { driveList: "ED-1\nED-2\nED-2" });
+    await customer.click("text=Save");
+    await customer.waitForSelector("#driveList-problem:has-text('there twice')");
+    await fill(customer, { driveList: "ED-1\nED-2", logLevel: "Verbose" });
+    await customer.click("text=Save");
+    await customer.waitForSelector("article h3:has-text('ED-2')");
+    const keys = await customer.request.post(`${SERVER}${new URL(job).pathname.replace("/portal/job/one/default/",
+        "/subscriptions/one/resourceGroups/default/providers/Microsoft.ImportExport/jobs/")}/listBitLockerKeys?api-version=2021-01-01`,
+        { headers: { authorization: `Bearer ${ONE}` } });
+    assert.deepStrictEqual((await keys.json()).value, [{ driveId: "ED-1", bitLockerKey: key }], "the key stayed");
+    await fill(second, { driveList: "ED-9" });
+    await second.click("text=Save");
+    await second.waitForSelector("[role=alert]");
+    assert.strictEqual(await second.inputValue("[name=driveList]"), "ED-9", "nothing typed is lost");
+    await second.click("text=Save");
+    await second.waitForSelector("[role=alert]");
+    await customer.reload();
+    assert.strictEqual(await customer.locator("article h3").count(), 2, "the first change stays");
+    await ship(customer);
+    await customer.waitForSelector(".state .badge.Shipping");
+    assert.strictEqual(await customer.locator("a:text-is('Change')").count(), 0);
+    assert.strictEqual((await customer.goto(`${job}/edit`)).status(), 409);
+    await customer.context().close();
+}
+
+// What staff look over: all bays as a table, the jobs in another order, the tokens.
+async function overview(browser) {
+    const operator = await logIn(browser, OPERATOR);
+    await operator.click("a:text-is('Table')");
+    await operator.waitForSelector("tr:has-text('bay-1') .badge");
+    await operator.waitForSelector(".totals:has-text('bays')");
+    await narrow(operator, "bays-table");
+    await picture(operator, "bays-table");
+    await operator.click("nav >> text=Jobs");
+    await operator.click("a:text-is('by name')");
+    const names = await operator.locator("th a").allTextContents();
+    assert.deepStrictEqual(names, [...names].sort((one, other) => (one.toLowerCase() < other.toLowerCase() ? -1 : 1)));
+    // The list follows while it is looked at, and what is typed stays.
+    await operator.fill("#search", "typed");
+    const customer = await logIn(browser, ONE);
+    await create(customer, { jobName: "a-new-one", subscription: "one", driveList: "NEW-1" });
+    await operator.waitForSelector("th a:text-is('a-new-one')");
+    assert.strictEqual(await operator.inputValue("#search"), "typed");
+    await operator.goto(`${SERVER}/portal/tokens/new`);
+    await narrow(operator, "new-token");
+    await fill(operator, { name: "third party", role: "operator", subscriptions: "one" });
+    await operator.click("text=Make the token");
+    await operator.waitForSelector("#subscriptions-problem");
+    await fill(operator, { subscriptions: "" });
+    await operator.click("text=Make the token");
+    await operator.waitForSelector("#name-problem");
+    await fill(operator, { name: "third", role: "customer", subscriptions: "one other" });
+    await operator.click("text=Make the token");
+    const secret = await operator.locator(".secret code").textContent();
+    await narrow(operator, "token");
+    const third = await logIn(browser, secret);
+    await third.waitForSelector("text=a-new-one");
+    await operator.goto(`${SERVER}/portal/tokens`);
+    await operator.waitForSelector("tr:has-text('third'):has-text('one, other')");
+    await narrow(operator, "tokens");
+    assert.ok(!(await operator.content()).includes(secret), "it is shown once");
+    await operator.click("[aria-label='Revoke the token of third']");
+    await accessible(operator);
+    await operator.click("text=Revoke it");
+    await operator.waitForSelector("h1:text-is('Tokens')");
+    assert.strictEqual(await operator.locator("tr:has-text('third')").count(), 0);
+    await third.goto(`${SERVER}/portal/jobs`);
+    assert.ok(third.url().endsWith("/portal/login"), "its session ended");
+    for (const page of [third, customer, operator]) await page.context().close();
 }
 
 // With an organization's account.
@@ -399,7 +513,9 @@ async function others(browser, customer) {
 async function scripts(browser) {
     const page = await logIn(browser, ONE);
     const evil = "<img src=x onerror=alert(1)><script>alert(2)</script>'\"";
-    await create(page, { jobName: evil, subscription: "one", resourceGroup: evil, driveList: evil, blobPath: evil, blobPathPrefix: evil });
+    await create(page, { jobType: "Export", jobName: evil, subscription: "one", resourceGroup: evil, blobPath: evil, blobPathPrefix: evil });
+    assert.strictEqual(await page.inputValue("[name=blobPath]"), evil);
+    await create(page, { jobName: evil, subscription: "one", resourceGroup: evil, driveList: evil });
     assert.strictEqual(await page.inputValue("[name=jobName]"), evil);
     await create(page, { jobName: "evil", subscription: "one", resourceGroup: evil, driveList: "E-1" });
     assert.strictEqual(await page.inputValue("[name=resourceGroup]"), evil);
@@ -452,6 +568,8 @@ async function main() {
     await checkIn(browser);
     await receiving(browser);
     await scripts(browser);
+    await changing(browser);
+    await overview(browser);
     await withoutScripts(browser);
     await organization(browser);
     await restart(browser);

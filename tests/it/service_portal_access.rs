@@ -77,7 +77,8 @@ fn customers_see_the_accounts_that_they_may_use() {
     let token = service.customer_token("customer");
     let page = |token: &str| {
         let cookie = service.log_in(token, &[]).1;
-        let page = service.try_call("", "GET", "/portal/new", Value::Null, &[("cookie", cookie_of(&cookie))]).unwrap();
+        let page =
+            service.try_call("", "GET", "/portal/new?type=Import", Value::Null, &[("cookie", cookie_of(&cookie))]).unwrap();
         page.body.as_str().unwrap().to_owned()
     };
     let (own, all) = (page(&token), page(&service.token));

@@ -9,6 +9,7 @@
 //! | `router` | all paths of the service |
 //! | `api` | for programs: parse a request, call a use case, answer |
 //! | `portal` | for people: parse a form, call a use case, show a page |
+//! | `tokens` | making tokens and taking them back |
 //! | `state` | what every handler gets |
 //! | [`jobs`] | use cases: what can be done with a job, and why it is refused |
 //! | [`http`] | what the API and the portal share of HTTP: server, tokens and rate limits, bodies, events |
@@ -70,6 +71,7 @@ pub mod stations;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tokens;
 pub mod vault;
 
 pub use router::router;

@@ -6,7 +6,7 @@ use protocol::arm::{Filter, JobList, JobResponse};
 use super::answer::{ApiError, document};
 use super::call::Call;
 use crate::state::ServiceState;
-use crate::store::{Order, Scope, StoredJob};
+use crate::store::{ListPlace, Order, Scope, StoredJob};
 
 /// Most jobs of one page (the published limit), and how many there are where none are asked for.
 pub(super) const PAGE_JOBS_MAX: u32 = 100;
@@ -20,12 +20,12 @@ pub(super) async fn list(
     let top = page_size(call, PAGE_JOBS_MAX, PAGE_JOBS_MAX)?;
     let filter_text = call.parameter("$filter").unwrap_or_default();
     let filter: Filter = filter_text.parse()?;
-    let after = place(call)?;
+    let after = place(call)?.map(ListPlace::behind);
     let is_of_group = resource_group.is_some();
     let scope = Scope { subscriptions: subscription.map(|own| vec![own]), resource_group, search: None };
-    let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after).await?;
+    let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after.as_ref()).await?;
     let value = page.jobs.iter().map(|job| listed(state, job, is_of_group)).collect();
-    document(200, &JobList { value, next_link: page.next.map(|next| next_link(call, top, next, filter_text)) })
+    document(200, &JobList { value, next_link: page.next.map(|next| next_link(call, top, next.id(), filter_text)) })
 }
 
 /// How many entries a page has: `$top`, or as many as there are where none are asked for.

@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use protocol::arm::ErrorResponse;
 use protocol::operator::{Done, List, MadeToken, NewToken, OpenSession, Token, TokenRole};
-use protocol::text::is_word;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,10 +14,11 @@ use super::answer::{ApiError, document};
 use super::call::{self, OperatorCall};
 use crate::state::ServiceState;
 use crate::store::{Actor, Role};
+use crate::tokens::{self, TokenError};
 
 pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
     OpenApiRouter::new()
-        .routes(routes!(tokens, new_token))
+        .routes(routes!(list, new_token))
         .routes(routes!(revoke))
         .routes(routes!(sessions))
         .routes(routes!(end_session))
@@ -29,7 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<ServiceState>> {
     responses((status = 200, description = "done", body = List<Token>), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
-async fn tokens(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
+async fn list(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
     let token = |actor: Actor| match actor.role {
         Role::Operator => Token { name: actor.name, role: TokenRole::Operator, subscriptions: Vec::new() },
         Role::Station => Token { name: actor.name, role: TokenRole::Station, subscriptions: Vec::new() },
@@ -50,20 +50,12 @@ async fn new_token(
     body: Body,
 ) -> Result<Response, ApiError> {
     let new: NewToken = call::json(body).await?;
-    let role = new.role().map_err(|problem| ApiError::at(400, "InvalidField", problem.to_string(), "role"))?;
-    let NewToken { name, subscriptions, .. } = new;
-    if !is_word(&name) || !subscriptions.iter().all(|subscription| is_word(subscription)) {
-        let message = "names have 1 to 128 letters, digits and signs, without spaces and what parts a path".to_owned();
-        return Err(ApiError::at(400, "InvalidField", message, "name"));
-    }
-    let role = match role {
-        TokenRole::Operator => Role::Operator,
-        TokenRole::Station => Role::Station,
-        TokenRole::Customer => Role::Customer(subscriptions),
-    };
-    let actor = Actor { name, role };
-    let token = state.store.create_token(&actor, &call.actor.name, state.scheduler.now()).await?;
-    document(201, &MadeToken { name: actor.name, token })
+    let made = tokens::make(&state, &call.actor, new).await.map_err(|error| match error {
+        TokenError::Role(problem) => ApiError::at(400, "InvalidField", problem.to_string(), "role"),
+        error @ TokenError::Name => ApiError::at(400, "InvalidField", error.to_string(), "name"),
+        TokenError::Store(error) => error.into(),
+    })?;
+    document(201, &made)
 }
 
 #[utoipa::path(
@@ -77,11 +69,8 @@ async fn revoke(
     Path(name): Path<String>,
     OperatorCall(call): OperatorCall,
 ) -> Result<Response, ApiError> {
-    match state.store.revoke_token(&name, &call.actor.name, state.scheduler.now()).await? {
-        true => {
-            state.fleet.take_off(&name);
-            document(200, &Done {})
-        }
+    match tokens::revoke(&state, &call.actor, &name).await? {
+        true => document(200, &Done {}),
         false => Err(ApiError::new(404, "ResourceNotFound", format!("there is no token `{name}`"))),
     }
 }

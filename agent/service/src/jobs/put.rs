@@ -5,7 +5,7 @@ use protocol::text::is_word;
 
 use super::error::JobError;
 use super::service::Jobs;
-use crate::store::{Actor, JobKey, Precondition, Put, StoredJob};
+use crate::store::{Actor, JobKey, Precondition, Put, StoreError, StoredJob};
 
 const ACTION: &str = "put a job";
 
@@ -63,14 +63,36 @@ impl Jobs {
     /// # Errors
     /// When a field is wrong, or another job has the name.
     pub(crate) async fn create(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Result<StoredJob, JobError> {
-        let mut problems = validate_put(body);
-        problems.extend(self.problems_of_key(actor, key, body));
-        if !problems.is_empty() {
-            return Err(JobError::Fields(problems));
-        }
+        self.require_right_fields(actor, key, body)?;
         let job = self.store.create(key, body, &self.change(actor, ACTION)).await?;
         self.scheduler.wake();
         Ok(job)
+    }
+
+    /// Whether [`Jobs::create`] would create the job now.
+    ///
+    /// # Errors
+    /// As those of `create`.
+    pub(crate) async fn check_new(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Result<(), JobError> {
+        self.require_right_fields(actor, key, body)?;
+        let is_there = match self.store.get(key).await {
+            Ok(_) => true,
+            Err(StoreError::NotFound(_)) => self.store.has_job_of_name(&key.name, account_name(account_id(body))).await?,
+            Err(error) => return Err(error.into()),
+        };
+        match is_there {
+            true => Err(StoreError::JobNameTaken(key.name.clone()).into()),
+            false => Ok(()),
+        }
+    }
+
+    fn require_right_fields(&self, actor: &Actor, key: &JobKey, body: &PutJob) -> Result<(), JobError> {
+        let mut problems = validate_put(body);
+        problems.extend(self.problems_of_key(actor, key, body));
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(JobError::Fields(problems)),
+        }
     }
 
     /// The location and the account must be ones of this station.

@@ -1,4 +1,4 @@
-//! What this service is: its version and health, its datacenters, its tokens, and where programs find the API.
+//! What this service is: its version and health, its datacenters, and where programs find the API.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use protocol::arm::API_VERSIONS;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
-use crate::store::{Actor, Role};
 
 #[derive(Template)]
 #[template(path = "about.html")]
@@ -25,7 +24,6 @@ struct AboutPage {
     accounts: Vec<String>,
     jobs: Vec<(String, i64)>,
     stations: Vec<Station>,
-    tokens: Vec<Token>,
 }
 
 struct Place {
@@ -40,28 +38,13 @@ struct Station {
     copies: u64,
 }
 
-struct Token {
-    name: String,
-    role: &'static str,
-    subscriptions: String,
-}
-
-fn token(actor: Actor) -> Token {
-    let (role, subscriptions) = match actor.role {
-        Role::Operator => ("operator", String::new()),
-        Role::Station => ("station", String::new()),
-        Role::Customer(subscriptions) => ("customer", subscriptions.join(", ")),
-    };
-    Token { name: actor.name, role, subscriptions }
-}
-
 pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer) -> Result<Response, PageError> {
     let place = |location: &crate::jobs::Location| Place {
         name: location.name.clone(),
         address: location.address.lines(),
         carriers: location.carriers.join(", "),
     };
-    let (mut jobs, mut stations, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut jobs, mut stations) = (Vec::new(), Vec::new());
     if viewer.is_operator {
         jobs = state.store.count_by_state().await?.into_iter().collect();
         let station = |one: protocol::operator::StationState| Station {
@@ -70,7 +53,6 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer)
             copies: one.copies,
         };
         stations = state.fleet.list().await?.into_iter().map(station).collect();
-        tokens = state.store.tokens().await?.into_iter().map(token).collect();
     }
     Ok(render(&AboutPage {
         title: "About",
@@ -83,6 +65,5 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer)
         viewer: Some(viewer),
         jobs,
         stations,
-        tokens,
     }))
 }

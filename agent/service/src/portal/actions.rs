@@ -9,6 +9,7 @@ use protocol::job::RetryOptions;
 use protocol::operator::{CheckIn, ReturnPackage};
 
 use super::correct::correct;
+use super::edit::edit;
 use super::extract::{ActionPath, JobPath, ViewedJob, form, job_of};
 use super::forms::value;
 use super::links::job_link;
@@ -40,6 +41,7 @@ pub(super) async fn carry_out(
             return Ok(Redirect::to("/portal/jobs").into_response());
         }
         "ship" => return ship(&state, &viewed, &form).await,
+        "edit" => return edit(&state, &viewed, &form).await,
         "correctDrive" => return correct(&state, &viewed, &form).await,
         _ if viewer.is_operator => carry_out_order(&state, &viewed, &action, &form).await?,
         _ => return Err(PageError::Message(StatusCode::FORBIDDEN, "this is for operators".to_owned())),

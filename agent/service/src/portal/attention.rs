@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use protocol::station::{Attention, AttentionKind};
 use serde::Deserialize;
 
 use super::extract::Operator;
+use super::job_rows::{JobRow, row};
 use super::links::{job_link, key_of_path};
 use super::offers::{self, Offer};
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::scheduler::{AttentionPage, AttentionPlace};
 use crate::state::ServiceState;
+use crate::store::{StoreError, StoredJob};
 
 /// Jobs of one page.
 const PAGE_JOBS: u32 = 50;
@@ -73,6 +74,51 @@ fn shown(page: AttentionPage) -> (Vec<AttentionLine>, Option<String>) {
     (page.list.into_iter().map(AttentionLine::from).collect(), next)
 }
 
+/// The place that an address names.
+fn place(text: Option<&str>) -> Result<Option<AttentionPlace>, PageError> {
+    text.map(str::parse).transpose().map_err(|()| PageError::incomplete_address())
+}
+
+/// The jobs that wait for a person or have `search` in what they are found by, the most urgent first; and where the next page
+/// begins.
+pub(super) async fn waiting_jobs(
+    state: &ServiceState,
+    after: Option<&str>,
+    search: &str,
+) -> Result<(Vec<JobRow>, Option<String>), PageError> {
+    let page = state.scheduler.attention(place(after)?, PAGE_JOBS).await?;
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for one in page.list {
+        let Some(job) = one.job else { continue };
+        let why = title(one.kind).to_owned();
+        match reasons.iter_mut().find(|(known, _)| *known == job) {
+            Some((_, all)) if all.contains(&why) => {}
+            Some((_, all)) => all.push(why),
+            None => reasons.push((job, vec![why])),
+        }
+    }
+    let mut rows = Vec::new();
+    for (path, why) in reasons {
+        let Some(key) = key_of_path(&path) else { continue };
+        match state.store.get(&key).await {
+            Ok(job) if is_found_by(&job, search) => rows.push(JobRow { why, ..row(state, &job) }),
+            // It was removed meanwhile.
+            Ok(_) | Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((rows, page.next.map(|place| place.to_string())))
+}
+
+/// Whether the job has `search` in its name, its customer, the number of its parcel or one of its drives, as the store finds it.
+fn is_found_by(job: &StoredJob, search: &str) -> bool {
+    let search = search.to_ascii_lowercase();
+    let parcel = job.details.delivery_package.as_ref().map(|package| package.tracking_number.as_str());
+    let drives = job.machine.drives.iter().map(|drive| drive.id.as_str());
+    let texts = [job.key.name.as_str(), job.key.subscription.as_str()].into_iter().chain(parcel).chain(drives);
+    texts.into_iter().any(|text| text.to_ascii_lowercase().contains(&search))
+}
+
 #[derive(Template)]
 #[template(path = "attention.html")]
 struct WholePage {
@@ -94,13 +140,7 @@ pub(super) async fn show(
     Operator(viewer): Operator,
     Query(query): Query<AttentionQuery>,
 ) -> Result<Response, PageError> {
-    let after: Option<AttentionPlace> = match query.after.as_deref().map(str::parse) {
-        None => None,
-        Some(Ok(place)) => Some(place),
-        Some(Err(())) => {
-            return Err(PageError::Message(StatusCode::BAD_REQUEST, "the address of this page is not complete".to_owned()));
-        }
-    };
+    let after = place(query.after.as_deref())?;
     let (attention, next) = shown(state.scheduler.attention(after, PAGE_JOBS).await?);
     let csrf = viewer.csrf.clone();
     Ok(render(&WholePage { title: "Waits for a person", viewer: Some(viewer), csrf, attention, next }))

@@ -1,22 +1,30 @@
-//! The page of the bays, one card each, with what needs a person first.
+//! The page of the bays, with what needs a person first: one card each, or a table where there are many.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::Response;
-use protocol::result::Direction;
-use protocol::station::{Bay, WeakIdentity};
-use protocol::units::ByteSize;
+use protocol::station::Bay;
+use serde::Deserialize;
 
 use super::attention::{self, AttentionLine};
-use super::copy_card::CopyCard;
+use super::bay_card::{BayCard, card};
+use super::bay_totals::totals;
 use super::extract::Operator;
-use super::links::{drive_link, job_link, key_of_path};
-use super::offers::{self, Offer};
 use super::page::{LivePage, PageError, live_part, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
+
+/// More bays than this are shown as a table, where nothing else is asked for: cards of more take several screens.
+const CARDS_MAX: usize = 12;
+
+/// How the bays are shown: `cards` or `table`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BaysQuery {
+    view: Option<String>,
+}
 
 #[derive(Template)]
 #[template(path = "bays_live.html")]
@@ -25,65 +33,62 @@ struct BaysLive {
     attention: Vec<AttentionLine>,
     next: Option<String>,
     rate: String,
-    bays: Vec<Card>,
+    totals: Vec<(&'static str, String)>,
+    is_table: bool,
+    stations: Vec<Station>,
 }
 
-struct Card {
-    name: String,
-    state: &'static str,
-    drive: Option<String>,
-    /// The bridge's serial number, and why the drive's cannot be relied on.
-    identity: Option<String>,
-    model: Option<String>,
-    size: String,
-    job_link: Option<String>,
-    job_name: String,
-    drive_link: String,
-    direction: &'static str,
-    copy: Option<CopyCard>,
-    note: Option<String>,
-    offer: Option<Offer>,
+/// The bays of a station.
+struct Station {
+    /// Its name; `None` for the service's own bays.
+    name: Option<String>,
+    bays: Vec<BayCard>,
 }
 
-pub(super) async fn show(State(state): State<Arc<ServiceState>>, Operator(viewer): Operator) -> Result<Response, PageError> {
-    let content = live(&state, &viewer).await?;
-    let events = "/portal/events/bays".to_owned();
-    Ok(render(&LivePage { title: "Bays".to_owned(), viewer: Some(viewer), above: None, events, content }))
+pub(super) async fn show(
+    State(state): State<Arc<ServiceState>>,
+    Operator(viewer): Operator,
+    Query(query): Query<BaysQuery>,
+) -> Result<Response, PageError> {
+    let content = live(&state, &viewer, &query).await?;
+    let events = match query.view.as_deref() {
+        Some("table") => "/portal/events/bays?view=table",
+        Some("cards") => "/portal/events/bays?view=cards",
+        _ => "/portal/events/bays",
+    };
+    let (title, events) = ("Bays".to_owned(), events.to_owned());
+    Ok(render(&LivePage { title, viewer: Some(viewer), above: None, events, content }))
 }
 
 /// The part of the page that changes, as HTML.
-pub(super) async fn live(state: &ServiceState, viewer: &Viewer) -> Result<String, PageError> {
-    let bays = state.scheduler.bays().await?.into_iter().map(|bay| card(state, bay)).collect();
+pub(super) async fn live(state: &ServiceState, viewer: &Viewer, query: &BaysQuery) -> Result<String, PageError> {
+    let bays = state.scheduler.bays().await?;
     let (attention, next) = attention::first_page(state).await?;
-    live_part(&BaysLive { csrf: viewer.csrf.clone(), attention, next, rate: state.jobs.rate().text(), bays })
+    live_part(&BaysLive {
+        csrf: viewer.csrf.clone(),
+        attention,
+        next,
+        rate: state.jobs.rate().text(),
+        totals: totals(&bays),
+        is_table: match query.view.as_deref() {
+            Some("table") => true,
+            Some("cards") => false,
+            _ => bays.len() > CARDS_MAX,
+        },
+        stations: by_station(state, bays),
+    })
 }
 
-fn card(state: &ServiceState, bay: Bay) -> Card {
-    let work = bay.work.as_ref();
-    let key = work.and_then(|work| key_of_path(&work.job));
-    let progress = work.and_then(|work| work.progress.as_ref());
-    let copy = progress.map(|progress| {
-        CopyCard::new(progress, &state.scheduler.rates(&bay.name), &state.scheduler.unreadable_so_far(&bay.name))
-    });
-    let direction = match work.map(|work| work.direction) {
-        Some(Direction::Export) => "export",
-        _ => "import",
-    };
-    let drive = bay.drive.as_ref();
-    let drive_id = work.map(|work| work.drive_id.as_str()).unwrap_or_default();
-    Card {
-        state: bay.state.name(),
-        drive: drive.map(|drive| drive.drive_id.clone().unwrap_or_else(|| "a drive without a serial number".to_owned())),
-        identity: drive.and_then(|drive| WeakIdentity::note(drive.bridge_serial.as_deref(), &drive.weak_identity)),
-        model: drive.and_then(|drive| drive.model.clone()),
-        size: drive.map(|drive| ByteSize(drive.size_bytes).to_string()).unwrap_or_default(),
-        drive_link: key.as_ref().map(|key| drive_link(key, drive_id)).unwrap_or_default(),
-        job_link: key.as_ref().map(job_link),
-        job_name: key.map(|key| key.name).unwrap_or_default(),
-        direction,
-        copy,
-        offer: offers::of_bay(&bay),
-        name: bay.name,
-        note: bay.note,
+/// The bays by station, in the order in which they come.
+fn by_station(state: &ServiceState, bays: Vec<Bay>) -> Vec<Station> {
+    let mut stations: Vec<Station> = Vec::new();
+    for bay in bays {
+        let name = bay.name.split_once('/').map(|(station, _)| station.to_owned());
+        let card = card(state, bay);
+        match stations.iter_mut().find(|station| station.name == name) {
+            Some(station) => station.bays.push(card),
+            None => stations.push(Station { name, bays: vec![card] }),
+        }
     }
+    stations
 }

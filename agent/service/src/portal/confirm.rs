@@ -31,10 +31,16 @@ pub(super) struct AskPage {
 }
 
 impl AskPage {
+    /// The page that asks before an action on a job.
     pub(super) fn new(viewer: Viewer, title: String, job: &StoredJob, action: &str, button: &'static str) -> Self {
         let back = job_link(&job.key);
+        Self::of(viewer, title, format!("{back}/do/{action}"), button, back)
+    }
+
+    /// The page that asks before what is sent to `target`.
+    pub(super) fn of(viewer: Viewer, title: String, target: String, button: &'static str, back: String) -> Self {
         let (sentences, list, fields) = (Vec::new(), Vec::new(), Vec::new());
-        let (csrf, target) = (viewer.csrf.clone(), format!("{back}/do/{action}"));
+        let csrf = viewer.csrf.clone();
         AskPage { title, csrf, viewer: Some(viewer), sentences, list, fields, target, button, back }
     }
 }

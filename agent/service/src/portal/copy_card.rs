@@ -65,7 +65,8 @@ pub(super) fn limit(limited_by: LimitedBy) -> Option<&'static str> {
     }
 }
 
-fn time_left(seconds: f64) -> String {
+/// How long a copy still takes, in words.
+pub(super) fn time_left(seconds: f64) -> String {
     let minutes = (seconds / 60.0).ceil();
     match minutes {
         _ if !minutes.is_finite() || minutes > 1e6 => String::new(),

@@ -7,11 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use protocol::arm::{Address, JobResponse};
 use protocol::job::JobState;
+use protocol::progress::Progress;
 use protocol::station::AuditEntry;
 
-use super::drive_card::{DriveCard, cards};
+use super::drive_card::{DriveCard, cards, moving};
 use super::extract::ViewedJob;
 use super::links::{events_link, job_link};
+use super::next_steps::{next_step, to_come};
 use super::offers::{self, Offer};
 use super::page::{LivePage, PageError, live_part, render};
 use super::time_text::time_text;
@@ -30,6 +32,10 @@ struct JobLive {
     kind: String,
     is_cancelled: bool,
     percent: Option<i64>,
+    /// How its copies run together; empty where none does.
+    moving: Vec<String>,
+    next_step: String,
+    to_come: Vec<JobState>,
     offers: Vec<Offer>,
     drives: Vec<DriveCard>,
     facts: Vec<(&'static str, String)>,
@@ -72,12 +78,17 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob)
     let answer = state.jobs.response(job);
     let of_job = AuditFilter { job_uid: Some(job.uid.clone()), ..AuditFilter::default() };
     let history = state.store.audit_log(&of_job, HISTORY_MAX).await?.entries;
+    let copies = job.machine.drives.iter().filter_map(|drive| state.scheduler.progress(&job.uid, &drive.id));
+    let copies: Vec<Progress> = copies.collect();
     let page = JobLive {
         csrf: viewer.csrf.clone(),
         state: job.machine.state.to_string(),
         kind: job.machine.kind.to_string(),
         is_cancelled: job.machine.cancel_requested,
         percent: state.jobs.percent_of(job),
+        moving: moving(&copies),
+        next_step: next_step(job, viewer.is_operator),
+        to_come: to_come(&job.machine),
         offers: offers::of_job(state, viewer, job),
         drives: cards(state, viewer, job),
         facts: facts(&answer, job),

@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use crate::store::JobKey;
 
 /// A segment of a path, percent-encoded.
-fn part(text: &str) -> PercentEncode<'_> {
+pub(super) fn part(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 

@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::response::sse::Event;
 use futures::stream;
 
+use super::bays::BaysQuery;
 use super::extract::{DrivePath, JobPath, Operator, job_of, operator_of, viewer_of};
+use super::jobs::JobsQuery;
 use super::page::PageError;
 use super::viewer::Viewer;
-use super::{bays as bays_page, drive as drive_page, job as job_page};
+use super::{bays as bays_page, drive as drive_page, job as job_page, jobs as jobs_page};
 use crate::http::events::{StreamSlot, answer};
 use crate::state::ServiceState;
 
 /// Time between two looks at what a page shows; it is sent where it changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same for lists: jobs change state by the minute, and counting many takes a while.
+const LIST_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A page that is kept up to date.
 struct Watcher {
@@ -25,6 +30,7 @@ struct Watcher {
     headers: HeaderMap,
     /// What was sent last.
     last: Option<String>,
+    interval: Duration,
     _slot: StreamSlot,
 }
 
@@ -34,7 +40,7 @@ impl Watcher {
             let message = "too many pages are open: close some".to_owned();
             PageError::Message(StatusCode::TOO_MANY_REQUESTS, message)
         })?;
-        Ok(Watcher { state, headers, last: None, _slot: slot })
+        Ok(Watcher { state, headers, last: None, interval: LOOK_INTERVAL, _slot: slot })
     }
 
     /// Waits for the time of the next look, except for the first; false when the service stops. Something always changes
@@ -44,7 +50,7 @@ impl Watcher {
             return true;
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_INTERVAL) => true,
+            () = tokio::time::sleep(self.interval) => true,
             () = self.state.closing.cancelled() => false,
         }
     }
@@ -65,16 +71,38 @@ impl Watcher {
 pub(super) async fn bays(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
+    Query(query): Query<BaysQuery>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let watcher = Watcher::new(state, headers, &viewer)?;
-    Ok(answer(stream::unfold(watcher, |mut watcher| async move {
+    Ok(answer(stream::unfold((watcher, query), |(mut watcher, query)| async move {
         while watcher.next_look().await {
             // The stream ends with the session.
             let viewer = operator_of(&watcher.state, &watcher.headers).await.ok()?;
-            let text = bays_page::live(&watcher.state, &viewer).await.ok()?;
+            let text = bays_page::live(&watcher.state, &viewer, &query).await.ok()?;
             if let Some(event) = watcher.event(text) {
-                return Some((Ok(event), watcher));
+                return Some((Ok(event), (watcher, query)));
+            }
+        }
+        None
+    })))
+}
+
+/// The list of jobs.
+pub(super) async fn jobs(
+    State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
+    Query(query): Query<JobsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let watcher = Watcher { interval: LIST_INTERVAL, ..Watcher::new(state, headers, &viewer)? };
+    Ok(answer(stream::unfold((watcher, query), |(mut watcher, query)| async move {
+        while watcher.next_look().await {
+            // The stream ends with the session.
+            let viewer = viewer_of(&watcher.state, &watcher.headers).await.ok()?;
+            let text = jobs_page::live(&watcher.state, &viewer, &query).await.ok()?;
+            if let Some(event) = watcher.event(text) {
+                return Some((Ok(event), (watcher, query)));
             }
         }
         None

@@ -13,15 +13,16 @@
 //! | `viewer` | the person who looks, and their cookies |
 //! | `extract` | what handlers take from a request: viewer, job, form |
 //! | `login` | logging in and out |
-//! | `bays` | the bays, one card each (operators) |
+//! | `bays`, `bay_card`, `bay_totals` | the bays, as cards or as a table (operators) |
 //! | `attention` | what waits for a person (operators) |
 //! | `docking`, `check_in` | docking, taking out and checking in by hand (operators) |
 //! | `rate` | how fast all copies may be together (operators) |
-//! | `jobs` | the list of jobs |
-//! | `job` | one job: drives, receipts, history |
+//! | `jobs`, `job_rows` | the list of jobs |
+//! | `job`, `next_steps` | one job: drives, receipts, history, what comes next |
 //! | `drive`, `drive_card` | one drive of a job |
+//! | `tokens`, `audit`, `about` | who may do what, who did what, and what the service is |
 //! | `files` | files to download |
-//! | `new` | the form of a new job |
+//! | `new`, `edit`, `job_form` | a new job, and changing one that is not shipped |
 //! | `confirm`, `missing`, `correct`, `ship`, `retry` | pages that ask before an action |
 //! | `actions` | what is done with a job |
 //! | `offers` | what may be done now |
@@ -37,6 +38,8 @@ mod actions;
 mod attention;
 mod audit;
 mod bars;
+mod bay_card;
+mod bay_totals;
 mod bays;
 mod check_in;
 mod confirm;
@@ -45,16 +48,20 @@ mod correct;
 mod docking;
 mod drive;
 mod drive_card;
+mod edit;
 mod extract;
 mod files;
 mod forms;
 mod job;
+mod job_form;
+mod job_rows;
 mod jobs;
 mod links;
 mod live;
 mod login;
 mod missing;
 mod new;
+mod next_steps;
 mod offers;
 mod page;
 mod protect;
@@ -65,6 +72,7 @@ mod router;
 mod ship;
 mod slip;
 mod time_text;
+mod tokens;
 mod viewer;
 
 pub(crate) use router::router;

@@ -39,6 +39,7 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     let mut offers = Vec::new();
     if job.machine.state == JobState::Creating && may(Event::Ship) {
         offers.push(page("Ship", "ship"));
+        offers.push(page("Change", "edit"));
     }
     if viewer.is_operator && job.machine.takes_drives() {
         offers.push(check_in("Check in a drive", None, Some(&job.key.path()), None));

@@ -25,6 +25,11 @@ impl PageError {
         PageError::Message(StatusCode::NOT_FOUND, message)
     }
 
+    /// The address names a place of a list that is none.
+    pub(super) fn incomplete_address() -> Self {
+        PageError::Message(StatusCode::BAD_REQUEST, "the address of this page is not complete".to_owned())
+    }
+
     /// A part of the page could not be made.
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         PageError::Message(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get, post};
 
 use super::{
-    about, actions, attention, audit, bays, check_in, confirm, correct, docking, drive, files, job, jobs, live, login, missing,
-    new, page, protect, rate, receive, retry, ship, slip,
+    about, actions, attention, audit, bays, check_in, confirm, correct, docking, drive, edit, files, job, jobs, live, login,
+    missing, new, page, protect, rate, receive, retry, ship, slip, tokens,
 };
 use crate::state::ServiceState;
 
@@ -34,9 +34,13 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/receive", get(receive::show))
         .route("/portal/about", get(about::show))
         .route("/portal/audit", get(audit::show))
+        .route("/portal/tokens", get(tokens::show))
+        .route("/portal/tokens/new", get(tokens::show_new).post(tokens::make))
+        .route("/portal/tokens/{name}/revoke", get(tokens::ask).post(tokens::revoke))
         .route("/portal/new", get(new::show).post(new::create))
         .route("/portal/job/{subscription}/{group}/{name}", get(job::show))
         .route("/portal/job/{subscription}/{group}/{name}/slip", get(slip::show))
+        .route("/portal/job/{subscription}/{group}/{name}/edit", get(edit::show))
         .route("/portal/job/{subscription}/{group}/{name}/cancel", get(confirm::cancel))
         .route("/portal/job/{subscription}/{group}/{name}/ship", get(ship::show))
         .route("/portal/job/{subscription}/{group}/{name}/shipBack", get(ship::show_back))
@@ -56,6 +60,7 @@ pub(crate) fn router(state: &Arc<ServiceState>) -> Router<Arc<ServiceState>> {
         .route("/portal/bay/{bay}/do/{action}", post(docking::carry_out))
         .route("/portal/check-in", get(check_in::show).post(check_in::check_in))
         .route("/portal/events/bays", get(live::bays))
+        .route("/portal/events/jobs", get(live::jobs))
         .route("/portal/events/job/{subscription}/{group}/{name}", get(live::job))
         .route("/portal/events/job/{subscription}/{group}/{name}/drive/{drive}", get(live::drive))
         .route("/portal/{*rest}", any(page::unknown))

@@ -26,6 +26,7 @@ pub(super) fn migrator(dialect: Dialect) -> Migrator {
             2 "stations" "0002_stations.sql",
             3 "replicas" "0003_replicas.sql",
             4 "rate" "0004_rate.sql",
+            5 "sorted" "0005_sorted.sql",
         ),
     })
 }
@@ -44,5 +45,6 @@ pub(super) fn sqlite() -> Vec<Migration> {
         10 "portable" "0010_portable.sql",
         11 "stations" "0011_stations.sql",
         12 "rate" "0012_rate.sql",
+        13 "sorted" "0013_sorted.sql",
     )
 }

@@ -1,9 +1,12 @@
 //! Lists of jobs, a page at a time.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, StoredJob, folded, job_of};
+use super::row::{JOB_COLUMNS, StoredJob, folded, job_of, seconds};
 use super::statement::Statement;
 use protocol::arm::Filter;
 
@@ -25,6 +28,46 @@ pub(crate) enum Order {
     OldestFirst,
     /// As people read it.
     NewestFirst,
+    /// The job that was changed last comes first.
+    LastChangedFirst,
+    /// By name, in any case of its letters.
+    ByName,
+}
+
+/// A place in a list: behind a job, by what the list is sorted by and the number of that job. A job that is changed between
+/// two pages of a list by its changes may be on both or on neither.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListPlace {
+    /// Empty where the number alone sorts.
+    value: String,
+    id: i64,
+}
+
+impl ListPlace {
+    /// Behind the job of this number, in a list that is sorted by numbers.
+    pub(crate) fn behind(id: i64) -> Self {
+        ListPlace { value: String::new(), id }
+    }
+
+    /// The number of the job before it.
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+impl fmt::Display for ListPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.id, self.value)
+    }
+}
+
+impl FromStr for ListPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (id, value) = text.split_once('.').ok_or(())?;
+        Ok(ListPlace { value: value.to_owned(), id: id.parse().map_err(drop)? })
+    }
 }
 
 /// A page of a list.
@@ -33,7 +76,64 @@ pub(crate) struct Page {
     /// The jobs.
     pub(crate) jobs: Vec<StoredJob>,
     /// Where the next page begins, where there is one.
-    pub(crate) next: Option<i64>,
+    pub(crate) next: Option<ListPlace>,
+}
+
+impl Order {
+    /// Adds that a job comes behind `after`.
+    fn push_behind(self, query: &mut Statement, after: Option<&ListPlace>) -> Result<(), sqlx::Error> {
+        let id = after.map(ListPlace::id);
+        match self {
+            Order::OldestFirst => query.push("id > ").bind(id.unwrap_or(0))?,
+            Order::NewestFirst => query.push("id < ").bind(id.unwrap_or(i64::MAX))?,
+            Order::LastChangedFirst => {
+                let changed_at = after.and_then(|place| place.value.parse().ok()).unwrap_or(i64::MAX);
+                query.push("(modified_at, id) < (").bind(changed_at)?.push(", ").bind(id.unwrap_or(i64::MAX))?.push(")")
+            }
+            Order::ByName => {
+                let name = after.map(|place| place.value.clone()).unwrap_or_default();
+                query.push("(name_key, id) > (").bind(name)?.push(", ").bind(id.unwrap_or(0))?.push(")")
+            }
+        };
+        Ok(())
+    }
+
+    fn columns(self) -> &'static str {
+        match self {
+            Order::OldestFirst => "id",
+            Order::NewestFirst => "id DESC",
+            Order::LastChangedFirst => "modified_at DESC, id DESC",
+            Order::ByName => "name_key, id",
+        }
+    }
+
+    fn place_of(self, job: &StoredJob) -> ListPlace {
+        let value = match self {
+            Order::OldestFirst | Order::NewestFirst => String::new(),
+            Order::LastChangedFirst => seconds(job.modified_at).to_string(),
+            Order::ByName => folded(&job.key.name),
+        };
+        ListPlace { value, id: job.id }
+    }
+}
+
+impl Scope {
+    /// All jobs.
+    pub(crate) const ALL: Scope = Scope { subscriptions: None, resource_group: None, search: None };
+
+    /// Adds that a job is in it.
+    fn push_to(&self, query: &mut Statement) -> Result<(), sqlx::Error> {
+        if let Some(subscriptions) = &self.subscriptions {
+            query.push(" AND subscription_key IN (").bind_list(subscriptions.iter().map(|one| folded(one)))?.push(")");
+        }
+        if let Some(resource_group) = &self.resource_group {
+            query.push(" AND resource_group_key = ").bind(folded(resource_group))?;
+        }
+        if let Some(search) = &self.search {
+            query.push_search(search)?;
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -47,19 +147,12 @@ impl Store {
         filter: &Filter,
         order: Order,
         top: u32,
-        after: Option<i64>,
+        after: Option<&ListPlace>,
     ) -> Result<Page, StoreError> {
-        let (behind, start, direction) = match order {
-            Order::OldestFirst => (">", 0, "ASC"),
-            Order::NewestFirst => ("<", i64::MAX, "DESC"),
-        };
-        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE id {behind} "));
-        query.bind(after.unwrap_or(start))?;
-        if let Some(subscriptions) = &scope.subscriptions {
-            query.push(" AND subscription_key IN (").bind_list(subscriptions.iter().map(|one| folded(one)))?.push(")");
-        }
+        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE "));
+        order.push_behind(&mut query, after)?;
+        scope.push_to(&mut query)?;
         let clauses = [
-            ("resource_group_key", scope.resource_group.as_deref().map(folded)),
             ("kind", filter.kind.map(|kind| kind.name().to_owned())),
             ("state", filter.state.map(|state| state.name().to_owned())),
             ("tracking_number", filter.tracking_number.clone()),
@@ -69,17 +162,29 @@ impl Store {
                 query.push(&format!(" AND {column} = ")).bind(value)?;
             }
         }
-        if let Some(search) = &scope.search {
-            query.push_search(search)?;
-        }
         // One more than asked for tells whether there is a next page.
-        query.push(&format!(" ORDER BY id {direction} LIMIT ")).bind(i64::from(top) + 1)?;
+        query.push(&format!(" ORDER BY {} LIMIT ", order.columns())).bind(i64::from(top) + 1)?;
         let rows = query.query().fetch_all(&self.pool).answered().await?;
         let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
         let has_more = jobs.len() > top as usize;
         jobs.truncate(top as usize);
-        let next = jobs.last().filter(|_| has_more).map(|job| job.id);
+        let next = jobs.last().filter(|_| has_more).map(|job| order.place_of(job));
         self.add_copies(&mut jobs).await?;
         Ok(Page { jobs, next })
+    }
+
+    /// How many jobs in `scope` are in each state.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn count_in(&self, scope: &Scope) -> Result<Vec<(String, i64)>, StoreError> {
+        // Of all jobs that is known: counting them takes longer the more there are.
+        if *scope == Scope::ALL {
+            return self.count_by_state().await;
+        }
+        let mut query = Statement::new("SELECT state, count(*) FROM job WHERE id > 0");
+        scope.push_to(&mut query)?;
+        query.push(" GROUP BY state");
+        Ok(query.query_as().fetch_all(&self.pool).answered().await?)
     }
 }

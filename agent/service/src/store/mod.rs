@@ -86,7 +86,7 @@ pub(crate) use find::WaitingPlace;
 pub(crate) use grants::{GrantHolder, GrantedBefore};
 pub use lease::{LeaseWatch, ServiceLease, Taken};
 pub(crate) use left::LeftBehind;
-pub(crate) use list::{Order, Scope};
+pub(crate) use list::{ListPlace, Order, Scope};
 pub(crate) use precondition::{Precondition, Versions};
 pub(crate) use put::Put;
 pub(crate) use row::{GrantStep, JobKey, StoredEffect, StoredJob};

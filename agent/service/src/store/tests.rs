@@ -84,6 +84,7 @@ on_both_engines! {
     time_removes_what_nobody_wants,
     lists_are_cut_into_pages_and_filtered,
     jobs_of_two_subscriptions_are_in_one_list_the_newest_first,
+    lists_are_sorted_by_changes_and_by_names_across_pages,
     the_newest_sessions_of_an_actor_stay,
     only_a_token_that_was_there_is_said_to_be_revoked,
     the_audit_log_tells_states_and_cannot_be_changed,
@@ -241,7 +242,7 @@ async fn lists_are_cut_into_pages_and_filtered(scene: Scene) {
     let mut names = Vec::new();
     let mut after = None;
     loop {
-        let page = scene.store.list(&scope("sub-1"), &Filter::default(), Order::OldestFirst, 3, after).await.unwrap();
+        let page = scene.store.list(&scope("sub-1"), &Filter::default(), Order::OldestFirst, 3, after.as_ref()).await.unwrap();
         assert!(page.jobs.len() <= 3);
         names.extend(page.jobs.into_iter().map(|job| job.key.name));
         match page.next {
@@ -267,7 +268,7 @@ async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first(scene: Scene
     let scope = Scope { subscriptions: Some(vec!["sub-1".into(), "SUB-2".into()]), resource_group: None, search: None };
     let (mut numbers, mut after) = (Vec::new(), None);
     loop {
-        let page = scene.store.list(&scope, &Filter::default(), Order::NewestFirst, 50, after).await.unwrap();
+        let page = scene.store.list(&scope, &Filter::default(), Order::NewestFirst, 50, after.as_ref()).await.unwrap();
         numbers.extend(page.jobs.iter().map(|job| job.id));
         assert!(page.jobs.iter().all(|job| job.key.subscription != "SUB-3"));
         let Some(next) = page.next else { break };
@@ -275,6 +276,35 @@ async fn jobs_of_two_subscriptions_are_in_one_list_the_newest_first(scene: Scene
     }
     assert_eq!(numbers.len(), 120, "each is on one page");
     assert!(numbers.is_sorted_by(|newer, older| newer > older));
+}
+
+async fn lists_are_sorted_by_changes_and_by_names_across_pages(scene: Scene) {
+    for (minute, name) in ["delta", "Alpha", "charlie", "Bravo", "echo"].into_iter().enumerate() {
+        let at = start() + Duration::minutes(minute as i64 / 2);
+        scene.store.put(&key(name), &body(), &Change { now: at, ..change("create") }).await.unwrap();
+    }
+    let later = Change { now: start() + Duration::hours(1), ..change("ship") };
+    scene.store.change(&key("charlie"), &later, |_| Ok(vec![Event::Ship])).await.unwrap();
+    let sorted = [
+        (Order::ByName, ["Alpha", "Bravo", "charlie", "delta", "echo"]),
+        (Order::LastChangedFirst, ["charlie", "echo", "Bravo", "Alpha", "delta"]),
+    ];
+    for (order, expected) in sorted {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let page = scene.store.list(&Scope::ALL, &Filter::default(), order, 2, after.as_ref()).await.unwrap();
+            names.extend(page.jobs.into_iter().map(|job| job.key.name));
+            let Some(next) = page.next else { break };
+            after = Some(next.to_string().parse().unwrap());
+        }
+        assert_eq!(names, expected, "{order:?}");
+    }
+    let of_one = Scope { search: Some("CHAR".to_owned()), ..Scope::ALL };
+    assert_eq!(scene.store.count_in(&of_one).await.unwrap(), [("Shipping".to_owned(), 1)]);
+    let mut all = scene.store.count_in(&Scope::ALL).await.unwrap();
+    all.sort();
+    assert_eq!(all, [("Creating".to_owned(), 4), ("Shipping".to_owned(), 1)]);
+    assert!("x".parse::<ListPlace>().is_err() && "x.y".parse::<ListPlace>().is_err());
 }
 
 async fn the_newest_sessions_of_an_actor_stay(scene: Scene) {
