@@ -108,7 +108,7 @@ fn words_that_are_not_understood_are_usage_errors() {
     assert!(run(&["--drain-timeout", "soon"]).contains("is not a span of time"));
     assert!(run(&["--no-such-option"]).contains("unexpected argument"));
     for (blob, words) in [
-        ("s3://bucket/key", "is not a scheme"),
+        ("ftp://host/key", "is not a scheme"),
         ("https://account.blob.core.windows.net/only", "does not name a blob"),
         ("az://only", "az://CONTAINER/NAME"),
     ] {
