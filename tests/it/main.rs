@@ -32,6 +32,7 @@ mod instructions;
 mod job_model;
 mod limits;
 mod manifests;
+mod notices;
 mod opening;
 mod options_elsewhere;
 mod output;

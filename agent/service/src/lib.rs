@@ -15,6 +15,7 @@
 //! | [`http`] | what the API and the portal share of HTTP: server, tokens and rate limits, bodies, events |
 //! | [`stations`] | the bays of other hosts: their calls, and the grants of their copies |
 //! | [`scheduler`] | who copies which drive when, and what follows from its end |
+//! | [`notify`] | who is told when a job comes to a state |
 //! | [`entra`] | tokens and sign-in of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database |
 //! | [`moment`] | a clock for what must have ended at a time |
@@ -63,6 +64,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod moment;
+pub mod notify;
 mod portal;
 mod router;
 pub mod scheduler;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use service::store::Store;
 
+use super::wiring;
 use crate::cli::ServeArguments;
 use crate::printer::Printer;
 use crate::settings;
@@ -35,6 +36,16 @@ pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: 
     if let Some(tls) = &config.tls {
         let read = service::http::server::tls(&tls.certificates, &tls.key);
         note("`tls`".to_owned(), read.map(drop).map_err(|error| error.to_string()));
+    }
+    if !config.notify.is_empty() || config.smtp.is_some() {
+        let asked = match wiring::notifier(config) {
+            Ok(notifier) => {
+                let asked = tokio::time::timeout(TIMEOUT, notifier.check_mail()).await;
+                asked.unwrap_or_else(|_| Err("the mail server does not answer".to_owned()))
+            }
+            Err(error) => Err(error),
+        };
+        note("`notify`".to_owned(), asked);
     }
     for account in config.accounts(&state_dir) {
         let asked = tokio::time::timeout(TIMEOUT, ask(config, &account)).await;

@@ -16,6 +16,7 @@ use service::entra::Entra;
 use service::http::{Access, Front, server};
 use service::jobs::Jobs;
 use service::moment::Moment;
+use service::notify;
 use service::scheduler::{Clock, Scheduler};
 use service::stations::{Fleet, FleetTimes};
 use service::store::{LeaseWatch, Role, ServiceLease, Store, StoreError};
@@ -80,6 +81,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
 
     let clock = wiring::clock(config.clock_offset_file.clone());
     warn_about_database(&config, arguments, &state_dir, printer);
+    let notifier = wiring::notifier(&config)?;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
     if config.database.is_some() && stops_within > config.station_lease() / 2 {
@@ -111,7 +113,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         },
     };
     let store = lease.as_ref().map_or(store, ServiceLease::store);
-    let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get());
+    let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get()).with_notices(notify::rules(&config.notify));
     make_first_token(&store, &state_dir, &clock).await?;
     warn_of_open_accounts(&config, &store, printer).await;
     worker.docks.watch();
@@ -122,6 +124,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     }
     let fleet = Fleet::new(worker, store.clone(), clock.clone(), FleetTimes::of_lease(config.station_lease()));
     let scheduler = Scheduler::new(store.clone(), fleet.clone(), clock, config.import_container.clone());
+    scheduler.notify_with(notifier);
     let entra = config.entra.clone().map(Entra::new).transpose()?.map(Arc::new);
     let accounts = config.accounts(&state_dir).iter().map(|account| account.reachable()).collect();
     let state = Arc::new(ServiceState {

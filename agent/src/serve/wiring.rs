@@ -11,6 +11,7 @@ use drive::{Pace, ProfileRule};
 use file::private::make_folder;
 use protocol::limits::MEMORY_DEFAULT_BYTES;
 use protocol::units::sizes_apart;
+use service::notify::Notifier;
 use service::scheduler::Clock;
 use time::OffsetDateTime;
 
@@ -45,6 +46,14 @@ pub(crate) fn read(path: Option<&Path>, printer: &Printer) -> Result<Config, Str
         printer.warn(&format!("`{}`: the key `{key}` means nothing, and is ignored", path.display()));
     }
     Ok(config)
+}
+
+/// Who is told of jobs.
+///
+/// # Errors
+/// With one sentence that names the setting.
+pub(super) fn notifier(config: &Config) -> Result<Notifier, String> {
+    Notifier::new(&config.notify, config.smtp.as_ref(), config.public_url.as_deref())
 }
 
 /// The data plane of a station, by the machine's clock.

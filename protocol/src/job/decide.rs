@@ -77,8 +77,22 @@ pub enum Effect {
     PublishLogs(String),
     /// People should look at it: drives are missing.
     AlertOperators,
+    /// Somebody is to be told of a state of the job. It comes with a change, and from no decision.
+    Notify(Notice),
     /// The job, and everything that is known of it, is to be removed.
     Remove,
+}
+
+/// What somebody is to be told of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Who, as the configuration calls them.
+    pub to: String,
+    /// The state that the job came to.
+    pub state: JobState,
+    /// When it came there.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
 }
 
 /// A job as it is now, and what is to be done.

@@ -44,7 +44,7 @@ pub use copy::{
     BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, Mistake, RetryOptions, RunEnd,
     TargetSeen, decide_copy, is_ended_by_cancel, percent,
 };
-pub use decide::{Decision, Effect, Event, decide};
+pub use decide::{Decision, Effect, Event, Notice, decide};
 pub use edit::{Field, correct_drives, may_correct, may_edit};
 pub use end::CopyEnd;
 pub use refusal::Refusal;

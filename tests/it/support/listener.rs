@@ -39,6 +39,7 @@ impl Reply {
 pub struct Listener {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Listener {
@@ -50,15 +51,15 @@ impl Listener {
     /// The same on a port that was another program's.
     pub fn start_at(port: u16, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let (address, heads) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
-        let (kept, answer) = (heads.clone(), Arc::new(answer));
+        let (heads, bodies) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
+        let (address, kept, answer) = (listener.local_addr().unwrap(), (heads.clone(), bodies.clone()), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (kept, answer) = (kept.clone(), answer.clone());
-                std::thread::spawn(move || serve(stream, &kept, &*answer));
+                std::thread::spawn(move || serve(stream, &kept.0, &kept.1, &*answer));
             }
         });
-        Listener { address, heads }
+        Listener { address, heads, bodies }
     }
 
     /// `HOST:PORT`.
@@ -74,9 +75,14 @@ impl Listener {
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
+
+    /// The bodies of all requests.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.bodies.lock().unwrap().clone()
+    }
 }
 
-fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, answer: &dyn Fn(&str) -> Reply) {
+fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, bodies: &Mutex<Vec<Vec<u8>>>, answer: &dyn Fn(&str) -> Reply) {
     let _ = stream.set_read_timeout(Some(READ_TIMEOUT));
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length == 1) {
@@ -86,7 +92,9 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, answer: &dyn Fn(&str
     // A connection that said nothing is kept too: it was looked for.
     heads.lock().unwrap().push(head.clone());
     let length = head.to_lowercase().split("content-length:").nth(1).and_then(|rest| rest.lines().next()?.trim().parse().ok());
-    let _ = stream.read_exact(&mut vec![0; length.unwrap_or(0)]);
+    let mut body = vec![0; length.unwrap_or(0)];
+    let _ = stream.read_exact(&mut body);
+    bodies.lock().unwrap().push(body);
     match answer(&head) {
         Reply::Bytes(bytes) => drop(stream.write_all(bytes.as_bytes())),
         Reply::Endless(head, piece) => {

@@ -44,7 +44,9 @@ impl Scheduler {
                 }
                 // Stops were carried out above.
                 Effect::StopCopy(_) => {}
-                Effect::Remove | Effect::PublishReceipts | Effect::PublishLogs(_) => self.carry_out_beside(stored),
+                Effect::Remove | Effect::PublishReceipts | Effect::PublishLogs(_) | Effect::Notify(_) => {
+                    self.carry_out_beside(stored)
+                }
             }
         }
         // Behind the last one comes the first one again.
@@ -118,6 +120,10 @@ impl Scheduler {
         match &stored.effect {
             Effect::PublishReceipts => self.publish_receipts(&job).await,
             Effect::PublishLogs(drive_id) => self.publish_logs(&job, drive_id).await,
+            Effect::Notify(notice) => match self.inner.notifier.get() {
+                Some(notifier) => notifier.send(&job, notice, stored.id).await,
+                None => Ok(()),
+            },
             Effect::StopCopy(_) | Effect::AlertOperators | Effect::Remove => Ok(()),
         }
     }

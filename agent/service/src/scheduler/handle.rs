@@ -1,7 +1,7 @@
 //! The scheduler's handle: what all of its files share, and the table of copies that run.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use protocol::result::Direction;
 use protocol::station::station_and_bay;
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::pending::PendingEffects;
 use super::worker::{RunningCopy, Worker};
+use crate::notify::Notifier;
 use crate::store::Store;
 
 /// The time.
@@ -33,6 +34,8 @@ pub(super) struct Inner {
     pub(super) clock: Clock,
     /// The container that drives are imported into.
     pub(super) import_container: String,
+    /// Who is told of jobs; nobody, where it was not said.
+    pub(super) notifier: OnceLock<Notifier>,
     pub(super) wake: Notify,
     pub(super) stopping: CancellationToken,
     /// What drains is to be dropped.
@@ -81,6 +84,7 @@ impl Scheduler {
             worker,
             clock,
             import_container,
+            notifier: OnceLock::new(),
             wake: Notify::new(),
             stopping: CancellationToken::new(),
             aborting: CancellationToken::new(),
@@ -91,6 +95,11 @@ impl Scheduler {
             shown: watch::Sender::new("[]".into()),
         };
         Scheduler { inner: Arc::new(inner) }
+    }
+
+    /// Sends notices with `notifier`. It is said once, before [`Scheduler::run`].
+    pub fn notify_with(&self, notifier: Notifier) {
+        let _ = self.inner.notifier.set(notifier);
     }
 
     /// Asks the scheduler to stop: copies drain, and are resumed when the service starts again.

@@ -73,7 +73,7 @@ impl Store {
         change.precondition.require(Some(&job))?;
         let before = job.clone();
         let events = edit(&mut job)?;
-        let effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
+        let mut effects = decide_all(&mut transaction, &mut job, events, change.now).await?;
         job.end_what_was_not_begun(change.now)?;
         if let Some(wanted) = change.claim {
             claim(&mut transaction, wanted, &job.uid, change.now).await?;
@@ -89,6 +89,7 @@ impl Store {
         let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
+        effects.extend(self.notices(&job.key, entered, change.now));
         let mut sealed = None;
         if is_removed {
             sealed = self.seal_left_behind(&before)?;

@@ -13,6 +13,7 @@ use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
+use super::notices::NoticeRule;
 use super::term::Term;
 use crate::vault::Vault;
 
@@ -36,6 +37,8 @@ pub struct Store {
     pub(super) vault: Arc<Vault>,
     /// Jobs of one subscription.
     pub(super) jobs_max: u32,
+    /// Who is told of which states.
+    pub(super) notices: Arc<[NoticeRule]>,
     /// In which this service decides, where several share the database.
     pub(super) term: Option<Arc<Term>>,
 }
@@ -143,7 +146,8 @@ impl Store {
         });
         let pool = pool.connect_with(options.clone()).await?;
         migrator(dialect).run(&pool).await?;
-        let store = Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION, term: None };
+        let store =
+            Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION, notices: Arc::new([]), term: None };
         store.note_unknown().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;
@@ -159,6 +163,13 @@ impl Store {
     #[must_use]
     pub fn with_jobs_per_subscription(mut self, jobs_max: u32) -> Self {
         self.jobs_max = jobs_max;
+        self
+    }
+
+    /// Writes notices with changes of jobs, as these rules say.
+    #[must_use]
+    pub fn with_notices(mut self, rules: Vec<NoticeRule>) -> Self {
+        self.notices = rules.into();
         self
     }
 

@@ -22,6 +22,7 @@ use protocol::arm::Address;
 use serde::Deserialize;
 use service::entra::EntraSettings;
 use service::jobs::Location;
+use service::notify::settings::{NotifySettings, SmtpSettings};
 use service::store::{DatabaseAddress, JOBS_PER_SUBSCRIPTION};
 
 pub(crate) use self::account::Account;
@@ -93,6 +94,10 @@ pub(crate) struct Config {
     pub(crate) location: Vec<Place>,
     /// Tokens of Entra ID.
     pub(crate) entra: Option<EntraSettings>,
+    /// Who is told when jobs come to a state.
+    pub(crate) notify: Vec<NotifySettings>,
+    /// The server that mail is sent by.
+    pub(crate) smtp: Option<SmtpSettings>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -151,6 +156,8 @@ impl Default for Config {
             bay: vec![bay("bay-1"), bay("bay-2")],
             location: Vec::new(),
             entra: None,
+            notify: Vec::new(),
+            smtp: None,
         }
     }
 }
