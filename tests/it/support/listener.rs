@@ -35,11 +35,18 @@ impl Reply {
     }
 }
 
+/// What was sent.
+#[derive(Clone)]
+pub struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
 /// It listens until the test ends.
 pub struct Listener {
     address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
-    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Listener {
@@ -51,15 +58,15 @@ impl Listener {
     /// The same on a port that was another program's.
     pub fn start_at(port: u16, answer: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let (heads, bodies) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
-        let (address, kept, answer) = (listener.local_addr().unwrap(), (heads.clone(), bodies.clone()), Arc::new(answer));
+        let (heads, requests) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<Request>>>::default());
+        let (address, kept, answer) = (listener.local_addr().unwrap(), (heads.clone(), requests.clone()), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (kept, answer) = (kept.clone(), answer.clone());
                 std::thread::spawn(move || serve(stream, &kept.0, &kept.1, &*answer));
             }
         });
-        Listener { address, heads, bodies }
+        Listener { address, heads, requests }
     }
 
     /// `HOST:PORT`.
@@ -76,13 +83,13 @@ impl Listener {
         self.heads.lock().unwrap().clone()
     }
 
-    /// The bodies of all requests.
-    pub fn bodies(&self) -> Vec<Vec<u8>> {
-        self.bodies.lock().unwrap().clone()
+    /// All requests with their bodies.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, bodies: &Mutex<Vec<Vec<u8>>>, answer: &dyn Fn(&str) -> Reply) {
+fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, requests: &Mutex<Vec<Request>>, answer: &dyn Fn(&str) -> Reply) {
     let _ = stream.set_read_timeout(Some(READ_TIMEOUT));
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length == 1) {
@@ -94,7 +101,7 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, bodies: &Mutex<Vec<V
     let length = head.to_lowercase().split("content-length:").nth(1).and_then(|rest| rest.lines().next()?.trim().parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     let _ = stream.read_exact(&mut body);
-    bodies.lock().unwrap().push(body);
+    requests.lock().unwrap().push(Request { head: head.clone(), body });
     match answer(&head) {
         Reply::Bytes(bytes) => drop(stream.write_all(bytes.as_bytes())),
         Reply::Endless(head, piece) => {

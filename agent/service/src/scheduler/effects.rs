@@ -10,7 +10,7 @@ use protocol::job::{BlobName, DriveState, Effect, LogAddresses};
 use super::documents::incomplete_list;
 use super::handle::{SERVICE, Scheduler};
 use super::order::account_of;
-use super::pending::PendingEffects;
+use super::pending::{PendingEffects, Turn};
 use super::receipts::receipts;
 use super::worker::{WorkError, with_timeout};
 use crate::store::{Change, StoreError, StoredEffect, StoredJob};
@@ -73,8 +73,12 @@ impl Scheduler {
 
     /// Carries an effect out beside the rounds, one attempt at a time. An attempt that panics failed like any other.
     fn carry_out_beside(&self, stored: StoredEffect) {
-        let is_last = stored.effect == Effect::Remove;
-        let Some(attempt) = self.pending().begin(stored.id, &stored.job_uid, is_last) else { return };
+        let turn = match stored.effect {
+            Effect::Remove => Turn::Last,
+            Effect::Notify(_) => Turn::Notice,
+            Effect::StopCopy(_) | Effect::PublishReceipts | Effect::PublishLogs(_) | Effect::AlertOperators => Turn::Any,
+        };
+        let Some(attempt) = self.pending().begin(stored.id, &stored.job_uid, turn) else { return };
         let scheduler = self.clone();
         self.inner.effects.spawn(async move {
             let carrying_out = AssertUnwindSafe(scheduler.carry_out_one(&stored)).catch_unwind().await;
