@@ -42,6 +42,9 @@ pub struct AttachedDrive {
     /// The file behind a loop device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backing_file: Option<String>,
+    /// What it says of its own condition; absent where it says nothing, or was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<DriveHealth>,
     /// What its content looks like; absent where it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
@@ -49,6 +52,62 @@ pub struct AttachedDrive {
     pub in_use_by: Vec<String>,
     /// Whether it may be touched.
     pub verdict: Verdict,
+}
+
+/// What a drive says of its own condition (SMART). What it does not say is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveHealth {
+    /// Whether it expects to fail soon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_failing: Option<bool>,
+    /// How warm it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_celsius: Option<i64>,
+    /// Sectors that went bad, and that others stand in for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reallocated_sectors: Option<u64>,
+    /// Sectors that could not be read, and that nothing stands in for yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_sectors: Option<u64>,
+    /// Reads and writes of an NVMe drive that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_errors: Option<u64>,
+}
+
+/// From here on most drives are warmer than their makers allow.
+const TOO_WARM_CELSIUS: i64 = 70;
+
+impl DriveHealth {
+    /// It in words, such as `36 °C, healthy`; `None` where nothing is known.
+    pub fn described(&self) -> Option<String> {
+        let judged = self.is_failing.map(|is_failing| if is_failing { "failing" } else { "healthy" }.to_owned());
+        let warmth = self.temperature_celsius.map(|degrees| format!("{degrees} °C"));
+        let parts: Vec<String> = warmth.into_iter().chain(judged).chain(self.lost()).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// What a person should know before they trust it, and what to do about it.
+    pub fn warning(&self) -> Option<String> {
+        let failing = "the drive says that it is failing: copy it now, with `--on-unreadable rescue`, and do not write to it";
+        let pending =
+            |count| format!("the drive could not read {count} of its sectors lately: copy it with `--on-unreadable rescue`");
+        let warm = |degrees| format!("the drive is {degrees} °C warm: cool it, or it slows down and wears out");
+        match (self.is_failing, self.pending_sectors, self.temperature_celsius) {
+            (Some(true), ..) => Some(failing.to_owned()),
+            (_, Some(count), _) if count > 0 => Some(pending(count)),
+            (_, _, Some(degrees)) if degrees >= TOO_WARM_CELSIUS => Some(warm(degrees)),
+            _ => None,
+        }
+    }
+
+    fn lost(&self) -> impl Iterator<Item = String> {
+        let counts = [
+            (self.reallocated_sectors, "reallocated"),
+            (self.pending_sectors, "unreadable lately"),
+            (self.media_errors, "media errors"),
+        ];
+        counts.into_iter().filter_map(|(count, what)| Some(format!("{} {what}", count.filter(|count| *count > 0)?)))
+    }
 }
 
 /// How a drive is attached.
@@ -217,5 +276,22 @@ mod tests {
         assert_eq!(layout(table, None, Vec::new()).as_deref(), Some("mbr, no partition"));
         assert_eq!(layout(None, Some("xfs"), Vec::new()).as_deref(), Some("xfs"));
         assert_eq!(layout(None, None, Vec::new()), None);
+    }
+
+    #[test]
+    fn the_condition_of_a_drive_is_said_in_words_and_what_is_worst_is_warned_of() {
+        let nothing = DriveHealth::default();
+        assert_eq!((nothing.described(), nothing.warning()), (None, None));
+        let well =
+            DriveHealth { is_failing: Some(false), temperature_celsius: Some(36), reallocated_sectors: Some(0), ..nothing };
+        assert_eq!((well.described().as_deref(), well.warning()), (Some("36 °C, healthy"), None));
+        let warm = DriveHealth { temperature_celsius: Some(71), ..well };
+        let losing = DriveHealth { pending_sectors: Some(8), ..warm };
+        let failing = DriveHealth { is_failing: Some(true), ..losing };
+        for (health, words) in [(warm, "71 °C warm"), (losing, "8 of its sectors"), (failing, "is failing")] {
+            assert!(health.warning().unwrap().contains(words), "{health:?}");
+        }
+        let lost = DriveHealth { reallocated_sectors: Some(3), ..failing };
+        assert_eq!(lost.described().as_deref(), Some("71 °C, failing, 3 reallocated, 8 unreadable lately"));
     }
 }

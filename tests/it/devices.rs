@@ -285,3 +285,30 @@ fn an_image_that_is_attached_is_not_written_beside_its_device() {
     // A blob of a store is not a drive, whatever its name is.
     run(&["export", "blob", "free"]).expect_error(3, &["is a blob: its manifest is beside it"]);
 }
+
+#[test]
+fn a_device_is_said_to_be_safe_to_remove_when_it_is_and_files_have_no_motor() {
+    let bench = Workbench::new();
+    let image = bench.image("drive.img", &random_bytes(MIB, 1));
+    for verb in ["import", "export"] {
+        let (from, to) = if verb == "import" { ("drive.img", "blob") } else { ("blob", "drive.img") };
+        let spun = Agent::bare(bench.path(), &[&verb, &from, &to, &"--spin-down"]).run();
+        spun.expect_error(2, &["`--spin-down`", "`drive.img`", "leave it out"]);
+        assert!(!bench.file("blob").exists());
+    }
+    let of_file = Agent::bare(bench.path(), &[&"import", &"drive.img", &"blob"]).run();
+    assert!(of_file.code == Some(0) && !of_file.stderr.contains("safe to remove"), "{}", of_file.stderr);
+    if parts::root_with_loop_devices().is_none() {
+        return;
+    }
+    let device = LoopDevice::attach(&image, 512);
+    let refused = Agent::bare(bench.path(), &[&"import", &device.path, &"other", &"--spin-down"]).run();
+    refused.expect_error(2, &["SATA, SAS and USB"]);
+    let read = Agent::bare(bench.path(), &[&"import", &device.path, &"other"]).run();
+    let safe = format!("`{}` is safe to remove", device.path.display());
+    assert!(read.code == Some(0) && read.stderr.contains(&safe), "{}", read.stderr);
+    let written = Agent::bare(bench.path(), &[&"export", &"other", &device.path, &"--confirm", &device.word()]).run();
+    assert!(written.code == Some(0) && written.stderr.contains(&safe), "{}", written.stderr);
+    let wrong = Agent::bare(bench.path(), &[&"export", &"none", &device.path, &"--confirm", &device.word()]).run();
+    assert!(wrong.code != Some(0) && !wrong.stderr.contains("safe to remove"), "{}", wrong.stderr);
+}

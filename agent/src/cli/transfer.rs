@@ -140,6 +140,9 @@ pub(crate) struct TransferArguments {
     /// Run every check that comes before the first byte, say what would be done, and change nothing
     #[arg(long, help_heading = CHECKS)]
     pub(crate) dry_run: bool,
+    /// Stop the drive's motor when everything is done, so that it can be taken out
+    #[arg(long, help_heading = DRIVE, hide_short_help = true)]
+    pub(crate) spin_down: bool,
     /// Unit of copying, hashing and cancelling [default: 8MiB, raised where the store's block limit needs it]
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, help_heading = SPEED)]
     pub(crate) chunk_size: Option<ByteSize>,

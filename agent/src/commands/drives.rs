@@ -39,7 +39,11 @@ pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
 }
 
 fn list(printer: &Printer) -> Result<(), CopyError> {
-    let look = || attached(&Roots::default()).map_err(no_list);
+    let with_health = |drive: AttachedDrive| AttachedDrive { health: drive::health_at(Path::new(&drive.path)), ..drive };
+    let look = move || {
+        let drives = attached(&Roots::default()).map_err(no_list)?;
+        Ok::<Vec<AttachedDrive>, DriveError>(drives.into_iter().map(with_health).collect())
+    };
     let drives = opening::in_time(Path::new("/sys/block"), ANSWER_TIMEOUT, &Stop::new(), || false, look)?;
     printer.document(&drives, || drives_text(&drives));
     Ok(())
@@ -156,7 +160,9 @@ fn drives_text(drives: &[AttachedDrive]) -> String {
             verdict(drive),
         ]
     });
-    let notes = drives.iter().filter_map(|drive| Some(format!("{}: {}\n", drive.path, note(drive)?)));
+    let health = |drive: &AttachedDrive| drive.health.and_then(|health| health.described());
+    let notes = |drive: &AttachedDrive| health(drive).into_iter().chain(note(drive)).collect::<Vec<_>>();
+    let notes = drives.iter().flat_map(|drive| notes(drive).into_iter().map(|note| format!("{}: {note}\n", drive.path)));
     let notes: String = notes.collect();
     table(std::iter::once(head).chain(rows).collect()) + &notes
 }

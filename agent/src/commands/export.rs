@@ -9,6 +9,7 @@ use drive::{Confirmation, Drive, Pace, TargetRequest};
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::cli::{BlobFormat, ExportArguments};
+use crate::commands::condition::{ConditionWatch, Release};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::{Printer, visible};
@@ -18,6 +19,10 @@ use crate::settings::{Reach, pace, reach_blob, require_two_places, transfer_opti
 
 /// Writes a blob onto a drive, or says what that would do.
 pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
+    let release = match Release::of(&arguments.drive, arguments.transfer.spin_down, printer) {
+        Ok(release) => release,
+        Err(exit_code) => return exit_code,
+    };
     let (link, reporter) = link(printer);
     let blob = without_query(&arguments.blob);
     if arguments.transfer.dry_run {
@@ -25,9 +30,11 @@ pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
         reporter.end().await;
         return conclude_plan(plan, Direction::Export, &blob, printer);
     }
+    let condition = ConditionWatch::start(&arguments.drive, printer);
     let result = export(&arguments, link, printer).await;
+    drop(condition);
     reporter.end().await;
-    conclude(result, Direction::Export, &blob, printer)
+    release.carry_out(conclude(result, Direction::Export, &blob, printer), printer)
 }
 
 async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {

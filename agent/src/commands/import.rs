@@ -11,6 +11,7 @@ use protocol::manifest::MadeAs;
 use protocol::result::{Direction, TransferPlan, TransferResult};
 
 use crate::cli::{BlobFormat, ImportArguments};
+use crate::commands::condition::{ConditionWatch, Release};
 use crate::commands::{conclude, conclude_plan, link};
 use crate::opening;
 use crate::printer::Printer;
@@ -22,6 +23,10 @@ use crate::settings::{
 
 /// Copies a drive into a blob, or says what that would do.
 pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
+    let release = match Release::of(&arguments.drive, arguments.transfer.spin_down, printer) {
+        Ok(release) => release,
+        Err(exit_code) => return exit_code,
+    };
     let (link, reporter) = link(printer);
     let blob = without_query(&arguments.blob);
     if arguments.transfer.dry_run {
@@ -29,9 +34,11 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
         reporter.end().await;
         return conclude_plan(plan, Direction::Import, &blob, printer);
     }
+    let condition = ConditionWatch::start(&arguments.drive, printer);
     let result = import(&arguments, link, printer).await;
+    drop(condition);
     reporter.end().await;
-    conclude(result, Direction::Import, &blob, printer)
+    release.carry_out(conclude(result, Direction::Import, &blob, printer), printer)
 }
 
 async fn import(arguments: &ImportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {

@@ -1,6 +1,7 @@
 //! One verb, one file. Each gives the exit code of the process.
 
 pub(crate) mod bays;
+mod condition;
 pub(crate) mod drives;
 pub(crate) mod export;
 pub(crate) mod import;

@@ -90,6 +90,7 @@ fn describe(roots: &Roots, device: &SysfsDevice, uses: &Uses) -> Option<Attached
         removable: device.number_in("removable") == Some(1),
         read_only: device.is_read_only(),
         backing_file: device.loop_backing_file().map(|path| path.display().to_string()),
+        health: None,
         layout: node.layout(&path, size, sector_size),
         verdict: match (is_system, in_use_by.is_empty()) {
             (true, _) => Verdict::System,

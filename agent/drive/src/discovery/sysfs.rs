@@ -128,6 +128,18 @@ impl SysfsDevice {
         }
     }
 
+    /// How warm it is, where the kernel measures it (drivetemp, nvme): thousandths of a degree in Documentation/hwmon.
+    pub(crate) fn temperature_celsius(&self) -> Option<i64> {
+        let device = self.disk_folder().join("device");
+        let in_folder = |folder: PathBuf| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let monitors = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("hwmon"));
+            monitors.map(|entry| entry.path()).find_map(|monitor| fs::read_to_string(monitor.join("temp1_input")).ok())
+        };
+        let text = in_folder(device.join("hwmon")).or_else(|| in_folder(device))?;
+        text.trim().parse::<i64>().ok().map(|thousandths| thousandths.div_euclid(1000))
+    }
+
     /// How much was written to it, and discarded, since it is there: a count that only rises.
     pub(crate) fn changed_units(&self) -> Option<u64> {
         // Fields 7 and 14 of `stat` (Documentation/block/stat.rst); the second came with Linux 4.18.

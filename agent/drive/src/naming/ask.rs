@@ -1,8 +1,8 @@
 //! Which bridge is asked what.
 
 use super::command::OwnName;
-use super::pass_through::{PassThrough, Refusal};
 use super::{ata, nvme};
+use crate::pass_through::{PassThrough, Refusal};
 
 /// What became of asking.
 #[derive(Debug, Clone, PartialEq, Eq)]

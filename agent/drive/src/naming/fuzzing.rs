@@ -1,8 +1,8 @@
 //! What fuzz targets try of names.
 
 use super::list::WeakSerials;
-use super::pass_through::Ending;
 use super::{ata, command, nvme, vpd, weak};
+use crate::pass_through::Ending;
 
 /// The serial and model number in an answer to IDENTIFY DEVICE.
 pub fn ata_name(answer: &[u8]) -> Option<(String, Option<String>)> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::ask::{Asked, ask};
 use super::command::OwnName;
-use super::pass_through::PassThrough;
+use crate::pass_through::PassThrough;
 
 /// How long a bridge that did not answer is left alone: each unanswered command makes the kernel reset it, and after a reset
 /// its drive may be docked again.

@@ -10,8 +10,6 @@
 //! | `command` | a command, and the name that its answer gives |
 //! | `ata`, `nvme` | the commands that identify a drive, and their answers |
 //! | `vpd` | pages of vital product data, as the kernel keeps them |
-//! | `pass_through` | a command that reads, and how it can end |
-//! | `sg_io` | the ioctl that sends it |
 //! | `fuzzing` | what fuzz targets try of names |
 
 mod ask;
@@ -21,8 +19,6 @@ pub(crate) mod fuzzing;
 mod list;
 mod memory;
 mod nvme;
-mod pass_through;
-mod sg_io;
 pub(crate) mod vpd;
 mod weak;
 mod who;
@@ -31,4 +27,4 @@ mod who;
 mod tests;
 
 pub use list::use_list;
-pub(crate) use who::{Naming, SimulatedBridge, name};
+pub(crate) use who::{Naming, SimulatedBridge, is_asked, name};

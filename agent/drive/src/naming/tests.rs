@@ -8,11 +8,11 @@ use protocol::station::WeakIdentity::{self, BridgeConstant, Missing, Placeholder
 
 use super::list::WeakSerials;
 use super::memory::Memory;
-use super::pass_through::{PassThrough, Refusal};
 use super::who::name_with;
 use super::{Naming, SimulatedBridge, ata, nvme};
 use crate::discovery::sysfs::{SysfsDevice, drives};
 use crate::discovery::tests::Machine;
+use crate::pass_through::{PassThrough, Refusal};
 
 /// A drive's answers to commands, by the first byte of each.
 struct Answers {

@@ -8,11 +8,10 @@ use protocol::station::WeakIdentity;
 use super::command::{OwnName, Source};
 use super::list::{WeakSerials, list};
 use super::memory::{Bridge, Memory};
-use super::pass_through::PassThrough;
-use super::sg_io::SgIo;
 use super::{vpd, weak};
 use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::{SysfsDevice, UsbBridge};
+use crate::pass_through::{PassThrough, SgIo};
 
 /// Who a drive is, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub(super) fn name_with(disk: &SysfsDevice, pass_through: &dyn PassThrough, memo
 
 /// Disks and SSDs, and no sticks or card readers: some of those do not survive a command that they do not know. udev has the
 /// same rule (60-persistent-storage.rules: ata_id for USB drives that are not removable).
-fn is_asked(disk: &SysfsDevice) -> bool {
+pub(crate) fn is_asked(disk: &SysfsDevice) -> bool {
     disk.kernel_name().starts_with("sd") && disk.number_in("removable") == Some(0)
 }
 

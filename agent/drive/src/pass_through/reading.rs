@@ -1,14 +1,14 @@
 //! A SCSI command that reads, and how it can end.
 
 /// Sends commands to a drive, past the driver that reads and writes it.
-pub(super) trait PassThrough {
+pub(crate) trait PassThrough {
     /// Sends a command whose answer is `length` bytes long. Nothing can be written this way.
     fn read(&self, command: &[u8; 16], length: usize) -> Result<Vec<u8>, Refusal>;
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The bridge, or the drive behind it, does not know the command, or cannot do it.
     Refused,
     /// This process may not send it.
@@ -19,11 +19,11 @@ pub(super) enum Refusal {
 
 /// How a command ended, as the kernel reports it (linux/scsi/sg.h, `sg_io_hdr`).
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ending {
+pub(crate) struct Ending {
     /// The SCSI status (SAM-5, 5.3.1).
-    pub(super) status: u8,
+    pub(crate) status: u8,
     /// What the host adapter met.
-    pub(super) host_status: u16,
+    pub(crate) host_status: u16,
 }
 
 /// SAM-5, 5.3.1.
@@ -43,7 +43,7 @@ const ATA_FAILED: u8 = 0x21;
 
 impl Ending {
     /// Whether the answer may be used.
-    pub(super) fn judge(self, sense: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn judge(self, sense: &[u8]) -> Result<(), Refusal> {
         if NO_ANSWER.contains(&self.host_status) {
             return Err(Refusal::Silent);
         }

@@ -1,8 +1,8 @@
-//! The ioctl SG_IO for commands that read, as a safe function.
+//! The ioctl SG_IO for commands that read or stop a drive, as safe functions.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -12,13 +12,18 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::ioctl::{Updater, ioctl};
 
-use super::pass_through::{Ending, PassThrough, Refusal};
+use super::reading::{Ending, PassThrough, Refusal};
 
 /// linux/scsi/sg.h.
 const SG_IO: rustix::ioctl::Opcode = 0x2285;
 
-/// SG_DXFER_FROM_DEV: the only direction that is ever asked for.
+/// SG_DXFER_FROM_DEV, and SG_DXFER_NONE: nothing ever goes to a device.
 const FROM_DEVICE: i32 = -3;
+const NOTHING: i32 = -1;
+
+/// START STOP UNIT with everything zero stops the motor, after the drive wrote what it holds (SBC-4, 5.31); six bytes long.
+const STOP_UNIT: [u8; 16] = [0x1b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const STOP_UNIT_BYTES: u8 = 6;
 
 /// Bridges that sleep take seconds. When this has passed the kernel resets the bridge.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,21 +63,36 @@ struct Header {
 const _: () = assert!(size_of::<Header>() == 88);
 
 /// A device node that commands are sent to. It is opened for each: nothing holds it in between.
-pub(super) struct SgIo {
-    pub(super) node: PathBuf,
+pub(crate) struct SgIo {
+    pub(crate) node: PathBuf,
 }
 
 impl PassThrough for SgIo {
     fn read(&self, command: &[u8; 16], length: usize) -> Result<Vec<u8>, Refusal> {
-        // Read-only and not exclusive: a program that holds the drive is not disturbed. Without waiting for a medium.
-        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(&self.node);
-        let node = opened.map_err(|error| refusal(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        let node = self.open()?;
         let (mut data, mut sense) = (vec![0; length], [0; SENSE_BYTES]);
-        let (ending, missing, sense_bytes) = send(&node, *command, &mut data, &mut sense).map_err(refusal)?;
+        let sent = send(&node, (*command, command.len() as u8), (FROM_DEVICE, &mut data), &mut sense);
+        let (ending, missing, sense_bytes) = sent.map_err(refusal)?;
         ending.judge(sense.get(..sense_bytes).unwrap_or_default())?;
         data.truncate(length.saturating_sub(missing));
         Ok(data)
+    }
+}
+
+impl SgIo {
+    /// Stops the drive's motor, or lets an SSD write down what it holds.
+    pub(crate) fn stop_unit(&self) -> Result<(), Refusal> {
+        let (node, mut sense) = (self.open()?, [0; SENSE_BYTES]);
+        let sent = send(&node, (STOP_UNIT, STOP_UNIT_BYTES), (NOTHING, &mut []), &mut sense);
+        let (ending, _, sense_bytes) = sent.map_err(refusal)?;
+        ending.judge(sense.get(..sense_bytes).unwrap_or_default())
+    }
+
+    /// Read-only and not exclusive: a program that holds the drive is not disturbed. Without waiting for a medium.
+    fn open(&self) -> Result<File, Refusal> {
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(&self.node);
+        opened.map_err(|error| refusal(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 }
 
@@ -87,14 +107,14 @@ fn refusal(errno: Errno) -> Refusal {
 /// How the command ended, how many bytes of its answer did not come, and how many bytes of sense data did.
 fn send(
     device: impl AsFd,
-    mut command: [u8; 16],
-    data: &mut [u8],
+    (mut command, command_bytes): ([u8; 16], u8),
+    (direction, data): (i32, &mut [u8]),
     sense: &mut [u8; SENSE_BYTES],
 ) -> rustix::io::Result<(Ending, usize, usize)> {
     let mut header = Header {
         interface_id: i32::from(b'S'),
-        direction: FROM_DEVICE,
-        command_bytes: command.len() as u8,
+        direction,
+        command_bytes: command_bytes.min(command.len() as u8),
         sense_bytes: SENSE_BYTES as u8,
         iovec_count: 0,
         data_bytes: u32::try_from(data.len()).map_err(|_| Errno::INVAL)?,
@@ -147,6 +167,7 @@ mod tests {
         assert_eq!(read(), Err(Refusal::Refused), "nothing there");
         std::fs::write(&node, [0; 512]).unwrap();
         assert_eq!(read(), Err(Refusal::Refused), "a file");
+        assert_eq!(SgIo { node }.stop_unit(), Err(Refusal::Refused), "a file has no motor");
     }
 
     #[test]
