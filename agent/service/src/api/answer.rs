@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::http::body::BodyReadError;
 use crate::jobs::JobError;
 use crate::store::StoreError;
+use crate::vault::VaultError;
 
 /// An error as the client gets it.
 #[derive(Debug)]
@@ -47,6 +48,15 @@ impl ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
+        if let StoreError::Vault(VaultError::Sealed) = error {
+            tracing::error!(error = message, "a key of a drive cannot be opened");
+            // Another attempt would not help.
+            let message =
+                "the keys of this job cannot be opened: they were sealed with another key file than the `vault.key` that the \
+                           service has now; an operator has to bring back the one that belongs to its database"
+                    .to_owned();
+            return ApiError::new(500, "KeyNotAvailable", message);
+        }
         // What failed inside is for the log, not for a customer.
         if error.is_internal() {
             tracing::error!(error = message, "the store failed");
@@ -144,4 +154,17 @@ pub(super) fn document(status: u16, value: &impl Serialize) -> Result<Response, 
         headers.insert("x-ms-request-id", id);
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_cannot_be_opened_is_not_asked_for_again() {
+        let error = ApiError::from(StoreError::Vault(VaultError::Sealed));
+        assert_eq!((error.status, error.code), (500, "KeyNotAvailable"));
+        assert!(error.message.contains("`vault.key`") && !error.message.contains("try again"), "{}", error.message);
+        assert_eq!(ApiError::from(StoreError::Contended).status, 503);
+    }
 }
