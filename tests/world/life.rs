@@ -117,6 +117,7 @@ impl Life {
             access: Arc::new(Access::new(NonZeroU32::MAX, None)),
             public_url: None,
             scheme: "http",
+            settings: Vec::new(),
             closing: CancellationToken::new(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };

@@ -27,6 +27,8 @@ pub struct ServiceState {
     pub public_url: Option<String>,
     /// `http` or `https`: what is spoken here.
     pub scheme: &'static str,
+    /// The configuration as operators are shown it: key and value, without secrets.
+    pub settings: Vec<(&'static str, String)>,
     /// Cancelled when the service stops: streams of events end then.
     pub closing: CancellationToken,
     /// What is counted.

@@ -135,6 +135,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         access: Arc::new(Access::new(config.requests_per_second, entra)),
         public_url: config.public_url.clone().map(|url| url.trim_end_matches('/').to_owned()),
         scheme,
+        settings: config.shown(),
         closing: closing.clone(),
         metrics,
     });

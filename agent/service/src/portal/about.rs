@@ -24,6 +24,7 @@ struct AboutPage {
     accounts: Vec<String>,
     jobs: Vec<(String, i64)>,
     stations: Vec<Station>,
+    settings: Vec<(&'static str, String)>,
 }
 
 struct Place {
@@ -57,6 +58,7 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer)
     Ok(render(&AboutPage {
         title: "About",
         is_operator: viewer.is_operator,
+        settings: if viewer.is_operator { state.settings.clone() } else { Vec::new() },
         version: env!("CARGO_PKG_VERSION"),
         api_versions: API_VERSIONS.join(", "),
         is_ready: !state.closing.is_cancelled() && state.store.probe().await.is_ok(),

@@ -6,10 +6,12 @@
 //! | [`account`], [`budget`], [`transfer`] | its tables |
 //! | [`values`] | values of keys, and how they are read |
 //! | [`mistake`] | what is wrong with it |
+//! | `shown` | what operators are shown of it |
 
 mod account;
 mod budget;
 mod mistake;
+mod shown;
 mod transfer;
 mod values;
 
