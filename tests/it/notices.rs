@@ -163,10 +163,8 @@ fn mail_goes_to_staff_and_to_the_customer_of_the_job_through_a_server_that_is_kn
         )
     };
     let ca = format!("ca = \"{}\"\n", server.certificate.display());
-    let config = format!(
-        "[[bay]]\nname = \"bay-1\"\n[[notify]]\nname = \"dock\"\nemail = [\"nobody@example.com\", \"busy@example.com\", \"dock@example.com\"]\nstates = [\"Completed\"]\n\
-         [[notify]]\nname = \"customer\"\nemail_customer = true\nstates = [\"Completed\"]\n"
-    );
+    let config = "[[bay]]\nname = \"bay-1\"\n[[notify]]\nname = \"dock\"\nemail = [\"nobody@example.com\", \"busy@example.com\", \"dock@example.com\"]\nstates = [\"Completed\"]\n\
+         [[notify]]\nname = \"customer\"\nemail_customer = true\nstates = [\"Completed\"]\n";
     // A server that nobody vouches for gets no password.
     let file = bench.secret("distrusted.toml", format!("{config}{}", smtp("")).as_bytes());
     let check = |file: &PathBuf| Agent::bare(bench.path(), &[&"serve", &"--check", &"--config", file]).run();

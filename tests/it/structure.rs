@@ -32,15 +32,17 @@ const COPY: [&[&str]; 13] = [
 ];
 
 /// The parts of the service, and the other parts that each may import.
-const SERVICE: [(&str, &[&str]); 13] = [
+const SERVICE: [(&str, &[&str]); 15] = [
     ("router", &["api", "http", "portal", "state"]),
-    ("api", &["http", "jobs", "state", "stations", "store"]),
-    ("portal", &["entra", "http", "jobs", "scheduler", "state", "store"]),
+    ("api", &["http", "jobs", "state", "stations", "store", "tokens", "vault"]),
+    ("portal", &["entra", "http", "jobs", "scheduler", "state", "store", "tokens"]),
+    ("tokens", &["state", "store"]),
     ("state", &["http", "jobs", "scheduler", "stations", "store"]),
     ("jobs", &["scheduler", "store"]),
     ("stations", &["scheduler", "store"]),
     ("http", &["entra", "store", "vault"]),
-    ("scheduler", &["store"]),
+    ("scheduler", &["notify", "store"]),
+    ("notify", &["store"]),
     ("entra", &["store"]),
     ("store", &["moment", "vault"]),
     ("moment", &[]),

@@ -56,12 +56,16 @@ fn is_exceeded(value: &[u8], limits: &[Vec<u8>]) -> bool {
     value[1] & FORETELLS != 0 && !matches!(limit, 0 | 0xff) && (1..=0xfd).contains(&current) && current <= limit
 }
 
-/// The entries that are used; `None` where the sector is damaged: all its bytes make zero.
+/// The entries that are used, whose id is neither of those that bridges fill answers with; `None` where the sector is damaged: all its bytes make zero.
 fn entries(sector: &[u8]) -> Option<Vec<Vec<u8>>> {
     let sector: &[u8; SECTOR_BYTES] = sector.try_into().ok()?;
     let sum = sector.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte));
-    let used: Vec<Vec<u8>> =
-        sector.get(ENTRIES)?.chunks_exact(ENTRY_BYTES).filter(|entry| entry[0] != 0).map(<[u8]>::to_vec).collect();
+    let used: Vec<Vec<u8>> = sector
+        .get(ENTRIES)?
+        .chunks_exact(ENTRY_BYTES)
+        .filter(|entry| !matches!(entry[0], 0 | 0xff))
+        .map(<[u8]>::to_vec)
+        .collect();
     (sum == 0 && !used.is_empty()).then_some(used)
 }
 

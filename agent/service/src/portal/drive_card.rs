@@ -40,7 +40,7 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
             state: drive.state.map(|state| state.to_string()).unwrap_or_default(),
             percent: drive.percent_complete,
             moving: state.scheduler.progress(&job.uid, &id).map(|progress| moving(&[progress])).unwrap_or_default(),
-            status: drive.copy_status.unwrap_or_default(),
+            status: drive.copy_status.map(in_words).unwrap_or_default(),
             receipt: result.and_then(|result| Some(receipt_bar(result.receipt.as_ref()?, result.bytes_total))),
             strip: result.and_then(strip_of_result),
             // It names bays and paths, which are not for customers.
@@ -50,6 +50,16 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
         }
     };
     drives.map(card).collect()
+}
+
+/// A status of the API as people say it.
+fn in_words(status: String) -> String {
+    match status.as_str() {
+        "InProgress" => "It is being copied.".to_owned(),
+        "NotStarted" => "It is not copied yet.".to_owned(),
+        "Completed" => "It was copied.".to_owned(),
+        _ => status.replacen("CompletedWithErrors:", "Copied, but", 1),
+    }
 }
 
 /// How these copies run together: how much of them is done, how fast, and how long the longest still takes.

@@ -59,5 +59,8 @@ pub(super) fn next_step(job: &StoredJob, is_operator: bool) -> String {
 fn transferring(job: &Job) -> String {
     let is_done = |state: DriveState| !matches!(state, DriveState::Specified | DriveState::Received | DriveState::Transferring);
     let done = job.drives.iter().filter(|drive| is_done(drive.state)).count();
-    format!("{done} of {} drives are done. They are packed when the last one is.", job.drives.len())
+    match (job.drives.len(), done) {
+        (1, 0) => "The drive is packed when its copy has ended.".to_owned(),
+        (all, done) => format!("{done} of {all} drives are done. They are packed when the last one is."),
+    }
 }

@@ -13,16 +13,22 @@ pub(super) struct Offer {
     pub(super) name: String,
     pub(super) target: String,
     pub(super) is_link: bool,
+    /// It ends or removes something: the eye should not fall on it first.
+    pub(super) is_quiet: bool,
     pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl Offer {
     fn page(name: &str, target: String) -> Self {
-        Offer { name: name.to_owned(), target, is_link: true, fields: Vec::new() }
+        Offer { name: name.to_owned(), target, is_link: true, is_quiet: false, fields: Vec::new() }
+    }
+
+    fn quiet(self) -> Self {
+        Offer { is_quiet: true, ..self }
     }
 
     fn form(name: &str, target: String, fields: Vec<(&'static str, String)>) -> Self {
-        Offer { name: name.to_owned(), target, is_link: false, fields }
+        Offer { name: name.to_owned(), target, is_link: false, is_quiet: false, fields }
     }
 }
 
@@ -53,10 +59,10 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
         offers.extend(of_action(&Action::UndoNeverReceived { job: job.key.path(), drive_id: None }));
     }
     if !job.machine.cancel_requested && may(Event::Cancel) {
-        offers.push(page("Cancel", "cancel"));
+        offers.push(page("Cancel", "cancel").quiet());
     }
     if may(Event::Delete) {
-        offers.push(page("Delete", "delete"));
+        offers.push(page("Delete", "delete").quiet());
     }
     if viewer.is_operator && may(Event::ShippedBack) {
         offers.push(page("Send the drives back", "shipBack"));

@@ -9,6 +9,7 @@ use super::docking::{Claim, Unbound, claim, unbind};
 use super::drive_keys::{drives_of, without_key};
 use super::effects::{drop_effect, queue};
 use super::error::StoreError;
+use super::notices::notices;
 use super::precondition::Precondition;
 use super::read::read_to_change;
 use super::remove::remove;
@@ -89,7 +90,7 @@ impl Store {
         let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
-        effects.extend(self.notices(&job.key, entered, change.now));
+        effects.extend(notices(&self.notices, &job.key, entered, change.now));
         let mut sealed = None;
         if is_removed {
             sealed = self.seal_left_behind(&before)?;

@@ -3,7 +3,6 @@
 use protocol::job::{Effect, JobState, Notice};
 use time::OffsetDateTime;
 
-use super::database::Store;
 use super::row::JobKey;
 
 /// Who is told of which states of whose jobs.
@@ -24,11 +23,9 @@ impl NoticeRule {
     }
 }
 
-impl Store {
-    /// What is to be told of a job that came to a state.
-    pub(super) fn notices(&self, key: &JobKey, entered: Option<JobState>, at: OffsetDateTime) -> Vec<Effect> {
-        let Some(state) = entered else { return Vec::new() };
-        let told = self.notices.iter().filter(|rule| rule.is_about(key, state));
-        told.map(|rule| Effect::Notify(Notice { to: rule.to.clone(), state, at })).collect()
-    }
+/// What is to be told of a job that came to a state.
+pub(super) fn notices(rules: &[NoticeRule], key: &JobKey, entered: Option<JobState>, at: OffsetDateTime) -> Vec<Effect> {
+    let Some(state) = entered else { return Vec::new() };
+    let told = rules.iter().filter(|rule| rule.is_about(key, state));
+    told.map(|rule| Effect::Notify(Notice { to: rule.to.clone(), state, at })).collect()
 }

@@ -14,6 +14,7 @@ use super::database::Store;
 use super::drive_keys::{drives_of, without_key};
 use super::effects::queue;
 use super::error::StoreError;
+use super::notices::notices;
 use super::read::read_to_change;
 use super::retry::retried;
 use super::row::{JobKey, StoredJob, folded};
@@ -73,7 +74,7 @@ impl Store {
         let entered = is_new.then_some(job.machine.state);
         let about = AuditedJob { uid: &job.uid, entered, detail: None };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
-        queue(&mut transaction, &job.uid, &self.notices(&job.key, entered, change.now), None).await?;
+        queue(&mut transaction, &job.uid, &notices(&self.notices, &job.key, entered, change.now), None).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
     }
