@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blob::address::AddressError;
-use blob::azure::{
-    AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, Issuers, Network, PageForm, Proxies, SILENCE_MAX,
-    TrustedHost,
-};
+use blob::azure::{AzureAccount, AzureBlob, BlobKind, PageForm};
 use blob::directory::DirectoryBlob;
+use blob::http::{Issuers, Network, Proxies, SILENCE_MAX, TrustedHost};
 use blob::retry::RetryPolicy;
 use blob::s3::{S3Blob, S3Bucket};
-use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, Tier};
+use blob::{Blob, BlobAddress, BlobError, BlobErrorKind, BlobProperties, CredentialError, Environment, Tier};
 use copy::{CopyError, LiveRate, OnUnreadable, RescueOptions, TransferOptions, Verify};
 use drive::{Drive, Pace};
 use protocol::manifest::MANIFEST_SUFFIX;

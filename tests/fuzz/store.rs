@@ -1,8 +1,8 @@
 //! Addresses, credentials, answers of blob storage.
 
-use blob::azure::{Environment, Owner, TrustedHost, may_be_sent};
 use blob::fuzzing;
-use blob::{AccountAddress, BlobAddress};
+use blob::http::{Owner, TrustedHost, may_be_sent};
+use blob::{AccountAddress, BlobAddress, Environment};
 use protocol::units::ByteRange;
 use url::Url;
 

@@ -1,7 +1,7 @@
 //! What stands against a transfer at Azure is found before its first byte, and named with the way out.
 
-use blob::AccountAddress;
-use blob::azure::{Environment, Network, SILENCE_MAX};
+use blob::http::{Network, SILENCE_MAX};
+use blob::{AccountAddress, Environment};
 
 use crate::support::azure_fake::{AzureFake, On};
 use crate::support::images::{KIB, random_bytes};

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use blob::account::AccountAddress;
 use blob::address::{AzureAddress, S3Address};
-use blob::azure::{AzureAccount, AzureBlob, BlobKind, Environment, Network, SILENCE_MAX};
+use blob::azure::{AzureAccount, AzureBlob, BlobKind};
 use blob::conformance::{TestStore, check};
+use blob::http::{Network, SILENCE_MAX};
 use blob::s3::{S3Blob, S3Bucket, Sizes};
-use blob::{Account, Blob, BlobAddress};
+use blob::{Account, Blob, BlobAddress, Environment};
 
 use crate::support::azure_fake::AzureFake;
 use crate::support::azurite::Azurite;

@@ -10,6 +10,8 @@
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`s3`] | objects of S3 and of compatible servers |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
+//! | [`http`] | HTTP and TLS, proxies, and which host may be given which credential: for every store across a network |
+//! | `environment`, `credential_error` | what the environment says of credentials, and why there are none |
 //! | [`properties`] | what a blob is given beside its bytes: tier, metadata, content type |
 //! | `memory` | a store for tests, with the feature `testing` |
 //! | `conformance` | what every store promises, tried on each; with the same feature |
@@ -42,11 +44,15 @@ pub mod block_id;
 pub mod checksum;
 pub mod conformance;
 pub mod contract;
+mod credential_error;
 pub mod directory;
+mod environment;
 pub mod error;
 pub mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gathered;
+pub mod http;
 pub mod memory;
 pub mod properties;
 pub mod retry;
@@ -59,6 +65,8 @@ pub use contract::{
     Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks, RangeBody, RecordedChunks,
     Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
+pub use credential_error::CredentialError;
+pub use environment::Environment;
 pub use error::{BlobError, BlobErrorKind};
 pub use facts::{BlobFacts, ChunkLimits, Obstacles};
 pub use properties::{BlobProperties, ContentType, Metadatum, PropertyError, Tier};

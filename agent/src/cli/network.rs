@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use blob::azure::TrustedHost;
+use blob::http::TrustedHost;
 use clap::Args;
 
 use super::help::STORE;

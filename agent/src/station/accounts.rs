@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blob::Account;
-use blob::azure::Environment;
+use blob::Environment;
 use protocol::job::BlobName;
 
 /// An account that can be reached.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use blob::Environment;
 use blob::account::AccountAddress;
-use blob::azure::{Environment, Network, SILENCE_MAX};
+use blob::http::{Network, SILENCE_MAX};
 
 use super::parts;
 

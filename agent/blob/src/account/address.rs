@@ -11,7 +11,9 @@ use super::contract::Account;
 use super::directory::DirectoryAccount;
 use super::s3::S3Buckets;
 use crate::address::{AddressError, AzureAddress, BlobAddress, S3Address, require_no_signature};
-use crate::azure::{CredentialError, Environment, Network};
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
+use crate::http::network::Network;
 
 /// Where an account is.
 #[derive(Clone, PartialEq, Eq)]
@@ -114,7 +116,7 @@ impl fmt::Debug for AccountAddress {
 mod tests {
     use super::super::contract::BlobItem;
     use super::*;
-    use crate::azure::SILENCE_MAX;
+    use crate::http::transport::SILENCE_MAX;
 
     #[test]
     fn accounts_are_understood() {

@@ -10,9 +10,12 @@ use futures::TryStreamExt;
 
 use super::contract::{Account, BlobItem, ListBounds};
 use crate::address::AzureAddress;
-use crate::azure::{AzureAccount, AzureBlob, BlobKind, CredentialError, Environment, Network, is_folder};
+use crate::azure::{AzureAccount, AzureBlob, BlobKind, is_folder};
 use crate::contract::Blob;
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::network::Network;
 
 pub(super) struct AzureContainers {
     account: Arc<AzureAccount>,

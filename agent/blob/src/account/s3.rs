@@ -6,9 +6,11 @@ use async_trait::async_trait;
 
 use super::contract::{Account, BlobItem, ListBounds};
 use crate::address::S3Address;
-use crate::azure::{CredentialError, Environment, Network};
 use crate::contract::Blob;
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::network::Network;
 use crate::s3::{S3Blob, S3Bucket, S3Failure, named_by_staging};
 
 pub(super) struct S3Buckets {

@@ -10,19 +10,20 @@ use azure_storage_blob::{
 };
 use url::Url;
 
-use super::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
 use super::checksums::ChecksumChoice;
-use super::credential_error::CredentialError;
-use super::credentials::{Environment, Proof};
+use super::credentials::Proof;
 use super::error::{Credentials, from_sdk};
 use super::foreign_answer::StoreClient;
-use super::network::Network;
 use super::sas::Sas;
 use super::shared_key::SharedKey;
 use super::sign_in::TokenTransports;
-use super::transport::transport;
 use crate::address::AzureAddress;
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
 use crate::error::BlobError;
+use crate::http::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
+use crate::http::network::Network;
+use crate::http::transport::transport;
 
 /// REST version sent with every request. It has all that we use; newer ones would shut out emulators
 /// and older private clouds for nothing.

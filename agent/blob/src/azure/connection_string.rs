@@ -7,9 +7,9 @@ use base64::Engine;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::credential_error::CredentialError;
-use super::hosts::plain_path;
 use crate::address::AzureAddress;
+use crate::credential_error::CredentialError;
+use crate::http::hosts::plain_path;
 
 /// The variable that has it.
 pub(super) const CONNECTION_STRING: &str = "AZURE_STORAGE_CONNECTION_STRING";

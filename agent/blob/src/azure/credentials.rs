@@ -4,59 +4,19 @@
 //! `az` command takes it: AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with
 //! AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN. Else Entra ID: a client secret or a workload's token
 //! file from the environment, a managed identity, or the user who is logged in to `az`. Each goes only to the hosts that
-//! [`hosts`](super::hosts) allows.
+//! [`hosts`](crate::http::hosts) allows.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use azure_core::credentials::{SecretBytes, TokenCredential};
 use url::Url;
 
 use super::connection_string::{CONNECTION_STRING, ConnectionString, EMULATOR_ACCOUNT, decode_key, is_account, is_published};
-use super::credential_error::CredentialError;
-use super::hosts::{Owner, TrustedHost, account_of_label, host_account, may_be_sent, plain_path};
 use super::sign_in::{self, TokenTransports};
 use crate::address::{AzureAddress, BlobAddress};
-
-/// The variables that matter, taken from the environment once, and the hosts that are trusted.
-#[derive(Clone, Default)]
-pub struct Environment {
-    variables: HashMap<&'static str, String>,
-    trusted: Vec<TrustedHost>,
-}
-
-const NAMES: [&str; 26] = [
-    CONNECTION_STRING,
-    "AZURE_STORAGE_ACCOUNT",
-    "AZURE_STORAGE_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_TENANT_ID",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "IDENTITY_ENDPOINT",
-    // Of S3, as the libraries of AWS take them.
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_STS",
-    "AWS_VIRTUAL_HOSTED_STYLE_REQUEST",
-    "AWS_ROLE_ARN",
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    "AWS_EC2_METADATA_DISABLED",
-    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-];
-
-/// Hosts that are trusted, separated by commas.
-const TRUST_HOST: &str = "DRIVE_AGENT_TRUST_HOST";
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
+use crate::http::hosts::{Owner, account_of_label, host_account, may_be_sent, plain_path};
 
 /// What the credentials are called in messages.
 const KEY: &str = "the account key in AZURE_STORAGE_KEY";
@@ -110,62 +70,6 @@ impl Candidate {
 }
 
 impl Environment {
-    /// Reads the process's environment. Empty variables count as absent.
-    pub fn from_process() -> Self {
-        let variables = NAMES
-            .iter()
-            .chain(&[TRUST_HOST])
-            .filter_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()).map(|value| (*name, value)))
-            .collect();
-        Environment { variables, trusted: Vec::new() }
-    }
-
-    /// Takes the same variables from a text of `NAME=value` lines, such as an environment file of systemd. Empty lines
-    /// and lines that begin with `#` count as absent.
-    ///
-    /// # Errors
-    /// With the number of the first line that is none of these; never with its text.
-    pub fn from_text(text: &str) -> Result<Self, usize> {
-        let mut variables = HashMap::new();
-        for (index, line) in text.lines().map(str::trim).enumerate() {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (name, value) = line.split_once('=').ok_or(index + 1)?;
-            let name = NAMES.iter().find(|known| **known == name.trim()).ok_or(index + 1)?;
-            let value = value.trim().trim_matches('"');
-            if !value.is_empty() {
-                variables.insert(*name, value.to_owned());
-            }
-        }
-        Ok(Environment { variables, trusted: Vec::new() })
-    }
-
-    /// The same, with hosts that may be given its credentials.
-    #[must_use]
-    pub fn trusting(mut self, hosts: &[TrustedHost]) -> Self {
-        self.trusted.extend_from_slice(hosts);
-        self
-    }
-
-    /// The same, with the endpoint of S3 that an option names.
-    #[must_use]
-    pub fn with_s3_endpoint(mut self, endpoint: Option<&str>) -> Self {
-        self.variables.extend(endpoint.map(|url| ("AWS_ENDPOINT_URL_S3", url.to_owned())));
-        self
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
-    }
-
-    /// The hosts that are trusted by name.
-    pub(crate) fn trusted(&self) -> Result<Vec<TrustedHost>, CredentialError> {
-        let named = self.get(TRUST_HOST).into_iter().flat_map(|hosts| hosts.split(','));
-        let named = named.map(|host| host.trim().parse()).collect::<Result<Vec<TrustedHost>, _>>()?;
-        Ok([named.as_slice(), &self.trusted].concat())
-    }
-
     /// Fills in the account of an `az://` address, and takes the endpoint of a connection string where an address is
     /// below it; other addresses stay.
     pub fn resolve(&self, address: BlobAddress) -> Result<BlobAddress, CredentialError> {
@@ -265,6 +169,8 @@ impl Environment {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use azure_core::http::Transport;
 
     use super::*;

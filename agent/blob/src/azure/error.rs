@@ -7,16 +7,17 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::{ERROR_CODE, HeaderName};
 use azure_core::time::{OffsetDateTime, parse_rfc7231};
 
-use super::bounded::AnswerTooLong;
-use super::causes::{causes, find, innermost};
-use super::connect_failure::ConnectFailure;
 use super::denied::{self, Circumstances};
-use super::foreign_answer::{ForeignAnswer, retry_after};
+use super::foreign_answer::ForeignAnswer;
 use super::obstacles;
 use super::sas::Sas;
-use super::server_text::{is_code, may_have_secret, plain, server_text};
-use super::transport::Silence;
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::answers::{answer_text, retry_after};
+use crate::http::causes::{causes, find};
+use crate::http::connect_failure::ConnectFailure;
+use crate::http::failure::{HttpFailure, detail};
+use crate::http::server_text::{is_code, plain, server_text};
+use crate::http::transport::Silence;
 
 /// When the server answered.
 const DATE: HeaderName = HeaderName::from_static("date");
@@ -69,12 +70,6 @@ pub enum AzureFailure {
     /// Something else answered than the store.
     #[error(transparent)]
     NotFromStore(ForeignAnswer),
-    /// Nothing answered.
-    #[error("no connection to the server: {0}")]
-    NoConnection(String),
-    /// The connection ended within a request or an answer.
-    #[error("the connection broke: {0}")]
-    BrokenConnection(String),
     /// Entra ID gave no access token.
     #[error("no access token was obtained from {}: {text}", host.as_deref().unwrap_or("Entra ID"))]
     NoToken {
@@ -85,34 +80,16 @@ pub enum AzureFailure {
         /// Whether it may be obtained later: nothing answered, or the server failed.
         is_transient: bool,
     },
-    /// The answer has another form than Azure's.
-    #[error("the server's answer was not understood")]
-    NotUnderstood,
-    /// The answer did not end where it had to.
+    /// Nothing answered, or not to the end.
     #[error(transparent)]
-    TooLong(AnswerTooLong),
-    /// Nothing moved on the connection.
-    #[error(transparent)]
-    Silent(Silence),
-    /// A proxy did not lead to the host, or the host's certificate is not trusted.
-    #[error(transparent)]
-    Connect(ConnectFailure),
-    /// Anything else: the text of the library may have a URL.
-    #[error("the request could not be made")]
-    NotMade,
-}
-
-fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&str>) -> String {
-    let code = if code.is_empty() { "no code" } else { code };
-    let text = text.map_or(String::new(), |text| format!(" \"{text}\""));
-    let request = request_id.map_or(String::new(), |id| format!(" (request {id})"));
-    format!("the server answered {status} {code}{text}{request}")
+    Unanswered(HttpFailure),
 }
 
 impl AzureFailure {
     pub(crate) fn of(error: &azure_core::Error, credentials: &Credentials) -> Self {
-        if let Some(failure) = find::<ConnectFailure>(error) {
-            return AzureFailure::Connect(failure.clone());
+        let unanswered = || AzureFailure::Unanswered(HttpFailure::of(error));
+        if find::<ConnectFailure>(error).is_some() {
+            return unanswered();
         }
         if let Some(foreign) = find::<ForeignAnswer>(error) {
             return AzureFailure::NotFromStore(foreign.clone());
@@ -124,24 +101,12 @@ impl AzureFailure {
                 text: raw_response.as_ref().and_then(|response| server_text(response.body().as_ref())),
                 request_id: header(error, &REQUEST_ID).and_then(plain),
             },
-            ErrorKind::Connection => AzureFailure::NoConnection(detail(error)),
-            ErrorKind::Io => AzureFailure::BrokenConnection(detail(error)),
             ErrorKind::Credential => AzureFailure::NoToken {
                 host: credentials.sign_in_host.clone(),
                 text: detail(error),
                 is_transient: may_be_had_later(error),
             },
-            ErrorKind::DataConversion => AzureFailure::NotUnderstood,
-            _ => {
-                let source = std::error::Error::source(error);
-                let too_long = source.and_then(|source| source.downcast_ref::<AnswerTooLong>());
-                let silence = source.and_then(|source| source.downcast_ref::<Silence>());
-                match (too_long, silence) {
-                    (Some(too_long), _) => AzureFailure::TooLong(too_long.clone()),
-                    (None, Some(silence)) => AzureFailure::Silent(silence.clone()),
-                    (None, None) => AzureFailure::NotMade,
-                }
-            }
+            _ => unanswered(),
         }
     }
 
@@ -149,12 +114,9 @@ impl AzureFailure {
         match self {
             AzureFailure::Answer { status, code, .. } => kind_of(*status, code),
             AzureFailure::NotFromStore(foreign) => foreign.kind(),
-            AzureFailure::NoConnection(_) | AzureFailure::BrokenConnection(_) => BlobErrorKind::Transport,
-            AzureFailure::Silent(_) => BlobErrorKind::TimedOut,
-            AzureFailure::Connect(failure) => failure.kind(),
+            AzureFailure::Unanswered(failure) => failure.kind(),
             AzureFailure::NoToken { is_transient: true, .. } => BlobErrorKind::Transport,
             AzureFailure::NoToken { .. } => BlobErrorKind::Denied,
-            AzureFailure::NotUnderstood | AzureFailure::TooLong(_) | AzureFailure::NotMade => BlobErrorKind::Other,
         }
     }
 
@@ -172,7 +134,7 @@ impl AzureFailure {
         let AzureFailure::Answer { code, .. } = self else {
             return match self {
                 AzureFailure::NotFromStore(foreign) => foreign.advice(),
-                AzureFailure::Connect(_) => String::new(),
+                AzureFailure::Unanswered(_) => String::new(),
                 _ => "check the identity in the environment, or give a key or a SAS".to_owned(),
             };
         };
@@ -220,12 +182,6 @@ pub(super) fn answer_of(error: &BlobError) -> Option<(u16, &str)> {
 /// Azure's code of a failed request; empty where there is none.
 fn code_of(error: &azure_core::Error) -> &str {
     header(error, &ERROR_CODE).unwrap_or("")
-}
-
-/// What happened, but for a text that may repeat a secret: outer causes name the URL, and an inner one could.
-fn detail(error: &azure_core::Error) -> String {
-    let text = innermost(error);
-    if may_have_secret(&text) { "no further detail".to_owned() } else { text }
 }
 
 /// Azure's codes: "Status and error codes" and "Blob service error codes" of its REST reference.

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
+use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, HttpClient, Request};
 
-use super::server_text::plain;
 use crate::error::BlobErrorKind;
-
-/// What every answer of a store has, and of its emulators; those of others have none of them.
-const STORE_HEADERS: [&str; 4] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code", "x-amz-request-id"];
+use crate::http::answers::{is_from_store, retry_after};
+use crate::http::server_text::plain;
 
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 
@@ -68,16 +66,6 @@ impl ForeignAnswer {
             ),
         }
     }
-}
-
-/// Whether an answer with these headers is from the store.
-pub(super) fn is_from_store(has_header: impl Fn(&str) -> bool) -> bool {
-    STORE_HEADERS.into_iter().any(has_header)
-}
-
-/// How long an answer asks to wait.
-pub(super) fn retry_after(headers: &Headers) -> Option<Duration> {
-    headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A client that gives nothing but answers of the store.

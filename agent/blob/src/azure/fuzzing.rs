@@ -8,11 +8,13 @@ use azure_storage_blob::models::BlockList;
 use protocol::digest::Sha256Digest;
 use protocol::units::ByteRange;
 
-use super::credential_error::CredentialError;
-use super::credentials::{Environment, Proof};
+use super::block;
+use super::credentials::Proof;
 use super::sign_in::TokenTransports;
-use super::{block, reading, server_text};
 use crate::address::AzureAddress;
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
+use crate::http::{range, server_text};
 
 /// What is repeated of the body of an error.
 pub fn server_text(body: &[u8]) -> Option<String> {
@@ -29,7 +31,7 @@ pub fn chunks_of_list(xml: &[u8]) -> Option<HashMap<Sha256Digest, u64>> {
 
 /// Whether `Content-Range` says what was asked for.
 pub fn is_asked_range(content_range: Option<&str>, asked: ByteRange, length_bytes: Option<u64>) -> bool {
-    reading::is_asked_range(content_range, None, asked, length_bytes).is_ok()
+    range::is_asked_range(content_range, None, asked, length_bytes).is_ok()
 }
 
 /// The kind of the credentials that would be used.

@@ -12,7 +12,7 @@ use azure_identity::{
 };
 use url::Url;
 
-use super::credential_error::CredentialError;
+use crate::credential_error::CredentialError;
 
 /// What carries the requests for tokens of Entra ID.
 pub(super) struct TokenTransports {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{TestStore, check};
 use crate::account::{Account, AccountAddress};
-use crate::azure::Environment;
 use crate::contract::Blob;
 use crate::directory::DirectoryBlob;
+use crate::environment::Environment;
 use crate::memory::MemoryBlob;
 
 impl TestStore for MemoryBlob {
@@ -45,7 +45,7 @@ impl TestStore for Directory {
 
     fn account(&self) -> Option<(Arc<dyn Account>, String)> {
         let account = AccountAddress::Directory(self.root.clone())
-            .reach(&Environment::default(), &crate::azure::Network::direct(crate::azure::SILENCE_MAX))
+            .reach(&Environment::default(), &crate::http::Network::direct(crate::http::SILENCE_MAX))
             .unwrap();
         Some((account, "drives".to_owned()))
     }

@@ -15,14 +15,20 @@ use object_store::client::HttpRequestBody;
 use protocol::digest::Sha256Digest;
 use url::Url;
 
-use super::credentials::{Credentials, Ways};
+use super::credentials::Credentials;
 use super::error::S3Failure;
 use super::place::Place;
-use super::xml::Element;
 use crate::address::S3Address;
-use crate::azure::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
-use crate::azure::transport::transport;
-use crate::azure::{AzureFailure, CredentialError, Environment, Network, Owner, may_be_sent};
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
+use crate::http::answers::header;
+use crate::http::bounded::{ANSWER_BYTES_MAX, BoundedClient, TOKEN_ANSWER_BYTES_MAX};
+use crate::http::failure::HttpFailure;
+use crate::http::hosts::{Owner, may_be_sent};
+use crate::http::network::Network;
+use crate::http::token_client::Ways;
+use crate::http::transport::transport;
+use crate::http::xml::Element;
 
 /// What the credentials are called in messages.
 const CREDENTIALS: &str = "the signature of the credentials for S3";
@@ -80,7 +86,7 @@ impl Answer {
 
     /// Whether it is a success whose body is an error: copies and commits answer so when they fail after they began to answer.
     fn is_error(&self) -> bool {
-        let is_xml = super::error::header(&self.headers, "content-type").is_none_or(|kind| kind.contains("xml"));
+        let is_xml = header(&self.headers, "content-type").is_none_or(|kind| kind.contains("xml"));
         is_xml && !self.body.is_empty() && Element::parse(&self.body).is_ok_and(|root| root.name == "Error")
     }
 }
@@ -150,7 +156,7 @@ impl S3Bucket {
         let answer = self.transport.execute_request(&request).await.map_err(|error| unanswered(&error))?;
         let (status, headers, body) = answer.deconstruct();
         if status.is_success() {
-            let is_page = super::error::header(&headers, "content-type").is_some_and(|kind| kind.starts_with("text/html"));
+            let is_page = header(&headers, "content-type").is_some_and(|kind| kind.starts_with("text/html"));
             let is_of_store = headers.iter().any(|(name, _)| name.as_str().starts_with("x-amz-") || name.as_str() == "etag");
             return match is_page && !is_of_store {
                 true => Err(S3Failure::of_answer(u16::from(status), &Headers::new(), &[])),
@@ -170,12 +176,12 @@ impl S3Bucket {
         for (name, value) in &asked.headers {
             to_sign = to_sign.header(&**name, value);
         }
-        let mut to_sign = to_sign.body(HttpRequestBody::empty()).map_err(|_| AzureFailure::NotMade)?;
+        let mut to_sign = to_sign.body(HttpRequestBody::empty()).map_err(|_| HttpFailure::NotMade)?;
         let authorizer = AwsAuthorizer::new(&credential, "s3", &self.place.region);
-        authorizer.try_authorize(&mut to_sign, Some(&digest.0)).map_err(|_| AzureFailure::NotMade)?;
+        authorizer.try_authorize(&mut to_sign, Some(&digest.0)).map_err(|_| HttpFailure::NotMade)?;
         let mut request = Request::new(url, asked.method);
         for (name, value) in to_sign.headers() {
-            let value = value.to_str().map_err(|_| AzureFailure::NotMade)?;
+            let value = value.to_str().map_err(|_| HttpFailure::NotMade)?;
             request.insert_header(name.as_str().to_owned(), value.to_owned());
         }
         request.set_body(asked.body);
@@ -185,7 +191,7 @@ impl S3Bucket {
 
 /// The failure of a request that was not answered to the end.
 pub(super) fn unanswered(error: &azure_core::Error) -> S3Failure {
-    AzureFailure::of(error, &Default::default()).into()
+    HttpFailure::of(error).into()
 }
 
 fn method_of(method: Method) -> http::Method {

@@ -4,20 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_trait::async_trait;
-use azure_core::http::{HttpClient as Transport, Method, Request};
-use hyper::http;
+use object_store::RetryConfig;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-};
-use object_store::{ClientOptions, RetryConfig};
-use url::Url;
 
 use super::error::S3Failure;
-use crate::azure::causes::innermost;
-use crate::azure::server_text::plain;
-use crate::azure::{CredentialError, Environment};
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
+use crate::http::causes::innermost;
+use crate::http::server_text::plain;
+use crate::http::token_client::{TokenConnector, Ways};
 
 /// What names credentials, and how `object_store` calls it.
 const VARIABLES: [(&str, &str); 11] = [
@@ -40,15 +35,6 @@ pub(super) struct Credentials {
     provider: AwsCredentialProvider,
     /// There were some: what fails later may pass.
     were_obtained: AtomicBool,
-}
-
-/// The ways to what gives credentials.
-#[derive(Debug, Clone)]
-pub(super) struct Ways {
-    /// To a service of AWS.
-    pub(super) across: Arc<dyn Transport>,
-    /// To this machine or its host, which no proxy leads to.
-    pub(super) of_machine: Arc<dyn Transport>,
 }
 
 impl Credentials {
@@ -78,7 +64,7 @@ impl Credentials {
                 builder = builder.with_config(known, value);
             }
         }
-        let built = builder.with_http_connector(Connector(ways)).build();
+        let built = builder.with_http_connector(TokenConnector(ways)).build();
         let built = built.map_err(|_| CredentialError::S3Credentials("they are not complete"))?;
         let credentials = Credentials { provider: built.credentials().clone(), were_obtained: AtomicBool::new(false) };
         match [key, secret, environment.get("AWS_SESSION_TOKEN")].into_iter().flatten().all(is_plain) {
@@ -109,51 +95,11 @@ fn is_plain(text: &str) -> bool {
     text.bytes().all(|letter| letter.is_ascii_graphic())
 }
 
-#[derive(Debug)]
-struct Connector(Ways);
-
-impl HttpConnector for Connector {
-    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service(self.0.clone())))
-    }
-}
-
-#[derive(Debug)]
-struct Service(Ways);
-
-#[async_trait]
-impl HttpService for Service {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let odd = |what: &'static str| HttpError::new(HttpErrorKind::Request, std::io::Error::other(what));
-        let url = Url::parse(&request.uri().to_string()).map_err(|_| odd("the address is none"))?;
-        let method = match *request.method() {
-            http::Method::GET => Method::Get,
-            http::Method::PUT => Method::Put,
-            http::Method::POST => Method::Post,
-            _ => return Err(odd("requests of this kind are not sent")),
-        };
-        let way = if url.scheme() == "https" { &self.0.across } else { &self.0.of_machine };
-        let mut asked = Request::new(url, method);
-        for (name, value) in request.headers() {
-            let value = value.to_str().map_err(|_| odd("a header cannot be sent"))?;
-            asked.insert_header(name.as_str().to_owned(), value.to_owned());
-        }
-        asked.set_body(request.body().as_bytes().cloned().unwrap_or_default());
-        let failed = |error: azure_core::Error| HttpError::new(HttpErrorKind::Connect, std::io::Error::other(innermost(&error)));
-        let answer = way.execute_request(&asked).await.map_err(failed)?;
-        let answer = answer.try_into_raw_response().await.map_err(failed)?;
-        let mut response = http::Response::builder().status(u16::from(answer.status()));
-        for (name, value) in answer.headers().iter() {
-            response = response.header(name.as_str(), value.as_str());
-        }
-        let body = http_body_util::Full::new(bytes::Bytes::from(answer.body().as_ref().to_vec()));
-        let body = HttpResponseBody::new(http_body_util::BodyExt::map_err(body, |never| match never {}));
-        response.body(body).map_err(|_| odd("the answer has odd headers"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use azure_core::http::{HttpClient as Transport, Request};
+
     use super::*;
 
     #[derive(Debug)]

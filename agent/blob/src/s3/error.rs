@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
+use azure_core::http::headers::Headers;
 
-use super::xml::Element;
-use crate::azure::AzureFailure;
-use crate::azure::server_text::{is_code, plain};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::answers::{answer_text, header, retry_after};
+use crate::http::failure::HttpFailure;
+use crate::http::server_text::{is_code, plain};
+use crate::http::xml::Element;
 
 /// What a request to S3 ended with. Nothing in it can carry a signature or a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,19 +51,7 @@ pub enum S3Failure {
     NotUnderstood,
     /// Nothing answered, or not to the end.
     #[error(transparent)]
-    Unanswered(#[from] AzureFailure),
-}
-
-fn answer_text(status: u16, code: &str, text: Option<&str>, request_id: Option<&str>) -> String {
-    let code = if code.is_empty() { "no code" } else { code };
-    let text = text.map_or(String::new(), |text| format!(" \"{text}\""));
-    let request = request_id.map_or(String::new(), |id| format!(" (request {id})"));
-    format!("the server answered {status} {code}{text}{request}")
-}
-
-/// A header of an answer.
-pub(super) fn header<'headers>(headers: &'headers Headers, name: &'static str) -> Option<&'headers str> {
-    headers.get_optional_str(&HeaderName::from_static(name))
+    Unanswered(#[from] HttpFailure),
 }
 
 impl S3Failure {
@@ -83,10 +72,7 @@ impl S3Failure {
             text: of_error("Message").and_then(|text| plain(text.split(". ").next()?.trim_end_matches('.'))),
             request_id: header(headers, "x-amz-request-id").and_then(plain),
             region: region.filter(is_region).filter(|region| region.len() < 40).map(str::to_owned),
-            retry_after: headers
-                .get_optional_str(&RETRY_AFTER)
-                .and_then(|text| text.trim().parse().ok())
-                .map(Duration::from_secs),
+            retry_after: retry_after(headers),
         }
     }
 

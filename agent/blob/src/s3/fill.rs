@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, StreamExt};
 use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::units::ByteRange;
@@ -12,12 +12,10 @@ use super::requests::{Condition, CopySource, OpenUpload, Part};
 use super::upload::S3Upload;
 use crate::contract::{Blob, RecordedChunks};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::gathered::gathered;
 
 /// Copies at the store that are asked for at once.
 pub(super) const COPIES_AT_ONCE: usize = 8;
-
-/// So many failures end a step: the others would fail as well.
-const FAILURES_MAX: usize = 8;
 
 /// What a chunk is, by the record of it.
 #[derive(Clone, Copy)]
@@ -160,25 +158,4 @@ impl ZeroDigests {
     fn get(&self, length: u64) -> Sha256Digest {
         self.0.get(&length).copied().unwrap_or_else(|| Sha256Digest::of_zeros(length))
     }
-}
-
-/// What succeeded, and the first failure: others go on, so that a repetition has less to do, unless many fail.
-pub(super) async fn gathered<T>(mut work: impl Stream<Item = Result<T, BlobError>> + Unpin) -> (Vec<T>, Option<BlobError>) {
-    let (mut done, mut first, mut failures) = (Vec::new(), None, 0);
-    while let Some(result) = work.next().await {
-        match result {
-            Ok(one) => done.push(one),
-            Err(error) => {
-                // One that is final says more than one that would pass.
-                if first.as_ref().is_none_or(|first: &BlobError| first.is_transient() && !error.is_transient()) {
-                    first = Some(error);
-                }
-                failures += 1;
-                if failures == FAILURES_MAX {
-                    break;
-                }
-            }
-        }
-    }
-    (done, first)
 }

@@ -9,10 +9,11 @@ use protocol::receipt::Residue;
 
 use super::error::S3Failure;
 use super::object::S3Blob;
-use super::requests::{Listed, OpenUpload};
+use super::requests::OpenUpload;
 use super::staging::Staging;
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::listing::Listed;
 
 /// Requests at once that list or remove.
 const AT_ONCE: usize = 16;

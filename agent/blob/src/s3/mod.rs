@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`bucket`] | a bucket: credentials, signing, sending |
 //! | [`credentials`], [`place`] | who we are, and where the bucket is |
-//! | [`requests`], [`xml`] | each request, and what its answer says |
+//! | [`requests`] | each request, and what its answer says |
 //! | [`object`], [`blob`], [`reading`] | an object and what a look at it says; what every store promises; ranges |
 //! | [`layout`] | which chunk is which part of which object |
 //! | [`upload`], [`piece`] | an object being written, and the pieces that it is made of |
@@ -36,7 +36,6 @@ mod segments;
 mod staging;
 mod upload;
 mod whole_file;
-mod xml;
 
 pub use bucket::S3Bucket;
 pub use error::S3Failure;

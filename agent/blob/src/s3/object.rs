@@ -7,11 +7,12 @@ use azure_core::http::Method;
 use azure_core::http::headers::Headers;
 
 use super::bucket::{Asked, HeaderList, S3Bucket};
-use super::error::{S3Failure, header};
+use super::error::S3Failure;
 use super::layout::Sizes;
 use crate::address::S3Address;
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, Obstacles};
+use crate::http::answers::header;
 use crate::properties::BlobProperties;
 
 /// Where an object says which transfer made it.

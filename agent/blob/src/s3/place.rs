@@ -4,7 +4,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use crate::address::S3Address;
-use crate::azure::{CredentialError, Environment};
+use crate::credential_error::CredentialError;
+use crate::environment::Environment;
 
 /// Everything but unreserved characters (RFC 3986): what a signature counts on.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -6,11 +6,12 @@ use futures::{StreamExt, TryStreamExt};
 use protocol::units::ByteRange;
 
 use super::bucket::{Asked, S3Bucket, unanswered};
-use super::error::{S3Failure, header};
+use super::error::S3Failure;
 use super::object::S3Blob;
-use crate::azure::reading::is_asked_range;
 use crate::contract::{Blob, RangeBody};
 use crate::error::{BlobError, BlobErrorKind};
+use crate::http::answers::header;
+use crate::http::range::is_asked_range;
 
 /// Begins to read a range of the version given.
 pub(super) async fn read(blob: &S3Blob, range: ByteRange, version: &str) -> Result<RangeBody, BlobError> {

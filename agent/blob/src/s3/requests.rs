@@ -6,12 +6,13 @@ use azure_core::http::Method;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 use protocol::digest::Sha256Digest;
 
 use super::bucket::{Asked, HeaderList, S3Bucket};
-use super::error::{S3Failure, header};
-use super::xml::{Element, written};
+use super::error::S3Failure;
+use crate::http::answers::header;
+use crate::http::listing::{Listed, Page, decoder, objects_of_page};
+use crate::http::xml::{Element, written};
 
 /// The SHA-256 of a part, and of an object that is sent whole.
 const CHECKSUM: &str = "x-amz-checksum-sha256";
@@ -48,13 +49,6 @@ pub(super) struct Part {
     pub(super) digest: Option<Sha256Digest>,
 }
 
-/// An object of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) key: String,
-    pub(crate) size_bytes: u64,
-}
-
 /// An upload that was begun and neither completed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OpenUpload {
@@ -69,14 +63,6 @@ pub(super) struct CopySource<'source> {
     pub(super) etag: &'source str,
     /// First and last byte; `None` for the whole.
     pub(super) range: Option<(u64, u64)>,
-}
-
-/// A page of a list, and where it continues.
-pub(crate) struct Page<T, N> {
-    pub(crate) items: Vec<T>,
-    /// What comes before a delimiter, each once.
-    pub(super) prefixes: Vec<String>,
-    pub(crate) next: Option<N>,
 }
 
 pub(super) fn base64_of(digest: &Sha256Digest) -> String {
@@ -225,11 +211,7 @@ impl S3Bucket {
         query.extend((!delimiter.is_empty()).then_some(("delimiter", delimiter)));
         query.extend(from.map(|token| ("continuation-token", token)));
         let answer = self.ask(Asked::new(Method::Get, "", &query)).await?.document()?;
-        let decode = decoder(&answer);
-        let listed = |item: &Element| Some(Listed { key: decode(item.text_of("Key")?)?, size_bytes: item.number_of("Size")? });
-        let items: Option<Vec<Listed>> = answer.all("Contents").map(listed).collect();
-        let next = answer.text_of("NextContinuationToken").filter(|_| answer.is("IsTruncated"));
-        Ok(Page { items: items.ok_or(S3Failure::NotUnderstood)?, prefixes: prefixes(&answer)?, next: next.map(str::to_owned) })
+        objects_of_page(&answer).ok_or(S3Failure::NotUnderstood)
     }
 
     /// A page of the open uploads below a prefix.
@@ -333,19 +315,3 @@ fn require_end(listed: usize) -> Result<(), S3Failure> {
 
 /// Most parts that a page of their list has (ListParts).
 const PARTS_OF_A_PAGE: u32 = 1000;
-
-/// How names are written in a list: percent-encoded, where it says so.
-fn decoder(list: &Element) -> impl Fn(&str) -> Option<String> + use<> {
-    let is_encoded = list.text_of("EncodingType").is_some_and(|kind| kind.eq_ignore_ascii_case("url"));
-    move |text| match is_encoded {
-        // As a form writes it: a space may be a plus.
-        true => percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(|text| text.into_owned()),
-        false => Some(text.to_owned()),
-    }
-}
-
-fn prefixes(list: &Element) -> Result<Vec<String>, S3Failure> {
-    let decode = decoder(list);
-    let all: Option<Vec<String>> = list.all("CommonPrefixes").map(|item| decode(item.text_of("Prefix")?)).collect();
-    all.ok_or(S3Failure::NotUnderstood)
-}

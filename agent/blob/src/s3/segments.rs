@@ -4,12 +4,13 @@ use file::crash;
 use futures::{FutureExt, StreamExt};
 use protocol::manifest::ChunkContent;
 
-use super::fill::{COPIES_AT_ONCE, Chunk, gathered, object_range};
+use super::fill::{COPIES_AT_ONCE, Chunk, object_range};
 use super::piece::{Piece, PieceState};
 use super::requests::{Condition, CopySource, OpenUpload, Part};
 use super::upload::S3Upload;
 use crate::contract::RecordedChunks;
 use crate::error::BlobError;
+use crate::gathered::gathered;
 
 /// Segments that are put together at once.
 const PIECES_AT_ONCE: usize = 4;

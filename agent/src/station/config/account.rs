@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use blob::AccountAddress;
-use blob::azure::{Environment, Network, TrustedHost};
+use blob::http::{Network, TrustedHost};
+use blob::{AccountAddress, Environment};
 use serde::Deserialize;
 use service::jobs::ReachableAccount;
 

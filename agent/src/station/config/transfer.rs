@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use blob::azure::{Issuers, Network, Proxies, SILENCE_MAX};
+use blob::http::{Issuers, Network, Proxies, SILENCE_MAX};
 use drive::Pace;
 use protocol::units::ByteSize;
 use serde::Deserialize;

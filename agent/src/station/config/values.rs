@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use blob::azure::TrustedHost;
+use blob::http::TrustedHost;
 use drive::Pace;
 use protocol::units::parse_duration;
 use serde::{Deserialize, Deserializer};

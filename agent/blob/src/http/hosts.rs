@@ -115,7 +115,7 @@ pub fn may_be_sent(owner: Owner<'_>, endpoint: &Url, trusted: &[TrustedHost]) ->
 }
 
 /// The account whose blobs a host of Azure has; `None` for any other host or port.
-pub(super) fn host_account(endpoint: &Url) -> Option<&str> {
+pub(crate) fn host_account(endpoint: &Url) -> Option<&str> {
     let (label, rest) = endpoint.host_str()?.split_once('.')?;
     let is_zone = |rest: &str| {
         rest.strip_suffix(ZONE_SUFFIX)
@@ -129,7 +129,7 @@ pub(super) fn host_account(endpoint: &Url) -> Option<&str> {
 }
 
 /// The account in `ACCOUNT`, `ACCOUNT-secondary` or another variant of it: no account has a hyphen in its name.
-pub(super) fn account_of_label(label: &str) -> &str {
+pub(crate) fn account_of_label(label: &str) -> &str {
     label.split('-').next().unwrap_or(label)
 }
 
@@ -152,7 +152,7 @@ fn is_endpoint(endpoint: &Url, own: &Url) -> bool {
 }
 
 /// The path of an endpoint without a slash at its end.
-pub(super) fn plain_path(url: &Url) -> String {
+pub(crate) fn plain_path(url: &Url) -> String {
     url.path().trim_end_matches('/').to_owned()
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 /// An error, and its causes down to the first of them. An error of input or output hides the one that it was made of: that
 /// one is among them.
-pub(super) fn causes<'error>(error: &'error (dyn Error + 'static)) -> impl Iterator<Item = &'error (dyn Error + 'static)> {
+pub(crate) fn causes<'error>(error: &'error (dyn Error + 'static)) -> impl Iterator<Item = &'error (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'error (dyn Error + 'static)| {
         let error: &'error (dyn Error + 'static) = *error;
         let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -14,7 +14,7 @@ pub(super) fn causes<'error>(error: &'error (dyn Error + 'static)) -> impl Itera
 }
 
 /// The first cause of that type.
-pub(super) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'static)) -> Option<&'error T> {
+pub(crate) fn find<'error, T: Error + 'static>(error: &'error (dyn Error + 'static)) -> Option<&'error T> {
     causes(error).find_map(|cause| cause.downcast_ref::<T>())
 }
 

@@ -100,7 +100,7 @@ fn proxy_text(proxy: &str, target: &str, problem: &ProxyProblem) -> String {
 
 impl ConnectFailure {
     /// What the caller can do.
-    pub(super) fn kind(&self) -> BlobErrorKind {
+    pub(crate) fn kind(&self) -> BlobErrorKind {
         let ConnectFailure::Proxy { problem, .. } = self else { return BlobErrorKind::Other };
         match problem {
             ProxyProblem::Unreachable(_) | ProxyProblem::Broken(_) => BlobErrorKind::Transport,

@@ -2,9 +2,9 @@
 
 use url::Url;
 
-use super::certificates::TransportError;
-use super::hosts::{HostRefusal, NotAHost};
-use super::proxy::ProxyError;
+use crate::http::certificates::TransportError;
+use crate::http::hosts::{HostRefusal, NotAHost};
+use crate::http::proxy::ProxyError;
 
 /// Why no credentials were found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -22,10 +22,10 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
+use super::answers::is_from_store;
 use super::certificates::TransportError;
 use super::connect_failure::{ConnectFailure, ProxyProblem};
 use super::connection::{Connector, authority_of, port_of};
-use super::foreign_answer::is_from_store;
 use super::network::Network;
 use super::noted_stream::Activity;
 use super::proxy::{Proxies, Proxy};

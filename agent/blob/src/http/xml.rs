@@ -9,20 +9,20 @@ const DEPTH_MAX: usize = 16;
 
 /// An element with what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Element {
-    pub(super) name: String,
-    pub(super) text: String,
+pub(crate) struct Element {
+    pub(crate) name: String,
+    pub(crate) text: String,
     children: Vec<Element>,
 }
 
 /// A body that is not XML of the expected form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not the XML that was expected")]
-pub(super) struct NotUnderstood;
+pub(crate) struct NotUnderstood;
 
 impl Element {
     /// The root of a document.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
         let mut reader = Reader::from_reader(body);
         let mut open = vec![Element::default()];
         loop {
@@ -59,7 +59,7 @@ impl Element {
     }
 
     /// Everything in it of this name, in order.
-    pub(super) fn all<'element, 'name>(
+    pub(crate) fn all<'element, 'name>(
         &'element self,
         name: &'name str,
     ) -> impl Iterator<Item = &'element Element> + use<'element, 'name> {
@@ -67,18 +67,18 @@ impl Element {
     }
 
     /// The text of the first element in it of this name; `None` where there is none, or it is empty.
-    pub(super) fn text_of(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         let first = self.children.iter().find(|child| child.name == name);
         first.map(|child| child.text.trim()).filter(|text| !text.is_empty())
     }
 
     /// The same as a number.
-    pub(super) fn number_of(&self, name: &str) -> Option<u64> {
+    pub(crate) fn number_of(&self, name: &str) -> Option<u64> {
         self.text_of(name)?.parse().ok()
     }
 
     /// Whether the element of this name says `true`.
-    pub(super) fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.text_of(name).is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 }
@@ -96,7 +96,7 @@ fn reference(name: &BytesRef<'_>) -> Option<char> {
 }
 
 /// An element with a text, as it is written.
-pub(super) fn written(name: &str, text: &str) -> String {
+pub(crate) fn written(name: &str, text: &str) -> String {
     format!("<{name}>{}</{name}>", escape(text))
 }
 

@@ -13,7 +13,7 @@ const SIGNS_OF_SECRETS: [&str; 6] = ["://", "sig=", "sig%3d", "sharedkey", "acco
 const SECRET_CHARACTERS_MIN: usize = 40;
 
 /// The first sentence of `<Message>`: what follows repeats the request and the time.
-pub(super) fn server_text(body: &[u8]) -> Option<String> {
+pub(crate) fn server_text(body: &[u8]) -> Option<String> {
     let body = String::from_utf8_lossy(body);
     let (_, rest) = body.split_once("<Message>")?;
     let line = rest.split(['\n', '<']).next()?;
@@ -29,7 +29,7 @@ pub(crate) fn plain(text: &str) -> Option<String> {
 }
 
 /// Whether a text may repeat a signature, a key or a token. A server knows the first, and a broken one repeats requests.
-pub(super) fn may_have_secret(text: &str) -> bool {
+pub(crate) fn may_have_secret(text: &str) -> bool {
     let small = text.to_ascii_lowercase();
     let is_of_secret = |letter: char| letter.is_ascii_alphanumeric() || "+/=%_".contains(letter);
     SIGNS_OF_SECRETS.iter().any(|sign| small.contains(sign))
