@@ -77,6 +77,19 @@ pub enum CredentialError {
     /// A credential for S3 is not complete, or has letters that none has.
     #[error("the credentials for S3 in the environment cannot be used: {0}")]
     S3Credentials(&'static str),
+    /// A text that should name an endpoint of Google Cloud Storage does not.
+    #[error(
+        "STORAGE_EMULATOR_HOST, or `--gcs-endpoint`, does not name an endpoint: write https://HOST[:PORT], or http://HOST:PORT for a server on this machine"
+    )]
+    GcsEndpoint,
+    /// There are no credentials for Google Cloud Storage.
+    #[error(
+        "there are no credentials for Google Cloud Storage: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key, or sign in with `gcloud auth application-default login`"
+    )]
+    NoGcsCredentials,
+    /// A file of credentials for Google Cloud Storage cannot be used.
+    #[error("the credentials for Google Cloud Storage cannot be used: {0}")]
+    GcsCredentials(&'static str),
     /// The identity library refused.
     #[error("Entra ID cannot be used: {0}")]
     Entra(String),

@@ -12,7 +12,7 @@ pub struct Environment {
     pub(crate) trusted: Vec<TrustedHost>,
 }
 
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 31] = [
     "AZURE_STORAGE_CONNECTION_STRING",
     "AZURE_STORAGE_ACCOUNT",
     "AZURE_STORAGE_KEY",
@@ -40,6 +40,12 @@ const NAMES: [&str; 26] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    // Of Google Cloud Storage, as Google's libraries take them.
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_CLOUD_QUOTA_PROJECT",
+    "STORAGE_EMULATOR_HOST",
+    "NO_GCE_CHECK",
 ];
 
 /// Hosts that are trusted, separated by commas.
@@ -88,6 +94,13 @@ impl Environment {
     #[must_use]
     pub fn with_s3_endpoint(mut self, endpoint: Option<&str>) -> Self {
         self.variables.extend(endpoint.map(|url| ("AWS_ENDPOINT_URL_S3", url.to_owned())));
+        self
+    }
+
+    /// The same, with the endpoint of Google Cloud Storage that an option names.
+    #[must_use]
+    pub fn with_gcs_endpoint(mut self, endpoint: Option<&str>) -> Self {
+        self.variables.extend(endpoint.map(|url| ("STORAGE_EMULATOR_HOST", url.to_owned())));
         self
     }
 

@@ -1,4 +1,4 @@
-//! Reach blob storage: Azure block and page blobs, and a directory.
+//! Reach blob storage: Azure block and page blobs, objects of S3 and of Google Cloud Storage, and a directory.
 //!
 //! # What is here
 //! | module | what it holds |
@@ -9,6 +9,7 @@
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`s3`] | objects of S3 and of compatible servers |
+//! | [`gcs`] | objects of Google Cloud Storage, and of emulators |
 //! | [`directory`] | a plain file in a directory, byte for byte the drive |
 //! | [`http`] | HTTP and TLS, proxies, and which host may be given which credential: for every store across a network |
 //! | `environment`, `credential_error` | what the environment says of credentials, and why there are none |
@@ -52,6 +53,7 @@ pub mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gathered;
+pub mod gcs;
 pub mod http;
 pub mod memory;
 pub mod properties;

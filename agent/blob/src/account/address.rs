@@ -9,8 +9,9 @@ use percent_encoding::percent_decode_str;
 use super::azure::AzureContainers;
 use super::contract::Account;
 use super::directory::DirectoryAccount;
+use super::gcs::GcsBuckets;
 use super::s3::S3Buckets;
-use crate::address::{AddressError, AzureAddress, BlobAddress, S3Address, require_no_signature};
+use crate::address::{AddressError, AzureAddress, BlobAddress, GcsAddress, S3Address, require_no_signature};
 use crate::credential_error::CredentialError;
 use crate::environment::Environment;
 use crate::http::network::Network;
@@ -24,6 +25,8 @@ pub enum AccountAddress {
     Azure(AzureAddress),
     /// An account of S3, or a compatible server; bucket and key of the address mean nothing.
     S3(S3Address),
+    /// A project of Google Cloud Storage, or an emulator; bucket and name of the address mean nothing.
+    Gcs(GcsAddress),
 }
 
 /// A name that stands where an account's address has none.
@@ -31,7 +34,8 @@ const ANY: &str = "any";
 
 impl AccountAddress {
     /// Understands a path, `file:///PATH`, `https://ACCOUNT.blob.core.windows.net[?SAS]`,
-    /// `http://HOST:PORT/ACCOUNT[?SAS]`, `s3://` (AWS, or the endpoint of the environment) or `s3+https://HOST`.
+    /// `http://HOST:PORT/ACCOUNT[?SAS]`, `s3://` (AWS, or the endpoint of the environment), `s3+https://HOST`, `gs://`
+    /// (Google, or the endpoint of the environment) or `gs+https://HOST`.
     ///
     /// # Errors
     /// When it is none of these. Messages never repeat a query.
@@ -49,6 +53,9 @@ impl AccountAddress {
         if text == "s3://" {
             return Ok(AccountAddress::S3(S3Address { endpoint: None, bucket: ANY.to_owned(), key: ANY.to_owned() }));
         }
+        if text == "gs://" {
+            return Ok(AccountAddress::Gcs(GcsAddress { endpoint: None, bucket: ANY.to_owned(), name: ANY.to_owned() }));
+        }
         let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         match BlobAddress::parse(&format!("{}/{ANY}/{ANY}{query}", place.trim_end_matches('/')))? {
@@ -64,6 +71,13 @@ impl AccountAddress {
             }
             BlobAddress::S3(_) => {
                 let form = "an account: s3:// for AWS, or s3+https://HOST for a server that is compatible with S3";
+                Err(AddressError::Incomplete(place.to_owned(), form))
+            }
+            BlobAddress::Gcs(address) if address.bucket == ANY && address.name == ANY && address.endpoint.is_some() => {
+                Ok(AccountAddress::Gcs(address))
+            }
+            BlobAddress::Gcs(_) => {
+                let form = "an account: gs:// for Google Cloud Storage, or gs+https://HOST for another endpoint of it";
                 Err(AddressError::Incomplete(place.to_owned(), form))
             }
             _ => Err(AddressError::NotAUrl(place.to_owned(), "it is not the address of an account".to_owned())),
@@ -96,6 +110,7 @@ impl AccountAddress {
             AccountAddress::Directory(root) => Arc::new(DirectoryAccount { root }),
             AccountAddress::Azure(address) => Arc::new(AzureContainers::new(address, environment, network)?),
             AccountAddress::S3(address) => Arc::new(S3Buckets::new(address, environment, network)?),
+            AccountAddress::Gcs(address) => Arc::new(GcsBuckets::new(address, environment, network)?),
         })
     }
 }
@@ -108,6 +123,8 @@ impl fmt::Debug for AccountAddress {
             AccountAddress::Azure(address) => write!(formatter, "{}", address.endpoint),
             AccountAddress::S3(S3Address { endpoint: Some(endpoint), .. }) => write!(formatter, "s3+{endpoint}"),
             AccountAddress::S3(_) => write!(formatter, "s3://"),
+            AccountAddress::Gcs(GcsAddress { endpoint: Some(endpoint), .. }) => write!(formatter, "gs+{endpoint}"),
+            AccountAddress::Gcs(_) => write!(formatter, "gs://"),
         }
     }
 }
@@ -133,6 +150,10 @@ mod tests {
         let AccountAddress::S3(aws) = AccountAddress::parse("s3://").unwrap() else { panic!() };
         let AccountAddress::S3(own) = AccountAddress::parse("s3+http://127.0.0.1:8333/").unwrap() else { panic!() };
         assert_eq!((aws.endpoint, own.endpoint.unwrap().as_str()), (None, "http://127.0.0.1:8333/"));
+        let AccountAddress::Gcs(google) = AccountAddress::parse("gs://").unwrap() else { panic!() };
+        let AccountAddress::Gcs(emulator) = AccountAddress::parse("gs+http://127.0.0.1:4443").unwrap() else { panic!() };
+        assert_eq!((google.endpoint, emulator.endpoint.unwrap().as_str()), (None, "http://127.0.0.1:4443/"));
+        assert!(AccountAddress::parse("gs://bucket").is_err() && AccountAddress::parse("gs+http://127.0.0.1:1/bucket").is_err());
         assert!(AccountAddress::parse("s3://bucket").is_err() && AccountAddress::parse("s3+http://127.0.0.1:1/bucket").is_err());
         for bad in ["https://acme.blob.core.windows.net/c?sig=SECRET", "s3://acme?sig=SECRET", "http://127.0.0.1:1?sig=SECRET"]
             .into_iter()

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`contract`] | what every account promises |
 //! | [`address`] | how an account is written, and which kind of store that is |
-//! | [`azure`], [`s3`], [`directory`] | the containers of each |
+//! | [`azure`], [`s3`], [`gcs`], [`directory`] | the containers of each |
 //! | `fuzzing` | what fuzz targets try of lists |
 
 mod address;
@@ -13,6 +13,7 @@ mod azure;
 mod contract;
 mod directory;
 pub(crate) mod fuzzing;
+mod gcs;
 mod s3;
 
 pub use address::AccountAddress;

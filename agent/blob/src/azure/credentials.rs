@@ -80,7 +80,7 @@ impl Environment {
                 let own = self.connection_string().ok().flatten().and_then(|connection| connection.address_of(&address));
                 return Ok(BlobAddress::Azure(own.unwrap_or(address)));
             }
-            BlobAddress::File(_) | BlobAddress::S3(_) => return Ok(address),
+            BlobAddress::File(_) | BlobAddress::S3(_) | BlobAddress::Gcs(_) => return Ok(address),
         };
         let (endpoint, account) = match self.connection_string()? {
             Some(connection) => (connection.endpoint, connection.account),

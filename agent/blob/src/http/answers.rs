@@ -5,7 +5,8 @@ use std::time::Duration;
 use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
 
 /// What every answer of a store has, and of its emulators; those of others have none of them.
-const STORE_HEADERS: [&str; 4] = ["x-ms-request-id", "x-ms-version", "x-ms-error-code", "x-amz-request-id"];
+const STORE_HEADERS: [&str; 5] =
+    ["x-ms-request-id", "x-ms-version", "x-ms-error-code", "x-amz-request-id", "x-guploader-uploadid"];
 
 /// Whether an answer with these headers is from the store.
 pub(crate) fn is_from_store(has_header: impl Fn(&str) -> bool) -> bool {

@@ -2,6 +2,7 @@
 //! no decompression and no retry; a request ends when nothing moves on its connection for too long, however long it takes
 //! otherwise.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,13 +111,22 @@ impl HttpClient for HyperTransport {
             let (status, had_password) = (parts.status.as_u16(), proxy.authorization.is_some());
             return Err(connect_failed(of_proxy(proxy, ProxyProblem::Answered { status, had_password })));
         }
-        let headers = parts.headers.iter().filter_map(|(name, value)| {
-            let value = value.to_str().ok()?.to_owned();
-            Some((HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value)))
-        });
-        let headers = Headers::from(headers.collect::<std::collections::HashMap<_, _>>());
+        let headers = headers_of(&parts.headers);
         Ok(AsyncRawResponse::new(parts.status.as_u16().into(), headers, pieces(body, self.silence_max)))
     }
+}
+
+/// The headers of an answer. One that comes more than once is a list (RFC 9110, 5.2): Google gives each of its checksums a
+/// line.
+fn headers_of(found: &http::HeaderMap) -> Headers {
+    let mut all: HashMap<HeaderName, HeaderValue> = HashMap::new();
+    for name in found.keys() {
+        let values: Vec<&str> = found.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        if !values.is_empty() {
+            all.insert(HeaderName::from(name.as_str().to_owned()), HeaderValue::from(values.join(", ")));
+        }
+    }
+    Headers::from(all)
 }
 
 /// The pieces of an answer. What is waited for is the next of them, and not the reader.

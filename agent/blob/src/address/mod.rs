@@ -8,18 +8,25 @@
 //! | `az://CONTAINER/NAME` | an Azure blob, the account from the environment |
 //! | `s3://BUCKET/KEY` | an object of S3, the endpoint from the environment or AWS's |
 //! | `s3+https://HOST[:PORT]/BUCKET/KEY`, `s3+http://…` | an object of a server that is compatible with S3 |
+//! | `gs://BUCKET/NAME` | an object of Google Cloud Storage, the endpoint from the environment or Google's |
+//! | `gs+https://HOST[:PORT]/BUCKET/NAME`, `gs+http://…` | an object of an emulator of it, or behind another endpoint |
 //!
-//! In URLs a name is percent-encoded, in a path and after `az://` and `s3://` it is taken as it stands. `?snapshot=TIME` or
+//! In URLs a name is percent-encoded, in a path and after `az://`, `s3://` and `gs://` it is taken as it stands. `?snapshot=TIME` or
 //! `?versionid=TIME` at the end names the blob as it was then; in a URL a SAS may stand beside it.
+
+mod object;
+mod text;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use url::{Host, Url};
 
-/// Everything but unreserved characters (RFC 3986) and the separator of virtual folders.
-const NAME_ENCODING: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+pub use object::{GcsAddress, S3Address};
+pub use text::AddressError;
+pub(crate) use text::require_no_signature;
+use text::{NAME_ENCODING, check_name, without_secrets};
 
 /// A parsed BLOB.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,17 +46,8 @@ pub enum BlobAddress {
     },
     /// An object of S3 or of a compatible server.
     S3(S3Address),
-}
-
-/// Where an object of S3 is.
-#[derive(Clone, PartialEq, Eq)]
-pub struct S3Address {
-    /// The endpoint, without a slash at its end; `None` for the one of the environment, or AWS's.
-    pub endpoint: Option<Url>,
-    /// The bucket.
-    pub bucket: String,
-    /// The object's key, not encoded.
-    pub key: String,
+    /// An object of Google Cloud Storage or of an emulator.
+    Gcs(GcsAddress),
 }
 
 /// A snapshot or an older version of a blob: a time, as the store gave it.
@@ -96,29 +94,6 @@ pub struct AzureAddress {
     pub sas: Option<String>,
 }
 
-/// Why a text is not a BLOB.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AddressError {
-    /// A scheme that is none of ours.
-    #[error("`{0}://` is not a scheme of a blob: use a path, file://, https://, http:// (emulators), az:// or s3://")]
-    UnknownScheme(String),
-    /// Not a URL at all.
-    #[error("`{0}` is not a blob address: {1}")]
-    NotAUrl(String, String),
-    /// Container or name are missing.
-    #[error("`{0}` does not name a blob: write {1}")]
-    Incomplete(String, &'static str),
-    /// A name that would be rewritten on its way.
-    #[error("the blob name `{0}` cannot be used: it has a `.` or `..` part, or ends with `/`")]
-    BadName(String),
-    /// A user name or password in a URL.
-    #[error("a blob address must not carry a user name or password")]
-    Credentials,
-    /// `#` in a URL.
-    #[error("`#` begins a fragment in a URL: write it as %23 in a blob's name")]
-    Fragment,
-}
-
 impl BlobAddress {
     /// Understands what was written on the command line. Messages never repeat a query.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
@@ -149,36 +124,13 @@ impl BlobAddress {
                 Ok(BlobAddress::AzureOfEnvironment { container, name, past })
             }
             "https" | "http" => AzureAddress::parse(text).map(BlobAddress::Azure),
-            "s3" => {
-                let form = "s3://BUCKET/KEY";
-                let (bucket, key) = rest.split_once('/').ok_or(AddressError::Incomplete(text.to_owned(), form))?;
-                S3Address::new(None, bucket, key, text, form).map(BlobAddress::S3)
-            }
-            "s3+https" | "s3+http" => S3Address::parse(text).map(BlobAddress::S3),
+            "s3" => S3Address::of_path(rest, text).map(BlobAddress::S3),
+            "s3+https" | "s3+http" => S3Address::of_url(text).map(BlobAddress::S3),
+            "gs" => GcsAddress::of_path(rest, text).map(BlobAddress::Gcs),
+            "gs+https" | "gs+http" => GcsAddress::of_url(text).map(BlobAddress::Gcs),
             other => Err(AddressError::UnknownScheme(other.to_owned())),
         }
     }
-}
-
-/// Where no SAS can be, there is none: what a URL whose scheme was forgotten, or is another one, has for a name would be
-/// shown with its secret.
-pub(crate) fn require_no_signature(text: &str) -> Result<(), AddressError> {
-    match text.split_once('?').filter(|(_, query)| query.contains("sig=")) {
-        Some((before, _)) => {
-            let why = "a SAS belongs to a URL that begins with https://, or into AZURE_STORAGE_SAS_TOKEN".to_owned();
-            Err(AddressError::NotAUrl(before.to_owned(), why))
-        }
-        None => Ok(()),
-    }
-}
-
-/// What may be shown of a URL that may be broken: no query, and nothing before an `@` in its authority.
-fn without_secrets(text: &str) -> String {
-    let shown = text.split_once('?').map_or(text, |(before, _)| before);
-    let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
-    let (authority, path) = rest.find(['/', '\\']).map_or((rest, ""), |slash| rest.split_at(slash));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -191,21 +143,6 @@ fn file(path: PathBuf, text: &str) -> Result<BlobAddress, AddressError> {
         Some(_) if !text.ends_with('/') => Ok(BlobAddress::File(path)),
         _ => Err(AddressError::Incomplete(text.to_owned(), "the path of a file")),
     }
-}
-
-fn check_name(container: &str, name: &str, text: &str, form: &'static str) -> Result<(), AddressError> {
-    let shown = text.split_once('?').map_or(text, |(before, _)| before);
-    if container.is_empty() || name.is_empty() {
-        return Err(AddressError::Incomplete(shown.to_owned(), form));
-    }
-    if container.contains('/') {
-        return Err(AddressError::NotAUrl(shown.to_owned(), "the name of a container has no `/`".to_owned()));
-    }
-    let rewritten = |part: &str| part == "." || part == "..";
-    if name.split('/').any(rewritten) || name.ends_with('/') || rewritten(container) {
-        return Err(AddressError::BadName(name.to_owned()));
-    }
-    Ok(())
 }
 
 impl AzureAddress {
@@ -279,69 +216,6 @@ impl AzureAddress {
     }
 }
 
-impl S3Address {
-    fn new(endpoint: Option<Url>, bucket: &str, key: &str, text: &str, form: &'static str) -> Result<Self, AddressError> {
-        check_name(bucket, key, text, form)?;
-        let is_bucket = |letter: u8| letter.is_ascii_alphanumeric() || b".-_".contains(&letter);
-        match bucket.bytes().all(is_bucket) {
-            true => Ok(S3Address { endpoint, bucket: bucket.to_owned(), key: key.to_owned() }),
-            false => {
-                let message = "a bucket's name has letters, digits, `.`, `-` and `_` alone".to_owned();
-                Err(AddressError::NotAUrl(text.to_owned(), message))
-            }
-        }
-    }
-
-    /// `s3+https://HOST/BUCKET/KEY`, with the key percent-encoded.
-    fn parse(text: &str) -> Result<Self, AddressError> {
-        let form = "s3+https://HOST/BUCKET/KEY";
-        let shown = without_secrets(text);
-        let rest = text.strip_prefix("s3+").unwrap_or(text);
-        let (scheme, rest) = rest.split_once("://").unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let endpoint = Url::parse(&format!("{scheme}://{authority}"));
-        let endpoint = endpoint.map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
-        if !endpoint.username().is_empty() || endpoint.password().is_some() {
-            return Err(AddressError::Credentials);
-        }
-        if path.contains('#') || authority.contains('#') {
-            return Err(AddressError::Fragment);
-        }
-        if path.contains('?') || authority.contains('?') {
-            let message = "it has no query: write `?` in a key as %3F".to_owned();
-            return Err(AddressError::NotAUrl(shown, message));
-        }
-        let (bucket, key) = path.split_once('/').ok_or(AddressError::Incomplete(shown.clone(), form))?;
-        let key = percent_decode_str(key).decode_utf8();
-        let key = key.map_err(|error| AddressError::NotAUrl(shown.clone(), error.to_string()))?;
-        S3Address::new(Some(endpoint), bucket, &key, &shown, form)
-    }
-
-    /// The same bucket with another key.
-    pub fn with_key(&self, key: String) -> Self {
-        S3Address { key, ..self.clone() }
-    }
-}
-
-impl fmt::Display for S3Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let S3Address { endpoint, bucket, key } = self;
-        match endpoint {
-            None => write!(formatter, "s3://{bucket}/{key}"),
-            Some(url) => {
-                let key = utf8_percent_encode(key, NAME_ENCODING);
-                write!(formatter, "s3+{}/{bucket}/{key}", url.as_str().trim_end_matches('/'))
-            }
-        }
-    }
-}
-
-impl fmt::Debug for S3Address {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{self}")
-    }
-}
-
 impl fmt::Debug for AzureAddress {
     /// Without the signature.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -359,6 +233,7 @@ impl fmt::Debug for BlobAddress {
                 past.as_ref().map_or(Ok(()), |past| write!(formatter, "?{past}"))
             }
             BlobAddress::S3(address) => write!(formatter, "{address}"),
+            BlobAddress::Gcs(address) => write!(formatter, "{address}"),
         }
     }
 }
@@ -434,6 +309,24 @@ mod tests {
                 .into_iter()
                 .chain(["s3+https://host/a/b?sig=SECRET", "s3+https://host/a/b#c", "s3+https://[bad/a/b"])
         {
+            let error = BlobAddress::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+    }
+
+    #[test]
+    fn objects_of_gcs_are_taken_apart_and_put_together() {
+        let gcs = |text: &str| match BlobAddress::parse(text) {
+            Ok(BlobAddress::Gcs(address)) => address,
+            other => panic!("{other:?}"),
+        };
+        let plain = gcs("gs://ac.me_1/folder/a b#?%.img");
+        assert_eq!((&plain.endpoint, &*plain.bucket, &*plain.name), (&None, "ac.me_1", "folder/a b#?%.img"));
+        assert_eq!(plain.to_string(), "gs://ac.me_1/folder/a b#?%.img");
+        let own = gcs("gs+http://127.0.0.1:4443/acme/folder/a%20b%23%3F%25.img");
+        assert_eq!((&*own.bucket, &*own.name), ("acme", "folder/a b#?%.img"));
+        assert_eq!(own.to_string(), "gs+http://127.0.0.1:4443/acme/folder/a%20b%23%3F%25.img");
+        for bad in ["gs://acme", "gs://acme/", "gs://a b/c", "gs+https://u:SECRET@host/a/b", "gs+https://host/a/b?sig=SECRET"] {
             let error = BlobAddress::parse(bad).unwrap_err().to_string();
             assert!(!error.contains("SECRET"), "{error}");
         }

@@ -1,0 +1,116 @@
+//! What every store promises, for an object of Google Cloud Storage.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use protocol::limits::{CHUNK_SIZE_MAX_BYTES, GIB};
+use protocol::manifest::MANIFEST_SUFFIX;
+use protocol::receipt::Residue;
+use protocol::units::ByteRange;
+
+use super::object::GcsBlob;
+use super::staging::{SCHEME, Staging, named_by_staging};
+use super::upload::GcsUpload;
+use super::{leftovers, reading, whole_file};
+use crate::contract::{Blob, BlocksHeld, Discarded, LeftBy, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
+use crate::error::{BlobError, BlobErrorKind};
+use crate::facts::{BlobFacts, ChunkLimits};
+use crate::properties::BlobProperties;
+
+/// Longest name, in bytes ("About Cloud Storage objects").
+const NAME_BYTES_MAX: usize = 1024;
+
+/// An object has at most 5 TiB ("Quotas and limits"). The number of chunks has no bound at the store; this one keeps their list
+/// in memory small.
+const LIMITS: ChunkLimits = ChunkLimits {
+    chunks_max: 1 << 20,
+    chunk_bytes_min: 1,
+    chunk_bytes_max: CHUNK_SIZE_MAX_BYTES,
+    chunk_bytes_multiple: 1,
+    blob_bytes_max: 5 * 1024 * GIB,
+};
+
+impl GcsBlob {
+    /// Removes what an unfinished transfer left; false where that was nothing.
+    pub(crate) async fn discard_left_by(&self, transfer_id: &str) -> Result<bool, BlobError> {
+        leftovers::discard(self, transfer_id).await
+    }
+}
+
+#[async_trait]
+impl Blob for GcsBlob {
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn limits(&self) -> ChunkLimits {
+        LIMITS
+    }
+
+    fn notices_silence(&self) -> bool {
+        true
+    }
+
+    fn checks_arrival(&self) -> bool {
+        self.bucket.checks_arrival()
+    }
+
+    fn chunk_scheme(&self) -> Option<&'static str> {
+        Some(SCHEME)
+    }
+
+    fn sibling(&self, suffix: &str) -> Arc<dyn Blob> {
+        let address = self.address.with_name(format!("{}{suffix}", self.address.name));
+        Arc::new(GcsBlob { address, properties: BlobProperties::default(), ..self.clone() })
+    }
+
+    fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
+        let refuse = |message: String| Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), message));
+        let beside = Staging::longest_suffix_bytes() + MANIFEST_SUFFIX.len();
+        if self.name().len() + beside > NAME_BYTES_MAX {
+            let left = NAME_BYTES_MAX - beside;
+            return refuse(format!(
+                "with what is put beside it while it is sent its name would be longer than {NAME_BYTES_MAX} bytes: choose one of at most {left}"
+            ));
+        }
+        if named_by_staging(self.name()) {
+            return refuse("its name is one of those that unfinished transfers use (NAME.part/…): choose another".to_owned());
+        }
+        if let Some(tier) = self.properties.tier() {
+            return refuse(format!(
+                "`--tier {tier}` is for Azure: leave it out, and let a lifecycle rule of the bucket move objects to another class"
+            ));
+        }
+        existing.map_or(Ok(()), |facts| facts.require_replaceable(&self.address()))
+    }
+
+    async fn head(&self) -> Result<Option<BlobFacts>, BlobError> {
+        Ok(self.look().await?.map(|found| found.facts))
+    }
+
+    async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
+        // A checksum of a range is not to be had.
+        reading::read(self, range, version).await
+    }
+
+    async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
+        leftovers::of_others(self, &plan.own_transfer_ids).await
+    }
+
+    async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {
+        GcsUpload::begin(self.clone(), request).await
+    }
+
+    async fn left_by(&self, left: LeftBy<'_>) -> Result<Option<Residue>, BlobError> {
+        leftovers::left_by(self, left.transfer_id).await
+    }
+
+    async fn discard(&self, left: LeftBy<'_>) -> Result<Discarded, BlobError> {
+        leftovers::discard(self, left.transfer_id).await.map(|_| Discarded::Everything)
+    }
+
+    async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError> {
+        whole_file::put(self, &file, transfer_id, replaces).await
+    }
+}
