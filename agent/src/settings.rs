@@ -7,6 +7,7 @@ use std::time::Duration;
 use blob::address::AddressError;
 use blob::azure::{AzureAccount, AzureBlob, BlobKind, PageForm};
 use blob::directory::DirectoryBlob;
+use blob::gcs::{GcsBlob, GcsBucket};
 use blob::http::{Issuers, Network, Proxies, SILENCE_MAX, TrustedHost};
 use blob::retry::RetryPolicy;
 use blob::s3::{S3Blob, S3Bucket};
@@ -36,6 +37,8 @@ pub(crate) struct Reach<'arguments> {
     trusted: Option<&'arguments [TrustedHost]>,
     /// The endpoint of S3, where an option names it.
     s3_endpoint: Option<&'arguments str>,
+    /// The endpoint of Google Cloud Storage, where an option names it.
+    gcs_endpoint: Option<&'arguments str>,
 }
 
 impl<'arguments> Reach<'arguments> {
@@ -60,13 +63,15 @@ impl<'arguments> Reach<'arguments> {
             network: Network { silence_max, proxies, issuers },
             trusted: Some(&arguments.trust_host),
             s3_endpoint: arguments.s3_endpoint.as_deref(),
+            gcs_endpoint: arguments.gcs_endpoint.as_deref(),
         })
     }
 
     /// As the environment says, for a command without options of its own.
     pub(crate) fn of_environment() -> Result<Self, CopyError> {
         let proxies = Proxies::from_process(None, "").map_err(|error| CopyError::Usage(error.to_string()))?;
-        Ok(Reach { network: Network { proxies, ..Network::direct(SILENCE_MAX) }, trusted: None, s3_endpoint: None })
+        let network = Network { proxies, ..Network::direct(SILENCE_MAX) };
+        Ok(Reach { network, trusted: None, s3_endpoint: None, gcs_endpoint: None })
     }
 }
 
@@ -106,7 +111,8 @@ pub(crate) fn reach_new_blob(text: &str, made: Made, reach: &Reach<'_>) -> Resul
         return Err(CopyError::Usage(message.to_owned()));
     }
     let trusted = reach.trusted;
-    let environment = Environment::from_process().trusting(trusted.unwrap_or_default()).with_s3_endpoint(reach.s3_endpoint);
+    let environment = Environment::from_process().trusting(trusted.unwrap_or_default());
+    let environment = environment.with_s3_endpoint(reach.s3_endpoint).with_gcs_endpoint(reach.gcs_endpoint);
     let usage = |error: AddressError| CopyError::Usage(error.to_string());
     let denied = |error: CredentialError| denied(text, &error, trusted.is_some());
     let address = environment.resolve(BlobAddress::parse(text).map_err(usage)?).map_err(denied)?;
@@ -138,6 +144,13 @@ pub(crate) fn reach_new_blob(text: &str, made: Made, reach: &Reach<'_>) -> Resul
         BlobAddress::S3(address) => {
             let bucket = S3Bucket::new(&address, &environment, &reach.network).map_err(denied)?;
             Ok(ReachedBlob { blob: Arc::new(S3Blob::new(bucket, address).with_properties(properties)), path: None })
+        }
+        BlobAddress::Gcs(_) if kind == BlobType::Page => Err(CopyError::Usage(format!(
+            "page blobs are of Azure, and `{text}` is an object of Google Cloud Storage: leave out `--blob-type page`"
+        ))),
+        BlobAddress::Gcs(address) => {
+            let bucket = GcsBucket::new(&address, &environment, &reach.network).map_err(denied)?;
+            Ok(ReachedBlob { blob: Arc::new(GcsBlob::new(bucket, address).with_properties(properties)), path: None })
         }
     }
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use blob::account::AccountAddress;
-use blob::address::{AzureAddress, S3Address};
+use blob::address::{AzureAddress, GcsAddress, S3Address};
 use blob::azure::{AzureAccount, AzureBlob, BlobKind};
 use blob::conformance::{TestStore, check};
+use blob::gcs::{GcsBlob, GcsBucket};
 use blob::http::{Network, SILENCE_MAX};
 use blob::s3::{S3Blob, S3Bucket, Sizes};
 use blob::{Account, Blob, BlobAddress, Environment};
 
 use crate::support::azure_fake::AzureFake;
 use crate::support::azurite::Azurite;
+use crate::support::gcs_fake::GcsFake;
 use crate::support::s3_fake::S3Fake;
 use crate::support::seaweedfs::SeaweedFs;
 
@@ -144,6 +146,66 @@ fn s3_environment(fake: &S3Fake) -> Environment {
 fn objects_of_seaweedfs_conform() {
     let Some(server) = SeaweedFs::start() else { return };
     conforms_s3(server.environment());
+}
+
+/// Objects of Google Cloud Storage, in a bucket that is empty otherwise.
+struct GcsStore {
+    environment: Environment,
+    bucket: Arc<GcsBucket>,
+    /// How many are composed at once, where that is less than 32.
+    fan_out: Option<usize>,
+}
+
+impl GcsStore {
+    fn new(fake: &GcsFake) -> Self {
+        let text = fake.variables().map(|(name, value)| format!("{name}={value}")).join("\n");
+        let environment = Environment::from_text(&text).unwrap();
+        let bucket = GcsBucket::new(&gcs_address("drives", "any"), &environment, &Network::direct(SILENCE_MAX)).unwrap();
+        GcsStore { environment, bucket, fan_out: None }
+    }
+}
+
+fn gcs_address(bucket: &str, name: &str) -> GcsAddress {
+    GcsAddress { endpoint: None, bucket: bucket.to_owned(), name: name.to_owned() }
+}
+
+impl TestStore for GcsStore {
+    fn blob(&self, name: &str) -> Arc<dyn Blob> {
+        let blob = GcsBlob::new(self.bucket.clone(), gcs_address("drives", name));
+        Arc::new(match self.fan_out {
+            Some(fan_out) => blob.with_fan_out(fan_out),
+            None => blob,
+        })
+    }
+
+    fn in_missing_container(&self) -> Option<Arc<dyn Blob>> {
+        let address = gcs_address("missing", "any");
+        let bucket = GcsBucket::new(&address, &self.environment, &Network::direct(SILENCE_MAX)).unwrap();
+        Some(Arc::new(GcsBlob::new(bucket, address)))
+    }
+
+    fn account(&self) -> Option<(Arc<dyn Account>, String)> {
+        let account = AccountAddress::parse("gs://").unwrap();
+        let account = account.reach(&self.environment, &Network::direct(SILENCE_MAX)).unwrap();
+        Some((account, "drives".to_owned()))
+    }
+}
+
+fn conforms_gcs(store: &GcsStore) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(check(store));
+}
+
+#[test]
+fn objects_of_the_fake_of_gcs_conform() {
+    conforms_gcs(&GcsStore::new(&GcsFake::start()));
+}
+
+#[test]
+fn objects_that_are_composed_in_several_levels_conform() {
+    let fake = GcsFake::start();
+    fake.set_page(3);
+    conforms_gcs(&GcsStore { fan_out: Some(2), ..GcsStore::new(&fake) });
 }
 
 fn conforms(blob: &str, kind: BlobKind) {

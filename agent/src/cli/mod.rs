@@ -38,7 +38,8 @@ use help::OUTPUT;
 ///
 /// DRIVE is a block device, a loop device, a raw image, or a profile (*.toml) of a simulated drive.
 /// BLOB is a path or file:// (a plain file in a directory), https://ACCOUNT.blob.core.windows.net/CONTAINER/NAME[?SAS],
-/// az://CONTAINER/NAME, s3://BUCKET/KEY, or an emulator's http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS].
+/// az://CONTAINER/NAME, s3://BUCKET/KEY, gs://BUCKET/NAME, or an emulator's
+/// http://HOST:PORT/ACCOUNT/CONTAINER/NAME[?SAS].
 #[derive(Debug, Parser)]
 #[command(name = "drive-agent", version, max_term_width = 100)]
 #[command(after_help = help::PROGRAM_SHORT, after_long_help = help::PROGRAM)]

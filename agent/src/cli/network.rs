@@ -18,6 +18,9 @@ pub(crate) struct NetworkArguments {
     /// AWS]
     #[arg(long, value_name = "URL", global = true, help_heading = STORE, hide_short_help = true)]
     pub(crate) s3_endpoint: Option<String>,
+    /// The server of `gs://BUCKET/NAME`, as https://HOST[:PORT] [default: that of STORAGE_EMULATOR_HOST, or Google's]
+    #[arg(long, value_name = "URL", global = true, help_heading = STORE, hide_short_help = true)]
+    pub(crate) gcs_endpoint: Option<String>,
     /// The proxy that leads to the store, as http://HOST:PORT, or `none` [default: that of HTTPS_PROXY, HTTP_PROXY or
     /// ALL_PROXY, but for the hosts in NO_PROXY]. A command line can be read by other users: a password belongs into the
     /// variable

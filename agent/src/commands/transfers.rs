@@ -79,7 +79,7 @@ async fn list(reach: &Reach<'_>, found: &UnfinishedTransfers, is_local: bool, pr
 /// The transfer that was named: by the first digits of its id, its blob or its drive. A path and an address without an
 /// account mean what they mean here and now.
 fn one_of<'found>(reach: &Reach<'_>, found: &'found UnfinishedTransfers, what: &str) -> Result<&'found Unfinished, CopyError> {
-    let blob = match ["az://", "s3://"].iter().any(|short| what.starts_with(short)) {
+    let blob = match ["az://", "s3://", "gs://"].iter().any(|short| what.starts_with(short)) {
         true => reach_new_blob(what, Made::of(BlobType::Block), reach)?.blob.address(),
         false => without_query(what),
     };

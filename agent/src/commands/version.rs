@@ -16,7 +16,7 @@ struct Version {
     commit: Option<&'static str>,
     target: String,
     is_optimized: bool,
-    stores: [&'static str; 4],
+    stores: [&'static str; 5],
     databases: [&'static str; 2],
     api_versions: [&'static str; 3],
 }
@@ -28,7 +28,7 @@ pub(crate) fn run(printer: &Printer) -> u8 {
         commit: COMMIT.filter(|commit| !commit.is_empty()),
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         is_optimized: !cfg!(debug_assertions),
-        stores: ["directory", "azure block blobs", "azure page blobs", "s3"],
+        stores: ["directory", "azure block blobs", "azure page blobs", "s3", "gcs"],
         databases: ["sqlite", "postgresql"],
         api_versions: API_VERSIONS,
     };

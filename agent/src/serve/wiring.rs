@@ -84,8 +84,8 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         // A directory is the station's business.
         let own = if address.contains("://") { address } else { account.name.clone() };
         let public = account.public_url.clone().unwrap_or(own).trim_end_matches('/').to_owned();
-        // Of AWS there is no server in an address: a bucket follows the scheme.
-        let public = if public == "s3:" { "s3:/".to_owned() } else { public };
+        // Of AWS and Google there is no server in an address: a bucket follows the scheme.
+        let public = if matches!(&*public, "s3:" | "gs:") { format!("{public}/") } else { public };
         accounts.insert(account.name.to_lowercase(), ReachedAccount { account: reached, public, place });
     }
     if let Some(list) = &config.weak_serials {

@@ -4,7 +4,9 @@ pub mod agent;
 pub mod azure_fake;
 pub mod azurite;
 pub mod bodies;
+pub mod content;
 pub mod fuse_drive;
+pub mod gcs_fake;
 pub mod hostile;
 pub mod http_proxy;
 pub mod images;
@@ -19,6 +21,7 @@ pub mod station;
 pub mod tls_front;
 pub mod transcript;
 pub mod wait;
+pub mod xml_text;
 
 pub use agent::{Agent, Ended};
 pub use images::Workbench;

@@ -13,9 +13,10 @@ use crate::station::accounts::credentials;
 #[derive(Clone, Deserialize)]
 pub(crate) struct Account {
     pub(crate) name: String,
-    /// A path, `file://…`, `s3://`, or the address of an account of Azure or a server of S3: with a SAS it is a secret.
+    /// A path, `file://…`, `s3://`, `gs://`, or the address of an account of Azure or a server of S3: with a SAS it is a
+    /// secret.
     pub(crate) store: String,
-    /// A file with AZURE_STORAGE_… or AWS_… lines; the environment, where it is absent.
+    /// A file with AZURE_STORAGE_…, AWS_… or GOOGLE_… lines; the environment, where it is absent.
     pub(crate) credentials: Option<PathBuf>,
     /// Other hosts than Azure's own that may be given the credentials.
     #[serde(default, deserialize_with = "hosts")]

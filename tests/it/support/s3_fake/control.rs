@@ -252,7 +252,7 @@ impl S3Fake {
     fn replace(&self, key: &str, bytes: Vec<u8>) {
         let mut store = self.store();
         let etag = store.new_etag();
-        let content = super::content::Content::of(bytes.into());
+        let content = crate::support::content::Content::of(bytes.into());
         match store.objects.get_mut(key) {
             Some(object) => (object.content, object.etag) = (content, etag),
             None => drop(store.objects.insert(key.to_owned(), super::store::Object { content, etag, headers: Vec::new() })),

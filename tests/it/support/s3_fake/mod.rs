@@ -3,7 +3,6 @@
 //! the commit alone, as at AWS.
 #![allow(dead_code, reason = "the histories use another part of it than the tests")]
 
-mod content;
 mod control;
 mod faults;
 mod request;

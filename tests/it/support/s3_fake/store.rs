@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::response::Response;
 use tokio::sync::watch;
 
-use super::content::Content;
 use super::faults::Fault;
 use super::request::{On, RequestParts};
 use super::uploads::OpenUpload;
 use super::xml::{answer, document, encoded, refuse, refuse_with};
+use crate::support::content::Content;
 
 /// An object.
 #[derive(Clone)]

@@ -7,10 +7,10 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::content::Content;
 use super::request::{RequestParts, scope_of};
 use super::store::{Object, Store, kept_headers};
 use super::xml::{answer, between, document, encoded, escaped, refuse, unescaped};
+use crate::support::content::Content;
 
 /// Status and code of a refusal.
 type Refusal = (u16, &'static str);

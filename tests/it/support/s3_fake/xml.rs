@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::response::Response;
 
+pub(super) use crate::support::xml_text::{between, encoded, escaped, unescaped};
+
 /// The name of every request.
 pub const REQUEST_ID: &str = "4442587FB7D0A2F9";
 
@@ -30,24 +32,4 @@ pub(super) fn answer(status: u16, headers: &[(&str, &str)], body: Body) -> Respo
         response = response.header(*name, *value);
     }
     response.body(body).unwrap()
-}
-
-/// A text between two tags of a document that we wrote ourselves.
-pub(super) fn between<'text>(text: &'text str, tag: &str) -> Option<&'text str> {
-    let (_, rest) = text.split_once(&format!("<{tag}>"))?;
-    rest.split_once(&format!("</{tag}>")).map(|(inner, _)| inner)
-}
-
-/// A text as it stands in XML.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
-pub(super) fn unescaped(text: &str) -> String {
-    text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
-/// A name as a list has it.
-pub(super) fn encoded(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

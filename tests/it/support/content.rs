@@ -1,4 +1,4 @@
-//! The bytes of objects and parts: shared, so that copies cost nothing and a drive of many terabytes of zeros fits.
+//! The bytes that a fake holds, of objects and parts: shared, so that copies cost nothing and a drive of many terabytes of zeros fits.
 
 use std::sync::{Arc, OnceLock};
 
@@ -58,7 +58,8 @@ impl Content {
         bytes.freeze()
     }
 
-    fn each(&self, start: u64, end: u64, work: &mut dyn FnMut(&[u8])) {
+    /// The pieces of the bytes from `start` to before `end`, in order.
+    pub fn each(&self, start: u64, end: u64, work: &mut dyn FnMut(&[u8])) {
         match &self.0.kind {
             Kind::Bytes(bytes) => work(&bytes[start as usize..end as usize]),
             Kind::Range(whole, first) => whole.each(first + start, first + end, work),

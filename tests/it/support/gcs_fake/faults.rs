@@ -1,0 +1,105 @@
+//! What a test makes go wrong, and how a request meets it.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::answers::{answer, refuse};
+use super::request::{On, RequestParts};
+use super::{Shared, perform};
+
+/// A fault, used up by the request that it meets.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// An answer with this status and code, without doing anything.
+    Answer(u16, &'static str),
+    /// 429 SlowDown.
+    SlowDown,
+    /// The connection is reset before an answer, and nothing was done.
+    Reset,
+    /// It was done, and the answer gets lost.
+    LostAnswer,
+    /// It was done, and the answer has this status and code all the same.
+    DoneThenAnswer(u16, &'static str),
+    /// It is done after this time, even if the client went away meanwhile.
+    Delay(Duration),
+    /// It is done when the test releases it, even if the client went away meanwhile.
+    Hold,
+    /// A byte of the body is changed on the way.
+    CorruptBody,
+    /// What is composed has a wrong byte.
+    WrongComposition,
+    /// A byte of the answer is changed on the way.
+    CorruptAnswer,
+    /// The answer ends early.
+    ShortAnswer,
+    /// A ranged GET is answered with 200 and the whole object.
+    WholeObject,
+    /// An answer with this status of something else than the store.
+    OtherServer(u16),
+}
+
+/// What a fault does to a request that was taken in whole: the answer, and what was done for it.
+pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault: Option<Fault>) -> Response {
+    match &fault {
+        Some(Fault::Answer(status, code)) => return refuse(*status, code),
+        Some(Fault::SlowDown) => return refuse(429, "SlowDown"),
+        Some(Fault::Reset) => return Response::new(broken()),
+        Some(Fault::OtherServer(status)) => {
+            let page = Response::builder().status(*status).header("content-type", "text/html");
+            return page.body(Body::from("<html>sign in</html>")).unwrap();
+        }
+        Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
+        Some(Fault::Hold) => released(&store).await,
+        Some(Fault::CorruptBody) if !matches!(on, On::Compose | On::ComposePiece) => request.body = flipped(&request.body),
+        Some(Fault::WholeObject) => drop(request.headers.remove("range")),
+        _ => {}
+    }
+    let response = perform(&store, on, &request);
+    match fault {
+        Some(Fault::LostAnswer) => answer(200, &[], broken()),
+        Some(Fault::DoneThenAnswer(status, code)) => refuse(status, code),
+        Some(Fault::WrongComposition) => {
+            store.lock().damage(&request.name);
+            response
+        }
+        Some(Fault::CorruptAnswer) if response.status().is_success() => {
+            let (head, body) = response.into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            Response::from_parts(head, Body::from(flipped(&bytes)))
+        }
+        Some(Fault::ShortAnswer) if response.status().is_success() => {
+            let (head, body) = response.into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let pieces = [Ok(bytes.slice(..bytes.len() / 2)), Err(std::io::Error::other("reset"))];
+            Response::from_parts(head, Body::from_stream(futures::stream::iter(pieces)))
+        }
+        _ => response,
+    }
+}
+
+/// Waits until the test releases what it holds.
+async fn released(store: &Shared) {
+    let mut releases = {
+        let mut store = store.lock();
+        store.held_now += 1;
+        store.releases.subscribe()
+    };
+    store.changed.notify_all();
+    let _ = releases.changed().await;
+    store.lock().held_now -= 1;
+}
+
+fn broken() -> Body {
+    Body::from_stream(futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]))
+}
+
+fn flipped(bytes: &Bytes) -> Bytes {
+    let mut changed = bytes.to_vec();
+    if let Some(first) = changed.first_mut() {
+        *first ^= 1;
+    }
+    changed.into()
+}
