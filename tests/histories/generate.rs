@@ -15,7 +15,13 @@ pub const NAMES: [&str; 4] = ["x", "x.partial", "x.manifest.jsonl", "x.partial.m
 /// The history of a seed. `has_loop_device` says whether there is one, `only` which store it is about.
 pub fn plan(seed: u64, has_loop_device: bool, only: Option<StoreKind>) -> Plan {
     let mut random = Random::new(seed);
-    let kinds = [(40, StoreKind::Directory), (25, StoreKind::BlockBlob), (15, StoreKind::PageBlob), (20, StoreKind::S3)];
+    let kinds = [
+        (36, StoreKind::Directory),
+        (22, StoreKind::BlockBlob),
+        (14, StoreKind::PageBlob),
+        (14, StoreKind::S3),
+        (14, StoreKind::Gcs),
+    ];
     let store = random.weighted(&kinds);
     let store = only.unwrap_or(store);
     let drives = drives(&mut random);
@@ -230,7 +236,9 @@ impl Generator {
         }
         match (self.random.below(10), self.store) {
             (0..4, _) => When::Microseconds(self.random.below(60_000)),
-            (4..6, StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3) => When::Puts(1 + self.random.below(20)),
+            (4..6, StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3 | StoreKind::Gcs) => {
+                When::Puts(1 + self.random.below(20))
+            }
             _ => When::Lines(1 + self.random.below(24)),
         }
     }
@@ -248,7 +256,7 @@ impl Generator {
                         (20, On::Get),
                         (10, On::Head),
                     ]),
-                    StoreKind::S3 => self.random.weighted(&[
+                    StoreKind::S3 | StoreKind::Gcs => self.random.weighted(&[
                         (30, On::PutBlock),
                         (20, On::PutBlockList),
                         (10, On::GetBlockList),

@@ -4,7 +4,7 @@
 //! ```text
 //! tests/run --histories 10000              any number, from seed 1, or from `--seed S`
 //! tests/run --histories 1 --seed 4711      one again
-//! tests/run --histories 2000 --store s3    all of them about one store: directory, block, page or s3
+//! tests/run --histories 2000 --store s3    all of them about one store: directory, block, page, s3 or gcs
 //! ```
 //!
 //! | file | what it holds |

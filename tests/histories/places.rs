@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{IFlags, ioctl_setflags};
 
 use crate::support::azure_fake::AzureFake;
+use crate::support::gcs_fake::GcsFake;
 use crate::support::images::{KIB, MIB};
 use crate::support::loop_device::LoopDevice;
 use crate::support::s3_fake::S3Fake;
@@ -28,6 +29,7 @@ pub struct Places {
     _device_disk: Disk,
     pub azure: AzureFake,
     pub s3: S3Fake,
+    pub gcs: GcsFake,
     // The last to go: everything is below it.
     _folder: tempfile::TempDir,
 }
@@ -47,6 +49,7 @@ impl Places {
             _device_disk: device_disk,
             azure: AzureFake::start(),
             s3: small_s3(),
+            gcs: GcsFake::start(),
             _folder: folder,
         }
     }

@@ -43,14 +43,16 @@ pub enum StoreKind {
     BlockBlob,
     PageBlob,
     S3,
+    Gcs,
 }
 
 impl StoreKind {
-    const WORDS: [(StoreKind, &str); 4] = [
+    const WORDS: [(StoreKind, &str); 5] = [
         (StoreKind::Directory, "directory"),
         (StoreKind::BlockBlob, "block"),
         (StoreKind::PageBlob, "page"),
         (StoreKind::S3, "s3"),
+        (StoreKind::Gcs, "gcs"),
     ];
 
     pub fn of_word(word: &str) -> Option<Self> {

@@ -117,11 +117,11 @@ fn try_apply(world: &mut World, tamper: Tamper) -> Option<()> {
         }
         Tamper::ForgetBlocks { name } => {
             world.remote().forget_uncommitted(&world.remote_name(name));
-            matches!(world.store, StoreKind::BlockBlob | StoreKind::S3).then_some(())
+            matches!(world.store, StoreKind::BlockBlob | StoreKind::S3 | StoreKind::Gcs).then_some(())
         }
         Tamper::ForeignBlock { name, is_long } => {
             let id: &[u8] = if is_long { b"a block of another program, with a longer name" } else { b"short" };
-            let is_kept_apart = matches!(world.store, StoreKind::BlockBlob | StoreKind::S3);
+            let is_kept_apart = matches!(world.store, StoreKind::BlockBlob | StoreKind::S3 | StoreKind::Gcs);
             is_kept_apart.then(|| world.remote().add_foreign(&world.remote_name(name), id))
         }
     }

@@ -181,7 +181,9 @@ impl<'places> World<'places> {
     pub fn address(&self, name: &str) -> String {
         match self.store {
             StoreKind::Directory => self.store_folder.join(name).display().to_string(),
-            StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3 => self.remote().blob(&self.remote_name(name)),
+            StoreKind::BlockBlob | StoreKind::PageBlob | StoreKind::S3 | StoreKind::Gcs => {
+                self.remote().blob(&self.remote_name(name))
+            }
         }
     }
 
@@ -261,7 +263,7 @@ impl<'places> World<'places> {
     /// The blocks that the store holds for the blob of an import.
     pub fn held(&self, run: &Run) -> Vec<Sha256Digest> {
         match (&run.action, self.store) {
-            (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3) => {
+            (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3 | StoreKind::Gcs) => {
                 let chunk_bytes = run.options.chunk_kib.unwrap_or(8 << 10) << 10;
                 self.remote().held(&self.remote_name(name), chunk_bytes)
             }

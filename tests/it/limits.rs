@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::azure_fake::AzureFake;
+use crate::support::gcs_fake::GcsFake;
 use crate::support::images::MIB;
 use crate::support::s3_fake::S3Fake;
 use crate::support::{Agent, Workbench};
@@ -67,6 +68,28 @@ fn a_sparse_drive_of_22_terabytes_fits_into_the_budget_and_into_the_parts_of_an_
     assert_eq!(fake.object_bytes("blob"), Some(TOTAL));
     assert!(fake.parts_max() <= 10_000, "{} parts", fake.parts_max());
     assert!(fake.bytes_received() < 2 << 30, "zeros are not sent: {} bytes", fake.bytes_received());
+    assert!(peak > 0 && peak <= BUDGET + SLACK, "it took {} MiB", peak / MIB as u64);
+}
+
+#[test]
+fn a_sparse_drive_of_nearly_five_tebibytes_fits_into_the_budget_and_becomes_one_object() {
+    const BUDGET: u64 = 128 * MIB as u64;
+    // What names 655,000 chunks, and their checksums, is a list in memory.
+    const SLACK: u64 = 160 * MIB as u64;
+    const TOTAL: u64 = (5 << 40) - (3 << 20);
+    let (fake, bench) = (GcsFake::start(), Workbench::new());
+    let profile = format!(
+        "size = \"{TOTAL}\"\nserial = \"SIM\"\nseed = 7\nzero_share = 0.99999\nrun_size = \"8MiB\"\nreports_holes = true\n"
+    );
+    let drive = bench.image("large.toml", profile.as_bytes());
+    let mut run = Agent::new(bench.path(), &[&"import", &drive, &"gs://drives/blob"]).with(&["--memory", "128MiB"]);
+    for (name, value) in fake.variables() {
+        run = run.env(name, &value);
+    }
+    let peak = peak_memory_of(run.with(&["--time-scale", "max"]));
+    assert_eq!(fake.object_bytes("blob"), Some(TOTAL));
+    assert_eq!(fake.sources_max(), 32);
+    assert!(fake.bytes_received() < 1 << 30, "zeros are sent once: {} bytes", fake.bytes_received());
     assert!(peak > 0 && peak <= BUDGET + SLACK, "it took {} MiB", peak / MIB as u64);
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::support::azurite::Azurite;
 use crate::support::fuse_drive::FuseDrive;
+use crate::support::gcs_fake::GcsFake;
 use crate::support::images::{MIB, random_bytes};
 use crate::support::s3_fake::S3Fake;
 use crate::support::transcript;
@@ -64,6 +65,7 @@ struct Reader {
     path: String,
     azurite: Option<Azurite>,
     s3: S3Fake,
+    gcs: GcsFake,
     failing: Option<FuseDrive>,
     bench: Workbench,
 }
@@ -82,7 +84,7 @@ impl Reader {
         symlink(source_root().join("sample-drives"), bench.file("sample-drives")).unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let (azurite, failing) = (Azurite::start(), failing_image(&bench));
-        Reader { servers: Servers(Vec::new()), path, azurite, s3: S3Fake::start(), failing, bench }
+        Reader { servers: Servers(Vec::new()), path, azurite, s3: S3Fake::start(), gcs: GcsFake::start(), failing, bench }
     }
 
     fn home(&self) -> &str {
@@ -104,7 +106,7 @@ impl Reader {
             .env("HOME", self.home())
             .env("XDG_STATE_HOME", self.bench.file(".local/state"))
             .env("NO_COLOR", "1");
-        run.envs(self.s3.variables());
+        run.envs(self.s3.variables()).envs(self.gcs.variables());
         if let Some(azurite) = &self.azurite {
             run.env("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string());
         }

@@ -19,6 +19,7 @@ pub const POINTS: &[&str] = &[
     "left-noted",
     "commit-noted",
     "segment-completed",
+    "piece-composed",
     "target-assembled",
     "target-published",
     "committed-noted",

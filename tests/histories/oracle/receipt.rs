@@ -79,7 +79,7 @@ fn check_landed(world: &World, run: &Finished, result: &Value, after: &Snapshot)
             let versions: Vec<&[u8]> = read.versions.iter().map(Vec::as_slice).collect();
             let landed: Vec<(u64, u64)> =
                 landed.into_iter().filter(|(offset, length)| !read.may_be_left_out(*offset, offset + length)).collect();
-            if matches!(world.store, StoreKind::BlockBlob | StoreKind::S3) {
+            if matches!(world.store, StoreKind::BlockBlob | StoreKind::S3 | StoreKind::Gcs) {
                 check_blocks(world, run, result, &landed, versions.as_slice(), (name, after))
             } else {
                 let places = import_places(&result["receipt"], name, after);
@@ -220,7 +220,8 @@ fn check_residue(world: &World, run: &Finished, others: &[&Finished], receipt: &
         }
     }
     let bytes = residue["bytes"].as_u64().unwrap_or(0);
-    let (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3) = (&run.run.action, world.store) else {
+    let (Action::Import { name, .. }, StoreKind::BlockBlob | StoreKind::S3 | StoreKind::Gcs) = (&run.run.action, world.store)
+    else {
         return Ok(());
     };
     let left: u64 = world.remote().uncommitted_bytes(&world.remote_name(name));

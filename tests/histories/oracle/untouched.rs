@@ -103,11 +103,13 @@ fn may_replace_image(world: &World, run: &Finished, before: Option<&Item>) -> bo
 
 /// Unfinished files are called after their transfer, and only that writes or removes them.
 fn is_own_partial(run: &Finished, other: &str, names: &[&str]) -> bool {
-    // Those of S3 are `NAME.part/<transfer>/…`.
+    // Those of S3 and GCS are `NAME.part/<transfer>/…`.
     let staged = names.iter().find_map(|name| other.strip_prefix(name)?.strip_prefix(".part/")?.split('/').next());
     if let Some(id) = staged {
         // Where it may not be removed, that is said.
-        let is_told = run.ended.stderr.contains("what was put beside it while it was sent stays");
+        let is_told = ["what was put beside it while it was sent stays", "that were put beside it while it was sent stay"]
+            .iter()
+            .any(|words| run.ended.stderr.contains(words));
         return is_told || run.transfer_ids().any(|transfer| transfer == id);
     }
     let Some(id) = partial_id(other) else { return false };

@@ -100,7 +100,11 @@ fn check_evidence(world: &World, run: &Finished, after: &Snapshot) -> Verdict {
         // A blob whose commit was not answered is read again by itself.
         (Action::Import { name, .. }, _) if had_begun_commit(world, run, name) => 3,
         (Action::Import { .. }, StoreKind::Directory) => 1,
-        (Action::Export { name, .. }, StoreKind::Directory | StoreKind::S3) if !had_manifest(run, after, name) => 1,
+        (Action::Export { name, .. }, StoreKind::Directory | StoreKind::S3 | StoreKind::Gcs)
+            if !had_manifest(run, after, name) =>
+        {
+            1
+        }
         _ => 2,
     };
     match grade <= best {

@@ -135,7 +135,8 @@ fn an_object_of_another_program_is_checked_against_its_md5() {
     exported.expect(0);
     assert!(exported.stderr.contains("MD5"), "{}", exported.stderr);
     assert!(std::fs::read(bench.file("back.img")).unwrap() == bytes);
-    fake.fail(On::Get, [Fault::CorruptAnswer]);
+    // The manifest, which is not there, is looked for first.
+    fake.fail(On::Get, [Fault::CorruptAnswer, Fault::CorruptAnswer]);
     run(&fake, &bench, &["export", "gs://drives/plain.img", "again.img"]).run().expect_error(5, &["another MD5"]);
 }
 

@@ -18,7 +18,8 @@ const LISTED_MAX: usize = 3_000_000;
 const CREATE: &str = "storage.objects.create";
 const REPLACE: &str = "storage.objects.create and storage.objects.delete";
 const COMPOSE: &str = "storage.objects.create and storage.objects.get";
-const GET: &str = "storage.objects.get";
+/// Without the right to list, the store denies what is not there ("Troubleshooting").
+const GET: &str = "storage.objects.get and storage.objects.list";
 const LIST: &str = "storage.objects.list";
 const DELETE: &str = "storage.objects.delete";
 

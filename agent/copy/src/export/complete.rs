@@ -123,7 +123,7 @@ impl Completing {
         {
             journal.remove()?;
             return Err(CopyError::Mismatch(format!(
-                "what came from `{}` has another MD5 than the blob states: it was damaged at the store or before; look for another copy, or export it all the same after `az storage blob update --content-md5 \"\"`",
+                "what came from `{}` has another MD5 than the blob states: it was damaged on its way, at the store or before: start over with `--restart`, or look for another copy; a blob of Azure is exported all the same after `az storage blob update --content-md5 \"\"`",
                 self.context.blob.address()
             )));
         }
