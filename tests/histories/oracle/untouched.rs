@@ -33,12 +33,16 @@ pub fn check(world: &World, run: &Finished, others: &[&Finished], after: &Snapsh
 /// Whether a change by something else is about this name.
 pub fn is_of(world: &World, tamper: Tamper, key: &str) -> bool {
     let store = |name: &str| key == format!("store/{name}");
+    let beside = |name: &str| key.strip_prefix("store/")?.strip_prefix(name)?.strip_prefix(".part/");
     match tamper {
         Tamper::Drive { drive, .. } => world.drives[drive].image.ends_with(key),
         Tamper::Blob { name, .. } | Tamper::RemoveBlob { name } | Tamper::Notes { name } | Tamper::Link { name } => store(name),
         Tamper::MoveBlob { name } => store(name) || store("moved"),
         Tamper::Manifest { name, .. } | Tamper::RemoveManifest { name } => store(&format!("{name}.manifest.jsonl")),
         Tamper::Partial { .. } | Tamper::CutPartial { .. } | Tamper::RemovePartial { .. } => is_partial_name(key),
+        // What a store keeps beside a blob: that of another program has no transfer's folder.
+        Tamper::ForgetBlocks { name } => beside(name).is_some(),
+        Tamper::ForeignBlock { name, .. } => beside(name).is_some_and(|rest| !rest.contains('/')),
         Tamper::Target { target: Target::LoopDevice, .. } => key == "loop",
         Tamper::Target { .. } | Tamper::PlaceImage { .. } | Tamper::RemoveImage => key == "target/image",
         _ => false,

@@ -72,7 +72,7 @@ impl GcsFailure {
             status,
             code: of_error("Code").filter(|code| is_code(code)).unwrap_or_default().to_owned(),
             text: of_error("Message").and_then(|text| plain(text.split(". ").next()?.trim_end_matches('.'))),
-            request_id: header(headers, "x-guploader-uploadid").and_then(|id| shortened(id)),
+            request_id: header(headers, "x-guploader-uploadid").and_then(shortened),
             permission,
             retry_after: retry_after(headers),
         }
