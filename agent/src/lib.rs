@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         Command::Station(station) => Some(station.log),
         _ => None,
     };
-    if let Err(error) = logging::start(&arguments.common, service_log, printer.uses_color()) {
+    if let Err(error) = logging::start(&arguments.command, &arguments.common, service_log, printer.uses_color()) {
         printer.error(&error);
         return ExitCode::from(EXIT_USAGE);
     }

@@ -3,14 +3,14 @@
 //! It goes to standard error, or to the file of `--log-file`; that file has the messages and the results too.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use crate::cli::{Common, LogFormat};
+use crate::cli::{Command, Common, LogFormat};
 use crate::resume_command::resume_command;
 use crate::secrets::redacted;
 
@@ -21,7 +21,15 @@ pub(crate) const SHOWN: &str = "shown";
 ///
 /// # Errors
 /// When the file cannot be written; a sentence for the user.
-pub(crate) fn start(common: &Common, service: Option<LogFormat>, uses_color: bool) -> Result<(), String> {
+pub(crate) fn start(command: &Command, common: &Common, service: Option<LogFormat>, uses_color: bool) -> Result<(), String> {
+    if let Some(path) = &common.log_file
+        && command.named_files().iter().any(|named| is_same_place(path, named))
+    {
+        return Err(format!(
+            "`{}` is named twice, for the log and for what is copied or checked: give the log another name",
+            path.display()
+        ));
+    }
     let file = common.log_file.as_deref().map(|path| {
         let problem = |error: io::Error| {
             let next = "name a file that can be written, or leave out `--log-file`";
@@ -55,7 +63,43 @@ pub(crate) fn start(common: &Common, service: Option<LogFormat>, uses_color: boo
 fn open(path: &Path) -> io::Result<File> {
     // A pipe without a reader must not hold the program up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    require_log(path)?;
     OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// What every line of a log begins with: a time, or the first field of JSON.
+const BEGINNINGS: [&[u8]; 2] = [b"20", b"{\"timestamp\":"];
+
+/// Refuses drives, and files that hold something else than a log: lines would go into an image, or behind a manifest.
+fn require_log(path: &Path) -> io::Result<()> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
+    let kind = found.file_type();
+    if kind.is_block_device() {
+        return Err(io::Error::other("it is a drive"));
+    }
+    if !kind.is_file() || found.len() == 0 {
+        return Ok(());
+    }
+    let mut beginning = [0; 16];
+    let length = OpenOptions::new().read(true).open(path)?.read(&mut beginning)?;
+    let is_log = BEGINNINGS.iter().any(|one| beginning[..length].starts_with(one));
+    // A year, and not any text that begins like one.
+    let is_log = is_log && (beginning[0] == b'{' || beginning.get(4) == Some(&b'-'));
+    if is_log { Ok(()) } else { Err(io::Error::other("it holds something else than a log")) }
+}
+
+/// Whether both are one file, or will be.
+fn is_same_place(one: &Path, other: &Path) -> bool {
+    let is_one_file = || {
+        let (one, other) = (std::fs::metadata(one).ok()?, std::fs::metadata(other).ok()?);
+        Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
+    };
+    let place = |path: &Path| {
+        let path = std::path::absolute(path).ok()?;
+        let folder = path.parent().map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()))?;
+        Some(folder.join(path.file_name()?))
+    };
+    is_one_file() == Some(true) || place(one).is_some_and(|one| Some(one) == place(other))
 }
 
 /// Where log lines go. Each write is one event or more.

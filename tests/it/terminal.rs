@@ -199,3 +199,35 @@ fn an_image_is_detached_by_its_own_name() {
     assert!(!Path::new(&backing).exists());
     Agent::new(bench.path(), &[&"drives", &"detach", &"drive.img"]).run().expect_error(3, &["attached to no device"]);
 }
+
+#[test]
+fn a_log_goes_into_no_drive_no_image_and_no_blob() {
+    let bench = Workbench::new();
+    let bytes = random_bytes(100 * KIB, 1);
+    bench.image("drive.img", &bytes);
+    bench.image("other", b"a text of somebody");
+    let import = |log: &str| Agent::bare(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&["--log-file", log]).run();
+    for (log, words) in [
+        ("drive.img", "named twice"),
+        ("./drive.img", "named twice"),
+        ("blob", "named twice"),
+        ("blob.manifest.jsonl", "named twice"),
+        ("other", "something else than a log"),
+    ] {
+        import(log).expect_error(2, &[words]);
+    }
+    assert_eq!(std::fs::read(bench.file("drive.img")).unwrap(), bytes, "the drive is as it was");
+    assert_eq!(std::fs::read(bench.file("other")).unwrap(), b"a text of somebody");
+    assert!(!bench.file("blob").exists() && !bench.file("blob.manifest.jsonl").exists());
+    Agent::bare(bench.path(), &[&"drives", &"--log-file", &"drive.img"]).run().expect_error(2, &["something else than a log"]);
+    assert_eq!(import("log").code, Some(0));
+    let log = std::fs::read_to_string(bench.file("log")).unwrap();
+    assert_eq!(import("log").code, Some(3), "the blob is there");
+    assert!(std::fs::read_to_string(bench.file("log")).unwrap().starts_with(&log), "it goes on behind the first");
+    if parts::root_with_loop_devices().is_some() {
+        let device = LoopDevice::attach(&bench.file("drive.img"), 512);
+        let on_drive = Agent::bare(bench.path(), &[&"drives", &"--log-file", &device.path]).run();
+        on_drive.expect_error(2, &["it is a drive"]);
+    }
+    assert_eq!(std::fs::read(bench.file("drive.img")).unwrap(), bytes);
+}

@@ -12,6 +12,7 @@ pub(crate) mod values;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::manifest::MANIFEST_SUFFIX;
 
 pub(crate) use bench::{
     BenchArguments, BenchCommand, BenchStationArguments, BenchTlsArguments, CacheWord, CommonArguments, DirectionWord,
@@ -138,6 +139,30 @@ pub(crate) enum Command {
     /// The manual page of a command, for `man -l -`
     #[command(after_long_help = help::MAN)]
     Man(ManArguments),
+}
+
+impl Command {
+    /// Drives, blobs and manifests that are files of this machine, as far as the command line names them.
+    pub(crate) fn named_files(&self) -> Vec<PathBuf> {
+        let local = |address: &String| match address.strip_prefix("file://") {
+            Some(path) => Some(PathBuf::from(path)),
+            None => (!address.contains("://")).then(|| PathBuf::from(address)),
+        };
+        let beside = |blob: &String| local(&format!("{blob}{MANIFEST_SUFFIX}"));
+        let of_transfer = |drive: &PathBuf, blob: &String, transfer: &TransferArguments| {
+            let blobs = [local(blob), beside(blob), transfer.manifest.clone()];
+            blobs.into_iter().flatten().chain([drive.clone()]).collect()
+        };
+        match self {
+            Command::Import(import) => of_transfer(&import.drive, &import.blob, &import.transfer),
+            Command::Export(export) => of_transfer(&export.drive, &export.blob, &export.transfer),
+            Command::Verify(verify) => {
+                let blobs = verify.blob.iter().chain([&verify.manifest]).filter_map(local);
+                verify.drive.iter().cloned().chain(blobs).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
