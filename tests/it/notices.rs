@@ -150,6 +150,27 @@ fn a_notice_outlives_a_service_that_is_killed() {
 }
 
 #[test]
+fn receivers_that_say_nothing_keep_nothing_else_back() {
+    let bench = Workbench::new();
+    // Connections are taken, and nothing is ever said.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let good = Listener::start(|_| Reply::of(200, "", ""));
+    let config = format!(
+        "[[bay]]\nname = \"bay-1\"\n[[notify]]\nname = \"mail\"\nemail = [\"a@example.com\"]\nstates = [\"Creating\"]\n\
+         [[notify]]\nname = \"hook\"\nwebhook = \"http://127.0.0.1:{port}/\"\nstates = [\"Creating\"]\n\
+         [[notify]]\nname = \"good\"\nwebhook = \"{}\"\nstates = [\"Creating\"]\n\
+         [smtp]\nserver = \"localhost\"\nport = {port}\nencryption = \"none\"\nfrom = \"drives@example.com\"\n",
+        good.url()
+    );
+    let service = Service::start(&bench, &config);
+    for number in 0..40 {
+        service.call("PUT", &job(&format!("job-{number}")), import(&["A"])).expect(201);
+    }
+    service.wait("forty messages", || (good.requests().len() >= 40).then_some(()));
+}
+
+#[test]
 fn mail_goes_to_staff_and_to_the_customer_of_the_job_through_a_server_that_is_known() {
     let bench = Workbench::new();
     let Some(server) = MailServer::start(&bench, "starttls") else { return };

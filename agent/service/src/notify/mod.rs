@@ -16,6 +16,7 @@ pub mod settings;
 mod webhook;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use protocol::job::Notice;
 
@@ -24,6 +25,9 @@ use self::message::Message;
 use self::settings::{NotifySettings, Recipients, SmtpSettings};
 use self::webhook::Webhook;
 use crate::store::{NoticeRule, StoredJob};
+
+/// How long one attempt may take altogether: a server that says a little now and then passes every limit of a single answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends what is told of jobs.
 pub struct Notifier {
@@ -84,11 +88,15 @@ impl Notifier {
             return Ok(());
         };
         let message = Message::new(job, notice, effect_id, self.public_url.as_deref());
-        let result = match (target, &self.mailer) {
-            (Target::Webhook(webhook), _) => webhook.send(&message).await,
-            (Target::Mail(recipients), Some(mailer)) => mailer.send(&recipients.of(job), &message).await,
-            (Target::Mail(_), None) => Ok(()),
+        let sending = async {
+            match (target, &self.mailer) {
+                (Target::Webhook(webhook), _) => webhook.send(&message).await,
+                (Target::Mail(recipients), Some(mailer)) => mailer.send(&recipients.of(job), &message).await,
+                (Target::Mail(_), None) => Ok(()),
+            }
         };
+        let sent = tokio::time::timeout(ATTEMPT_TIMEOUT, sending).await;
+        let result = sent.unwrap_or_else(|_| Err(format!("it did not take the message within {} s", ATTEMPT_TIMEOUT.as_secs())));
         result.map_err(|error| format!("`notify` `{}`: {error}", notice.to))
     }
 }

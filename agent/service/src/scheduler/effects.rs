@@ -73,9 +73,9 @@ impl Scheduler {
 
     /// Carries an effect out beside the rounds, one attempt at a time. An attempt that panics failed like any other.
     fn carry_out_beside(&self, stored: StoredEffect) {
-        let turn = match stored.effect {
+        let turn = match &stored.effect {
             Effect::Remove => Turn::Last,
-            Effect::Notify(_) => Turn::Notice,
+            Effect::Notify(notice) => Turn::Notice(notice.to.clone()),
             Effect::StopCopy(_) | Effect::PublishReceipts | Effect::PublishLogs(_) | Effect::AlertOperators => Turn::Any,
         };
         let Some(attempt) = self.pending().begin(stored.id, &stored.job_uid, turn) else { return };

@@ -14,16 +14,18 @@ const RETRY_MAX: Duration = Duration::from_secs(300);
 /// Attempts under way at once: each holds a document and a request to a store.
 pub(super) const AT_ONCE_MAX: usize = 32;
 
-/// Of these so many notices: a receiver that does not answer must not keep documents back.
-const NOTICES_AT_ONCE_MAX: usize = 8;
+/// Of these so many notices, and so many to one receiver: one that does not answer must keep neither documents nor other receivers
+/// back.
+const NOTICES_AT_ONCE_MAX: usize = 16;
+const NOTICES_TO_ONE_MAX: usize = 4;
 
 /// When an effect may have its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Beside all others.
     Any,
-    /// Beside few others of its kind.
-    Notice,
+    /// Beside few others of its kind: the receiver.
+    Notice(String),
     /// When no other of its job is under way: what those write would stay.
     Last,
 }
@@ -34,8 +36,8 @@ pub(super) struct PendingEffects {
     attempts: HashMap<i64, Attempts>,
     /// How many are under way.
     at_once: usize,
-    /// How many of them are notices.
-    notices_at_once: usize,
+    /// How many of them are notices to whom.
+    notices: HashMap<String, usize>,
     /// The effect that was looked at last: the next round continues behind it, so that none is left out.
     pub(super) looked_at: i64,
 }
@@ -58,20 +60,27 @@ impl PendingEffects {
     pub(super) fn begin(&mut self, id: i64, job_uid: &str, turn: Turn) -> Option<u32> {
         let now = Instant::now();
         let is_under_way = |attempts: &Attempts| attempts.next.is_none() && attempts.job_uid == job_uid;
-        match turn {
+        match &turn {
             Turn::Last if self.attempts.values().any(is_under_way) => return None,
-            Turn::Notice if self.notices_at_once >= NOTICES_AT_ONCE_MAX => return None,
-            Turn::Any | Turn::Notice | Turn::Last => {}
+            Turn::Notice(to) if self.notices.get(to).is_some_and(|count| *count >= NOTICES_TO_ONE_MAX) => return None,
+            Turn::Notice(_) if self.notices.values().sum::<usize>() >= NOTICES_AT_ONCE_MAX => return None,
+            Turn::Any | Turn::Notice(_) | Turn::Last => {}
         }
-        let attempts =
-            self.attempts.entry(id).or_insert_with(|| Attempts { job_uid: job_uid.to_owned(), turn, count: 0, next: Some(now) });
+        let attempts = self.attempts.entry(id).or_insert_with(|| Attempts {
+            job_uid: job_uid.to_owned(),
+            turn: turn.clone(),
+            count: 0,
+            next: Some(now),
+        });
         if attempts.next.is_none_or(|next| next > now) {
             return None;
         }
         attempts.next = None;
         attempts.count += 1;
         self.at_once += 1;
-        self.notices_at_once += usize::from(turn == Turn::Notice);
+        if let Turn::Notice(to) = turn {
+            *self.notices.entry(to).or_default() += 1;
+        }
         Some(attempts.count)
     }
 
@@ -91,15 +100,17 @@ impl PendingEffects {
     pub(super) fn retry_later(&mut self, id: i64) {
         let turn = self.attempts.get_mut(&id).map(|attempts| {
             attempts.next = Some(Instant::now() + (RETRY * 2_u32.pow(attempts.count.min(16))).min(RETRY_MAX));
-            attempts.turn
+            attempts.turn.clone()
         });
         self.ended(turn);
     }
 
     fn ended(&mut self, turn: Option<Turn>) {
         self.at_once = self.at_once.saturating_sub(1);
-        if turn == Some(Turn::Notice) {
-            self.notices_at_once = self.notices_at_once.saturating_sub(1);
+        if let Some(Turn::Notice(to)) = turn
+            && let Some(count) = self.notices.get_mut(&to)
+        {
+            *count = count.saturating_sub(1);
         }
     }
 }
@@ -111,16 +122,18 @@ mod tests {
     #[test]
     fn notices_leave_turns_to_documents_and_the_removal_of_a_job_comes_last() {
         let mut pending = PendingEffects::default();
-        let begun: Vec<bool> = (0..20).map(|id| pending.begin(id, "a", Turn::Notice).is_some()).collect();
-        assert_eq!(begun.iter().filter(|begun| **begun).count(), NOTICES_AT_ONCE_MAX);
+        let notice = |to: usize| Turn::Notice(format!("receiver {to}"));
+        let begun: Vec<i64> = (0..20).filter(|id| pending.begin(*id, "a", notice(0)).is_some()).collect();
+        assert_eq!(begun.len(), NOTICES_TO_ONE_MAX);
+        assert!((20..200).filter(|id| pending.begin(*id, "a", notice(*id as usize)).is_some()).count() > 1, "others have theirs");
         assert!(!pending.is_full());
-        assert_eq!(pending.begin(100, "a", Turn::Last), None, "a notice of the job is under way");
-        assert_eq!(pending.begin(101, "b", Turn::Last), Some(1));
-        assert_eq!(pending.begin(102, "a", Turn::Any), Some(1));
+        assert_eq!(pending.begin(1000, "a", Turn::Last), None, "a notice of the job is under way");
+        assert_eq!(pending.begin(1001, "b", Turn::Last), Some(1));
+        assert_eq!(pending.begin(1002, "a", Turn::Any), Some(1));
         pending.retry_later(0);
         pending.remove(1);
-        let more: Vec<i64> = (30..40).filter(|id| pending.begin(*id, "c", Turn::Notice).is_some()).collect();
+        let more: Vec<i64> = (300..310).filter(|id| pending.begin(*id, "c", notice(0)).is_some()).collect();
         assert_eq!(more.len(), 2, "two turns were given back");
-        assert_eq!(pending.begin(0, "a", Turn::Notice), None, "it is not due");
+        assert_eq!(pending.begin(0, "a", notice(1)), None, "it is not due");
     }
 }
