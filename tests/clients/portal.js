@@ -345,6 +345,7 @@ async function receiving(browser) {
 // A job is looked over before it is created, and changed before it is shipped; by two at once, nobody's change is lost.
 async function changing(browser) {
     const customer = await logIn(browser, ONE);
+    const operator = await logIn(browser, OPERATOR);
     const key = Array(8).fill("111111").join("-");
     await customer.click("nav >> text=New job");
     await narrow(customer, "new-choice");
@@ -376,18 +377,29 @@ async function changing(browser) {
     await fill(customer, { driveList: "ED-1\nED-2", logLevel: "Verbose" });
     await customer.click("text=Save");
     await customer.waitForSelector("article h3:has-text('ED-2')");
-    const keys = await customer.request.post(`${SERVER}${new URL(job).pathname.replace("/portal/job/one/default/",
-        "/subscriptions/one/resourceGroups/default/providers/Microsoft.ImportExport/jobs/")}/listBitLockerKeys?api-version=2021-01-01`,
-        { headers: { authorization: `Bearer ${ONE}` } });
+    const listKeys = `${SERVER}${new URL(job).pathname.replace("/portal/job/one/default/",
+        "/subscriptions/one/resourceGroups/default/providers/Microsoft.ImportExport/jobs/")}/listBitLockerKeys?api-version=2021-01-01`;
+    const keys = await customer.request.post(listKeys, { headers: { authorization: `Bearer ${ONE}` } });
     assert.deepStrictEqual((await keys.json()).value, [{ driveId: "ED-1", bitLockerKey: key }], "the key stayed");
     await fill(second, { driveList: "ED-9" });
     await second.click("text=Save");
     await second.waitForSelector("[role=alert]");
     assert.strictEqual(await second.inputValue("[name=driveList]"), "ED-9", "nothing typed is lost");
-    await second.click("text=Save");
-    await second.waitForSelector("[role=alert]");
+    await second.waitForSelector("#driveList-problem:has-text('now: ED-1, ED-2')");
+    await second.waitForSelector("#logLevel-problem:has-text('now: Verbose')");
     await customer.reload();
     assert.strictEqual(await customer.locator("article h3").count(), 2, "the first change stays");
+    await fill(second, { driveList: "ed-1\nED-2\nED-3" });
+    await second.click("text=Save");
+    await second.waitForSelector("article h3:has-text('ED-3')");
+    const still = await customer.request.post(listKeys, { headers: { authorization: `Bearer ${ONE}` } });
+    assert.deepStrictEqual((await still.json()).value, [{ driveId: "ed-1", bitLockerKey: key }], "the same drive in other letters");
+    for (const strange of ["jobs?state=a&state=b", "jobs?after=q", "events/jobs?after=q", "bays?view=a&view=b", "audit?after=x", "tokens/%ff/revoke"]) {
+        const answer = await operator.goto(`${SERVER}/portal/${strange}`);
+        assert.strictEqual(answer.status(), 400, strange);
+        await operator.waitForSelector("nav >> text=Jobs");
+    }
+    await operator.context().close();
     await ship(customer);
     await customer.waitForSelector(".state .badge.Shipping");
     assert.strictEqual(await customer.locator("a:text-is('Change')").count(), 0);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::station::{Attention, AttentionKind};
 use serde::Deserialize;
 
-use super::extract::Operator;
+use super::extract::{Operator, PageQuery};
 use super::job_rows::{JobRow, row};
 use super::links::{job_link, key_of_path};
 use super::offers::{self, Offer};
@@ -138,7 +138,7 @@ pub(super) struct AttentionQuery {
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Query(query): Query<AttentionQuery>,
+    PageQuery(query): PageQuery<AttentionQuery>,
 ) -> Result<Response, PageError> {
     let after = place(query.after.as_deref())?;
     let (attention, next) = shown(state.scheduler.attention(after, PAGE_JOBS).await?);

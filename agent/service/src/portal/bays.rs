@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::station::Bay;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::attention::{self, AttentionLine};
 use super::bay_card::{BayCard, card};
 use super::bay_totals::totals;
-use super::extract::Operator;
+use super::extract::{Operator, PageQuery};
 use super::page::{LivePage, PageError, live_part, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
@@ -48,7 +48,7 @@ struct Station {
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Query(query): Query<BaysQuery>,
+    PageQuery(query): PageQuery<BaysQuery>,
 ) -> Result<Response, PageError> {
     let content = live(&state, &viewer, &query).await?;
     let events = match query.view.as_deref() {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::operator::CheckIn;
 use protocol::station::{Bay, BayState};
 use serde::Deserialize;
 
-use super::extract::{Operator, form};
+use super::extract::{Operator, PageQuery, form};
 use super::forms::{FormField, FormPage, value};
 use super::links::{job_link, key_of_path};
 use super::page::{PageError, render};
@@ -95,7 +95,7 @@ fn job_text(job: &StoredJob) -> String {
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Query(query): Query<CheckInQuery>,
+    PageQuery(query): PageQuery<CheckInQuery>,
 ) -> Result<Response, PageError> {
     let mut page = page(&state, &viewer, &query).await?;
     let chosen = [query.bay, query.job, query.drive];

@@ -1,7 +1,7 @@
 //! The form that changes a job which is still being put together.
 
 use axum::response::{IntoResponse, Redirect, Response};
-use protocol::arm::PutJob;
+use protocol::arm::{FieldProblem, PutJob};
 use protocol::job::{JobState, Refusal};
 
 use super::extract::ViewedJob;
@@ -39,13 +39,33 @@ pub(super) async fn edit(state: &ServiceState, viewed: &ViewedJob, form: &[(Stri
     let shown = value(form, "version").parse().unwrap_or(-1);
     let details = details_of_form(job.machine.kind, form, job.details.clone());
     let body = PutJob { location: Some(job.location.clone()), tags: job.tags.clone(), properties: Some(details) };
-    let (problems, error) = match state.jobs.put(&viewer.actor, &job.key, &body, Precondition::is(shown)).await {
+    let (problems, error, version) = match state.jobs.put(&viewer.actor, &job.key, &body, Precondition::is(shown)).await {
         Ok(put) => return Ok(Redirect::to(&job_link(&put.job.key)).into_response()),
-        Err(JobError::Fields(problems)) => placed(problems, &fields(job)),
-        Err(JobError::Store(error @ (StoreError::Refused(_) | StoreError::Changed))) => (Vec::new(), error.to_string()),
+        Err(JobError::Fields(problems)) => {
+            let (problems, error) = placed(problems, &fields(job));
+            (problems, error, shown)
+        }
+        Err(JobError::Store(StoreError::Changed)) => {
+            // It was shown what is there now: saving once more is of that version.
+            let error = "Somebody changed the job while this form was open. It has what you typed, and beside it what is there now: \
+                         what you save replaces that.";
+            (differences(job, form), error.to_owned(), job.version)
+        }
+        Err(JobError::Store(error @ StoreError::Refused(_))) => (Vec::new(), error.to_string(), shown),
         Err(error) => return Err(error.into()),
     };
     let fields = with_problems(fields(job), form, &problems);
     let page = page(viewer, job, fields);
-    Ok(render(&FormPage { error: Some(error), hidden: vec![("version", shown.to_string())], ..page }))
+    Ok(render(&FormPage { error: Some(error), hidden: vec![("version", version.to_string())], ..page }))
+}
+
+/// What is there now, of each field that has something else.
+fn differences(job: &StoredJob, form: &[(String, String)]) -> Vec<FieldProblem> {
+    let now = |field: FormField| {
+        let is_typed = value(form, field.name).lines().eq(field.value.lines());
+        let shown =
+            if field.value.is_empty() { "nothing".to_owned() } else { field.value.lines().collect::<Vec<_>>().join(", ") };
+        (!is_typed).then(|| FieldProblem { target: field.name.to_owned(), message: format!("now: {shown}") })
+    };
+    fields(job).into_iter().filter_map(now).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -39,6 +39,30 @@ pub(super) struct ViewedDrive {
 
 /// A drive of a job that is viewed by an operator.
 pub(super) struct OperatorsDrive(pub(super) ViewedDrive);
+
+/// What an address asks of a page. One that makes no sense is answered with a page.
+pub(super) struct PageQuery<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<ServiceState>> for PageQuery<T> {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| PageQuery(query)).map_err(|_| PageError::incomplete_address())
+    }
+}
+
+/// A name in the path of a page, answered likewise.
+pub(super) struct PageName(pub(super) String);
+
+impl FromRequestParts<Arc<ServiceState>> for PageName {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<ServiceState>) -> Result<Self, PageError> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        name.map(|Path(name)| PageName(name)).map_err(|_| PageError::incomplete_address())
+    }
+}
 
 /// The part of a path that names a job.
 #[derive(Debug, Clone, Deserialize)]

@@ -55,12 +55,12 @@ pub(super) fn job_fields(kind: JobKind, known: &JobDetails) -> Vec<FormField> {
 /// The details that a form stands for: what is not asked for stays as it was.
 pub(super) fn details_of_form(kind: JobKind, form: &[(String, String)], before: JobDetails) -> JobDetails {
     let export = || {
-        let list = BlobList { blob_path: lines(form, "blobPath"), blob_path_prefix: lines(form, "blobPathPrefix") };
+        let list = BlobList { blob_path: blob_names(form, "blobPath"), blob_path_prefix: blob_names(form, "blobPathPrefix") };
         let is_listed = list != BlobList::default();
-        let path = value(form, "blobListBlobPath").trim();
+        let path = value(form, "blobListBlobPath");
         Export {
             blob_list: is_listed.then_some(list),
-            blob_list_blob_path: Some(path.to_owned()).filter(|path| !path.is_empty()),
+            blob_list_blob_path: Some(path.to_owned()).filter(|path| !path.trim().is_empty()),
         }
     };
     let known = before.drive_list.clone().unwrap_or_default();
@@ -83,10 +83,19 @@ pub(super) fn lines(form: &[(String, String)], name: &str) -> Vec<String> {
     value(form, name).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
+/// The names of blobs in a field, one a line: a space at the end of one is a part of it.
+pub(super) fn blob_names(form: &[(String, String)], name: &str) -> Vec<String> {
+    value(form, name).lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
 /// A drive as its line says: the serial number, and the key where there is one.
 fn drive_of_line(line: &str, known: &[DriveStatus]) -> DriveStatus {
     let (id, key) = line.split_once(char::is_whitespace).map_or((line, None), |(id, key)| (id, Some(key.trim().to_owned())));
-    let before = known.iter().find(|drive| drive.drive_id.as_deref() == Some(id)).cloned().unwrap_or_default();
+    let before = known
+        .iter()
+        .find(|drive| drive.drive_id.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(id)))
+        .cloned()
+        .unwrap_or_default();
     DriveStatus { drive_id: Some(id.to_owned()), bit_locker_key: key, ..before }
 }
 
@@ -130,7 +139,7 @@ mod tests {
     fn what_a_form_shows_is_what_it_sends() {
         let export = Export {
             blob_list: Some(BlobList {
-                blob_path: vec!["/a/b".to_owned()],
+                blob_path: vec!["/a/b ".to_owned()],
                 blob_path_prefix: vec!["/c/".to_owned(), "/d/".to_owned()],
             }),
             blob_list_blob_path: Some("/a/list".to_owned()),

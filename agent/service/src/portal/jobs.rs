@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::arm::Filter;
 use protocol::job::JobState;
 use serde::Deserialize;
 
 use super::attention::waiting_jobs;
+use super::extract::PageQuery;
 use super::job_rows::{JobRow, row};
 use super::page::{PageError, live_part, render};
 use super::viewer::Viewer;
@@ -175,7 +176,7 @@ async fn find(state: &ServiceState, viewer: &Viewer, query: &JobsQuery) -> Resul
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     viewer: Viewer,
-    Query(query): Query<JobsQuery>,
+    PageQuery(query): PageQuery<JobsQuery>,
 ) -> Result<Response, PageError> {
     let content = live(&state, &viewer, &query).await?;
     let (shown, order) = (query.shown(&viewer), query.order());

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::response::sse::Event;
 use futures::stream;
 
 use super::bays::BaysQuery;
-use super::extract::{DrivePath, JobPath, Operator, job_of, operator_of, viewer_of};
+use super::extract::{DrivePath, JobPath, Operator, PageQuery, job_of, operator_of, viewer_of};
 use super::jobs::JobsQuery;
 use super::page::PageError;
 use super::viewer::Viewer;
@@ -71,7 +71,7 @@ impl Watcher {
 pub(super) async fn bays(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Query(query): Query<BaysQuery>,
+    PageQuery(query): PageQuery<BaysQuery>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let watcher = Watcher::new(state, headers, &viewer)?;
@@ -92,9 +92,11 @@ pub(super) async fn bays(
 pub(super) async fn jobs(
     State(state): State<Arc<ServiceState>>,
     viewer: Viewer,
-    Query(query): Query<JobsQuery>,
+    PageQuery(query): PageQuery<JobsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
+    // A list that cannot be shown is an error, and not a stream.
+    jobs_page::live(&state, &viewer, &query).await?;
     let watcher = Watcher { interval: LIST_INTERVAL, ..Watcher::new(state, headers, &viewer)? };
     Ok(answer(stream::unfold((watcher, query), |(mut watcher, query)| async move {
         while watcher.next_look().await {

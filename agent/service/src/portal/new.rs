@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::arm::{FieldProblem, JobDetails, PutJob};
 use protocol::job::JobKind;
 use serde::Deserialize;
 
-use super::extract::form;
+use super::extract::{PageQuery, form};
 use super::forms::{FormField, FormPage, value, with_problems};
-use super::job_form::{details_of_form, job_fields, lines, placed};
+use super::job_form::{blob_names, details_of_form, job_fields, lines, placed};
 use super::links::job_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
@@ -78,7 +78,11 @@ fn kind_of(name: &str) -> Option<JobKind> {
     [JobKind::Import, JobKind::Export].into_iter().find(|kind| kind.name() == name)
 }
 
-pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer, Query(query): Query<NewQuery>) -> Response {
+pub(super) async fn show(
+    State(state): State<Arc<ServiceState>>,
+    viewer: Viewer,
+    PageQuery(query): PageQuery<NewQuery>,
+) -> Response {
     match query.kind.as_deref().and_then(kind_of) {
         Some(kind) => render(&page(&viewer, kind, form_fields(&state, &viewer, kind), None)),
         None => render(&ChoosePage { title: "New job", viewer: Some(viewer) }),
@@ -163,7 +167,8 @@ fn review(viewer: Viewer, kind: JobKind, form: Vec<(String, String)>) -> Respons
         JobKind::Import => facts.push(("drives", lines(&form, "driveList").iter().map(|line| without_key(line)).collect())),
         JobKind::Export => {
             let listed = Some(one("blobListBlobPath")).filter(|path| !path.concat().is_empty()).unwrap_or_default();
-            let blobs = [("blobs", lines(&form, "blobPath")), ("blobs that begin with", lines(&form, "blobPathPrefix"))];
+            let blobs =
+                [("blobs", blob_names(&form, "blobPath")), ("blobs that begin with", blob_names(&form, "blobPathPrefix"))];
             facts.extend(blobs.into_iter().chain([("blobs listed in", listed)]).filter(|(_, lines)| !lines.is_empty()));
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use protocol::job::DriveState;
 use protocol::station::Bay;
 use serde::Deserialize;
 
-use super::extract::Operator;
+use super::extract::{Operator, PageQuery};
 use super::links::{drive_link, job_link, key_of_slip};
 use super::offers::{self, Offer};
 use super::page::{PageError, render};
@@ -66,7 +66,7 @@ struct FoundDrive {
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Query(query): Query<ReceiveQuery>,
+    PageQuery(query): PageQuery<ReceiveQuery>,
 ) -> Result<Response, PageError> {
     let code = query.code.trim();
     let jobs = if code.is_empty() { Vec::new() } else { find(&state, code).await? };

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::arm::FieldProblem;
 use protocol::operator::{MadeToken, NewToken, TokenRole};
 
 use super::confirm::AskPage;
-use super::extract::{Operator, form};
+use super::extract::{Operator, PageName, form};
 use super::forms::{FormField, FormPage, value, with_problems};
 use super::page::{PageError, render};
 use super::viewer::Viewer;
@@ -109,7 +109,7 @@ pub(super) async fn make(
 }
 
 /// Asks before a token is taken back.
-pub(super) async fn ask(Operator(viewer): Operator, Path(name): Path<String>) -> Response {
+pub(super) async fn ask(Operator(viewer): Operator, PageName(name): PageName) -> Response {
     let ends = "Whoever uses this token is refused from now on, and its sessions in the portal end. A station of this name is \
                 asked for nothing any more, and the copies in its bays end with its grants. It is never taken back.";
     let own = (viewer.actor.name == name).then_some("It is the token that you are logged in with.");
@@ -124,7 +124,7 @@ pub(super) async fn ask(Operator(viewer): Operator, Path(name): Path<String>) ->
 pub(super) async fn revoke(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Path(name): Path<String>,
+    PageName(name): PageName,
     request: Request,
 ) -> Result<Response, PageError> {
     form(&viewer, request.into_body()).await?;

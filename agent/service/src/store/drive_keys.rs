@@ -61,7 +61,8 @@ impl Store {
         Ok(drives)
     }
 
-    /// Seals the keys that came with a list of drives; keys of drives that are not in it any more go.
+    /// Seals the keys that came with a list of drives; keys of drives that are not in it any more go. A drive whose number is only
+    /// written in other letters keeps its key.
     pub(super) async fn seal_keys(
         &self,
         transaction: &mut Transaction,
@@ -74,6 +75,20 @@ impl Store {
             .answered()
             .await?;
         for gone in known.iter().filter(|id| !drives.iter().any(|drive| drive.drive_id.as_ref() == Some(*id))) {
+            let is_same = |drive: &&DriveStatus| drive.drive_id.as_ref().is_some_and(|id| id.eq_ignore_ascii_case(gone));
+            let same = drives.iter().find(is_same).filter(|drive| drive.bit_locker_key.is_none());
+            if let Some(id) = same.and_then(|drive| drive.drive_id.as_ref()) {
+                let sealed: Vec<u8> = sqlx::query_scalar("SELECT sealed FROM drive_key WHERE job_id = $1 AND drive_id = $2")
+                    .bind(job.id)
+                    .bind(gone)
+                    .fetch_one(&mut **transaction)
+                    .answered()
+                    .await?;
+                let key = self.vault.open_sealed(&sealed, &place(job, gone))?;
+                let resealed = self.vault.seal(&key, &place(job, id))?;
+                let upsert = sqlx::query(UPSERT).bind(job.id).bind(id).bind(resealed);
+                upsert.execute(&mut **transaction).answered().await?;
+            }
             let delete = sqlx::query("DELETE FROM drive_key WHERE job_id = $1 AND drive_id = $2").bind(job.id).bind(gone);
             delete.execute(&mut **transaction).answered().await?;
         }
