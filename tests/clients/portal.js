@@ -372,17 +372,17 @@ async function changing(browser) {
     assert.strictEqual(await customer.inputValue("[name=driveList]"), "ED-1", "the key is not shown again");
     await narrow(customer, "edit");
     await fill(customer, { driveList: "ED-1\nED-2\nED-2" });
-    await customer.click("text=Save");
+    await customer.click("button:has-text('Save')");
     await customer.waitForSelector("#driveList-problem:has-text('there twice')");
     await fill(customer, { driveList: "ED-1\nED-2", logLevel: "Verbose" });
-    await customer.click("text=Save");
+    await customer.click("button:has-text('Save')");
     await customer.waitForSelector("article h3:has-text('ED-2')");
     const listKeys = `${SERVER}${new URL(job).pathname.replace("/portal/job/one/default/",
         "/subscriptions/one/resourceGroups/default/providers/Microsoft.ImportExport/jobs/")}/listBitLockerKeys?api-version=2021-01-01`;
     const keys = await customer.request.post(listKeys, { headers: { authorization: `Bearer ${ONE}` } });
     assert.deepStrictEqual((await keys.json()).value, [{ driveId: "ED-1", bitLockerKey: key }], "the key stayed");
     await fill(second, { driveList: "ED-9" });
-    await second.click("text=Save");
+    await second.click("button:has-text('Save')");
     await second.waitForSelector("[role=alert]");
     assert.strictEqual(await second.inputValue("[name=driveList]"), "ED-9", "nothing typed is lost");
     await second.waitForSelector("#driveList-problem:has-text('now: ED-1, ED-2')");
@@ -390,7 +390,7 @@ async function changing(browser) {
     await customer.reload();
     assert.strictEqual(await customer.locator("article h3").count(), 2, "the first change stays");
     await fill(second, { driveList: "ed-1\nED-2\nED-3" });
-    await second.click("text=Save");
+    await second.click("button:has-text('Save')");
     await second.waitForSelector("article h3:has-text('ED-3')");
     const still = await customer.request.post(listKeys, { headers: { authorization: `Bearer ${ONE}` } });
     assert.deepStrictEqual((await still.json()).value, [{ driveId: "ed-1", bitLockerKey: key }], "the same drive in other letters");
