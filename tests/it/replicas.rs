@@ -9,6 +9,7 @@ use crate::support::images::{MIB, random_bytes};
 use crate::support::parts::part;
 use crate::support::service::{Service, import, job, shipping, slow_profile};
 use crate::support::station::Station;
+use crate::support::wait::wait_until;
 use crate::support::{Agent, Ended, Workbench};
 
 /// A short lease of copies, and one account for all of them.
@@ -42,6 +43,13 @@ fn wait_until_it_decides(service: &Service) {
         let answer = service.try_call(&service.token, "GET", "/readyz", Value::Null, &[]);
         answer.is_ok_and(|answer| answer.status == 200).then_some(())
     });
+}
+
+/// Whether no thread of the process runs any more: until then it may still answer what others send on.
+fn has_stopped(process: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let state = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+    threads.flatten().all(|thread| state(thread).rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
 }
 
 #[test]
@@ -124,6 +132,7 @@ fn a_service_that_slept_changes_nothing_any_more() {
         first.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
     });
     first.running().signal(Signal::STOP);
+    wait_until("every thread of the service to have stopped", || has_stopped(first.id()));
     wait_until_it_decides(&second);
     // The drive was carried over; the copy of the other service may still run, and is waited for.
     second.dock("bay-1", &drive, None).expect(200);
