@@ -71,13 +71,16 @@ fn logs_get_lines_of_text_and_programs_get_json() {
         json.stderr
     );
     // A terminal that cannot move its cursor gets no bar.
+    bench.image("drive.img", &random_bytes(100 * KIB, 1));
     let dumb = Command::new("script")
         .args(["--quiet", "--return", "--command"])
-        .arg(format!("TERM=dumb '{}' import drive.img dumb --yes", env!("CARGO_BIN_EXE_agent-under-test")))
+        .arg(format!("TERM=dumb '{}' import drive.img dumb", env!("CARGO_BIN_EXE_agent-under-test")))
         .arg("/dev/null")
         .current_dir(bench.path())
+        .env("XDG_STATE_HOME", bench.file("state"))
         .output();
-    assert!(!String::from_utf8_lossy(&dumb.unwrap().stdout).contains('\x1b'));
+    let sent = String::from_utf8_lossy(&dumb.unwrap().stdout).into_owned();
+    assert!(sent.contains("import complete") && !sent.contains('\x1b'), "{sent}");
 }
 
 #[test]
