@@ -64,7 +64,7 @@ impl Release {
     pub(super) fn of(drive: &Path, spin_down: bool, printer: &Printer) -> Result<Self, u8> {
         if spin_down && !drive::has_motor_command(drive) {
             printer.error(&format!(
-                "`--spin-down` is for SATA, SAS and USB drives that are attached, and `{}` is none: leave it out",
+                "`--spin-down` is for SATA, SAS and USB drives that are attached and that nothing else uses, and `{}` is none: leave it out",
                 drive.display()
             ));
             return Err(EXIT_USAGE);

@@ -13,9 +13,10 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use protocol::drives::{DriveHealth, Transport};
+use protocol::drives::{DriveHealth, Transport, Verdict};
 use rustix::fs::OFlags;
 
+use crate::discovery::attached::attached_as;
 use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::SysfsDevice;
 use crate::naming::is_asked;
@@ -27,9 +28,12 @@ pub fn health_at(path: &Path) -> Option<DriveHealth> {
     health_of(&Roots::default(), &SysfsDevice::of_node(&Roots::default(), path)?.disk())
 }
 
-/// Whether the drive behind a device node is of a kind that can be told to stop its motor.
+/// Whether the drive behind a device node is of a kind that can be told to stop its motor, and nothing else uses any part of it: this
+/// machine may run from it.
 pub fn has_motor_command(path: &Path) -> bool {
-    motor(path).is_some()
+    let disk = SysfsDevice::of_node(&Roots::default(), path).map(|device| device.disk());
+    let is_free = disk.as_ref().and_then(attached_as).is_some_and(|disk| disk.verdict == Verdict::Free);
+    is_free && motor(path).is_some()
 }
 
 /// The node that such a command goes to.
