@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use service::testing::PostgresServer;
 use tokio::runtime::Runtime;
 
@@ -78,6 +78,43 @@ fn a_job_goes_its_way_while_service_and_server_are_killed() {
 }
 
 #[test]
+fn nothing_that_a_customer_wrote_is_in_the_files_of_the_server() {
+    let Some((server, database)) = server() else { return };
+    let address = database.split('"').nth(1).unwrap().to_owned();
+    let bench = Workbench::new();
+    let service = Service::start(&bench, &format!("{database}{TWO_BAYS}"));
+    let mut body = import(&["SERIAL-77"]);
+    body["tags"] = json!({ "owner": "TAG-77" });
+    body["properties"]["logLevel"] = "Verbose".into();
+    service.call("PUT", &job("NAME-77"), body).expect(201);
+    let mut package = shipping();
+    package["properties"]["deliveryPackage"]["trackingNumber"] = "TRACKING-77".into();
+    service.patch("NAME-77", package).expect(200);
+    service.dock("bay-1", &bench.image("SERIAL-77.img", &random_bytes(MIB, 1)), None).expect(200);
+    service.wait_for_state("NAME-77", "Packaging");
+    service.order("NAME-77", "shipBack", parcel()).expect(200);
+    service.wait_for_state("NAME-77", "Completed");
+    let runtime = Runtime::new().unwrap();
+    let has = |folder: &str, text: &str| {
+        runtime.block_on(server.checkpoint());
+        !server.files_with(folder, text.as_bytes()).is_empty()
+    };
+    assert!(has("base", "NAME-77") && has("pg_wal", "NAME-77"), "the test sees what is there");
+    let job_as_told = service.job("NAME-77");
+    let address_of_customer = &job_as_told["properties"]["returnAddress"];
+    let written = ["recipientName", "streetAddress1", "phone", "email"].map(|field| address_of_customer[field].as_str().unwrap());
+    for text in written.into_iter().chain(["SERIAL-77", "TAG-77", "TRACKING-77"]) {
+        assert!(!has("", text), "`{text}`");
+    }
+    assert_eq!(runtime.block_on(server.count(&address, "job_seal")), 1);
+    service.call("DELETE", &job("NAME-77"), Value::Null).expect(200);
+    service.wait("the key of the job to go", || {
+        (runtime.block_on(server.count(&address, "job_seal")) == 0 && runtime.block_on(server.count(&address, "effect")) == 0)
+            .then_some(())
+    });
+}
+
+#[test]
 fn a_database_opens_with_its_own_key_file_alone() {
     let Some((_server, database)) = server() else { return };
     let bench = Workbench::new();
@@ -92,6 +129,18 @@ fn a_database_opens_with_its_own_key_file_alone() {
     assert!(!key.exists());
     elsewhere.secret("state/drive-agent/vault.key", "77".repeat(32).as_bytes());
     serve().run().expect_error(1, &["sealed with another key file", "--new-vault-key"]);
+    // What customers wrote is not given up for a word on the command line.
+    service.call("PUT", &job("job-1"), import(&["DISK-1"])).expect(201);
+    let new_key = || Agent::bare(elsewhere.path(), &[&"serve", &"--config", &config, &"--new-vault-key"]).run();
+    new_key().expect_error(1, &["another service uses this database"]);
+    service.stop();
+    new_key().expect_error(1, &["its jobs are sealed with the key file that it had", "put the right one there"]);
+    let other = serve().run();
+    other.expect_error(1, &["sealed with another key file", "put the right one there"]);
+    assert!(!other.stderr.contains("--new-vault-key"), "{}", other.stderr);
+    std::fs::remove_file(&key).unwrap();
+    serve().run().expect_error(1, &["all jobs are sealed with it", "Nothing else opens them"]);
+    service.go();
     assert_eq!(service.bays().len(), 2, "the first one serves on");
     std::fs::copy(service.state().join("vault.key"), &key).unwrap();
     service.stop();

@@ -17,7 +17,7 @@
 //! | [`scheduler`] | who copies which drive when, and what follows from its end |
 //! | [`notify`] | who is told when a job comes to a state |
 //! | [`entra`] | tokens and sign-in of Entra ID |
-//! | [`store`] | jobs in an embedded SQLite database |
+//! | [`store`] | jobs in an embedded SQLite database, or at a PostgreSQL server |
 //! | [`moment`] | a clock for what must have ended at a time |
 //! | [`vault`] | the key that seals the customers' keys |
 //! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
@@ -50,7 +50,8 @@
 //!
 //! # What is forgotten
 //! A job that is removed leaves no byte of the customer's in the database or its log: deleted content is
-//! overwritten, and the log is emptied. Its documents and what its unfinished copies left are removed from the customer's
+//! overwritten, and the log is emptied. At a server, which overwrites nothing, it is sealed with a key of the job's own, and that
+//! key is removed. Its documents and what its unfinished copies left are removed from the customer's
 //! account as well; until that was done their names are kept, sealed.
 //!
 //! # How it fails

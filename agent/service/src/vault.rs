@@ -1,4 +1,4 @@
-//! The key that seals the customers' keys: AES-256-GCM, the key in a file of its own with mode 0600.
+//! The key that seals the customers' keys, and what is personal of jobs at a server: in a file of its own with mode 0600.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -37,14 +37,46 @@ pub enum VaultError {
     Sealed,
 }
 
-/// Seals the customers' keys, and opens them.
-pub struct Vault {
-    key: RandomizedNonceKey,
-    /// Made from the key, for proofs: the services that have the same key believe each other.
-    proofs: hmac::Key,
+/// A key that seals texts, each for one place: what was sealed for another cannot be opened there. AES-256-GCM.
+pub(crate) struct SealingKey(RandomizedNonceKey);
+
+/// Bytes of a sealing key.
+pub(crate) const KEY_BYTES: usize = 32;
+
+impl SealingKey {
+    pub(crate) fn new(bytes: &[u8; KEY_BYTES]) -> Result<Self, VaultError> {
+        RandomizedNonceKey::new(&AES_256_GCM, bytes).map(SealingKey).map_err(|_| VaultError::Sealed)
+    }
+
+    /// Seals a text for a place.
+    pub(crate) fn seal(&self, text: &str, place: &str) -> Result<Vec<u8>, VaultError> {
+        let mut bytes = text.as_bytes().to_vec();
+        let nonce = self.0.seal_in_place_append_tag(Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
+        bytes.extend_from_slice(nonce.as_ref());
+        Ok(bytes)
+    }
+
+    /// Opens what was sealed for that place.
+    pub(crate) fn open(&self, sealed: &[u8], place: &str) -> Result<String, VaultError> {
+        let (bytes, nonce) = sealed.split_last_chunk::<NONCE_LEN>().ok_or(VaultError::Sealed)?;
+        let mut bytes = bytes.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self.0.open_in_place(nonce, Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
+        String::from_utf8(plain.to_vec()).map_err(|_| VaultError::Sealed)
+    }
 }
 
-const KEY_BYTES: usize = 32;
+/// Seals the customers' keys, and opens them.
+pub struct Vault {
+    key: SealingKey,
+    /// Made from the key, for proofs: the services that have the same key believe each other.
+    proofs: hmac::Key,
+    /// Made from the key, for digests that sealed texts are found by.
+    search: hmac::Key,
+}
+
+/// Bytes of a digest that a text is found by.
+const SEARCH_BYTES: usize = 16;
 
 impl Vault {
     /// Reads the key from a file; makes one where there is none.
@@ -71,17 +103,22 @@ impl Vault {
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
-        let proofs = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"proofs between services");
-        Ok(Vault { key, proofs: hmac::Key::new(hmac::HMAC_SHA256, proofs.as_ref()) })
+        let derived = |purpose: &[u8]| {
+            let key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), purpose);
+            hmac::Key::new(hmac::HMAC_SHA256, key.as_ref())
+        };
+        let key = SealingKey::new(&bytes).map_err(|_| VaultError::NoKey { path: path.to_owned() })?;
+        Ok(Vault { key, proofs: derived(b"proofs between services"), search: derived(b"digests of a search") })
     }
 
     /// Seals a secret for one place: what was sealed for another cannot be opened there.
     pub(crate) fn seal(&self, secret: &str, place: &str) -> Result<Vec<u8>, VaultError> {
-        let mut bytes = secret.as_bytes().to_vec();
-        let nonce = self.key.seal_in_place_append_tag(Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
-        bytes.extend_from_slice(nonce.as_ref());
-        Ok(bytes)
+        self.key.seal(secret, place)
+    }
+
+    /// The digest that a sealed text is found by: hexadecimal digits, the same for the same text with this key alone.
+    pub(crate) fn search_digest(&self, text: &str) -> String {
+        hex::encode(&hmac::sign(&self.search, text.as_bytes()).as_ref()[..SEARCH_BYTES])
     }
 
     /// Proves to another service with the same key that this one says so: hexadecimal digits.
@@ -96,11 +133,7 @@ impl Vault {
 
     /// Opens what was sealed for that place.
     pub(crate) fn open_sealed(&self, sealed: &[u8], place: &str) -> Result<String, VaultError> {
-        let (bytes, nonce) = sealed.split_last_chunk::<NONCE_LEN>().ok_or(VaultError::Sealed)?;
-        let mut bytes = bytes.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.key.open_in_place(nonce, Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
-        String::from_utf8(plain.to_vec()).map_err(|_| VaultError::Sealed)
+        self.key.open(sealed, place)
     }
 }
 

@@ -63,8 +63,12 @@ pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress
             None => Store::has_sealed_keys(&path).await,
         };
         if has_sealed_keys.map_err(unreadable)? {
+            let (what, otherwise) = match has_sealed_jobs(server).await.map_err(unreadable)? {
+                true => ("all jobs", ". Nothing else opens them"),
+                false => ("keys of customers", "; or say `--new-vault-key`, and those keys are lost"),
+            };
             return Err(format!(
-                "`{}` is gone, and keys of customers are sealed with it: put it back from a backup, or copy it from another service of the database; or say `--new-vault-key`, and those keys are lost",
+                "`{}` is gone, and {what} are sealed with it: put it back from a backup, or copy it from another service of the database{otherwise}",
                 key.display()
             ));
         }
@@ -79,10 +83,15 @@ pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress
                         .to_owned(),
                 );
             }
-            store.require_own_vault(new_vault_key).await.map_err(|error| {
-                let way_out = "put the right one there; or say `--new-vault-key`, and what was sealed is lost";
-                format!("{}, and not with `{}`: {way_out}", unreadable(error), key.display())
-            })?;
+            if let Err(error) = store.require_own_vault(new_vault_key).await {
+                let otherwise = match has_sealed_jobs(Some(server)).await.map_err(unreadable)? {
+                    true => "",
+                    false => "; or say `--new-vault-key`, and what was sealed is lost",
+                };
+                let error = unreadable(error);
+                return Err(format!("{error}, and not with `{}`: put the right one there{otherwise}", key.display()));
+            }
+            store.seal_older().await.map_err(unreadable)?;
             Ok(store)
         }
         None => {
@@ -91,6 +100,14 @@ pub(super) async fn open_store(state_dir: &Path, server: Option<&DatabaseAddress
             made.map_err(|error| format!("`{}` cannot be used: {error}", path.display()))?;
             Store::open(&path, vault).await.map_err(unreadable)
         }
+    }
+}
+
+/// Whether all jobs are lost without the key file: those at a server are sealed.
+async fn has_sealed_jobs(server: Option<&DatabaseAddress>) -> Result<bool, StoreError> {
+    match server {
+        Some(server) => Store::server_has_sealed_jobs(server).await,
+        None => Ok(false),
     }
 }
 

@@ -12,13 +12,17 @@ impl Scheduler {
         if self.running().keys().any(|key| key.job_uid == stored.job_uid) {
             return Err("what a copy of the job moved is being read from its journal".to_owned());
         }
-        let left = self.inner.store.left_behind(stored).map_err(|error| error.to_string())?;
-        if let Some(left) = left {
+        let store = &self.inner.store;
+        if let Some(left) = store.left_behind(stored).map_err(|error| error.to_string())? {
+            // What the job itself was does not wait for an account that cannot be reached.
+            if let Err(error) = store.empty_of_keys(&stored.job_uid).await {
+                tracing::warn!(%error, "keys of a removed job are in unused parts of the database until it was removed from its account");
+            }
             self.remove_from_account(&left).await?;
         }
         // A station that is away must not keep what is the customer's.
         self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
-        let is_empty = self.inner.store.empty_log().await.map_err(|error| error.to_string())?;
+        let is_empty = store.forget(&stored.job_uid).await.map_err(|error| error.to_string())?;
         is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned())
     }
 

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::proof::Proof;
 use super::retry::retried;
 use super::row::JobKey;
+use super::seal::{JobSeal, Sealed};
 use super::statement::Statement;
 use super::transaction::Transaction;
 
@@ -69,7 +70,7 @@ pub(super) struct AuditedJob<'job> {
     pub(super) uid: &'job str,
     /// The state that it entered.
     pub(super) entered: Option<JobState>,
-    /// What the entry says beside its action, and the number of the job that it goes with.
+    /// What the entry says beside its action, as it is kept, and the number of the job that it goes with.
     pub(super) detail: Option<(i64, &'job str)>,
 }
 
@@ -114,10 +115,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn audit_log(&self, filter: &AuditFilter, limit: u32) -> Result<AuditPage, StoreError> {
-        let mut query = Statement::new(
-            "SELECT audit.id, audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name FROM audit
+        let mut query = Statement::new(format!(
+            "SELECT audit.id, audit.at, actor, action, entered, job_uid, detail, subscription, resource_group, name, {} FROM audit
              LEFT JOIN job ON job.uid = audit.job_uid LEFT JOIN audit_detail ON audit_detail.audit_id = audit.id WHERE 1 = 1",
-        );
+            self.dialect.seal_of("job.uid")
+        ));
         filter.add_to(&mut query)?;
         // One more tells whether there is another page.
         query.push(" ORDER BY audit.id DESC LIMIT ").bind(i64::from(limit) + 1)?;
@@ -140,14 +142,16 @@ impl Store {
                 None => None,
             };
             let entered: Option<String> = row.try_get("entered")?;
+            let (job_uid, detail): (Option<String>, Option<String>) = (row.try_get("job_uid")?, row.try_get("detail")?);
+            let sealer = self.sealer(job_uid.as_deref().unwrap_or_default(), &JobSeal(row.try_get("seal")?))?;
             Ok(AuditEntry {
                 at: at.map_err(|error| StoreError::Damaged(error.to_string()))?,
                 actor: row.try_get("actor")?,
                 action: row.try_get("action")?,
-                detail: row.try_get("detail")?,
+                detail: detail.map(|detail| sealer.open(&detail, Sealed::AuditDetail)).transpose()?,
                 entered: entered.and_then(|name| name.parse::<JobState>().ok()),
                 job: key.map(|key| key.path()),
-                job_uid: row.try_get("job_uid")?,
+                job_uid,
             })
         };
         Ok(AuditPage { entries: rows.iter().map(entry).collect::<Result<_, StoreError>>()?, next })

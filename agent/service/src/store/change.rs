@@ -15,8 +15,9 @@ use super::read::read_to_change;
 use super::remove::remove;
 use super::retry::retried;
 use super::row::{JobKey, StoredJob};
+use super::seal::Sealed;
 use super::transaction::Transaction;
-use super::{copies, grants, write};
+use super::{copies, grants, search, write};
 
 /// Who changes a job, and when.
 pub(crate) struct Change<'change> {
@@ -86,17 +87,17 @@ impl Store {
             grants::step(&mut transaction, &job, step).await?;
         }
         let entered = (job.machine.state != before.machine.state).then_some(job.machine.state);
-        let detail = job.audit_detail.take();
+        let sealer = self.sealer(&job.uid, &job.seal)?;
+        let detail = job.audit_detail.take().map(|detail| sealer.close(&detail, Sealed::AuditDetail)).transpose()?;
         let about = AuditedJob { uid: &job.uid, entered, detail: detail.as_deref().map(|detail| (job.id, detail)) };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
         let is_removed = effects.contains(&Effect::Remove);
         effects.extend(notices(&self.notices, &job.key, entered, change.now));
-        let mut sealed = None;
         if is_removed {
-            sealed = self.seal_left_behind(&before)?;
-            remove(&mut transaction, &job).await?;
+            remove(&mut transaction, &before, &effects).await?;
+        } else {
+            queue(&mut transaction, &job, &effects).await?;
         }
-        queue(&mut transaction, &job.uid, &effects, sealed.as_deref()).await?;
         if !is_removed && job != before {
             job.modified_at = change.now;
             self.write_changed(&mut transaction, &mut job, &before).await?;
@@ -121,7 +122,8 @@ impl Store {
             self.seal_keys(transaction, job, &drives).await?;
         }
         write::update(transaction, job).await?;
-        copies::write(transaction, job, Some(before)).await
+        copies::write(transaction, job, Some(before)).await?;
+        search::write(transaction, job, Some(before)).await
     }
 }
 
@@ -136,9 +138,9 @@ async fn decide_all(
     for event in events {
         if let Event::Retry { id: drive_id, .. } | Event::Release(drive_id) | Event::UndoCheckIn(drive_id) = &event {
             // The logs of the run before are not wanted any more, and would take its journal with them.
-            drop_effect(transaction, &job.uid, &Effect::PublishLogs(drive_id.clone())).await?;
+            drop_effect(transaction, job, &Effect::PublishLogs(drive_id.clone())).await?;
             // Its receipts are published when it comes to Packaging again.
-            drop_effect(transaction, &job.uid, &Effect::PublishReceipts).await?;
+            drop_effect(transaction, job, &Effect::PublishReceipts).await?;
         }
         let Decision { job: next, effects: more } = decide(&job.machine, event, now)?;
         job.machine = next;

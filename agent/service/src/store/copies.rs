@@ -1,50 +1,60 @@
 //! The copies of jobs' drives: reading and writing their rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use protocol::job::{CopyRecord, JobDrive};
+use protocol::job::CopyRecord;
 
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
+use super::seal::{Sealed, Sealer};
+use super::search::Found;
 use super::statement::Statement;
 use super::transaction::Transaction;
 
 const UPSERT: &str = "INSERT INTO drive_copy (job_id, drive_id, record) VALUES ($1, $2, $3)
      ON CONFLICT (job_id, drive_id) DO UPDATE SET record = excluded.record";
 
-pub(super) async fn read(transaction: &mut Transaction, job_id: i64) -> Result<BTreeMap<String, CopyRecord>, StoreError> {
+/// A copy as it is kept: the column of its drive, and its record. Where the record is sealed, the drive is in it: the column has
+/// a digest.
+fn row_of(store: &Store, sealer: &Sealer, drive_id: &str, record: &CopyRecord) -> Result<(String, String), StoreError> {
+    match sealer.has_key() {
+        true => {
+            let text = serde_json::to_string(&(drive_id, record))?;
+            Ok((store.search_key(Found::Drive, drive_id), sealer.close(&text, Sealed::Copy)?))
+        }
+        false => Ok((drive_id.to_owned(), serde_json::to_string(record)?)),
+    }
+}
+
+fn copy_of(sealer: &Sealer, drive_id: String, record: &str) -> Result<(String, CopyRecord), StoreError> {
+    match sealer.has_key() {
+        true => Ok(serde_json::from_str(&sealer.open(record, Sealed::Copy)?)?),
+        false => Ok((drive_id, serde_json::from_str(record)?)),
+    }
+}
+
+pub(super) async fn read(transaction: &mut Transaction, job: &StoredJob) -> Result<BTreeMap<String, CopyRecord>, StoreError> {
     let rows: Vec<(String, String)> = sqlx::query_as("SELECT drive_id, record FROM drive_copy WHERE job_id = $1")
-        .bind(job_id)
+        .bind(job.id)
         .fetch_all(&mut **transaction)
         .answered()
         .await?;
-    rows.into_iter().map(|(drive_id, record)| Ok((drive_id, serde_json::from_str(&record)?))).collect()
+    let sealer = transaction.store().sealer(&job.uid, &job.seal)?;
+    rows.into_iter().map(|(drive_id, record)| copy_of(&sealer, drive_id, &record)).collect()
 }
 
-/// Writes what changed of the copies, and which drives the job has.
+/// Writes what changed of the copies.
 pub(super) async fn write(transaction: &mut Transaction, job: &StoredJob, before: Option<&StoredJob>) -> Result<(), StoreError> {
+    let sealer = transaction.store().sealer(&job.uid, &job.seal)?;
     for (drive_id, record) in &job.copies {
         if before.and_then(|before| before.copies.get(drive_id)) == Some(record) {
             continue;
         }
-        sqlx::query(UPSERT)
-            .bind(job.id)
-            .bind(drive_id)
-            .bind(serde_json::to_string(record)?)
-            .execute(&mut **transaction)
-            .answered()
-            .await?;
-    }
-    let ids = |job: &StoredJob| job.machine.drives.iter().flat_map(JobDrive::serials).collect::<BTreeSet<_>>();
-    if before.map(ids) == Some(ids(job)) {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM job_drive WHERE job_id = $1").bind(job.id).execute(&mut **transaction).answered().await?;
-    for id in ids(job) {
-        let insert = sqlx::query("INSERT INTO job_drive (job_id, drive_key) VALUES ($1, $2)").bind(job.id).bind(id);
-        insert.execute(&mut **transaction).answered().await?;
+        let (drive, record) = row_of(transaction.store(), &sealer, drive_id, record)?;
+        let upsert = sqlx::query(UPSERT).bind(job.id).bind(drive).bind(record);
+        upsert.execute(&mut **transaction).answered().await?;
     }
     Ok(())
 }
@@ -61,7 +71,9 @@ impl Store {
         let rows: Vec<(i64, String, String)> = query.query_as().fetch_all(&self.pool).answered().await?;
         for (job_id, drive_id, record) in rows {
             if let Some(index) = places.get(&job_id) {
-                jobs[*index].copies.insert(drive_id, serde_json::from_str(&record)?);
+                let job = &mut jobs[*index];
+                let (drive_id, record) = copy_of(&self.sealer(&job.uid, &job.seal)?, drive_id, &record)?;
+                job.copies.insert(drive_id, record);
             }
         }
         Ok(())

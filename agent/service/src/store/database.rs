@@ -145,9 +145,10 @@ impl Store {
             })
         });
         let pool = pool.connect_with(options.clone()).await?;
-        migrator(dialect).run(&pool).await?;
         let store =
             Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION, notices: Arc::new([]), term: None };
+        store.require_no_older_service().await?;
+        migrator(dialect).run(&store.pool).await?;
         store.note_unknown().await?;
         // What was removed just before an end is still in the log.
         store.empty_log().await?;

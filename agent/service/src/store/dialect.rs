@@ -75,6 +75,16 @@ impl Dialect {
         }
     }
 
+    /// The sealed key of the job with this random name, as the column `seal`.
+    pub(super) fn seal_of(self, uid: &str) -> String {
+        match self {
+            Dialect::Sqlite => "CAST(NULL AS BLOB) AS seal".to_owned(),
+            Dialect::Postgres => {
+                format!("(SELECT sealed FROM job_seal WHERE job_uid = {uid} AND part = right({uid}, 1)) AS seal")
+            }
+        }
+    }
+
     /// The column of sessions that counts up with them.
     pub(super) fn order_of_insertion(self) -> &'static str {
         match self {

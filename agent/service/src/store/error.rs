@@ -59,6 +59,12 @@ pub enum StoreError {
     /// The key file is not the one of the database.
     #[error("secrets in it are sealed with another key file")]
     OtherVault,
+    /// Its jobs are sealed with a key file that is lost.
+    #[error("its jobs are sealed with the key file that it had")]
+    SealedJobs,
+    /// A service of a version that does not seal jobs uses it.
+    #[error("a service of an earlier version uses it, and could not read what this one writes: stop all of them first")]
+    OlderService,
     /// A copy that ended ran under a grant that was taken back.
     #[error("the copy ran under a grant that was taken back")]
     Fenced,

@@ -12,12 +12,13 @@ use time::OffsetDateTime;
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, JobKey, StoredJob, folded, job_of, seconds};
+use super::row::{JobKey, StoredJob, folded, seconds};
+use super::search::Found;
 use super::statement::Statement;
 use super::write::note_columns;
 
 /// Jobs of one query: SQLite takes so many parameters, and more.
-const JOBS_PER_QUERY: usize = 500;
+pub(super) const JOBS_PER_QUERY: usize = 500;
 
 /// A place in the list of jobs that wait for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +56,11 @@ impl Store {
         let mut jobs = Vec::new();
         for some in drive_ids.chunks(JOBS_PER_QUERY) {
             let mut query = Statement::new(format!(
-                "SELECT {JOB_COLUMNS} FROM job WHERE state NOT IN ('Completed', 'Closed')
-                 AND id IN (SELECT job_id FROM job_drive WHERE drive_key IN ("
+                "SELECT {} FROM job WHERE state NOT IN ('Completed', 'Closed')
+                 AND id IN (SELECT job_id FROM job_drive WHERE drive_key IN (",
+                self.job_columns()
             ));
-            query.bind_list(some.iter().map(|id| folded(id)))?.push(")) ORDER BY id");
+            query.bind_list(some.iter().map(|id| self.search_key(Found::Drive, id)))?.push(")) ORDER BY id");
             jobs.extend(self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?);
         }
         Ok(jobs.into_iter().map(Arc::new).collect())
@@ -79,7 +81,7 @@ impl Store {
     pub(crate) async fn by_uids(&self, uids: &[String]) -> Result<HashMap<String, Arc<StoredJob>>, StoreError> {
         let mut jobs = HashMap::new();
         for some in uids.chunks(JOBS_PER_QUERY) {
-            let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE uid IN ("));
+            let mut query = Statement::new(format!("SELECT {} FROM job WHERE uid IN (", self.job_columns()));
             query.bind_list(some.iter().cloned())?.push(")");
             let found = self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?;
             jobs.extend(found.into_iter().map(|job| (job.uid.clone(), Arc::new(job))));
@@ -92,8 +94,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn taking_drives(&self, search: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1"));
-        query.push_search(search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
+        let mut query = Statement::new(format!("SELECT {} FROM job WHERE awaits_drives = 1", self.job_columns()));
+        self.push_search(&mut query, search)?.push(" ORDER BY kind, id LIMIT ").bind(i64::from(limit))?;
         self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await
     }
 
@@ -103,10 +105,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn scanned(&self, code: &str, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let code = folded(code);
-        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE name_key = "));
-        query.bind(code.clone())?.push(" OR lower(tracking_number) = ").bind(code.clone())?;
-        query.push(" OR id IN (SELECT job_id FROM job_drive WHERE drive_key = ").bind(code)?;
+        let mut query = Statement::new(format!("SELECT {} FROM job WHERE name_key = ", self.job_columns()));
+        query.bind(folded(code))?.push(" OR ");
+        self.push_tracking_number(&mut query, code)?;
+        query.push(" OR id IN (SELECT job_id FROM job_drive WHERE drive_key = ").bind(self.search_key(Found::Drive, code))?;
         query
             .push(") ORDER BY CASE WHEN state IN ('Completed', 'Closed') THEN 1 ELSE 0 END, id DESC LIMIT ")
             .bind(i64::from(limit))?;
@@ -118,7 +120,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn waiting_exports(&self, limit: u32) -> Result<Vec<StoredJob>, StoreError> {
-        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT $1");
+        let columns = self.job_columns();
+        let statement = format!("SELECT {columns} FROM job WHERE awaits_drives = 1 AND kind = 'Export' ORDER BY id LIMIT $1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(limit)).fetch_all(&self.pool).answered().await?;
         self.with_copies(rows).await
     }
@@ -140,8 +143,9 @@ impl Store {
             let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
             let rank = kind.rank();
             let after = after.filter(|after| after.rank == rank).map_or((i64::MIN, 0), |after| (after.from, after.id));
+            let columns = self.job_columns();
             let statement = format!(
-                "SELECT waits_from, {JOB_COLUMNS} FROM job WHERE waits_rank = $1 AND waits_from <= $2
+                "SELECT waits_from, {columns} FROM job WHERE waits_rank = $1 AND waits_from <= $2
                  AND (waits_from, id) > ($3, $4) ORDER BY waits_from, id LIMIT $5"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(i64::from(rank)).bind(seconds(now));
@@ -170,8 +174,9 @@ impl Store {
     /// Jobs of an earlier layout, of which it is not known whether a person is needed, or which account they are of.
     pub(super) async fn note_unknown(&self) -> Result<(), StoreError> {
         loop {
+            let columns = self.job_columns();
             let statement =
-                format!("SELECT {JOB_COLUMNS} FROM job WHERE waits_rank = -1 OR account_key IS NULL LIMIT {JOBS_PER_QUERY}");
+                format!("SELECT {columns} FROM job WHERE waits_rank = -1 OR account_key IS NULL LIMIT {JOBS_PER_QUERY}");
             let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).answered().await?;
             if rows.is_empty() {
                 return Ok(());
@@ -186,7 +191,7 @@ impl Store {
     }
 
     pub(super) async fn with_copies(&self, rows: Vec<AnyRow>) -> Result<Vec<StoredJob>, StoreError> {
-        let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
+        let mut jobs = rows.iter().map(|row| self.job_of(row)).collect::<Result<Vec<_>, _>>()?;
         for some in jobs.chunks_mut(JOBS_PER_QUERY) {
             self.add_copies(some).await?;
         }

@@ -8,6 +8,9 @@ use super::answered::Answered;
 use super::database::Store;
 use super::error::{StoreError, is_taken};
 use super::row::{GrantStep, StoredJob};
+use super::seal::{JobSeal, Sealed, Sealer};
+use super::search::Found;
+use super::statement::Statement;
 use super::transaction::Transaction;
 
 /// Who runs a copy that was granted before this service began.
@@ -34,11 +37,14 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
         GrantStep::Begin(order) => {
             let id = order.grant.clone().unwrap_or_default();
             let holder = transaction.holder().filter(|_| station_and_bay(&order.bay).is_none()).map(str::to_owned);
+            let store = transaction.store();
+            let sealer = store.sealer(&job.uid, &job.seal)?;
+            let drive = if sealer.has_key() { store.search_key(Found::Drive, &order.drive_id) } else { order.drive_id.clone() };
             sqlx::query("INSERT INTO copy_grant (id, job_id, drive_id, copy_order, holder) VALUES ($1, $2, $3, $4, $5)")
                 .bind(id)
                 .bind(job.id)
-                .bind(&order.drive_id)
-                .bind(serde_json::to_string(&order)?)
+                .bind(drive)
+                .bind(sealer.close(&serde_json::to_string(&order)?, Sealed::Grant)?)
                 .bind(holder)
                 .execute(&mut **transaction)
                 .answered()
@@ -69,16 +75,39 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
     }
 }
 
+/// Seals the grants of a job that an earlier version wrote.
+pub(super) async fn seal(transaction: &mut Transaction, job: &StoredJob, sealer: &Sealer) -> Result<(), StoreError> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as("SELECT id, drive_id, copy_order FROM copy_grant WHERE job_id = $1")
+        .bind(job.id)
+        .fetch_all(&mut **transaction)
+        .answered()
+        .await?;
+    for (id, drive_id, order) in rows {
+        let drive = transaction.store().search_key(Found::Drive, &drive_id);
+        let order = sealer.close(&order, Sealed::Grant)?;
+        let update = sqlx::query("UPDATE copy_grant SET drive_id = $1, copy_order = $2 WHERE id = $3");
+        update.bind(drive).bind(order).bind(id).execute(&mut **transaction).answered().await?;
+    }
+    Ok(())
+}
+
+/// The order, who runs it, and the job with its key.
+type GrantRow = (String, Option<String>, String, Option<Vec<u8>>);
+
 impl Store {
     /// The grants that were not ended, with their jobs.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn grants(&self) -> Result<Vec<GrantedBefore>, StoreError> {
-        let rows: Vec<(String, Option<String>)> =
-            sqlx::query_as("SELECT copy_order, holder FROM copy_grant ORDER BY id").fetch_all(&self.pool).answered().await?;
+        let query = Statement::new(format!(
+            "SELECT copy_order, holder, uid, {} FROM copy_grant JOIN job ON job.id = job_id ORDER BY copy_grant.id",
+            self.dialect.seal_of("job.uid")
+        ));
+        let rows: Vec<GrantRow> = query.query_as().fetch_all(&self.pool).answered().await?;
         let mut orders = Vec::new();
-        for (order, holder) in rows {
+        for (order, holder, job_uid, seal) in rows {
+            let order = self.sealer(&job_uid, &JobSeal(seal))?.open(&order, Sealed::Grant)?;
             let order: CopyOrder = serde_json::from_str(&order)?;
             let holder = match holder {
                 None => GrantHolder::Station,

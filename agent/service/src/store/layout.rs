@@ -21,14 +21,19 @@ macro_rules! migrations {
 pub(super) fn migrator(dialect: Dialect) -> Migrator {
     Migrator::with_migrations(match dialect {
         Dialect::Sqlite => sqlite(),
-        Dialect::Postgres => migrations!("postgres":
-            1 "service" "0001_service.sql",
-            2 "stations" "0002_stations.sql",
-            3 "replicas" "0003_replicas.sql",
-            4 "rate" "0004_rate.sql",
-            5 "sorted" "0005_sorted.sql",
-        ),
+        Dialect::Postgres => postgres(),
     })
+}
+
+pub(super) fn postgres() -> Vec<Migration> {
+    migrations!("postgres":
+        1 "service" "0001_service.sql",
+        2 "stations" "0002_stations.sql",
+        3 "replicas" "0003_replicas.sql",
+        4 "rate" "0004_rate.sql",
+        5 "sorted" "0005_sorted.sql",
+        6 "sealed" "0006_sealed.sql",
+    )
 }
 
 pub(super) fn sqlite() -> Vec<Migration> {

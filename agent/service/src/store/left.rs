@@ -5,8 +5,10 @@ use protocol::job::{BlobName, DriveState, JobKind};
 use serde::{Deserialize, Serialize};
 
 use super::database::Store;
+use super::dialect::Dialect;
 use super::error::StoreError;
 use super::row::{StoredEffect, StoredJob};
+use super::seal::{JobSeal, Sealed};
 
 /// What a job leaves in its customer's account, beside the blobs that are whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,24 +62,39 @@ fn logs_of(prefix: BlobName) -> [BlobName; 3] {
     [ERROR_LOG, VERBOSE_LOG, MANIFEST_LOG].map(|kind| log_name(&prefix, kind))
 }
 
-/// The place that what a job leaves is sealed for.
+/// The place that what a job leaves is sealed for, where there is no key of the job's own.
 fn place(job_uid: &str) -> String {
     format!("{job_uid}/left")
 }
 
 impl Store {
-    /// What a job leaves, as it is kept until that was removed.
-    pub(super) fn seal_left_behind(&self, job: &StoredJob) -> Result<Option<Vec<u8>>, StoreError> {
+    /// What a job leaves, sealed, as it is kept until that was removed; and at a server the key that it is sealed with: the
+    /// job's own goes now.
+    pub(super) fn seal_left_behind(&self, job: &StoredJob) -> Result<Option<(Vec<u8>, JobSeal)>, StoreError> {
         let Some(left) = LeftBehind::of(job) else { return Ok(None) };
-        Ok(Some(self.vault.seal(&serde_json::to_string(&left)?, &place(&job.uid))?))
+        let text = serde_json::to_string(&left)?;
+        let seal = self.new_seal(&job.uid)?;
+        let sealer = self.sealer(&job.uid, &seal)?;
+        let sealed = match sealer.has_key() {
+            true => sealer.close(&text, Sealed::LeftBehind)?.into_bytes(),
+            false => self.vault.seal(&text, &place(&job.uid))?,
+        };
+        Ok(Some((sealed, seal)))
     }
 
-    /// What the job of an effect left; `None` where that was nothing.
+    /// What the job of an effect left; `None` where that was nothing, or was removed.
     ///
     /// # Errors
     /// When it cannot be opened.
     pub(crate) fn left_behind(&self, effect: &StoredEffect) -> Result<Option<LeftBehind>, StoreError> {
         let Some(sealed) = &effect.sealed else { return Ok(None) };
-        Ok(Some(serde_json::from_str(&self.vault.open_sealed(sealed, &place(&effect.job_uid))?)?))
+        let sealer = self.sealer(&effect.job_uid, &effect.seal)?;
+        let text = match (self.dialect, sealer.has_key()) {
+            (Dialect::Sqlite, _) => self.vault.open_sealed(sealed, &place(&effect.job_uid))?,
+            (Dialect::Postgres, true) => sealer.open(&String::from_utf8_lossy(sealed), Sealed::LeftBehind)?,
+            // The key goes when everything was removed.
+            (Dialect::Postgres, false) => return Ok(None),
+        };
+        Ok(Some(serde_json::from_str(&text)?))
     }
 }

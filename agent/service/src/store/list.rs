@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, StoredJob, folded, job_of, seconds};
+use super::row::{StoredJob, folded, seconds};
 use super::statement::Statement;
 use protocol::arm::Filter;
 
@@ -122,7 +122,7 @@ impl Scope {
     pub(crate) const ALL: Scope = Scope { subscriptions: None, resource_group: None, search: None };
 
     /// Adds that a job is in it.
-    fn push_to(&self, query: &mut Statement) -> Result<(), sqlx::Error> {
+    fn push_to(&self, store: &Store, query: &mut Statement) -> Result<(), sqlx::Error> {
         if let Some(subscriptions) = &self.subscriptions {
             query.push(" AND subscription_key IN (").bind_list(subscriptions.iter().map(|one| folded(one)))?.push(")");
         }
@@ -130,7 +130,7 @@ impl Scope {
             query.push(" AND resource_group_key = ").bind(folded(resource_group))?;
         }
         if let Some(search) = &self.search {
-            query.push_search(search)?;
+            store.push_search(query, search)?;
         }
         Ok(())
     }
@@ -149,23 +149,26 @@ impl Store {
         top: u32,
         after: Option<&ListPlace>,
     ) -> Result<Page, StoreError> {
-        let mut query = Statement::new(format!("SELECT {JOB_COLUMNS} FROM job WHERE "));
+        let mut query = Statement::new(format!("SELECT {} FROM job WHERE ", self.job_columns()));
         order.push_behind(&mut query, after)?;
-        scope.push_to(&mut query)?;
+        scope.push_to(self, &mut query)?;
         let clauses = [
             ("kind", filter.kind.map(|kind| kind.name().to_owned())),
             ("state", filter.state.map(|state| state.name().to_owned())),
-            ("tracking_number", filter.tracking_number.clone()),
         ];
         for (column, value) in clauses {
             if let Some(value) = value {
                 query.push(&format!(" AND {column} = ")).bind(value)?;
             }
         }
+        if let Some(number) = &filter.tracking_number {
+            query.push(" AND ");
+            self.push_tracking_number(&mut query, number)?;
+        }
         // One more than asked for tells whether there is a next page.
         query.push(&format!(" ORDER BY {} LIMIT ", order.columns())).bind(i64::from(top) + 1)?;
         let rows = query.query().fetch_all(&self.pool).answered().await?;
-        let mut jobs = rows.iter().map(job_of).collect::<Result<Vec<_>, _>>()?;
+        let mut jobs = rows.iter().map(|row| self.job_of(row)).collect::<Result<Vec<_>, _>>()?;
         let has_more = jobs.len() > top as usize;
         jobs.truncate(top as usize);
         let next = jobs.last().filter(|_| has_more).map(|job| order.place_of(job));
@@ -183,7 +186,7 @@ impl Store {
             return self.count_by_state().await;
         }
         let mut query = Statement::new("SELECT state, count(*) FROM job WHERE id > 0");
-        scope.push_to(&mut query)?;
+        scope.push_to(self, &mut query)?;
         query.push(" GROUP BY state");
         Ok(query.query_as().fetch_all(&self.pool).answered().await?)
     }

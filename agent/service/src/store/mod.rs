@@ -19,6 +19,9 @@
 //! | `vault_check` | whether the key file is the one of the database |
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
+//! | `seal` | what is personal of a job at a server |
+//! | `seal_older` | jobs of versions that did not seal |
+//! | `search` | what jobs are found by |
 //! | `row` | a job as it is stored, and its name |
 //! | `error` | why a request to the store was not done |
 //! | `put` | putting a job |
@@ -65,6 +68,9 @@ mod read;
 mod remove;
 mod retry;
 mod row;
+mod seal;
+mod seal_older;
+mod search;
 mod session;
 mod similar;
 mod statement;

@@ -18,6 +18,8 @@ use super::notices::notices;
 use super::read::read_to_change;
 use super::retry::retried;
 use super::row::{JobKey, StoredJob, folded};
+use super::seal::JobSeal;
+use super::search::{self, Found};
 use super::transaction::Transaction;
 use super::{copies, write};
 
@@ -60,7 +62,11 @@ impl Store {
         }
         let mut job = match existing {
             Some(job) => put_again(job, body, change.now)?,
-            None => new_job(key, body, change.now),
+            None => {
+                let uid = format!("{:032x}", rand::random::<u128>());
+                let seal = self.new_seal(&uid)?;
+                new_job(uid, seal, key, body, change.now)
+            }
         };
         let drives = job.details.drive_list.take().unwrap_or_default();
         job.details.drive_list = Some(drives.iter().map(without_key).collect());
@@ -70,11 +76,12 @@ impl Store {
             write::update(&mut transaction, &mut job).await?;
         }
         copies::write(&mut transaction, &job, None).await?;
+        search::write(&mut transaction, &job, None).await?;
         self.seal_keys(&mut transaction, &job, &drives).await?;
         let entered = is_new.then_some(job.machine.state);
         let about = AuditedJob { uid: &job.uid, entered, detail: None };
         write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
-        queue(&mut transaction, &job.uid, &notices(&self.notices, &job.key, entered, change.now), None).await?;
+        queue(&mut transaction, &job, &notices(&self.notices, &job.key, entered, change.now)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })
     }
@@ -107,14 +114,16 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn has_job_of_name(&self, name: &str, account: &str) -> Result<bool, StoreError> {
-        Ok(path_of_name(&mut *self.pool.acquire().await?, name, account).await?.is_some())
+        let account = self.search_key(Found::Account, account);
+        Ok(path_of_name(&mut *self.pool.acquire().await?, name, &account).await?.is_some())
     }
 }
 
 /// Blobs and documents of a job are named after it: two jobs of one account must not share them.
 async fn require_free_name(transaction: &mut Transaction, key: &JobKey, body: &PutJob) -> Result<(), StoreError> {
     let own = body.properties.as_ref().map(JobDetails::account_name).unwrap_or_default();
-    match path_of_name(transaction, &key.name, own).await? {
+    let own = transaction.store().search_key(Found::Account, own);
+    match path_of_name(transaction, &key.name, &own).await? {
         None => Ok(()),
         // It was created since it was looked for.
         Some(path) if path == (folded(&key.subscription), folded(&key.resource_group)) => Err(StoreError::Contended),
@@ -122,13 +131,17 @@ async fn require_free_name(transaction: &mut Transaction, key: &JobKey, body: &P
     }
 }
 
-/// The subscription and the resource group, in lower case, of the job of this name in an account.
-async fn path_of_name(connection: &mut AnyConnection, name: &str, account: &str) -> Result<Option<(String, String)>, StoreError> {
+/// The subscription and the resource group, in lower case, of the job of this name in the account that is found by `account_key`.
+async fn path_of_name(
+    connection: &mut AnyConnection,
+    name: &str,
+    account_key: &str,
+) -> Result<Option<(String, String)>, StoreError> {
     let path = "SELECT subscription_key, resource_group_key FROM job WHERE name_key = $1 AND account_key = $2 LIMIT 1";
-    Ok(sqlx::query_as(path).bind(folded(name)).bind(folded(account)).fetch_optional(connection).answered().await?)
+    Ok(sqlx::query_as(path).bind(folded(name)).bind(account_key).fetch_optional(connection).answered().await?)
 }
 
-fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
+fn new_job(uid: String, seal: JobSeal, key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
     let details = as_written_by_customer(body, None);
     let kind = details.job_type.unwrap_or(JobKind::Import);
     let ids = drives_of(&details).into_iter().filter_map(|drive| drive.drive_id);
@@ -136,7 +149,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
     set_conditions(&mut machine, &details);
     StoredJob {
         id: 0,
-        uid: format!("{:032x}", rand::random::<u128>()),
+        uid,
         key: key.clone(),
         version: 0,
         created_at: now,
@@ -148,6 +161,7 @@ fn new_job(key: &JobKey, body: &PutJob, now: OffsetDateTime) -> StoredJob {
         copies: BTreeMap::new(),
         audit_detail: None,
         grant_step: None,
+        seal,
     }
 }
 

@@ -4,7 +4,7 @@ use super::answered::Answered;
 use super::copies;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, JobKey, StoredJob, folded, job_of};
+use super::row::{JobKey, StoredJob, folded};
 use super::transaction::Transaction;
 
 impl Store {
@@ -39,9 +39,10 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn by_uid(&self, uid: &str) -> Result<Option<StoredJob>, StoreError> {
         let mut transaction = self.begin_reading().await?;
-        let statement = format!("SELECT {JOB_COLUMNS} FROM job WHERE uid = $1");
+        let statement = format!("SELECT {} FROM job WHERE uid = $1", self.job_columns());
         let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(uid).fetch_optional(&mut *transaction).answered().await?;
-        with_copies(&mut transaction, row.as_ref().map(job_of).transpose()?).await
+        let job = row.as_ref().map(|row| self.job_of(row)).transpose()?;
+        with_copies(&mut transaction, job).await
     }
 }
 
@@ -53,8 +54,9 @@ pub(super) async fn read_to_change(transaction: &mut Transaction, key: &JobKey) 
 
 /// A job of this name, inside a transaction.
 async fn read(transaction: &mut Transaction, key: &JobKey, lock: &str) -> Result<Option<StoredJob>, StoreError> {
+    let columns = transaction.store().job_columns();
     let statement =
-        format!("SELECT {JOB_COLUMNS} FROM job WHERE subscription_key = $1 AND resource_group_key = $2 AND name_key = $3{lock}");
+        format!("SELECT {columns} FROM job WHERE subscription_key = $1 AND resource_group_key = $2 AND name_key = $3{lock}");
     let row = sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(folded(&key.subscription))
         .bind(folded(&key.resource_group))
@@ -62,11 +64,12 @@ async fn read(transaction: &mut Transaction, key: &JobKey, lock: &str) -> Result
         .fetch_optional(&mut **transaction)
         .answered()
         .await?;
-    with_copies(transaction, row.as_ref().map(job_of).transpose()?).await
+    let job = row.as_ref().map(|row| transaction.store().job_of(row)).transpose()?;
+    with_copies(transaction, job).await
 }
 
 async fn with_copies(transaction: &mut Transaction, job: Option<StoredJob>) -> Result<Option<StoredJob>, StoreError> {
     let Some(mut job) = job else { return Ok(None) };
-    job.copies = copies::read(transaction, job.id).await?;
+    job.copies = copies::read(transaction, &job).await?;
     Ok(Some(job))
 }

@@ -1,14 +1,22 @@
-//! Forgetting a job: no byte of it stays in the database or its log.
+//! Forgetting a job: no byte of it stays in a file or its log; at a server nothing that could be read.
+
+use std::time::Duration;
+
+use protocol::job::Effect;
+use sqlx::{AnyConnection, AssertSqlSafe};
+use tokio::time::Instant;
 
 use super::answered::Answered;
 use super::database::Store;
 use super::dialect::Dialect;
+use super::effects::queue_of_removed;
 use super::error::StoreError;
 use super::row::{StoredJob, folded};
+use super::search::part;
 use super::transaction::Transaction;
 
-/// Removes a job and its keys. `secure_delete` overwrites them with zeros.
-pub(super) async fn remove(transaction: &mut Transaction, job: &StoredJob) -> Result<(), StoreError> {
+/// Removes a job and its keys. What is to be done about it is queued, with what it leaves elsewhere.
+pub(super) async fn remove(transaction: &mut Transaction, job: &StoredJob, effects: &[Effect]) -> Result<(), StoreError> {
     // What was still to be done names drives; what removes the job is queued after this.
     sqlx::query("DELETE FROM effect WHERE job_uid = $1").bind(&job.uid).execute(&mut **transaction).answered().await?;
     sqlx::query("DELETE FROM job WHERE id = $1").bind(job.id).execute(&mut **transaction).answered().await?;
@@ -17,16 +25,41 @@ pub(super) async fn remove(transaction: &mut Transaction, job: &StoredJob) -> Re
     fewer.bind(&subscription).execute(&mut **transaction).answered().await?;
     let none = sqlx::query("DELETE FROM subscription_count WHERE subscription_key = $1 AND count <= 0");
     none.bind(&subscription).execute(&mut **transaction).answered().await?;
+    let left = transaction.store().seal_left_behind(job)?;
+    if transaction.dialect() == Dialect::Postgres {
+        remove_seal(transaction, &job.uid).await?;
+        if let Some(seal) = left.as_ref().and_then(|(_, seal)| seal.0.as_ref()) {
+            let insert = "INSERT INTO job_seal (part, job_uid, sealed, letters) VALUES ($1, $2, $3, '')";
+            let insert = sqlx::query(insert).bind(part(&job.uid)).bind(&job.uid).bind(seal);
+            insert.execute(&mut **transaction).answered().await?;
+        }
+    }
+    queue_of_removed(transaction, &job.uid, effects, left.as_ref().map(|(sealed, _)| sealed.as_slice())).await
+}
+
+async fn remove_seal(connection: &mut AnyConnection, job_uid: &str) -> Result<(), StoreError> {
+    let delete = sqlx::query("DELETE FROM job_seal WHERE job_uid = $1 AND part = $2").bind(job_uid).bind(part(job_uid));
+    delete.execute(connection).answered().await?;
     Ok(())
 }
 
 /// A database up to this size is written anew after a removal: larger ones would keep changes waiting for too long.
 const COMPACTED_BYTES_MAX: i64 = 64 << 20;
 
+/// How long transactions are waited for that may still see what was removed.
+const READERS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time between two looks.
+const READERS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Transactions of this database that may see what an earlier one than `$1` removed: the server keeps it for them.
+const READERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+     AND age(backend_xmin) > age(xid(CAST($1 AS xid8)))";
+
 impl Store {
-    /// Leaves nothing of a removed job behind in a file. (A server frees what was removed in its own time.) `secure_delete` overwrites a row where it is; when a table's pages were
+    /// Leaves nothing of a removed job behind in a file. `secure_delete` overwrites a row where it is; when a table's pages were
     /// divided before, an older copy of it may be in a part of another page that nothing uses. Only writing the database
-    /// anew drops that.
+    /// anew drops that. (At a server [`Store::forget`] does it, when its effect is carried out: others need not wait for it.)
     ///
     /// # Errors
     /// When the database fails.
@@ -46,12 +79,58 @@ impl Store {
         Ok(())
     }
 
-    /// Moves the write-ahead log into the database and empties it: it has older versions of pages. False where a
+    /// Leaves nothing behind of a job that was removed and left nothing anywhere else any more. False where a reader was in
+    /// the way.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn forget(&self, job_uid: &str) -> Result<bool, StoreError> {
+        match self.dialect {
+            Dialect::Sqlite => self.empty_log().await,
+            Dialect::Postgres => {
+                let mut transaction = self.begin().await?;
+                remove_seal(&mut transaction, job_uid).await?;
+                transaction.commit().await?;
+                self.empty_of_keys(job_uid).await
+            }
+        }
+    }
+
+    /// Writes the tables anew at a server that have keys and digests of a job which was removed. False where a reader was in the
+    /// way; and nothing is done in a file.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn empty_of_keys(&self, job_uid: &str) -> Result<bool, StoreError> {
+        let part = part(job_uid);
+        if self.dialect != Dialect::Postgres || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Ok(true);
+        }
+        let number: String =
+            sqlx::query_scalar("SELECT CAST(pg_current_xact_id() AS TEXT)").fetch_one(&self.pool).answered().await?;
+        let begin = Instant::now();
+        loop {
+            let readers: i64 = sqlx::query_scalar(READERS).bind(&number).fetch_one(&self.pool).answered().await?;
+            if readers == 0 {
+                break;
+            }
+            if begin.elapsed() > READERS_TIMEOUT {
+                return Ok(false);
+            }
+            tokio::time::sleep(READERS_INTERVAL).await;
+        }
+        for table in ["job_seal", "job_drive"] {
+            sqlx::query(AssertSqlSafe(format!("VACUUM (FULL) {table}_{part}"))).execute(&self.pool).answered().await?;
+        }
+        Ok(true)
+    }
+
+    /// Moves the write-ahead log of a file into the database and empties it: it has older versions of pages. False where a
     /// reader was in the way.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) async fn empty_log(&self) -> Result<bool, StoreError> {
+    pub(super) async fn empty_log(&self) -> Result<bool, StoreError> {
         if self.dialect != Dialect::Sqlite {
             return Ok(true);
         }

@@ -9,7 +9,9 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 
+use super::database::Store;
 use super::error::StoreError;
+use super::seal::{JobSeal, Sealed};
 
 /// The name of a job, as a path has it. Upper and lower case match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub(crate) struct StoredJob {
     pub(crate) audit_detail: Option<String>,
     /// What a change does about the grant of a copy.
     pub(crate) grant_step: Option<GrantStep>,
+    /// What its documents are sealed with.
+    pub(super) seal: JobSeal,
 }
 
 impl StoredJob {
@@ -136,7 +140,9 @@ pub(crate) struct StoredEffect {
     /// What is to be carried out.
     pub(crate) effect: Effect,
     /// What the job left, where it was removed: [`Store::left_behind`](super::Store::left_behind) opens it.
-    pub(crate) sealed: Option<Vec<u8>>,
+    pub(super) sealed: Option<Vec<u8>>,
+    /// What that is sealed with.
+    pub(super) seal: JobSeal,
 }
 
 pub(super) fn seconds(at: OffsetDateTime) -> i64 {
@@ -152,29 +158,39 @@ fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()))
 }
 
-/// All columns of a job, in the order that [`job_of`] knows.
-pub(super) const JOB_COLUMNS: &str =
-    "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
+impl Store {
+    /// All columns of a job that [`Store::job_of`] reads.
+    pub(super) fn job_columns(&self) -> String {
+        let columns =
+            "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
+        format!("{columns}, {}", self.dialect.seal_of("uid"))
+    }
 
-pub(super) fn job_of(row: &AnyRow) -> Result<StoredJob, StoreError> {
-    let tags: Option<String> = row.try_get("tags")?;
-    Ok(StoredJob {
-        id: row.try_get("id")?,
-        uid: row.try_get("uid")?,
-        key: JobKey {
-            subscription: row.try_get("subscription")?,
-            resource_group: row.try_get("resource_group")?,
-            name: row.try_get("name")?,
-        },
-        version: row.try_get("version")?,
-        created_at: time_of(row.try_get("created_at")?)?,
-        modified_at: time_of(row.try_get("modified_at")?)?,
-        location: row.try_get("location")?,
-        tags: tags.map(|text| serde_json::from_str(&text)).transpose()?,
-        machine: serde_json::from_str(row.try_get("machine")?)?,
-        details: serde_json::from_str(row.try_get("details")?)?,
-        copies: BTreeMap::new(),
-        audit_detail: None,
-        grant_step: None,
-    })
+    /// A job, without its copies.
+    pub(super) fn job_of(&self, row: &AnyRow) -> Result<StoredJob, StoreError> {
+        let uid: String = row.try_get("uid")?;
+        let seal = JobSeal(row.try_get("seal")?);
+        let sealer = self.sealer(&uid, &seal)?;
+        let tags: Option<String> = row.try_get("tags")?;
+        Ok(StoredJob {
+            id: row.try_get("id")?,
+            uid,
+            key: JobKey {
+                subscription: row.try_get("subscription")?,
+                resource_group: row.try_get("resource_group")?,
+                name: row.try_get("name")?,
+            },
+            version: row.try_get("version")?,
+            created_at: time_of(row.try_get("created_at")?)?,
+            modified_at: time_of(row.try_get("modified_at")?)?,
+            location: row.try_get("location")?,
+            tags: tags.map(|text| Ok::<_, StoreError>(serde_json::from_str(&sealer.open(&text, Sealed::Tags)?)?)).transpose()?,
+            machine: serde_json::from_str(&sealer.open(row.try_get("machine")?, Sealed::Machine)?)?,
+            details: serde_json::from_str(&sealer.open(row.try_get("details")?, Sealed::Details)?)?,
+            copies: BTreeMap::new(),
+            audit_detail: None,
+            grant_step: None,
+            seal,
+        })
+    }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::answered::Answered;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JOB_COLUMNS, StoredJob};
+use super::row::StoredJob;
+use super::search::{Found, head, tail};
 use super::statement::Statement;
 
 /// Drives that are looked at of those that begin, and of those that end, in one way.
@@ -14,9 +15,6 @@ const SIMILAR_MAX: u32 = 100;
 
 /// Parts that one query looks up: SQLite puts no more than 500 queries together.
 const PARTS_PER_QUERY: usize = 400;
-
-/// Letters of a beginning and of an end, as the columns are made.
-const PART_LETTERS: usize = 4;
 
 /// What is compared of a serial number, as columns.
 #[derive(Debug, Clone, Copy)]
@@ -33,11 +31,17 @@ impl Part {
         }
     }
 
-    fn of(self, drive_id: &str) -> String {
-        let letters: Vec<char> = drive_id.to_ascii_lowercase().chars().collect();
+    fn found(self) -> Found {
         match self {
-            Part::Head => letters.iter().take(PART_LETTERS).collect(),
-            Part::Tail => letters[letters.len().saturating_sub(PART_LETTERS)..].iter().collect(),
+            Part::Head => Found::Head,
+            Part::Tail => Found::Tail,
+        }
+    }
+
+    fn of(self, drive_id: &str) -> String {
+        match self {
+            Part::Head => head(drive_id),
+            Part::Tail => tail(drive_id),
         }
     }
 }
@@ -71,7 +75,8 @@ impl Store {
         let mut jobs = BTreeMap::new();
         for some in ids.into_iter().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
             let mut query = Statement::new(format!(
-                "SELECT {JOB_COLUMNS} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN ("
+                "SELECT {} FROM job WHERE state IN ('Shipping', 'Received', 'Transferring') AND id IN (",
+                self.job_columns()
             ));
             query.bind_list(some.iter().copied())?.push(")");
             let found = self.with_copies(query.query().fetch_all(&self.pool).answered().await?).await?;
@@ -82,20 +87,22 @@ impl Store {
 
     /// The newest jobs that have a drive with each of these parts.
     async fn jobs_by_part(&self, part: Part, drive_ids: &[&str]) -> Result<HashMap<String, Vec<i64>>, StoreError> {
-        let parts: BTreeSet<String> = drive_ids.iter().map(|id| part.of(id)).collect();
+        // By what the columns have.
+        let parts: BTreeMap<String, String> =
+            drive_ids.iter().map(|id| part.of(id)).map(|text| (self.search_key(part.found(), &text), text)).collect();
         let column = part.column();
         let mut found: HashMap<String, Vec<i64>> = HashMap::new();
-        for some in parts.into_iter().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
+        for some in parts.keys().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
             let mut query = Statement::new("");
             for (index, value) in some.iter().enumerate() {
                 let union = if index == 0 { "" } else { " UNION ALL " };
                 query.push(&format!("{union}SELECT * FROM (SELECT {column} AS part, job_id FROM job_drive WHERE {column} = "));
-                query.bind(value.clone())?;
+                query.bind((*value).clone())?;
                 query.push(&format!(" ORDER BY job_id DESC LIMIT {SIMILAR_MAX}) AS part_{index}"));
             }
             let rows: Vec<(String, i64)> = query.query_as().fetch_all(&self.pool).answered().await?;
             for (value, job_id) in rows {
-                found.entry(value).or_default().push(job_id);
+                found.entry(parts.get(&value).cloned().unwrap_or(value)).or_default().push(job_id);
             }
         }
         Ok(found)

@@ -6,8 +6,6 @@ use sqlx::any::AnyArguments;
 use sqlx::query::{Query, QueryAs};
 use sqlx::{Any, Arguments, AssertSqlSafe, Encode, Type};
 
-use super::row::folded;
-
 /// A statement under construction. (`sqlx::QueryBuilder` writes `?` for an engine that is chosen at run time.)
 pub(super) struct Statement {
     text: String,
@@ -45,20 +43,6 @@ impl Statement {
             self.bind(value)?;
         }
         Ok(self)
-    }
-
-    /// Adds that the name of a job, its customer, the number of its parcel or one of its drives has `search` in it, in any case
-    /// of its letters: what staff have in their hands.
-    pub(super) fn push_search(&mut self, search: &str) -> Result<&mut Self, sqlx::Error> {
-        if search.is_empty() {
-            return Ok(self);
-        }
-        let search = folded(search);
-        self.push(" AND (").push_contains("name_key", search.clone())?;
-        self.push(" OR ").push_contains("subscription_key", search.clone())?;
-        self.push(" OR ").push_contains("lower(tracking_number)", search.clone())?;
-        self.push(" OR id IN (SELECT job_id FROM job_drive WHERE ").push_contains("drive_key", search)?;
-        Ok(self.push("))"))
     }
 
     /// Adds that a column has `part` in it, which is not empty. (With LIKE, `%` and `_` would be patterns.)

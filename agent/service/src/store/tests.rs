@@ -75,6 +75,7 @@ mod migration;
 mod outage;
 mod questions;
 mod race;
+mod sealed;
 
 on_both_engines! {
     a_job_is_what_was_put_also_after_a_restart,

@@ -50,6 +50,11 @@ impl Transaction {
         self.store.dialect
     }
 
+    /// The database that it changes.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes what was done durable. Where the answer of the database is lost, it is asked again what became of the change.
     ///
     /// # Errors

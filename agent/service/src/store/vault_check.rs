@@ -23,12 +23,24 @@ impl Store {
         has_rows(Dialect::Postgres, &options_of_server(address)?, "vault_check").await
     }
 
+    /// Whether the database at a server has jobs that a vault sealed.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn server_has_sealed_jobs(address: &DatabaseAddress) -> Result<bool, StoreError> {
+        has_rows(Dialect::Postgres, &options_of_server(address)?, "job_seal").await
+    }
+
     /// Requires that the vault is the one that sealed what is in the database; or makes it that one, where the key file is new
     /// and what was sealed before is lost.
     ///
     /// # Errors
-    /// [`StoreError::OtherVault`] where it is another one.
+    /// [`StoreError::OtherVault`] where it is another one; [`StoreError::SealedJobs`] where all jobs would be lost.
     pub async fn require_own_vault(&self, is_new_key: bool) -> Result<(), StoreError> {
+        let sealed_jobs = sqlx::query("SELECT 1 FROM job_seal LIMIT 1");
+        if is_new_key && sealed_jobs.fetch_optional(&self.pool).answered().await?.is_some() {
+            return Err(StoreError::SealedJobs);
+        }
         let statement = if is_new_key { REPLACE } else { INSERT };
         let sealed = self.vault.seal(TEXT, PLACE)?;
         sqlx::query(statement).bind(sealed).execute(&self.pool).answered().await?;

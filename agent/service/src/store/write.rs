@@ -6,6 +6,8 @@ use protocol::station::waits_from;
 use super::answered::Answered;
 use super::error::StoreError;
 use super::row::{StoredJob, folded, seconds, whole_seconds};
+use super::seal::Sealed;
+use super::search::Found;
 use super::transaction::Transaction;
 
 const INSERT: &str =
@@ -20,11 +22,18 @@ const UPDATE: &str = "UPDATE job SET version = $1, kind = $2, state = $3, tracki
 
 /// Inserts a new job; it gets its number.
 pub(super) async fn insert(transaction: &mut Transaction, job: &mut StoredJob) -> Result<(), StoreError> {
+    job.version += 1;
     write(transaction, job, Row::New).await
 }
 
 /// Writes a job that was changed; its version counts up.
 pub(super) async fn update(transaction: &mut Transaction, job: &mut StoredJob) -> Result<(), StoreError> {
+    job.version += 1;
+    write(transaction, job, Row::Existing).await
+}
+
+/// Writes a job as it is, in the form that is used now.
+pub(super) async fn rewrite(transaction: &mut Transaction, job: &mut StoredJob) -> Result<(), StoreError> {
     write(transaction, job, Row::Existing).await
 }
 
@@ -32,13 +41,14 @@ pub(super) async fn update(transaction: &mut Transaction, job: &mut StoredJob) -
 /// was noted with that.
 pub(super) async fn note_columns(transaction: &mut Transaction, job: &StoredJob) -> Result<(), StoreError> {
     let waits = waits_from(&job.in_hand());
+    let account = transaction.store().search_key(Found::Account, job.details.account_name());
     sqlx::query(
         "UPDATE job SET waits_rank = $1, waits_from = $2, awaits_drives = $3, account_key = $4 WHERE id = $5 AND version = $6",
     )
     .bind(waits.map(|(kind, _)| i64::from(kind.rank())))
     .bind(waits.map(|(_, from)| seconds(from)))
     .bind(i64::from(job.machine.takes_drives()))
-    .bind(folded(job.details.account_name()))
+    .bind(account)
     .bind(job.id)
     .bind(job.version)
     .execute(&mut **transaction)
@@ -58,26 +68,27 @@ async fn write(transaction: &mut Transaction, job: &mut StoredJob, row: Row) -> 
         Row::New => INSERT,
         Row::Existing => UPDATE,
     };
-    job.version += 1;
     // As they are read again.
     (job.created_at, job.modified_at) = (whole_seconds(job.created_at), whole_seconds(job.modified_at));
     let waits = waits_from(&job.in_hand());
-    let delivery = job.details.delivery_package.as_ref();
+    let store = transaction.store();
+    let sealer = store.sealer(&job.uid, &job.seal)?;
+    let tags = job.tags.as_ref().map(|tags| sealer.close(&serde_json::to_string(tags)?, Sealed::Tags)).transpose()?;
     let query = sqlx::query_scalar(statement)
         .bind(job.version)
         .bind(job.machine.kind.name())
         .bind(job.machine.state.name())
-        .bind(delivery.map(|package| package.tracking_number.clone()))
+        .bind(store.tracking_number_of_row(job))
         .bind(next_timer(&job.machine).map(|(at, _)| seconds(at)))
         .bind(seconds(job.modified_at))
         .bind(job.location.clone())
-        .bind(job.tags.as_ref().map(serde_json::to_string).transpose()?)
-        .bind(serde_json::to_string(&job.machine)?)
-        .bind(serde_json::to_string(&job.details)?)
+        .bind(tags)
+        .bind(sealer.close(&serde_json::to_string(&job.machine)?, Sealed::Machine)?)
+        .bind(sealer.close(&serde_json::to_string(&job.details)?, Sealed::Details)?)
         .bind(waits.map(|(kind, _)| i64::from(kind.rank())))
         .bind(waits.map(|(_, from)| seconds(from)))
         .bind(i64::from(job.machine.takes_drives()))
-        .bind(folded(job.details.account_name()))
+        .bind(store.search_key(Found::Account, job.details.account_name()))
         .bind(job.uid.clone());
     let query = match row {
         Row::New => query

@@ -177,6 +177,41 @@ impl PostgresServer {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Writes what is in memory into the files of the server.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn checkpoint(&self) {
+        let mut connection = PgConnection::connect(&self.address("postgres")).await.expect("the server answers");
+        connection.execute("CHECKPOINT").await.expect("a checkpoint");
+        connection.close().await.expect("the connection ends");
+    }
+
+    /// The files of the server that have these bytes, below the folder `part` of its data: tables are in `base`, its log is in
+    /// `pg_wal`; all of them, where it is empty.
+    ///
+    /// # Panics
+    /// When they cannot be searched.
+    pub fn files_with(&self, part: &str, bytes: &[u8]) -> String {
+        let pattern: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        let mut grep = Command::new("grep");
+        grep.env("LC_ALL", "C").args(["--recursive", "--files-with-matches", "--text", "--ignore-case", "--perl-regexp"]);
+        let found = grep.arg(pattern).arg(self.folder.join("data").join(part)).output().expect("grep runs");
+        String::from_utf8_lossy(&found.stdout).into_owned()
+    }
+
+    /// How many rows a table of a database has.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub async fn count(&self, database: &str, table: &str) -> i64 {
+        let mut connection = PgConnection::connect(database).await.expect("the server answers");
+        let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}")));
+        let count = query.fetch_one(&mut connection).await.expect("a number");
+        connection.close().await.expect("the connection ends");
+        count
+    }
+
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port

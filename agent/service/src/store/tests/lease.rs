@@ -82,16 +82,15 @@ async fn a_drive_of_a_job_has_one_grant_and_its_end_counts_once() {
     }
 }
 
-async fn grants_of(store: &Store) {
-    store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
-    let uid = store.get(&key("job-1")).await.unwrap().uid;
-    let order = |grant: &str| CopyOrder {
+/// An order to copy a drive of a job.
+pub(super) fn order(grant: &str, job_uid: &str, drive_id: &str) -> CopyOrder {
+    CopyOrder {
         grant: Some(grant.to_owned()),
         state_id: None,
         bay: "hall/bay-1".into(),
         direction: protocol::result::Direction::Import,
-        job_uid: uid.clone(),
-        drive_id: "A".into(),
+        job_uid: job_uid.to_owned(),
+        drive_id: drive_id.to_owned(),
         account: "acme".into(),
         blob: protocol::job::BlobName { container: "c".into(), name: "n".into() },
         size_bytes: None,
@@ -100,7 +99,13 @@ async fn grants_of(store: &Store) {
         was_cut_off: false,
         retry: protocol::job::RetryOptions::default(),
         may_erase: false,
-    };
+    }
+}
+
+async fn grants_of(store: &Store) {
+    store.put(&key("job-1"), &body(), &change("create")).await.unwrap();
+    let uid = store.get(&key("job-1")).await.unwrap().uid;
+    let order = |grant: &str| order(grant, &uid, "A");
     let step = async |step: GrantStep| {
         store
             .change(&key("job-1"), &change("copy"), |job| {
