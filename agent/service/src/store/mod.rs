@@ -20,6 +20,7 @@
 //! | `retry` | trying a change again |
 //! | `statement` | a statement that is put together from parts |
 //! | `seal` | what is personal of a job at a server |
+//! | `job_key` | the keys that jobs are sealed with |
 //! | `seal_older` | jobs of versions that did not seal |
 //! | `search` | what jobs are found by |
 //! | `row` | a job as it is stored, and its name |
@@ -55,6 +56,7 @@ mod effects;
 mod error;
 mod find;
 mod grants;
+mod job_key;
 mod layout;
 mod lease;
 mod left;

@@ -1,10 +1,16 @@
 //! Reading one job, with its copies.
 
+use std::collections::BTreeMap;
+
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
 use super::answered::Answered;
 use super::copies;
 use super::database::Store;
 use super::error::StoreError;
-use super::row::{JobKey, StoredJob, folded};
+use super::row::{JobKey, StoredJob, folded, time_of};
+use super::seal::{JobSeal, Sealed};
 use super::transaction::Transaction;
 
 impl Store {
@@ -43,6 +49,43 @@ impl Store {
         let row = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(uid).fetch_optional(&mut *transaction).answered().await?;
         let job = row.as_ref().map(|row| self.job_of(row)).transpose()?;
         with_copies(&mut transaction, job).await
+    }
+}
+
+impl Store {
+    /// All columns of a job that [`Store::job_of`] reads.
+    pub(super) fn job_columns(&self) -> String {
+        let columns =
+            "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
+        format!("{columns}, {}", self.dialect.seal_of("uid"))
+    }
+
+    /// A job, without its copies.
+    pub(super) fn job_of(&self, row: &AnyRow) -> Result<StoredJob, StoreError> {
+        let uid: String = row.try_get("uid")?;
+        let seal = JobSeal(row.try_get("seal")?);
+        let sealer = self.sealer(&uid, &seal)?;
+        let tags: Option<String> = row.try_get("tags")?;
+        Ok(StoredJob {
+            id: row.try_get("id")?,
+            uid,
+            key: JobKey {
+                subscription: row.try_get("subscription")?,
+                resource_group: row.try_get("resource_group")?,
+                name: row.try_get("name")?,
+            },
+            version: row.try_get("version")?,
+            created_at: time_of(row.try_get("created_at")?)?,
+            modified_at: time_of(row.try_get("modified_at")?)?,
+            location: row.try_get("location")?,
+            tags: tags.map(|text| Ok::<_, StoreError>(serde_json::from_str(&sealer.open(&text, Sealed::Tags)?)?)).transpose()?,
+            machine: serde_json::from_str(&sealer.open(row.try_get("machine")?, Sealed::Machine)?)?,
+            details: serde_json::from_str(&sealer.open(row.try_get("details")?, Sealed::Details)?)?,
+            copies: BTreeMap::new(),
+            audit_detail: None,
+            grant_step: None,
+            seal,
+        })
     }
 }
 

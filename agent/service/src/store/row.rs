@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 use protocol::arm::{DeliveryPackage, DocumentNames, JobDetails};
 use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
 use protocol::station::{CopyOrder, JobInHand};
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use time::OffsetDateTime;
 
-use super::database::Store;
 use super::error::StoreError;
-use super::seal::{JobSeal, Sealed};
+use super::seal::JobSeal;
 
 /// The name of a job, as a path has it. Upper and lower case match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,43 +151,6 @@ pub(super) fn whole_seconds(at: OffsetDateTime) -> OffsetDateTime {
     at.replace_nanosecond(0).unwrap_or(at)
 }
 
-fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
+pub(super) fn time_of(seconds: i64) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| StoreError::Damaged(error.to_string()))
-}
-
-impl Store {
-    /// All columns of a job that [`Store::job_of`] reads.
-    pub(super) fn job_columns(&self) -> String {
-        let columns =
-            "id, uid, subscription, resource_group, name, version, created_at, modified_at, location, tags, machine, details";
-        format!("{columns}, {}", self.dialect.seal_of("uid"))
-    }
-
-    /// A job, without its copies.
-    pub(super) fn job_of(&self, row: &AnyRow) -> Result<StoredJob, StoreError> {
-        let uid: String = row.try_get("uid")?;
-        let seal = JobSeal(row.try_get("seal")?);
-        let sealer = self.sealer(&uid, &seal)?;
-        let tags: Option<String> = row.try_get("tags")?;
-        Ok(StoredJob {
-            id: row.try_get("id")?,
-            uid,
-            key: JobKey {
-                subscription: row.try_get("subscription")?,
-                resource_group: row.try_get("resource_group")?,
-                name: row.try_get("name")?,
-            },
-            version: row.try_get("version")?,
-            created_at: time_of(row.try_get("created_at")?)?,
-            modified_at: time_of(row.try_get("modified_at")?)?,
-            location: row.try_get("location")?,
-            tags: tags.map(|text| Ok::<_, StoreError>(serde_json::from_str(&sealer.open(&text, Sealed::Tags)?)?)).transpose()?,
-            machine: serde_json::from_str(&sealer.open(row.try_get("machine")?, Sealed::Machine)?)?,
-            details: serde_json::from_str(&sealer.open(row.try_get("details")?, Sealed::Details)?)?,
-            copies: BTreeMap::new(),
-            audit_detail: None,
-            grant_step: None,
-            seal,
-        })
-    }
 }

@@ -8,10 +8,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::database::Store;
-use super::dialect::Dialect;
 use super::error::StoreError;
-use crate::vault::{KEY_BYTES, SealingKey, VaultError};
+use crate::vault::{SealingKey, VaultError};
 
 /// The key of a job, sealed; absent where documents are not sealed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,8 +17,8 @@ pub(super) struct JobSeal(pub(super) Option<Vec<u8>>);
 
 /// Seals texts of one job, and opens them. Without a key they are as they are.
 pub(super) struct Sealer {
-    key: Option<SealingKey>,
-    job_uid: String,
+    pub(super) key: Option<SealingKey>,
+    pub(super) job_uid: String,
 }
 
 /// What a text of a job is: one that was sealed as another cannot be opened as it.
@@ -60,37 +58,5 @@ impl Sealer {
 
     fn place(&self, what: Sealed) -> String {
         format!("{}/{what:?}", self.job_uid)
-    }
-}
-
-/// The place that the key of a job is sealed for.
-fn place_of_key(job_uid: &str) -> String {
-    format!("{job_uid}/key")
-}
-
-impl Store {
-    /// A key for a new job.
-    pub(super) fn new_seal(&self, job_uid: &str) -> Result<JobSeal, StoreError> {
-        match self.dialect {
-            Dialect::Sqlite => Ok(JobSeal::default()),
-            Dialect::Postgres => {
-                let key: [u8; KEY_BYTES] = rand::random();
-                Ok(JobSeal(Some(self.vault.seal(&hex::encode(key), &place_of_key(job_uid))?)))
-            }
-        }
-    }
-
-    /// What seals the texts of a job.
-    pub(super) fn sealer(&self, job_uid: &str, seal: &JobSeal) -> Result<Sealer, StoreError> {
-        let key = match &seal.0 {
-            Some(sealed) => {
-                let mut bytes = [0; KEY_BYTES];
-                let text = self.vault.open_sealed(sealed, &place_of_key(job_uid))?;
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| VaultError::Sealed)?;
-                Some(SealingKey::new(&bytes)?)
-            }
-            None => None,
-        };
-        Ok(Sealer { key, job_uid: job_uid.to_owned() })
     }
 }
