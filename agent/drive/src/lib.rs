@@ -12,7 +12,8 @@
 //! | [`simulated`] | a drive that is computed from a profile: content, time, faults |
 //! | [`discovery`] | what is attached, what uses it, and when it comes and goes |
 //! | `naming` | who a drive says it is, and whether that can be relied on |
-//! | `health` | what a drive says of its own condition, and stopping its motor |
+//! | `health` | what a drive says of its own condition |
+//! | `release` | whether a drive may be taken out, and stopping its motor |
 //! | `pass_through` | commands to a drive past its driver, which only read or stop it |
 //! | [`identify`] | content samples and the identity of a partition table |
 //! | [`TimedReader`] | reads with a time limit, for drives that may hang |
@@ -56,6 +57,7 @@ mod new_image;
 pub mod open;
 mod opened_as;
 mod pass_through;
+mod release;
 pub mod simulated;
 mod timed_reader;
 pub mod zero;
@@ -68,9 +70,10 @@ pub use aligned::AlignedBuffer;
 pub use confirm::Confirmation;
 pub use contract::{Drive, TargetContent};
 pub use error::DriveError;
-pub use health::{has_motor_command, health_at, spin_down};
+pub use health::health_at;
 pub use naming::use_list as use_weak_serials;
 pub use open::{TargetRequest, look_at_source, open_source, open_target};
 pub use opened_as::OpenedAs;
+pub use release::{AttachedDisk, NotReleased};
 pub use simulated::{Pace, ProfileRule, limit_profiles};
 pub use timed_reader::TimedReader;

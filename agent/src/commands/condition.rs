@@ -1,9 +1,9 @@
 //! The condition of an attached drive: told before it is copied and when it gets worse, and whether it may be taken out at the end.
 
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use drive::{AttachedDisk, NotReleased};
 use protocol::outcome::EXIT_USAGE;
 use tokio::task::JoinHandle;
 
@@ -53,6 +53,8 @@ impl Drop for ConditionWatch {
 /// What becomes of a drive when its transfer is complete.
 pub(super) struct Release {
     drive: PathBuf,
+    /// The disk that it is; `None` where it is a file.
+    disk: Option<AttachedDisk>,
     spin_down: bool,
 }
 
@@ -62,30 +64,29 @@ impl Release {
     /// # Errors
     /// The exit code, where the drive cannot be spun down: that was said.
     pub(super) fn of(drive: &Path, spin_down: bool, printer: &Printer) -> Result<Self, u8> {
-        if spin_down && !drive::has_motor_command(drive) {
+        let disk = AttachedDisk::of(drive);
+        if spin_down && !disk.as_ref().is_some_and(AttachedDisk::can_spin_down) {
             printer.error(&format!(
                 "`--spin-down` is for SATA, SAS and USB drives that are attached and that nothing else uses, and `{}` is none: leave it out",
                 drive.display()
             ));
             return Err(EXIT_USAGE);
         }
-        Ok(Release { drive: drive.to_owned(), spin_down })
+        Ok(Release { drive: drive.to_owned(), disk, spin_down })
     }
 
-    /// Says that an attached drive may be taken out, after it was spun down where that was asked for. `exit_code` is how the
-    /// transfer ended: nothing is said of one that is to go on.
+    /// Says that an attached drive may be taken out, after it was spun down where that was asked for; or why it may not. `exit_code`
+    /// is how the transfer ended: nothing is said of one that is to go on.
     pub(super) fn carry_out(self, exit_code: u8, printer: &Printer) -> u8 {
-        let is_device = std::fs::metadata(&self.drive).is_ok_and(|found| found.file_type().is_block_device());
-        if exit_code != 0 || !is_device {
-            return exit_code;
-        }
+        let Some(disk) = self.disk.filter(|_| exit_code == 0) else { return exit_code };
         let drive = self.drive.display();
-        match self.spin_down.then(|| drive::spin_down(&self.drive)) {
-            None => printer.inform(&format!("`{drive}` is safe to remove: it holds everything that was written")),
-            Some(Ok(())) => printer.inform(&format!("`{drive}` is safe to remove: it has spun down")),
-            Some(Err(why)) => {
-                printer.warn(&format!("`{drive}` holds everything that was written, and did not spin down: {why}"));
+        match disk.release(self.spin_down) {
+            Ok(()) if self.spin_down => printer.inform(&format!("`{drive}` is safe to remove: it has spun down")),
+            Ok(()) => printer.inform(&format!("`{drive}` is safe to remove: it holds everything that was written")),
+            Err(why @ NotReleased::InUse(_)) => {
+                printer.warn(&format!("do not take `{drive}` out yet: it holds everything that was written, but {why}"));
             }
+            Err(why) => printer.warn(&format!("`{drive}` held everything that was written, but {why}")),
         }
         exit_code
     }

@@ -1,7 +1,8 @@
 //! `drive-agent drives`: what is attached, and the small things one does with it.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use copy::{CopyError, Stop};
 use drive::discovery::{Roots, Watch, attached};
@@ -19,6 +20,9 @@ use crate::printer::{Printer, line, table};
 
 /// Longest that looking at the drives, or at a profile, may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long drives are waited for that are asked for their condition: one that sleeps takes ten seconds to wake up.
+const CONDITION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Lists, watches, attaches, detaches or describes.
 pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
@@ -39,14 +43,28 @@ pub(crate) async fn run(arguments: DrivesArguments, printer: &Printer) -> u8 {
 }
 
 fn list(printer: &Printer) -> Result<(), CopyError> {
-    let with_health = |drive: AttachedDrive| AttachedDrive { health: drive::health_at(Path::new(&drive.path)), ..drive };
-    let look = move || {
-        let drives = attached(&Roots::default()).map_err(no_list)?;
-        Ok::<Vec<AttachedDrive>, DriveError>(drives.into_iter().map(with_health).collect())
-    };
-    let drives = opening::in_time(Path::new("/sys/block"), ANSWER_TIMEOUT, &Stop::new(), || false, look)?;
+    let look = || attached(&Roots::default()).map_err(no_list);
+    let mut drives = opening::in_time(Path::new("/sys/block"), ANSWER_TIMEOUT, &Stop::new(), || false, look)?;
+    add_conditions(&mut drives);
     printer.document(&drives, || drives_text(&drives));
     Ok(())
+}
+
+/// Asks all drives at once how they are; one that does not answer in time is listed without it.
+fn add_conditions(drives: &mut [AttachedDrive]) {
+    let (sender, answers) = mpsc::channel();
+    for (index, drive) in drives.iter().enumerate() {
+        let (sender, path) = (sender.clone(), drive.path.clone());
+        let ask = move || sender.send((index, drive::health_at(Path::new(&path))));
+        if let Err(error) = std::thread::Builder::new().name("condition".to_owned()).spawn(ask) {
+            tracing::warn!(%error, "a thread to ask a drive for its condition cannot be started");
+        }
+    }
+    drop(sender);
+    let end = Instant::now() + CONDITION_TIMEOUT;
+    while let Ok((index, health)) = answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        drives[index].health = health;
+    }
 }
 
 fn no_list(source: std::io::Error) -> DriveError {

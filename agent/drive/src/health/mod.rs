@@ -13,10 +13,9 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use protocol::drives::{DriveHealth, Transport, Verdict};
+use protocol::drives::{DriveHealth, Transport};
 use rustix::fs::OFlags;
 
-use crate::discovery::attached::attached_as;
 use crate::discovery::roots::Roots;
 use crate::discovery::sysfs::SysfsDevice;
 use crate::naming::is_asked;
@@ -26,29 +25,6 @@ use crate::pass_through::{PassThrough, SgIo, nvme_admin};
 /// process may not ask. It takes as long as the drive does to answer, which is seconds for one that sleeps.
 pub fn health_at(path: &Path) -> Option<DriveHealth> {
     health_of(&Roots::default(), &SysfsDevice::of_node(&Roots::default(), path)?.disk())
-}
-
-/// Whether the drive behind a device node is of a kind that can be told to stop its motor, and nothing else uses any part of it: this
-/// machine may run from it.
-pub fn has_motor_command(path: &Path) -> bool {
-    let disk = SysfsDevice::of_node(&Roots::default(), path).map(|device| device.disk());
-    let is_free = disk.as_ref().and_then(attached_as).is_some_and(|disk| disk.verdict == Verdict::Free);
-    is_free && motor(path).is_some()
-}
-
-/// The node that such a command goes to.
-fn motor(path: &Path) -> Option<SgIo> {
-    let disk = SysfsDevice::of_node(&Roots::default(), path)?.disk();
-    disk.kernel_name().starts_with("sd").then(|| SgIo { node: Roots::default().dev.join(disk.kernel_name()) })
-}
-
-/// Stops the motor of the drive behind a device node, after it wrote down what it holds: it may be taken out then.
-///
-/// # Errors
-/// With what is in the way.
-pub fn spin_down(path: &Path) -> Result<(), &'static str> {
-    let motor = motor(path).ok_or("only SATA, SAS and USB drives that are attached can be told to")?;
-    motor.stop_unit().map_err(|_| "it refused, or this user may not ask it")
 }
 
 /// The condition of a whole disk.
@@ -122,9 +98,8 @@ mod tests {
     }
 
     #[test]
-    fn files_have_no_condition_and_no_motor() {
+    fn files_have_no_condition() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(health_at(file.path()), None);
-        assert!(!has_motor_command(file.path()) && spin_down(file.path()).is_err());
     }
 }
