@@ -7,6 +7,7 @@
 //! | file | image | image, written in place |
 //! | nothing | not found | a new image, but never among the device nodes in /dev |
 
+use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,18 +27,30 @@ use crate::image::{ImageDrive, open_error};
 use crate::new_image::NewImage;
 use crate::simulated::{Pace, Purpose, SimulatedDrive};
 
-enum Place {
+/// What there is at a path.
+pub(crate) enum Place {
     Profile,
     Device,
     File,
-    Nothing,
 }
 
-fn examine(path: &Path) -> Result<Place, DriveError> {
-    let metadata = match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Place::Nothing),
-        other => other.map_err(|error| open_error(path, error))?,
-    };
+fn examine(path: &Path) -> Result<Option<Place>, DriveError> {
+    metadata_of(path)?.map(|metadata| place_of(path, &metadata)).transpose()
+}
+
+/// What the kernel tells of a path; `None` where there is nothing.
+pub(crate) fn metadata_of(path: &Path) -> Result<Option<Metadata>, DriveError> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|error| open_error(path, error)),
+    }
+}
+
+/// What is at a path, by what the kernel tells of it.
+///
+/// # Errors
+/// When it cannot be a drive.
+pub(crate) fn place_of(path: &Path, metadata: &Metadata) -> Result<Place, DriveError> {
     let kind = metadata.file_type();
     let not_a_drive = |what| Err(DriveError::NotADrive { path: path.to_owned(), what });
     if kind.is_block_device() {
@@ -84,15 +97,15 @@ pub(crate) fn open_source_within(
     profiles_max: u32,
 ) -> Result<Arc<dyn Drive>, DriveError> {
     Ok(match examine(path)? {
-        Place::Profile => Arc::new(simulated_source(path, pace, purpose, profiles_max)?),
-        Place::Device => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
-        Place::File => {
+        Some(Place::Profile) => Arc::new(simulated_source(path, pace, purpose, profiles_max)?),
+        Some(Place::Device) => Arc::new(BlockDevice::open(path, Access::ReadOnly)?),
+        Some(Place::File) => {
             require_unused_image(path, false)?;
             let image = ImageDrive::open_source(path)?;
             require_size_of_its_own(path, &image)?;
             Arc::new(image)
         }
-        Place::Nothing => return Err(DriveError::NotFound { path: path.to_owned() }),
+        None => return Err(DriveError::NotFound { path: path.to_owned() }),
     })
 }
 
@@ -142,27 +155,27 @@ fn open_target_within(path: &Path, request: &TargetRequest<'_>, profiles_max: u3
         return Err(DriveError::Refused(why));
     }
     let drive: Arc<dyn Drive> = match examine(path)? {
-        Place::Profile => Arc::new(open_simulated_target(path, request, profiles_max)?),
-        Place::Device => {
+        Some(Place::Profile) => Arc::new(open_simulated_target(path, request, profiles_max)?),
+        Some(Place::Device) => {
             let device = BlockDevice::open(path, Access::ReadWrite)?;
             require_size(path, &device, request.needed_bytes)?;
             device.as_target().require(&request.confirmation).map_err(DriveError::Refused)?;
             Arc::new(device)
         }
-        Place::File | Place::Nothing if matches!(request.confirmation, Confirmation::Word(_)) && !is_on_devtmpfs(path) => {
+        Some(Place::File) | None if matches!(request.confirmation, Confirmation::Word(_)) && !is_on_devtmpfs(path) => {
             return Err(DriveError::Refused(format!(
                 "`{}` is not a device but an image, which has no serial number to confirm: check the path, or leave out `--confirm`",
                 path.display()
             )));
         }
-        Place::File => {
+        Some(Place::File) => {
             require_unused_image(path, true)?;
             require_no_blob(path)?;
             require_no_unfinished(path)?;
             Arc::new(ImageDrive::open_target(path)?)
         }
-        Place::Nothing if is_on_devtmpfs(path) => return Err(DriveError::NotFound { path: path.to_owned() }),
-        Place::Nothing => {
+        None if is_on_devtmpfs(path) => return Err(DriveError::NotFound { path: path.to_owned() }),
+        None => {
             require_room(path, request.needed_bytes)?;
             Arc::new(NewImage::new(path, request.needed_bytes))
         }

@@ -273,7 +273,7 @@ fn no_answer(reached: &ReachedAccount) -> blob::BlobError {
 fn require_same(path: &std::path::Path, docked: &Docked, drive: &dyn Drive) -> Result<(), String> {
     let opened = drive.identity();
     let is_it = drive.opened_as() == Some(docked.opened_as);
-    let is_same = is_it && docked_at(path).as_ref() == Some(docked) && opened.size == docked.size_bytes;
+    let is_same = is_it && docked_at(path).is_ok_and(|found| found.as_ref() == Some(docked)) && opened.size == docked.size_bytes;
     let has_serial = opened.serial.is_none() || opened.serial == docked.serial;
     match is_same && has_serial {
         true => Ok(()),

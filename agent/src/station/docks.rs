@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use super::config::Bay;
 use super::docked_by_hand::{self, DockedByHand};
-use super::look::{Hangs, Looks};
+use super::look::{Looks, NotSeen};
 use crate::opening;
 
 /// A look comes at least this often.
@@ -49,6 +49,8 @@ struct Slot {
     /// What jobs call the drive, where that is not its serial number.
     drive_id: Option<String>,
     docked: Option<(Docked, BayContent)>,
+    /// Why what is there cannot be used: one sentence.
+    unusable: Option<String>,
     /// Counts dockings.
     sequence: u64,
     /// A look has been taken: what comes from now on was docked while we watched.
@@ -68,6 +70,7 @@ impl Docks {
                 by_hand: by_hand.map(|docked| docked.path.clone()),
                 drive_id: by_hand.map_or_else(|| bay.drive_id.clone(), |docked| docked.drive_id.clone()),
                 docked: None,
+                unusable: None,
                 sequence: 0,
                 was_seen: false,
             }
@@ -109,16 +112,22 @@ impl Docks {
             let found = self.looks.at(path)?;
             Ok(found.filter(|docked| !by_hand || self.is_still_allowed(path, docked)))
         };
-        let found: Vec<Result<Option<Docked>, Hangs>> = places.iter().map(look).collect();
+        let found: Vec<Result<Option<Docked>, NotSeen>> = places.iter().map(look).collect();
         let mut has_changed = false;
         for ((slot, (place, _)), found) in self.slots().iter_mut().zip(places).zip(found) {
             // A drive that was docked or taken out by hand meanwhile was not looked at.
-            // A place that hangs keeps what was seen there last.
-            if let Ok(found) = found
-                && slot.place() == place.as_ref()
-            {
-                has_changed |= slot.see(place.zip(found), &self.clock);
+            if slot.place() != place.as_ref() {
+                continue;
             }
+            let (found, unusable) = match found {
+                Ok(found) => (found, None),
+                Err(NotSeen::Unusable(why)) => (None, Some(why)),
+                // A place that hangs keeps what was seen there last.
+                Err(NotSeen::Hangs) => continue,
+            };
+            has_changed |= slot.unusable != unusable;
+            slot.unusable = unusable;
+            has_changed |= slot.see(place.zip(found), &self.clock);
         }
         if has_changed {
             self.changed.notify_one();
@@ -141,7 +150,7 @@ impl Docks {
             sequence: slot.sequence,
             station: None,
             state_id: None,
-            unknown: None,
+            unknown: slot.unusable.clone(),
         };
         self.slots().iter().map(|slot| slot.docked.as_ref().map_or_else(|| empty(slot), |(_, content)| content.clone())).collect()
     }
@@ -171,9 +180,12 @@ impl Docks {
         let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is not a path")) };
         self.require_allowed(&path, &real).map_err(WorkError::Refused)?;
         let looked = self.looks.at(&path);
-        let hangs = |Hangs| WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power"));
+        let not_seen = |why: NotSeen| match why {
+            NotSeen::Hangs => WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power")),
+            NotSeen::Unusable(why) => WorkError::Refused(why),
+        };
         // A look has a timeout; what its bridge was asked for is known behind it.
-        let looked = looked.map_err(hangs)?;
+        let looked = looked.map_err(not_seen)?;
         if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
             return refused(match drive.verdict {
                 Verdict::System => format!("this machine runs from `{shown}`"),
@@ -276,6 +288,7 @@ impl Docks {
             return refused(format!("`{bay}` is empty"));
         }
         slot.drive_id = None;
+        slot.unusable = None;
         slot.see(None, &self.clock);
         self.keep(&slots);
         self.changed.notify_one();
@@ -382,6 +395,20 @@ mod tests {
         );
         let found = restarted.content()[0].drive.clone().unwrap();
         assert_eq!(found.drive_id.as_deref(), Some("MINE"), "a restart finds what was docked by hand");
+        let profile = folder.path().join("profile.toml");
+        std::fs::write(&profile, "size = \"1MiB\"\nserial = 7\n").unwrap();
+        let watching = Docks::new(
+            &[bay("watched", Some(profile.clone()))],
+            None,
+            Arc::new(|| OffsetDateTime::UNIX_EPOCH),
+            folder.path().join("state/other.json"),
+        );
+        let content_of_profile = || watching.content()[0].clone();
+        assert!(content_of_profile().drive.is_none());
+        assert!(content_of_profile().unknown.unwrap().contains("cannot be used"), "and why");
+        std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S7\"\n").unwrap();
+        watching.look();
+        assert!(content_of_profile().drive.is_some() && content_of_profile().unknown.is_none());
         docks.undock("free").unwrap();
         assert!(docks.undock("free").is_err() && content(1).drive.is_none());
         std::fs::remove_file(&path).unwrap();

@@ -12,8 +12,9 @@ use super::roots::Roots;
 use super::sysfs::SysfsDevice;
 use super::watch;
 use crate::contract::Drive;
+use crate::error::DriveError;
 use crate::naming::{self, Naming};
-use crate::open::look_at_profile;
+use crate::open::{Place, look_at_profile, metadata_of, place_of};
 use crate::opened_as::OpenedAs;
 
 /// A drive in a dock.
@@ -44,28 +45,31 @@ impl Docked {
 }
 
 /// Which drive is docked at `path`: a device node or a link to one, an image, or a profile of a simulated drive. `None` where
-/// there is none, or nothing that could be a drive.
-pub fn docked_at(path: &Path) -> Option<Docked> {
-    let metadata = std::fs::metadata(path).ok()?;
-    if metadata.file_type().is_block_device() {
-        let roots = Roots::default();
-        let device = SysfsDevice::of_number(&roots, metadata.rdev())?;
-        let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
-        let named_file = device.loop_backing_file().as_deref().and_then(stem);
-        let opened_as = OpenedAs::of(&metadata);
-        return Some(docked(naming::name(&roots, &device), named_file, size_bytes, device.sequence(), opened_as));
-    }
-    if !metadata.is_file() {
-        return None;
-    }
-    let is_profile = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-    if is_profile {
-        // Reading a profile touches no drive but one that it may name.
-        let drive = look_at_profile(path).ok()?;
-        let opened_as = drive.opened_as()?;
-        return Some(docked(drive.naming().clone(), stem(path), drive.identity().size, file_sequence(&metadata), opened_as));
-    }
-    Some(docked(Naming::default(), stem(path), metadata.len(), file_sequence(&metadata), OpenedAs::of(&metadata)))
+/// there is none.
+///
+/// # Errors
+/// When what is there cannot be used as a drive: why.
+pub fn docked_at(path: &Path) -> Result<Option<Docked>, DriveError> {
+    let Some(metadata) = metadata_of(path)? else { return Ok(None) };
+    let of_file = |naming, size_bytes, opened_as| docked(naming, stem(path), size_bytes, file_sequence(&metadata), opened_as);
+    Ok(match place_of(path, &metadata)? {
+        Place::Device => docked_device(&metadata),
+        Place::Profile => {
+            // Reading a profile touches no drive but one that it may name.
+            let drive = look_at_profile(path)?;
+            drive.opened_as().map(|opened_as| of_file(drive.naming().clone(), drive.identity().size, opened_as))
+        }
+        Place::File => Some(of_file(Naming::default(), metadata.len(), OpenedAs::of(&metadata))),
+    })
+}
+
+/// `None` where a reader of cards or disks is empty.
+fn docked_device(metadata: &Metadata) -> Option<Docked> {
+    let roots = Roots::default();
+    let device = SysfsDevice::of_number(&roots, metadata.rdev())?;
+    let size_bytes = device.size_bytes().filter(|size| *size > 0)?;
+    let named_file = device.loop_backing_file().as_deref().and_then(stem);
+    Some(docked(naming::name(&roots, &device), named_file, size_bytes, device.sequence(), OpenedAs::of(metadata)))
 }
 
 /// What stands for a file as long as it exists. File systems give the number of a file that was removed to the next one, and
@@ -130,17 +134,20 @@ mod tests {
     fn a_file_in_a_dock_is_called_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("WD-42.img");
-        assert_eq!(docked_at(&path), None);
+        assert_eq!(docked_at(&path).unwrap(), None);
         std::fs::write(&path, [0; 1024]).unwrap();
-        let docked = docked_at(&path).unwrap();
+        let docked = docked_at(&path).unwrap().unwrap();
         assert_eq!((docked.serial.as_deref(), docked.size_bytes), (Some("WD-42"), 1024));
         let filling = folder.path().join("0123456789.img");
         std::fs::write(&filling, [0; 1024]).unwrap();
-        assert_eq!(docked_at(&filling).unwrap().weak_identity, [], "a person called it so");
-        assert_eq!(docked_at(folder.path()), None, "a directory is not a drive");
+        assert_eq!(docked_at(&filling).unwrap().unwrap().weak_identity, [], "a person called it so");
+        assert!(matches!(docked_at(folder.path()), Err(DriveError::NotADrive { .. })), "a directory is not a drive");
+        let wrong = folder.path().join("wrong.toml");
+        std::fs::write(&wrong, "size = \"1MiB\"\nserial = 7\n").unwrap();
+        assert!(matches!(docked_at(&wrong), Err(DriveError::Profile { .. })));
         let profile = folder.path().join("a.toml");
         std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S 1\"\nmodel = \"M\"\n").unwrap();
-        let docked = docked_at(&profile).unwrap();
+        let docked = docked_at(&profile).unwrap().unwrap();
         assert_eq!((docked.serial.as_deref(), docked.model.as_deref(), docked.size_bytes), (Some("S 1"), Some("M"), 1 << 20));
     }
 
@@ -149,15 +156,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("A.img");
         std::fs::write(&path, [0; 1024]).unwrap();
-        let first = docked_at(&path).unwrap();
+        let first = docked_at(&path).unwrap().unwrap();
         let born = path.metadata().unwrap().created().unwrap();
         std::fs::write(&path, [1; 1024]).unwrap();
-        assert_eq!(docked_at(&path).unwrap(), first, "it was written to");
+        assert_eq!(docked_at(&path).unwrap().unwrap(), first, "it was written to");
         // Clocks of file systems are coarse.
         while path.metadata().unwrap().created().unwrap() == born {
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, [1; 1024]).unwrap();
         }
-        assert_ne!(docked_at(&path).unwrap().sequence, first.sequence);
+        assert_ne!(docked_at(&path).unwrap().unwrap().sequence, first.sequence);
     }
 }

@@ -125,7 +125,7 @@ impl Station {
             state_id: Some(told.state_id.clone()),
             // A drive may have been taken out meanwhile: nothing is decided about it.
             drive: bay.drive.clone().filter(|_| away.is_none()),
-            unknown: away.clone(),
+            unknown: away.clone().or_else(|| bay.unknown.clone()),
             ..bay.clone()
         };
         told.bays.iter().map(bay).collect()
