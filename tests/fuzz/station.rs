@@ -85,6 +85,10 @@ impl Worker for EmptyStation {
         Ok(())
     }
 
+    async fn remove_journal(&self, _account: &str, _blob: &BlobName, _job_uid: &str) -> Result<(), WorkError> {
+        Ok(())
+    }
+
     async fn open_document(&self, _account: &str, _place: &BlobName) -> Result<Option<Document>, WorkError> {
         Ok(None)
     }

@@ -68,6 +68,7 @@ mod service_token;
 mod service_wrong_drive;
 mod service_wrong_twin;
 mod signals;
+mod station_moves;
 mod stations;
 mod store_credentials;
 mod supply_chain;

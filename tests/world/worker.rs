@@ -193,6 +193,11 @@ impl Worker for WorkerOfLife {
         Ok(())
     }
 
+    async fn remove_journal(&self, _account: &str, _blob: &BlobName, _job_uid: &str) -> Result<(), WorkError> {
+        self.0.clock.kill_point();
+        self.0.require_store()
+    }
+
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
         self.0.clock.kill_point();
         self.0.wait_for_store().await;

@@ -38,18 +38,31 @@ pub enum VaultError {
 }
 
 /// A key that seals texts, each for one place: what was sealed for another cannot be opened there. AES-256-GCM.
-pub(crate) struct SealingKey(RandomizedNonceKey);
+pub struct SealingKey(RandomizedNonceKey);
 
 /// Bytes of a sealing key.
 pub(crate) const KEY_BYTES: usize = 32;
 
 impl SealingKey {
+    /// The key with these digits, as `Vault::derived_key` gives them.
+    ///
+    /// # Errors
+    /// When they are not 64 hexadecimal ones.
+    pub fn from_hex(digits: &str) -> Result<Self, VaultError> {
+        let mut bytes = [0; KEY_BYTES];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| VaultError::Sealed)?;
+        Self::new(&bytes)
+    }
+
     pub(crate) fn new(bytes: &[u8; KEY_BYTES]) -> Result<Self, VaultError> {
         RandomizedNonceKey::new(&AES_256_GCM, bytes).map(SealingKey).map_err(|_| VaultError::Sealed)
     }
 
     /// Seals a text for a place.
-    pub(crate) fn seal(&self, text: &str, place: &str) -> Result<Vec<u8>, VaultError> {
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn seal(&self, text: &str, place: &str) -> Result<Vec<u8>, VaultError> {
         let mut bytes = text.as_bytes().to_vec();
         let nonce = self.0.seal_in_place_append_tag(Aad::from(place), &mut bytes).map_err(|_| VaultError::Sealed)?;
         bytes.extend_from_slice(nonce.as_ref());
@@ -57,7 +70,10 @@ impl SealingKey {
     }
 
     /// Opens what was sealed for that place.
-    pub(crate) fn open(&self, sealed: &[u8], place: &str) -> Result<String, VaultError> {
+    ///
+    /// # Errors
+    /// When it is damaged, or was sealed for another place or with another key.
+    pub fn open(&self, sealed: &[u8], place: &str) -> Result<String, VaultError> {
         let (bytes, nonce) = sealed.split_last_chunk::<NONCE_LEN>().ok_or(VaultError::Sealed)?;
         let mut bytes = bytes.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
@@ -119,6 +135,11 @@ impl Vault {
     /// The digest that a sealed text is found by: hexadecimal digits, the same for the same text with this key alone.
     pub(crate) fn search_digest(&self, text: &str) -> String {
         hex::encode(&hmac::sign(&self.search, text.as_bytes()).as_ref()[..SEARCH_BYTES])
+    }
+
+    /// A key for one purpose, made from this one: always the same.
+    pub(crate) fn derived_key(&self, purpose: &str) -> String {
+        hex::encode(hmac::sign(&self.search, format!("key/{purpose}").as_bytes()))
     }
 
     /// Proves to another service with the same key that this one says so: hexadecimal digits.

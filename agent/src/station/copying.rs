@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::accounts::ReachedAccount;
 use super::host::{StationWorker, stops_within};
+use super::journal_segments::JournalSegments;
 use super::logs;
 use super::memory::MemoryBudget;
 use crate::commands::not_begun;
@@ -74,10 +75,14 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let blob = worker.account(&order.account).ok().cloned();
     let blob = blob.and_then(|reached| reached.account.blob(&order.blob.container, &order.blob.name).ok());
     let scene = scene(worker, &order, options.clone());
+    let mut segments = segments(worker, &order, &options);
     tokio::spawn(async move {
+        if let Some(segments) = segments.as_mut().filter(|_| !order.retry.restart) {
+            segments.restore().await;
+        }
         let copied = match order.account_only {
             true => Err(CopyError::Cancelled),
-            false => watched(scene, &order, &memory, handle.clone()).await,
+            false => followed(watched(scene, &order, &memory, handle.clone()), segments.as_mut()).await,
         };
         let result = match copied {
             Ok(result) => result,
@@ -90,6 +95,9 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             }
             Err(error) => failed(&order, &error),
         };
+        if let Some(segments) = &mut segments {
+            segments.end(result.outcome.is_complete()).await;
+        }
         let kept = tokio::task::block_in_place(|| logs::keep_whole(&state_dir, &result));
         if let Err(error) = kept {
             tracing::warn!(job = %order.job_uid, %error, "the whole list of a copy's ranges cannot be kept: there will be no log of it");
@@ -98,6 +106,21 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         let _ = ended.send(result);
     });
     copy
+}
+
+/// What keeps the journal of an import where another host finds it.
+fn segments(worker: &StationWorker, order: &CopyOrder, options: &TransferOptions) -> Option<JournalSegments> {
+    let reached = worker.account(&order.account).ok().filter(|_| order.direction == Direction::Import)?;
+    JournalSegments::of(order, reached, &options.state_dir, options.request_timeout)
+}
+
+/// A copy whose journal is kept beside its blob meanwhile.
+async fn followed<T>(copy: impl Future<Output = T>, segments: Option<&mut JournalSegments>) -> T {
+    let Some(segments) = segments else { return copy.await };
+    tokio::select! {
+        copied = copy => copied,
+        never = segments.follow() => match never {},
+    }
 }
 
 fn is_cancelled(handle: &TransferHandle) -> bool {

@@ -156,6 +156,7 @@ mod tests {
         let copy = CopyOrder {
             grant: None,
             state_id: None,
+            journal_key: None,
             bay: "bay-1".to_owned(),
             direction: Direction::Import,
             job_uid: "job".to_owned(),

@@ -20,6 +20,7 @@ mod copying;
 mod docked_by_hand;
 pub(crate) mod docks;
 pub(crate) mod host;
+mod journal_segments;
 mod logs;
 mod look;
 pub(crate) mod memory;

@@ -19,7 +19,7 @@ use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError,
 use tokio::sync::oneshot;
 
 use super::host::{StationWorker, blocking};
-use super::{copying, logs, select};
+use super::{copying, journal_segments, logs, select};
 
 #[async_trait]
 impl Worker for StationWorker {
@@ -101,6 +101,11 @@ impl Worker for StationWorker {
         let account = &self.account(account)?.account;
         let discarded = account.discard_unfinished(&place.container, &place.name, transfer_id).await;
         discarded.map(|_| ()).map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {
+        let removed = journal_segments::remove(self.account(account)?, blob, job_uid).await;
+        removed.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {

@@ -1,5 +1,7 @@
 //! What the data plane is ordered to do: it knows drives and stores, and nothing of jobs but what is here.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -32,9 +34,19 @@ pub struct BayContent {
     /// The state directory of that host, as [`super::StationReport::state_id`] names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<String>,
-    /// Why nothing is known of it now: one sentence.
+    /// Why nothing is known of it now, or what is there cannot be used: one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
+}
+
+/// A key of a journal: 64 hexadecimal digits, which no log shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalKey(pub String);
+
+impl fmt::Debug for JournalKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JournalKey(not shown)")
+    }
 }
 
 /// A copy that is to be begun or resumed.
@@ -48,6 +60,9 @@ pub struct CopyOrder {
     /// The state directory of that host: no other host has the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<String>,
+    /// What seals the journal that is kept beside the blob of an import, for the next host that has the drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_key: Option<JournalKey>,
     /// The bay of the drive.
     pub bay: String,
     /// Import or export.

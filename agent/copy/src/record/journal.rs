@@ -59,10 +59,8 @@ impl Journal {
     /// Opens the journal of a transfer, making an empty one where there is none. `what` names the
     /// transfer: its blob, and for an export its drive too.
     pub(crate) fn open(state_dir: &Path, direction: Direction, what: &str) -> Result<Self, CopyError> {
-        let folder = journals_folder(state_dir)?;
-        let prefix = prefix_of(direction);
-        let name = &Sha256Digest::of(what.as_bytes()).to_string()[..24];
-        Self::open_file(folder.join(format!("{prefix}-{name}.jsonl")), what)
+        journals_folder(state_dir)?;
+        Self::open_file(journal_path(state_dir, direction, what), what)
     }
 
     /// Opens the journal in a folder that holds the state of one transfer alone; `None` where there is none.
@@ -112,7 +110,7 @@ impl Journal {
     /// # Errors
     /// Where that export is under way, or its journal cannot be read.
     pub(crate) fn of_export(state_dir: &Path, drive: &Path, blob: &str) -> Result<Option<(Self, Recovered)>, CopyError> {
-        let Ok(entries) = std::fs::read_dir(state_dir.join("journals")) else { return Ok(None) };
+        let Ok(entries) = std::fs::read_dir(state_dir.join(JOURNALS)) else { return Ok(None) };
         let Ok(drive) = absolute(drive) else { return Ok(None) };
         let is_it = |path: &PathBuf| {
             let is_export = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("export-"));
@@ -248,6 +246,19 @@ impl Journal {
     }
 }
 
+/// Where the journal of an import into a blob is kept.
+pub fn journal_of_import(state_dir: &Path, blob: &str) -> PathBuf {
+    journal_path(state_dir, Direction::Import, blob)
+}
+
+fn journal_path(state_dir: &Path, direction: Direction, what: &str) -> PathBuf {
+    let name = &Sha256Digest::of(what.as_bytes()).to_string()[..24];
+    state_dir.join(JOURNALS).join(format!("{}-{name}.jsonl", prefix_of(direction)))
+}
+
+/// The folder of journals in a state directory.
+const JOURNALS: &str = "journals";
+
 /// What the name of a journal begins with.
 pub(crate) fn prefix_of(direction: Direction) -> &'static str {
     match direction {
@@ -258,7 +269,7 @@ pub(crate) fn prefix_of(direction: Direction) -> &'static str {
 
 /// The folder of all journals, made where it is missing. What is in it describes customers' drives.
 pub(crate) fn journals_folder(state_dir: &Path) -> Result<PathBuf, CopyError> {
-    let folder = state_dir.join("journals");
+    let folder = state_dir.join(JOURNALS);
     let made = make_folder(&folder);
     made.map_err(|source| state_error("create", &folder, source))?;
     Ok(folder)

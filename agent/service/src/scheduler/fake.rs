@@ -108,6 +108,11 @@ impl Worker for FakeWorker {
         self.remove_document(account, &BlobName { name, ..place.clone() }).await
     }
 
+    async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {
+        let name = format!("{}.{job_uid}.journal", blob.name);
+        self.remove_document(account, &BlobName { name, ..blob.clone() }).await
+    }
+
     async fn open_document(&self, _account: &str, _place: &BlobName) -> Result<Option<Document>, WorkError> {
         Ok(None)
     }

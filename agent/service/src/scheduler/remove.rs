@@ -18,7 +18,7 @@ impl Scheduler {
             if let Err(error) = store.empty_of_keys(&stored.job_uid).await {
                 tracing::warn!(%error, "keys of a removed job are in unused parts of the database until it was removed from its account");
             }
-            self.remove_from_account(&left).await?;
+            self.remove_from_account(&stored.job_uid, &left).await?;
         }
         // A station that is away must not keep what is the customer's.
         self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
@@ -26,7 +26,7 @@ impl Scheduler {
         is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned())
     }
 
-    async fn remove_from_account(&self, left: &LeftBehind) -> Result<(), String> {
+    async fn remove_from_account(&self, job_uid: &str, left: &LeftBehind) -> Result<(), String> {
         let (worker, account) = (&self.inner.worker, left.account.as_str());
         let mut failures = Vec::new();
         let mut note = |result: Result<(), WorkError>| failures.extend(result.err().map(|error| error.to_string()));
@@ -43,6 +43,9 @@ impl Scheduler {
         }
         for (place, transfer_id) in &left.unfinished {
             note(with_timeout(worker.discard_unfinished(account, place, transfer_id)).await);
+        }
+        for blob in &left.with_journals {
+            note(with_timeout(worker.remove_journal(account, blob, job_uid)).await);
         }
         match failures.first() {
             None => Ok(()),

@@ -192,6 +192,10 @@ impl Worker for Fleet {
         self.own.discard_unfinished(account, place, transfer_id).await
     }
 
+    async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {
+        self.own.remove_journal(account, blob, job_uid).await
+    }
+
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError> {
         self.own.open_document(account, place).await
     }

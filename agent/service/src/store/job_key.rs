@@ -4,7 +4,7 @@ use super::database::Store;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::seal::{JobSeal, Sealer};
-use crate::vault::{KEY_BYTES, SealingKey, VaultError};
+use crate::vault::{KEY_BYTES, SealingKey};
 
 /// The place that the key of a job is sealed for.
 fn place_of_key(job_uid: &str) -> String {
@@ -26,12 +26,7 @@ impl Store {
     /// What seals the texts of a job.
     pub(super) fn sealer(&self, job_uid: &str, seal: &JobSeal) -> Result<Sealer, StoreError> {
         let key = match &seal.0 {
-            Some(sealed) => {
-                let mut bytes = [0; KEY_BYTES];
-                let text = self.vault.open_sealed(sealed, &place_of_key(job_uid))?;
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| VaultError::Sealed)?;
-                Some(SealingKey::new(&bytes)?)
-            }
+            Some(sealed) => Some(SealingKey::from_hex(&self.vault.open_sealed(sealed, &place_of_key(job_uid))?)?),
             None => None,
         };
         Ok(Sealer { key, job_uid: job_uid.to_owned() })

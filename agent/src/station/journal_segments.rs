@@ -1,0 +1,293 @@
+//! The journal of an import at a station is also kept beside its blob: a drive that is docked at another host resumes there.
+//!
+//! It is cut into segments of whole lines, each sealed with a key that the service gives with the order. Each names the digest of
+//! all lines before it. The last one is written again as it grows. A station that lost its copy may still write an older one over
+//! it: whoever reads stops at the first segment that does not continue what was read, and has the journal as it was some time ago.
+//! That claims less than landed, and nothing else.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use blob::{BlobError, Replaces};
+use file::private::make_folder;
+use file::replace::{IfExists, with_suffix, write_file};
+use futures::TryStreamExt;
+use protocol::digest::Sha256Digest;
+use protocol::job::BlobName;
+use protocol::station::CopyOrder;
+use protocol::units::ByteRange;
+use service::scheduler::worker::WorkError;
+use service::vault::SealingKey;
+
+use super::accounts::ReachedAccount;
+
+/// Bytes of the lines of a segment: at 8 MiB a chunk it tells of some 400 GiB.
+const SEGMENT_BYTES: u64 = 8 << 20;
+
+/// What a segment may have beside its lines: the digest before them, and its seal.
+const SEGMENT_EXTRA_BYTES: u64 = 1 << 10;
+
+/// How often what was added is written: so much is sent again by another host.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long the end of a copy is kept waiting for what was added last.
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes by which a journal is known that started over.
+const HEAD_BYTES: u64 = 256;
+
+/// The name of a segment: the job's random name is in it, so that nothing else has it.
+fn segment_name(blob: &BlobName, job_uid: &str, index: u32) -> BlobName {
+    BlobName { container: blob.container.clone(), name: format!("{}.{job_uid}.journal.{index:04}", blob.name) }
+}
+
+/// The segments of one copy's journal.
+pub(super) struct JournalSegments {
+    reached: ReachedAccount,
+    blob: BlobName,
+    job_uid: String,
+    key: SealingKey,
+    journal: PathBuf,
+    request_timeout: Duration,
+    written: Written,
+    /// How many there may be at the store.
+    known: u32,
+}
+
+/// What a segment names of all lines before it: the digest of the last ones of them, and of what was named before those.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Before(Sha256Digest);
+
+impl Default for Before {
+    fn default() -> Self {
+        Before(Sha256Digest::of(b""))
+    }
+}
+
+impl Before {
+    fn and(self, lines: &str) -> Self {
+        Before(Sha256Digest::of(format!("{}\n{lines}", self.0).as_bytes()))
+    }
+}
+
+/// What was written of the journal as it is now.
+#[derive(Default)]
+struct Written {
+    /// Its first bytes.
+    head: Vec<u8>,
+    /// Segments that are full, and the bytes in them.
+    full: u32,
+    full_bytes: u64,
+    /// What the next segment names.
+    before: Before,
+    /// Bytes in the segment behind them.
+    last_bytes: u64,
+}
+
+impl JournalSegments {
+    /// Those of the copy that an order is about; `None` where the service gave no key for them.
+    pub(super) fn of(order: &CopyOrder, reached: &ReachedAccount, state_dir: &Path, request_timeout: Duration) -> Option<Self> {
+        let key = SealingKey::from_hex(&order.journal_key.as_ref()?.0).ok()?;
+        let address = reached.account.blob(&order.blob.container, &order.blob.name).ok()?.address();
+        Some(JournalSegments {
+            reached: reached.clone(),
+            blob: order.blob.clone(),
+            job_uid: order.job_uid.clone(),
+            key,
+            journal: copy::journal_of_import(state_dir, &address),
+            request_timeout,
+            written: Written::default(),
+            known: 0,
+        })
+    }
+
+    /// Makes what another host wrote the journal of this one, where this one has none.
+    pub(super) async fn restore(&mut self) {
+        if self.journal.exists() {
+            return;
+        }
+        match self.read().await {
+            Ok(None) => {}
+            Ok(Some(lines)) => match self.keep(&lines) {
+                Ok(()) => {
+                    tracing::info!(job = %self.job_uid, bytes = lines.len(), "the copy resumes with the journal of another station")
+                }
+                Err(error) => self.warn("cannot be kept", &error),
+            },
+            Err(error) => self.warn("cannot be read: what it says landed is looked for at the store, or sent again", &error),
+        }
+    }
+
+    fn warn(&self, what: &str, error: &dyn std::fmt::Display) {
+        tracing::warn!(job = %self.job_uid, %error, "the journal beside the blob {what}");
+    }
+
+    fn keep(&self, lines: &str) -> std::io::Result<()> {
+        make_folder(self.journal.parent().unwrap_or(Path::new(".")))?;
+        write_file(&self.journal, &with_suffix(&self.journal, ".tmp"), IfExists::Fail, |file| file.write_all(lines.as_bytes()))
+    }
+
+    /// The lines of all segments that continue each other.
+    async fn read(&mut self) -> Result<Option<String>, BlobError> {
+        let (mut lines, mut named) = (String::new(), Before::default());
+        while let Some(sealed) = self.read_one(self.known).await? {
+            self.known += 1;
+            let Ok(segment) = self.key.open(&sealed, &place(&self.job_uid, self.known - 1)) else { break };
+            let Some((before, more)) = segment.split_once('\n') else { break };
+            if before != named.0.to_string() {
+                break;
+            }
+            named = named.and(more);
+            lines.push_str(more);
+        }
+        Ok(Some(lines).filter(|lines| !lines.is_empty()))
+    }
+
+    async fn read_one(&self, index: u32) -> Result<Option<Vec<u8>>, BlobError> {
+        let name = segment_name(&self.blob, &self.job_uid, index);
+        let blob = self.reached.account.blob(&name.container, &name.name)?;
+        let read = async {
+            let facts = blob.head().await?.filter(|facts| facts.size_bytes <= SEGMENT_BYTES + SEGMENT_EXTRA_BYTES);
+            let Some(facts) = facts else { return Ok(None) };
+            let body = blob.read(ByteRange::new(0, facts.size_bytes), &facts.version, false).await?;
+            let add = |mut bytes: Vec<u8>, piece: bytes::Bytes| async move {
+                bytes.extend_from_slice(&piece);
+                Ok(bytes)
+            };
+            body.pieces.try_fold(Vec::new(), add).await.map(Some)
+        };
+        let timed_out = |_| BlobError::new(blob::BlobErrorKind::TimedOut, "read", blob.address(), "no answer in time");
+        tokio::time::timeout(self.request_timeout, read).await.map_err(timed_out)?
+    }
+
+    /// Writes what is added to the journal, until it is dropped.
+    pub(super) async fn follow(&mut self) -> Infallible {
+        let mut was_told = false;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(error) = self.write_added().await
+                && !std::mem::replace(&mut was_told, true)
+            {
+                self.warn("cannot be written: another host would begin at what the store holds", &error);
+            }
+        }
+    }
+
+    /// Writes what was added last, or removes all of it where the copy is complete.
+    pub(super) async fn end(&mut self, is_complete: bool) {
+        let ending = async {
+            match is_complete {
+                true => self.remove_known().await.map_err(|error| error.to_string()),
+                false => self.write_added().await.map_err(|error| error.to_string()),
+            }
+        };
+        let error = match tokio::time::timeout(LAST_TIMEOUT, ending).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => "no answer in time".to_owned(),
+        };
+        self.warn(if is_complete { "cannot be removed" } else { "is not up to date" }, &error);
+    }
+
+    async fn remove_known(&self) -> Result<(), BlobError> {
+        for index in (0..self.known).rev() {
+            let name = segment_name(&self.blob, &self.job_uid, index);
+            self.reached.account.remove(&name.container, &name.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_added(&mut self) -> Result<(), WorkError> {
+        let failed = |error: std::io::Error| WorkError::Failed(error.to_string());
+        loop {
+            let added = tokio::task::block_in_place(|| self.written.read_added(&self.journal)).map_err(failed)?;
+            let Some((lines, is_full)) = added else { return Ok(()) };
+            let index = self.written.full;
+            let segment = format!("{}\n{lines}", self.written.before.0);
+            let sealed = self.key.seal(&segment, &place(&self.job_uid, index));
+            let sealed = sealed.map_err(|error| WorkError::Failed(error.to_string()))?;
+            self.known = self.known.max(index + 1);
+            self.put(index, &sealed).await?;
+            self.written.add(&lines, is_full);
+            if !is_full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn put(&self, index: u32, sealed: &[u8]) -> Result<(), WorkError> {
+        let failed = |error: BlobError| WorkError::Failed(error.to_string());
+        let folder = self.journal.parent().unwrap_or(Path::new("."));
+        let written = tempfile::tempfile_in(folder).and_then(|mut file| file.write_all(sealed).map(|()| file));
+        let file = written.map_err(|error| WorkError::Failed(error.to_string()))?;
+        let name = segment_name(&self.blob, &self.job_uid, index);
+        let blob = self.reached.account.blob(&name.container, &name.name).map_err(failed)?;
+        // One name for every try: what an interrupted one left is written again.
+        let id = Sha256Digest::of(name.name.as_bytes()).to_string();
+        let put = blob.put_file(Arc::new(file), &id, &Replaces::Anything);
+        let put = tokio::time::timeout(self.request_timeout, put).await;
+        put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)
+    }
+}
+
+/// What a segment is sealed for.
+fn place(job_uid: &str, index: u32) -> String {
+    format!("{job_uid}/journal/{index}")
+}
+
+impl Written {
+    /// The whole lines behind the segments that are full, as many as go into one, where there are more than were written; and
+    /// whether they fill it.
+    fn read_added(&mut self, journal: &Path) -> std::io::Result<Option<(String, bool)>> {
+        let mut file = match File::open(journal) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut head = Vec::new();
+        Read::by_ref(&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;
+        let length = file.metadata()?.len();
+        if head != self.head || length < self.full_bytes + self.last_bytes {
+            // It started over, or has its first lines only now.
+            *self = Written { head, ..Written::default() };
+        }
+        file.seek(SeekFrom::Start(self.full_bytes))?;
+        let mut bytes = Vec::new();
+        file.take(SEGMENT_BYTES).read_to_end(&mut bytes)?;
+        let is_full = length > self.full_bytes + SEGMENT_BYTES;
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        if bytes.len() as u64 <= self.last_bytes && !is_full {
+            return Ok(None);
+        }
+        let lines = String::from_utf8(bytes).map_err(std::io::Error::other)?;
+        Ok(Some((lines, is_full)).filter(|(lines, _)| !lines.is_empty()))
+    }
+
+    fn add(&mut self, lines: &str, is_full: bool) {
+        if is_full {
+            self.before = self.before.and(lines);
+            self.full += 1;
+            self.full_bytes += lines.len() as u64;
+        }
+        self.last_bytes = if is_full { 0 } else { lines.len() as u64 };
+    }
+}
+
+/// Removes all segments of a copy's journal, the last one first: where that ends halfway, the others are found again.
+///
+/// # Errors
+/// When the store failed.
+pub(super) async fn remove(reached: &ReachedAccount, blob: &BlobName, job_uid: &str) -> Result<(), BlobError> {
+    let name = |index| segment_name(blob, job_uid, index);
+    let mut count = 0;
+    while reached.account.blob(&name(count).container, &name(count).name)?.head().await?.is_some() {
+        count += 1;
+    }
+    for index in (0..count).rev() {
+        reached.account.remove(&name(index).container, &name(index).name).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! A drive is carried to another host before it is copied whole: what was moved is not moved again.
+
+use serde_json::{Value, json};
+
+use crate::support::Workbench;
+use crate::support::images::{MIB, files_below, partials_of};
+use crate::support::service::{Service, job, parcel, slow_profile};
+use crate::support::station::Station;
+
+/// A service whose grants are short, so that a test can wait for their end.
+const SERVICE: &str = "station_lease = \"12s\"\n";
+
+/// A station with one bay.
+const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"bay-1\"\n";
+
+/// What of journals is in the account.
+fn segments(service: &Service) -> Vec<String> {
+    let names = files_below(&service.blobs()).into_iter().map(|path| path.display().to_string());
+    names.filter(|name| name.contains(".journal.")).collect()
+}
+
+/// Lets the first station copy something, ends it so, and carries the drive to the second one.
+fn carried(end: impl FnOnce(&Service, &mut Station)) {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    let _second = Station::start(&service, &bench, "hall-b", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    let drive = slow_profile(&bench, "SLOW", "48MiB", "2MB/s");
+    service.dock("hall-a%2Fbay-1", &drive, None).expect(200);
+    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    end(&service, &mut first);
+    let moved = landed().unwrap();
+    assert!(!segments(&service).is_empty(), "the journal is beside the blob");
+    service.dock("hall-b%2Fbay-1", &drive, None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    let bytes = |name: &str| result[name].as_u64().unwrap();
+    assert_eq!(bytes("bytes_sent") + bytes("bytes_reused"), 48 * MIB as u64, "{result}");
+    // Ten seconds of a copy at most are not in it.
+    assert!(bytes("bytes_reused") + 24 * MIB as u64 > moved && bytes("bytes_reused") > 2 * MIB as u64, "{moved} {result}");
+    let blob = service.blobs().join("imports/job-1/SLOW.img");
+    assert_eq!((blob.metadata().unwrap().len(), partials_of(&blob).len()), (48 * MIB as u64, 0));
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+}
+
+#[test]
+fn a_station_that_stops_leaves_its_journal_for_the_next_host() {
+    carried(|_, station| {
+        station.stop();
+    });
+}
+
+#[test]
+fn a_station_that_is_killed_leaves_its_journal_for_the_next_host() {
+    carried(|service, station| {
+        service.wait("the journal to be kept", || (!segments(service).is_empty()).then_some(()));
+        station.kill();
+    });
+}
+
+#[test]
+fn no_journal_outlives_its_job_and_nobody_reads_what_is_in_it() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    let kept = service.wait("the journal to be kept", || segments(&service).pop());
+    let bytes = std::fs::read(kept).unwrap();
+    assert!(bytes.len() > 100 && !bytes.windows(4).any(|part| part == b"SLOW"), "it is sealed");
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    service.wait_for_state("job-1", "Completed");
+    assert!(!segments(&service).is_empty());
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+}
