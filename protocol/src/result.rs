@@ -264,6 +264,9 @@ pub struct TransferPlan {
     /// What the blob would be given beside its bytes, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub properties: Option<PlannedProperties>,
+    /// Where what is not the blob yet would be put, where that is not beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staging: Option<String>,
     /// What is worth knowing before it begins.
     pub warnings: Vec<String>,
 }

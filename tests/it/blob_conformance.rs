@@ -60,12 +60,14 @@ struct S3Store {
     bucket: Arc<S3Bucket>,
     /// Other sizes than those of S3.
     sizes: Option<Sizes>,
+    /// Where pieces are put, where that is not beside the object.
+    staging: Option<&'static str>,
 }
 
 impl S3Store {
     fn new(environment: Environment) -> Self {
         let bucket = S3Bucket::new(&s3_address("drives", "any"), &environment, &Network::direct(SILENCE_MAX)).unwrap();
-        S3Store { environment, bucket, sizes: None }
+        S3Store { environment, bucket, sizes: None, staging: None }
     }
 }
 
@@ -76,10 +78,11 @@ fn s3_address(bucket: &str, key: &str) -> S3Address {
 impl TestStore for S3Store {
     fn blob(&self, name: &str) -> Arc<dyn Blob> {
         let blob = S3Blob::new(self.bucket.clone(), s3_address("drives", name));
-        Arc::new(match self.sizes {
+        let blob = match self.sizes {
             Some(sizes) => blob.with_sizes(sizes),
             None => blob,
-        })
+        };
+        self.staging.map_or_else(|| Arc::new(blob.clone()) as Arc<dyn Blob>, |place| blob.with_staging(Some(place)).unwrap())
     }
 
     fn in_missing_container(&self) -> Option<Arc<dyn Blob>> {
@@ -138,6 +141,17 @@ fn a_server_of_s3_that_tells_no_digests_conforms() {
     conforms_s3(s3_environment(&fake));
 }
 
+#[test]
+fn objects_whose_pieces_are_in_another_bucket_conform() {
+    for sizes in [None, Some(SMALL)] {
+        let fake = S3Fake::start();
+        fake.add_bucket("scratch");
+        fake.set_part_bytes_min(SMALL.part_bytes_min);
+        let staging = Some("s3://scratch/pieces");
+        conforms_s3_store(&S3Store { sizes, staging, ..S3Store::new(s3_environment(&fake)) });
+    }
+}
+
 fn s3_environment(fake: &S3Fake) -> Environment {
     Environment::from_text(&fake.variables().map(|(name, value)| format!("{name}={value}")).join("\n")).unwrap()
 }
@@ -154,6 +168,8 @@ struct GcsStore {
     bucket: Arc<GcsBucket>,
     /// How many are composed at once, where that is less than 32.
     fan_out: Option<usize>,
+    /// Where pieces are put, where that is not beside the object.
+    staging: Option<&'static str>,
 }
 
 impl GcsStore {
@@ -161,7 +177,7 @@ impl GcsStore {
         let text = fake.variables().map(|(name, value)| format!("{name}={value}")).join("\n");
         let environment = Environment::from_text(&text).unwrap();
         let bucket = GcsBucket::new(&gcs_address("drives", "any"), &environment, &Network::direct(SILENCE_MAX)).unwrap();
-        GcsStore { environment, bucket, fan_out: None }
+        GcsStore { environment, bucket, fan_out: None, staging: None }
     }
 }
 
@@ -172,10 +188,11 @@ fn gcs_address(bucket: &str, name: &str) -> GcsAddress {
 impl TestStore for GcsStore {
     fn blob(&self, name: &str) -> Arc<dyn Blob> {
         let blob = GcsBlob::new(self.bucket.clone(), gcs_address("drives", name));
-        Arc::new(match self.fan_out {
+        let blob = match self.fan_out {
             Some(fan_out) => blob.with_fan_out(fan_out),
             None => blob,
-        })
+        };
+        self.staging.map_or_else(|| Arc::new(blob.clone()) as Arc<dyn Blob>, |place| blob.with_staging(Some(place)).unwrap())
     }
 
     fn in_missing_container(&self) -> Option<Arc<dyn Blob>> {
@@ -206,6 +223,12 @@ fn objects_that_are_composed_in_several_levels_conform() {
     let fake = GcsFake::start();
     fake.set_page(3);
     conforms_gcs(&GcsStore { fan_out: Some(2), ..GcsStore::new(&fake) });
+}
+
+#[test]
+fn objects_whose_pieces_are_in_a_folder_conform() {
+    let fake = GcsFake::start();
+    conforms_gcs(&GcsStore { fan_out: Some(3), staging: Some("gs://drives/scratch"), ..GcsStore::new(&fake) });
 }
 
 fn conforms(blob: &str, kind: BlobKind) {

@@ -84,7 +84,10 @@ impl Reader {
         symlink(source_root().join("sample-drives"), bench.file("sample-drives")).unwrap();
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
         let (azurite, failing) = (Azurite::start(), failing_image(&bench));
-        Reader { servers: Servers(Vec::new()), path, azurite, s3: S3Fake::start(), gcs: GcsFake::start(), failing, bench }
+        let (s3, gcs) = (S3Fake::start(), GcsFake::start());
+        // Where pieces of an object are put that is in a locked bucket.
+        s3.add_bucket("scratch");
+        Reader { servers: Servers(Vec::new()), path, azurite, s3, gcs, failing, bench }
     }
 
     fn home(&self) -> &str {

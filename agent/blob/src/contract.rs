@@ -283,6 +283,19 @@ pub trait Blob: Send + Sync {
         None
     }
 
+    /// Where uploads put what is not the blob yet, where that is not beside it. Without secrets.
+    fn staging(&self) -> Option<String> {
+        None
+    }
+
+    /// The same blob, whose uploads put what is not the blob yet into this place, or beside it.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::Refused`] where that cannot be: no such place, or one of another store.
+    fn with_staging(&self, _place: Option<&str>) -> Result<Arc<dyn Blob>, BlobError> {
+        Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), NO_STAGING))
+    }
+
     /// Begins an upload, or resumes one: only the work of this very transfer. Where what the journal is about is gone
     /// and the store cannot distinguish a new beginning from it, the answer is [`BlobErrorKind::NotFound`].
     ///
@@ -310,6 +323,10 @@ pub trait Blob: Send + Sync {
     /// where one was to be replaced.
     async fn put_file(&self, file: Arc<File>, transfer_id: &str, replaces: &Replaces) -> Result<(), BlobError>;
 }
+
+/// What stores say that have no pieces which could be elsewhere.
+const NO_STAGING: &str =
+    "`--staging` is for imports to s3:// and gs://, whose pieces are objects until they are put together: leave it out";
 
 /// The largest range for which a store gives a checksum (Azure: 4 MiB).
 pub const CHECKED_RANGE_BYTES_MAX: u64 = 4 << 20;

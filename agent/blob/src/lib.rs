@@ -7,6 +7,7 @@
 //! | [`facts`] | what is known of a blob that exists, and what a store can take |
 //! | [`account`] | the containers of an account, and what is in them |
 //! | [`address`] | how a BLOB is written on the command line, and how it is shown without secrets |
+//! | `staging_address` | how a place for pieces of unfinished objects is written |
 //! | [`azure`] | block and page blobs on the official SDK, whose own retries are switched off |
 //! | [`s3`] | objects of S3 and of compatible servers |
 //! | [`gcs`] | objects of Google Cloud Storage, and of emulators |
@@ -59,6 +60,7 @@ pub mod memory;
 pub mod properties;
 pub mod retry;
 pub mod s3;
+mod staging_address;
 pub mod vhd;
 
 pub use account::{Account, AccountAddress, BlobItem};
@@ -72,3 +74,4 @@ pub use environment::Environment;
 pub use error::{BlobError, BlobErrorKind};
 pub use facts::{BlobFacts, ChunkLimits, Obstacles};
 pub use properties::{BlobProperties, ContentType, Metadatum, PropertyError, Tier};
+pub use staging_address::StagingAddress;

@@ -33,6 +33,10 @@ pub(crate) struct ImportArguments {
     /// Write into the page blob that is there, such as the disk of an upload, and make none
     #[arg(long, help_heading = BLOB, hide_short_help = true)]
     pub(crate) into_existing: bool,
+    /// Where the pieces of an object of S3 or of Google Cloud Storage are put until it is complete: a bucket, or a folder of one,
+    /// such as s3://scratch/pieces; for Google's, a folder of the same bucket [default: beside the object]
+    #[arg(long, value_name = "URL", help_heading = BLOB, hide_short_help = true)]
+    pub(crate) staging: Option<String>,
     #[command(flatten)]
     pub(crate) properties: PropertyArguments,
     #[command(flatten)]

@@ -81,6 +81,7 @@ fn ends(arguments: &ImportArguments, link: &TransferHandle) -> Result<Ends, Copy
         rescue,
         fill: arguments.rescue.fill,
         overwrite: arguments.overwrite,
+        staging: arguments.staging.clone(),
         made_as: MadeAs {
             is_vhd: arguments.blob_format == BlobFormat::Vhd,
             into_existing: arguments.into_existing,

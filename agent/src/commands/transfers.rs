@@ -113,13 +113,13 @@ fn blob_of(reach: &Reach<'_>, transfer: &Unfinished, asked: &str) -> Result<Arc<
     let is_its_address = without_query(asked) == *recorded;
     let made = match is_page_blob(transfer) {
         true => {
-            let MadeAs { is_vhd, into_existing, .. } = transfer.header.made_as;
-            Made { form: PageForm { is_vhd, is_existing: into_existing }, ..Made::of(BlobType::Page) }
+            let MadeAs { is_vhd, into_existing, .. } = &transfer.header.made_as;
+            Made { form: PageForm { is_vhd: *is_vhd, is_existing: *into_existing }, ..Made::of(BlobType::Page) }
         }
         false => Made::of(BlobType::Block),
     };
     let address = if is_its_address { asked } else { recorded };
-    Ok(reach_new_blob(address, made, reach)?.blob)
+    transfer.at_its_staging(reach_new_blob(address, made, reach)?.blob)
 }
 
 /// Blocks of Azure are named by their content, and pages are not.
@@ -178,14 +178,18 @@ async fn entry(reach: &Reach<'_>, transfer: &Unfinished, asked: &str, is_local: 
 
 /// The options without which an import is not resumed.
 fn options_of(transfer: &Unfinished) -> String {
-    let MadeAs { is_vhd, into_existing, overwrite } = transfer.header.made_as;
+    let MadeAs { is_vhd, into_existing, overwrite, staging } = &transfer.header.made_as;
     let options = [
         (is_page_blob(transfer), " --blob-type page"),
-        (is_vhd, " --blob-format vhd"),
-        (into_existing, " --into-existing"),
-        (overwrite, " --overwrite"),
+        (*is_vhd, " --blob-format vhd"),
+        (*into_existing, " --into-existing"),
+        (*overwrite, " --overwrite"),
     ];
-    options.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, option)| option).collect()
+    let mut options: String = options.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, option)| option).collect();
+    if let Some(place) = staging {
+        options += &format!(" --staging {}", quote(place));
+    }
+    options
 }
 
 /// Removes what a transfer left, and then its journal: cut off in between, it is repeated.

@@ -32,6 +32,7 @@ pub(super) fn plan_text(plan: &TransferPlan) -> String {
             text += &line("metadata", metadata.join(", "));
         }
     }
+    text += &plan.staging.as_ref().map(|place| line("pieces", format!("in {place} until it is complete"))).unwrap_or_default();
     text += &line("changed", "nothing: this was a dry run");
     text
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use blob::{BlobErrorKind, UploadPlan};
 use service::store::Store;
 
 use super::wiring;
@@ -13,6 +14,9 @@ use crate::station::config::{Account, Config};
 
 /// How long an account or a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The name of a blob that is asked about, and is not there.
+const CHECK: &str = "drive-agent-check";
 
 /// Says of each part whether it can be used; an error names those that cannot.
 pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: &Printer) -> Result<(), String> {
@@ -64,5 +68,19 @@ async fn ask(config: &Config, account: &Account) -> Result<(), String> {
         return Ok(());
     }
     let reached = account.reach(&config.transfer.network()?)?;
-    reached.blobs(&config.import_container, "drive-agent-check").await.map(drop).map_err(|error| error.to_string())
+    reached.blobs(&config.import_container, CHECK).await.map_err(|error| error.to_string())?;
+    match account.staging_bucket() {
+        Some(bucket) => ask_staging(&*reached, &config.import_container, &bucket).await,
+        None => Ok(()),
+    }
+}
+
+/// Asks whether pieces may be listed where imports put them. A container that is there at the first import alone is not missed.
+async fn ask_staging(account: &dyn blob::Account, container: &str, bucket: &str) -> Result<(), String> {
+    let blob = account.blob(container, CHECK).map_err(|error| error.to_string())?;
+    let plan = UploadPlan { total_bytes: 0, data_bytes_max: 0, overwrite: false, own_transfer_ids: Vec::new() };
+    match blob.preflight(&plan).await {
+        Err(error) if error.kind == BlobErrorKind::ContainerNotFound && bucket == container => Ok(()),
+        asked => asked.map(drop).map_err(|error| format!("`staging`: {error}")),
+    }
 }

@@ -74,7 +74,7 @@ pub struct Header {
 }
 
 /// How the blob of an import is made, beside its bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeAs {
     /// It has the footer of a VHD.
     #[serde(default)]
@@ -85,6 +85,9 @@ pub struct MadeAs {
     /// One that exists may be replaced.
     #[serde(default)]
     pub overwrite: bool,
+    /// Where its pieces are until it is made, where that is not beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staging: Option<String>,
 }
 
 impl MadeAs {

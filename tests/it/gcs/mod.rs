@@ -4,6 +4,7 @@ mod basics;
 mod identity;
 mod interrupted;
 mod service;
+mod staging;
 mod traps;
 
 use rustix::process::Signal;

@@ -4,6 +4,7 @@ mod basics;
 mod interrupted;
 mod peers;
 mod service;
+mod staging;
 mod traps;
 
 use rustix::process::Signal;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Workbench;
 use crate::support::images::{MIB, random_bytes};
-use crate::support::s3_fake::S3Fake;
+use crate::support::s3_fake::{On, S3Fake};
 use crate::support::service::{Service, TWO_BAYS, export, import, job, parcel, shipping};
+use crate::support::{Agent, Workbench};
 
 /// The lines of a configuration that make the fake its account, with credentials of its own.
 fn account(fake: &S3Fake, bench: &Workbench) -> String {
@@ -52,4 +52,37 @@ fn jobs_go_to_and_from_s3_with_their_documents() {
     service.order("job-2", "checkIn", json!({ "bay": "bay-2" })).expect(200);
     service.wait_for_state("job-2", "Packaging");
     assert!(std::fs::read(&target).unwrap() == bytes);
+}
+
+#[test]
+fn pieces_go_where_the_account_says() {
+    let (fake, bench) = (S3Fake::start(), Workbench::new());
+    fake.add_bucket("scratch");
+    let staging = "staging = \"s3://scratch/pieces\"\n";
+    let config = format!("{TWO_BAYS}{}{staging}", account(&fake, &bench));
+    let path = bench.file("check.toml");
+    std::fs::write(&path, &config).unwrap();
+    let check = || Agent::new(bench.path(), &[&"serve", &"--config", &path, &"--check"]).run();
+    assert_eq!(check().code, Some(0), "{}", check().stderr);
+    std::fs::write(&path, config.replace("scratch", "missing")).unwrap();
+    let missing = check();
+    assert!(
+        missing.code != Some(0) && missing.stderr.contains("`staging`") && missing.stderr.contains("NoSuchBucket"),
+        "{}",
+        missing.stderr
+    );
+    let service = Service::start(&bench, &config);
+    let bytes = random_bytes(21 * MIB, 3);
+    let image = bench.image("WD-4711.img", &bytes);
+    // A part of a whole drive, and nothing of its manifest or logs.
+    fake.set_put_delay(std::time::Duration::from_millis(300));
+    service.call("PUT", &job("job-1"), import(&["WD-4711"])).expect(201);
+    service.patch("job-1", shipping()).expect(200);
+    service.dock("bay-1", &image, None).expect(200);
+    fake.wait_seen(On::PutPart, 2);
+    let marked = fake.keys("@scratch/pieces/imports/job-1/WD-4711.img.part/");
+    assert_eq!(marked.len(), 1, "{:?}", fake.keys(""));
+    service.wait_for_state("job-1", "Packaging");
+    assert!(fake.object("@imports/job-1/WD-4711.img").unwrap() == bytes);
+    assert!(fake.keys("@scratch/").is_empty(), "{:?}", fake.keys("@scratch/"));
 }

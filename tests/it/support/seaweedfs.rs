@@ -90,7 +90,7 @@ impl SeaweedFs {
         // It answers 500 until its file list is there.
         let is_up = |server: &Self| {
             let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
-            listens(ports[8]) && listens(ports[0]) && server.make_bucket()
+            listens(ports[8]) && listens(ports[0]) && server.make_bucket(BUCKET)
         };
         let end = Instant::now() + START_TIMEOUT;
         while Instant::now() < end && server.child.try_wait().unwrap().is_none() {
@@ -102,11 +102,12 @@ impl SeaweedFs {
         None
     }
 
-    fn make_bucket(&self) -> bool {
+    /// Makes another bucket.
+    pub fn make_bucket(&self, bucket: &str) -> bool {
         let account = AccountAddress::parse("s3://").unwrap();
         let account = account.reach(&self.environment(), &Network::direct(SILENCE_MAX)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(account.make_place(BUCKET, "any")).is_ok()
+        runtime.block_on(account.make_place(bucket, "any")).is_ok()
     }
 
     /// Where it listens.

@@ -79,6 +79,16 @@ pub trait Account: Send + Sync {
     /// When a name cannot be one.
     fn blob(&self, container: &str, name: &str) -> Result<Arc<dyn Blob>, BlobError>;
 
+    /// The same account, whose imports put what is not a blob yet into this place.
+    ///
+    /// # Errors
+    /// [`BlobErrorKind::Refused`] where that cannot be: no such place, or one of another store.
+    fn with_staging(&self, _place: &str) -> Result<Arc<dyn Account>, BlobError> {
+        let message =
+            "`staging` is for accounts of s3:// and gs://, whose pieces are objects until they are put together: leave it out";
+        Err(BlobError::new(BlobErrorKind::Refused, "reach", self.address(), message))
+    }
+
     /// Makes the container, and in a directory the folder for a blob of that name, where they are missing.
     ///
     /// # Errors

@@ -10,19 +10,23 @@ use crate::contract::Blob;
 use crate::credential_error::CredentialError;
 use crate::environment::Environment;
 use crate::error::{BlobError, BlobErrorKind};
-use crate::gcs::{GcsBlob, GcsBucket, GcsFailure, named_by_staging};
+use crate::gcs::{GcsBlob, GcsBucket, GcsFailure, folder_of, named_by_staging};
 use crate::http::network::Network;
+use crate::staging_address::StagingAddress;
 
+#[derive(Clone)]
 pub(super) struct GcsBuckets {
     /// Any bucket: others are reached the same way.
     any: Arc<GcsBucket>,
     /// Bucket and name of the address mean nothing.
     address: GcsAddress,
+    /// The bucket with a folder that the pieces of its objects are put into, and that folder.
+    staging: Option<(String, String)>,
 }
 
 impl GcsBuckets {
     pub(super) fn new(address: GcsAddress, environment: &Environment, network: &Network) -> Result<Self, CredentialError> {
-        Ok(GcsBuckets { any: GcsBucket::new(&address, environment, network)?, address })
+        Ok(GcsBuckets { any: GcsBucket::new(&address, environment, network)?, address, staging: None })
     }
 
     fn at(&self, container: &str, name: &str) -> Result<GcsBlob, BlobError> {
@@ -32,7 +36,8 @@ impl GcsBuckets {
             true => {
                 let (bucket, name) = (container.to_owned(), name.to_owned());
                 let address = GcsAddress { bucket, name, ..self.address.clone() };
-                Ok(GcsBlob::new(self.any.beside(container), address))
+                let folder = self.staging.as_ref().filter(|(bucket, _)| bucket == container).map(|(_, folder)| folder.clone());
+                Ok(GcsBlob::new(self.any.beside(container), address).with_folder(folder))
             }
             false => {
                 let message = "a bucket is one name, and a blob's name has no empty part, no `.` and no `..`";
@@ -59,6 +64,18 @@ impl Account for GcsBuckets {
         Ok(Arc::new(self.at(container, name)?))
     }
 
+    fn with_staging(&self, place: &str) -> Result<Arc<dyn Account>, BlobError> {
+        let refused = |message: String| BlobError::new(BlobErrorKind::Refused, "reach", self.address(), message);
+        let bucket = match StagingAddress::parse(place) {
+            Ok(StagingAddress::Gcs(address)) => address.bucket,
+            Ok(other) => return Err(refused(format!("`{other}` is of another store: write gs://BUCKET/FOLDER"))),
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        let any = GcsAddress { bucket: bucket.clone(), ..self.address.clone() };
+        let folder = folder_of(place, &any, &self.any).map_err(refused)?;
+        Ok(Arc::new(GcsBuckets { staging: Some((bucket, folder)), ..self.clone() }))
+    }
+
     async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError> {
         self.at(container, name)?;
         // A bucket is made in a project: where none is named it is there already, or the upload says that it is not.
@@ -83,10 +100,17 @@ impl Account for GcsBuckets {
     }
 
     async fn discard_unfinished(&self, container: &str, name: &str, transfer_id: &str) -> Result<bool, BlobError> {
-        match self.at(container, name)?.discard_left_by(transfer_id).await {
-            Err(error) if error.kind == BlobErrorKind::ContainerNotFound => Ok(false),
-            other => other,
+        let blob = self.at(container, name)?;
+        // It may have begun before a place for pieces was named.
+        let beside = blob.clone().with_folder(None);
+        let mut had_any = false;
+        for blob in [Some(blob), self.staging.is_some().then_some(beside)].into_iter().flatten() {
+            had_any |= match blob.discard_left_by(transfer_id).await {
+                Err(error) if error.kind == BlobErrorKind::ContainerNotFound => false,
+                other => other?,
+            };
         }
+        Ok(had_any)
     }
 
     async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {

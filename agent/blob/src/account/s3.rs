@@ -11,18 +11,21 @@ use crate::credential_error::CredentialError;
 use crate::environment::Environment;
 use crate::error::{BlobError, BlobErrorKind};
 use crate::http::network::Network;
-use crate::s3::{S3Blob, S3Bucket, S3Failure, named_by_staging};
+use crate::s3::{S3Blob, S3Bucket, S3Failure, StagingPlace, named_by_staging};
 
+#[derive(Clone)]
 pub(super) struct S3Buckets {
     /// Any bucket: others are reached the same way.
     any: Arc<S3Bucket>,
     /// Bucket and key of the address mean nothing.
     address: S3Address,
+    /// Where pieces are put, where that is not beside their objects.
+    staging: Option<StagingPlace>,
 }
 
 impl S3Buckets {
     pub(super) fn new(address: S3Address, environment: &Environment, network: &Network) -> Result<Self, CredentialError> {
-        Ok(S3Buckets { any: S3Bucket::new(&address, environment, network)?, address })
+        Ok(S3Buckets { any: S3Bucket::new(&address, environment, network)?, address, staging: None })
     }
 
     fn at(&self, container: &str, name: &str) -> Result<S3Blob, BlobError> {
@@ -32,7 +35,7 @@ impl S3Buckets {
             true => {
                 let (bucket, key) = (container.to_owned(), name.to_owned());
                 let address = S3Address { bucket, key, ..self.address.clone() };
-                Ok(S3Blob::new(self.any.beside(container), address))
+                Ok(S3Blob::new(self.any.beside(container), address).with_place(self.staging.clone()))
             }
             false => {
                 let message = "a bucket is one name, and a blob's name has no empty part, no `.` and no `..`";
@@ -59,6 +62,12 @@ impl Account for S3Buckets {
         Ok(Arc::new(self.at(container, name)?))
     }
 
+    fn with_staging(&self, place: &str) -> Result<Arc<dyn Account>, BlobError> {
+        let refused = |message: String| BlobError::new(BlobErrorKind::Refused, "reach", self.address(), message);
+        let staging = Some(StagingPlace::of(place, &self.any).map_err(refused)?);
+        Ok(Arc::new(S3Buckets { staging, ..self.clone() }))
+    }
+
     async fn make_place(&self, container: &str, name: &str) -> Result<(), BlobError> {
         self.at(container, name)?;
         match self.any.beside(container).create().await.map_err(|failure| self.error("make a bucket in", failure)) {
@@ -79,10 +88,17 @@ impl Account for S3Buckets {
     }
 
     async fn discard_unfinished(&self, container: &str, name: &str, transfer_id: &str) -> Result<bool, BlobError> {
-        match self.at(container, name)?.discard_left_by(transfer_id).await {
-            Err(error) if error.kind == BlobErrorKind::ContainerNotFound => Ok(false),
-            other => other,
+        let blob = self.at(container, name)?;
+        // It may have begun before a place for pieces was named.
+        let beside = blob.clone().with_place(None);
+        let mut had_any = false;
+        for blob in [Some(blob), self.staging.is_some().then_some(beside)].into_iter().flatten() {
+            had_any |= match blob.discard_left_by(transfer_id).await {
+                Err(error) if error.kind == BlobErrorKind::ContainerNotFound => false,
+                other => other?,
+            };
         }
+        Ok(had_any)
     }
 
     async fn containers(&self, prefix: &str) -> Result<Vec<String>, BlobError> {

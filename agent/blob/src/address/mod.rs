@@ -25,8 +25,8 @@ use url::{Host, Url};
 
 pub use object::{GcsAddress, S3Address};
 pub use text::AddressError;
-pub(crate) use text::require_no_signature;
-use text::{NAME_ENCODING, check_name, without_secrets};
+use text::{NAME_ENCODING, check_name};
+pub(crate) use text::{require_no_signature, without_secrets};
 
 /// A parsed BLOB.
 #[derive(Clone, PartialEq, Eq)]

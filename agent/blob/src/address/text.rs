@@ -20,6 +20,9 @@ pub enum AddressError {
     /// A name that would be rewritten on its way.
     #[error("the blob name `{0}` cannot be used: it has a `.` or `..` part, or ends with `/`")]
     BadName(String),
+    /// A text that should be a place for pieces.
+    #[error("`{0}` is not a place for pieces: write s3://BUCKET/FOLDER or gs://BUCKET/FOLDER")]
+    Staging(String),
     /// A user name or password in a URL.
     #[error("a blob address must not carry a user name or password")]
     Credentials,
@@ -41,7 +44,7 @@ pub(crate) fn require_no_signature(text: &str) -> Result<(), AddressError> {
 }
 
 /// What may be shown of a URL that may be broken: no query, and nothing before an `@` in its authority.
-pub(super) fn without_secrets(text: &str) -> String {
+pub(crate) fn without_secrets(text: &str) -> String {
     let shown = text.split_once('?').map_or(text, |(before, _)| before);
     let Some((scheme, rest)) = shown.split_once("://") else { return shown.to_owned() };
     let (authority, path) = rest.find(['/', '\\']).map_or((rest, ""), |slash| rest.split_at(slash));

@@ -36,7 +36,7 @@ pub(super) struct Assembly {
 
 impl Assembly {
     pub(super) fn new(blob: GcsBlob, transfer_id: &str) -> Self {
-        let staging = Staging::of(blob.name(), transfer_id);
+        let staging = blob.names(blob.name(), transfer_id);
         Assembly { blob, staging, composed: Mutex::default() }
     }
 

@@ -10,7 +10,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::object::GcsBlob;
-use super::staging::{SCHEME, Staging, named_by_staging};
+use super::staging::{SCHEME, Staging, folder_of, named_by_staging};
 use super::upload::GcsUpload;
 use super::{leftovers, reading, whole_file};
 use crate::contract::{Blob, BlocksHeld, Discarded, LeftBy, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
@@ -67,9 +67,9 @@ impl Blob for GcsBlob {
 
     fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
         let refuse = |message: String| Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), message));
-        let beside = Staging::longest_suffix_bytes() + MANIFEST_SUFFIX.len();
+        let beside = self.staging_folder().len() + Staging::longest_suffix_bytes() + MANIFEST_SUFFIX.len();
         if self.name().len() + beside > NAME_BYTES_MAX {
-            let left = NAME_BYTES_MAX - beside;
+            let left = NAME_BYTES_MAX.saturating_sub(beside);
             return refuse(format!(
                 "with what is put beside it while it is sent its name would be longer than {NAME_BYTES_MAX} bytes: choose one of at most {left}"
             ));
@@ -96,6 +96,16 @@ impl Blob for GcsBlob {
 
     async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
         leftovers::of_others(self, &plan.own_transfer_ids).await
+    }
+
+    fn staging(&self) -> Option<String> {
+        self.staging.as_ref().map(|folder| self.address.with_name(folder.clone()).to_string())
+    }
+
+    fn with_staging(&self, place: Option<&str>) -> Result<Arc<dyn Blob>, BlobError> {
+        let refused = |message: String| BlobError::new(BlobErrorKind::Refused, "write", self.address(), message);
+        let folder = |text| folder_of(text, &self.address, &self.bucket);
+        Ok(Arc::new(GcsBlob { staging: place.map(folder).transpose().map_err(refused)?, ..self.clone() }))
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {

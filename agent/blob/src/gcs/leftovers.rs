@@ -31,7 +31,7 @@ fn names(blob: &GcsBlob) -> [String; 2] {
 pub(super) async fn left_by(blob: &GcsBlob, transfer_id: &str) -> Result<Option<Residue>, BlobError> {
     let (mut bytes, mut count) = (0, 0);
     for name in names(blob) {
-        let found = blob.bucket.all_objects(Staging::of(&name, transfer_id).prefix()).await;
+        let found = blob.bucket.all_objects(blob.names(&name, transfer_id).prefix()).await;
         let found = found.map_err(|failure| blob.error("look for what is left of", failure))?;
         bytes += found.iter().map(|object| object.size_bytes).sum::<u64>();
         count += found.len();
@@ -39,7 +39,7 @@ pub(super) async fn left_by(blob: &GcsBlob, transfer_id: &str) -> Result<Option<
     let description = format!(
         "{count} object{} below `{}`: they stay until they are removed (`drive-agent transfers discard`), or a lifecycle rule removes them",
         if count == 1 { "" } else { "s" },
-        Staging::of(blob.name(), transfer_id).prefix()
+        blob.names(blob.name(), transfer_id).prefix()
     );
     Ok((count > 0).then_some(Residue { description, path: None, bytes, lives_days: None }))
 }
@@ -48,7 +48,7 @@ pub(super) async fn left_by(blob: &GcsBlob, transfer_id: &str) -> Result<Option<
 pub(super) async fn discard(blob: &GcsBlob, transfer_id: &str) -> Result<bool, BlobError> {
     let mut had_any = false;
     for name in names(blob) {
-        let found = blob.bucket.all_objects(Staging::of(&name, transfer_id).prefix()).await;
+        let found = blob.bucket.all_objects(blob.names(&name, transfer_id).prefix()).await;
         let found = found.map_err(|failure| blob.error("look for what is left of", failure))?;
         had_any |= !found.is_empty();
         let (_, failure) = remove(blob, found.into_iter().map(|object| object.key)).await;
@@ -103,11 +103,11 @@ pub(super) async fn clean(assembly: &Assembly, pieces: &[Piece]) -> Result<(), (
 
 /// A warning of what other transfers left beside this object, which may be at work or may be forgotten.
 pub(super) async fn of_others(blob: &GcsBlob, own_ids: &[String]) -> Result<Vec<String>, BlobError> {
-    let prefix = Staging::of_all(blob.name());
+    let prefix = Staging::of_all(blob.staging_folder(), blob.name());
     let found = match blob.bucket.list(&prefix, "/", None).await {
         Ok(found) => found,
         // Who may write and not list is told nothing, and may go on.
-        Err(failure) if failure.kind() == BlobErrorKind::NotPermitted => return Ok(Vec::new()),
+        Err(failure) if failure.kind() == BlobErrorKind::NotPermitted && blob.staging.is_none() => return Ok(Vec::new()),
         Err(failure) => return Err(blob.error("look for what is left of", failure)),
     };
     let id_of = |folder: &String| folder.strip_prefix(&prefix)?.strip_suffix('/').map(str::to_owned);

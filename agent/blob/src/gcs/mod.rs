@@ -40,4 +40,4 @@ mod whole_file;
 pub use bucket::GcsBucket;
 pub use error::GcsFailure;
 pub use object::GcsBlob;
-pub(crate) use staging::named_by_staging;
+pub(crate) use staging::{folder_of, named_by_staging};

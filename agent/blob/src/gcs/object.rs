@@ -11,6 +11,7 @@ use super::bucket::{GcsBucket, HeaderList};
 use super::crc32c::Crc32c;
 use super::error::GcsFailure;
 use super::requests::{checksum_of, length_of};
+use super::staging::Staging;
 use super::tree::FAN_OUT_MAX;
 use crate::address::GcsAddress;
 use crate::error::{BlobError, BlobErrorKind};
@@ -35,6 +36,8 @@ pub struct GcsBlob {
     pub(super) properties: BlobProperties,
     /// How many objects are composed at once.
     pub(super) fan_out: usize,
+    /// The folder that pieces are put into, where that was named: with `/` at its end, or empty.
+    pub(super) staging: Option<String>,
 }
 
 /// What a look at an object says.
@@ -50,13 +53,19 @@ impl GcsBlob {
     pub fn new(bucket: Arc<GcsBucket>, address: GcsAddress) -> Self {
         let endpoint = bucket.shown_endpoint();
         let address = GcsAddress { endpoint: address.endpoint.or(endpoint), ..address };
-        GcsBlob { bucket, address, properties: BlobProperties::default(), fan_out: fan_out() }
+        GcsBlob { bucket, address, properties: BlobProperties::default(), fan_out: fan_out(), staging: None }
     }
 
     /// The same, to which an upload gives these.
     #[must_use]
     pub fn with_properties(self, properties: BlobProperties) -> Self {
         GcsBlob { properties, ..self }
+    }
+
+    /// The same, whose pieces are put into this folder of its bucket, or beside it.
+    #[must_use]
+    pub(crate) fn with_folder(self, staging: Option<String>) -> Self {
+        GcsBlob { staging, ..self }
     }
 
     /// The same, composed of so many objects at once: tests make several levels of few chunks.
@@ -68,6 +77,16 @@ impl GcsBlob {
 
     pub(super) fn name(&self) -> &str {
         &self.address.name
+    }
+
+    /// What the names of all pieces begin with: they are beside the object, where it is empty.
+    pub(super) fn staging_folder(&self) -> &str {
+        self.staging.as_deref().unwrap_or_default()
+    }
+
+    /// The names of the pieces of one transfer of the object with this name.
+    pub(super) fn names(&self, name: &str, transfer_id: &str) -> Staging {
+        Staging::of(self.staging_folder(), name, transfer_id)
     }
 
     /// What a failed request means for this object.

@@ -1,5 +1,6 @@
 //! Where an unfinished transfer keeps what is not the object yet: below `NAME.part/<transfer>/`, so that everything there says
-//! whose it is. The id of a transfer is random, and stands before the digests: the load is spread.
+//! whose it is; in a folder of the bucket where one was named. The id of a transfer is random, and stands before the digests: the
+//! load is spread.
 //!
 //! | name | what it is |
 //! |---|---|
@@ -11,6 +12,29 @@ use std::fmt;
 
 use protocol::digest::Sha256Digest;
 use sha2::{Digest, Sha256};
+
+use super::bucket::GcsBucket;
+use crate::address::GcsAddress;
+use crate::staging_address::StagingAddress;
+
+/// The folder that a text names, for the pieces of an object at this address: its name, with `/` at the end, or empty.
+///
+/// # Errors
+/// With what is wrong with it.
+pub(crate) fn folder_of(text: &str, object: &GcsAddress, bucket: &GcsBucket) -> Result<String, String> {
+    let place = match StagingAddress::parse(text).map_err(|error| error.to_string())? {
+        StagingAddress::Gcs(place) => place,
+        other => return Err(format!("`{other}` is of another store than the object: write gs://{}/FOLDER", object.bucket)),
+    };
+    let endpoint = place.endpoint.as_ref().unwrap_or(&bucket.place.own_endpoint);
+    match endpoint == &bucket.place.endpoint && place.bucket == object.bucket {
+        true => Ok(place.name),
+        false => Err(format!(
+            "`{place}` is in another bucket than the object, and Google Cloud Storage puts together what is in one: write gs://{}/FOLDER",
+            object.bucket
+        )),
+    }
+}
 
 /// Name of the scheme, as the manifest's header has it.
 pub(super) const SCHEME: &str = "name+sha256";
@@ -65,8 +89,9 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    pub(super) fn of(name: &str, transfer_id: &str) -> Self {
-        Staging { prefix: format!("{name}{PART}{transfer_id}/") }
+    /// Below a folder, which ends with `/`, or is empty.
+    pub(super) fn of(folder: &str, name: &str, transfer_id: &str) -> Self {
+        Staging { prefix: format!("{folder}{name}{PART}{transfer_id}/") }
     }
 
     /// What all of them begin with.
@@ -75,8 +100,8 @@ impl Staging {
     }
 
     /// What the names of all transfers beside an object begin with.
-    pub(super) fn of_all(name: &str) -> String {
-        format!("{name}{PART}")
+    pub(super) fn of_all(folder: &str, name: &str) -> String {
+        format!("{folder}{name}{PART}")
     }
 
     pub(super) fn piece(&self, name: PieceName) -> String {
@@ -120,7 +145,7 @@ mod tests {
 
     #[test]
     fn names_of_unfinished_transfers_are_known() {
-        let staging = Staging::of("a/b.img", "0123456789abcdef0123456789abcdef");
+        let staging = Staging::of("", "a/b.img", "0123456789abcdef0123456789abcdef");
         let chunk = Sha256Digest::of(b"chunk");
         let (sent, composed) = (PieceName::Sent(chunk), PieceName::of_composed([PieceName::Sent(chunk)].into_iter()));
         for name in [staging.piece(sent), staging.piece(composed), staging.probe()] {

@@ -9,7 +9,7 @@ use protocol::receipt::Residue;
 use protocol::units::ByteRange;
 
 use super::object::S3Blob;
-use super::staging::{Staging, named_by_staging};
+use super::staging::{Staging, StagingPlace, named_by_staging};
 use super::upload::S3Upload;
 use super::{leftovers, reading, whole_file};
 use crate::contract::{Blob, BlocksHeld, Discarded, LeftBy, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
@@ -52,9 +52,9 @@ impl Blob for S3Blob {
 
     fn require_uploadable(&self, existing: Option<&BlobFacts>) -> Result<(), BlobError> {
         let refuse = |message: String| Err(BlobError::new(BlobErrorKind::Refused, "write", self.address(), message));
-        let beside = Staging::longest_suffix_bytes() + MANIFEST_SUFFIX.len();
+        let beside = self.staging_folder().len() + Staging::longest_suffix_bytes() + MANIFEST_SUFFIX.len();
         if self.key().len() + beside > KEY_BYTES_MAX {
-            let left = KEY_BYTES_MAX - beside;
+            let left = KEY_BYTES_MAX.saturating_sub(beside);
             return refuse(format!(
                 "with what is put beside it while it is sent its key would be longer than {KEY_BYTES_MAX} bytes: choose one of at most {left}"
             ));
@@ -81,6 +81,16 @@ impl Blob for S3Blob {
 
     async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {
         leftovers::of_others(self, &plan.own_transfer_ids).await
+    }
+
+    fn staging(&self) -> Option<String> {
+        self.staging.as_ref().map(|place| place.address.to_string())
+    }
+
+    fn with_staging(&self, place: Option<&str>) -> Result<Arc<dyn Blob>, BlobError> {
+        let refused = |message: String| BlobError::new(BlobErrorKind::Refused, "write", self.address(), message);
+        let staging = place.map(|text| StagingPlace::of(text, &self.bucket)).transpose().map_err(refused)?;
+        Ok(Arc::new(S3Blob { staging, ..self.clone() }))
     }
 
     async fn begin_upload(&self, request: &UploadRequest) -> Result<(Arc<dyn Upload>, BlocksHeld), BlobError> {

@@ -9,7 +9,8 @@ use file::crash;
 
 use super::error::{S3Failure, code_of};
 use super::leftovers;
-use super::requests::{Condition, OpenUpload};
+use super::multipart::OpenUpload;
+use super::requests::Condition;
 use super::upload::S3Upload;
 use crate::contract::{Blob, RecordedChunks};
 use crate::error::{BlobError, BlobErrorKind};
@@ -102,7 +103,7 @@ impl S3Upload {
         crash::point("target-assembled");
         self.require_replaceable().await?;
         self.was_sent.store(true, Ordering::Relaxed);
-        let sent = self.blob.bucket.complete_upload(&upload, &parts, &self.condition()).await;
+        let sent = upload.complete(&parts, &self.condition()).await;
         sent.map_err(|failure| self.failed(failure))
     }
 
@@ -172,7 +173,7 @@ impl S3Upload {
                 let spent = self.of_final.lock().await.take();
                 self.assembled.lock().await.clear();
                 if let Some(upload) = spent
-                    && let Err(failure) = self.blob.bucket.abort_upload(&upload).await
+                    && let Err(failure) = upload.abort().await
                 {
                     return self.failed(failure);
                 }
@@ -184,7 +185,7 @@ impl S3Upload {
     }
 
     pub(super) async fn is_open(&self, upload: &OpenUpload) -> Result<bool, BlobError> {
-        Ok(self.blob.bucket.all_parts(upload).await.map_err(|failure| self.failed(failure))?.is_some())
+        Ok(upload.all_parts().await.map_err(|failure| self.failed(failure))?.is_some())
     }
 
     /// Removes what was put beside the object while it was sent. Where that is not permitted it stays, and is reported.

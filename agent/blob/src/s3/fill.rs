@@ -7,8 +7,10 @@ use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::units::ByteRange;
 
+use super::answers::Part;
+use super::multipart::{CopySource, OpenUpload};
 use super::piece::{Parts, PieceState};
-use super::requests::{Condition, CopySource, OpenUpload, Part};
+use super::requests::Condition;
 use super::upload::S3Upload;
 use crate::contract::{Blob, RecordedChunks};
 use crate::error::{BlobError, BlobErrorKind};
@@ -46,7 +48,7 @@ impl S3Upload {
         state: &mut PieceState,
         chunks: &[Chunk],
     ) -> Result<Vec<Part>, BlobError> {
-        let found = self.blob.bucket.all_parts(upload).await.map_err(|failure| self.failed(failure))?;
+        let found = upload.all_parts().await.map_err(|failure| self.failed(failure))?;
         let found = found.ok_or_else(|| self.gone(chunks.len()))?;
         let found = Parts::new(found);
         let zero_digests = ZeroDigests::of(chunks);
@@ -79,8 +81,8 @@ impl S3Upload {
                     self.put_zeros(upload, chunk, digest).await?
                 } else {
                     let range = Some((chunk.range.offset - first, chunk.range.end() - first - 1));
-                    let source = CopySource { key: object, etag: object_etag, range };
-                    let copied = self.blob.bucket.copy_part(upload, chunk.number, source).await;
+                    let source = CopySource { bucket: self.blob.staging_bucket(), key: object, etag: object_etag, range };
+                    let copied = upload.copy_part(chunk.number, source).await;
                     copied.map_err(|failure| self.failed(failure))?
                 };
                 Ok((chunk, digest, is_zero, etag))
@@ -113,15 +115,15 @@ impl S3Upload {
     }
 
     pub(super) async fn etag_of(&self, key: &str) -> Result<String, BlobError> {
-        let found = self.blob.bucket.etag_of(key).await.map_err(|failure| self.failed(failure))?;
+        let found = self.blob.staging_bucket().etag_of(key).await.map_err(|failure| self.failed(failure))?;
         found.ok_or_else(|| self.gone(1))
     }
 
     /// Puts zeros into a part: a copy of the chunk of zeros, or the bytes where the chunk is a short one.
     async fn put_zeros(&self, upload: &OpenUpload, chunk: Chunk, digest: Sha256Digest) -> Result<String, BlobError> {
-        let bucket = &self.blob.bucket;
+        let bucket = self.blob.staging_bucket();
         if chunk.range.length < self.layout.chunk_bytes() {
-            let sent = bucket.put_part(upload, chunk.number, zeros(chunk.range.length), digest).await;
+            let sent = upload.put_part(chunk.number, zeros(chunk.range.length), digest).await;
             return sent.map_err(|failure| self.failed(failure));
         }
         let key = self.staging.zero_chunk();
@@ -129,8 +131,8 @@ impl S3Upload {
             let put = bucket.put(&key, zeros(self.layout.chunk_bytes()), Vec::new(), &Condition::Anything).await;
             put.map_err(|failure| self.failed(failure))
         });
-        let source = CopySource { key: &key, etag: made.await?, range: None };
-        bucket.copy_part(upload, chunk.number, source).await.map_err(|failure| self.failed(failure))
+        let source = CopySource { bucket, key: &key, etag: made.await?, range: None };
+        upload.copy_part(chunk.number, source).await.map_err(|failure| self.failed(failure))
     }
 }
 

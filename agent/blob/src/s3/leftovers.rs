@@ -8,8 +8,8 @@ use protocol::manifest::MANIFEST_SUFFIX;
 use protocol::receipt::Residue;
 
 use super::error::S3Failure;
+use super::multipart::OpenUpload;
 use super::object::S3Blob;
-use super::requests::OpenUpload;
 use super::staging::Staging;
 use crate::contract::Blob;
 use crate::error::{BlobError, BlobErrorKind};
@@ -24,7 +24,7 @@ const MARKER_BYTES_MAX: u64 = 4096;
 /// What a transfer left.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
-    /// Uploads whose names say whose they are, and the one that the marker names.
+    /// Uploads whose names say whose they are.
     pub(super) uploads: Vec<OpenUpload>,
     pub(super) objects: Vec<Listed>,
     /// The upload of the final object, where there is a marker of it.
@@ -35,31 +35,35 @@ impl Leftovers {
     /// Looks for what a transfer left beside a key.
     pub(super) async fn find(blob: &S3Blob, key: &str, transfer_id: &str) -> Result<Self, S3Failure> {
         let mut found = Self::find_named(blob, key, transfer_id).await?;
-        let marker = Staging::of(key, transfer_id).marker();
+        let marker = blob.names(key, transfer_id).marker();
         if found.objects.iter().any(|object| object.key == marker && object.size_bytes <= MARKER_BYTES_MAX) {
-            let id = blob.bucket.get_small(&marker).await?.and_then(|body| String::from_utf8(body.to_vec()).ok());
-            found.of_final = id.filter(|id| !id.is_empty()).map(|id| OpenUpload { key: key.to_owned(), id });
-            found.uploads.extend(found.of_final.clone());
+            let body = blob.staging_bucket().get_small(&marker).await?;
+            let id = body.and_then(|body| String::from_utf8(body.to_vec()).ok()).filter(|id| !id.is_empty());
+            found.of_final = id.map(|id| blob.bucket.open_upload(key, &id));
         }
         Ok(found)
     }
 
     /// The same by names alone: without the upload that the marker leads to.
     async fn find_named(blob: &S3Blob, key: &str, transfer_id: &str) -> Result<Self, S3Failure> {
-        let staging = Staging::of(key, transfer_id);
-        let objects = blob.bucket.all_objects(staging.prefix()).await?;
-        let uploads = blob.bucket.all_uploads(staging.prefix()).await?;
+        let (bucket, names) = (blob.staging_bucket(), blob.names(key, transfer_id));
+        let objects = bucket.all_objects(names.prefix()).await?;
+        let uploads = bucket.all_uploads(names.prefix()).await?;
         Ok(Leftovers { uploads, objects, of_final: None })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.uploads.is_empty() && self.objects.is_empty()
+        self.uploads.is_empty() && self.objects.is_empty() && self.of_final.is_none()
+    }
+
+    /// All uploads, that of the final object among them.
+    fn all_uploads(&self) -> Vec<OpenUpload> {
+        self.uploads.iter().chain(&self.of_final).cloned().collect()
     }
 
     /// How many bytes the store keeps of it, parts and objects; and how many uploads there still are.
-    async fn measure(&self, blob: &S3Blob) -> Result<(u64, usize), S3Failure> {
-        let uploads = futures::stream::iter(self.uploads.clone());
-        let of_parts = uploads.map(|upload| async move { blob.bucket.all_parts(&upload).await }.boxed());
+    async fn measure(&self) -> Result<(u64, usize), S3Failure> {
+        let of_parts = futures::stream::iter(self.all_uploads()).map(|upload| async move { upload.all_parts().await }.boxed());
         let of_parts: Vec<_> = of_parts.buffer_unordered(AT_ONCE).try_collect().await?;
         let open: Vec<_> = of_parts.into_iter().flatten().collect();
         let parts: u64 = open.iter().flatten().map(|part| part.size_bytes).sum();
@@ -69,13 +73,12 @@ impl Leftovers {
 
     /// Aborts the uploads, and removes the objects: the marker last, since it leads to an upload.
     async fn remove(&self, blob: &S3Blob) -> Result<(), S3Failure> {
-        let uploads = futures::stream::iter(self.uploads.clone());
-        let aborted = uploads.map(|upload| async move { blob.bucket.abort_upload(&upload).await }.boxed());
+        let aborted = futures::stream::iter(self.all_uploads()).map(|upload| async move { upload.abort().await }.boxed());
         aborted.buffer_unordered(AT_ONCE).try_for_each(|()| async { Ok(()) }).await?;
         let keys = self.objects.iter().map(|object| object.key.clone());
         let (markers, others): (Vec<String>, Vec<String>) = keys.partition(|key| key.ends_with("/upload"));
         for keys in [others, markers] {
-            let removed = futures::stream::iter(keys).map(|key| async move { blob.bucket.delete(&key).await }.boxed());
+            let removed = futures::stream::iter(keys).map(|key| async move { blob.staging_bucket().delete(&key).await }.boxed());
             removed.buffer_unordered(AT_ONCE).try_for_each(|()| async { Ok(()) }).await?;
         }
         Ok(())
@@ -93,7 +96,7 @@ pub(super) async fn left_by(blob: &S3Blob, transfer_id: &str) -> Result<Option<R
     let (mut bytes, mut uploads, mut objects) = (0, 0, 0);
     for key in keys(blob) {
         let found = Leftovers::find(blob, &key, transfer_id).await.map_err(failed)?;
-        let (found_bytes, open) = found.measure(blob).await.map_err(failed)?;
+        let (found_bytes, open) = found.measure().await.map_err(failed)?;
         bytes += found_bytes;
         uploads += open;
         objects += found.objects.len();
@@ -102,7 +105,7 @@ pub(super) async fn left_by(blob: &S3Blob, transfer_id: &str) -> Result<Option<R
         "{uploads} multipart upload{} and {objects} object{} below `{}`: they stay until they are removed (`drive-agent transfers discard`), or a lifecycle rule removes them",
         if uploads == 1 { "" } else { "s" },
         if objects == 1 { "" } else { "s" },
-        Staging::of(blob.key(), transfer_id).prefix()
+        blob.shown_piece(blob.names(blob.key(), transfer_id).prefix())
     );
     Ok((uploads + objects > 0).then_some(Residue { description, path: None, bytes, lives_days: None }))
 }
@@ -128,12 +131,12 @@ pub(super) async fn clean(blob: &S3Blob, transfer_id: &str) -> Result<(), BlobEr
 
 /// A warning of what other transfers left beside this object, which may be at work or may be forgotten.
 pub(super) async fn of_others(blob: &S3Blob, own_ids: &[String]) -> Result<Vec<String>, BlobError> {
-    let prefix = Staging::of_all(blob.key());
-    let found = match blob.bucket.list(&prefix, "/", None).await {
+    let prefix = Staging::of_all(&blob.staging_folder(), blob.key());
+    let found = match blob.staging_bucket().list(&prefix, "/", None).await {
         Ok(found) => found,
         // Who may write and not list is told nothing, and may go on.
-        Err(failure) if failure.kind() == BlobErrorKind::NotPermitted => return Ok(Vec::new()),
-        Err(failure) => return Err(blob.error("look for what is left of", failure)),
+        Err(failure) if failure.kind() == BlobErrorKind::NotPermitted && blob.staging.is_none() => return Ok(Vec::new()),
+        Err(failure) => return Err(blob.staging_error("look for what is left of", failure)),
     };
     let id_of = |folder: &String| folder.strip_prefix(&prefix)?.strip_suffix('/').map(str::to_owned);
     let others: BTreeSet<String> = found.prefixes.iter().filter_map(id_of).filter(|id| !own_ids.contains(id)).collect();
@@ -142,8 +145,9 @@ pub(super) async fn of_others(blob: &S3Blob, own_ids: &[String]) -> Result<Vec<S
         .take(1)
         .map(|id| {
             format!(
-                "another transfer ({id}) is at work on `{}`, or left something at the store below `{prefix}{id}/`: where it was this machine's, `drive-agent transfers` lists it",
-                blob.address()
+                "another transfer ({id}) is at work on `{}`, or left something at the store below `{}`: where it was this machine's, `drive-agent transfers` lists it",
+                blob.address(),
+                blob.shown_piece(&format!("{prefix}{id}/"))
             )
         })
         .collect())

@@ -18,6 +18,7 @@
 //! | [`whole_file`] | small files |
 //! | [`error`] | what a failure of a server means |
 
+mod answers;
 mod blob;
 mod bucket;
 mod commit;
@@ -26,6 +27,7 @@ mod error;
 mod fill;
 mod layout;
 mod leftovers;
+mod multipart;
 mod object;
 mod piece;
 mod place;
@@ -41,4 +43,4 @@ pub use bucket::S3Bucket;
 pub use error::S3Failure;
 pub use layout::Sizes;
 pub use object::S3Blob;
-pub(crate) use staging::named_by_staging;
+pub(crate) use staging::{StagingPlace, named_by_staging};

@@ -9,6 +9,7 @@ use azure_core::http::headers::Headers;
 use super::bucket::{Asked, HeaderList, S3Bucket};
 use super::error::S3Failure;
 use super::layout::Sizes;
+use super::staging::{Staging, StagingPlace};
 use crate::address::S3Address;
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, Obstacles};
@@ -31,6 +32,8 @@ pub struct S3Blob {
     /// What an upload gives it beside its bytes.
     pub(super) properties: BlobProperties,
     pub(super) sizes: Sizes,
+    /// Where pieces are put, where that is not beside it.
+    pub(super) staging: Option<StagingPlace>,
 }
 
 impl S3Blob {
@@ -38,13 +41,19 @@ impl S3Blob {
     pub fn new(bucket: Arc<S3Bucket>, address: S3Address) -> Self {
         let endpoint = bucket.shown_endpoint();
         let address = S3Address { endpoint: address.endpoint.or(endpoint), ..address };
-        S3Blob { bucket, address, properties: BlobProperties::default(), sizes: Sizes::of_server() }
+        S3Blob { bucket, address, properties: BlobProperties::default(), sizes: Sizes::of_server(), staging: None }
     }
 
     /// The same, to which an upload gives these.
     #[must_use]
     pub fn with_properties(self, properties: BlobProperties) -> Self {
         S3Blob { properties, ..self }
+    }
+
+    /// The same, whose pieces are put into this place, or beside it.
+    #[must_use]
+    pub(crate) fn with_place(self, staging: Option<StagingPlace>) -> Self {
+        S3Blob { staging, ..self }
     }
 
     /// The same on a server that takes other sizes: tests make segments of small drives.
@@ -58,9 +67,40 @@ impl S3Blob {
         &self.address.key
     }
 
+    /// The bucket that pieces are put into.
+    pub(super) fn staging_bucket(&self) -> &Arc<S3Bucket> {
+        self.staging.as_ref().map_or(&self.bucket, |place| &place.bucket)
+    }
+
+    /// What the names of all pieces begin with: they are beside the object, where it is empty.
+    pub(super) fn staging_folder(&self) -> String {
+        self.staging.as_ref().map_or_else(String::new, |place| place.folder_of(&self.address.bucket))
+    }
+
+    /// The names of the pieces of one transfer of the object with this key.
+    pub(super) fn names(&self, key: &str, transfer_id: &str) -> Staging {
+        Staging::of(&self.staging_folder(), key, transfer_id)
+    }
+
+    /// A name of a piece, or what several begin with, as it is shown.
+    pub(super) fn shown_piece(&self, key: &str) -> String {
+        match &self.staging {
+            Some(place) => place.address.with_key(key.to_owned()).to_string(),
+            None => key.to_owned(),
+        }
+    }
+
     /// What a failed request means for this object.
     pub(super) fn error(&self, operation: &'static str, failure: S3Failure) -> BlobError {
         failure.into_error(operation, self.address.to_string())
+    }
+
+    /// What a failed request about pieces means, which may be in another bucket.
+    pub(super) fn staging_error(&self, operation: &'static str, failure: S3Failure) -> BlobError {
+        match &self.staging {
+            Some(place) => failure.into_error(operation, place.address.to_string()),
+            None => self.error(operation, failure),
+        }
     }
 
     /// What is said of an object when it is begun.

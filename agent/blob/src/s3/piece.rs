@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use protocol::digest::Sha256Digest;
 use tokio::sync::Mutex;
 
+use super::answers::Part;
+use super::multipart::OpenUpload;
 use super::object::S3Blob;
-use super::requests::{OpenUpload, Part};
 use crate::error::BlobError;
 
 /// What is known of a piece.
@@ -83,9 +84,8 @@ impl Piece {
         if let Some(upload) = &state.upload {
             return Ok(upload.clone());
         }
-        let created = blob.bucket.create_upload(&self.key, Vec::new(), true).await;
-        let id = created.map_err(|failure| blob.error("begin", failure))?;
-        let upload = OpenUpload { key: self.key.clone(), id };
+        let created = blob.staging_bucket().create_upload(&self.key, Vec::new(), true).await;
+        let upload = created.map_err(|failure| blob.error("begin", failure))?;
         state.upload = Some(upload.clone());
         // Nothing is in it yet.
         state.before = Some(HashSet::new());

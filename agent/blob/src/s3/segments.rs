@@ -4,9 +4,11 @@ use file::crash;
 use futures::{FutureExt, StreamExt};
 use protocol::manifest::ChunkContent;
 
+use super::answers::Part;
 use super::fill::{COPIES_AT_ONCE, Chunk, object_range};
+use super::multipart::{CopySource, OpenUpload};
 use super::piece::{Piece, PieceState};
-use super::requests::{Condition, CopySource, OpenUpload, Part};
+use super::requests::Condition;
 use super::upload::S3Upload;
 use crate::contract::RecordedChunks;
 use crate::error::BlobError;
@@ -74,12 +76,12 @@ impl S3Upload {
     ) -> Result<Option<String>, BlobError> {
         let parts = self.fill(upload, &piece.key, state, chunks).await?;
         state.was_sent = true;
-        let completed = self.blob.bucket.complete_upload(upload, &parts, &Condition::Anything).await;
+        let completed = upload.complete(&parts, &Condition::Anything).await;
         completed.map_err(|failure| self.failed(failure))
     }
 
     async fn length_of(&self, key: &str) -> Result<Option<u64>, BlobError> {
-        self.blob.bucket.length_of(key).await.map_err(|failure| self.failed(failure))
+        self.blob.staging_bucket().length_of(key).await.map_err(|failure| self.failed(failure))
     }
 
     /// Makes each segment a part of the final object.
@@ -96,8 +98,8 @@ impl S3Upload {
         let copies = futures::stream::iter(left).map(|(number, piece)| {
             async move {
                 let etag = piece.state.lock().await.etag.clone().ok_or_else(|| self.gone(1))?;
-                let source = CopySource { key: &piece.key, etag: &etag, range: None };
-                let copied = self.blob.bucket.copy_part(upload, number, source).await;
+                let source = CopySource { bucket: self.blob.staging_bucket(), key: &piece.key, etag: &etag, range: None };
+                let copied = upload.copy_part(number, source).await;
                 Ok((number, copied.map_err(|failure| self.failed(failure))?))
             }
             .boxed()

@@ -1,5 +1,5 @@
 //! Where an unfinished transfer keeps what is not the object yet: below `KEY.part/<transfer>/`, so that everything there says
-//! whose it is.
+//! whose it is. That is beside the object, or in a place of its own, below the name of the bucket.
 //!
 //! | name | what it is |
 //! |---|---|
@@ -8,6 +8,45 @@
 //! | `zero` | a chunk of zeros, which is copied at the store |
 //! | `zeros` | a segment of zeros, the same |
 //! | `probe` | what shows whether the store refuses a wrong checksum |
+
+use std::sync::Arc;
+
+use super::bucket::S3Bucket;
+use crate::address::S3Address;
+use crate::staging_address::StagingAddress;
+
+/// Where pieces are put, where that is not beside their object.
+#[derive(Clone)]
+pub(crate) struct StagingPlace {
+    pub(super) bucket: Arc<S3Bucket>,
+    /// The key is that of a folder.
+    pub(super) address: S3Address,
+}
+
+impl StagingPlace {
+    /// The place that a text names, on the server of this bucket.
+    ///
+    /// # Errors
+    /// With what is wrong with it.
+    pub(crate) fn of(text: &str, bucket: &S3Bucket) -> Result<Self, String> {
+        let address = match StagingAddress::parse(text).map_err(|error| error.to_string())? {
+            StagingAddress::S3(address) => address,
+            other => return Err(format!("`{other}` is of another store than the object: write s3://BUCKET/FOLDER")),
+        };
+        if address.endpoint.as_ref().unwrap_or(&bucket.place.own_endpoint) != &bucket.place.endpoint {
+            return Err(format!(
+                "`{address}` is on another server than the object, and pieces are put together on one: name a bucket of the same server"
+            ));
+        }
+        let address = S3Address { endpoint: bucket.shown_endpoint(), ..address };
+        Ok(StagingPlace { bucket: bucket.beside(&address.bucket), address })
+    }
+
+    /// What the names of the pieces of a bucket's objects begin with.
+    pub(super) fn folder_of(&self, bucket: &str) -> String {
+        format!("{}{bucket}/", self.address.key)
+    }
+}
 
 /// What follows the key, before the id of a transfer.
 const PART: &str = ".part/";
@@ -25,8 +64,9 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    pub(super) fn of(key: &str, transfer_id: &str) -> Self {
-        Staging { prefix: format!("{key}{PART}{transfer_id}/") }
+    /// Below a folder, which ends with `/`, or is empty.
+    pub(super) fn of(folder: &str, key: &str, transfer_id: &str) -> Self {
+        Staging { prefix: format!("{folder}{key}{PART}{transfer_id}/") }
     }
 
     /// What all of them begin with.
@@ -35,8 +75,8 @@ impl Staging {
     }
 
     /// What the names of all transfers beside a key begin with.
-    pub(super) fn of_all(key: &str) -> String {
-        format!("{key}{PART}")
+    pub(super) fn of_all(folder: &str, key: &str) -> String {
+        format!("{folder}{key}{PART}")
     }
 
     pub(super) fn marker(&self) -> String {
@@ -80,7 +120,7 @@ mod tests {
 
     #[test]
     fn names_of_unfinished_transfers_are_known() {
-        let staging = Staging::of("a/b.img", "0123456789abcdef0123456789abcdef");
+        let staging = Staging::of("", "a/b.img", "0123456789abcdef0123456789abcdef");
         let names = [staging.marker(), staging.segment(9_999), staging.zero_chunk(), staging.zero_segment(), staging.probe()];
         for name in names {
             assert!(named_by_staging(&name) && name.starts_with(staging.prefix()), "{name}");

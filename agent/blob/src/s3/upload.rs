@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use async_trait::async_trait;
 use file::crash;
 use futures::{FutureExt, StreamExt};
+use protocol::digest::Sha256Digest;
 use protocol::manifest::ChunkContent;
 use protocol::receipt::Residue;
 use protocol::units::{ByteRange, RangeList};
@@ -14,10 +15,11 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::layout::Layout;
 use super::leftovers::{self, Leftovers};
+use super::multipart::OpenUpload;
 use super::object::S3Blob;
 use super::piece::{Parts, Piece, PieceState};
 use super::probe::probe;
-use super::requests::{Condition, OpenUpload};
+use super::requests::Condition;
 use super::staging::Staging;
 use crate::contract::{
     Blob, BlocksHeld, ChunkBody, CommitFacts, LeftBy, RecordedChunks, Upload, UploadCapabilities, UploadRequest,
@@ -76,7 +78,7 @@ impl S3Upload {
         if let Some(id) = &request.replaces {
             leftovers::discard(&blob, id).await?;
         }
-        let staging = Staging::of(blob.key(), &request.transfer_id);
+        let staging = blob.names(blob.key(), &request.transfer_id);
         let zero_segment = Arc::new(Piece::new(staging.zero_segment(), PieceState::default()));
         let upload = S3Upload {
             layout: Layout::new(request.total_bytes, request.chunk_bytes, blob.sizes),
@@ -111,7 +113,7 @@ impl S3Upload {
         let found = Leftovers::find(&self.blob, self.blob.key(), &self.request.transfer_id).await.map_err(failed)?;
         if self.layout.is_direct() {
             let Some(upload) = found.of_final else { return Ok(false) };
-            return match self.blob.bucket.all_parts(&upload).await.map_err(failed)? {
+            return match upload.all_parts().await.map_err(failed)? {
                 Some(_) => {
                     *self.of_final.lock().await = Some(upload);
                     Ok(true)
@@ -121,7 +123,7 @@ impl S3Upload {
         }
         if let Some(upload) = &found.of_final {
             // It was being put together: that is begun anew, from the segments that there are by then.
-            self.blob.bucket.abort_upload(upload).await.map_err(failed)?;
+            upload.abort().await.map_err(failed)?;
         }
         if found.is_empty() {
             return Ok(false);
@@ -134,11 +136,10 @@ impl S3Upload {
             }
         }
         for upload in found.uploads {
-            let Some(number) = number_of(&upload.key).filter(|_| upload.key != self.blob.key()) else { continue };
+            let Some(number) = number_of(&upload.key) else { continue };
             let state = states.entry(number).or_default();
             // Where the answer to a beginning was lost there are two, and one of them has no part.
-            let is_used =
-                state.upload.is_none() || !self.blob.bucket.list_parts(&upload, 0, 1).await.map_err(failed)?.0.is_empty();
+            let is_used = state.upload.is_none() || upload.has_parts().await.map_err(failed)?;
             if is_used {
                 state.upload = Some(upload);
             }
@@ -159,13 +160,16 @@ impl S3Upload {
         let headers = self.blob.described(&self.request.transfer_id, self.request.total_bytes);
         // The parts of the final object of a large drive are segments, whose digests are not known.
         let bucket = &self.blob.bucket;
-        let id = bucket.create_upload(self.blob.key(), headers, self.layout.is_direct()).await.map_err(failed)?;
-        let upload = OpenUpload { key: self.blob.key().to_owned(), id };
+        let upload = bucket.create_upload(self.blob.key(), headers, self.layout.is_direct()).await.map_err(failed)?;
         crash::point("upload-created");
-        let noted = bucket.put(&self.staging.marker(), upload.id.clone().into(), Vec::new(), &Condition::Anything).await;
+        let noted = self
+            .blob
+            .staging_bucket()
+            .put(&self.staging.marker(), upload.id.clone().into(), Vec::new(), &Condition::Anything)
+            .await;
         if let Err(failure) = noted {
             // Nothing would lead to it.
-            bucket.abort_upload(&upload).await.map_err(failed)?;
+            upload.abort().await.map_err(failed)?;
             return Err(failed(failure));
         }
         *of_final = Some(upload.clone());
@@ -207,7 +211,7 @@ impl S3Upload {
         };
         let failed = |failure| self.blob.error("list the parts of", failure);
         let parts = match &upload {
-            Some(upload) => self.blob.bucket.all_parts(upload).await.map_err(failed)?.unwrap_or_default(),
+            Some(upload) => upload.all_parts().await.map_err(failed)?.unwrap_or_default(),
             None => Vec::new(),
         };
         let parts = Parts::new(parts);
@@ -227,7 +231,7 @@ impl S3Upload {
         let kept = self.piece(piece);
         let mut state = kept.state.lock().await;
         if state.before.is_none() {
-            let parts = self.blob.bucket.all_parts(upload).await;
+            let parts = upload.all_parts().await;
             let parts = parts.map_err(|failure| self.blob.error("list the parts of", failure))?;
             state.before = Some(Parts::new(parts.unwrap_or_default()).numbers());
         }
@@ -252,7 +256,7 @@ impl Upload for S3Upload {
         if self.request.resume {
             self.note_before(place.piece, &upload).await?;
         }
-        let sent = self.blob.bucket.put_part(&upload, place.number, chunk.bytes.clone(), chunk.digest).await;
+        let sent = upload.put_part(place.number, chunk.bytes.clone(), chunk.digest).await;
         let etag = sent.map_err(|failure| self.blob.error("send a part of", failure))?;
         self.sent_bytes.fetch_add(chunk.range.length, Ordering::Relaxed);
         if self.request.resume {
@@ -288,11 +292,7 @@ impl Upload for S3Upload {
         Ok(all.into())
     }
 
-    async fn commit(
-        &self,
-        _chunks: &[(protocol::digest::Sha256Digest, ByteRange)],
-        facts: &CommitFacts<'_>,
-    ) -> Result<String, BlobError> {
+    async fn commit(&self, _chunks: &[(Sha256Digest, ByteRange)], facts: &CommitFacts<'_>) -> Result<String, BlobError> {
         self.publish(facts.records).await
     }
 
@@ -308,7 +308,7 @@ impl Upload for S3Upload {
             // What this run sent is the least that there is.
             Err(_) => {
                 let bytes = self.sent_bytes.load(Ordering::Relaxed);
-                let below = self.staging.prefix();
+                let below = self.blob.shown_piece(self.staging.prefix());
                 let description = format!(
                     "multipart uploads and objects below `{below}`, of at least that many bytes: the store did not say how many (`drive-agent transfers` asks it again)"
                 );

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 
+use super::answers::Part;
 use super::error::S3Failure;
 use super::object::S3Blob;
-use super::requests::{Condition, OpenUpload, Part};
-use super::staging::Staging;
+use super::requests::Condition;
 use crate::contract::{Blob, Replaces};
 use crate::error::{BlobError, BlobErrorKind};
 
@@ -69,17 +69,16 @@ async fn put_in_parts(
     transfer_id: &str,
     condition: &Condition,
 ) -> Result<(), BlobError> {
-    let (bucket, staging) = (&blob.bucket, Staging::of(blob.key(), transfer_id));
+    let (pieces, names) = (blob.staging_bucket(), blob.names(blob.key(), transfer_id));
     let begun = |failure| blob.error("write", failure);
-    let id = bucket.create_upload(blob.key(), Vec::new(), true).await.map_err(begun)?;
-    let upload = OpenUpload { key: blob.key().to_owned(), id };
+    let upload = blob.bucket.create_upload(blob.key(), Vec::new(), true).await.map_err(begun)?;
     // From here on the upload is known to be this transfer's.
-    bucket.put(&staging.marker(), upload.id.clone().into(), Vec::new(), &Condition::Anything).await.map_err(begun)?;
+    pieces.put(&names.marker(), upload.id.clone().into(), Vec::new(), &Condition::Anything).await.map_err(begun)?;
     let sent = async {
         let (mut parts, mut body, mut offset) = (Vec::new(), first, 0);
         for number in 1..=PIECES_MAX {
             let (digest, size_bytes) = (Sha256Digest::of(&body), body.len() as u64);
-            let etag = bucket.put_part(&upload, number, body, digest).await.map_err(begun)?;
+            let etag = upload.put_part(number, body, digest).await.map_err(begun)?;
             parts.push(Part { number, etag, size_bytes, digest: Some(digest) });
             offset += size_bytes;
             body = piece(blob, file, offset).await?;
@@ -87,13 +86,13 @@ async fn put_in_parts(
                 break;
             }
         }
-        bucket.complete_upload(&upload, &parts, condition).await.map_err(|failure| failed(blob, failure, condition))
+        upload.complete(&parts, condition).await.map_err(|failure| failed(blob, failure, condition))
     };
     let sent = sent.await;
     if sent.is_err() {
         // The next try begins a new one.
-        bucket.abort_upload(&upload).await.map_err(begun)?;
+        upload.abort().await.map_err(begun)?;
     }
-    bucket.delete(&staging.marker()).await.map_err(begun)?;
+    pieces.delete(&names.marker()).await.map_err(begun)?;
     sent.map(drop)
 }

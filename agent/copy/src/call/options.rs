@@ -109,6 +109,8 @@ pub struct TransferOptions {
     pub overwrite: bool,
     /// How the blob of an import is made: kept for those who resume it, with `overwrite` as above.
     pub made_as: MadeAs,
+    /// Where an import puts what is not its blob yet, where that was asked for: one that was begun elsewhere is not resumed.
+    pub staging: Option<String>,
     /// What an export does with the footer of a VHD.
     pub footer: Footer,
     /// Whether an export that is not resumed begins only on a drive that holds nothing: what is on another one is not known
@@ -152,6 +154,7 @@ impl TransferOptions {
             manifest: None,
             overwrite: false,
             made_as: MadeAs::default(),
+            staging: None,
             footer: Footer::DroppedWhereFound,
             blank_target_only: false,
             retry: RetryPolicy::default(),

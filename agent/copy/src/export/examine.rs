@@ -61,7 +61,7 @@ impl Examined {
 
         // By the drive: two exports onto one drive must not forget each other.
         let mut journal = Journal::open(&options.state_dir, Direction::Export, &drive_key(&identity)?)?;
-        let replaces = options.restart.then(|| journal.transfer_id()).flatten();
+        let replaces = options.restart.then(|| journal.header()).flatten();
         let recovered = recover(&mut journal, planned, &options, &handle)?;
         let scene = Scene { drive, blob, options, handle, attempts, identity, journal, replaces };
         if let Some(recovered) = &recovered {
@@ -70,7 +70,8 @@ impl Examined {
         }
         require_blank(&scene, recovered.as_ref()).await?;
         let own_id = recovered.as_ref().map(|recovered| &recovered.header.transfer_id);
-        warnings.extend(others_beside(&scene.identity, own_id.or(scene.replaces.as_ref()))?);
+        warnings
+            .extend(others_beside(&scene.identity, own_id.or(scene.replaces.as_ref().map(|replaced| &replaced.transfer_id)))?);
         Ok(Examined { scene, origin, planned, recovered, warnings })
     }
 

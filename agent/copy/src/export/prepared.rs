@@ -90,12 +90,12 @@ async fn require_blank(scene: &Scene) -> Result<(), CopyError> {
 /// A new journal, and an empty table.
 fn begin_journal(scene: &mut Scene, origin: &Origin, planned: ChunkGeometry) -> Result<(Header, SharedTable), CopyError> {
     let mut header = new_header(Direction::Export, scene.identity.clone(), scene.blob.address(), planned, None);
-    header.replaces.clone_from(&scene.replaces);
+    header.replaces = scene.replaces.as_ref().map(|replaced| replaced.transfer_id.clone());
     header.blob_version = Some(origin.facts.version.clone());
     let folder = journals_folder(&scene.options.state_dir)?;
     let table = ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;
     scene.journal.begin(&header)?;
-    if let (Some(id), DriveKind::Image) = (&scene.replaces, scene.identity.kind)
+    if let (Some(id), DriveKind::Image) = (&header.replaces, scene.identity.kind)
         && let Err(error) = file::partial::remove(Path::new(&scene.identity.path), id)
     {
         scene.handle.warn(format!("the unfinished image of the export that is started over stays: {error}"));

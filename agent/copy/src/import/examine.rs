@@ -29,6 +29,7 @@ use crate::transfer::begin::{new_header, recover, require_same_drive};
 use crate::transfer::identify::identified;
 use crate::transfer::look::look_if_permitted;
 use crate::transfer::scene::{Moves, Scene};
+use crate::transfer::staging;
 use crate::transfer::unopened::Known;
 
 /// An import that nothing forbids; nothing was changed for it.
@@ -52,16 +53,21 @@ impl Examined {
         handle: TransferHandle,
         known: &Known,
     ) -> Result<Self, CopyError> {
-        let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         // What can be refused without touching anything is refused first.
+        let blob = staging::as_asked(blob, &options)?;
+        let attempts = Attempts::new(&options, &handle, blob.address(), Some(&*blob));
         require_name_of_no_manifest(&blob.address())?;
         blob.require_permitted(if options.verify == Verify::ReadBack { Access::WriteAndRead } else { Access::Write })?;
         manifest_place::require_manifest_place(&options, &blob.address())?;
         let planned = chunk_size(options.chunk_size, drive.size_bytes(), drive.sector_size_bytes(), &blob.limits())?;
         memory_plan(options.memory, planned)?;
         let mut journal = Journal::open(&options.state_dir, Direction::Import, &blob.address())?;
-        let replaces = options.restart.then(|| journal.transfer_id()).flatten();
+        let replaces = options.restart.then(|| journal.header()).flatten();
         let recovered = recover(&mut journal, planned, &options, &handle)?;
+        let blob = match &recovered {
+            Some(recovered) => staging::as_begun(blob, &recovered.header, &options)?,
+            None => blob,
+        };
         tell(known, recovered.as_ref(), &drive, &blob, planned, &journal)?;
         let Identified { identity, hanging } = identified(&drive, &options, &handle).await?;
         let scene = Scene { drive, blob, options, handle, attempts, identity, journal, replaces };
@@ -222,7 +228,7 @@ impl Scene {
             total_bytes: self.identity.size,
             data_bytes_max: data.saturating_sub(landed),
             overwrite: self.options.overwrite,
-            own_transfer_ids: own.chain(self.replaces.clone()).collect(),
+            own_transfer_ids: own.chain(self.replaces.iter().map(|replaced| replaced.transfer_id.clone())).collect(),
         };
         let mut warnings = self.attempts.for_first_contact().run("examine", 0, || self.blob.preflight(&plan)).await?.0;
         if self.blob.destroys_at_begin() && facts.is_some_and(|facts| !facts.is_incomplete) {
@@ -245,8 +251,9 @@ impl Scene {
                 let (address, scheme) = (self.blob.address(), self.blob.chunk_scheme());
                 let mut header = new_header(Direction::Import, self.identity.clone(), address, planned, scheme);
                 header.unreadable_fill = self.options.fill.unwrap_or_default();
-                header.replaces.clone_from(&self.replaces);
-                header.made_as = MadeAs { overwrite: self.options.overwrite, ..self.options.made_as };
+                header.replaces = self.replaces.as_ref().map(|replaced| replaced.transfer_id.clone());
+                header.made_as =
+                    MadeAs { overwrite: self.options.overwrite, staging: self.blob.staging(), ..self.options.made_as.clone() };
                 (header, new_table(&self.journal, planned)?)
             }
         };

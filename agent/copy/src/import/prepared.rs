@@ -18,6 +18,7 @@ use crate::record::table::ChunkTable;
 use crate::rescue::{Rescue, RescueScene};
 use crate::transfer::context::Context;
 use crate::transfer::reuse::{Left, Look, take_back};
+use crate::transfer::staging::discard_elsewhere;
 use crate::verify::Side;
 
 /// An import whose target and journal are ready: its next step is the pipeline.
@@ -66,6 +67,9 @@ impl Prepared {
         let is_touched = scene.is_touched(recovered.as_ref()) && standing == Standing::Resumed;
         if is_touched {
             scene.handle.inform("the image was written to since: what had landed is read again and compared".to_owned());
+        }
+        if let Some(replaced) = &scene.replaces {
+            discard_elsewhere(&*scene.blob, replaced, &scene.attempts).await?;
         }
         let (header, table) = scene.header_and_table(recovered, planned)?;
         let (mut context, mut journal) = Context::new(scene, header, table)?;

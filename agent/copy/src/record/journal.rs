@@ -127,10 +127,10 @@ impl Journal {
     }
 
     /// Which transfer the journal is of, where that can be read at all.
-    pub(crate) fn transfer_id(&mut self) -> Option<String> {
+    pub(crate) fn header(&mut self) -> Option<Box<Header>> {
         self.file.seek(SeekFrom::Start(0)).ok()?;
         let replay = JournalReplay::new(BufReader::new(&self.file)).ok()??;
-        Some(replay.header().transfer_id.clone())
+        Some(Box::new(replay.header().clone()))
     }
 
     /// Reads what an earlier run left, and cuts off a torn last line. `None` where there is nothing.

@@ -9,6 +9,7 @@
 //! | [`look`] | looking at a target where that is permitted |
 //! | [`reuse`] | what an earlier run moved: is it still there? |
 //! | [`result`] | the end: result and receipt |
+//! | [`staging`] | where an import puts what is not its blob yet |
 //! | [`unfinished`] | transfers that were begun and not finished, and forgetting one |
 //! | [`unopened`] | a transfer that ends before its first byte |
 //! | [`account`] | what an interrupted transfer did, from its journal alone |
@@ -21,5 +22,6 @@ pub(crate) mod look;
 pub(crate) mod result;
 pub(crate) mod reuse;
 pub(crate) mod scene;
+pub(crate) mod staging;
 pub(crate) mod unfinished;
 pub(crate) mod unopened;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use blob::Blob;
 use drive::Drive;
 use protocol::identity::DriveIdentity;
-use protocol::manifest::MANIFEST_SUFFIX;
+use protocol::manifest::{Header, MANIFEST_SUFFIX};
 use protocol::result::{Direction, PlannedAction, TransferPlan};
 
 use crate::call::handle::TransferHandle;
@@ -23,7 +23,7 @@ pub(crate) struct Scene {
     pub(crate) identity: DriveIdentity,
     pub(crate) journal: Journal,
     /// The transfer that is started over with `--restart`.
-    pub(crate) replaces: Option<String>,
+    pub(crate) replaces: Option<Box<Header>>,
 }
 
 /// What would be moved, and how much of it has landed.
@@ -50,6 +50,7 @@ impl Scene {
             chunks_landed,
             manifest: self.blob.sibling(MANIFEST_SUFFIX).address(),
             properties: None,
+            staging: self.blob.staging().filter(|_| direction == Direction::Import),
             warnings,
         }
     }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use blob::LeftBy;
+use blob::{Blob, LeftBy};
 use file::locked::is_busy;
 use file::partial;
 use protocol::digest::Sha256Digest;
@@ -18,6 +19,7 @@ use crate::error::{CopyError, state_error};
 use crate::hashing::ZeroDigests;
 use crate::record::journal::Journal;
 use crate::rescue::forget_beside;
+use crate::transfer::staging::elsewhere;
 
 /// A transfer that was begun and not finished.
 pub struct Unfinished {
@@ -108,6 +110,14 @@ fn read(path: &Path) -> Result<Option<Unfinished>, String> {
 }
 
 impl Unfinished {
+    /// The blob, whose pieces are where the transfer put them.
+    ///
+    /// # Errors
+    /// Where its journal names a place that cannot be one.
+    pub fn at_its_staging(&self, blob: Arc<dyn Blob>) -> Result<Arc<dyn Blob>, CopyError> {
+        Ok(elsewhere(&*blob, &self.header)?.unwrap_or(blob))
+    }
+
     /// What is asked of the store about it.
     pub fn left(&self) -> LeftBy<'_> {
         LeftBy { transfer_id: &self.header.transfer_id, landed_bytes: self.landed_bytes, recorded: &self.recorded }
@@ -143,8 +153,8 @@ impl Unfinished {
     /// Where one is, or where the journal is another transfer's by now.
     pub fn take(&self) -> Result<Taken, CopyError> {
         let mut journal = Journal::existing(&self.journal, &self.header.blob)?;
-        match journal.transfer_id() {
-            Some(id) if id == self.header.transfer_id => Ok(Taken { journal }),
+        match journal.header() {
+            Some(header) if header.transfer_id == self.header.transfer_id => Ok(Taken { journal }),
             _ => Err(CopyError::Refused(format!(
                 "the journal `{}` is of another transfer by now: look again with `drive-agent transfers`",
                 self.journal.display()

@@ -18,6 +18,7 @@ use crate::limits::{ABORT_GRACE, INQUIRY_TIMEOUT};
 use crate::record::journal::Journal;
 use crate::record::table::SharedTable;
 use crate::transfer::result;
+use crate::transfer::staging::elsewhere;
 use crate::transfer::unfinished::unfinished;
 
 /// What is known of a transfer while it is being prepared.
@@ -75,8 +76,11 @@ pub async fn left_behind(
     match earlier.header.direction {
         Direction::Export => earlier.left_on_drive(),
         Direction::Import => {
+            let blob = blob?;
+            let staged = elsewhere(blob, &earlier.header).ok()?;
+            let blob = staged.as_deref().unwrap_or(blob);
             let grace = if handle.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-            tokio::time::timeout(grace, blob?.left_by(earlier.left())).await.ok()?.ok()?
+            tokio::time::timeout(grace, blob.left_by(earlier.left())).await.ok()?.ok()?
         }
     }
 }

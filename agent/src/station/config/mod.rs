@@ -231,6 +231,9 @@ impl Config {
         if !is_used && (self.transfer.max_unreadable.is_some() || self.transfer.retry_passes.is_some()) {
             return Err("`max_unreadable` and `retry_passes` are for `on_unreadable = \"rescue\"`".to_owned());
         }
+        for account in &self.account {
+            account.check_staging(&self.import_container)?;
+        }
         self.budget.rates()?;
         if self.station_lease.is_some_and(|lease| !(STATION_LEASE_MIN..=STATION_LEASE_MAX).contains(&lease)) {
             let (least, most) = (STATION_LEASE_MIN.as_secs(), STATION_LEASE_MAX.as_secs());
@@ -252,6 +255,7 @@ impl Config {
             name: "local".to_owned(),
             store,
             credentials: None,
+            staging: None,
             trust_host: Vec::new(),
             subscriptions: Vec::new(),
             public_url: None,
@@ -356,6 +360,11 @@ mod tests {
             ("[[budget.schedule]]\nfrom = \"08:00\"\nto = \"08:00\"\nrate = \"1MB/s\"", "no time between"),
             ("[[budget.schedule]]\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"fast\"", "`fast`"),
             ("[[budget.schedule]]\ndays = [\"monday\"]\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"1MB/s\"", "line 2: "),
+            ("[[account]]\nname = \"a\"\nstore = \"/x\"\nstaging = \"/y\"", "not a place for pieces"),
+            (
+                "import_container = \"in\"\n[[account]]\nname = \"a\"\nstore = \"gs://\"\nstaging = \"gs://other/x\"",
+                "gs://in/FOLDER",
+            ),
             ("[[budget.schedule]]\ndays = []\nfrom = \"08:00\"\nto = \"18:00\"\nrate = \"1MB/s\"", "no days"),
         ] {
             let error = read(text).unwrap_err();

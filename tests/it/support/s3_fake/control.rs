@@ -69,6 +69,16 @@ impl S3Fake {
         self.store().knows_if_match = knows;
     }
 
+    /// Makes a bucket, which is empty.
+    pub fn add_bucket(&self, bucket: &str) {
+        self.store().buckets.insert(super::request::scope_of(bucket));
+    }
+
+    /// Whether the objects of the bucket that is there are locked: none is deleted.
+    pub fn set_locks(&self, locks: bool) {
+        self.store().locks = locks;
+    }
+
     /// The smallest part that is not the last one.
     pub fn set_part_bytes_min(&self, bytes: u64) {
         self.store().part_bytes_min = bytes;

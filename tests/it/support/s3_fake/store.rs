@@ -48,6 +48,8 @@ pub(super) struct Store {
     pub(super) page: usize,
     /// Each request of this number in its kind meets a byte that was changed on the way; 0 for none.
     pub(super) corrupts_every: u64,
+    /// Whether objects of the first bucket are locked: none is deleted.
+    pub(super) locks: bool,
     /// Whether it knows the condition of a commit.
     pub(super) knows_if_match: bool,
     numbers: u64,
@@ -74,6 +76,7 @@ impl Store {
             part_bytes_min: 5 << 20,
             page: 1000,
             corrupts_every: 0,
+            locks: false,
             knows_if_match: true,
             numbers: 0,
         }
@@ -156,6 +159,9 @@ impl Store {
     }
 
     pub(super) fn delete(&mut self, request: &RequestParts) -> Response {
+        if self.locks && request.scope.is_empty() {
+            return refuse(403, "AccessDenied");
+        }
         self.objects.remove(&request.key);
         answer(204, &[], Body::empty())
     }
