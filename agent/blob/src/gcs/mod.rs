@@ -18,6 +18,7 @@
 //! | [`staging`], [`leftovers`] | what an unfinished transfer keeps, under which names, and its removal |
 //! | [`whole_file`] | small files |
 //! | [`error`] | what a failure of a server means |
+//! | [`fuzzing`] | what fuzz targets try of answers |
 
 mod assembly;
 mod blob;
@@ -26,6 +27,7 @@ mod commit;
 mod crc32c;
 mod credentials;
 mod error;
+pub(crate) mod fuzzing;
 mod leftovers;
 mod object;
 mod place;

@@ -8,6 +8,7 @@
 //! | [`token_client`] | the same way, for the library that obtains credentials |
 //! | [`bounded`] | answers that end |
 //! | [`answers`], [`range`], [`xml`], [`listing`], [`server_text`] | what an answer says, and what of it can be shown |
+//! | `fuzzing` | what fuzz targets try of lists |
 //! | [`failure`], [`causes`] | requests that were not answered, and what caused an error |
 
 pub(crate) mod answers;
@@ -17,6 +18,7 @@ pub(crate) mod certificates;
 pub(crate) mod connect_failure;
 mod connection;
 pub(crate) mod failure;
+pub(crate) mod fuzzing;
 pub(crate) mod hosts;
 pub(crate) mod listing;
 pub(crate) mod network;

@@ -84,10 +84,11 @@ impl Answer {
         Element::parse(&self.body).map_err(|_| S3Failure::NotUnderstood)
     }
 
-    /// Whether it is a success whose body is an error: copies and commits answer so when they fail after they began to answer.
-    fn is_error(&self) -> bool {
+    /// A success, unless its body is an error: copies and commits answer so when they fail after they began to answer.
+    pub(super) fn checked(self) -> Result<Self, S3Failure> {
         let is_xml = header(&self.headers, "content-type").is_none_or(|kind| kind.contains("xml"));
-        is_xml && !self.body.is_empty() && Element::parse(&self.body).is_ok_and(|root| root.name == "Error")
+        let is_error = is_xml && !self.body.is_empty() && Element::parse(&self.body).is_ok_and(|root| root.name == "Error");
+        if is_error { Err(S3Failure::of_answer(200, &self.headers, &self.body)) } else { Ok(self) }
     }
 }
 
@@ -143,11 +144,7 @@ impl S3Bucket {
         let (headers, body) = self.open(asked).await?;
         let pieces: Vec<Bytes> = body.try_collect().await.map_err(|error| unanswered(&error))?;
         let body = if let [one] = &*pieces { one.clone() } else { pieces.concat().into() };
-        let answer = Answer { headers, body };
-        if answer.is_error() {
-            return Err(S3Failure::of_answer(200, &answer.headers, &answer.body));
-        }
-        Ok(answer)
+        Answer { headers, body }.checked()
     }
 
     /// Sends a request, and gives the answer's body as it comes.

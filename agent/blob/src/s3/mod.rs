@@ -17,6 +17,7 @@
 //! | [`staging`], [`leftovers`] | what an unfinished transfer keeps, under which names, and its removal |
 //! | [`whole_file`] | small files |
 //! | [`error`] | what a failure of a server means |
+//! | [`fuzzing`] | what fuzz targets try of answers |
 
 mod answers;
 mod blob;
@@ -25,6 +26,7 @@ mod commit;
 mod credentials;
 mod error;
 mod fill;
+pub(crate) mod fuzzing;
 mod layout;
 mod leftovers;
 mod multipart;
