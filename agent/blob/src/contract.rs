@@ -140,12 +140,25 @@ pub enum BlocksHeld {
     Blocks(HashMap<Sha256Digest, u64>),
 }
 
+/// Whether a store holds a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// It does.
+    Held,
+    /// It does not.
+    Absent,
+    /// It cannot tell: something is in the place of the chunk, and may be older.
+    Unknown,
+}
+
 /// How an upload takes its chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadCapabilities {
     /// Chunks are named by content: one body serves every chunk with that digest, and zero chunks
     /// need one too.
     pub content_named: bool,
+    /// A chunk lands whole or not at all, and the store tells whether it did: [`Upload::holds`].
+    pub tells_of_chunks: bool,
     /// An acknowledged chunk is durable; else it is after [`Upload::sync`].
     pub durable_when_acknowledged: bool,
     /// The commit replaces only the blob that was there when the upload began, and fails where another one is there by then.
@@ -355,6 +368,17 @@ pub trait Upload: Send + Sync {
 
     /// Asks the store what it holds now.
     async fn held(&self) -> Result<BlocksHeld, BlobError>;
+
+    /// Which of these chunks the store holds now, in their order: they were sent, and what became of them was not answered.
+    async fn holds(&self, chunks: &[(Sha256Digest, ByteRange)]) -> Result<Vec<Holding>, BlobError> {
+        let held = self.held().await?;
+        let holding = |(digest, range): &(Sha256Digest, ByteRange)| match &held {
+            BlocksHeld::Blocks(blocks) if blocks.get(digest) == Some(&range.length) => Holding::Held,
+            BlocksHeld::Blocks(_) | BlocksHeld::Nothing => Holding::Absent,
+            BlocksHeld::Recorded { .. } => Holding::Unknown,
+        };
+        Ok(chunks.iter().map(holding).collect())
+    }
 
     /// Of the chunks that were recorded as landed, the ranges that the store does not hold, or not as they were recorded: for
     /// stores whose chunks are places that can be listed. Others hold what [`held`](Self::held) says.

@@ -66,8 +66,8 @@ pub mod vhd;
 pub use account::{Account, AccountAddress, BlobItem};
 pub use address::BlobAddress;
 pub use contract::{
-    Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, LeftBy, LocalBlob, NamedChunks, RangeBody, RecordedChunks,
-    Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
+    Access, Blob, BlocksHeld, ChunkBody, CommitFacts, Discarded, Holding, LeftBy, LocalBlob, NamedChunks, RangeBody,
+    RecordedChunks, Replaces, Upload, UploadCapabilities, UploadPlan, UploadRequest, WrittenRanges,
 };
 pub use credential_error::CredentialError;
 pub use environment::Environment;

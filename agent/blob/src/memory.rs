@@ -213,6 +213,7 @@ impl Upload for MemoryUpload {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: true,
+            tells_of_chunks: true,
             durable_when_acknowledged: true,
             replaces_only_what_it_found: true,
             preferred_concurrency: 4,

@@ -212,9 +212,44 @@ fn an_abort_leaves_what_the_store_says() {
     running.signal_again(Signal::INT);
     let result = running.wait().expect(130);
     check_receipt(&result);
+    // What is held back may still come: whether it does the store cannot tell.
+    let unknown = result["receipt"]["outcome_unknown"]["bytes"].as_u64().unwrap();
+    assert!(unknown > 0 && unknown <= 2 * SMALL_CHUNK as u64, "{result}");
     fake.release();
     fake.settle();
     import(&fake, &bench).run().expect(0);
     assert!(fake.object("blob").unwrap() == bytes);
     assert_clean(&fake, "blob");
+}
+
+#[test]
+fn an_abort_counts_what_the_store_holds_and_did_not_say() {
+    for (tells_digests, chunks) in [(true, 16), (false, 16), (true, 6), (false, 6)] {
+        let (fake, bench, bytes) = scene(chunks * SMALL_CHUNK);
+        fake.set_tells_digests(tells_digests);
+        let faults = [
+            Fault::Delay(Duration::from_millis(1)),
+            Fault::Delay(Duration::from_millis(1)),
+            Fault::HoldAnswer,
+            Fault::HoldAnswer,
+        ];
+        fake.fail(On::PutPart, faults);
+        let running = import(&fake, &bench).with(&["--concurrency", "2"]).start();
+        fake.wait_held(2);
+        running.signal(Signal::INT);
+        running.signal_again(Signal::INT);
+        let result = running.wait().expect(130);
+        check_receipt(&result);
+        let receipt = &result["receipt"];
+        let of = |class: &str| receipt[class]["bytes"].as_u64().unwrap();
+        let held = fake.uploads("").1;
+        assert_eq!((of("landed_before_request") + of("landed_after_request"), of("outcome_unknown")), (held, 0), "{receipt}");
+        assert_eq!(of("never_sent"), bytes.len() as u64 - held, "{receipt}");
+        fake.release();
+        fake.settle();
+        let resumed = import(&fake, &bench).run().expect(0);
+        assert_eq!(number(&resumed, "bytes_reused"), held);
+        assert!(fake.object("blob").unwrap() == bytes);
+        assert_clean(&fake, "blob");
+    }
 }

@@ -198,6 +198,7 @@ impl Upload for BlockUpload {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: true,
+            tells_of_chunks: true,
             durable_when_acknowledged: true,
             replaces_only_what_it_found: !self.replaces_anything(),
             preferred_concurrency: 16,

@@ -93,6 +93,7 @@ impl Upload for ExistingPages {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: false,
+            tells_of_chunks: false,
             durable_when_acknowledged: true,
             replaces_only_what_it_found: false,
             preferred_concurrency: 16,

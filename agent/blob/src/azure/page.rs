@@ -253,6 +253,7 @@ impl Upload for PageUpload {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: false,
+            tells_of_chunks: false,
             durable_when_acknowledged: true,
             replaces_only_what_it_found: true,
             preferred_concurrency: 16,

@@ -21,6 +21,7 @@ async fn check_all(store: &dyn TestStore) {
     upload::names_are_taken_as_they_stand(store).await;
     ownership::a_resumed_upload_finds_what_landed(store).await;
     ownership::a_resumed_upload_may_hold_other_bytes(store).await;
+    ownership::what_landed_of_some_chunks_is_told(store).await;
     ownership::nothing_is_resumed_that_was_not_begun(store).await;
     ownership::another_transfer_neither_sees_nor_destroys_it(store).await;
     ownership::what_is_started_over_is_forgotten(store).await;

@@ -8,7 +8,7 @@ use super::content::{
     overwriting, request, resuming, send, store,
 };
 use super::test_store::TestStore;
-use crate::contract::{Blob, BlocksHeld, ChunkBody, Upload, UploadRequest};
+use crate::contract::{Blob, BlocksHeld, ChunkBody, Holding, Upload, UploadRequest};
 use crate::error::BlobErrorKind::{AlreadyExists, Changed, NotFound};
 
 /// What a store must know of these chunks, which were sent by an earlier run of the same transfer.
@@ -80,6 +80,20 @@ pub(super) async fn a_resumed_upload_may_hold_other_bytes(tried: &dyn TestStore)
 }
 
 /// What a journal speaks of may be gone: then it is not made silently.
+/// What was sent and not answered: the receipt of an abort says of each chunk whether it landed.
+pub(super) async fn what_landed_of_some_chunks_is_told(tried: &dyn TestStore) {
+    let (blob, bytes) = (tried.blob("told"), bytes_of(4 * chunk_bytes() + 100, 23));
+    let chunks = chunks_of(&bytes);
+    let upload = begun(&*blob, &request(FIRST, &bytes), &chunks[1..3]).await;
+    let asked: Vec<_> = chunks.iter().map(|chunk| (chunk.digest, chunk.range)).collect();
+    let told = upload.holds(&asked).await.unwrap();
+    use Holding::{Absent, Held, Unknown};
+    match upload.capabilities().tells_of_chunks {
+        true => assert_eq!(told, [Absent, Held, Held, Absent, Absent], "{}", blob.address()),
+        false => assert_eq!(told, [Unknown; 5], "{}", blob.address()),
+    }
+}
+
 pub(super) async fn nothing_is_resumed_that_was_not_begun(tried: &dyn TestStore) {
     let (blob, bytes) = (tried.blob("never-begun"), bytes_of(chunk_bytes(), 11));
     match blob.begin_upload(&resuming(request(FIRST, &bytes))).await {

@@ -112,6 +112,7 @@ impl Upload for DirectoryUpload {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: false,
+            tells_of_chunks: false,
             durable_when_acknowledged: false,
             replaces_only_what_it_found: false,
             preferred_concurrency: 4,

@@ -52,6 +52,11 @@ impl Parts {
         self.0.contains_key(&number)
     }
 
+    /// Whether there are parts of this number of which it is not told what they are.
+    pub(super) fn is_untold(&self, number: u32) -> bool {
+        self.0.get(&number).is_some_and(|parts| parts.iter().any(|part| part.digest.is_none()))
+    }
+
     /// The part that holds this chunk: by its digest where the store tells digests, and else by its ETag where that is known;
     /// where neither is, the only one that there is.
     pub(super) fn holding(&self, number: u32, length: u64, digest: &Sha256Digest, etag: Option<&String>) -> Option<&Part> {

@@ -22,7 +22,7 @@ use super::probe::probe;
 use super::requests::Condition;
 use super::staging::Staging;
 use crate::contract::{
-    Blob, BlocksHeld, ChunkBody, CommitFacts, LeftBy, RecordedChunks, Upload, UploadCapabilities, UploadRequest,
+    Blob, BlocksHeld, ChunkBody, CommitFacts, Holding, LeftBy, RecordedChunks, Upload, UploadCapabilities, UploadRequest,
 };
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::BlobFacts;
@@ -176,6 +176,10 @@ impl S3Upload {
         Ok(upload)
     }
 
+    fn piece_of(&self, (_, range): &(Sha256Digest, ByteRange)) -> u64 {
+        self.layout.place_of(range.offset).piece
+    }
+
     /// A piece, whether or not anything of it was begun.
     pub(super) fn piece(&self, number: u64) -> Arc<Piece> {
         let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +230,34 @@ impl S3Upload {
         Ok(lost.map(|(.., range)| *range).collect())
     }
 
+    /// Which of these chunks of a piece the store holds.
+    async fn holds_of(&self, piece: u64, chunks: &[(Sha256Digest, ByteRange)]) -> Result<Vec<Holding>, BlobError> {
+        let upload = match self.layout.is_direct() {
+            true => self.of_final.lock().await.clone(),
+            false => self.piece(piece).state.lock().await.upload.clone(),
+        };
+        let failed = |failure| self.blob.error("list the parts of", failure);
+        let parts = match &upload {
+            Some(upload) => upload.all_parts().await.map_err(failed)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let parts = Parts::new(parts);
+        let kept = self.piece(piece);
+        let state = kept.state.lock().await;
+        let is_of_before = |number| state.before.as_ref().is_some_and(|before| before.contains(&number));
+        let holding = |(digest, range): &(Sha256Digest, ByteRange)| {
+            let number = self.layout.place_of(range.offset).number;
+            match parts.holding(number, range.length, digest, state.sent.get(&number)) {
+                // One without a digest may be what an earlier run sent, of a drive that has changed since.
+                Some(part) if part.digest.is_none() && is_of_before(number) => Holding::Unknown,
+                Some(_) => Holding::Held,
+                None if parts.is_untold(number) => Holding::Unknown,
+                None => Holding::Absent,
+            }
+        };
+        Ok(chunks.iter().map(holding).collect())
+    }
+
     /// Notes what there was in the upload of a piece before this process sends anything to it.
     async fn note_before(&self, piece: u64, upload: &OpenUpload) -> Result<(), BlobError> {
         let kept = self.piece(piece);
@@ -244,6 +276,7 @@ impl Upload for S3Upload {
     fn capabilities(&self) -> UploadCapabilities {
         UploadCapabilities {
             content_named: false,
+            tells_of_chunks: true,
             durable_when_acknowledged: true,
             replaces_only_what_it_found: !(self.is_unseen && self.request.overwrite),
             preferred_concurrency: 16,
@@ -280,6 +313,15 @@ impl Upload for S3Upload {
 
     async fn held(&self) -> Result<BlocksHeld, BlobError> {
         Ok(BlocksHeld::Recorded { state: None })
+    }
+
+    async fn holds(&self, chunks: &[(Sha256Digest, ByteRange)]) -> Result<Vec<Holding>, BlobError> {
+        // They are as many as are sent at once, of one piece or two.
+        let mut all = Vec::new();
+        for of_piece in chunks.chunk_by(|one, next| self.piece_of(one) == self.piece_of(next)) {
+            all.extend(self.holds_of(self.piece_of(&of_piece[0]), of_piece).await?);
+        }
+        Ok(all)
     }
 
     async fn lost(&self, records: &dyn RecordedChunks) -> Result<Vec<ByteRange>, BlobError> {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use blob::{BlobError, BlocksHeld, ChunkBody, Upload};
+use blob::{BlobError, ChunkBody, Holding, Upload};
 use bytes::Bytes;
 use protocol::digest::Sha256Digest;
 use protocol::manifest::{ChunkContent, ChunkState};
@@ -245,7 +245,7 @@ impl Loop {
             }
             Err(failed) => {
                 // A chunk that goes over in several parts may have landed in part.
-                let doubt = if self.stage.upload.capabilities().content_named { failed.doubt } else { Doubt::Lasting };
+                let doubt = if self.stage.upload.capabilities().tells_of_chunks { failed.doubt } else { Doubt::Lasting };
                 for sent in std::iter::once(sent).chain(waiting) {
                     self.doubt(sent, doubt)?;
                 }
@@ -289,29 +289,31 @@ impl Loop {
     /// Asks a store that can list what it holds about chunks in doubt. Where it does not answer they stay unknown.
     async fn resolve_doubts(&mut self) {
         let unfinished = self.stage.stop.is_stopping();
-        if !unfinished || self.doubtful.is_empty() || !self.stage.upload.capabilities().content_named {
+        if !unfinished || self.doubtful.is_empty() || !self.stage.upload.capabilities().tells_of_chunks {
             return;
         }
         let limit = if self.stage.stop.is_aborting() { ABORT_GRACE } else { INQUIRY_TIMEOUT };
-        let blocks = match timeout(limit, self.ask()).await {
-            Ok(Ok(BlocksHeld::Blocks(blocks))) => blocks,
-            Ok(Ok(BlocksHeld::Nothing)) => HashMap::new(),
-            _ => return,
-        };
-        for (index, (sent, doubt)) in std::mem::take(&mut self.doubtful) {
-            if blocks.get(&sent.digest) == Some(&sent.place.range.length) {
-                self.landed(sent, 1, None);
-            } else if doubt != Doubt::Lasting {
-                let cleared = self.stage.table.with(|table| table.clear(index));
-                self.stage.failure.check(cleared);
+        let mut doubtful: Vec<(Sent, Doubt)> = std::mem::take(&mut self.doubtful).into_values().collect();
+        doubtful.sort_by_key(|(sent, _)| sent.place.index);
+        let chunks: Vec<_> = doubtful.iter().map(|(sent, _)| (sent.digest, sent.place.range)).collect();
+        let Ok(Ok(holds)) = timeout(limit, self.ask(&chunks)).await else { return };
+        for ((sent, doubt), holding) in doubtful.into_iter().zip(holds) {
+            match holding {
+                Holding::Held => self.landed(sent, 1, None),
+                // A request that was not answered may be carried out even now.
+                Holding::Absent if doubt != Doubt::Lasting => {
+                    let cleared = self.stage.table.with(|table| table.clear(sent.place.index));
+                    self.stage.failure.check(cleared);
+                }
+                Holding::Absent | Holding::Unknown => {}
             }
         }
     }
 
-    /// What the store holds. A store that is busy is asked again: its answer decides what a receipt says.
-    async fn ask(&self) -> Result<BlocksHeld, BlobError> {
+    /// What the store holds of these. A store that is busy is asked again: its answer decides what a receipt says.
+    async fn ask(&self, chunks: &[(Sha256Digest, ByteRange)]) -> Result<Vec<Holding>, BlobError> {
         loop {
-            match self.stage.upload.held().await {
+            match self.stage.upload.holds(chunks).await {
                 Err(error) if error.is_transient() => tokio::time::sleep(error.retry_after.unwrap_or(INQUIRY_INTERVAL)).await,
                 answer => return answer,
             }

@@ -27,6 +27,8 @@ pub enum Fault {
     Delay(Duration),
     /// It is done when the test releases it, even if the client went away meanwhile.
     Hold,
+    /// It is done, and the answer waits until the test releases it.
+    HoldAnswer,
     /// A byte of the body is changed on the way.
     CorruptBody,
     /// What is composed has a wrong byte.
@@ -58,6 +60,9 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
         _ => {}
     }
     let response = perform(&store, on, &request);
+    if matches!(fault, Some(Fault::HoldAnswer)) {
+        released(&store).await;
+    }
     match fault {
         Some(Fault::LostAnswer) => answer(200, &[], broken()),
         Some(Fault::DoneThenAnswer(status, code)) => refuse(status, code),

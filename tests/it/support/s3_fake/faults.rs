@@ -34,6 +34,8 @@ pub enum Fault {
     Delay(Duration),
     /// It is done when the test releases it, even if the client went away meanwhile.
     Hold,
+    /// It is done, and the answer waits until the test releases it.
+    HoldAnswer,
     /// A byte of the body is changed on the way.
     CorruptBody,
     /// A byte of the answer is changed on the way.
@@ -69,6 +71,9 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
         _ => {}
     }
     let response = perform(&store, on, &request);
+    if matches!(fault, Some(Fault::HoldAnswer)) {
+        released(&store).await;
+    }
     match fault {
         Some(Fault::LostAnswer) => answer(200, &[], broken()),
         Some(Fault::DoneThenAnswer(status, code)) => refuse(status, code),
