@@ -17,6 +17,7 @@ use protocol::units::{ByteRange, ChunkIndex};
 use crate::checksum::TransferChecksum;
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, ChunkLimits};
+use crate::stated::StatedChecksum;
 
 /// Bytes of a range, arriving.
 pub struct RangeBody {
@@ -261,6 +262,12 @@ pub trait Blob: Send + Sync {
     /// # Errors
     /// [`BlobErrorKind::Changed`] where another version is there; that or [`BlobErrorKind::NotFound`] where none is.
     async fn read(&self, range: ByteRange, version: &str, checked: bool) -> Result<RangeBody, BlobError>;
+
+    /// The checksum of the whole that the store states of what was looked at: asked for where nothing else says what its bytes
+    /// are.
+    async fn stated(&self, facts: &BlobFacts) -> Result<Option<StatedChecksum>, BlobError> {
+        Ok(facts.stated)
+    }
 
     /// The digests of the chunks that it was put together from, in order, where the store keeps names that contain them: a
     /// proof of its bytes for which they need not be read. `None` where it does not, or they were named by another program.

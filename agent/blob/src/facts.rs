@@ -1,6 +1,7 @@
 //! What is known of a blob that exists, and what a store can take.
 
 use crate::error::{BlobError, BlobErrorKind};
+use crate::stated::StatedChecksum;
 
 /// What is known of a blob that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct BlobFacts {
     pub is_sparse: bool,
     /// Whether we made it a VHD: [`size_bytes`](Self::size_bytes) is that of the drive, and a footer lies behind.
     pub is_vhd: bool,
-    /// The MD5 of the whole that its uploader left with it: the store does not check it.
-    pub stated_md5: Option<[u8; 16]>,
+    /// The checksum of the whole that a look at it tells. One that its uploader left with it the store does not check.
+    pub stated: Option<StatedChecksum>,
     /// What prevents using it.
     pub obstacles: Obstacles,
 }

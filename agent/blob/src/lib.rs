@@ -17,6 +17,7 @@
 //! | [`properties`] | what a blob is given beside its bytes: tier, metadata, content type |
 //! | `memory` | a store for tests, with the feature `testing` |
 //! | `conformance` | what every store promises, tried on each; with the same feature |
+//! | [`stated`] | the checksum of a whole blob that its store states |
 //! | [`checksum`] | CRC-64 and MD5 of a body, as they go over the wire |
 //! | [`block_id`] | a block is named by its content |
 //! | [`vhd`] | the footer of a disk image, as Azure's disks have it |
@@ -61,6 +62,7 @@ pub mod properties;
 pub mod retry;
 pub mod s3;
 mod staging_address;
+pub mod stated;
 pub mod vhd;
 
 pub use account::{Account, AccountAddress, BlobItem};
@@ -75,3 +77,4 @@ pub use error::{BlobError, BlobErrorKind};
 pub use facts::{BlobFacts, ChunkLimits, Obstacles};
 pub use properties::{BlobProperties, ContentType, Metadatum, PropertyError, Tier};
 pub use staging_address::StagingAddress;
+pub use stated::{RunningChecksum, StatedChecksum};

@@ -144,7 +144,7 @@ impl Blob for MemoryBlob {
             is_incomplete: false,
             is_sparse: false,
             is_vhd: false,
-            stated_md5: None,
+            stated: None,
             obstacles: Default::default(),
         }))
     }

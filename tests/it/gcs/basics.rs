@@ -148,3 +148,19 @@ fn another_transfer_beside_an_object_is_told() {
     second.expect(0);
     assert!(second.stderr.contains("another transfer (") && second.stderr.contains("drive-agent transfers"), "{}", second.stderr);
 }
+
+#[test]
+fn what_was_composed_is_held_against_its_checksum_where_there_is_no_manifest() {
+    let (fake, bench, _) = scene(7 * CHUNK + 700);
+    import(&fake, &bench).run().expect(0);
+    fake.remove("blob.manifest.jsonl");
+    let export = |image: &str| run(&fake, &bench, &["export", "gs://drives/blob", image]).with(&OPTIONS).run();
+    let ended = export("back.img");
+    ended.expect(0);
+    assert!(ended.stderr.contains("against the CRC32C that the blob states"), "{}", ended.stderr);
+    assert!(same_content(&bench.file("drive.img"), &bench.file("back.img")));
+    // Damaged on its way, where no checksum of a range tells.
+    fake.corrupt_every(1);
+    export("wrong.img").expect_error(5, &["has another CRC32C than the blob states"]);
+    assert!(!bench.file("wrong.img").exists(), "nothing looks complete");
+}

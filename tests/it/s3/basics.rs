@@ -163,3 +163,28 @@ fn another_transfer_beside_an_object_is_told() {
     second.expect(0);
     assert!(second.stderr.contains("another transfer (") && second.stderr.contains("drive-agent transfers"), "{}", second.stderr);
 }
+
+#[test]
+fn an_object_without_a_manifest_is_held_against_its_checksum() {
+    // Parts with digests; segments, whose store computes a checksum of the whole.
+    for (chunks, name) in [(3, "SHA-256"), (14, "CRC-64")] {
+        let (fake, bench, _) = scene(chunks * SMALL_CHUNK + 700);
+        run_small(&fake, &bench, &["import", "drive.img", "s3://drives/blob"]).run().expect(0);
+        fake.remove("blob.manifest.jsonl");
+        let export = |image: &str| run_small(&fake, &bench, &["export", "s3://drives/blob", image]).run();
+        let ended = export("back.img");
+        ended.expect(0);
+        assert!(ended.stderr.contains(&format!("against the {name} that the blob states")), "{}", ended.stderr);
+        assert!(same_content(&bench.file("drive.img"), &bench.file("back.img")));
+        // Damaged on its way, where no checksum of a range tells.
+        fake.corrupt_every(1);
+        export("wrong.img").expect_error(5, &[&format!("has another {name} than the blob states")]);
+        assert!(!bench.file("wrong.img").exists(), "nothing looks complete");
+        fake.work_well();
+        // A server that states none, and one that does not know the question.
+        fake.put_plain("blob", std::fs::read(bench.file("drive.img")).unwrap());
+        let plain = export("plain.img");
+        plain.expect(0);
+        assert!(plain.stderr.contains("only the transport can be checked"), "{}", plain.stderr);
+    }
+}

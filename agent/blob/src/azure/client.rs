@@ -23,6 +23,7 @@ use crate::contract::{Blob, CommitFacts, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, Obstacles};
 use crate::properties::BlobProperties;
+use crate::stated::StatedChecksum;
 use crate::vhd;
 
 /// What a blob of a hierarchical account is: a file or a directory.
@@ -176,7 +177,7 @@ impl AzureBlob {
                 || metadata.get(metadata::STATE).is_some_and(|state| state == metadata::INCOMPLETE),
             is_sparse: is_page_blob,
             is_vhd: is_page_blob && is_vhd,
-            stated_md5: properties.content_md5().ok().flatten().and_then(|sum| sum.try_into().ok()),
+            stated: properties.content_md5().ok().flatten().and_then(|sum| sum.try_into().ok()).map(StatedChecksum::Md5),
             content_mark: None,
             obstacles,
         };

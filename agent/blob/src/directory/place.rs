@@ -71,7 +71,7 @@ impl DirectoryBlob {
                 is_incomplete: false,
                 is_sparse: false,
                 is_vhd: false,
-                stated_md5: None,
+                stated: None,
                 obstacles: Obstacles { to_reading: self.is_unfinished().then(|| UNFINISHED.to_owned()), ..Obstacles::default() },
             })),
             Ok(metadata) => {

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, checksum, checksum_combine};
 
+use crate::stated::StatedChecksum;
+
 /// A CRC32C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crc32c(u32);
@@ -25,6 +27,11 @@ impl Crc32c {
     /// As `x-goog-hash` has it: base64 of four bytes, the highest first ("x-goog-hash" of the XML API's headers).
     pub(super) fn header(self) -> String {
         format!("crc32c={}", STANDARD.encode(self.0.to_be_bytes()))
+    }
+
+    /// As what an object states of itself.
+    pub(super) fn stated(self) -> StatedChecksum {
+        StatedChecksum::Crc32c(self.0)
     }
 
     /// From the value of `x-goog-hash`, which may name other checksums as well.

@@ -18,6 +18,7 @@ use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, Obstacles};
 use crate::http::answers::header;
 use crate::properties::BlobProperties;
+use crate::stated::StatedChecksum;
 
 /// Where an object says which transfer made it.
 const TRANSFER: &str = "x-goog-meta-driveagenttransfer";
@@ -137,7 +138,7 @@ impl GcsBlob {
             is_incomplete: false,
             is_sparse: false,
             is_vhd: false,
-            stated_md5: stated_md5(headers),
+            stated: stated(headers),
             obstacles: Obstacles { to_reading: is_compressed(headers).then(|| COMPRESSED.to_owned()), ..Obstacles::default() },
         };
         let class = header(headers, "x-goog-storage-class").map(str::to_owned);
@@ -156,10 +157,13 @@ pub(super) fn is_compressed(headers: &Headers) -> bool {
     is_gzip("x-goog-stored-content-encoding") || is_gzip("content-encoding")
 }
 
-/// The MD5 of an object that was sent whole: one that was composed has none.
-fn stated_md5(headers: &Headers) -> Option<[u8; 16]> {
-    let encoded = header(headers, "x-goog-hash")?.split(',').find_map(|one| one.trim().strip_prefix("md5="))?;
-    STANDARD.decode(encoded).ok()?.try_into().ok()
+/// The MD5 of an object that was sent whole, or the CRC32C of one that was composed, which has no MD5.
+fn stated(headers: &Headers) -> Option<StatedChecksum> {
+    let md5 = || {
+        let encoded = header(headers, "x-goog-hash")?.split(',').find_map(|one| one.trim().strip_prefix("md5="))?;
+        STANDARD.decode(encoded).ok()?.try_into().ok().map(StatedChecksum::Md5)
+    };
+    md5().or_else(|| checksum_of(headers).map(Crc32c::stated))
 }
 
 /// How many objects are composed at once.

@@ -11,11 +11,12 @@ use protocol::units::ByteRange;
 use super::object::S3Blob;
 use super::staging::{Staging, StagingPlace, named_by_staging};
 use super::upload::S3Upload;
-use super::{leftovers, reading, whole_file};
+use super::{leftovers, reading, stated, whole_file};
 use crate::contract::{Blob, BlocksHeld, Discarded, LeftBy, RangeBody, Replaces, Upload, UploadPlan, UploadRequest};
 use crate::error::{BlobError, BlobErrorKind};
 use crate::facts::{BlobFacts, ChunkLimits};
 use crate::properties::BlobProperties;
+use crate::stated::StatedChecksum;
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1024;
@@ -77,6 +78,10 @@ impl Blob for S3Blob {
     async fn read(&self, range: ByteRange, version: &str, _checked: bool) -> Result<RangeBody, BlobError> {
         // A checksum of a range is not to be had.
         reading::read(self, range, version).await
+    }
+
+    async fn stated(&self, facts: &BlobFacts) -> Result<Option<StatedChecksum>, BlobError> {
+        stated::stated(self, facts).await
     }
 
     async fn preflight(&self, plan: &UploadPlan) -> Result<Vec<String>, BlobError> {

@@ -8,8 +8,8 @@
 //! |---|---|
 //! | [`bucket`] | a bucket: credentials, signing, sending |
 //! | [`credentials`], [`place`] | who we are, and where the bucket is |
-//! | [`requests`] | each request, and what its answer says |
-//! | [`object`], [`blob`], [`reading`] | an object and what a look at it says; what every store promises; ranges |
+//! | [`requests`], [`multipart`], [`answers`] | each request, and what its answer says |
+//! | [`object`], [`blob`], [`reading`], [`stated`] | an object and what a look at it says; what every store promises; ranges; checksums of the whole |
 //! | [`layout`] | which chunk is which part of which object |
 //! | [`upload`], [`piece`] | an object being written, and the pieces that it is made of |
 //! | [`fill`], [`segments`], [`commit`] | from parts to segments, and to the object that appears |
@@ -38,6 +38,7 @@ mod reading;
 mod requests;
 mod segments;
 mod staging;
+mod stated;
 mod upload;
 mod whole_file;
 

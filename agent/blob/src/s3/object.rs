@@ -153,7 +153,7 @@ impl S3Blob {
             is_incomplete: false,
             is_sparse: false,
             is_vhd: false,
-            stated_md5: None,
+            stated: None,
             obstacles: Obstacles { to_reading, ..Obstacles::default() },
         })
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use blob::StatedChecksum;
 use drive::{DriveError, TargetContent};
 use protocol::digest::Sha256Digest;
 use protocol::identity::{DriveIdentity, DriveKind};
@@ -118,13 +119,20 @@ impl Completing {
                 self.context.identity.path
             )));
         }
-        if let (Some(stated), Some(found)) = (self.origin.stated_md5(), self.stream_md5)
+        if let (Some(stated), Some(found)) = (self.origin.stated, self.stream_checksum)
             && stated != found
         {
             journal.remove()?;
+            let way_out = match stated {
+                StatedChecksum::Md5(_) => {
+                    "; a blob of Azure is exported all the same after `az storage blob update --content-md5 \"\"`"
+                }
+                _ => "",
+            };
             return Err(CopyError::Mismatch(format!(
-                "what came from `{}` has another MD5 than the blob states: it was damaged on its way, at the store or before: start over with `--restart`, or look for another copy; a blob of Azure is exported all the same after `az storage blob update --content-md5 \"\"`",
-                self.context.blob.address()
+                "what came from `{}` has another {} than the blob states: it was damaged on its way, at the store or before: start over with `--restart`, or look for another copy{way_out}",
+                self.context.blob.address(),
+                stated.name()
             )));
         }
         with_drive(&self.context.drive, DRIVE_SYNC_TIMEOUT, &self.context.handle, |drive| drive.sync()).await?;

@@ -1,5 +1,6 @@
 //! An export whose pipeline has ended: what there is to complete, or to account for.
 
+use blob::StatedChecksum;
 use protocol::digest::Sha256Digest;
 
 use crate::export::origin::Origin;
@@ -23,8 +24,8 @@ pub(super) struct Completing {
     pub(super) all_checked: bool,
     /// Where every chunk passed the pipeline in drive order.
     pub(super) stream_sha256: Option<Sha256Digest>,
-    /// The same of the MD5, where the blob states one.
-    pub(super) stream_md5: Option<[u8; 16]>,
+    /// The same of the checksum that the blob states, where it states one.
+    pub(super) stream_checksum: Option<StatedChecksum>,
     pub(super) bytes_cleared: u64,
     /// The drive is finished and has its name: what fails after this leaves it complete.
     pub(super) is_published: bool,

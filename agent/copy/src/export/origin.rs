@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blob::{Access, Blob, BlobErrorKind, BlobFacts};
+use blob::{Access, Blob, BlobErrorKind, BlobFacts, StatedChecksum};
 use drive::Drive;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
@@ -25,6 +25,8 @@ pub(super) struct Origin {
     pub(super) manifest: Option<LoadedManifest>,
     /// What the names of its blocks say, where there is no manifest.
     pub(super) named: Option<NamedContent>,
+    /// The checksum that everything has to have together: where nothing else is known.
+    pub(super) stated: Option<StatedChecksum>,
     /// That the blob is a VHD, where that was found.
     pub(super) vhd: Option<String>,
     /// Why there is no manifest, as a warning.
@@ -57,13 +59,20 @@ impl Origin {
             Some(_) => None,
             None => NamedContent::of(&**blob, &facts, options, attempts, &folder).await?,
         };
-        let checked = match (&named, facts.stated_md5.filter(|_| vhd.is_none())) {
-            (Some(_), _) => "what arrives is checked against the SHA-256 in the names of its blocks",
-            (None, Some(_)) => "what arrives is checked against the MD5 that the blob states, unless it is resumed",
-            (None, None) => "only the transport can be checked",
+        // Of a VHD it is of the footer too, which is not written.
+        let stated = match manifest.is_none() && named.is_none() && vhd.is_none() {
+            true => attempts.run("look at", 0, || blob.stated(&facts)).await?.0,
+            false => None,
+        };
+        let checked = match (&named, stated) {
+            (Some(_), _) => "what arrives is checked against the SHA-256 in the names of its blocks".to_owned(),
+            (None, Some(stated)) => {
+                format!("what arrives is checked against the {} that the blob states, unless it is resumed", stated.name())
+            }
+            (None, None) => "only the transport can be checked".to_owned(),
         };
         let without_manifest = manifest.is_none().then(|| format!("{reason}: {checked}"));
-        Ok(Origin { facts, manifest, named, without_manifest, vhd })
+        Ok(Origin { facts, manifest, named, stated, without_manifest, vhd })
     }
 
     /// The chunks of an export: the manifest's where there is one.
@@ -101,11 +110,6 @@ impl Origin {
     pub(super) fn expected(&self) -> Option<&SharedTable> {
         let of_manifest = self.manifest.as_ref().map(|manifest| &manifest.table);
         of_manifest.or(self.named.as_ref().map(|named| &named.table))
-    }
-
-    /// The MD5 that everything has to have together: where nothing else is known.
-    pub(super) fn stated_md5(&self) -> Option<[u8; 16]> {
-        self.facts.stated_md5.filter(|_| self.expected().is_none() && self.vhd.is_none())
     }
 
     /// Ranges that the manifest says could not be read when the blob was made.

@@ -52,7 +52,7 @@ impl Prepared {
         let (concurrency, writers) = (stages.concurrency(), context.drive.preferred_readers());
         let pool = context.pool([concurrency.now(), threads::hash_threads(), 1, writers]);
 
-        let wanted = Wanted { sha256: context.options.stream_sha256, md5: origin.stated_md5().is_some() };
+        let wanted = Wanted { sha256: context.options.stream_sha256, stated: origin.stated };
         let wanted = if is_resumed { Wanted::default() } else { wanted };
         let (stream_output, stream_end) = whole::spawn(wanted, stages.geometry, || false)?;
         let write = Arc::new(stages.write(check_input, stream_output));
@@ -74,7 +74,8 @@ impl Prepared {
             () = enforce_drain_timeout(&context.options, &context.handle) => None,
             () = wait_for_hang(&context, &write_watches, &sync_watch) => None,
         };
-        let WholeDigests { sha256: stream_sha256, md5: stream_md5 } = whole::result(stream_end, &context.handle.stop).await;
+        let WholeDigests { sha256: stream_sha256, computed: stream_checksum } =
+            whole::result(stream_end, &context.handle.stop).await;
         let all_checked = all_checked.load(Ordering::Relaxed);
         let (bytes_cleared, is_published) = (0, false);
         let completing = Completing {
@@ -83,7 +84,7 @@ impl Prepared {
             target_is_sampled,
             all_checked,
             stream_sha256,
-            stream_md5,
+            stream_checksum,
             bytes_cleared,
             is_published,
         };

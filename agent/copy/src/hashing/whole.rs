@@ -1,4 +1,5 @@
-//! The plain SHA-256 of the whole, as `sha256sum` prints it, or its MD5: one hash in drive order, so one thread.
+//! The plain SHA-256 of the whole, as `sha256sum` prints it, and the checksum that a blob states: one hash in drive order, so one
+//! thread.
 //!
 //! Pieces that came too early wait in the buffers of their pool, so they are back-pressure as everything else. Each
 //! stage takes a buffer before it takes a chunk: the earliest chunk under way always has one, and comes.
@@ -6,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use blob::{RunningChecksum, StatedChecksum};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use md5::Md5;
 use protocol::digest::Sha256Digest;
 use protocol::units::{ChunkGeometry, ChunkIndex};
 use sha2::{Digest, Sha256};
@@ -63,39 +64,41 @@ fn hash_ended() -> CopyError {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) sha256: bool,
-    pub(crate) md5: bool,
+    /// What is held against the checksum of the same kind.
+    pub(crate) stated: Option<StatedChecksum>,
 }
 
 /// The hashes of the whole that were wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WholeDigests {
     pub(crate) sha256: Option<Sha256Digest>,
-    pub(crate) md5: Option<[u8; 16]>,
+    /// Of the kind that is stated.
+    pub(crate) computed: Option<StatedChecksum>,
 }
 
 /// The hashes under way.
 struct WholeHasher {
     sha256: Option<Sha256>,
-    md5: Option<Md5>,
+    of_stated: Option<RunningChecksum>,
 }
 
 impl WholeHasher {
     fn new(wanted: Wanted) -> Self {
-        WholeHasher { sha256: wanted.sha256.then(Sha256::new), md5: wanted.md5.then(Md5::new) }
+        WholeHasher { sha256: wanted.sha256.then(Sha256::new), of_stated: wanted.stated.map(StatedChecksum::running) }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         if let Some(hasher) = &mut self.sha256 {
             hasher.update(bytes);
         }
-        if let Some(hasher) = &mut self.md5 {
-            hasher.update(bytes);
+        if let Some(running) = &mut self.of_stated {
+            running.update(bytes);
         }
     }
 
     fn finish(self) -> WholeDigests {
         let sha256 = self.sha256.map(|hasher| Sha256Digest(hasher.finalize().into()));
-        WholeDigests { sha256, md5: self.md5.map(|hasher| hasher.finalize().into()) }
+        WholeDigests { sha256, computed: self.of_stated.map(RunningChecksum::finish) }
     }
 }
 
@@ -254,8 +257,9 @@ mod tests {
                 output.send(StreamPiece { place: Place { index: ChunkIndex(index), range }, body }).unwrap();
             }
             drop(output);
-            let wanted = WholeDigests { sha256: Some(Sha256Digest::of(&whole)), md5: Some(blob::checksum::md5(&whole)) };
-            prop_assert_eq!(run(&input, geometry, Wanted { sha256: true, md5: true }, || false), Some(wanted));
+            let stated = Some(StatedChecksum::Md5(blob::checksum::md5(&whole)));
+            let expected = WholeDigests { sha256: Some(Sha256Digest::of(&whole)), computed: stated };
+            prop_assert_eq!(run(&input, geometry, Wanted { sha256: true, stated }, || false), Some(expected));
         }
     }
 
@@ -270,6 +274,6 @@ mod tests {
         }
         drop(output);
         assert_eq!(early.pieces.len(), 2);
-        assert_eq!(run(&input, geometry, Wanted { sha256: true, md5: false }, || false), None);
+        assert_eq!(run(&input, geometry, Wanted { sha256: true, stated: None }, || false), None);
     }
 }

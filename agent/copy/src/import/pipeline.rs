@@ -84,7 +84,7 @@ async fn run(
 
     // Only where every chunk passes here; else the blob is hashed at the end.
     let passes_whole = with_recorded || context.landed()? == 0;
-    let wanted = Wanted { sha256: context.options.stream_sha256 && passes_whole, md5: false };
+    let wanted = Wanted { sha256: context.options.stream_sha256 && passes_whole, stated: None };
     let (stream_output, stream_end) = whole::spawn(wanted, stages.geometry, stages.is_out_of_order())?;
     let hash = Arc::new(stages.hash(hash_input, abandoned, stream_output));
     threads::spawn(Stage::Hash, threads::hash_threads(), &context.failure, move |_| hash.run(&hash_output))?;

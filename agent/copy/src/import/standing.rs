@@ -133,7 +133,7 @@ mod tests {
             is_incomplete,
             is_sparse: false,
             is_vhd: false,
-            stated_md5: None,
+            stated: None,
             obstacles: Default::default(),
         }
     }

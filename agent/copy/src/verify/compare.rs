@@ -50,7 +50,7 @@ pub(super) async fn compare_up_to(
         let is_broken = is_broken.clone();
         move || is_broken.load(Ordering::Relaxed)
     };
-    let (pieces, whole_end) = whole::spawn(Wanted { sha256: expected.wants_stream, md5: false }, geometry, is_abandoned)?;
+    let (pieces, whole_end) = whole::spawn(Wanted { sha256: expected.wants_stream, stated: None }, geometry, is_abandoned)?;
     let comparer = Arc::new(Comparer {
         reads: Arc::new(Semaphore::new(side.concurrency(options))),
         hashes: Hashes::start(handle.counters.clone(), options.shared_budget.clone())?,

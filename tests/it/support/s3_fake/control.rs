@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::stated::Stated;
 use super::store::Store;
 use super::{BUCKET, Fault, KEY_ID, On, S3Fake, WAIT_TIMEOUT};
 
@@ -264,8 +265,11 @@ impl S3Fake {
         let etag = store.new_etag();
         let content = crate::support::content::Content::of(bytes.into());
         match store.objects.get_mut(key) {
-            Some(object) => (object.content, object.etag) = (content, etag),
-            None => drop(store.objects.insert(key.to_owned(), super::store::Object { content, etag, headers: Vec::new() })),
+            Some(object) => (object.content, object.etag, object.stated) = (content, etag, Stated::Nothing),
+            None => {
+                let object = super::store::Object { content, etag, headers: Vec::new(), stated: Stated::Nothing };
+                store.objects.insert(key.to_owned(), object);
+            }
         }
     }
 

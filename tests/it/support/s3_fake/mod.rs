@@ -6,6 +6,7 @@
 mod control;
 mod faults;
 mod request;
+mod stated;
 mod store;
 mod uploads;
 mod xml;

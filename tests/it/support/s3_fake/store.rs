@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::faults::Fault;
 use super::request::{On, RequestParts};
+use super::stated::Stated;
 use super::uploads::OpenUpload;
 use super::xml::{answer, document, encoded, refuse, refuse_with};
 use crate::support::content::Content;
@@ -19,6 +20,7 @@ pub(super) struct Object {
     pub(super) content: Content,
     pub(super) etag: String,
     pub(super) headers: Vec<(String, String)>,
+    pub(super) stated: Stated,
 }
 
 pub(super) struct Store {
@@ -133,7 +135,12 @@ impl Store {
             return refusal;
         }
         let etag = self.new_etag();
-        let object = Object { content: Content::of(request.body.clone()), etag: etag.clone(), headers: kept_headers(request) };
+        let object = Object {
+            content: Content::of(request.body.clone()),
+            etag: etag.clone(),
+            headers: kept_headers(request),
+            stated: Stated::Nothing,
+        };
         self.objects.insert(request.key.clone(), object);
         answer(200, &[("etag", &etag)], Body::empty())
     }
@@ -144,6 +151,11 @@ impl Store {
             return refuse(412, "PreconditionFailed");
         }
         let length = object.content.length();
+        let asks = request.header("x-amz-checksum-mode") == Some("ENABLED") && !with_body;
+        if let (true, "1", Stated::OfParts(_, first_bytes)) = (asks, request.parameter("partNumber"), &object.stated) {
+            return answer(206, &[("etag", &*object.etag), ("content-length", &first_bytes.to_string())], Body::empty());
+        }
+        let stated = object.stated.header(&object.content).filter(|_| asks);
         let (status, start, end) = match request.range("range") {
             Some((start, _)) if start >= length => return refuse(416, "InvalidRange"),
             Some((start, end)) => (206, start, end.min(length)),
@@ -151,6 +163,7 @@ impl Store {
         };
         let (told, content_range) = ((end - start).to_string(), format!("bytes {start}-{}/{length}", end.saturating_sub(1)));
         let mut headers = vec![("etag", &*object.etag), ("content-length", &*told), ("content-type", "application/octet-stream")];
+        headers.extend(stated.as_ref().map(|(name, value)| (*name, &**value)));
         headers.extend((status == 206).then_some(("content-range", &*content_range)));
         headers
             .extend(object.headers.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| *name != "content-type"));

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::request::{RequestParts, scope_of};
+use super::stated::Stated;
 use super::store::{Object, Store, kept_headers};
 use super::xml::{answer, between, document, encoded, escaped, refuse, unescaped};
 use crate::support::content::Content;
@@ -133,7 +134,8 @@ impl Store {
         }
         let etag = self.new_etag();
         let Some(upload) = self.uploads.remove(request.parameter("uploadId")) else { return refuse(404, "NoSuchUpload") };
-        let object = Object { content: Content::row(parts), etag: etag.clone(), headers: upload.headers };
+        let stated = Stated::of_parts(&parts, upload.has_digests);
+        let object = Object { content: Content::row(parts), etag: etag.clone(), headers: upload.headers, stated };
         self.objects.insert(upload.key, object);
         document(format!("<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>", escaped(&etag)))
     }

@@ -1,0 +1,109 @@
+//! The checksum that S3 states of a whole object. It is told only where that is asked for, which takes the right to decrypt where
+//! objects are encrypted with a key of the customer's: so a look at an object does not ask.
+
+use azure_core::http::Method;
+use azure_core::http::headers::Headers;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use protocol::digest::Sha256Digest;
+
+use super::bucket::Asked;
+use super::error::S3Failure;
+use super::object::S3Blob;
+use crate::error::BlobError;
+use crate::facts::BlobFacts;
+use crate::http::answers::header;
+use crate::stated::StatedChecksum;
+
+/// What one object says of its checksums.
+enum Told {
+    /// Of its bytes.
+    OfWhole(StatedChecksum),
+    /// Over the SHA-256 of so many parts.
+    OfParts(Sha256Digest, u64),
+}
+
+/// What the store states of the version that was looked at; `None` where that is nothing, or another version is there.
+pub(super) async fn stated(blob: &S3Blob, facts: &BlobFacts) -> Result<Option<StatedChecksum>, BlobError> {
+    let Some(headers) = headers_of(blob, facts, &[]).await? else { return Ok(None) };
+    match told(&headers) {
+        Some(Told::OfWhole(stated)) => Ok(Some(stated)),
+        Some(Told::OfParts(digest, parts)) => {
+            // How its bytes lie in its parts: all but the last have one size, where one of ours or of most programs wrote it.
+            let Some(first) = headers_of(blob, facts, &[("partNumber", "1")]).await? else { return Ok(None) };
+            let part_bytes = header(&first, "content-length").and_then(|text| text.parse::<u64>().ok());
+            let is_even = |bytes: &u64| *bytes > 0 && facts.size_bytes.div_ceil(*bytes) == parts;
+            Ok(part_bytes.filter(is_even).map(|part_bytes| StatedChecksum::Sha256OfParts { part_bytes, digest }))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The headers of the version that was looked at, with its checksums; `None` where they are not told.
+async fn headers_of(blob: &S3Blob, facts: &BlobFacts, query: &[(&str, &str)]) -> Result<Option<Headers>, BlobError> {
+    let asked = Asked::new(Method::Head, blob.key(), query)
+        .with("x-amz-checksum-mode", Some("ENABLED".to_owned()))
+        .with("if-match", Some(facts.version.clone()));
+    match blob.bucket.ask(asked).await {
+        Ok(answer) => Ok(Some(answer.headers)),
+        // Who may read may not be told, and servers that do not know the question refuse it: the bytes come all the same.
+        Err(S3Failure::Answer { status: 400..=499 | 501, .. }) => Ok(None),
+        Err(failure) => Err(blob.error("look at", failure)),
+    }
+}
+
+/// The strongest of what is told.
+fn told(headers: &Headers) -> Option<Told> {
+    let value = |name| header(headers, name);
+    let of_whole = |text: &str| STANDARD.decode(text).ok();
+    let sha256 = || match value("x-amz-checksum-sha256")?.rsplit_once('-') {
+        // Over those of its parts, whose number follows.
+        Some((digest, parts)) => {
+            Some(Told::OfParts(Sha256Digest(of_whole(digest)?.try_into().ok()?), parts.parse().ok().filter(|parts| *parts > 0)?))
+        }
+        None => {
+            Some(Told::OfWhole(StatedChecksum::Sha256(Sha256Digest(of_whole(value("x-amz-checksum-sha256")?)?.try_into().ok()?))))
+        }
+    };
+    // Of the whole, unless the number of parts follows.
+    let crc64 = || {
+        let bytes = of_whole(value("x-amz-checksum-crc64nvme")?)?.try_into().ok()?;
+        Some(Told::OfWhole(StatedChecksum::Crc64Nvme(u64::from_be_bytes(bytes))))
+    };
+    let crc32c = || {
+        let bytes = of_whole(value("x-amz-checksum-crc32c")?)?.try_into().ok()?;
+        Some(Told::OfWhole(StatedChecksum::Crc32c(u32::from_be_bytes(bytes))))
+    };
+    sha256().or_else(crc64).or_else(crc32c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told_of(pairs: &[(&'static str, &str)]) -> Option<Told> {
+        let mut headers = Headers::new();
+        for (name, value) in pairs {
+            headers.insert(*name, (*value).to_owned());
+        }
+        told(&headers)
+    }
+
+    #[test]
+    fn the_strongest_checksum_is_taken() {
+        let digest = STANDARD.encode([7; 32]);
+        let crc64 = ("x-amz-checksum-crc64nvme", "rosUhgp5mIg=");
+        let whole = told_of(&[crc64, ("x-amz-checksum-sha256", &digest)]);
+        assert!(matches!(whole, Some(Told::OfWhole(StatedChecksum::Sha256(Sha256Digest([7, ..]))))));
+        let of_parts = told_of(&[("x-amz-checksum-sha256", &format!("{digest}-12"))]);
+        assert!(matches!(of_parts, Some(Told::OfParts(Sha256Digest([7, ..]), 12))));
+        assert!(matches!(told_of(&[crc64]), Some(Told::OfWhole(StatedChecksum::Crc64Nvme(0xae8b_1486_0a79_9888)))));
+        assert!(matches!(
+            told_of(&[("x-amz-checksum-crc32c", "4waSgw==")]),
+            Some(Told::OfWhole(StatedChecksum::Crc32c(0xe306_9283)))
+        ));
+        for bad in ["4waSgw==-3", "", "4waS", "!"] {
+            assert!(told_of(&[("x-amz-checksum-crc32c", bad), ("x-amz-checksum-sha256", bad)]).is_none(), "{bad}");
+        }
+    }
+}
