@@ -307,7 +307,12 @@ mod tests {
         for bad in
             ["s3://acme", "s3://acme/", "s3://a b/c", "s3://acme/../c", "s3+https://host/acme", "s3+https://u:SECRET@host/a/b"]
                 .into_iter()
-                .chain(["s3+https://host/a/b?sig=SECRET", "s3+https://host/a/b#c", "s3+https://[bad/a/b"])
+                .chain([
+                    "s3+https://host\\a/b/c",
+                    "s3+https://host/a/b?sig=SECRET",
+                    "s3+https://host/a/b#c",
+                    "s3+https://[bad/a/b",
+                ])
         {
             let error = BlobAddress::parse(bad).unwrap_err().to_string();
             assert!(!error.contains("SECRET"), "{error}");

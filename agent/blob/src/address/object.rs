@@ -82,6 +82,11 @@ fn of_url(text: &str, form: &'static str) -> Result<(Url, String, String), Addre
     if !endpoint.username().is_empty() || endpoint.password().is_some() {
         return Err(AddressError::Credentials);
     }
+    if !matches!(endpoint.path(), "" | "/") {
+        // A parser takes `\` for `/`: what follows would be shown as a bucket.
+        let message = "what stands before the first `/` is a server: HOST or HOST:PORT".to_owned();
+        return Err(AddressError::NotAUrl(shown, message));
+    }
     if path.contains('#') || authority.contains('#') {
         return Err(AddressError::Fragment);
     }
