@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::contract::{Account, BlobItem, ListBounds};
+use super::buckets::{BlobList, made, named, require_names, was_removed};
+use super::contract::{Account, BlobItem};
 use crate::address::GcsAddress;
 use crate::contract::Blob;
 use crate::credential_error::CredentialError;
@@ -30,20 +31,11 @@ impl GcsBuckets {
     }
 
     fn at(&self, container: &str, name: &str) -> Result<GcsBlob, BlobError> {
-        let is_part = |part: &str| !matches!(part, "" | "." | "..");
-        let is_bucket = |letter: u8| letter.is_ascii_alphanumeric() || b".-_".contains(&letter);
-        match is_part(container) && container.bytes().all(is_bucket) && name.split('/').all(is_part) {
-            true => {
-                let (bucket, name) = (container.to_owned(), name.to_owned());
-                let address = GcsAddress { bucket, name, ..self.address.clone() };
-                let folder = self.staging.as_ref().filter(|(bucket, _)| bucket == container).map(|(_, folder)| folder.clone());
-                Ok(GcsBlob::new(self.any.beside(container), address).with_folder(folder))
-            }
-            false => {
-                let message = "a bucket is one name, and a blob's name has no empty part, no `.` and no `..`";
-                Err(BlobError::new(BlobErrorKind::InvalidName, "name", format!("{container}/{name}"), message))
-            }
-        }
+        require_names(container, name)?;
+        let (bucket, name) = (container.to_owned(), name.to_owned());
+        let address = GcsAddress { bucket, name, ..self.address.clone() };
+        let folder = self.staging.as_ref().filter(|(bucket, _)| bucket == container).map(|(_, folder)| folder.clone());
+        Ok(GcsBlob::new(self.any.beside(container), address).with_folder(folder))
     }
 
     fn error(&self, operation: &'static str, failure: GcsFailure) -> BlobError {
@@ -82,21 +74,18 @@ impl Account for GcsBuckets {
         if !self.any.has_project() {
             return Ok(());
         }
-        match self.any.beside(container).create().await.map_err(|failure| self.error("make a bucket in", failure)) {
-            // It is there; or it may be, and only its making is not ours to do.
-            Err(error) if matches!(error.kind, BlobErrorKind::NotPermitted | BlobErrorKind::AlreadyExists) => Ok(()),
-            other => other,
-        }
+        made(self.any.beside(container).create().await.map_err(|failure| self.error("make a bucket in", failure)))
     }
 
     async fn remove(&self, container: &str, name: &str) -> Result<bool, BlobError> {
         let blob = self.at(container, name)?;
-        match blob.head().await {
-            Ok(None) => Ok(false),
-            Ok(Some(_)) => blob.remove().await.map(|()| true),
-            Err(error) if error.kind == BlobErrorKind::ContainerNotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        let removing = async {
+            match blob.head().await? {
+                Some(_) => blob.remove().await.map(|()| true),
+                None => Ok(false),
+            }
+        };
+        was_removed(removing.await)
     }
 
     async fn discard_unfinished(&self, container: &str, name: &str, transfer_id: &str) -> Result<bool, BlobError> {
@@ -105,10 +94,7 @@ impl Account for GcsBuckets {
         let beside = blob.clone().with_folder(None);
         let mut had_any = false;
         for blob in [Some(blob), self.staging.is_some().then_some(beside)].into_iter().flatten() {
-            had_any |= match blob.discard_left_by(transfer_id).await {
-                Err(error) if error.kind == BlobErrorKind::ContainerNotFound => false,
-                other => other?,
-            };
+            had_any |= was_removed(blob.discard_left_by(transfer_id).await)?;
         }
         Ok(had_any)
     }
@@ -118,34 +104,17 @@ impl Account for GcsBuckets {
             let message = "buckets are listed for a project: set GOOGLE_CLOUD_PROJECT to it";
             return Err(BlobError::new(BlobErrorKind::Refused, "list", self.address(), message));
         }
-        let mut names = self.any.buckets().await.map_err(|failure| self.error("list", failure))?;
-        ListBounds::new(self.address()).add_page(names.iter().map(String::as_str), None)?;
-        names.retain(|name| name.starts_with(prefix));
-        names.sort();
-        Ok(names)
+        let names = self.any.buckets().await.map_err(|failure| self.error("list", failure))?;
+        named(names, prefix, self.address())
     }
 
     async fn blobs(&self, container: &str, prefix: &str) -> Result<Vec<BlobItem>, BlobError> {
         let bucket = self.any.beside(container);
-        let mut bounds = ListBounds::new(self.address());
-        let mut items = Vec::new();
-        let mut from: Option<String> = None;
+        let mut list = BlobList::new(container, self.address());
         loop {
-            let page = match bucket.list(prefix, "", from.as_deref()).await.map_err(|failure| self.error("list", failure)) {
-                Err(error) if error.kind == BlobErrorKind::ContainerNotFound => return Ok(Vec::new()),
-                page => page?,
-            };
-            bounds.add_page(page.items.iter().map(|item| &*item.key), page.next.as_deref())?;
-            // What an unfinished transfer keeps is no blob yet, and a name that ends so stands for a folder.
-            let listed = page.items.into_iter().filter(|item| !named_by_staging(&item.key) && !item.key.ends_with('/'));
-            items.extend(listed.map(|item| BlobItem {
-                container: container.to_owned(),
-                name: item.key,
-                size_bytes: item.size_bytes,
-            }));
-            match page.next {
-                Some(next) => from = Some(next),
-                None => return Ok(items),
+            let page = bucket.list(prefix, "", list.from.as_deref()).await;
+            if !list.add(page.map_err(|failure| self.error("list", failure)), named_by_staging)? {
+                return Ok(list.items);
             }
         }
     }

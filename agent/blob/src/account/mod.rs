@@ -6,10 +6,12 @@
 //! | [`contract`] | what every account promises |
 //! | [`address`] | how an account is written, and which kind of store that is |
 //! | [`azure`], [`s3`], [`gcs`], [`directory`] | the containers of each |
+//! | [`buckets`] | what accounts of buckets have in common |
 //! | `fuzzing` | what fuzz targets try of lists |
 
 mod address;
 mod azure;
+mod buckets;
 mod contract;
 mod directory;
 pub(crate) mod fuzzing;
