@@ -17,6 +17,7 @@ pub mod s3_fake;
 pub mod seaweedfs;
 pub mod service;
 pub mod slow_link;
+pub mod spoiled;
 pub mod station;
 pub mod tls_front;
 pub mod transcript;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::request::{On, RequestParts};
 use super::xml::refuse;
 use super::{Shared, of_store, perform};
+use crate::support::spoiled::{broken, flipped};
 
 /// A fault, used up by the request that it meets.
 #[derive(Debug, Clone)]
@@ -119,24 +120,12 @@ fn busy(seconds: u64) -> Response {
     response
 }
 
-fn broken() -> Body {
-    Body::from_stream(futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]))
-}
-
 /// Bytes for ever: a piece each millisecond.
 fn endless() -> Body {
     Body::from_stream(futures::stream::unfold((), |()| async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         Some((Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10])), ()))
     }))
-}
-
-fn flipped(bytes: &Bytes) -> Bytes {
-    let mut changed = bytes.to_vec();
-    if let Some(first) = changed.first_mut() {
-        *first ^= 1;
-    }
-    changed.into()
 }
 
 /// Gives the body of an answer in the way that a fault wants.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
 
 use super::answers::{answer, refuse};
 use super::request::{On, RequestParts};
 use super::{Shared, perform};
+use crate::support::spoiled::{broken, flipped, flipped_answer, page_of_another, short_answer};
 
 /// A fault, used up by the request that it meets.
 #[derive(Debug, Clone)]
@@ -50,8 +49,7 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
         Some(Fault::SlowDown) => return refuse(429, "SlowDown"),
         Some(Fault::Reset) => return Response::new(broken()),
         Some(Fault::OtherServer(status)) => {
-            let page = Response::builder().status(*status).header("content-type", "text/html");
-            return page.body(Body::from("<html>sign in</html>")).unwrap();
+            return page_of_another(*status);
         }
         Some(Fault::Delay(time)) => tokio::time::sleep(*time).await,
         Some(Fault::Hold) => released(&store).await,
@@ -70,17 +68,8 @@ pub(super) async fn meet(store: Shared, on: On, mut request: RequestParts, fault
             store.lock().damage(&request.name);
             response
         }
-        Some(Fault::CorruptAnswer) if response.status().is_success() => {
-            let (head, body) = response.into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            Response::from_parts(head, Body::from(flipped(&bytes)))
-        }
-        Some(Fault::ShortAnswer) if response.status().is_success() => {
-            let (head, body) = response.into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            let pieces = [Ok(bytes.slice(..bytes.len() / 2)), Err(std::io::Error::other("reset"))];
-            Response::from_parts(head, Body::from_stream(futures::stream::iter(pieces)))
-        }
+        Some(Fault::CorruptAnswer) if response.status().is_success() => flipped_answer(response).await,
+        Some(Fault::ShortAnswer) if response.status().is_success() => short_answer(response).await,
         _ => response,
     }
 }
@@ -95,16 +84,4 @@ async fn released(store: &Shared) {
     store.changed.notify_all();
     let _ = releases.changed().await;
     store.lock().held_now -= 1;
-}
-
-fn broken() -> Body {
-    Body::from_stream(futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("reset"))]))
-}
-
-fn flipped(bytes: &Bytes) -> Bytes {
-    let mut changed = bytes.to_vec();
-    if let Some(first) = changed.first_mut() {
-        *first ^= 1;
-    }
-    changed.into()
 }

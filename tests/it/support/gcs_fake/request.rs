@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use bytes::Bytes;
 
 use super::BUCKET;
 use super::answers::refuse;
 use super::identity::Identity;
+use crate::support::spoiled::parameters;
 
 /// Which requests a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,12 +106,4 @@ impl RequestParts {
 /// What the names of a bucket begin with in the store.
 pub(super) fn scope_of(bucket: &str) -> String {
     if bucket.is_empty() || bucket == BUCKET { String::new() } else { format!("@{bucket}/") }
-}
-
-fn parameters(uri: &Uri) -> HashMap<String, String> {
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').map_or((decode(pair), String::new()), |(name, value)| (decode(name), decode(value))))
-        .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use base64::Engine;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::xml::refuse;
 use super::{BUCKET, KEY_ID};
+use crate::support::spoiled::parameters;
 
 /// Which requests a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,12 +109,4 @@ impl RequestParts {
 /// What the keys of a bucket begin with in the store.
 pub(super) fn scope_of(bucket: &str) -> String {
     if bucket.is_empty() || bucket == BUCKET { String::new() } else { format!("@{bucket}/") }
-}
-
-fn parameters(uri: &Uri) -> HashMap<String, String> {
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').map_or((decode(pair), String::new()), |(name, value)| (decode(name), decode(value))))
-        .collect()
 }
