@@ -188,3 +188,20 @@ fn an_object_without_a_manifest_is_held_against_its_checksum() {
         assert!(plain.stderr.contains("only the transport can be checked"), "{}", plain.stderr);
     }
 }
+
+#[test]
+fn parts_of_several_sizes_are_not_taken_for_damage() {
+    let (fake, bench, bytes) = scene(3 * SMALL_CHUNK);
+    fake.put_plain("blob", bytes);
+    let chunk = SMALL_CHUNK as u64;
+    for (parts, name) in
+        [([chunk, chunk, chunk], Some("SHA-256")), ([chunk, chunk + 1, chunk - 1], None), ([1, chunk, 2 * chunk - 1], None)]
+    {
+        fake.set_part_lengths("blob", &parts);
+        let ended = run_small(&fake, &bench, &["export", "s3://drives/blob", "back.img", "--overwrite"]).run();
+        ended.expect(0);
+        let told = name.map_or("only the transport can be checked".to_owned(), |name| format!("against the {name}"));
+        assert!(ended.stderr.contains(&told), "{parts:?}: {}", ended.stderr);
+        assert!(same_content(&bench.file("drive.img"), &bench.file("back.img")));
+    }
+}

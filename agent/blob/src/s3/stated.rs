@@ -29,14 +29,28 @@ pub(super) async fn stated(blob: &S3Blob, facts: &BlobFacts) -> Result<Option<St
     match told(&headers) {
         Some(Told::OfWhole(stated)) => Ok(Some(stated)),
         Some(Told::OfParts(digest, parts)) => {
-            // How its bytes lie in its parts: all but the last have one size, where one of ours or of most programs wrote it.
-            let Some(first) = headers_of(blob, facts, &[("partNumber", "1")]).await? else { return Ok(None) };
-            let part_bytes = header(&first, "content-length").and_then(|text| text.parse::<u64>().ok());
-            let is_even = |bytes: &u64| *bytes > 0 && facts.size_bytes.div_ceil(*bytes) == parts;
-            Ok(part_bytes.filter(is_even).map(|part_bytes| StatedChecksum::Sha256OfParts { part_bytes, digest }))
+            let part_bytes = even_part_bytes(blob, facts, parts).await?;
+            Ok(part_bytes.map(|part_bytes| StatedChecksum::Sha256OfParts { part_bytes, digest }))
         }
         None => Ok(None),
     }
+}
+
+/// The size of its parts, in bytes, where all but the last have the same, as ours have and those of most programs: where they may
+/// differ, what was read cannot be cut as they were.
+async fn even_part_bytes(blob: &S3Blob, facts: &BlobFacts, parts: u64) -> Result<Option<u64>, BlobError> {
+    let Some(first) = bytes_of_part(blob, facts, 1).await?.filter(|first| *first > 0) else { return Ok(None) };
+    if facts.size_bytes.div_ceil(first) != parts {
+        return Ok(None);
+    }
+    let last = bytes_of_part(blob, facts, parts).await?;
+    Ok((last == Some(facts.size_bytes - (parts - 1) * first)).then_some(first))
+}
+
+/// The size of a part, in bytes; `None` where it is not told.
+async fn bytes_of_part(blob: &S3Blob, facts: &BlobFacts, number: u64) -> Result<Option<u64>, BlobError> {
+    let headers = headers_of(blob, facts, &[("partNumber", &number.to_string())]).await?;
+    Ok(headers.and_then(|headers| header(&headers, "content-length")?.parse().ok()))
 }
 
 /// The headers of the version that was looked at, with its checksums; `None` where they are not told.

@@ -223,6 +223,19 @@ impl S3Fake {
 }
 
 impl S3Fake {
+    /// Lets an object say that it was made of parts of these lengths.
+    pub fn set_part_lengths(&self, key: &str, parts: &[u64]) {
+        let mut store = self.store();
+        if let Some(object) = store.objects.get_mut(key) {
+            let mut start = 0;
+            let cut = |length: &u64| {
+                start += length;
+                object.content.range(start - length, start)
+            };
+            object.stated = Stated::of_parts(&parts.iter().map(cut).collect::<Vec<_>>(), true);
+        }
+    }
+
     /// What an object says of itself.
     pub fn headers(&self, key: &str) -> Vec<(String, String)> {
         self.store().objects.get(key).map(|object| object.headers.clone()).unwrap_or_default()

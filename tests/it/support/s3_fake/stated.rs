@@ -13,8 +13,8 @@ const SUMMED_BYTES_MAX: u64 = 64 << 20;
 #[derive(Clone)]
 pub(super) enum Stated {
     Nothing,
-    /// SHA-256 over that of its parts, and the length of the first.
-    OfParts(String, u64),
+    /// SHA-256 over that of its parts, and their lengths.
+    OfParts(String, Vec<u64>),
     /// CRC-64/NVME of the whole, where its parts had no checksum.
     Crc64Nvme,
 }
@@ -27,8 +27,8 @@ impl Stated {
         }
         let mut all = Sha256::new();
         parts.iter().for_each(|part| all.update(part.sha256()));
-        let first_bytes = parts.first().map_or(0, Content::length);
-        Stated::OfParts(format!("{}-{}", STANDARD.encode(all.finalize()), parts.len()), first_bytes)
+        let lengths = parts.iter().map(Content::length).collect();
+        Stated::OfParts(format!("{}-{}", STANDARD.encode(all.finalize()), parts.len()), lengths)
     }
 
     /// The header that states it, as the bytes are.

@@ -152,8 +152,13 @@ impl Store {
         }
         let length = object.content.length();
         let asks = request.header("x-amz-checksum-mode") == Some("ENABLED") && !with_body;
-        if let (true, "1", Stated::OfParts(_, first_bytes)) = (asks, request.parameter("partNumber"), &object.stated) {
-            return answer(206, &[("etag", &*object.etag), ("content-length", &first_bytes.to_string())], Body::empty());
+        if let (true, Ok(number), Stated::OfParts(_, lengths)) =
+            (asks, request.parameter("partNumber").parse::<usize>(), &object.stated)
+        {
+            let Some(length) = number.checked_sub(1).and_then(|index| lengths.get(index)) else {
+                return refuse(416, "InvalidPartNumber");
+            };
+            return answer(206, &[("etag", &*object.etag), ("content-length", &length.to_string())], Body::empty());
         }
         let stated = object.stated.header(&object.content).filter(|_| asks);
         let (status, start, end) = match request.range("range") {
