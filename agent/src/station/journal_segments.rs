@@ -134,9 +134,10 @@ impl JournalSegments {
     /// The lines of all segments that continue each other.
     async fn read(&mut self) -> Result<Option<String>, BlobError> {
         let (mut lines, mut named) = (String::new(), Before::default());
-        while let Some(sealed) = self.read_one(self.known).await? {
-            self.known += 1;
-            let Ok(segment) = self.key.open(&sealed, &place(&self.job_uid, self.known - 1)) else { break };
+        for index in 0.. {
+            let Some(sealed) = self.read_one(index).await? else { break };
+            self.known = self.known.max(index + 1);
+            let Ok(segment) = self.key.open(&sealed, &place(&self.job_uid, index)) else { break };
             let Some((before, more)) = segment.split_once('\n') else { break };
             if before != named.0.to_string() {
                 break;
@@ -290,4 +291,81 @@ pub(super) async fn remove(reached: &ReachedAccount, blob: &BlobName, job_uid: &
         reached.account.remove(&name(index).container, &name(index).name).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blob::http::Network;
+    use blob::{AccountAddress, Environment};
+    use protocol::result::Direction;
+    use protocol::station::JournalKey;
+
+    fn order() -> CopyOrder {
+        serde_json::from_value(serde_json::json!({
+            "bay": "hall/bay-1", "direction": Direction::Import, "jobUid": "77", "driveId": "A", "account": "local",
+            "blob": { "container": "imports", "name": "job/A.img" }, "sequence": 1, "accountOnly": false, "wasCutOff": false,
+            "retry": {}, "mayErase": false, "journalKey": JournalKey("77".repeat(32)),
+        }))
+        .unwrap()
+    }
+
+    /// A host, with its own state directory and the account of all.
+    fn host(account: &Path, state_dir: &Path) -> JournalSegments {
+        let account = AccountAddress::Directory(account.to_owned());
+        let account = account.reach(&Environment::default(), &Network::direct(Duration::from_secs(10))).unwrap();
+        let reached = ReachedAccount { account, public: String::new(), place: String::new() };
+        let segments = JournalSegments::of(&order(), &reached, state_dir, Duration::from_secs(10)).unwrap();
+        make_folder(segments.journal.parent().unwrap()).unwrap();
+        segments
+    }
+
+    fn lines(count: u64) -> String {
+        (0..count).map(|number| format!("{{\"line\":{number:0100}}}\n")).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn another_host_gets_the_journal_as_far_as_its_segments_continue_each_other() {
+        let (account, first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir_all(account.path().join("imports/job")).unwrap();
+        let mut writer = host(account.path(), first.path());
+        // More than two segments, the last line of which is being written.
+        let whole = lines(200_000);
+        std::fs::write(&writer.journal, format!("{whole}{{\"line\"")).unwrap();
+        writer.write_added().await.unwrap();
+        assert_eq!(writer.known, 3);
+        let mut reader = host(account.path(), second.path());
+        reader.restore().await;
+        assert!(std::fs::read_to_string(&reader.journal).unwrap() == whole);
+        // One that has a journal keeps it.
+        std::fs::write(&reader.journal, "own\n").unwrap();
+        reader.restore().await;
+        assert_eq!(std::fs::read_to_string(&reader.journal).unwrap(), "own\n");
+        // A station that was cut off writes what it had over the first segment.
+        std::fs::write(&writer.journal, lines(10)).unwrap();
+        writer.write_added().await.unwrap();
+        let third = tempfile::tempdir().unwrap();
+        let mut late = host(account.path(), third.path());
+        late.restore().await;
+        assert!(std::fs::read_to_string(&late.journal).unwrap() == lines(10), "what comes behind it does not continue it");
+        // It grows, and starts over.
+        for count in [11, 12, 3] {
+            std::fs::write(&writer.journal, lines(count)).unwrap();
+            writer.write_added().await.unwrap();
+            std::fs::remove_file(&late.journal).unwrap();
+            late.restore().await;
+            assert!(std::fs::read_to_string(&late.journal).unwrap() == lines(count), "{count}");
+        }
+        // Nobody else can write one.
+        let name = segment_name(&late.blob, "77", 0);
+        let path = account.path().join("imports").join(&name.name);
+        let mut forged = std::fs::read(&path).unwrap();
+        forged[20] ^= 1;
+        std::fs::write(&path, forged).unwrap();
+        std::fs::remove_file(&late.journal).unwrap();
+        late.restore().await;
+        assert!(!late.journal.exists());
+        remove(&late.reached, &late.blob, "77").await.unwrap();
+        assert!(!path.exists());
+    }
 }
