@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
 use crate::step::{
     Action, DrivePlan, Interruption, Meanwhile, Options, Plan, Run, Step, StoreFault, StoreKind, Surroundings, Tamper, Target,
     When,
 };
 use crate::support::azure_fake::{Fault, On};
+use tests::random::Random;
 
 /// The name of most blobs, and its neighbours.
 pub const NAMES: [&str; 4] = ["x", "x.partial", "x.manifest.jsonl", "x.partial.manifest.jsonl"];
@@ -40,7 +40,7 @@ fn drives(random: &mut Random) -> [DrivePlan; 2] {
     let count = random.weighted(&[(30, 16), (30, 33), (20, 48), (15, 64), (5, 200)]);
     let tail_bytes = random.weighted(&[(50, 0), (20, 512), (15, 1000), (10, 1), (5, 4095)]);
     let mut drive = |count: usize, tail_bytes: usize| DrivePlan {
-        seed: random.next(),
+        seed: random.number(),
         pieces: pieces(random, count),
         piece_bytes: 4096,
         tail_bytes,
@@ -197,7 +197,7 @@ impl Generator {
     fn meanwhile(&mut self, outer: &Run) -> Meanwhile {
         if self.random.percent(40) {
             let change = match outer.action {
-                Action::Import { drive, .. } if self.random.percent(25) => Tamper::Drive { drive, offset: self.random.next() },
+                Action::Import { drive, .. } if self.random.percent(25) => Tamper::Drive { drive, offset: self.random.number() },
                 _ => self.tamper(),
             };
             return Meanwhile::Tamper(change);
@@ -317,7 +317,7 @@ impl Generator {
     fn tamper(&mut self) -> Tamper {
         let (name, target, operator) = (self.name(), self.target(), self.random.index(2));
         let random = &mut self.random;
-        let index = random.next();
+        let index = random.number();
         // The first sector is where other machines write first; the last bytes of a file are where a crash tears it.
         let offset = random.weighted(&[(70, index), (20, 440), (10, 0)]);
         let drive = random.index(2);

@@ -24,7 +24,6 @@ mod history;
 mod journal;
 mod oracle;
 mod places;
-mod random;
 mod remote;
 mod run;
 mod shrink;

@@ -8,7 +8,10 @@
 //! | `world/` | the job service under random histories in virtual time |
 //! | `benches/` | what the service and the hot pieces cost |
 //! | `clients/` | scripts that use the service as others do: public clients, a browser |
+//! | `src/random.rs` | random choices that a seed repeats |
 //! | `src/bin/agent-under-test.rs` | the program under test, built with the tests so that it is never stale |
 //! | `deny.toml`, `sbom` | what our dependencies may be; what the program is made of |
 //! | `tools/` | what other programs the tests use, pinned |
 //! | `run` | installs what is missing, and runs everything |
+
+pub mod random;

@@ -6,8 +6,8 @@ use protocol::job::BlobName;
 
 use crate::blobs::{Blob, Blobs, address};
 use crate::life::account;
-use crate::random::Random;
 use crate::site::{Bay, PhysicalDrive, Piece, Place, Site};
+use tests::random::Random;
 
 /// Most customers of a history.
 pub const CUSTOMERS_MAX: usize = 3;
@@ -46,7 +46,7 @@ pub fn site(random: &mut Random, customers: usize) -> Site {
             blobs.blobs.insert(address(&account(customer), &place), Blob { pieces, transfer: String::new() });
         }
     }
-    Site::new(drives, bays, blobs, Random::new(random.next()))
+    Site::new(drives, bays, blobs, Random::new(random.number()))
 }
 
 fn drive(random: &mut Random, number: usize, owner: Option<usize>, has_bridges: bool) -> PhysicalDrive {

@@ -32,7 +32,7 @@ pub fn create(world: &mut World) {
         return;
     }
     let count = (1 + world.random.index(DRIVES_MAX)).min(drives.len());
-    let mark = world.random.next();
+    let mark = world.random.number();
     let job = Job {
         customer,
         name: format!("job-{}-{mark:016x}", world.jobs.len()),

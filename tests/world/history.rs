@@ -5,9 +5,9 @@ use std::path::Path;
 use protocol::digest::Sha256Digest;
 use serde_json::Value;
 
-use crate::random::Random;
 use crate::world::{Checked, Violation, World};
 use crate::{attention, begin, customers, finale, oracle, staff, surroundings};
+use tests::random::Random;
 
 /// Steps of a history at most.
 const STEPS_MAX: u64 = 60;

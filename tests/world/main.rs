@@ -28,8 +28,6 @@ mod finale;
 mod history;
 mod life;
 mod oracle;
-#[path = "../histories/random.rs"]
-mod random;
 mod receipts;
 mod results;
 mod site;

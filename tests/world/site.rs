@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::blobs::Blobs;
 use crate::copying::Copy;
-use crate::random::Random;
+use tests::random::Random;
 
 /// Size of a chunk: everything is counted in them.
 pub const CHUNK_BYTES: u64 = 1 << 20;

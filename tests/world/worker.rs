@@ -137,7 +137,7 @@ impl Worker for WorkerOfLife {
         if !order.account_only && site.copies.iter().any(is_same_drive) {
             site.violations.push(format!("the physical drive {drive:?} is copied twice at once"));
         }
-        let number = site.random.next();
+        let number = site.random.number();
         // Some have to wait for memory, or for a drive that spins up.
         let waits = !order.account_only && site.random.percent(30);
         let begins = Duration::from_secs(if waits { 600 } else { 1 });

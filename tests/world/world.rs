@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::life::{Life, subscription, token};
-use crate::random::Random;
 use crate::site::{Place, Site};
 use crate::staff;
 use crate::worker::SimulatedWorker;
+use tests::random::Random;
 
 /// Something that must never happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
