@@ -4,6 +4,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
+use service::testing::PostgresServer;
+use tokio::runtime::Runtime;
+
 use crate::support::azurite::Azurite;
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::gcs_fake::GcsFake;
@@ -66,6 +69,8 @@ struct Reader {
     azurite: Option<Azurite>,
     s3: S3Fake,
     gcs: GcsFake,
+    /// Names the database of a page that has one.
+    database: Option<String>,
     failing: Option<FuseDrive>,
     bench: Workbench,
 }
@@ -87,7 +92,7 @@ impl Reader {
         let (s3, gcs) = (S3Fake::start(), GcsFake::start());
         // Where pieces of an object are put that is in a locked bucket.
         s3.add_bucket("scratch");
-        Reader { servers: Servers(Vec::new()), path, azurite, s3, gcs, failing, bench }
+        Reader { servers: Servers(Vec::new()), path, azurite, s3, gcs, database: None, failing, bench }
     }
 
     fn home(&self) -> &str {
@@ -110,21 +115,37 @@ impl Reader {
             .env("XDG_STATE_HOME", self.bench.file(".local/state"))
             .env("NO_COLOR", "1");
         run.envs(self.s3.variables()).envs(self.gcs.variables());
+        run.envs(self.database.iter().map(|address| ("DATABASE", address)));
         if let Some(azurite) = &self.azurite {
             run.env("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string());
         }
         run
     }
 
-    /// Starts a server: the next command finds it, and it ends with this page.
+    /// Starts a server: the next command finds it where it has the usual state directory, and it ends with this page.
     fn serve(&mut self, command: &str) {
         let server = self.shell(&format!("exec {command}")).spawn().unwrap();
         self.servers.0.push(server);
+        if !command.starts_with("drive-agent") {
+            return;
+        }
         let address = self.bench.file(".local/state/drive-agent/service.url");
         wait_until("the address of the service", || {
             assert!(self.servers.0.iter_mut().all(|server| server.try_wait().unwrap().is_none()), "{command} ended");
             address.exists()
         });
+    }
+
+    /// Runs the commands of a page; how many it has.
+    fn read(&mut self, steps: &[Step]) -> usize {
+        for step in steps {
+            if step.command == "tests/run" {
+                assert!(std::fs::metadata(source_root().join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
+            } else if self.can_run(&step.command) {
+                self.run(step);
+            }
+        }
+        steps.len()
     }
 
     fn run(&mut self, step: &Step) {
@@ -157,22 +178,25 @@ fn pages() -> Vec<PathBuf> {
 #[test]
 fn every_command_of_the_readme_and_the_manual_works() {
     let mut count = 0;
-    for page in pages() {
+    for page in pages().into_iter().filter(|page| !page.ends_with(WITH_DATABASE)) {
         let steps = steps(&std::fs::read_to_string(&page).unwrap());
-        if steps.is_empty() {
-            continue;
-        }
-        let mut reader = Reader::new();
-        for step in &steps {
-            if step.command == "tests/run" {
-                assert!(std::fs::metadata(source_root().join("tests/run")).unwrap().permissions().mode() & 0o111 != 0);
-            } else if reader.can_run(&step.command) {
-                reader.run(step);
-            }
-            count += 1;
+        if !steps.is_empty() {
+            count += Reader::new().read(&steps);
         }
     }
     assert!(count >= 40, "the pages lost their commands: {count}");
+}
+
+/// The page whose commands need a PostgreSQL server.
+const WITH_DATABASE: &str = "fleet-example.md";
+
+#[test]
+fn the_fleet_of_the_manual_survives_a_lost_station_and_a_lost_service() {
+    let Some(server) = parts::part(PostgresServer::start(), "PostgreSQL") else { return };
+    let steps = steps(&std::fs::read_to_string(source_root().join("agent/manual").join(WITH_DATABASE)).unwrap());
+    let mut reader = Reader::new();
+    reader.database = Some(Runtime::new().unwrap().block_on(server.new_database()));
+    assert!(reader.read(&steps) > 20);
 }
 
 #[test]
