@@ -27,6 +27,7 @@ mod directory;
 mod drives;
 mod endless_answers;
 mod faults;
+mod fleet_kills;
 mod gcs;
 mod image_formats;
 mod instructions;

@@ -56,6 +56,11 @@ impl Station {
         self.running = Some(running);
     }
 
+    /// Starts it, and does not wait for what it does.
+    pub fn start_again(&mut self) {
+        self.running = Some(self.agent().start());
+    }
+
     /// Its command, not started.
     pub fn agent(&self) -> Agent {
         let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = self.arguments.iter().map(|word| word as _).collect();
