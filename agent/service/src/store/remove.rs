@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use protocol::job::Effect;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use tokio::time::Instant;
 
 use super::answered::Answered;
@@ -51,6 +51,14 @@ const READERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time between two looks.
 const READERS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the tables are waited for that are written anew.
+const VACUUM_LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
+
+/// Whether another transaction had a lock for too long.
+fn has_timed_out_for_lock(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
+}
 
 /// Transactions of this database that may see what an earlier one than `$1` removed: the server keeps it for them.
 const READERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -119,9 +127,17 @@ impl Store {
             }
             tokio::time::sleep(READERS_INTERVAL).await;
         }
+        // Requests wait behind one who waits for a lock: a backup by another user has the tables for long, and is not seen above.
+        let mut connection = self.pool.acquire().await?.detach();
+        sqlx::query(VACUUM_LOCK_TIMEOUT).execute(&mut connection).answered().await?;
         for table in ["job_seal", "job_drive"] {
-            sqlx::query(AssertSqlSafe(format!("VACUUM (FULL) {table}_{part}"))).execute(&self.pool).answered().await?;
+            let vacuum = sqlx::query(AssertSqlSafe(format!("VACUUM (FULL) {table}_{part}")));
+            match vacuum.execute(&mut connection).answered().await {
+                Err(error) if has_timed_out_for_lock(&error) => return Ok(false),
+                written => written?,
+            };
         }
+        connection.close().await?;
         Ok(true)
     }
 
