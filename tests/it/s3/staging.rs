@@ -149,7 +149,7 @@ fn a_place_that_cannot_be_used_is_refused_before_the_first_byte() {
     let again = || import(&fake, &bench).with(&["--staging", PLACE, "--restart"]).run();
     again().expect_error(7, &["AccessDenied", "/scratch/pieces/"]);
     assert_eq!(fake.seen(On::PutPart) + fake.seen(On::CreateUpload), 0);
-    // A place that keeps what was put there is no dead end.
+    // A place that keeps what was put there is not a dead end.
     fake.always_fail(On::ListObjects, None);
     let ended = again();
     ended.expect(0);

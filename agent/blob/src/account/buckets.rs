@@ -53,7 +53,7 @@ impl BlobList {
             page => page?,
         };
         self.bounds.add_page(page.items.iter().map(|item| &*item.key), page.next.as_deref())?;
-        // What an unfinished transfer keeps is no blob yet, and a name that ends so stands for a folder.
+        // What an unfinished transfer keeps is not a blob yet, and a name that ends so stands for a folder.
         let listed = page.items.into_iter().filter(|item| !is_piece(&item.key) && !item.key.ends_with('/'));
         self.items.extend(listed.map(|item| BlobItem {
             container: self.container.clone(),

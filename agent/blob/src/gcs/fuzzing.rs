@@ -6,7 +6,7 @@ use super::crc32c::Crc32c;
 use super::error::GcsFailure;
 use crate::error::BlobError;
 
-/// What an answer with this status comes to, that is no success: of a composition among others.
+/// What an answer with this status comes to that is not a success: of a composition among others.
 pub fn error_of(status: u16, body: &[u8]) -> BlobError {
     GcsFailure::of_answer(status, &Headers::new(), body, "storage.objects.get")
         .into_error("look at", "gs://bucket/name".to_owned())

@@ -145,7 +145,7 @@ impl GcsBlob {
         Ok(Found { facts, checksum: checksum_of(headers), class })
     }
 
-    /// Removes the object. One that is gone is no failure.
+    /// Removes the object. One that is gone is not a failure.
     pub(crate) async fn remove(&self) -> Result<(), BlobError> {
         self.bucket.delete(self.name(), None).await.map_err(|failure| self.error("remove", failure))
     }

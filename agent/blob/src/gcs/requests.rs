@@ -130,7 +130,7 @@ impl GcsBucket {
         asked.with("range", Some(range)).with("accept-encoding", Some("gzip".to_owned()))
     }
 
-    /// Removes an object. One that is gone is no failure.
+    /// Removes an object. One that is gone is not a failure.
     pub(super) async fn delete(&self, name: &str, version: Option<&str>) -> Result<(), GcsFailure> {
         let asked = Asked::new(Method::Delete, name, &[], DELETE);
         match self.ask(asked.with("x-goog-if-generation-match", version.map(str::to_owned))).await {

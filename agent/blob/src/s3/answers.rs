@@ -55,6 +55,6 @@ pub(super) fn unquoted(etag: &str) -> String {
 }
 
 fn digest_of(text: Option<&str>) -> Option<Sha256Digest> {
-    // That of a whole object that was put together has the number of its parts behind it, and is no digest of bytes.
+    // That of a whole object that was put together has the number of its parts behind it, and is not a digest of bytes.
     STANDARD.decode(text?).ok()?.try_into().ok().map(Sha256Digest)
 }

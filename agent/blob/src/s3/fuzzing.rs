@@ -30,7 +30,7 @@ pub fn etag_of_result(body: &[u8]) -> Result<Option<String>, BlobError> {
     answer.map(|result| etag_of_copy(&result)).map_err(|failure| failure.into_error("commit", "s3://bucket/key".to_owned()))
 }
 
-/// What an answer with this status comes to, that is no success.
+/// What an answer with this status comes to that is not a success.
 pub fn error_of(status: u16, body: &[u8]) -> BlobError {
     S3Failure::of_answer(status, &Headers::new(), body).into_error("look at", "s3://bucket/key".to_owned())
 }

@@ -157,7 +157,7 @@ impl OpenUpload {
         Ok(answer.text_of("ETag").map(str::to_owned))
     }
 
-    /// Ends it, and removes its parts. One that is gone is no failure.
+    /// Ends it, and removes its parts. One that is gone is not a failure.
     pub(super) async fn abort(&self) -> Result<(), S3Failure> {
         let query = [("uploadId", &*self.id)];
         match self.bucket.ask(Asked::new(Method::Delete, &self.key, &query)).await {

@@ -158,7 +158,7 @@ impl S3Blob {
         })
     }
 
-    /// Removes the object. One that is gone is no failure.
+    /// Removes the object. One that is gone is not a failure.
     pub(crate) async fn remove(&self) -> Result<(), BlobError> {
         self.bucket.delete(self.key()).await.map_err(|failure| self.error("remove", failure))
     }

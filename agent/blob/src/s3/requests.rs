@@ -70,7 +70,7 @@ impl S3Bucket {
         }
     }
 
-    /// Removes an object. One that is gone is no failure.
+    /// Removes an object. One that is gone is not a failure.
     pub(super) async fn delete(&self, key: &str) -> Result<(), S3Failure> {
         match self.ask(Asked::new(Method::Delete, key, &[])).await {
             Err(failure) if failure.code() == "NoSuchKey" => Ok(()),

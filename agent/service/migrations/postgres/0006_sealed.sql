@@ -1,7 +1,7 @@
 -- What is personal of a job is sealed from now on, with a key of its own: `store/seal.rs`. Where a column says so below, it has a
 -- digest that only the service's key makes.
 --
--- Two tables must not keep anything of a job that was removed. They are written anew when one was: in parts, by the last digit of
+-- Two tables must not keep anything of a job that was removed. They are rewritten when one was: in parts, by the last digit of
 -- the job's random name, so that it takes a moment only. No samples of their columns are kept.
 
 -- Columns of other tables: `job.tags`, `machine` and `details`, `drive_copy.record`, `drive_key.sealed`, `audit_detail.detail` and

@@ -52,7 +52,7 @@ const READERS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time between two looks.
 const READERS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the tables are waited for that are written anew.
+/// How long the tables are waited for that are rewritten.
 const VACUUM_LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
 
 /// Whether another transaction had a lock for too long.
@@ -104,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Writes the tables anew at a server that have keys and digests of a job which was removed. False where a reader was in the
+    /// Rewrites the tables at a server that have keys and digests of a job which was removed. False where a reader was in the
     /// way; and nothing is done in a file.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What is personal of a job at a server: sealed with a key of the job's own, which is removed with it.
 //!
 //! A server keeps older copies of rows in unused parts of its files, in its log, at standbys and in backups. Without the key
-//! nobody reads them. The key is in the table `job_seal`, sealed with the service's; that table is written anew when a job was
+//! nobody reads them. The key is in the table `job_seal`, sealed with the service's; that table is rewritten when a job was
 //! removed, in parts, so that nothing waits for long. A file is overwritten where something is removed: documents in it are as
 //! they are.
 
