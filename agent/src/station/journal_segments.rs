@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blob::{BlobError, Replaces};
 use file::private::make_folder;
@@ -25,14 +25,16 @@ use service::vault::SealingKey;
 
 use super::accounts::ReachedAccount;
 
-/// Bytes of the lines of a segment: at 8 MiB a chunk it tells of some 400 GiB.
-const SEGMENT_BYTES: u64 = 8 << 20;
+/// Bytes of the lines of a segment: at 8 MiB a chunk it tells of some 50 GiB. The last one is written whole each time, and accounts
+/// that keep versions keep all of them.
+const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// What a segment may have beside its lines: the digest before them, and its seal.
 const SEGMENT_EXTRA_BYTES: u64 = 1 << 10;
 
-/// How often what was added is written: so much is sent again by another host.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How often what was added is written, at first and later: so much is sent again by another host.
+const INTERVAL_MIN: Duration = Duration::from_secs(10);
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// How long the end of a copy is kept waiting for what was added last.
 const LAST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,9 +169,9 @@ impl JournalSegments {
 
     /// Writes what is added to the journal, until it is dropped.
     pub(super) async fn follow(&mut self) -> Infallible {
-        let mut was_told = false;
+        let (mut was_told, begin) = (false, Instant::now());
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep((begin.elapsed() / 10).clamp(INTERVAL_MIN, INTERVAL_MAX)).await;
             if let Err(error) = self.write_added().await
                 && !std::mem::replace(&mut was_told, true)
             {
@@ -330,7 +332,7 @@ mod tests {
         std::fs::create_dir_all(account.path().join("imports/job")).unwrap();
         let mut writer = host(account.path(), first.path());
         // More than two segments, the last line of which is being written.
-        let whole = lines(200_000);
+        let whole = lines(20_000);
         std::fs::write(&writer.journal, format!("{whole}{{\"line\"")).unwrap();
         writer.write_added().await.unwrap();
         assert_eq!(writer.known, 3);
