@@ -135,7 +135,12 @@ async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiE
         None => None,
     };
     let Some(actor) = actor else {
-        if !state.access.allows_attempt(parts) {
+        let is_allowed = match token {
+            // It guesses nothing, and costs as little as what needs no token.
+            None => state.access.allows_anonymous(parts),
+            Some(_) => state.access.allows_attempt(parts),
+        };
+        if !is_allowed {
             return Err(ApiError::too_many_requests());
         }
         let message = match token {
