@@ -277,7 +277,8 @@ fn the_portal_asks_before_a_drive_never_came_and_takes_it_back() {
     let run = |verb: &str| run_printed(&bench, &format!("drive-agent jobs {verb} {short} --drive LOST-1"));
     assert_eq!((run("never-received").code, run("undo-never-received").code), (Some(0), Some(0)));
     assert_eq!(state(), "Specified");
-    service.dock("bay-1", &bench.image("OTHER-1.img", &random_bytes(MIB, 1)), None).expect(200);
+    // Its copy lasts longer than what is asked here.
+    service.dock("bay-1", &slow_profile(&bench, "OTHER-1", "64MiB", "2MB/s"), None).expect(200);
     service.wait_for_attention("waits-for-others");
     let (asked, _) = page(&service, &cookie, &asking);
     assert!(asked.contains("It cannot be taken back then") && asked.contains("OTHER-1 is here"), "{asked}");
