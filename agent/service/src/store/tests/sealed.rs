@@ -98,6 +98,11 @@ async fn sealed_key(store: &Store, job_uid: &str) -> Option<Vec<u8>> {
     query.fetch_optional(&store.pool).await.unwrap()
 }
 
+/// A part of a key that can be searched for: files are searched by lines.
+fn part_of(key: &[u8]) -> &[u8] {
+    key.windows(16).find(|part| !part.contains(&b'\n')).unwrap()
+}
+
 #[tokio::test]
 async fn the_key_of_a_removed_job_is_gone_from_the_tables_of_a_server() {
     let Some((server, scene)) = scene().await else { return };
@@ -133,10 +138,10 @@ async fn the_key_of_a_removed_job_is_gone_from_the_tables_of_a_server() {
     }
     server.checkpoint().await;
     let stays = keys.remove(2);
-    assert_ne!(server.files_with("base", &stays), "", "the test sees what is there");
+    assert_ne!(server.files_with("base", part_of(&stays)), "", "the test sees what is there");
     assert_eq!(keys.len(), 3);
     for key in keys {
-        assert_eq!(server.files_with("base", &key), "");
+        assert_eq!(server.files_with("base", part_of(&key)), "");
     }
 }
 
