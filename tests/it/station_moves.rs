@@ -61,6 +61,37 @@ fn a_station_that_is_killed_leaves_its_journal_for_the_next_host() {
 }
 
 #[test]
+fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let _stations = [Station::start(&service, &bench, "hall-a", STATION), Station::start(&service, &bench, "hall-b", STATION)];
+    service.ship_import("job-1", &["SLOW"]);
+    let drive = slow_profile(&bench, "SLOW", "32MiB", "2MB/s");
+    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().unwrap_or_default();
+    let mut moved = 0;
+    for hall in ["hall-a", "hall-b", "hall-a"] {
+        let bay = format!("{hall}%2Fbay-1");
+        service.dock(&bay, &drive, None).expect(200);
+        if moved > 0 {
+            service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
+        }
+        if moved >= 16 * MIB as u64 {
+            break;
+        }
+        service.wait("more bytes to land", || (landed() > moved + 8 * MIB as u64).then_some(()));
+        service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
+        service.wait_for_attention("copy-paused");
+        moved = landed();
+        service.undock(&bay);
+    }
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    let bytes = |name: &str| result[name].as_u64().unwrap();
+    assert!(bytes("bytes_reused") >= moved, "{moved} {result}");
+    assert_eq!(bytes("bytes_sent") + bytes("bytes_reused"), 32 * MIB as u64, "{result}");
+}
+
+#[test]
 fn no_journal_outlives_its_job_and_nobody_reads_what_is_in_it() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);

@@ -77,8 +77,10 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let scene = scene(worker, &order, options.clone());
     let mut segments = segments(worker, &order, &options);
     tokio::spawn(async move {
-        if let Some(segments) = segments.as_mut().filter(|_| !order.retry.restart) {
-            segments.restore().await;
+        match &mut segments {
+            Some(segments) if order.retry.restart => segments.discard().await,
+            Some(segments) => segments.restore().await,
+            None => {}
         }
         let copied = match order.account_only {
             true => Err(CopyError::Cancelled),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blob::{BlobError, Replaces};
+use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, Replaces};
 use file::private::make_folder;
 use file::replace::{IfExists, with_suffix, write_file};
 use futures::TryStreamExt;
@@ -32,8 +32,9 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 /// What a segment may have beside its lines: the digest before them, and its seal.
 const SEGMENT_EXTRA_BYTES: u64 = 1 << 10;
 
-/// How often what was added is written, at first and later: so much is sent again by another host.
-const INTERVAL_MIN: Duration = Duration::from_secs(10);
+/// How often what was added is written, at first and later: so much is sent again by another host. The first time is soon: the
+/// journal says which unfinished blob is its own.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 /// How long the end of a copy is kept waiting for what was added last.
@@ -107,16 +108,15 @@ impl JournalSegments {
         })
     }
 
-    /// Makes what another host wrote the journal of this one, where this one has none.
+    /// Makes what another host wrote the journal of this one, where this one has none, or has one that was not continued there:
+    /// the drive was at the other host since.
     pub(super) async fn restore(&mut self) {
-        if self.journal.exists() {
-            return;
-        }
         match self.read().await {
             Ok(None) => {}
-            Ok(Some(lines)) => match self.keep(&lines) {
-                Ok(()) => {
-                    tracing::info!(job = %self.job_uid, bytes = lines.len(), "the copy resumes with the journal of another station")
+            Ok(Some(lines)) => match tokio::task::block_in_place(|| self.keep(&lines)) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(job = %self.job_uid, bytes = lines.len(), "the copy resumes with the journal of another station");
                 }
                 Err(error) => self.warn("cannot be kept", &error),
             },
@@ -124,13 +124,33 @@ impl JournalSegments {
         }
     }
 
+    /// Removes what is there of a copy that is started over.
+    pub(super) async fn discard(&self) {
+        if let Err(error) = remove(&self.reached, &self.blob, &self.job_uid).await {
+            self.warn("cannot be removed", &error);
+        }
+    }
+
     fn warn(&self, what: &str, error: &dyn std::fmt::Display) {
         tracing::warn!(job = %self.job_uid, %error, "the journal beside the blob {what}");
     }
 
-    fn keep(&self, lines: &str) -> std::io::Result<()> {
+    /// False where the journal of this host says all of it, and maybe more.
+    fn keep(&self, lines: &str) -> std::io::Result<bool> {
+        let mut own = Vec::new();
+        match File::open(&self.journal) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            file => {
+                file?.take(lines.len() as u64).read_to_end(&mut own)?;
+            }
+        }
+        if own == lines.as_bytes() {
+            return Ok(false);
+        }
         make_folder(self.journal.parent().unwrap_or(Path::new(".")))?;
-        write_file(&self.journal, &with_suffix(&self.journal, ".tmp"), IfExists::Fail, |file| file.write_all(lines.as_bytes()))
+        let temporary = with_suffix(&self.journal, ".tmp");
+        write_file(&self.journal, &temporary, IfExists::Replace, |file| file.write_all(lines.as_bytes()))?;
+        Ok(true)
     }
 
     /// The lines of all segments that continue each other.
@@ -139,8 +159,14 @@ impl JournalSegments {
         for index in 0.. {
             let Some(sealed) = self.read_one(index).await? else { break };
             self.known = self.known.max(index + 1);
-            let Ok(segment) = self.key.open(&sealed, &place(&self.job_uid, index)) else { break };
-            let Some((before, more)) = segment.split_once('\n') else { break };
+            let opened = self.key.open(&sealed, &place(&self.job_uid, index));
+            let Some((before, more)) = opened.as_ref().ok().and_then(|segment| segment.split_once('\n')) else {
+                self.warn(
+                    "was damaged, or is of something else: what it says landed is looked for at the store, or sent again",
+                    &index,
+                );
+                break;
+            };
             if before != named.0.to_string() {
                 break;
             }
@@ -154,7 +180,7 @@ impl JournalSegments {
         let name = segment_name(&self.blob, &self.job_uid, index);
         let blob = self.reached.account.blob(&name.container, &name.name)?;
         let read = async {
-            let facts = blob.head().await?.filter(|facts| facts.size_bytes <= SEGMENT_BYTES + SEGMENT_EXTRA_BYTES);
+            let facts = head_of(&*blob).await?.filter(|facts| facts.size_bytes <= SEGMENT_BYTES + SEGMENT_EXTRA_BYTES);
             let Some(facts) = facts else { return Ok(None) };
             let body = blob.read(ByteRange::new(0, facts.size_bytes), &facts.version, false).await?;
             let add = |mut bytes: Vec<u8>, piece: bytes::Bytes| async move {
@@ -163,7 +189,7 @@ impl JournalSegments {
             };
             body.pieces.try_fold(Vec::new(), add).await.map(Some)
         };
-        let timed_out = |_| BlobError::new(blob::BlobErrorKind::TimedOut, "read", blob.address(), "no answer in time");
+        let timed_out = |_| BlobError::new(BlobErrorKind::TimedOut, "read", blob.address(), "no answer in time");
         tokio::time::timeout(self.request_timeout, read).await.map_err(timed_out)?
     }
 
@@ -279,6 +305,14 @@ impl Written {
     }
 }
 
+/// What a segment is; `None` where nothing was ever put there.
+async fn head_of(blob: &dyn Blob) -> Result<Option<BlobFacts>, BlobError> {
+    match blob.head().await {
+        Err(error) if matches!(error.kind, BlobErrorKind::NotFound | BlobErrorKind::ContainerNotFound) => Ok(None),
+        head => head,
+    }
+}
+
 /// Removes all segments of a copy's journal, the last one first: where that ends halfway, the others are found again.
 ///
 /// # Errors
@@ -286,7 +320,7 @@ impl Written {
 pub(super) async fn remove(reached: &ReachedAccount, blob: &BlobName, job_uid: &str) -> Result<(), BlobError> {
     let name = |index| segment_name(blob, job_uid, index);
     let mut count = 0;
-    while reached.account.blob(&name(count).container, &name(count).name)?.head().await?.is_some() {
+    while head_of(&*reached.account.blob(&name(count).container, &name(count).name)?).await?.is_some() {
         count += 1;
     }
     for index in (0..count).rev() {
@@ -339,10 +373,15 @@ mod tests {
         let mut reader = host(account.path(), second.path());
         reader.restore().await;
         assert!(std::fs::read_to_string(&reader.journal).unwrap() == whole);
-        // One that has a journal keeps it.
-        std::fs::write(&reader.journal, "own\n").unwrap();
+        // One that has more keeps it; one that has something else was not where the drive was last.
+        std::fs::write(&reader.journal, format!("{whole}own\n")).unwrap();
         reader.restore().await;
-        assert_eq!(std::fs::read_to_string(&reader.journal).unwrap(), "own\n");
+        assert!(std::fs::read_to_string(&reader.journal).unwrap() == format!("{whole}own\n"));
+        for older in [lines(10), "own\n".to_owned()] {
+            std::fs::write(&reader.journal, older).unwrap();
+            reader.restore().await;
+            assert!(std::fs::read_to_string(&reader.journal).unwrap() == whole);
+        }
         // A station that was cut off writes what it had over the first segment.
         std::fs::write(&writer.journal, lines(10)).unwrap();
         writer.write_added().await.unwrap();
