@@ -162,6 +162,10 @@ fn a_check_says_what_cannot_be_used_and_changes_nothing() {
     assert_eq!(fine.code, Some(0), "{}", fine.stderr);
     assert!(fine.stderr.contains("the account `local`: can be used"), "{}", fine.stderr);
     assert!(!bench.file("state/drive-agent").exists());
+    std::fs::create_dir_all(bench.file("state/drive-agent")).unwrap();
+    let key = bench.secret("state/drive-agent/vault.key", b"no key");
+    check("").expect_error(1, &["`vault.key`: ", "does not hold 64 hexadecimal digits"]);
+    std::fs::remove_file(key).unwrap();
     let away = "database = \"postgres://me:pass-77@127.0.0.1:1/jobs\"\n[[account]]\nname = \"there\"\nstore = \"http://127.0.0.1:1/there?sv=1&sig=S3CRET\"\n[transfer]\nretry_budget = \"1s\"\n";
     let ended = check(away);
     ended.expect_error(1, &["the database `postgres://", "the account `there`", "cannot be used"]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use blob::{BlobErrorKind, UploadPlan};
 use service::store::Store;
+use service::vault::Vault;
 
 use super::wiring;
 use crate::cli::ServeArguments;
@@ -32,6 +33,11 @@ pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: 
     };
     let file = arguments.config.as_ref().map_or_else(|| "the configuration".to_owned(), |path| format!("`{}`", path.display()));
     note(file, Ok(()));
+    let key = state_dir.join("vault.key");
+    // A start makes one where there is none; this does not.
+    if key.exists() {
+        note("`vault.key`".to_owned(), Vault::open(&key).map(drop).map_err(|error| error.to_string()));
+    }
     if let Some(server) = &config.database {
         let asked = tokio::time::timeout(TIMEOUT, Store::server_has_vault(server)).await;
         let asked = asked.map_err(|_| "it does not answer".to_owned());

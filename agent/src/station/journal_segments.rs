@@ -223,9 +223,8 @@ impl JournalSegments {
     }
 
     async fn remove_known(&self) -> Result<(), BlobError> {
-        for index in (0..self.known).rev() {
-            let name = segment_name(&self.blob, &self.job_uid, index);
-            self.reached.account.remove(&name.container, &name.name).await?;
+        for index in (0..=self.known).rev() {
+            remove_one(&self.reached, &segment_name(&self.blob, &self.job_uid, index)).await?;
         }
         Ok(())
     }
@@ -255,8 +254,7 @@ impl JournalSegments {
         let file = written.map_err(|error| WorkError::Failed(error.to_string()))?;
         let name = segment_name(&self.blob, &self.job_uid, index);
         let blob = self.reached.account.blob(&name.container, &name.name).map_err(failed)?;
-        // One name for every try: what an interrupted one left is written again.
-        let id = Sha256Digest::of(name.name.as_bytes()).to_string();
+        let id = id_of(&name);
         let put = blob.put_file(Arc::new(file), &id, &Replaces::Anything);
         let put = tokio::time::timeout(self.request_timeout, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)
@@ -313,6 +311,18 @@ async fn head_of(blob: &dyn Blob) -> Result<Option<BlobFacts>, BlobError> {
     }
 }
 
+/// One name for every try to put a segment: what an interrupted one left is written again, or removed with it.
+fn id_of(name: &BlobName) -> String {
+    Sha256Digest::of(name.name.as_bytes()).to_string()
+}
+
+/// Removes a segment, and what an interrupted try to put it left.
+async fn remove_one(reached: &ReachedAccount, name: &BlobName) -> Result<(), BlobError> {
+    reached.account.remove(&name.container, &name.name).await?;
+    reached.account.discard_unfinished(&name.container, &name.name, &id_of(name)).await?;
+    Ok(())
+}
+
 /// Removes all segments of a copy's journal, the last one first: where that ends halfway, the others are found again.
 ///
 /// # Errors
@@ -323,8 +333,8 @@ pub(super) async fn remove(reached: &ReachedAccount, blob: &BlobName, job_uid: &
     while head_of(&*reached.account.blob(&name(count).container, &name(count).name)?).await?.is_some() {
         count += 1;
     }
-    for index in (0..count).rev() {
-        reached.account.remove(&name(index).container, &name(index).name).await?;
+    for index in (0..=count).rev() {
+        remove_one(reached, &name(index)).await?;
     }
     Ok(())
 }

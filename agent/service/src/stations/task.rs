@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::station::{Task, TaskResult};
+use protocol::station::{Action, Task, TaskResult};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -40,7 +40,12 @@ pub(super) async fn ask(
         None => Err(WorkError::Refused(format!(
             "no station `{station}` has called: `drive-agent bays stations` lists those that did"
         ))),
-        Some(Some(why)) => Err(WorkError::Failed(format!("{why}: try again when it does"))),
+        Some(Some(why)) => {
+            let off = Action::TakeStationOff { station: station.to_owned() }.command().unwrap_or_default();
+            Err(WorkError::Failed(format!(
+                "{why}: try again when it does; where its host is gone for good, `{off}` takes it off"
+            )))
+        }
         Some(None) => Ok(()),
     };
     refuse_away()?;
