@@ -82,7 +82,11 @@ fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
         service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
         service.wait_for_attention("copy-paused");
         moved = landed();
-        service.undock(&bay);
+        // It drains still.
+        service.wait("the drive to be taken out", || {
+            let undock = format!("/operator/v1/bays/{bay}/undock");
+            (service.call("POST", &undock, Value::Null).status == 200).then_some(())
+        });
     }
     service.wait_for_state("job-1", "Packaging");
     let result = service.receipts("job-1")["drives"][0]["result"].clone();

@@ -19,7 +19,7 @@ use crate::printer::Printer;
 use crate::station::accounts::{ReachedAccount, place_of};
 use crate::station::config::{Config, Transfer};
 use crate::station::docks::Docks;
-use crate::station::host::StationWorker;
+use crate::station::host::{StationWorker, Turns};
 use crate::station::memory::MemoryBudget;
 use crate::station::rate::StationRates;
 
@@ -111,6 +111,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         memory: MemoryBudget::new(memory, config.bay.len()),
         transfers,
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),
+        turns: Turns::default(),
     })
 }
 

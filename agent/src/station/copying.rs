@@ -76,7 +76,11 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let blob = blob.and_then(|reached| reached.account.blob(&order.blob.container, &order.blob.name).ok());
     let scene = scene(worker, &order, options.clone());
     let mut segments = segments(worker, &order, &options);
+    let turn = worker.turns.of(&state_dir);
+    let wait = worker.stops_within();
     tokio::spawn(async move {
+        // One that was cut off while this host slept may still be stopping.
+        let _turn = tokio::time::timeout(wait, turn.lock()).await.ok();
         match &mut segments {
             Some(segments) if order.retry.restart => segments.discard().await,
             Some(segments) => segments.restore().await,

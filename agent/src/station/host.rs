@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use blob::Replaces;
@@ -36,6 +36,22 @@ pub(crate) struct StationWorker {
     /// Below it everything that is kept to resume copies: a folder a job, in it one a drive.
     pub(crate) transfers: PathBuf,
     pub(crate) pace: Pace,
+    /// Held by the copy of a drive, by where its journal is: one that is begun again waits for the one before to end.
+    pub(crate) turns: Turns,
+}
+
+/// A lock for each journal.
+#[derive(Clone, Default)]
+pub(crate) struct Turns(Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>);
+
+impl Turns {
+    /// That of the journal in this folder.
+    pub(super) fn of(&self, state_dir: &Path) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that nobody has are forgotten.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(state_dir.to_owned()).or_default().clone()
+    }
 }
 
 impl StationWorker {
