@@ -213,12 +213,7 @@ impl S3Upload {
             true => (self.of_final.lock().await.clone(), false),
             false => self.piece(piece).known(self.layout.piece(piece).length).await,
         };
-        let failed = |failure| self.blob.error("list the parts of", failure);
-        let parts = match &upload {
-            Some(upload) => upload.all_parts().await.map_err(failed)?.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let parts = Parts::new(parts);
+        let parts = self.parts_of(upload.as_ref()).await?;
         let kept = self.piece(piece);
         let mut state = kept.state.lock().await;
         state.before.get_or_insert_with(|| parts.numbers());
@@ -230,18 +225,23 @@ impl S3Upload {
         Ok(lost.map(|(.., range)| *range).collect())
     }
 
+    /// The parts of an upload; none where it is not open.
+    async fn parts_of(&self, upload: Option<&OpenUpload>) -> Result<Parts, BlobError> {
+        let failed = |failure| self.blob.error("list the parts of", failure);
+        let parts = match upload {
+            Some(upload) => upload.all_parts().await.map_err(failed)?.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        Ok(Parts::new(parts))
+    }
+
     /// Which of these chunks of a piece the store holds.
     async fn holds_of(&self, piece: u64, chunks: &[(Sha256Digest, ByteRange)]) -> Result<Vec<Holding>, BlobError> {
         let upload = match self.layout.is_direct() {
             true => self.of_final.lock().await.clone(),
             false => self.piece(piece).state.lock().await.upload.clone(),
         };
-        let failed = |failure| self.blob.error("list the parts of", failure);
-        let parts = match &upload {
-            Some(upload) => upload.all_parts().await.map_err(failed)?.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let parts = Parts::new(parts);
+        let parts = self.parts_of(upload.as_ref()).await?;
         let kept = self.piece(piece);
         let state = kept.state.lock().await;
         let is_of_before = |number| state.before.as_ref().is_some_and(|before| before.contains(&number));
