@@ -61,11 +61,7 @@ impl Fleet {
         );
         let config = format!("database = \"{database}\"\n{shared}");
         let first = Service::start_at(&benches[0], &config, free_port());
-        std::fs::create_dir_all(benches[1].file("state/drive-agent")).unwrap();
-        for name in ["vault.key", "operator.token"] {
-            benches[1].secret(&format!("state/drive-agent/{name}"), &std::fs::read(first.state().join(name)).unwrap());
-        }
-        let second = Service::start_at(&benches[1], &config, free_port());
+        let second = Service::start_beside(&first, &benches[1], &config, free_port());
         let of_station = format!("{}[[bay]]\nname = \"bay-1\"\n", shared.replace("station_lease = \"12s\"\n", ""));
         let services = [first, second];
         let hall = |(index, name): (usize, &&str)| {

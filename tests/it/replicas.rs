@@ -30,12 +30,7 @@ fn station_config(config: &str) -> String {
 
 /// Another service of the same database, with the key file and the token of the first.
 fn replica(first: &Service, bench: &Workbench, config: &str) -> Service {
-    std::fs::create_dir_all(bench.file("state/drive-agent")).unwrap();
-    for name in ["vault.key", "operator.token"] {
-        let bytes = std::fs::read(first.state().join(name)).unwrap();
-        bench.secret(&format!("state/drive-agent/{name}"), &bytes);
-    }
-    Service::start(bench, config)
+    Service::start_beside(first, bench, config, 0)
 }
 
 fn wait_until_it_decides(service: &Service) {

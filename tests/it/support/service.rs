@@ -95,6 +95,16 @@ impl Service {
         service
     }
 
+    /// Another one of the same database, with the key file and the token of the first.
+    pub fn start_beside(first: &Service, bench: &Workbench, config: &str, port: u16) -> Self {
+        std::fs::create_dir_all(bench.file("state/drive-agent")).unwrap();
+        for name in ["vault.key", "operator.token"] {
+            let bytes = std::fs::read(first.state().join(name)).unwrap();
+            bench.secret(&format!("state/drive-agent/{name}"), &bytes);
+        }
+        Self::start_at(bench, config, port)
+    }
+
     /// Starts the program, and waits until it serves.
     pub fn go(&mut self) {
         self.go_with(&[]);
