@@ -11,8 +11,8 @@ use super::database::Store;
 use super::error::StoreError;
 use super::proof::Proof;
 use super::retry::retried;
-use super::row::JobKey;
-use super::seal::{JobSeal, Sealed};
+use super::row::{JobKey, StoredJob};
+use super::seal::{JobSeal, Sealed, Sealer};
 use super::statement::Statement;
 use super::transaction::Transaction;
 
@@ -105,6 +105,21 @@ pub(super) async fn write_audit(
             .execute(&mut **transaction)
             .answered()
             .await?;
+    }
+    Ok(())
+}
+
+/// Seals what entries say of a job that an earlier version wrote.
+pub(super) async fn seal(transaction: &mut Transaction, job: &StoredJob, sealer: &Sealer) -> Result<(), StoreError> {
+    let details: Vec<(i64, String)> = sqlx::query_as("SELECT audit_id, detail FROM audit_detail WHERE job_id = $1")
+        .bind(job.id)
+        .fetch_all(&mut **transaction)
+        .answered()
+        .await?;
+    for (audit_id, detail) in details {
+        let update = sqlx::query("UPDATE audit_detail SET detail = $1 WHERE audit_id = $2");
+        let update = update.bind(sealer.close(&detail, Sealed::AuditDetail)?).bind(audit_id);
+        update.execute(&mut **transaction).answered().await?;
     }
     Ok(())
 }

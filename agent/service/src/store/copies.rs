@@ -9,7 +9,6 @@ use super::database::Store;
 use super::error::StoreError;
 use super::row::StoredJob;
 use super::seal::{Sealed, Sealer};
-use super::search::Found;
 use super::statement::Statement;
 use super::transaction::Transaction;
 
@@ -19,13 +18,11 @@ const UPSERT: &str = "INSERT INTO drive_copy (job_id, drive_id, record) VALUES (
 /// A copy as it is kept: the column of its drive, and its record. Where the record is sealed, the drive is in it: the column has
 /// a digest.
 fn row_of(store: &Store, sealer: &Sealer, drive_id: &str, record: &CopyRecord) -> Result<(String, String), StoreError> {
-    match sealer.has_key() {
-        true => {
-            let text = serde_json::to_string(&(drive_id, record))?;
-            Ok((store.search_key(Found::Drive, drive_id), sealer.close(&text, Sealed::Copy)?))
-        }
-        false => Ok((drive_id.to_owned(), serde_json::to_string(record)?)),
-    }
+    let text = match sealer.has_key() {
+        true => sealer.close(&serde_json::to_string(&(drive_id, record))?, Sealed::Copy)?,
+        false => serde_json::to_string(record)?,
+    };
+    Ok((store.drive_column(sealer, drive_id), text))
 }
 
 fn copy_of(sealer: &Sealer, drive_id: String, record: &str) -> Result<(String, CopyRecord), StoreError> {

@@ -8,7 +8,6 @@ use super::database::Store;
 use super::error::StoreError;
 use super::row::{JobKey, StoredJob};
 use super::seal::Sealed;
-use super::search::Found;
 use super::transaction::Transaction;
 
 const UPSERT: &str = "INSERT INTO drive_key (job_id, drive_id, sealed) VALUES ($1, $2, $3)
@@ -124,14 +123,11 @@ impl Store {
         key: &str,
     ) -> Result<(), StoreError> {
         let sealer = self.sealer(&job.uid, &job.seal)?;
-        let (column, sealed) = match sealer.has_key() {
-            true => {
-                let text = serde_json::to_string(&(drive_id, key))?;
-                (self.search_key(Found::Drive, drive_id), sealer.close(&text, Sealed::DriveKey)?.into_bytes())
-            }
-            false => (drive_id.to_owned(), self.vault.seal(key, &place(job, drive_id))?),
+        let sealed = match sealer.has_key() {
+            true => sealer.close(&serde_json::to_string(&(drive_id, key))?, Sealed::DriveKey)?.into_bytes(),
+            false => self.vault.seal(key, &place(job, drive_id))?,
         };
-        let upsert = sqlx::query(UPSERT).bind(job.id).bind(column).bind(sealed);
+        let upsert = sqlx::query(UPSERT).bind(job.id).bind(self.drive_column(&sealer, drive_id)).bind(sealed);
         upsert.execute(&mut **transaction).answered().await?;
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Store {
         let effect = |(id, job_uid, what, sealed, seal): EffectRow| {
             let seal = JobSeal(seal);
             let sealer = self.sealer(&job_uid, &seal)?;
-            let effect = map_drive(&serde_json::from_str(&what)?, |drive| sealer.open(drive, Sealed::Effect))?;
+            let effect = effect_of(&what, &sealer)?;
             Ok(StoredEffect { id, job_uid, effect, sealed, seal })
         };
         rows.into_iter().map(effect).collect()
@@ -71,8 +71,13 @@ fn map_drive(effect: &Effect, map: impl Fn(&str) -> Result<String, StoreError>) 
 }
 
 /// An effect as it is kept: the drive that it is about is sealed.
-pub(super) fn text_of(effect: &Effect, sealer: &Sealer) -> Result<String, StoreError> {
+fn text_of(effect: &Effect, sealer: &Sealer) -> Result<String, StoreError> {
     Ok(serde_json::to_string(&map_drive(effect, |drive| sealer.close(drive, Sealed::Effect))?)?)
+}
+
+/// The effect that is kept so.
+fn effect_of(what: &str, sealer: &Sealer) -> Result<Effect, StoreError> {
+    map_drive(&serde_json::from_str(what)?, |drive| sealer.open(drive, Sealed::Effect))
 }
 
 /// Adds effects of a job.
@@ -110,16 +115,27 @@ async fn insert(transaction: &mut Transaction, job_uid: &str, what: String, seal
     Ok(())
 }
 
+/// The effects of a job, as they are kept.
+async fn rows_of(transaction: &mut Transaction, job_uid: &str) -> Result<Vec<(i64, String)>, StoreError> {
+    let query = sqlx::query_as("SELECT id, what FROM effect WHERE job_uid = $1").bind(job_uid);
+    Ok(query.fetch_all(&mut **transaction).answered().await?)
+}
+
+/// Seals the effects of a job that an earlier version wrote.
+pub(super) async fn seal(transaction: &mut Transaction, job: &StoredJob, sealer: &Sealer) -> Result<(), StoreError> {
+    for (id, what) in rows_of(transaction, &job.uid).await? {
+        let what = text_of(&serde_json::from_str(&what)?, sealer)?;
+        let update = sqlx::query("UPDATE effect SET what = $1 WHERE id = $2").bind(what).bind(id);
+        update.execute(&mut **transaction).answered().await?;
+    }
+    Ok(())
+}
+
 /// Removes an effect of a job that must not be carried out any more.
 pub(super) async fn drop_effect(transaction: &mut Transaction, job: &StoredJob, effect: &Effect) -> Result<(), StoreError> {
     let sealer = transaction.store().sealer(&job.uid, &job.seal)?;
-    let rows: Vec<(i64, String)> = sqlx::query_as("SELECT id, what FROM effect WHERE job_uid = $1")
-        .bind(&job.uid)
-        .fetch_all(&mut **transaction)
-        .answered()
-        .await?;
-    for (id, what) in rows {
-        if map_drive(&serde_json::from_str(&what)?, |drive| sealer.open(drive, Sealed::Effect))? == *effect {
+    for (id, what) in rows_of(transaction, &job.uid).await? {
+        if effect_of(&what, &sealer)? == *effect {
             sqlx::query("DELETE FROM effect WHERE id = $1").bind(id).execute(&mut **transaction).answered().await?;
         }
     }

@@ -9,7 +9,6 @@ use super::database::Store;
 use super::error::{StoreError, is_taken};
 use super::row::{GrantStep, StoredJob};
 use super::seal::{JobSeal, Sealed, Sealer};
-use super::search::Found;
 use super::statement::Statement;
 use super::transaction::Transaction;
 
@@ -39,7 +38,7 @@ pub(super) async fn step(transaction: &mut Transaction, job: &StoredJob, step: G
             let holder = transaction.holder().filter(|_| station_and_bay(&order.bay).is_none()).map(str::to_owned);
             let store = transaction.store();
             let sealer = store.sealer(&job.uid, &job.seal)?;
-            let drive = if sealer.has_key() { store.search_key(Found::Drive, &order.drive_id) } else { order.drive_id.clone() };
+            let drive = store.drive_column(&sealer, &order.drive_id);
             sqlx::query("INSERT INTO copy_grant (id, job_id, drive_id, copy_order, holder) VALUES ($1, $2, $3, $4, $5)")
                 .bind(id)
                 .bind(job.id)
@@ -83,7 +82,7 @@ pub(super) async fn seal(transaction: &mut Transaction, job: &StoredJob, sealer:
         .answered()
         .await?;
     for (id, drive_id, order) in rows {
-        let drive = transaction.store().search_key(Found::Drive, &drive_id);
+        let drive = transaction.store().drive_column(sealer, &drive_id);
         let order = sealer.close(&order, Sealed::Grant)?;
         let update = sqlx::query("UPDATE copy_grant SET drive_id = $1, copy_order = $2 WHERE id = $3");
         update.bind(drive).bind(order).bind(id).execute(&mut **transaction).answered().await?;

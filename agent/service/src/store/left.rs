@@ -103,8 +103,12 @@ impl Store {
         let text = match (self.dialect, sealer.has_key()) {
             (Dialect::Sqlite, _) => self.vault.open_sealed(sealed, &place(&effect.job_uid))?,
             (Dialect::Postgres, true) => sealer.open(&String::from_utf8_lossy(sealed), Sealed::LeftBehind)?,
-            // The key goes when everything was removed.
-            (Dialect::Postgres, false) => return Ok(None),
+            (Dialect::Postgres, false) => match self.vault.open_sealed(sealed, &place(&effect.job_uid)) {
+                // An earlier version removed the job.
+                Ok(text) => text,
+                // The key goes when everything was removed.
+                Err(_) => return Ok(None),
+            },
         };
         Ok(Some(serde_json::from_str(&text)?))
     }

@@ -50,9 +50,7 @@ impl Store {
         let job = row.as_ref().map(|row| self.job_of(row)).transpose()?;
         with_copies(&mut transaction, job).await
     }
-}
 
-impl Store {
     /// All columns of a job that [`Store::job_of`] reads.
     pub(super) fn job_columns(&self) -> String {
         let columns =

@@ -56,7 +56,7 @@ const READERS_INTERVAL: Duration = Duration::from_millis(100);
 const VACUUM_LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
 
 /// Whether another transaction had a lock for too long.
-fn has_timed_out_for_lock(error: &sqlx::Error) -> bool {
+pub(super) fn has_timed_out_for_lock(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 

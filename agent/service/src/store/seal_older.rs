@@ -3,16 +3,13 @@
 use super::answered::Answered;
 use super::database::Store;
 use super::dialect::Dialect;
-use super::effects::text_of;
 use super::error::StoreError;
 use super::find::JOBS_PER_QUERY;
 use super::lease::ServiceLease;
 use super::read::read_to_change;
-use super::row::{JobKey, StoredJob};
-use super::seal::Sealed;
-use super::search;
-use super::transaction::Transaction;
-use super::{copies, grants, write};
+use super::remove::has_timed_out_for_lock;
+use super::row::JobKey;
+use super::{audit, copies, effects, grants, search, write};
 
 /// Tables that had texts as they are.
 const TABLES: [&str; 6] = ["job", "drive_copy", "drive_key", "audit_detail", "effect", "copy_grant"];
@@ -38,15 +35,37 @@ impl Store {
         Ok(count > 0)
     }
 
-    /// Seals jobs that an earlier version wrote at a server. The vault is known to be the right one.
+    /// Seals jobs that an earlier version wrote at a server, and leaves nothing of what they were. The vault is known to be the
+    /// right one.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn seal_older(&self) -> Result<(), StoreError> {
-        if self.dialect != Dialect::Postgres {
+        let is_to_do = sqlx::query("SELECT id FROM unsealed");
+        if self.dialect != Dialect::Postgres || is_to_do.fetch_optional(&self.pool).answered().await?.is_none() {
             return Ok(());
         }
-        let mut sealed = 0;
+        self.seal_jobs().await?;
+        // What they were before is not to stay in unused parts of pages.
+        for table in TABLES {
+            let vacuum = sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}")));
+            match vacuum.execute(&self.pool).answered().await {
+                Err(error) if has_timed_out_for_lock(&error) => {
+                    tracing::warn!(
+                        table,
+                        "jobs are sealed; what they were before is in unused parts of the database until the next start"
+                    );
+                    return Ok(());
+                }
+                written => written?,
+            };
+        }
+        sqlx::query("DELETE FROM unsealed").execute(&self.pool).answered().await?;
+        Ok(())
+    }
+
+    /// Seals the jobs that are not.
+    pub(super) async fn seal_jobs(&self) -> Result<(), StoreError> {
         loop {
             let statement = format!(
                 "SELECT subscription, resource_group, name FROM job
@@ -55,24 +74,12 @@ impl Store {
             let rows: Vec<(String, String, String)> =
                 sqlx::query_as(sqlx::AssertSqlSafe(statement)).fetch_all(&self.pool).answered().await?;
             if rows.is_empty() {
-                break;
+                return Ok(());
             }
             for (subscription, resource_group, name) in rows {
                 self.seal_one(&JobKey { subscription, resource_group, name }).await?;
-                sealed += 1;
             }
         }
-        if sealed > 0 {
-            // What they were before is not to stay in unused parts of pages.
-            for table in TABLES {
-                sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}")))
-                    .execute(&self.pool)
-                    .answered()
-                    .await?;
-            }
-            tracing::info!(jobs = sealed, "jobs that an earlier version wrote were sealed");
-        }
-        Ok(())
     }
 
     async fn seal_one(&self, key: &JobKey) -> Result<(), StoreError> {
@@ -90,33 +97,10 @@ impl Store {
         copies::write(&mut transaction, &job, None).await?;
         search::write(&mut transaction, &job, None).await?;
         self.reseal_keys(&mut transaction, &job).await?;
-        self.seal_rows(&mut transaction, &job).await?;
-        transaction.commit().await
-    }
-
-    /// Seals what rows of other tables say of a job.
-    async fn seal_rows(&self, transaction: &mut Transaction, job: &StoredJob) -> Result<(), StoreError> {
         let sealer = self.sealer(&job.uid, &job.seal)?;
-        let details: Vec<(i64, String)> = sqlx::query_as("SELECT audit_id, detail FROM audit_detail WHERE job_id = $1")
-            .bind(job.id)
-            .fetch_all(&mut **transaction)
-            .answered()
-            .await?;
-        for (audit_id, detail) in details {
-            let update = sqlx::query("UPDATE audit_detail SET detail = $1 WHERE audit_id = $2");
-            let update = update.bind(sealer.close(&detail, Sealed::AuditDetail)?).bind(audit_id);
-            update.execute(&mut **transaction).answered().await?;
-        }
-        let effects: Vec<(i64, String)> = sqlx::query_as("SELECT id, what FROM effect WHERE job_uid = $1")
-            .bind(&job.uid)
-            .fetch_all(&mut **transaction)
-            .answered()
-            .await?;
-        for (id, what) in effects {
-            let what = text_of(&serde_json::from_str(&what)?, &sealer)?;
-            let update = sqlx::query("UPDATE effect SET what = $1 WHERE id = $2").bind(what).bind(id);
-            update.execute(&mut **transaction).answered().await?;
-        }
-        grants::seal(transaction, job, &sealer).await
+        audit::seal(&mut transaction, &job, &sealer).await?;
+        effects::seal(&mut transaction, &job, &sealer).await?;
+        grants::seal(&mut transaction, &job, &sealer).await?;
+        transaction.commit().await
     }
 }

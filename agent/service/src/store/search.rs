@@ -14,6 +14,7 @@ use super::database::Store;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::row::{StoredJob, folded};
+use super::seal::Sealer;
 use super::statement::Statement;
 use super::transaction::Transaction;
 
@@ -83,6 +84,14 @@ impl Store {
         match self.dialect {
             Dialect::Sqlite => folded,
             Dialect::Postgres => self.vault.search_digest(&format!("{found:?}/{folded}")),
+        }
+    }
+
+    /// What the row of a job's drive has in the column of the drive: a digest where the job is sealed.
+    pub(super) fn drive_column(&self, sealer: &Sealer, drive_id: &str) -> String {
+        match sealer.has_key() {
+            true => self.search_key(Found::Drive, drive_id),
+            false => drive_id.to_owned(),
         }
     }
 

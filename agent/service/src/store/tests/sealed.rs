@@ -221,6 +221,46 @@ async fn jobs_of_the_version_before_are_sealed_without_a_loss() {
 }
 
 #[tokio::test]
+async fn what_an_end_cut_off_of_the_sealing_is_done_by_the_next_start() {
+    let Some(server) = PostgresServer::start() else { return };
+    let (file, address) = unsealed(&server).await;
+    // All jobs are sealed, and what they were is in the tables still.
+    Scene::open(file.folder.path(), Some(&address)).await.seal_jobs().await.unwrap();
+    server.checkpoint().await;
+    assert_ne!(server.files_with("base", b"SERIAL-77"), "", "the test sees what is there");
+    Scene::open(file.folder.path(), Some(&address)).await.seal_older().await.unwrap();
+    server.checkpoint().await;
+    for text in PERSONAL {
+        assert_eq!(server.files_with("base", text.as_bytes()), "", "`{text}`");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_left_that_the_version_before_removed_is_known_still() {
+    let Some(server) = PostgresServer::start() else { return };
+    let (file, address) = unsealed(&server).await;
+    // As that version wrote it: sealed with the service's key alone.
+    let uid = "0123456789abcdef0123456789abcdef";
+    let ended = |job: &mut StoredJob| {
+        job.machine.state = JobState::Completed;
+        Ok(vec![Event::Delete])
+    };
+    file.store.change(&key("other"), &change("delete"), ended).await.unwrap();
+    let effects = file.store.effects(0, 10).await.unwrap();
+    let removed = effects.iter().find(|effect| effect.effect == Effect::Remove).unwrap();
+    let left = file.store.left_behind(removed).unwrap().unwrap();
+    let sealed = file.store.vault.seal(&serde_json::to_string(&left).unwrap(), &format!("{uid}/left")).unwrap();
+    let store = Scene::open(file.folder.path(), Some(&address)).await;
+    let insert = "INSERT INTO effect (id, job_uid, what, sealed) OVERRIDING SYSTEM VALUE VALUES (1000, $1, '\"Remove\"', $2)";
+    let insert = sqlx::query(insert).bind(uid).bind(sealed);
+    insert.execute(&store.pool).await.unwrap();
+    store.seal_older().await.unwrap();
+    let effects = store.effects(0, 10).await.unwrap();
+    let removed = effects.iter().find(|effect| effect.job_uid == uid).unwrap();
+    assert_eq!(store.left_behind(removed).unwrap(), Some(left));
+}
+
+#[tokio::test]
 async fn a_service_that_could_not_read_sealed_jobs_keeps_the_database_as_it_is() {
     let Some(server) = PostgresServer::start() else { return };
     let (file, address) = unsealed(&server).await;
