@@ -193,6 +193,7 @@ impl Started {
                 let own = journals_meanwhile.iter().filter(|journal| Some(&journal.blob) == address.as_ref());
                 let own: Vec<_> = own.collect();
                 // A journal is removed at the end: without one, everything had been read before the stop.
+                world.may_land_late.extend(journals_meanwhile.iter().map(|journal| journal.transfer_id.clone()));
                 was_moving = has_begun && !own.is_empty() && own.iter().all(|journal| !journal.has_all_chunks);
                 world.settle();
                 // To one that ended before it was stopped nothing happens.
@@ -222,9 +223,13 @@ impl Started {
         let was_killed = finished.code.is_none() && (was_killed || is_crash || was_interrupted);
         let result = serde_json::from_str(&finished.stdout).ok();
         world.settle();
+        let journals_after = read_journals(&world.journals(self.run.operator));
+        if was_killed {
+            world.may_land_late.extend(journals_after.iter().map(|journal| journal.transfer_id.clone()));
+        }
         world.log.push(format!("#   exit {:?}; {}", finished.code, finished.stderr.trim().replace('\n', "\n#   ")));
         Ok(Finished {
-            journals_after: read_journals(&world.journals(self.run.operator)),
+            journals_after,
             journals_meanwhile,
             run: self.run,
             arguments: self.arguments,

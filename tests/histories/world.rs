@@ -70,6 +70,8 @@ pub struct World<'places> {
     pub changed_bytes: BTreeMap<Place, Vec<u64>>,
     /// Targets that something else wrote to while a run was writing them: only reading back finds that.
     pub written_under_way: BTreeSet<Place>,
+    /// Transfers whose process was stopped or killed: on a busy machine a request of theirs lands after that was waited for.
+    pub may_land_late: BTreeSet<String>,
     /// Manifests in which a byte was changed, as they are then: the program's own checksums find what an independent
     /// reader may take for another manifest.
     pub damaged_manifests: Vec<Vec<u8>>,
@@ -164,6 +166,7 @@ impl<'places> World<'places> {
             log: vec![format!("# {:?}; the drives are {:?}", plan.store, plan.drives)],
             changed_bytes: BTreeMap::new(),
             written_under_way: BTreeSet::new(),
+            may_land_late: BTreeSet::new(),
             damaged_manifests: Vec::new(),
             has_damaged_journal: false,
             known: None,

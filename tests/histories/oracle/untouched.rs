@@ -63,7 +63,7 @@ fn may_change(world: &World, run: &Finished, key: &str, before: Option<&Item>) -
             } else if other == manifest {
                 may_replace_manifest(run, before)
             } else {
-                is_own_partial(run, other, &[name, &manifest])
+                is_own_partial(run, other, &[name, &manifest]) || is_landing(world, run, other, name, before)
             }
         }
         Action::Export { target: Target::LoopDevice, .. } => key == "loop",
@@ -103,6 +103,15 @@ fn may_replace_image(world: &World, run: &Finished, before: Option<&Item>) -> bo
     let path = world.target_path(Target::Image).display().to_string();
     let is_resumed = run.journals_before.iter().any(|journal| !journal.is_import && journal.drive_path == path);
     run.run.options.overwrite || is_resumed || content.iter().all(|byte| *byte == 0)
+}
+
+/// What is put beside a blob by a transfer that no journal here is of: one of another process that was stopped or killed, or one
+/// whose journal was removed before it had a line.
+fn is_landing(world: &World, run: &Finished, other: &str, name: &str, before: Option<&Item>) -> bool {
+    let beside = other.strip_prefix(name).and_then(|rest| rest.strip_prefix(".part/"));
+    let Some((id, _)) = beside.filter(|_| before.is_none()).and_then(|rest| rest.split_once('/')) else { return false };
+    let is_without_journal = run.tampered.iter().any(|tamper| matches!(tamper, Tamper::RemoveJournal { .. }));
+    is_without_journal || world.may_land_late.contains(id)
 }
 
 /// Unfinished files are called after their transfer, and only that writes or removes them.
