@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
-use crate::support::images::{MIB, files_below, partials_of};
-use crate::support::service::{Service, job, parcel, slow_profile};
+use crate::support::images::{MIB, files_below, partials_of, random_bytes};
+use crate::support::service::{Service, ship_export, slow_profile};
 use crate::support::station::Station;
 
 /// A service whose grants are short, so that a test can wait for their end.
@@ -96,7 +96,70 @@ fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
 }
 
 #[test]
-fn no_journal_outlives_its_job_and_nobody_reads_what_is_in_it() {
+fn a_drive_of_an_export_that_is_carried_to_another_host_gets_only_what_is_missing() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let config = format!("[budget]\nrate = \"2MB/s\"\n{STATION}");
+    let mut first = Station::start(&service, &bench, "hall-a", &config);
+    let _second = Station::start(&service, &bench, "hall-b", &config);
+    let content = ship_export(&service, "export-1", 32 * MIB);
+    let drive = bench.image("blank.img", &vec![0; 32 * MIB]);
+    service.dock("hall-a%2Fbay-1", &drive, Some("OUT")).expect(200);
+    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1" })).expect(200);
+    let landed = || service.job("export-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 8 * MIB as u64));
+    first.stop();
+    let kept = segments(&service);
+    assert!(!kept.is_empty() && kept.iter().all(|name| name.contains("waies/export-1_OUT")), "among its documents: {kept:?}");
+    service.dock("hall-b%2Fbay-1", &drive, Some("OUT")).expect(200);
+    service.wait_for_state("export-1", "Packaging");
+    assert!(std::fs::read(&drive).unwrap() == content);
+    let result = service.receipts("export-1")["drives"][0]["result"].clone();
+    let bytes = |name: &str| result[name].as_u64().unwrap();
+    assert_eq!(bytes("bytes_sent") + bytes("bytes_reused"), 32 * MIB as u64, "{result}");
+    assert!(bytes("bytes_reused") > 8 * MIB as u64, "{result}");
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+}
+
+/// Kills the first station at a crash point, and lets the second one copy the drive; gives what that one says of it.
+fn after_a_kill_at(point: &str) -> (Value, usize) {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    first.kill();
+    first.go_with(&service, &[("DRIVE_AGENT_CRASH", point)]);
+    let _second = Station::start(&service, &bench, "hall-b", STATION);
+    service.ship_import("job-1", &["A"]);
+    let content = random_bytes(MIB, 7);
+    let drive = bench.image("A.img", &content);
+    service.dock("hall-a%2Fbay-1", &drive, None).expect(200);
+    first.wait_until_ended();
+    service.dock("hall-b%2Fbay-1", &drive, None).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let blob = service.blobs().join("imports/job-1/A.img");
+    assert!(std::fs::read(&blob).unwrap() == content, "{point}");
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+    (service.receipts("job-1")["drives"][0]["result"].clone(), partials_of(&blob).len())
+}
+
+#[test]
+fn a_blob_that_was_complete_when_its_station_was_lost_is_taken_for_what_it_is_at_the_next_host() {
+    for point in ["target-published", "committed-noted", "manifest-written"] {
+        let (result, _) = after_a_kill_at(point);
+        assert_eq!((&result["bytes_sent"], &result["bytes_reused"]), (&json!(0), &json!(MIB)), "{point}: {result}");
+    }
+}
+
+#[test]
+fn what_a_station_had_begun_when_it_was_lost_is_found_by_the_next_host() {
+    for point in ["target-begun", "records-appended", "commit-noted"] {
+        let (result, partials) = after_a_kill_at(point);
+        assert_eq!(partials, 0, "{point}: {result}");
+    }
+}
+
+#[test]
+fn no_journal_outlives_its_copy_and_nobody_reads_what_is_in_it() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let _station = Station::start(&service, &bench, "hall-a", STATION);
@@ -107,9 +170,5 @@ fn no_journal_outlives_its_job_and_nobody_reads_what_is_in_it() {
     assert!(bytes.len() > 100 && !bytes.windows(4).any(|part| part == b"SLOW"), "it is sealed");
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
     service.wait_for_state("job-1", "Packaging");
-    service.order("job-1", "shipBack", parcel()).expect(200);
-    service.wait_for_state("job-1", "Completed");
-    assert!(!segments(&service).is_empty());
-    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
 }

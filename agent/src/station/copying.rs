@@ -1,12 +1,13 @@
 //! One copy from its order to its result.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::Blob;
 use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, Target, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
+use futures::FutureExt;
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
 use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
@@ -55,6 +56,7 @@ struct Scene {
     options: TransferOptions,
     pace: Pace,
     reached: ReachedAccount,
+    segments: Option<Arc<JournalSegments>>,
 }
 
 /// Begins or resumes a copy.
@@ -64,31 +66,29 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         Notice::Warning(text) => tracing::warn!(job = %uid, "{text}"),
         Notice::Information(text) => tracing::info!(job = %uid, "{text}"),
     };
-    let handle = TransferHandle::new(Stop::new(), notify);
+    let options = options(worker, &order);
+    let segments = segments(worker, &order, &options).map(Arc::new);
+    let handle = handle_of(notify, segments.clone());
     if order.account_only {
         handle.stop.request_stop(StopReason::JobCancelled);
     }
     let copy = Arc::new(Copy { handle: handle.clone() });
     let memory = worker.memory.clone();
-    let options = options(worker, &order);
     let state_dir = options.state_dir.clone();
     let blob = worker.account(&order.account).ok().cloned();
     let blob = blob.and_then(|reached| reached.account.blob(&order.blob.container, &order.blob.name).ok());
-    let scene = scene(worker, &order, options.clone());
-    let mut segments = segments(worker, &order, &options);
+    let scene = scene(worker, &order, options.clone(), segments.clone());
     let turn = worker.turns.of(&state_dir);
     let wait = worker.stops_within();
     tokio::spawn(async move {
         // One that was cut off while this host slept may still be stopping.
         let _turn = tokio::time::timeout(wait, turn.lock()).await.ok();
-        match &mut segments {
-            Some(segments) if order.retry.restart => segments.discard().await,
-            Some(segments) => segments.restore().await,
-            None => {}
+        if let Some(segments) = &segments {
+            begin_segments(segments, &order, &state_dir, blob.as_deref()).await;
         }
         let copied = match order.account_only {
             true => Err(CopyError::Cancelled),
-            false => followed(watched(scene, &order, &memory, handle.clone()), segments.as_mut()).await,
+            false => followed(watched(scene, &order, &memory, handle.clone()), segments.as_deref()).await,
         };
         let result = match copied {
             Ok(result) => result,
@@ -101,8 +101,8 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
             }
             Err(error) => failed(&order, &error),
         };
-        if let Some(segments) = &mut segments {
-            segments.end(result.outcome.is_complete()).await;
+        if let Some(segments) = &segments {
+            segments.write_now().await;
         }
         let kept = tokio::task::block_in_place(|| logs::keep_whole(&state_dir, &result));
         if let Err(error) = kept {
@@ -114,14 +114,35 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     copy
 }
 
-/// What keeps the journal of an import where another host finds it.
+/// What keeps the journal where another host finds it.
 fn segments(worker: &StationWorker, order: &CopyOrder, options: &TransferOptions) -> Option<JournalSegments> {
-    let reached = worker.account(&order.account).ok().filter(|_| order.direction == Direction::Import)?;
-    JournalSegments::of(order, reached, &options.state_dir, options.request_timeout)
+    JournalSegments::of(order, worker.account(&order.account).ok()?, options.request_timeout)
 }
 
-/// A copy whose journal is kept beside its blob meanwhile.
-async fn followed<T>(copy: impl Future<Output = T>, segments: Option<&mut JournalSegments>) -> T {
+/// A handle of a copy that puts nothing anywhere before other hosts can learn of it.
+fn handle_of(notify: impl Fn(Notice) + Send + Sync + 'static, segments: Option<Arc<JournalSegments>>) -> TransferHandle {
+    let handle = TransferHandle::new(Stop::new(), notify);
+    let Some(segments) = segments else { return handle };
+    handle.publishing_journal(move || {
+        let segments = segments.clone();
+        async move { segments.write_now().await }.boxed()
+    })
+}
+
+/// Begins with the journal of the host where the drive was last. That of an export is kept when its drive was opened.
+async fn begin_segments(segments: &JournalSegments, order: &CopyOrder, state_dir: &Path, blob: Option<&dyn Blob>) {
+    match order.retry.restart {
+        true => segments.discard().await,
+        false => segments.find().await,
+    }
+    if let (Direction::Import, Some(blob)) = (order.direction, blob) {
+        let journal = copy::journal_of_import(state_dir, &blob.address());
+        tokio::task::block_in_place(|| segments.keep_as(journal));
+    }
+}
+
+/// A copy whose journal is kept for other hosts meanwhile.
+async fn followed<T>(copy: impl Future<Output = T>, segments: Option<&JournalSegments>) -> T {
     let Some(segments) = segments else { return copy.await };
     tokio::select! {
         copied = copy => copied,
@@ -191,12 +212,17 @@ async fn with_memory(
     run(scene, &order, handle).await
 }
 
-fn scene(worker: &StationWorker, order: &CopyOrder, options: TransferOptions) -> Result<Scene, CopyError> {
+fn scene(
+    worker: &StationWorker,
+    order: &CopyOrder,
+    options: TransferOptions,
+    segments: Option<Arc<JournalSegments>>,
+) -> Result<Scene, CopyError> {
     let reached = worker.account(&order.account).map_err(|error| CopyError::Refused(error.to_string()))?.clone();
     let blob = reached.account.blob(&order.blob.container, &order.blob.name)?;
     let gone = || DriveError::Removed { path: PathBuf::from(&order.bay) };
     let (path, docked) = worker.docks.drive(&order.bay, order.sequence).ok_or_else(gone)?;
-    Ok(Scene { path, docked, blob, options, pace: worker.pace, reached })
+    Ok(Scene { path, docked, blob, options, pace: worker.pace, reached, segments })
 }
 
 fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
@@ -250,7 +276,7 @@ async fn account(
 }
 
 async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<TransferResult, CopyError> {
-    let Scene { path, docked, blob, options, pace, reached } = scene;
+    let Scene { path, docked, blob, options, pace, reached, segments } = scene;
     file::private::make_folder(&options.state_dir).map_err(|source| CopyError::State {
         operation: "create",
         path: options.state_dir.clone(),
@@ -278,7 +304,7 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
         }
         Direction::Export => {
             let target = path.clone();
-            let (stop, timeout) = (handle.stop.clone(), options.read_timeout);
+            let (stop, timeout, state_dir) = (handle.stop.clone(), options.read_timeout, options.state_dir.clone());
             let open = |Target { needed_bytes, .. }| {
                 let shown = path.clone();
                 let open = move || {
@@ -286,7 +312,11 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
                     let check = |drive: &dyn Drive| require_same(&path, &docked, drive);
                     drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
                 };
-                opening::in_time(&shown, timeout, &stop, || false, open)
+                let drive = opening::in_time(&shown, timeout, &stop, || false, open)?;
+                if let (Some(segments), Ok(journal)) = (&segments, copy::journal_of_export(&state_dir, drive.identity())) {
+                    segments.keep_as(journal);
+                }
+                Ok(drive)
             };
             opening::or_cancelled(copy::export(&target, open, blob, options, handle).await, &stop)
         }
@@ -299,7 +329,7 @@ fn no_answer(reached: &ReachedAccount) -> blob::BlobError {
 
 /// Whether the drive that was opened is the one that the order is about: it was open before we look which drive is docked, so
 /// one that came in between is noticed.
-fn require_same(path: &std::path::Path, docked: &Docked, drive: &dyn Drive) -> Result<(), String> {
+fn require_same(path: &Path, docked: &Docked, drive: &dyn Drive) -> Result<(), String> {
     let opened = drive.identity();
     let is_it = drive.opened_as() == Some(docked.opened_as);
     let is_same = is_it && docked_at(path).is_ok_and(|found| found.as_ref() == Some(docked)) && opened.size == docked.size_bytes;

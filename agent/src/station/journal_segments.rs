@@ -1,15 +1,15 @@
-//! The journal of an import at a station is also kept beside its blob: a drive that is docked at another host resumes there.
+//! The journal of a copy is also kept in the account of its job: a drive that is docked at another host resumes there.
 //!
 //! It is cut into segments of whole lines, each sealed with a key that the service gives with the order. Each names the digest of
 //! all lines before it. The last one is written again as it grows. A station that lost its copy may still write an older one over
 //! it: whoever reads stops at the first segment that does not continue what was read, and has the journal as it was some time ago.
-//! That claims less than landed, and nothing else.
+//! That claims less than landed, and nothing else. The service removes them when it has noted the end of the copy.
 
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use blob::{Blob, BlobError, BlobErrorKind, BlobFacts, Replaces};
@@ -22,6 +22,7 @@ use protocol::station::CopyOrder;
 use protocol::units::ByteRange;
 use service::scheduler::worker::WorkError;
 use service::vault::SealingKey;
+use tokio::sync::Mutex;
 
 use super::accounts::ReachedAccount;
 
@@ -32,33 +33,33 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 /// What a segment may have beside its lines: the digest before them, and its seal.
 const SEGMENT_EXTRA_BYTES: u64 = 1 << 10;
 
-/// How often what was added is written, at first and later: so much is sent again by another host. The first time is soon: the
-/// journal says which unfinished blob is its own.
+/// How often what was added is written, at first and later: so much is moved again by another host.
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
-/// How long the end of a copy is kept waiting for what was added last.
-const LAST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a copy is kept waiting for what was added: before it begins, before its blob appears, and at its end.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes by which a journal is known that started over.
 const HEAD_BYTES: u64 = 256;
 
 /// The name of a segment: the job's random name is in it, so that nothing else has it.
-fn segment_name(blob: &BlobName, job_uid: &str, index: u32) -> BlobName {
-    BlobName { container: blob.container.clone(), name: format!("{}.{job_uid}.journal.{index:04}", blob.name) }
+fn segment_name(place: &BlobName, job_uid: &str, index: u32) -> BlobName {
+    BlobName { container: place.container.clone(), name: format!("{}.{job_uid}.journal.{index:04}", place.name) }
 }
 
 /// The segments of one copy's journal.
 pub(super) struct JournalSegments {
     reached: ReachedAccount,
-    blob: BlobName,
+    place: BlobName,
     job_uid: String,
     key: SealingKey,
-    journal: PathBuf,
     request_timeout: Duration,
-    written: Written,
-    /// How many there may be at the store.
-    known: u32,
+    /// The lines that were found of another host.
+    found: StdMutex<Option<String>>,
+    /// The journal of this host. Where it is follows from the drive, for an export.
+    journal: OnceLock<PathBuf>,
+    written: Mutex<Written>,
 }
 
 /// What a segment names of all lines before it: the digest of the last ones of them, and of what was named before those.
@@ -92,79 +93,60 @@ struct Written {
 }
 
 impl JournalSegments {
-    /// Those of the copy that an order is about; `None` where the service gave no key for them.
-    pub(super) fn of(order: &CopyOrder, reached: &ReachedAccount, state_dir: &Path, request_timeout: Duration) -> Option<Self> {
-        let key = SealingKey::from_hex(&order.journal_key.as_ref()?.0).ok()?;
-        let address = reached.account.blob(&order.blob.container, &order.blob.name).ok()?.address();
+    /// Those of the copy that an order is about; `None` where the service names no place for them.
+    pub(super) fn of(order: &CopyOrder, reached: &ReachedAccount, request_timeout: Duration) -> Option<Self> {
+        let journal = order.journal.as_ref()?;
         Some(JournalSegments {
             reached: reached.clone(),
-            blob: order.blob.clone(),
+            place: journal.place.clone(),
             job_uid: order.job_uid.clone(),
-            key,
-            journal: copy::journal_of_import(state_dir, &address),
+            key: SealingKey::from_hex(&journal.key.0).ok()?,
             request_timeout,
-            written: Written::default(),
-            known: 0,
+            found: StdMutex::default(),
+            journal: OnceLock::new(),
+            written: Mutex::default(),
         })
     }
 
-    /// Makes what another host wrote the journal of this one, where this one has none, or has one that was not continued there:
-    /// the drive was at the other host since.
-    pub(super) async fn restore(&mut self) {
+    /// Looks for what another host wrote.
+    pub(super) async fn find(&self) {
         match self.read().await {
-            Ok(None) => {}
-            Ok(Some(lines)) => match tokio::task::block_in_place(|| self.keep(&lines)) {
-                Ok(false) => {}
-                Ok(true) => {
-                    tracing::info!(job = %self.job_uid, bytes = lines.len(), "the copy resumes with the journal of another station");
-                }
-                Err(error) => self.warn("cannot be kept", &error),
-            },
-            Err(error) => self.warn("cannot be read: what it says landed is looked for at the store, or sent again", &error),
+            Ok(found) => *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found,
+            Err(error) => self.warn("cannot be read: what it says landed is looked for, or moved again", &error),
         }
+    }
+
+    /// Says where the journal of this host is, before it is opened. What was found becomes it, where this host has none, or has one
+    /// that was not continued there: the drive was at the other host since.
+    pub(super) fn keep_as(&self, journal: PathBuf) {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match found.map_or(Ok(None), |lines| Ok(keep(&journal, &lines)?.then_some(lines.len()))) {
+            Ok(None) => {}
+            Ok(Some(bytes)) => tracing::info!(job = %self.job_uid, bytes, "the copy resumes with the journal of another host"),
+            Err::<_, std::io::Error>(error) => self.warn("cannot be kept", &error),
+        }
+        let _ = self.journal.set(journal);
     }
 
     /// Removes what is there of a copy that is started over.
     pub(super) async fn discard(&self) {
-        if let Err(error) = remove(&self.reached, &self.blob, &self.job_uid).await {
+        if let Err(error) = remove(&self.reached, &self.place, &self.job_uid).await {
             self.warn("cannot be removed", &error);
         }
     }
 
     fn warn(&self, what: &str, error: &dyn std::fmt::Display) {
-        tracing::warn!(job = %self.job_uid, %error, "the journal beside the blob {what}");
-    }
-
-    /// False where the journal of this host says all of it, and maybe more.
-    fn keep(&self, lines: &str) -> std::io::Result<bool> {
-        let mut own = Vec::new();
-        match File::open(&self.journal) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            file => {
-                file?.take(lines.len() as u64).read_to_end(&mut own)?;
-            }
-        }
-        if own == lines.as_bytes() {
-            return Ok(false);
-        }
-        make_folder(self.journal.parent().unwrap_or(Path::new(".")))?;
-        let temporary = with_suffix(&self.journal, ".tmp");
-        write_file(&self.journal, &temporary, IfExists::Replace, |file| file.write_all(lines.as_bytes()))?;
-        Ok(true)
+        tracing::warn!(job = %self.job_uid, %error, "the journal in the account {what}");
     }
 
     /// The lines of all segments that continue each other.
-    async fn read(&mut self) -> Result<Option<String>, BlobError> {
+    async fn read(&self) -> Result<Option<String>, BlobError> {
         let (mut lines, mut named) = (String::new(), Before::default());
         for index in 0.. {
             let Some(sealed) = self.read_one(index).await? else { break };
-            self.known = self.known.max(index + 1);
-            let opened = self.key.open(&sealed, &place(&self.job_uid, index));
+            let opened = self.key.open(&sealed, &sealed_for(&self.job_uid, index));
             let Some((before, more)) = opened.as_ref().ok().and_then(|segment| segment.split_once('\n')) else {
-                self.warn(
-                    "was damaged, or is of something else: what it says landed is looked for at the store, or sent again",
-                    &index,
-                );
+                self.warn("was damaged, or is of something else: what it says landed is looked for, or moved again", &index);
                 break;
             };
             if before != named.0.to_string() {
@@ -177,7 +159,7 @@ impl JournalSegments {
     }
 
     async fn read_one(&self, index: u32) -> Result<Option<Vec<u8>>, BlobError> {
-        let name = segment_name(&self.blob, &self.job_uid, index);
+        let name = segment_name(&self.place, &self.job_uid, index);
         let blob = self.reached.account.blob(&name.container, &name.name)?;
         let read = async {
             let facts = head_of(&*blob).await?.filter(|facts| facts.size_bytes <= SEGMENT_BYTES + SEGMENT_EXTRA_BYTES);
@@ -194,75 +176,86 @@ impl JournalSegments {
     }
 
     /// Writes what is added to the journal, until it is dropped.
-    pub(super) async fn follow(&mut self) -> Infallible {
+    pub(super) async fn follow(&self) -> Infallible {
         let (mut was_told, begin) = (false, Instant::now());
         loop {
             tokio::time::sleep((begin.elapsed() / 10).clamp(INTERVAL_MIN, INTERVAL_MAX)).await;
             if let Err(error) = self.write_added().await
                 && !std::mem::replace(&mut was_told, true)
             {
-                self.warn("cannot be written: another host would begin at what the store holds", &error);
+                self.warn("cannot be written: another host would begin without it", &error);
             }
         }
     }
 
-    /// Writes what was added last, or removes all of it where the copy is complete.
-    pub(super) async fn end(&mut self, is_complete: bool) {
-        let ending = async {
-            match is_complete {
-                true => self.remove_known().await.map_err(|error| error.to_string()),
-                false => self.write_added().await.map_err(|error| error.to_string()),
-            }
-        };
-        let error = match tokio::time::timeout(LAST_TIMEOUT, ending).await {
+    /// Writes what was added last, and keeps the copy waiting for it no longer than that is worth.
+    pub(super) async fn write_now(&self) {
+        let error = match tokio::time::timeout(WRITE_TIMEOUT, self.write_added()).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
-        self.warn(if is_complete { "cannot be removed" } else { "is not up to date" }, &error);
+        self.warn("is not up to date", &error);
     }
 
-    async fn remove_known(&self) -> Result<(), BlobError> {
-        for index in (0..=self.known).rev() {
-            remove_one(&self.reached, &segment_name(&self.blob, &self.job_uid, index)).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_added(&mut self) -> Result<(), WorkError> {
+    async fn write_added(&self) -> Result<(), WorkError> {
         let failed = |error: std::io::Error| WorkError::Failed(error.to_string());
+        let Some(journal) = self.journal.get() else { return Ok(()) };
+        let mut written = self.written.lock().await;
         loop {
-            let added = tokio::task::block_in_place(|| self.written.read_added(&self.journal)).map_err(failed)?;
+            let added = tokio::task::block_in_place(|| written.read_added(journal)).map_err(failed)?;
             let Some((lines, is_full)) = added else { return Ok(()) };
-            let index = self.written.full;
-            let segment = format!("{}\n{lines}", self.written.before.0);
-            let sealed = self.key.seal(&segment, &place(&self.job_uid, index));
+            let index = written.full;
+            let segment = format!("{}\n{lines}", written.before.0);
+            let sealed = self.key.seal(&segment, &sealed_for(&self.job_uid, index));
             let sealed = sealed.map_err(|error| WorkError::Failed(error.to_string()))?;
-            self.known = self.known.max(index + 1);
-            self.put(index, &sealed).await?;
-            self.written.add(&lines, is_full);
+            self.put(index, &sealed, journal).await?;
+            written.add(&lines, is_full);
             if !is_full {
                 return Ok(());
             }
         }
     }
 
-    async fn put(&self, index: u32, sealed: &[u8]) -> Result<(), WorkError> {
+    async fn put(&self, index: u32, sealed: &[u8], journal: &Path) -> Result<(), WorkError> {
         let failed = |error: BlobError| WorkError::Failed(error.to_string());
-        let folder = self.journal.parent().unwrap_or(Path::new("."));
+        let folder = journal.parent().unwrap_or(Path::new("."));
         let written = tempfile::tempfile_in(folder).and_then(|mut file| file.write_all(sealed).map(|()| file));
         let file = written.map_err(|error| WorkError::Failed(error.to_string()))?;
-        let name = segment_name(&self.blob, &self.job_uid, index);
+        let name = segment_name(&self.place, &self.job_uid, index);
         let blob = self.reached.account.blob(&name.container, &name.name).map_err(failed)?;
         let id = id_of(&name);
-        let put = blob.put_file(Arc::new(file), &id, &Replaces::Anything);
+        let put = async {
+            if index == 0 {
+                self.reached.account.make_place(&name.container, &name.name).await?;
+            }
+            blob.put_file(Arc::new(file), &id, &Replaces::Anything).await
+        };
         let put = tokio::time::timeout(self.request_timeout, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)
     }
 }
 
+/// Makes lines the journal of this host; false where it says all of them, and maybe more.
+fn keep(journal: &Path, lines: &str) -> std::io::Result<bool> {
+    let mut own = Vec::new();
+    match File::open(journal) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        file => {
+            file?.take(lines.len() as u64).read_to_end(&mut own)?;
+        }
+    }
+    if own == lines.as_bytes() {
+        return Ok(false);
+    }
+    make_folder(journal.parent().unwrap_or(Path::new(".")))?;
+    let temporary = with_suffix(journal, ".tmp");
+    write_file(journal, &temporary, IfExists::Replace, |file| file.write_all(lines.as_bytes()))?;
+    Ok(true)
+}
+
 /// What a segment is sealed for.
-fn place(job_uid: &str, index: u32) -> String {
+fn sealed_for(job_uid: &str, index: u32) -> String {
     format!("{job_uid}/journal/{index}")
 }
 
@@ -327,8 +320,8 @@ async fn remove_one(reached: &ReachedAccount, name: &BlobName) -> Result<(), Blo
 ///
 /// # Errors
 /// When the store failed.
-pub(super) async fn remove(reached: &ReachedAccount, blob: &BlobName, job_uid: &str) -> Result<(), BlobError> {
-    let name = |index| segment_name(blob, job_uid, index);
+pub(super) async fn remove(reached: &ReachedAccount, place: &BlobName, job_uid: &str) -> Result<(), BlobError> {
+    let name = |index| segment_name(place, job_uid, index);
     let mut count = 0;
     while head_of(&*reached.account.blob(&name(count).container, &name(count).name)?).await?.is_some() {
         count += 1;
@@ -351,7 +344,8 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "bay": "hall/bay-1", "direction": Direction::Import, "jobUid": "77", "driveId": "A", "account": "local",
             "blob": { "container": "imports", "name": "job/A.img" }, "sequence": 1, "accountOnly": false, "wasCutOff": false,
-            "retry": {}, "mayErase": false, "journalKey": JournalKey("77".repeat(32)),
+            "retry": {}, "mayErase": false,
+            "journal": { "place": { "container": "imports", "name": "job/A.img" }, "key": JournalKey("77".repeat(32)) },
         }))
         .unwrap()
     }
@@ -361,9 +355,21 @@ mod tests {
         let account = AccountAddress::Directory(account.to_owned());
         let account = account.reach(&Environment::default(), &Network::direct(Duration::from_secs(10))).unwrap();
         let reached = ReachedAccount { account, public: String::new(), place: String::new() };
-        let segments = JournalSegments::of(&order(), &reached, state_dir, Duration::from_secs(10)).unwrap();
-        make_folder(segments.journal.parent().unwrap()).unwrap();
+        let segments = JournalSegments::of(&order(), &reached, Duration::from_secs(10)).unwrap();
+        segments.keep_as(state_dir.join("journal.jsonl"));
         segments
+    }
+
+    /// The journal that a host has which begins with what is in the account.
+    async fn restored(account: &Path, state_dir: &Path) -> Option<String> {
+        let segments = host(account, state_dir);
+        segments.find().await;
+        segments.keep_as(journal_of(&segments));
+        std::fs::read_to_string(journal_of(&segments)).ok()
+    }
+
+    fn journal_of(segments: &JournalSegments) -> PathBuf {
+        segments.journal.get().unwrap().clone()
     }
 
     fn lines(count: u64) -> String {
@@ -373,50 +379,38 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn another_host_gets_the_journal_as_far_as_its_segments_continue_each_other() {
         let (account, first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        std::fs::create_dir_all(account.path().join("imports/job")).unwrap();
-        let mut writer = host(account.path(), first.path());
+        let writer = host(account.path(), first.path());
+        let here = journal_of(&writer);
         // More than two segments, the last line of which is being written.
         let whole = lines(20_000);
-        std::fs::write(&writer.journal, format!("{whole}{{\"line\"")).unwrap();
+        std::fs::write(&here, format!("{whole}{{\"line\"")).unwrap();
         writer.write_added().await.unwrap();
-        assert_eq!(writer.known, 3);
-        let mut reader = host(account.path(), second.path());
-        reader.restore().await;
-        assert!(std::fs::read_to_string(&reader.journal).unwrap() == whole);
+        assert_eq!(writer.written.lock().await.full, 2);
+        assert!(restored(account.path(), second.path()).await.unwrap() == whole);
         // One that has more keeps it; one that has something else was not where the drive was last.
-        std::fs::write(&reader.journal, format!("{whole}own\n")).unwrap();
-        reader.restore().await;
-        assert!(std::fs::read_to_string(&reader.journal).unwrap() == format!("{whole}own\n"));
+        let own = journal_of(&host(account.path(), second.path()));
+        std::fs::write(&own, format!("{whole}own\n")).unwrap();
+        assert!(restored(account.path(), second.path()).await.unwrap() == format!("{whole}own\n"));
         for older in [lines(10), "own\n".to_owned()] {
-            std::fs::write(&reader.journal, older).unwrap();
-            reader.restore().await;
-            assert!(std::fs::read_to_string(&reader.journal).unwrap() == whole);
+            std::fs::write(&own, older).unwrap();
+            assert!(restored(account.path(), second.path()).await.unwrap() == whole);
         }
-        // A station that was cut off writes what it had over the first segment.
-        std::fs::write(&writer.journal, lines(10)).unwrap();
-        writer.write_added().await.unwrap();
-        let third = tempfile::tempdir().unwrap();
-        let mut late = host(account.path(), third.path());
-        late.restore().await;
-        assert!(std::fs::read_to_string(&late.journal).unwrap() == lines(10), "what comes behind it does not continue it");
-        // It grows, and starts over.
-        for count in [11, 12, 3] {
-            std::fs::write(&writer.journal, lines(count)).unwrap();
+        // A station that was cut off writes what it had over the first segment: what comes behind it does not continue it. Then it
+        // grows, and starts over.
+        for count in [10, 11, 12, 3] {
+            std::fs::write(&here, lines(count)).unwrap();
             writer.write_added().await.unwrap();
-            std::fs::remove_file(&late.journal).unwrap();
-            late.restore().await;
-            assert!(std::fs::read_to_string(&late.journal).unwrap() == lines(count), "{count}");
+            let third = tempfile::tempdir().unwrap();
+            assert!(restored(account.path(), third.path()).await.unwrap() == lines(count), "{count}");
         }
         // Nobody else can write one.
-        let name = segment_name(&late.blob, "77", 0);
-        let path = account.path().join("imports").join(&name.name);
+        let path = account.path().join("imports").join(&segment_name(&writer.place, "77", 0).name);
         let mut forged = std::fs::read(&path).unwrap();
         forged[20] ^= 1;
         std::fs::write(&path, forged).unwrap();
-        std::fs::remove_file(&late.journal).unwrap();
-        late.restore().await;
-        assert!(!late.journal.exists());
-        remove(&late.reached, &late.blob, "77").await.unwrap();
+        let fourth = tempfile::tempdir().unwrap();
+        assert_eq!(restored(account.path(), fourth.path()).await, None);
+        remove(&writer.reached, &writer.place, "77").await.unwrap();
         assert!(!path.exists());
     }
 }

@@ -156,7 +156,7 @@ mod tests {
         let copy = CopyOrder {
             grant: None,
             state_id: None,
-            journal_key: None,
+            journal: None,
             bay: "bay-1".to_owned(),
             direction: Direction::Import,
             job_uid: "job".to_owned(),

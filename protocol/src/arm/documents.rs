@@ -49,6 +49,11 @@ impl DocumentNames {
         self.document("incomplete.xml")
     }
 
+    /// What the name of the journal of an export begins with, which is kept for the next host that has the drive.
+    pub fn journal(&self, drive_id: &str) -> BlobName {
+        self.document(drive_id)
+    }
+
     /// What the names of the logs of a drive begin with, which ended at the time that `stamp` says.
     pub fn logs(&self, drive_id: &str, stamp: &str) -> BlobName {
         self.document(&format!("{drive_id}_{stamp}"))

@@ -42,7 +42,7 @@ pub use call::{
 pub use identity::WeakIdentity;
 pub use job::{Candidate, JobInHand, short_job_name};
 pub use next::{Binding, Decided, DockedHere, Doubt, Next, Twin, next, weak_identity};
-pub use order::{BayContent, CopyOrder, JournalKey, LogOrder};
+pub use order::{BayContent, CopyOrder, JournalKey, JournalOrder, LogOrder};
 pub use report_check::ReportProblem;
 pub use waiting_bay::{attention_of_bay, may_be_given};
 pub use waiting_job::{attention_of_job, waits_from};

@@ -52,6 +52,16 @@ impl fmt::Debug for JournalKey {
 /// A copy that is to be begun or resumed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+/// Where a journal is kept in the account of its job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalOrder {
+    /// What the names of its segments begin with.
+    pub place: BlobName,
+    /// What seals them.
+    pub key: JournalKey,
+}
+
 pub struct CopyOrder {
     /// The grant that it runs under, where it runs at another host: a random name, by which its end is told from that of an
     /// earlier run.
@@ -60,9 +70,9 @@ pub struct CopyOrder {
     /// The state directory of that host: no other host has the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<String>,
-    /// What seals the journal that is kept beside the blob of an import, for the next host that has the drive.
+    /// Where its journal is kept in the account, for the next host that has the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub journal_key: Option<JournalKey>,
+    pub journal: Option<JournalOrder>,
     /// The bay of the drive.
     pub bay: String,
     /// Import or export.

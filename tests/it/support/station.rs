@@ -45,7 +45,13 @@ impl Station {
 
     /// Starts it, and waits until its bays are known.
     pub fn go(&mut self, service: &Service) {
-        let mut running = self.agent().start();
+        self.go_with(service, &[]);
+    }
+
+    /// Starts it with these variables.
+    pub fn go_with(&mut self, service: &Service, environment: &[(&str, &str)]) {
+        let agent = environment.iter().fold(self.agent(), |agent, (name, value)| agent.env(name, value));
+        let mut running = agent.start();
         let prefix = format!("{}/", self.name);
         let is_known = |bay: &Value| bay["name"].as_str().unwrap().starts_with(&prefix) && bay["note"].is_null();
         let is_there = || service.bays().iter().any(is_known);
@@ -87,6 +93,11 @@ impl Station {
     }
 
     /// Kills it.
+    /// Waits until it was killed by itself.
+    pub fn wait_until_ended(&mut self) {
+        self.running.take().unwrap().wait();
+    }
+
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.running.take().unwrap().wait();

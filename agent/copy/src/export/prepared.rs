@@ -53,6 +53,7 @@ impl Prepared {
             None => begin_journal(&mut scene, &origin, planned)?,
         };
         let (context, mut journal) = Context::new(scene, header, table)?;
+        context.handle.journal_published().await;
         let transfer_id = context.header.transfer_id.clone();
         let begin = move |drive: &dyn Drive| drive.begin(&transfer_id);
         with_drive(&context.drive, context.options.read_timeout, &context.handle, begin).await?;

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use drive::{Drive, TargetContent};
-use file::replace::folder_of;
-use protocol::identity::{DriveIdentity, DriveKind};
+use protocol::identity::DriveKind;
 use protocol::manifest::Header;
 use protocol::units::{ByteRange, ByteSize, ChunkGeometry};
 
@@ -19,20 +18,6 @@ use crate::transfer::context::Context;
 use crate::transfer::reuse::{Left, Look, take_back};
 use crate::transfer::scene::Scene;
 use crate::verify::Side;
-
-/// What names the drive of an export: its serial number, or where it is.
-pub(super) fn drive_key(identity: &DriveIdentity) -> Result<String, CopyError> {
-    if let Some(serial) = &identity.serial {
-        return Ok(serial.clone());
-    }
-    let path = Path::new(&identity.path);
-    let Some((folder, name)) = folder_of(path).canonicalize().ok().zip(path.file_name()) else {
-        return Ok(identity.path.clone());
-    };
-    // Two folders must not become one when their names are made text.
-    let place = folder.join(name).into_os_string().into_string();
-    place.map_err(|place| CopyError::Usage(format!("the name of `{}` is not UTF-8: rename it", place.display())))
-}
 
 /// Refuses to resume with another drive, another blob, or another version of it.
 pub(super) fn require_same(header: &Header, planned: ChunkGeometry, scene: &Scene, origin: &Origin) -> Result<(), CopyError> {

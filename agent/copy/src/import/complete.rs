@@ -205,6 +205,7 @@ impl Completing {
         let source_changed = self.trust.source_changed;
         let target = self.context.attempts.run("sync", 0, || upload.content_mark()).await?.0;
         journal.note_commit(CommitNote { target, source_changed })?;
+        self.context.handle.journal_published().await;
         let unreadable: Vec<ByteRange> = self.context.table.with(|table| Ok(table.unreadable().collect()))?;
         let facts = CommitFacts { records: &self.context.table, root, unreadable: &unreadable };
         let (version, _) = self.context.attempts.run("commit", 0, || upload.commit(list, &facts)).await?;

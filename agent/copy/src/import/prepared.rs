@@ -197,6 +197,7 @@ async fn begin_at_store(
         // Before the store is touched: an older journal must not speak of a new upload.
         journal.begin(&context.header)?;
     }
+    context.handle.journal_published().await;
     match begin_once(context, &request).await {
         Err(CopyError::Store(error)) if is_resumed && error.kind == BlobErrorKind::NotFound => {
             begin_once(context, &UploadRequest { resume: false, ..request }).await

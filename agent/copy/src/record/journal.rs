@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf, absolute};
 use file::crash;
 use file::locked::{LockError, Which, is_at, open_locked};
 use file::private::make_folder;
+use file::replace::folder_of;
 use protocol::digest::Sha256Digest;
+use protocol::identity::DriveIdentity;
 use protocol::manifest::{CommitNote, Header, JournalReplay, Line, Replay, encode};
 use protocol::result::Direction;
 use protocol::units::ChunkIndex;
@@ -249,6 +251,28 @@ impl Journal {
 /// Where the journal of an import into a blob is kept.
 pub fn journal_of_import(state_dir: &Path, blob: &str) -> PathBuf {
     journal_path(state_dir, Direction::Import, blob)
+}
+
+/// Where the journal of an export onto a drive is kept.
+///
+/// # Errors
+/// When the name of the drive cannot be written down.
+pub fn journal_of_export(state_dir: &Path, drive: &DriveIdentity) -> Result<PathBuf, CopyError> {
+    Ok(journal_path(state_dir, Direction::Export, &drive_key(drive)?))
+}
+
+/// What names the drive of an export: its serial number, or where it is.
+pub(crate) fn drive_key(identity: &DriveIdentity) -> Result<String, CopyError> {
+    if let Some(serial) = &identity.serial {
+        return Ok(serial.clone());
+    }
+    let path = Path::new(&identity.path);
+    let Some((folder, name)) = folder_of(path).canonicalize().ok().zip(path.file_name()) else {
+        return Ok(identity.path.clone());
+    };
+    // Two folders must not become one when their names are made text.
+    let place = folder.join(name).into_os_string().into_string();
+    place.map_err(|place| CopyError::Usage(format!("the name of `{}` is not UTF-8: rename it", place.display())))
 }
 
 fn journal_path(state_dir: &Path, direction: Direction, what: &str) -> PathBuf {

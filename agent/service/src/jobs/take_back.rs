@@ -1,7 +1,6 @@
 //! What operators take back: that a copy was ended, which drive one was taken for, and that a drive does not come.
 
 use protocol::job::{CopyEvent, CopyRecord, Event, JobKind, RetryOptions, decide};
-use protocol::station::station_and_bay;
 
 use super::error::JobError;
 use super::job_drive::{drive_of, retry_of};
@@ -47,10 +46,8 @@ impl Jobs {
         }
         // A journal of the wrong drive must not be resumed with the right one, which may tell the same serial number.
         with_timeout(self.scheduler.worker().forget(&job.uid, Some(drive_id))).await?;
-        if let Some(record) = record.filter(|record| self.may_be_beside_its_blob(&job, record))
-            && let Some(blob) = &record.blob
-        {
-            with_timeout(self.scheduler.worker().remove_journal(job.details.account_name(), blob, &job.uid)).await?;
+        if record.is_some_and(CopyRecord::was_begun) {
+            self.scheduler.remove_journal(&job, drive_id).await?;
         }
         let serial = serial_of(&job, drive_id)?;
         let direction = job.machine.kind.direction();
@@ -67,12 +64,6 @@ impl Jobs {
         let job = changed.await?;
         self.scheduler.wake();
         Ok(job)
-    }
-
-    /// Whether the journal of a copy may be kept where other hosts find it.
-    fn may_be_beside_its_blob(&self, job: &StoredJob, record: &CopyRecord) -> bool {
-        let was_at_station = record.bay.as_deref().and_then(station_and_bay).is_some();
-        job.machine.kind == JobKind::Import && record.was_begun() && (was_at_station || self.store.has_successors())
     }
 
     /// Writes down that a drive may come after all; for an export, that as many may come as were announced.

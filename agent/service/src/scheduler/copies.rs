@@ -14,7 +14,7 @@ use super::find::claim_of;
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
 use super::worker::new_grant;
 use crate::store::{Change, GrantStep, StoreError, StoredJob};
-use protocol::station::{BayContent, CopyOrder, JournalKey};
+use protocol::station::{BayContent, CopyOrder};
 
 /// Pause before the end of a copy is written down again, where that failed.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,9 +33,9 @@ impl Scheduler {
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
         let grant = (bay.station.is_some() || self.inner.store.has_successors()).then(new_grant);
-        let journal_of = || format!("journal/{}/{drive_id}", job.uid);
+        let journal = self.journal_order(job, &order, grant.is_some()).await?;
         let order = CopyOrder {
-            journal_key: grant.is_some().then(|| JournalKey(self.inner.store.vault().derived_key(&journal_of()))),
+            journal,
             // What another service may have to wait for is in the database.
             grant,
             state_id: bay.state_id.clone(),

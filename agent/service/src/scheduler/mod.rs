@@ -42,6 +42,7 @@ pub(crate) mod fake;
 mod find;
 mod granted;
 mod handle;
+mod journals;
 mod order;
 mod pending;
 mod receipts;

@@ -20,7 +20,7 @@ impl Scheduler {
         Some(CopyOrder {
             grant: None,
             state_id: None,
-            journal_key: None,
+            journal: None,
             bay: bay.to_owned(),
             direction,
             job_uid: job.uid.clone(),

@@ -44,8 +44,10 @@ impl Scheduler {
         for (place, transfer_id) in &left.unfinished {
             note(with_timeout(worker.discard_unfinished(account, place, transfer_id)).await);
         }
-        for blob in &left.with_journals {
-            note(with_timeout(worker.remove_journal(account, blob, job_uid)).await);
+        if self.may_have_journals(job_uid).await.map_err(|error| error.to_string())? {
+            for place in &left.journals {
+                note(with_timeout(worker.remove_journal(account, place, job_uid)).await);
+            }
         }
         match failures.first() {
             None => Ok(()),

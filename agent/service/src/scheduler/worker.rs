@@ -130,8 +130,8 @@ pub trait Worker: Send + Sync {
     /// Removes what an unfinished transfer left of a blob; nothing where there is nothing. The blob itself stays.
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError>;
 
-    /// Removes the journal that stations kept beside the blob of an import; nothing where there is none.
-    async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError>;
+    /// Removes the journal that is kept at a place for other hosts; nothing where there is none.
+    async fn remove_journal(&self, account: &str, place: &BlobName, job_uid: &str) -> Result<(), WorkError>;
 
     /// Begins to read a blob; `None` where it is not there.
     async fn open_document(&self, account: &str, place: &BlobName) -> Result<Option<Document>, WorkError>;

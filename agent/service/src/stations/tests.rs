@@ -79,7 +79,7 @@ fn order(grant: &str, state_id: &str) -> CopyOrder {
     CopyOrder {
         grant: Some(grant.to_owned()),
         state_id: Some(state_id.to_owned()),
-        journal_key: None,
+        journal: None,
         bay: "bay-1".to_owned(),
         direction: Direction::Import,
         job_uid: "job".to_owned(),

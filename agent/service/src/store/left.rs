@@ -1,7 +1,7 @@
 //! What a job leaves outside of the database: it is known, sealed, until it was removed.
 
 use protocol::arm::{DocumentNames, ERROR_LOG, MANIFEST_LOG, VERBOSE_LOG, log_name};
-use protocol::job::{BlobName, CopyRecord, DriveState, JobKind};
+use protocol::job::{BlobName, DriveState, JobKind};
 use serde::{Deserialize, Serialize};
 
 use super::database::Store;
@@ -25,9 +25,9 @@ pub(crate) struct LeftBehind {
     pub(crate) logs: Vec<String>,
     /// Blobs that were not finished, with the transfer that left something of them.
     pub(crate) unfinished: Vec<(BlobName, String)>,
-    /// Blobs of imports that were not finished: their journals may be beside them.
-    #[serde(default)]
-    pub(crate) with_journals: Vec<BlobName>,
+    /// Where journals may be.
+    #[serde(default, alias = "with_journals")]
+    pub(crate) journals: Vec<BlobName>,
 }
 
 impl LeftBehind {
@@ -43,9 +43,8 @@ impl LeftBehind {
         });
         let mistakes = job.copies.values().flat_map(|record| &record.mistakes);
         let of_wrong_drives = mistakes.filter_map(|mistake| Some((mistake.blob.clone()?, mistake.transfer_id.clone()?)));
-        let is_complete = |record: &CopyRecord| record.result.as_ref().is_some_and(|result| result.outcome.is_complete());
-        let begun = job.copies.values().filter(|record| job.machine.kind == JobKind::Import && !is_complete(record));
-        let with_journals = begun.filter(|record| record.runs > 0).filter_map(|record| record.blob.clone());
+        let begun = job.copies.iter().filter(|(_, record)| record.runs > 0);
+        let journals = begun.filter_map(|(drive_id, _)| job.journal_place(drive_id));
         let left = LeftBehind {
             account: job.details.account_name().to_owned(),
             job: job.key.name.clone(),
@@ -58,13 +57,13 @@ impl LeftBehind {
                 .flat_map(|logs| logs.all().cloned())
                 .collect(),
             unfinished: unfinished.chain(of_wrong_drives).collect(),
-            with_journals: with_journals.collect(),
+            journals: journals.collect(),
         };
         let is_something = has_receipts
             || !left.last_logs.is_empty()
             || !left.logs.is_empty()
             || !left.unfinished.is_empty()
-            || !left.with_journals.is_empty();
+            || !left.journals.is_empty();
         is_something.then_some(left)
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::arm::{DeliveryPackage, DocumentNames, JobDetails};
-use protocol::job::{BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, decide_copy, is_ended_by_cancel};
+use protocol::job::{
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyStep, Effect, Job, JobKind, decide_copy, is_ended_by_cancel,
+};
 use protocol::station::{CopyOrder, JobInHand};
 use time::OffsetDateTime;
 
@@ -110,6 +112,16 @@ impl StoredJob {
         let stamp = time::macros::format_description!("[year][month][day]-[hour][minute][second]-[subsecond digits:3]");
         let stamp = at.format(&stamp).unwrap_or_default();
         Some(DocumentNames::new(&self.details, &self.key.name).logs(drive_id, &stamp))
+    }
+
+    /// Where the journal of a drive's copy is kept in the account: beside the blob of an import, and among the documents of an
+    /// export, whose blobs may be where nothing is written. `None` where the drive was not copied.
+    pub(crate) fn journal_place(&self, drive_id: &str) -> Option<BlobName> {
+        let blob = self.copies.get(drive_id)?.blob.as_ref()?;
+        Some(match self.machine.kind {
+            JobKind::Import => blob.clone(),
+            JobKind::Export => DocumentNames::new(&self.details, &self.key.name).journal(drive_id),
+        })
     }
 
     /// The job as the rules about bays see it.

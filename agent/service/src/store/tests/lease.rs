@@ -87,7 +87,7 @@ pub(super) fn order(grant: &str, job_uid: &str, drive_id: &str) -> CopyOrder {
     CopyOrder {
         grant: Some(grant.to_owned()),
         state_id: None,
-        journal_key: None,
+        journal: None,
         bay: "hall/bay-1".into(),
         direction: protocol::result::Direction::Import,
         job_uid: job_uid.to_owned(),

@@ -1,0 +1,48 @@
+//! Journals that are kept in the account of a job, for the next host that has a drive.
+
+use protocol::job::JobKind;
+use protocol::station::{CopyOrder, JournalKey, JournalOrder};
+
+use super::handle::Scheduler;
+use super::order::account_of;
+use super::worker::{WorkError, with_timeout};
+use crate::store::{StoreError, StoredJob};
+
+impl Scheduler {
+    /// Where the journal of a copy is kept, and its key: where other hosts may get the drive, or had it.
+    pub(super) async fn journal_order(
+        &self,
+        job: &StoredJob,
+        order: &CopyOrder,
+        is_granted: bool,
+    ) -> Result<Option<JournalOrder>, StoreError> {
+        if !is_granted && !self.may_have_journals(&job.uid).await? {
+            return Ok(None);
+        }
+        // An import's is beside its blob, which is not noted before it begins.
+        let place = match job.machine.kind {
+            JobKind::Import => Some(order.blob.clone()),
+            JobKind::Export => job.journal_place(&order.drive_id),
+        };
+        let key = || JournalKey(self.inner.store.vault().derived_key(&format!("journal/{}/{}", job.uid, order.drive_id)));
+        Ok(place.map(|place| JournalOrder { place, key: key() }))
+    }
+
+    /// Whether hosts may have kept journals of a job in its account.
+    pub(super) async fn may_have_journals(&self, job_uid: &str) -> Result<bool, StoreError> {
+        Ok(self.inner.store.has_successors() || !self.inner.store.stations_of(job_uid).await?.is_empty())
+    }
+
+    /// Removes the journal of a drive's copy from the account; nothing where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) async fn remove_journal(&self, job: &StoredJob, drive_id: &str) -> Result<(), WorkError> {
+        let Some(place) = job.journal_place(drive_id) else { return Ok(()) };
+        let may_be_there = self.may_have_journals(&job.uid).await;
+        match may_be_there.map_err(|error| WorkError::Failed(error.to_string()))? {
+            true => with_timeout(self.inner.worker.remove_journal(account_of(&job.details), &place, &job.uid)).await,
+            false => Ok(()),
+        }
+    }
+}
