@@ -24,6 +24,7 @@ fn bay(name: &str, drive: Option<DockedDrive>) -> BayContent {
         docked_at: None,
         sequence: 1,
         station: None,
+        hall: None,
         state_id: None,
         unknown: None,
     }

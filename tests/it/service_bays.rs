@@ -1,6 +1,5 @@
 //! Drives in the bays of a job service: whose they are, and their copies, paused, resumed, held and failed.
 
-use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
@@ -60,26 +59,6 @@ fn two_bays_with_one_name_wait_for_a_person() {
     assert_eq!(std::fs::read(service.blobs().join("imports/job-1/0123456789ABCDEF.img")).unwrap(), random_bytes(MIB, 1));
 }
 
-/// A page of the portal, as staff see it.
-fn portal_page(service: &Service, path: &str) -> String {
-    let host = service.url.trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    let token = &service.token;
-    let form = format!("token={token}");
-    let length = form.len();
-    let request = format!(
-        "POST /portal/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{form}"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect(&answer);
-    let cookie = cookie.split(';').next().unwrap();
-    let page = service.try_call("", "GET", path, Value::Null, &[("cookie", cookie)]).unwrap();
-    page.expect(200).as_str().unwrap().to_owned()
-}
-
 #[test]
 fn both_serial_numbers_are_shown_and_weak_ones_marked() {
     let bench = Workbench::new();
@@ -114,7 +93,7 @@ fn both_serial_numbers_are_shown_and_weak_ones_marked() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    let page = portal_page(&service, "/portal/bays");
+    let page = service.portal_page("/portal/bays");
     for words in
         ["weak identity: its serial number is one that a bridge or dock tells", "behind a bridge that calls itself 152D00539000"]
     {

@@ -259,6 +259,39 @@ fn an_export_is_written_at_a_station_and_its_drives_are_paused_and_resumed_there
 }
 
 #[test]
+fn bays_are_shown_by_hall() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut stations = ["one", "two", "three"].map(|name| Station::start(&service, &bench, name, STATION));
+    for (station, hall) in stations.iter_mut().zip(["South & West", "North", "South & West"]) {
+        station.move_to(&service, hall);
+    }
+    let headings = |path: &str| {
+        let page = service.portal_page(path);
+        let (mut found, mut rest) = (Vec::new(), page.as_str());
+        while let Some((_, after)) = rest.split_once("<h3 class=\"station\">") {
+            let (heading, after) = after.split_once("</h3>").unwrap();
+            found.push(heading.replace("&#38;", "&"));
+            rest = after;
+        }
+        found
+    };
+    let all = ["this host", "North: two", "South & West: one", "South & West: three"];
+    service.wait("all to be known", || (headings("/portal/bays") == all).then_some(()));
+    assert_eq!(headings("/portal/bays?view=table"), all);
+    assert_eq!(headings("/portal/bays?hall=South+%26+West&view=table"), all[2..]);
+    assert_eq!(headings("/portal/bays?hall=North"), all[1..2]);
+    assert!(headings("/portal/bays?hall=East").is_empty());
+    let page = service.portal_page("/portal/bays?view=table");
+    assert!(page.contains("href=\"/portal/bays?view=table&#38;hall=South+%26+West\""), "{page}");
+    let page = service.portal_page("/portal/bays?hall=North");
+    assert!(page.contains("/portal/events/bays?hall=North"), "it is kept up to date as it is shown: {page}");
+    let bays = service.bays();
+    let halls: Vec<&Value> = bays.iter().filter(|bay| bay["name"] == "two/bay-1").map(|bay| &bay["hall"]).collect();
+    assert_eq!(halls, [&json!("North")]);
+}
+
+#[test]
 fn commands_reach_the_bays_of_stations() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);

@@ -185,6 +185,7 @@ impl Site {
             docked_at,
             sequence,
             station: None,
+            hall: None,
             state_id: None,
             unknown: None,
         }

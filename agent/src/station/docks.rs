@@ -149,6 +149,7 @@ impl Docks {
             docked_at: None,
             sequence: slot.sequence,
             station: None,
+            hall: None,
             state_id: None,
             unknown: slot.unusable.clone(),
         };
@@ -334,6 +335,7 @@ impl Slot {
                 docked_at,
                 sequence,
                 station: None,
+                hall: None,
                 state_id: None,
                 unknown: None,
             };

@@ -90,6 +90,9 @@ pub struct BayWork {
 pub struct Bay {
     /// Its name on the station.
     pub name: String,
+    /// Where its host stands, where that one says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hall: Option<String>,
     /// What it is doing.
     pub state: BayState,
     /// Drives are found in it, and not docked by hand.

@@ -31,6 +31,9 @@ pub struct BayContent {
     /// The host that it is at; absent where it is the service's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub station: Option<String>,
+    /// Where that host stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hall: Option<String>,
     /// The state directory of that host, as [`super::StationReport::state_id`] names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<String>,
@@ -49,9 +52,6 @@ impl fmt::Debug for JournalKey {
     }
 }
 
-/// A copy that is to be begun or resumed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 /// Where a journal is kept in the account of its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,6 +62,9 @@ pub struct JournalOrder {
     pub key: JournalKey,
 }
 
+/// A copy that is to be begun or resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CopyOrder {
     /// The grant that it runs under, where it runs at another host: a random name, by which its end is told from that of an
     /// earlier run.

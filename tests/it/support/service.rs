@@ -296,6 +296,14 @@ impl Service {
         self.log_in(token, &[]).1.split(';').next().unwrap().to_owned()
     }
 
+    /// A page of the portal, as staff see it.
+    #[track_caller]
+    pub fn portal_page(&self, path: &str) -> String {
+        let cookie = self.session_cookie(&self.token);
+        let page = self.try_call("", "GET", path, Value::Null, &[("cookie", &cookie)]).unwrap();
+        page.expect(200).as_str().unwrap().to_owned()
+    }
+
     /// Puts and ships an import.
     #[track_caller]
     pub fn ship_import(&self, name: &str, drives: &[&str]) {

@@ -43,6 +43,13 @@ impl Station {
         station
     }
 
+    /// Starts it again as one that stands in a hall.
+    pub fn move_to(&mut self, service: &Service, hall: &str) {
+        self.stop();
+        self.arguments.extend(["--hall".to_owned(), hall.to_owned()]);
+        self.go(service);
+    }
+
     /// Starts it, and waits until its bays are known.
     pub fn go(&mut self, service: &Service) {
         self.go_with(service, &[]);
@@ -86,6 +93,11 @@ impl Station {
         self.running.as_ref().unwrap().signal(signal);
     }
 
+    /// Waits until it was killed by itself.
+    pub fn wait_until_ended(&mut self) {
+        self.running.take().unwrap().wait();
+    }
+
     /// Ends it as systemd does, and gives its log.
     pub fn stop(&mut self) -> Ended {
         self.signal(Signal::TERM);
@@ -93,11 +105,6 @@ impl Station {
     }
 
     /// Kills it.
-    /// Waits until it was killed by itself.
-    pub fn wait_until_ended(&mut self) {
-        self.running.take().unwrap().wait();
-    }
-
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.running.take().unwrap().wait();

@@ -57,7 +57,7 @@ mod tests {
             blob: None,
             progress: Some(progress),
         });
-        Bay { name: name.to_owned(), state, is_watched: true, drive: None, work, note: None }
+        Bay { name: name.to_owned(), hall: None, state, is_watched: true, drive: None, work, note: None }
     }
 
     fn copying(name: &str, rate: f64, eta_seconds: Option<f64>) -> Bay {

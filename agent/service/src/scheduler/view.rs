@@ -64,6 +64,7 @@ impl Scheduler {
         });
         Bay {
             name: found.bay.name.clone(),
+            hall: found.bay.hall.clone(),
             state: job.map_or(BayState::Docked, |(job, id)| idle_state(&job, &id)),
             is_watched: found.bay.is_watched,
             drive: Some(found.shown_drive()),
@@ -103,6 +104,7 @@ fn running_or_empty_bay(content: &BayContent, running: Option<(BayWork, BayState
     let (work, state) = running.map_or((None, BayState::Empty), |(work, state)| (Some(work), state));
     Bay {
         name: content.name.clone(),
+        hall: content.hall.clone(),
         state,
         is_watched: content.is_watched,
         drive: content.drive.clone(),

@@ -122,6 +122,7 @@ impl Station {
         let bay = |bay: &BayContent| BayContent {
             name: bay_of_station(&self.name, &bay.name),
             station: Some(self.name.clone()),
+            hall: told.hall.clone(),
             state_id: Some(told.state_id.clone()),
             // A drive may have been taken out meanwhile: nothing is decided about it.
             drive: bay.drive.clone().filter(|_| away.is_none()),

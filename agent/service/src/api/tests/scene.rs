@@ -63,6 +63,7 @@ pub(super) async fn scene() -> Scene {
         docked_at: None,
         sequence: 0,
         station: None,
+        hall: None,
         state_id: None,
         unknown: None,
     };
