@@ -29,6 +29,7 @@ mod endless_answers;
 mod faults;
 mod fleet_kills;
 mod gcs;
+mod grant_model;
 mod image_formats;
 mod instructions;
 mod job_model;

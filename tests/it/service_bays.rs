@@ -1,6 +1,5 @@
 //! Drives in the bays of a job service: whose they are, and their copies, paused, resumed, held and failed.
 
-
 use serde_json::{Value, json};
 
 use crate::support::images::{MIB, random_bytes};
