@@ -1,28 +1,25 @@
 //! What the portal costs while 64 bays copy: `cargo bench -p tests --bench bays`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::process::{Child, Command, Stdio};
+mod served;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use served::Served;
 
 const BAYS: usize = 64;
 const WATCHED: Duration = Duration::from_secs(15);
 const ASKED: usize = 100;
 
-struct Service(Child);
+/// What the service costs.
+struct Cost(u32);
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Service {
+impl Cost {
     /// Processor time so far, in seconds: fields 14 and 15 of /proc/PID/stat, in hundredths.
     fn cpu_seconds(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
         let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
     }
@@ -51,16 +48,9 @@ fn configuration(folder: &std::path::Path) -> String {
 fn main() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("station.toml");
-        std::fs::write(&config, configuration(folder.path())).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent-under-test"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config).arg("--state-dir").arg(folder.path());
-        let service = Service(command.stderr(Stdio::null()).spawn().unwrap());
-        while !folder.path().join("service.url").exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap().trim().to_owned();
-        let (url, token) = (read("service.url"), read("operator.token"));
+        let service = Served::start(folder.path(), &configuration(folder.path())).await;
+        let cost = Cost(service.child.id());
+        let (url, token) = (service.url.clone(), service.token.clone());
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let send = async |method: reqwest::Method, path: &str, body: Value| {
             let request = client.request(method, format!("{url}{path}")).bearer_auth(&token).body(body.to_string());
@@ -88,7 +78,7 @@ fn main() {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        let alone = service.percent().await;
+        let alone = cost.percent().await;
         let login = client.post(format!("{url}/portal/login")).body(format!("token={token}")).send().await.unwrap();
         let cookie = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
         let page = async |path: &str| client.get(format!("{url}{path}")).header("cookie", &cookie).send().await.unwrap();
@@ -100,7 +90,7 @@ fn main() {
             }
             bytes
         });
-        let watched = service.percent().await;
+        let watched = cost.percent().await;
         watching.abort();
         let mut times = Vec::new();
         for _ in 0..ASKED {

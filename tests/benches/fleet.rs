@@ -6,12 +6,14 @@
 //! - `takeover`: from a kill of the service that decides until the other one answers.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod served;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use service::testing::PostgresServer;
+
+use served::Served;
 
 const STATIONS: [usize; 2] = [10, 500];
 const BAYS_OF_STATION: usize = 4;
@@ -19,39 +21,9 @@ const ASKED: usize = 100;
 const STOPS: usize = 20;
 const TAKEOVERS: usize = 5;
 
-struct Service {
-    child: Child,
-    url: String,
-    token: String,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Service {
-    async fn start(folder: &Path, config: &str) -> Self {
-        std::fs::create_dir_all(folder).unwrap();
-        let path = folder.join("station.toml");
-        std::fs::write(&path, config).unwrap();
-        let _ = std::fs::remove_file(folder.join("service.url"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent-under-test"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&path).arg("--state-dir").arg(folder);
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        while !folder.join("service.url").exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap().trim().to_owned();
-        Service { child, url: read("service.url"), token: read("operator.token") }
-    }
-
-    async fn is_ready(&self, client: &reqwest::Client) -> bool {
-        let asked = client.get(format!("{}/readyz", self.url)).timeout(Duration::from_secs(2)).send().await;
-        asked.is_ok_and(|answer| answer.status().is_success())
-    }
+async fn is_ready(service: &Served, client: &reqwest::Client) -> bool {
+    let asked = client.get(format!("{}/readyz", service.url)).timeout(Duration::from_secs(2)).send().await;
+    asked.is_ok_and(|answer| answer.status().is_success())
 }
 
 #[derive(Clone)]
@@ -116,7 +88,7 @@ fn milliseconds(mut times: Vec<Duration>) -> (f64, f64) {
 /// Medians of a hundred calls and questions while every station calls once a second.
 async fn with_stations(engine: &str, config: &str, count: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::start(folder.path(), config).await;
+    let service = Served::start(folder.path(), config).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let operator = Caller { client, url: service.url.clone(), token: service.token.clone() };
     let mut stations = Vec::new();
@@ -154,7 +126,7 @@ async fn with_stations(engine: &str, config: &str, count: usize) {
 }
 
 /// From a cancel at the service that stands by to the order to stop at a station that calls it.
-async fn stops(first: &Service, second: &Service, client: &reqwest::Client) {
+async fn stops(first: &Served, second: &Served, client: &reqwest::Client) {
     let operator = Caller { client: client.clone(), url: second.url.clone(), token: first.token.clone() };
     let mut times = Vec::new();
     for number in 0..STOPS {
@@ -221,12 +193,12 @@ fn main() {
         let config = format!("database = \"{}\"\n{plain}{account}", server.new_database().await);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let folders = ["one", "two"].map(|name| folder.path().join(name));
-        let first = Service::start(&folders[0], &config).await;
+        let first = Served::start(&folders[0], &config).await;
         std::fs::create_dir_all(&folders[1]).unwrap();
         for name in ["vault.key", "operator.token"] {
             std::fs::copy(folders[0].join(name), folders[1].join(name)).unwrap();
         }
-        let second = Service::start(&folders[1], &config).await;
+        let second = Served::start(&folders[1], &config).await;
         stops(&first, &second, &client).await;
         let (mut services, mut times) = ([first, second], Vec::new());
         for turn in 0..TAKEOVERS {
@@ -234,11 +206,11 @@ fn main() {
             services[decides].child.kill().unwrap();
             services[decides].child.wait().unwrap();
             let killed = Instant::now();
-            while !services[stands_by].is_ready(&client).await {
+            while !is_ready(&services[stands_by], &client).await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             times.push(killed.elapsed());
-            services[decides] = Service::start(&folders[decides], &config).await;
+            services[decides] = Served::start(&folders[decides], &config).await;
         }
         let (median, worst) = milliseconds(times);
         println!("from a kill until another service decides: median {:.1} s, worst {:.1} s", median / 1000.0, worst / 1000.0);

@@ -4,12 +4,14 @@
 
 #[path = "../it/support/hostile.rs"]
 mod hostile;
+mod served;
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hostile::{Attack, Hostile};
 use serde_json::json;
+
+use served::Served;
 
 /// Time between two rounds of requests.
 const ROUND_INTERVAL: Duration = Duration::from_millis(50);
@@ -36,14 +38,8 @@ async fn token(client: &reqwest::Client, url: &str, operator: &str, name: &str) 
 async fn main() {
     let seconds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(60);
     let folder = tempfile::tempdir().unwrap();
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--state-dir"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_agent-under-test"));
-    let mut child = child.args(serve).arg(folder.path()).stderr(Stdio::null()).spawn().unwrap();
-    while !folder.path().join("service.url").exists() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap().trim().to_owned();
-    let (url, operator) = (read("service.url"), read("operator.token"));
+    let served = Served::start(folder.path(), "").await;
+    let (url, operator) = (served.url.clone(), served.token.clone());
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
     let (customer, hostile) =
         (token(&client, &url, &operator, "customer").await, token(&client, &url, &operator, "hostile").await);
@@ -85,6 +81,4 @@ async fn main() {
             shown[2]
         );
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

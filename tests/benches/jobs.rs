@@ -1,11 +1,15 @@
-//! How the service answers with a hundred, ten thousand and a hundred thousand jobs in the database, of which three thousand
-//! wait for a person (fewer where there are fewer): `cargo bench -p tests --bench jobs`.
+//! How the service answers with a hundred, ten thousand and a hundred thousand jobs in each database, of which three thousand
+//! wait for a person (fewer where there are fewer): `cargo bench -p tests --bench jobs`, or `-- MOST` for fewer jobs.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::process::{Child, Command, Stdio};
+mod served;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use service::testing::PostgresServer;
+
+use served::Served;
 
 const SIZES: [usize; 3] = [100, 10_000, 100_000];
 const WAITING: usize = 3_000;
@@ -16,17 +20,8 @@ const NAMES: [&str; 7] = ["list", "get", "patch", "attention", "metrics", "bays 
 const PUTS_AT_ONCE: usize = 16;
 
 struct Service {
-    child: Child,
+    served: Served,
     client: reqwest::Client,
-    url: String,
-    token: String,
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn path(subscription: &str, rest: &str) -> String {
@@ -40,29 +35,17 @@ fn job(drive: &str) -> Value {
 }
 
 impl Service {
-    async fn start(folder: &std::path::Path) -> Self {
-        let config = folder.join("station.toml");
-        std::fs::write(&config, "requests_per_second = 1000000\njobs_per_subscription = 1000000\n").unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_agent-under-test"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(&config)
-            .arg("--state-dir")
-            .arg(folder)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let url = folder.join("service.url");
-        while !url.exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap().trim().to_owned();
+    async fn start(folder: &std::path::Path, config: &str) -> Self {
+        let config = format!("{config}requests_per_second = 1000000\njobs_per_subscription = 1000000\n");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Service { child, client, url: read("service.url"), token: read("operator.token") }
+        let mut service = Service { served: Served::start(folder, &config).await, client };
+        service.log_in().await;
+        service
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Duration {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        let mut request = self.client.request(method, format!("{}{path}", self.served.url)).bearer_auth(&self.served.token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -86,9 +69,9 @@ impl Service {
     /// Logs in to the portal, so that its pages can be asked for.
     async fn log_in(&mut self) {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        let request = client.build().unwrap().post(format!("{}/portal/login", self.url));
+        let request = client.build().unwrap().post(format!("{}/portal/login", self.served.url));
         let request = request.header("content-type", "application/x-www-form-urlencoded");
-        let answer = request.body(format!("token={}", self.token)).send().await.unwrap();
+        let answer = request.body(format!("token={}", self.served.token)).send().await.unwrap();
         let cookie = answer.headers().get("set-cookie").unwrap().to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().parse().unwrap();
         let headers = [(reqwest::header::COOKIE, cookie)].into_iter().collect();
@@ -134,27 +117,35 @@ fn shipping() -> Value {
             "countryOrRegion": "X", "phone": "1", "email": "r@example.com" } })
 }
 
-fn main() {
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let mut service = Service::start(folder.path()).await;
-        service.log_in().await;
-        let mut created = 0;
-        let mut rows = Vec::new();
-        for jobs in SIZES {
-            let started = Instant::now();
-            service.fill(created, jobs).await;
-            let rate = (jobs - created) as f64 / started.elapsed().as_secs_f64();
-            created = jobs;
-            rows.push((jobs, rate, service.measure(jobs).await));
-        }
-        println!("medians of {ASKED} requests, in milliseconds");
-        println!("{:>8} {:>10} {}", "jobs", "puts/s", NAMES.map(|name| format!("{name:>10}")).join(" "));
-        for (jobs, rate, times) in &rows {
-            println!("{jobs:>8} {rate:>10.0} {}", times.map(|time| format!("{time:>10.2}")).join(" "));
-        }
-        let ratio = |index: usize| format!("{:>10.2}", rows[2].2[index] / rows[0].2[index]);
-        let ratios: Vec<String> = (0..NAMES.len()).map(ratio).collect();
-        println!("{:>19} {}", "most to fewest", ratios.join(" "));
-    });
+async fn measure_engine(engine: &str, config: &str, sizes: &[usize]) {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path(), config).await;
+    let mut created = 0;
+    let mut rows = Vec::new();
+    for &jobs in sizes {
+        let started = Instant::now();
+        service.fill(created, jobs).await;
+        let rate = (jobs - created) as f64 / started.elapsed().as_secs_f64();
+        created = jobs;
+        rows.push(service.measure(jobs).await);
+        let times = rows[rows.len() - 1].map(|time| format!("{time:>10.2}")).join(" ");
+        println!("{engine:>10} {jobs:>8} {rate:>10.0} {times}");
+    }
+    let ratio = |index: usize| format!("{:>10.2}", rows[rows.len() - 1][index] / rows[0][index]);
+    let ratios: Vec<String> = (0..NAMES.len()).map(ratio).collect();
+    println!("{:>30} {}", "most to fewest", ratios.join(" "));
+}
+
+#[tokio::main]
+async fn main() {
+    let most = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(usize::MAX);
+    let sizes: Vec<usize> = SIZES.into_iter().filter(|jobs| *jobs <= most).collect();
+    println!("medians of {ASKED} requests, in milliseconds");
+    println!("{:>10} {:>8} {:>10} {}", "database", "jobs", "puts/s", NAMES.map(|name| format!("{name:>10}")).join(" "));
+    measure_engine("SQLite", "", &sizes).await;
+    let Some(server) = PostgresServer::shared() else {
+        println!("PostgreSQL is not installed: it was not measured");
+        return;
+    };
+    measure_engine("PostgreSQL", &format!("database = \"{}\"\n", server.new_database().await), &sizes).await;
 }
