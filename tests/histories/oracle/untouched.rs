@@ -15,6 +15,9 @@ pub fn check(world: &World, run: &Finished, others: &[&Finished], after: &Snapsh
         if before == now || run.tampered.iter().any(|tamper| is_of(world, *tamper, key)) {
             continue;
         }
+        if before.is_none() && is_landing(world, run, key) {
+            continue;
+        }
         let change = format!(
             "`{key}` was {}, and is {}",
             before.map_or("not there".to_owned(), Item::describe),
@@ -63,7 +66,7 @@ fn may_change(world: &World, run: &Finished, key: &str, before: Option<&Item>) -
             } else if other == manifest {
                 may_replace_manifest(run, before)
             } else {
-                is_own_partial(run, other, &[name, &manifest]) || is_landing(world, run, other, name, before)
+                is_own_partial(run, other, &[name, &manifest])
             }
         }
         Action::Export { target: Target::LoopDevice, .. } => key == "loop",
@@ -107,9 +110,9 @@ fn may_replace_image(world: &World, run: &Finished, before: Option<&Item>) -> bo
 
 /// What is put beside a blob by a transfer that no journal here is of: one of another process that was stopped or killed, or one
 /// whose journal was removed before it had a line.
-fn is_landing(world: &World, run: &Finished, other: &str, name: &str, before: Option<&Item>) -> bool {
-    let beside = other.strip_prefix(name).and_then(|rest| rest.strip_prefix(".part/"));
-    let Some((id, _)) = beside.filter(|_| before.is_none()).and_then(|rest| rest.split_once('/')) else { return false };
+fn is_landing(world: &World, run: &Finished, key: &str) -> bool {
+    let beside = key.strip_prefix("store/").and_then(|other| other.split_once(".part/"));
+    let Some((id, _)) = beside.and_then(|(_, beside)| beside.split_once('/')) else { return false };
     let is_without_journal = run.tampered.iter().any(|tamper| matches!(tamper, Tamper::RemoveJournal { .. }));
     is_without_journal || world.may_land_late.contains(id)
 }
