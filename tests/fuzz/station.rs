@@ -10,7 +10,7 @@ use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
-use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 pub struct EmptyStation;
@@ -74,7 +74,11 @@ impl Worker for EmptyStation {
         Ok(vec![SelectedBlob { blob, size_bytes: Some(1 << 20) }])
     }
 
-    async fn put_document(&self, account: &str, blob: &BlobName, _bytes: Vec<u8>) -> Result<String, WorkError> {
+    async fn look_at_document(&self, _account: &str, _place: &BlobName) -> Result<DocumentFound, WorkError> {
+        Ok(DocumentFound::Nothing)
+    }
+
+    async fn put_document(&self, account: &str, blob: &BlobName, _: &DocumentFound, _: Vec<u8>) -> Result<String, WorkError> {
         Ok(format!("{account}/{}/{}", blob.container, blob.name))
     }
 

@@ -142,6 +142,39 @@ fn a_service_that_slept_changes_nothing_any_more() {
 }
 
 #[test]
+fn a_service_that_slept_writes_no_old_receipts_over_new_ones() {
+    let (bench, other_bench) = (Workbench::new(), Workbench::new());
+    let Some(config) = config(&bench) else { return };
+    let mut first = Service::start(&bench, &config);
+    first.stop();
+    first.go_with(&[("DRIVE_AGENT_STOP", "document-made")]);
+    let second = replica(&first, &other_bench, &config);
+    let _station = Station::start(&second, &other_bench, "hall", &station_config(&config));
+    second.ship_import("job-1", &["BAD"]);
+    let text = "size = \"1MiB\"\nserial = \"BAD\"\n[[fault]]\nkind = \"unreadable\"\noffset = \"512KiB\"\nlength = \"4KiB\"\n";
+    second.dock("hall%2Fbay-1", &other_bench.image("BAD.toml", text.as_bytes()), None).expect(200);
+    second.wait_for_attention("copy-held");
+    // Its receipts, of a copy that was ended, are made when the service falls asleep.
+    std::thread::scope(|scope| {
+        scope.spawn(|| second.order("job-1", "giveUp", json!({ "driveId": "BAD" })));
+        first.running().wait_until_stopped();
+    });
+    wait_until_it_decides(&second);
+    let retry = || second.order("job-1", "retry", json!({ "driveId": "BAD", "rescue": true }));
+    second.wait("the copy to be allowed again", || (retry().status == 200).then_some(()));
+    let published = bench.file("blobs/waimportexport/waies/job-1_receipts.json");
+    let outcome = || {
+        let text = std::fs::read_to_string(&published).ok()?;
+        let receipts: Value = serde_json::from_str(&text).unwrap();
+        receipts["drives"][0]["result"]["outcome"].as_str().map(str::to_owned)
+    };
+    second.wait("its receipts", || (outcome()? == "complete-with-unreadable").then_some(()));
+    first.running().signal(Signal::CONT);
+    first.wait_for_end().expect_error(1, &["another service decides about the jobs of this database now"]);
+    assert_eq!(outcome().unwrap(), "complete-with-unreadable");
+}
+
+#[test]
 fn a_small_drive_goes_through_whichever_service_is_asked() {
     let (bench, other_bench) = (Workbench::new(), Workbench::new());
     let Some(config) = config(&bench) else { return };

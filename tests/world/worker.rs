@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use protocol::arm::Export;
+use protocol::digest::Sha256Digest;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::stop::StopReason;
-use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 use crate::blobs::address;
@@ -52,6 +53,11 @@ impl SimulatedWorker {
             tokio::time::sleep(takes).await;
             self.site().waiting_calls -= 1;
         }
+    }
+
+    fn document_found(&self, account: &str, place: &BlobName) -> DocumentFound {
+        let version = |bytes: &Vec<u8>| DocumentFound::Version(Sha256Digest::of(bytes).to_string());
+        self.site().blobs.documents.get(&address(account, place)).map_or(DocumentFound::Nothing, version)
     }
 
     fn put(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
@@ -161,9 +167,24 @@ impl Worker for WorkerOfLife {
         Ok(selected.collect())
     }
 
-    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+    async fn look_at_document(&self, account: &str, place: &BlobName) -> Result<DocumentFound, WorkError> {
+        self.0.wait_for_store().await;
+        self.0.require_store()?;
+        Ok(self.0.document_found(account, place))
+    }
+
+    async fn put_document(
+        &self,
+        account: &str,
+        blob: &BlobName,
+        found: &DocumentFound,
+        bytes: Vec<u8>,
+    ) -> Result<String, WorkError> {
         self.0.clock.kill_point();
         self.0.wait_for_store().await;
+        if self.0.document_found(account, blob) != *found {
+            return Err(WorkError::Failed("it was replaced meanwhile".to_owned()));
+        }
         let address = self.0.put(account, blob, bytes)?;
         // It may be killed when the store has it, and nothing knows that.
         self.0.clock.kill_point();

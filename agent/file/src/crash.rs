@@ -30,11 +30,14 @@ pub const POINTS: &[&str] = &[
     "journal-removed",
 ];
 
+/// The crash points of a service.
+pub const SERVICE_POINTS: &[&str] = &["document-made"];
+
 /// Ends or stops the process here where the environment asks for it.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &'static str) {
     use rustix::process::{Signal, getpid, kill_process};
-    debug_assert!(POINTS.contains(&name), "{name} is not in the list of crash points");
+    debug_assert!(POINTS.contains(&name) || SERVICE_POINTS.contains(&name), "{name} is not in the list of crash points");
     if asked::KILL.is_now(name) {
         let _ = kill_process(getpid(), Signal::KILL);
         // The signal is on its way; nothing may happen after this point.

@@ -75,8 +75,14 @@ impl StationWorker {
         self.transfers.join(job_uid).join(drive_id)
     }
 
-    /// Puts a file to a place that is made where it is missing; gives the address for customers.
-    pub(crate) async fn put_file(&self, account: &str, place: &BlobName, file: File) -> Result<String, WorkError> {
+    /// Puts a file to a place that is made where it is missing, in place of what it may replace; gives the address for customers.
+    pub(crate) async fn put_file(
+        &self,
+        account: &str,
+        place: &BlobName,
+        file: File,
+        replaces: &Replaces,
+    ) -> Result<String, WorkError> {
         let failed = |error: blob::BlobError| match error.kind {
             blob::BlobErrorKind::InvalidName => WorkError::Refused(error.to_string()),
             // A full disk or a denied right may be corrected: only a bad name never will.
@@ -90,7 +96,7 @@ impl StationWorker {
         let limit = self.options.request_timeout + Duration::from_secs(length / SLOWEST_BODY_BYTES_PER_SECOND);
         let put = async {
             reached.account.make_place(&place.container, &place.name).await?;
-            blob.put_file(Arc::new(file), &id, &Replaces::Anything).await
+            blob.put_file(Arc::new(file), &id, replaces).await
         };
         let put = tokio::time::timeout(limit, put).await;
         put.map_err(|_| WorkError::Failed(format!("no answer for `{}`", blob.address())))?.map_err(failed)?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 
+use blob::Replaces;
 use protocol::arm::{ERROR_LOG, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::copy_log::{LogHead, LoggedChunk, write_error_log, write_verbose_log};
 use protocol::job::{BlobName, LogAddresses};
@@ -36,8 +37,9 @@ pub(super) async fn put_logs(
     let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
     let manifest = folder.join(MANIFEST_FILE);
     let prefix = &BlobName { container: order.container.clone(), name: order.prefix.clone() };
-    let put =
-        |kind: &'static str, file: File| async move { worker.put_file(&order.copy.account, &log_name(prefix, kind), file).await };
+    let put = |kind: &'static str, file: File| async move {
+        worker.put_file(&order.copy.account, &log_name(prefix, kind), file, &Replaces::Anything).await
+    };
     let (error, verbose) = {
         let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
         // A large drive has millions of chunks.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use blob::{BlobErrorKind, Replaces};
 use drive::blank::is_blank;
+use file::crash;
 use futures::{StreamExt, TryStreamExt};
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
@@ -15,7 +17,7 @@ use protocol::station::DockedDrive;
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 use protocol::station_rate::{RateOrder, StationRate};
 use protocol::units::ByteRange;
-use service::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
+use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
 use super::host::{StationWorker, blocking};
@@ -85,11 +87,37 @@ impl Worker for StationWorker {
         select::select(&self.account(account)?.account, export).await
     }
 
-    async fn put_document(&self, account: &str, place: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+    async fn look_at_document(&self, account: &str, place: &BlobName) -> Result<DocumentFound, WorkError> {
+        let failed = |error: blob::BlobError| WorkError::Failed(error.to_string());
+        let blob = self.account(account)?.account.blob(&place.container, &place.name).map_err(failed)?;
+        match blob.head().await {
+            Ok(Some(facts)) => Ok(DocumentFound::Version(facts.version)),
+            Ok(None) => Ok(DocumentFound::Nothing),
+            Err(error) => match error.kind {
+                BlobErrorKind::NotFound | BlobErrorKind::ContainerNotFound => Ok(DocumentFound::Nothing),
+                BlobErrorKind::Denied => Ok(DocumentFound::Unseen),
+                _ => Err(failed(error)),
+            },
+        }
+    }
+
+    async fn put_document(
+        &self,
+        account: &str,
+        place: &BlobName,
+        found: &DocumentFound,
+        bytes: Vec<u8>,
+    ) -> Result<String, WorkError> {
         let failed = |error: std::io::Error| WorkError::Failed(error.to_string());
         let mut file = tempfile::tempfile_in(&self.transfers).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
-        self.put_file(account, place, file).await
+        let replaces = match found {
+            DocumentFound::Nothing => Replaces::Nothing,
+            DocumentFound::Version(version) => Replaces::Version(version.clone()),
+            DocumentFound::Unseen => Replaces::Anything,
+        };
+        crash::point("document-made");
+        self.put_file(account, place, file, &replaces).await
     }
 
     async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {

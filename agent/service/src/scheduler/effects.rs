@@ -12,7 +12,7 @@ use super::handle::{SERVICE, Scheduler};
 use super::order::account_of;
 use super::pending::{PendingEffects, Turn};
 use super::receipts::receipts;
-use super::worker::{WorkError, with_timeout};
+use super::worker::{DocumentFound, WorkError, with_timeout};
 use crate::store::{Change, StoreError, StoredEffect, StoredJob};
 use protocol::station::{CopyOrder, LogOrder};
 
@@ -122,7 +122,7 @@ impl Scheduler {
         let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
         let Some(job) = found else { return Ok(()) };
         match &stored.effect {
-            Effect::PublishReceipts => self.publish_receipts(&job).await,
+            Effect::PublishReceipts => self.publish_receipts(&job.uid).await,
             Effect::PublishLogs(drive_id) => self.publish_logs(&job, drive_id).await,
             Effect::Notify(notice) => match self.inner.notifier.get() {
                 Some(notifier) => notifier.send(&job, notice, stored.id).await,
@@ -149,23 +149,33 @@ impl Scheduler {
         }
     }
 
-    async fn publish_receipts(&self, job: &StoredJob) -> Result<(), String> {
-        let account = account_of(&job.details);
-        let names = DocumentNames::new(&job.details, &job.key.name);
-        let put = |place, bytes| async move { self.inner.worker.put_document(account, &place, bytes).await };
-        let document = serde_json::to_vec_pretty(&receipts(job, |_| false)).map_err(|error| error.to_string())?;
-        put(names.receipts(), document).await.map_err(|error| error.to_string())?;
-        let list = match &job.details.export {
-            Some(export) => {
-                let selected =
-                    with_timeout(self.inner.worker.select(account, export)).await.map_err(|error| error.to_string())?;
-                incomplete_list(job, &selected)
-            }
+    /// Writes the receipts, and the list of what was not exported. The job is read after it was looked what is there: a service that
+    /// slept meanwhile, and was taken over from, replaces nothing that the other one wrote.
+    async fn publish_receipts(&self, job_uid: &str) -> Result<(), String> {
+        let read = || async { self.inner.store.by_uid(job_uid).await.map_err(|error| error.to_string()) };
+        let Some(job) = read().await? else { return Ok(()) };
+        let (account, names) = (account_of(&job.details), DocumentNames::new(&job.details, &job.key.name));
+        let receipts_found = self.look_at(account, &names.receipts()).await?;
+        let list_found = match &job.details.export {
+            Some(export) => Some((export, self.look_at(account, &names.incomplete_list()).await?)),
             None => None,
         };
-        let Some(list) = list else { return Ok(()) };
-        let address = put(names.incomplete_list(), list.into_bytes()).await.map_err(|error| error.to_string())?;
-        self.write_details(job, |job| job.details.incomplete_blob_list_uri = Some(address)).await
+        let Some(now) = read().await? else { return Ok(()) };
+        let document = serde_json::to_vec_pretty(&receipts(&now, |_| false)).map_err(|error| error.to_string())?;
+        self.put(account, &names.receipts(), &receipts_found, document).await?;
+        let Some((export, found)) = list_found else { return Ok(()) };
+        let selected = with_timeout(self.inner.worker.select(account, export)).await.map_err(|error| error.to_string())?;
+        let Some(list) = incomplete_list(&now, &selected) else { return Ok(()) };
+        let address = self.put(account, &names.incomplete_list(), &found, list.into_bytes()).await?;
+        self.write_details(&now, |job| job.details.incomplete_blob_list_uri = Some(address)).await
+    }
+
+    async fn look_at(&self, account: &str, place: &BlobName) -> Result<DocumentFound, String> {
+        with_timeout(self.inner.worker.look_at_document(account, place)).await.map_err(|error| error.to_string())
+    }
+
+    async fn put(&self, account: &str, place: &BlobName, found: &DocumentFound, bytes: Vec<u8>) -> Result<String, String> {
+        self.inner.worker.put_document(account, place, found, bytes).await.map_err(|error| error.to_string())
     }
 
     async fn publish_logs(&self, job: &StoredJob, drive_id: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ use protocol::station::DockedDrive;
 use protocol::stop::StopReason;
 use tokio::sync::{Notify, oneshot};
 
-use super::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker};
+use super::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
 use protocol::station::{BayContent, CopyOrder, LogOrder};
 
 /// Bays that hold what a test docks, and documents in memory. Copies are not known here.
@@ -84,7 +84,17 @@ impl Worker for FakeWorker {
         Ok(vec![SelectedBlob { blob, size_bytes: Some(1 << 20) }])
     }
 
-    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
+    async fn look_at_document(&self, _account: &str, _place: &BlobName) -> Result<DocumentFound, WorkError> {
+        Ok(DocumentFound::Unseen)
+    }
+
+    async fn put_document(
+        &self,
+        account: &str,
+        blob: &BlobName,
+        _found: &DocumentFound,
+        bytes: Vec<u8>,
+    ) -> Result<String, WorkError> {
         let left = self.panics_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(left.is_err(), "the worker panics, as it was asked to");
         self.most_at_once.fetch_max(self.at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

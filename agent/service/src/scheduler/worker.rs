@@ -51,6 +51,17 @@ pub struct SelectedBlob {
     pub size_bytes: Option<u64>,
 }
 
+/// What was found under the name of a document that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DocumentFound {
+    /// Nothing.
+    Nothing,
+    /// This version of it.
+    Version(String),
+    /// It may be written there, and not looked.
+    Unseen,
+}
+
 /// A blob that is being read.
 pub struct Document {
     /// Its size in bytes.
@@ -121,8 +132,17 @@ pub trait Worker: Send + Sync {
     /// The blobs that an export asks for, in their order.
     async fn select(&self, account: &str, export: &Export) -> Result<Vec<SelectedBlob>, WorkError>;
 
-    /// Writes a document, and returns its address.
-    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError>;
+    /// Looks what has the name of a document.
+    async fn look_at_document(&self, account: &str, place: &BlobName) -> Result<DocumentFound, WorkError>;
+
+    /// Writes a document in place of what was found there, and of nothing that was put there since; returns its address.
+    async fn put_document(
+        &self,
+        account: &str,
+        place: &BlobName,
+        found: &DocumentFound,
+        bytes: Vec<u8>,
+    ) -> Result<String, WorkError>;
 
     /// Removes a document; nothing where it is not there.
     async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError>;

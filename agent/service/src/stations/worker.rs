@@ -19,7 +19,7 @@ use super::fleet::{Fleet, Stations, is_station};
 use super::remote_copy::RemoteCopy;
 use super::station::Station;
 use super::task::ask;
-use crate::scheduler::worker::{Document, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
+use crate::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
 use crate::store::{Store, StoreError};
 
 /// How long a station may take over what a person waits for.
@@ -180,8 +180,18 @@ impl Worker for Fleet {
         self.own.select(account, export).await
     }
 
-    async fn put_document(&self, account: &str, blob: &BlobName, bytes: Vec<u8>) -> Result<String, WorkError> {
-        self.own.put_document(account, blob, bytes).await
+    async fn look_at_document(&self, account: &str, place: &BlobName) -> Result<DocumentFound, WorkError> {
+        self.own.look_at_document(account, place).await
+    }
+
+    async fn put_document(
+        &self,
+        account: &str,
+        place: &BlobName,
+        found: &DocumentFound,
+        bytes: Vec<u8>,
+    ) -> Result<String, WorkError> {
+        self.own.put_document(account, place, found, bytes).await
     }
 
     async fn remove_document(&self, account: &str, place: &BlobName) -> Result<(), WorkError> {
