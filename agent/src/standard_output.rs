@@ -45,6 +45,12 @@ impl StandardOutput {
     }
 }
 
+/// How wide standard output is, where it is a terminal.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Whether the other end of a pipe or socket is closed.
 fn is_closed(output: &impl AsFd) -> bool {
     let mut polled = [PollFd::new(output, PollFlags::empty())];

@@ -79,7 +79,7 @@ fn an_import_goes_from_its_creation_to_its_end_and_leaves_nothing() {
     let actions: Vec<&str> = audit["value"].as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(
         (actions[0], *actions.last().unwrap()),
-        ("deleted a job", "put a job"),
+        ("deleted a job", "created a job"),
         "who did what outlives the job: {actions:?}"
     );
 }
@@ -203,7 +203,7 @@ fn staff_and_customers_work_from_the_command_line() {
         .expect_error(2, &["unheard-of"]);
     run(&["jobs", "create", "two", "--kind", "import", "--account", "local"]).expect_error(2, &["drive list"]);
     run(&["jobs", "create", "two"]).expect_error(2, &["--kind", "--account"]);
-    run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["returnAddress"]);
+    run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t"]).expect_error(2, &["--return-address FILE"]);
     run(&["jobs", "ship", "one", "--carrier", "c", "--tracking", "t", "--return-address", "address.json"]).expect(0);
     run(&["jobs", "delete", "one"]).expect_error(3, &["Shipping", "it can be cancelled"]);
     let watching = Agent::new(bench.path(), &[&"jobs", &"show", &"one", &"--watch", &"--resource-group", &"group"]);

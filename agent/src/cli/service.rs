@@ -111,6 +111,10 @@ pub(crate) enum JobsCommand {
         /// The jobs of every subscription (operators)
         #[arg(long)]
         all: bool,
+        /// Of every subscription, those that have this in their name, their customer, the number of their parcel or of a
+        /// drive (operators)
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
         /// What they are asked for, such as "state eq 'Transferring' and type eq 'Import'"
         #[arg(long, value_name = "FILTER")]
         filter: Option<String>,
@@ -308,7 +312,8 @@ pub(crate) struct ShipArguments {
     /// How many drives are in it
     #[arg(long, value_name = "COUNT")]
     pub(crate) drives: Option<u8>,
-    /// Where they go in the end: a JSON file, unless the job has it already
+    /// Where they go in the end, unless the job has it already: a JSON file with recipientName, streetAddress1, city,
+    /// postalCode, countryOrRegion, phone and email
     #[arg(long, value_name = "FILE")]
     pub(crate) return_address: Option<PathBuf>,
 }

@@ -9,6 +9,9 @@ use crate::local_service::LocalServiceError;
 /// The code of the answer where a job does not exist.
 const NO_SUCH_JOB: &str = "ResourceNotFound";
 
+/// The code of the answer where a job is shipped without a parcel or an address.
+const NO_SHIPPING_INFORMATION: &str = "ShippingInformationMissing";
+
 /// Why something was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
@@ -51,6 +54,19 @@ impl ClientError {
                      one is named SUBSCRIPTION/GROUP/NAME"
                 );
                 ClientError::Refused { status: 404, code, message }
+            }
+            other => other,
+        }
+    }
+
+    /// The same, where a job was to be shipped without an address that its drives go back to: how it is given.
+    pub(crate) fn without_address(self) -> Self {
+        match self {
+            ClientError::Refused { status, code, .. } if code == NO_SHIPPING_INFORMATION => {
+                let message = "the job does not say where its drives go back to: add `--return-address FILE`, a JSON file such as \
+                               {\"recipientName\": \"…\", \"streetAddress1\": \"…\", \"city\": \"…\", \"postalCode\": \"…\", \
+                               \"countryOrRegion\": \"…\", \"phone\": \"…\", \"email\": \"…\"}";
+                ClientError::Refused { status, code, message: message.to_owned() }
             }
             other => other,
         }

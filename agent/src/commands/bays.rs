@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::{BaysArguments, BaysCommand};
 use crate::client::{ClientError, JobService};
 use crate::commands::answered;
-use crate::printer::{Printer, table};
+use crate::printer::{Printer, table, table_rows};
 use crate::signals;
 
 /// Shows the bays, or docks and undocks by hand.
@@ -99,6 +99,9 @@ async fn watch(service: &JobService, printer: &Printer) -> Result<(), ClientErro
 }
 
 fn stations_text(stations: &[StationState]) -> String {
+    if stations.is_empty() {
+        return "no station calls this service\n`drive-agent bays` shows its own bays\n".to_owned();
+    }
     let head = ["STATION", "HALL", "BAYS", "DRIVES", "COPIES", "RATE", "VERSION", "CALLED", "NOTE"].map(str::to_owned).to_vec();
     let row = |one: &StationState| {
         let dash = || "-".to_owned();
@@ -175,11 +178,10 @@ fn attention_text(list: &[Attention]) -> String {
         ]
     };
     let head = ["WHAT", "BAY", "DRIVE", "JOB", "WHY"].map(str::to_owned).to_vec();
-    let rows = table(std::iter::once(head).chain(list.iter().map(row)).collect());
-    let mut lines = rows.lines();
-    let mut text = format!("{}\n", lines.next().unwrap_or_default());
-    for (line, one) in lines.zip(list) {
-        text += &format!("{line}\n");
+    let mut rows = table_rows(std::iter::once(head).chain(list.iter().map(row)).collect()).into_iter();
+    let mut text = rows.next().unwrap_or_default();
+    for (row, one) in rows.zip(list) {
+        text += &row;
         for offered in &one.actions {
             let label = offered.action.label();
             text += &match &offered.command {

@@ -6,7 +6,7 @@
 //! | here | where each thing is written, and whether as JSON or as text |
 //! | [`transfer`] | the text of a plan, of a result and of a receipt |
 //! | [`verification`] | the text of what a verification found |
-//! | [`layout`] | lines, tables, and no control characters of terminals |
+//! | [`layout`] | lines, tables that fit into the terminal, and none of its control characters |
 
 mod layout;
 mod transfer;
@@ -27,7 +27,7 @@ use crate::secrets::without_secrets;
 use crate::standard_output::StandardOutput;
 
 use layout::visible_json;
-pub(crate) use layout::{line, table, visible};
+pub(crate) use layout::{line, table, table_rows, visible};
 use transfer::{plan_text, transfer_text};
 use verification::verify_text;
 

@@ -31,6 +31,15 @@ impl Call {
         self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Refuses parameters that a list of ours has not: a misspelt filter would answer everything. (The published API takes no
+    /// notice of them, and so do we there.)
+    pub(super) fn require_known(&self, known: &[&str]) -> Result<(), ApiError> {
+        let is_known = |key: &str| known.iter().chain(&["api-version"]).any(|name| key.eq_ignore_ascii_case(name));
+        let Some((key, _)) = self.query.iter().find(|(key, _)| !is_known(key)) else { return Ok(()) };
+        let message = format!("`{key}` is not a parameter of this list: it has `{}`", known.join("`, `"));
+        Err(ApiError::at(400, "InvalidQueryParameter", message, key))
+    }
+
     /// The address of this request with another value of one parameter.
     pub(super) fn link_with(&self, name: &str, value: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());

@@ -11,21 +11,15 @@ use crate::store::{ListPlace, Order, Scope, StoredJob};
 /// Most jobs of one page (the published limit), and how many there are where none are asked for.
 pub(super) const PAGE_JOBS_MAX: u32 = 100;
 
-pub(super) async fn list(
-    state: &ServiceState,
-    call: &Call,
-    subscription: Option<String>,
-    resource_group: Option<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(state: &ServiceState, call: &Call, scope: Scope) -> Result<Response, ApiError> {
     let top = page_size(call, PAGE_JOBS_MAX, PAGE_JOBS_MAX)?;
     let filter_text = call.parameter("$filter").unwrap_or_default();
     let filter: Filter = filter_text.parse()?;
     let after = place(call)?.map(ListPlace::behind);
-    let is_of_group = resource_group.is_some();
-    let scope = Scope { subscriptions: subscription.map(|own| vec![own]), resource_group, search: None };
+    let is_of_group = scope.resource_group.is_some();
     let page = state.store.list(&scope, &filter, Order::OldestFirst, top, after.as_ref()).await?;
     let value = page.jobs.iter().map(|job| listed(state, job, is_of_group)).collect();
-    document(200, &JobList { value, next_link: page.next.map(|next| next_link(call, top, next.id(), filter_text)) })
+    document(200, &JobList { value, next_link: page.next.map(|next| next_link(call, top, next.id(), &scope, filter_text)) })
 }
 
 /// How many entries a page has: `$top`, or as many as there are where none are asked for.
@@ -57,7 +51,7 @@ fn listed(state: &ServiceState, job: &StoredJob, is_of_group: bool) -> JobRespon
     job
 }
 
-fn next_link(call: &Call, top: u32, next: i64, filter: &str) -> String {
+fn next_link(call: &Call, top: u32, next: i64, scope: &Scope, filter: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if let Some(version) = call.parameter("api-version") {
         query.append_pair("api-version", version);
@@ -65,6 +59,9 @@ fn next_link(call: &Call, top: u32, next: i64, filter: &str) -> String {
     query.append_pair("$top", &top.to_string()).append_pair("$skiptoken", &next.to_string());
     if !filter.is_empty() {
         query.append_pair("$filter", filter);
+    }
+    if let Some(search) = &scope.search {
+        query.append_pair("search", search);
     }
     format!("{}{}?{}", call.base, call.path, query.finish())
 }

@@ -20,7 +20,7 @@ use super::answer::{ApiError, document};
 use super::call::{self, OperatorCall};
 use super::{events, list, orders, stations, tokens};
 use crate::state::ServiceState;
-use crate::store::AuditFilter;
+use crate::store::{AuditFilter, Scope};
 
 /// Jobs of one page of what waits for a person, and most of them.
 const ATTENTION_JOBS: u32 = 200;
@@ -120,6 +120,7 @@ async fn set_rate(
     security(("token" = []))
 )]
 async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    call.require_known(&["$top", "$skiptoken"])?;
     let after = call.parameter("$skiptoken").map(str::parse).transpose();
     let after = after.map_err(|_| wrong_parameter("$skiptoken"))?;
     let top = list::page_size(&call, ATTENTION_JOBS, ATTENTION_JOBS_MAX)?;
@@ -143,6 +144,7 @@ async fn attention(State(state): State<Arc<ServiceState>>, OperatorCall(call): O
     security(("token" = []))
 )]
 async fn audit(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
+    call.require_known(&["job", "actor", "action", "since", "until", "$top", "$skiptoken"])?;
     let owned = |name: &str| call.parameter(name).map(str::to_owned);
     let time = |name: &str| {
         let time = call.parameter(name).map(|text| OffsetDateTime::parse(text, &Rfc3339));
@@ -177,10 +179,17 @@ async fn watch(State(state): State<Arc<ServiceState>>, OperatorCall(call): Opera
 
 #[utoipa::path(
     get, path = "/jobs", operation_id = "OperatorJobs_List", summary = "Jobs of every subscription",
-    params(("$top" = Option<u32>, Query, minimum = 1, maximum = 100), ("$filter" = Option<String>, Query), ("$skiptoken" = Option<i64>, Query, minimum = 0)),
+    params(
+        ("search" = Option<String>, Query, description = "only what has this in its name, its customer, the number of its parcel or of a drive"),
+        ("$top" = Option<u32>, Query, minimum = 1, maximum = 100),
+        ("$filter" = Option<String>, Query),
+        ("$skiptoken" = Option<i64>, Query, minimum = 0)
+    ),
     responses((status = 200, description = "done", body = JobList), (status = "default", description = "an error", body = ErrorResponse)),
     security(("token" = []))
 )]
 async fn jobs(State(state): State<Arc<ServiceState>>, OperatorCall(call): OperatorCall) -> Result<Response, ApiError> {
-    list::list(&state, &call, None, None).await
+    call.require_known(&["search", "$top", "$filter", "$skiptoken"])?;
+    let search = call.parameter("search").map(str::trim).filter(|search| !search.is_empty()).map(str::to_owned);
+    list::list(&state, &call, Scope { search, ..Scope::ALL }).await
 }

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::routes::{Route, parse};
 use super::{events, health, jobs, list, locations, openapi, operator};
 use crate::state::ServiceState;
+use crate::store::Scope;
 
 /// All paths of the API.
 pub(crate) fn router() -> Router<Arc<ServiceState>> {
@@ -42,7 +43,9 @@ async fn handle(State(state): State<Arc<ServiceState>>, call: Call, body: Body) 
         Route::Operations => locations::operations(),
         Route::Locations => locations::list(&state),
         Route::Location(name) => locations::get(&state, &name),
-        Route::List { subscription, resource_group } => list::list(&state, &call, Some(subscription), resource_group).await,
+        Route::List { subscription, resource_group } => {
+            list::list(&state, &call, Scope { subscriptions: Some(vec![subscription]), resource_group, search: None }).await
+        }
         Route::GetJob(key) => jobs::get(&state, &call, &key).await,
         Route::PutJob(key) => jobs::put(&state, &call, body, &key).await,
         Route::UpdateJob(key) => jobs::update(&state, &call, body, &key).await,

@@ -7,7 +7,7 @@ use super::error::JobError;
 use super::service::Jobs;
 use crate::store::{Actor, JobKey, Precondition, Put, StoreError, StoredJob};
 
-const ACTION: &str = "put a job";
+const ACTION: &str = "created a job";
 
 const GROUP_RULE: &str = "1 to 90 letters, digits, and `-_.()`, the last no dot";
 

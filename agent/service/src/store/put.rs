@@ -39,6 +39,9 @@ enum Replace {
     WhileCreating,
 }
 
+/// What the audit log says where a job that is put was there already.
+const CHANGED: &str = "changed a job";
+
 impl Store {
     /// Creates a job, or changes one that is still being put together. The body was validated.
     ///
@@ -80,7 +83,8 @@ impl Store {
         self.seal_keys(&mut transaction, &job, &drives).await?;
         let entered = is_new.then_some(job.machine.state);
         let about = AuditedJob { uid: &job.uid, entered, detail: None };
-        write_audit(&mut transaction, change.now, change.actor, change.action, Some(about)).await?;
+        let action = if is_new { change.action } else { CHANGED };
+        write_audit(&mut transaction, change.now, change.actor, action, Some(about)).await?;
         queue(&mut transaction, &job, &notices(&self.notices, &job.key, entered, change.now)).await?;
         transaction.commit().await?;
         Ok(Put { job, is_new })

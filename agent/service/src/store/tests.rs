@@ -342,7 +342,7 @@ async fn the_audit_log_tells_states_and_cannot_be_changed(scene: Scene) {
     let of_job = AuditFilter { job_uid: Some(uid), ..AuditFilter::default() };
     let log = scene.store.audit_log(&of_job, 10).await.unwrap().entries;
     let told: Vec<_> = log.iter().map(|entry| (entry.action.as_str(), entry.entered)).collect();
-    assert_eq!(told, [("cancel", Some(JobState::Completed)), ("again", None), ("create", Some(JobState::Creating))]);
+    assert_eq!(told, [("cancel", Some(JobState::Completed)), ("changed a job", None), ("create", Some(JobState::Creating))]);
     for statement in ["UPDATE audit SET actor = 'somebody'", "DELETE FROM audit"] {
         let error = sqlx::query(statement).execute(&scene.store.pool).await.unwrap_err();
         assert!(error.to_string().contains("append-only"), "{error}");

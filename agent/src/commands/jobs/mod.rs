@@ -39,7 +39,7 @@ async fn jobs(arguments: &JobsArguments, printer: &Printer) -> Result<(), Client
     let jobs = Jobs { service: JobService::new(&arguments.connect)?, place: &arguments.place, printer };
     match &arguments.command {
         JobsCommand::Create(create) => jobs.create(create).await,
-        JobsCommand::List { all, filter } => jobs.list(*all, filter.as_deref()).await,
+        JobsCommand::List { all, search, filter } => jobs.list(*all, search.as_deref(), filter.as_deref()).await,
         JobsCommand::Show { name, watch: false } => {
             jobs.show(&jobs.service.job(&jobs.path_of(name)).await?);
             Ok(())
@@ -173,7 +173,11 @@ impl Jobs<'_> {
             return_address,
             ..UpdateProperties::default()
         };
-        self.update(&ship.name, properties).await
+        let shipped = self.update(&ship.name, properties).await;
+        shipped.map_err(|error| match ship.return_address {
+            None => error.without_address(),
+            Some(_) => error,
+        })
     }
 
     async fn correct_drive(&self, one: &DriveOfJob, to: &str) -> Result<(), ClientError> {
@@ -186,10 +190,11 @@ impl Jobs<'_> {
         self.update(&one.name, UpdateProperties { drive_list: Some(drives), ..UpdateProperties::default() }).await
     }
 
-    async fn list(&self, all: bool, filter: Option<&str>) -> Result<(), ClientError> {
-        let jobs: Vec<JobResponse> = match all {
+    async fn list(&self, all: bool, search: Option<&str>, filter: Option<&str>) -> Result<(), ClientError> {
+        let jobs: Vec<JobResponse> = match all || search.is_some() {
             true => {
-                let query: Vec<(&str, &str)> = filter.map(|filter| ("$filter", filter)).into_iter().collect();
+                let query = [("search", search), ("$filter", filter)];
+                let query: Vec<(&str, &str)> = query.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
                 self.service.operator_list(&["jobs"], &query, usize::MAX).await?
             }
             false => self.service.jobs(&self.place.subscription, filter).await?,

@@ -50,7 +50,7 @@ pub(super) fn job_text(job: &JobResponse) -> String {
     }
     let is_before_arrival = matches!(details.state, Some(JobState::Creating | JobState::Shipping));
     if let Some(address) = details.shipping_information.as_ref().filter(|_| is_before_arrival) {
-        text += &line("send to", address.lines().join("\n               "));
+        text += &line("send to", address.lines().join("\n"));
     }
     if let Some(package) = &details.delivery_package {
         text += &line("delivery", format!("{} {}", package.carrier_name, package.tracking_number));
@@ -98,6 +98,10 @@ pub(super) fn watch_text(job: &JobResponse) -> String {
     format!("{} {} {done} [{}]\n", job.name, state_text(job), drives.join(", "))
 }
 
+fn bytes_text(bytes: u64) -> String {
+    format!("{} ({bytes} bytes)", ByteSize(bytes))
+}
+
 fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
@@ -112,7 +116,7 @@ fn drive_receipt_text(drive: &DriveReceipt) -> String {
     text += &line("copy", &drive.copy_status);
     let Some(result) = &drive.result else { return text };
     text += &line("blob", result.blob.as_deref().unwrap_or_default());
-    text += &line("size", format!("{} bytes", result.bytes_total));
+    text += &line("size", bytes_text(result.bytes_total));
     if let Some(root) = &result.root_sha256 {
         text += &line("root sha256", root.to_string());
     }
@@ -123,14 +127,14 @@ fn drive_receipt_text(drive: &DriveReceipt) -> String {
             ("unknown", &receipt.outcome_unknown),
             ("never sent", &receipt.never_sent),
         ] {
-            text += &line(name, format!("{} bytes in {}", class.bytes, counted(class.count(), "range")));
+            text += &line(name, format!("{} in {}", bytes_text(class.bytes), counted(class.count(), "range")));
         }
     }
     if let Some(note) = &result.note {
         text += &line("note", note);
     }
     if let Some(receipt) = &result.receipt {
-        let left = format!("{} bytes, and nothing under the blob's name that looks complete", receipt.residue_bytes);
+        let left = format!("{}, and nothing under the blob's name that looks complete", bytes_text(receipt.residue_bytes));
         text += &line("left behind", left);
     }
     text
