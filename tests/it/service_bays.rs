@@ -237,3 +237,49 @@ fn bays_share_the_memory_of_the_station() {
     service.wait_for_state("job-A", "Packaging");
     service.wait_for_state("job-B", "Packaging");
 }
+
+#[test]
+fn a_bay_that_leads_to_something_unusable_waits_for_a_person() {
+    let bench = Workbench::new();
+    let (profile, circle) = (bench.image("drive.toml", b"size = 3\n"), bench.file("circle"));
+    std::os::unix::fs::symlink("circle", &circle).unwrap();
+    let config = format!(
+        "[[bay]]\nname = \"bay-1\"\ndrive = \"{}\"\n[[bay]]\nname = \"bay-2\"\ndrive = \"{}\"\n[[bay]]\nname = \"bay-3\"\n",
+        profile.display(),
+        circle.display()
+    );
+    let service = Service::start(&bench, &config);
+    let unusable = || {
+        let of_kind = |one: &Value| one["kind"] == "bay-unusable";
+        let told: Vec<Value> = service.attention().into_iter().filter(of_kind).collect();
+        told.iter().map(|one| format!("{} {}", one["bay"], one["message"])).collect::<Vec<_>>()
+    };
+    let told = service.wait("two bays to be named", || Some(unusable()).filter(|told| told.len() == 2));
+    assert!(told[0].contains("bay-1") && told[0].contains("`size` is a whole number of sectors"), "{told:?}");
+    assert!(told[1].contains("bay-2") && told[1].contains("a symbolic link that leads back to itself"), "{told:?}");
+    let refused = service.dock("bay-3", &circle, None);
+    assert!(!refused.code(409).is_empty() && refused.body.to_string().contains("a symbolic link that leads back to itself"));
+    let metrics = service.call("GET", "/metrics", Value::Null).expect(200);
+    assert!(metrics.as_str().unwrap().contains("drive_agent_attention 2"), "{metrics}");
+    std::fs::write(&profile, "size = \"1MiB\"\nserial = \"S7\"\n").unwrap();
+    service.wait("the bay to be used", || (unusable().len() == 1).then_some(()));
+}
+
+#[test]
+fn a_list_of_staff_takes_no_parameter_that_it_has_not() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    service.ship_import("photos", &["WD-4711"]);
+    let names = |search: &str| {
+        let list = service.call("GET", &format!("/operator/v1/jobs?search={search}&$top=1"), Value::Null).expect(200);
+        list["value"].as_array().unwrap().iter().map(|job| job["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((names("d-471"), names("PHOTO"), names("nothing")), (vec!["photos".into()], vec!["photos".into()], vec![]));
+    for (path, parameter) in [("audit?acter=x", "acter"), ("attention?kind=x", "kind"), ("jobs?serch=x", "serch")] {
+        let refused = service.call("GET", &format!("/operator/v1/{path}"), Value::Null);
+        assert_eq!((refused.code(400), &refused.body["error"]["target"]), ("InvalidQueryParameter", &json!(parameter)), "{path}");
+    }
+    // The published API takes no notice of them, as the real service.
+    let published = job("photos").replace("/photos?", "?") + "&serch=x";
+    service.call("GET", &published, Value::Null).expect(200);
+}

@@ -266,3 +266,23 @@ fn a_drive_that_came_too_late_is_told() {
     assert_eq!(run_printed(&bench, command).code, Some(0), "{command}");
     service.wait("an empty bay", || service.bays()[1]["drive"].is_null().then_some(()));
 }
+
+#[test]
+fn a_copy_that_is_being_stopped_is_not_to_be_paused_again() {
+    let bench = Workbench::new();
+    // A drive that hangs: what is asked of it keeps the copy open until its timeout.
+    let config = TWO_BAYS.replacen("[transfer]", "[transfer]\nread_timeout = \"6s\"", 1);
+    let service = Service::start(&bench, &config);
+    let stuck = "size = \"16MiB\"\nserial = \"S\"\nseed = 6\n[[fault]]\nkind = \"stuck\"\noffset = \"8MiB\"\nlength = 4096\n";
+    service.ship_import("one", &["S"]);
+    service.dock("bay-1", &bench.image("stuck.toml", stuck.as_bytes()), None).expect(200);
+    let landed = || service.job("one")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("the drive to hang", || landed().filter(|bytes| *bytes == 8 * MIB as u64));
+    let drive = || json!({ "driveId": "S" });
+    let refused = service.order("one", "undoCheckIn", drive());
+    assert!(refused.status == 409 && refused.body.to_string().contains("pause it first"), "{refused:?}");
+    service.order("one", "pause", drive()).expect(200);
+    let refused = service.order("one", "undoCheckIn", drive());
+    assert!(refused.status == 409 && refused.body.to_string().contains("try again in a moment"), "{refused:?}");
+    service.wait("the copy to end", || (service.order("one", "undoCheckIn", drive()).status == 200).then_some(()));
+}

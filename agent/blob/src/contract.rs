@@ -345,8 +345,7 @@ pub trait Blob: Send + Sync {
 }
 
 /// What stores say that have no pieces which could be elsewhere.
-const NO_STAGING: &str =
-    "`--staging` is for imports to s3:// and gs://, whose pieces are objects until they are put together: leave it out";
+const NO_STAGING: &str = "`--staging` (or DRIVE_AGENT_STAGING) is for imports to s3:// and gs://, whose pieces are objects until they are put together: leave it out";
 
 /// The largest range for which a store gives a checksum (Azure: 4 MiB).
 pub const CHECKED_RANGE_BYTES_MAX: u64 = 4 << 20;

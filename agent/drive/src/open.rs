@@ -16,6 +16,7 @@ use file::capacity::{self, CapacityError};
 use file::partial;
 use file::replace::folder_of;
 use protocol::manifest::MANIFEST_SUFFIX;
+use rustix::io::Errno;
 
 use crate::confirm::Confirmation;
 use crate::contract::Drive;
@@ -42,6 +43,9 @@ fn examine(path: &Path) -> Result<Option<Place>, DriveError> {
 pub(crate) fn metadata_of(path: &Path) -> Result<Option<Metadata>, DriveError> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            Err(DriveError::NotADrive { path: path.to_owned(), what: "a symbolic link that leads back to itself" })
+        }
         other => other.map(Some).map_err(|error| open_error(path, error)),
     }
 }

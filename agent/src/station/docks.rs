@@ -172,7 +172,15 @@ impl Docks {
     pub(crate) fn dock(&self, bay: &str, path: &Path, drive_id: Option<&str>) -> Result<DockedDrive, WorkError> {
         let refused = |message: String| Err(WorkError::Refused(message));
         let shown = path.display();
-        let Ok(real) = path.canonicalize() else { return refused(format!("there is no drive at `{shown}`")) };
+        let not_seen = |why: NotSeen| match why {
+            NotSeen::Hangs => WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power")),
+            NotSeen::Unusable(why) => WorkError::Refused(why),
+        };
+        let Ok(real) = path.canonicalize() else {
+            // A look says more of what is there and leads nowhere.
+            self.looks.at(path).map_err(not_seen)?;
+            return refused(format!("there is no drive at `{shown}`"));
+        };
         // A second name may be that of a file that may not be docked.
         if real.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
             return refused(format!("`{shown}` has a second name (a hard link): remove one of them"));
@@ -180,13 +188,8 @@ impl Docks {
         // The name that was given may stay with the port or the drive; the one it leads to now may not.
         let Ok(path) = std::path::absolute(path) else { return refused(format!("`{shown}` is not a path")) };
         self.require_allowed(&path, &real).map_err(WorkError::Refused)?;
-        let looked = self.looks.at(&path);
-        let not_seen = |why: NotSeen| match why {
-            NotSeen::Hangs => WorkError::Failed(format!("the drive `{shown}` does not answer: check its cable and power")),
-            NotSeen::Unusable(why) => WorkError::Refused(why),
-        };
         // A look has a timeout; what its bridge was asked for is known behind it.
-        let looked = looked.map_err(not_seen)?;
+        let looked = self.looks.at(&path).map_err(not_seen)?;
         if let Some(drive) = attached_at(&real).filter(|drive| drive.verdict != Verdict::Free) {
             return refused(match drive.verdict {
                 Verdict::System => format!("this machine runs from `{shown}`"),
@@ -387,6 +390,9 @@ mod tests {
         assert!(refused(docks.dock("free", &path, None)).contains("in `watched` already"));
         assert!(refused(docks.dock("free", Path::new("/etc/hostname"), None)).contains("drive_folders"));
         assert!(refused(docks.dock("free", &folder.path().join("none"), None)).contains("no drive"));
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        assert!(refused(docks.dock("free", &circle, None)).contains("a symbolic link that leads back to itself, not a drive"));
         assert_eq!(docks.dock("free", &other, Some("MINE")).unwrap().drive_id.as_deref(), Some("MINE"));
         assert!(refused(docks.dock("free", &other, None)).contains("not empty"));
         let restarted = Docks::new(

@@ -34,11 +34,14 @@ pub enum AttentionKind {
     DrivesMissing,
     /// A station does not call: nothing is known of its bays.
     StationAway,
+    /// What a bay leads to cannot be used: a profile with a mistake, an image that may not be read.
+    BayUnusable,
 }
 
 impl AttentionKind {
-    /// Every kind, the most urgent first; that of stations, which came later, is the last: places are kept in databases.
-    pub const ALL: [AttentionKind; 12] = [
+    /// Every kind, the most urgent first; those of stations and bays, which came later, are the last: places are kept in
+    /// databases.
+    pub const ALL: [AttentionKind; 13] = [
         AttentionKind::CopyHeld,
         AttentionKind::AmbiguousDrive,
         AttentionKind::UnknownDrive,
@@ -51,6 +54,7 @@ impl AttentionKind {
         AttentionKind::CopyPaused,
         AttentionKind::DrivesMissing,
         AttentionKind::StationAway,
+        AttentionKind::BayUnusable,
     ];
 
     /// The name as JSON has it.
@@ -68,6 +72,7 @@ impl AttentionKind {
             AttentionKind::CopyPaused => "copy-paused",
             AttentionKind::ShipBack => "ship-back",
             AttentionKind::StationAway => "station-away",
+            AttentionKind::BayUnusable => "bay-unusable",
         }
     }
 

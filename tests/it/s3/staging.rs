@@ -158,7 +158,7 @@ fn a_place_that_cannot_be_used_is_refused_before_the_first_byte() {
     let (azure, words) = (AzureFake::start(), ["import", "drive.img"]);
     for blob in ["file.img", &azure.blob("blob")] {
         let ended = run(&fake, &bench, &words).with(&[blob, "--staging", PLACE]).run();
-        ended.expect_error(3, &["`--staging` is for imports to s3:// and gs://"]);
+        ended.expect_error(3, &["`--staging` (or DRIVE_AGENT_STAGING) is for imports to s3:// and gs://"]);
     }
 }
 

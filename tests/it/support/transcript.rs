@@ -27,7 +27,7 @@ const OF_THE_MOMENT: &[(&str, &str)] = &[
     ("[LANDED]", r": (?<redacted>\d+ bytes landed before the request, \d+ after it), "),
     ("[REST]", r" unknown, (?<redacted>\d+) never sent"),
     ("[RANGES]", r"(?m)^  (?:before|after|never sent) +(?<redacted>\d.* in \d+ ranges?(?:, the first at \d+)?)"),
-    ("[BYTES]", r"(?m)^  left behind .*?(?<redacted>\d+) bytes"),
+    ("[BYTES]", r"(?m)^  left behind .*?(?<redacted>(?:[\d.]+ [KMGT]?i?B \()?\d+) bytes"),
     ("[DONE]", r"(?m)^  done +(?<redacted>\d+%)$"),
     ("[DONE]", r"(?m)^SAMPLE-TINY-1 +\w+ +(?<redacted>\d+% +[\d.]+ [KMGT]?i?B +)"),
     ("[DONE]", r"256 MiB  (?<redacted>\d+%.*?)default/"),

@@ -1,6 +1,6 @@
 //! A drive of a job, as it is stored.
 
-use protocol::job::{CopyRecord, Event, JobDrive, Refusal};
+use protocol::job::{CopyRecord, CopyState, Event, JobDrive, Refusal};
 
 use super::service::Jobs;
 use crate::store::{StoreError, StoredJob};
@@ -23,6 +23,11 @@ impl Jobs {
     /// Refuses while the drive is being copied.
     pub(super) fn require_not_running(&self, job: &StoredJob, drive_id: &str) -> Result<(), StoreError> {
         match self.scheduler.is_running(&job.uid, drive_id) {
+            // What was ordered already takes until what is in flight has landed.
+            true if job.machine.cancel_requested || *job.in_hand().copy_state(drive_id) == CopyState::Paused => {
+                let why = "its copy is being stopped, and what is in flight still lands: try again in a moment";
+                Err(StoreError::NotNow(format!("the drive `{drive_id}`: {why}")))
+            }
             true => Err(StoreError::NotNow(format!("the drive `{drive_id}` is being copied: pause it first"))),
             false => Ok(()),
         }

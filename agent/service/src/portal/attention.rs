@@ -61,6 +61,7 @@ fn title(kind: AttentionKind) -> &'static str {
         AttentionKind::CopyPaused => "Paused",
         AttentionKind::ShipBack => "Send back",
         AttentionKind::StationAway => "Station away",
+        AttentionKind::BayUnusable => "Bay cannot be used",
     }
 }
 

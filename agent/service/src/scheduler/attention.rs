@@ -73,7 +73,7 @@ impl Scheduler {
         list.sort_by_key(|one| one.kind.rank());
         if after.is_none() {
             // Whatever is docked there waits for them.
-            list.splice(0..0, self.attention_of_stations());
+            list.splice(0..0, self.attention_of_stations().into_iter().chain(self.attention_of_unusable(&bays)));
         }
         Ok(AttentionPage { list, next })
     }
@@ -83,7 +83,8 @@ impl Scheduler {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn count_attention(&self) -> Result<HashMap<AttentionKind, i64>, StoreError> {
-        let (idle, docked) = self.find_docked(&self.inner.worker.bays()).await?;
+        let bays = self.inner.worker.bays();
+        let (idle, docked) = self.find_docked(&bays).await?;
         let mut counts: HashMap<AttentionKind, i64> = self.inner.store.count_waiting(self.now()).await?.into_iter().collect();
         for found in &idle {
             // Other jobs that the drive may be for change what is offered, and not that it waits.
@@ -92,9 +93,8 @@ impl Scheduler {
                 *counts.entry(one.kind).or_default() += 1;
             }
         }
-        let away = self.attention_of_stations().len();
-        if away > 0 {
-            counts.insert(AttentionKind::StationAway, i64::try_from(away).unwrap_or(i64::MAX));
+        for one in self.attention_of_stations().into_iter().chain(self.attention_of_unusable(&bays)) {
+            *counts.entry(one.kind).or_default() += 1;
         }
         // Jobs that would wait if their drives were in no bay, and whose drives are docked.
         let mut uids: Vec<String> = docked.keys().map(|(uid, _)| uid.clone()).collect();
@@ -152,6 +152,24 @@ impl Scheduler {
             actions: vec![Action::TakeStationOff { station }.into()],
         };
         self.inner.worker.away().into_iter().map(one).collect()
+    }
+
+    /// The bays that lead to something which cannot be used. Those of a station that is away wait with it.
+    fn attention_of_unusable(&self, bays: &[BayContent]) -> Vec<Attention> {
+        let away: HashSet<String> = self.inner.worker.away().into_iter().map(|(station, _)| station).collect();
+        let one = |bay: &BayContent| {
+            Some(Attention {
+                kind: AttentionKind::BayUnusable,
+                message: bay.unknown.clone()?,
+                job: None,
+                drive_id: None,
+                bay: Some(bay.name.clone()),
+                candidates: Vec::new(),
+                actions: Vec::new(),
+            })
+        };
+        let here = bays.iter().filter(|bay| bay.station.as_ref().is_none_or(|station| !away.contains(station)));
+        here.filter_map(one).collect()
     }
 
     fn attention_of_job(&self, job: &StoredJob, bays: &BaysOfDrives) -> Vec<Attention> {

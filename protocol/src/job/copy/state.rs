@@ -202,6 +202,25 @@ fn fix_of(result: &TransferResult) -> RetryOptions {
     }
 }
 
+/// What a failed transfer says to a person at its command line, and what the same means to staff, who have no such command:
+/// what helps is offered beside the message.
+const WORDS_FOR_STAFF: [(&str, &str); 6] = [
+    ("; `--on-unreadable rescue` copies all that can be read", ": what can be read can be rescued"),
+    (", at any port, and repeat the command", ", at any port, and its copy continues"),
+    (
+        "may not be opened: run as root, or as a member of the group that owns it",
+        "may not be opened by the user of the service: let that user be a member of the group that owns it",
+    ),
+    ("repeat the command with `--overwrite`", "let it be replaced"),
+    ("repeat the command to resume", "try again"),
+    ("repeat the command", "try again"),
+];
+
+/// The message of a failed transfer for staff.
+fn for_staff(message: &str) -> String {
+    WORDS_FOR_STAFF.iter().fold(message.to_owned(), |message, (said, meant)| message.replace(said, meant))
+}
+
 /// What follows from how a run ended.
 enum AfterRun {
     Ended(CopyEnd),
@@ -279,7 +298,7 @@ impl CopyRecord {
                 CopyStep::End(how)
             }
             AfterRun::Held => {
-                let message = message.unwrap_or_else(|| outcome.sentence().to_owned());
+                let message = message.map_or_else(|| outcome.sentence().to_owned(), |message| for_staff(&message));
                 let retry_at = retry_at(outcome, self.runs, now);
                 // What the run needed to come so far, the next one needs too.
                 let fix = RetryOptions {

@@ -112,6 +112,8 @@ fn a_held_copy_knows_what_fixes_it() {
     end.result.error = Some(message.to_owned());
     let (held, _) = decide_copy(&CopyRecord::default(), CopyEvent::RunEnded(end), now()).unwrap();
     assert_eq!(held.hold().unwrap().fix, RetryOptions { rescue: true, ..RetryOptions::default() });
+    let told = &held.hold().unwrap().message;
+    assert_eq!(told, "the drive `/dev/sdb` cannot read 0+4096: what can be read can be rescued", "staff have no such option");
 }
 
 #[test]
