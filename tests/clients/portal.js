@@ -3,73 +3,24 @@
 "use strict";
 const assert = require("node:assert");
 const fs = require("node:fs");
-const path = require("node:path");
-const { chromium } = require("playwright-core");
 
+const { SERVER, alerts, launch, logIn, accessible, fill, create, ship, fits, screenshot } = require("./browser.js");
 const identity = require("./identity.js");
 
-const { SERVER, OPERATOR, ONE, OTHER, CHROMIUM, PICTURES, STOP, OFFLINE, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const alerts = [];
-
-async function logIn(browser, token, options = {}) {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-    const page = await context.newPage();
-    page.setDefaultTimeout(30000);
-    page.on("dialog", (dialog) => { alerts.push(dialog.message()); dialog.dismiss(); });
-    page.on("console", (message) => {
-        if (message.type() === "error" && /Content Security Policy/.test(message.text())) alerts.push(message.text());
-    });
-    await page.goto(`${SERVER}/`);
-    await page.fill("#token", token);
-    await page.click("main button");
-    await page.waitForURL(/portal\/(bays|jobs)$/);
-    return page;
-}
-
-async function accessible(page) {
-    // Scripts of the page are the page's own: the checker comes from outside.
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => axe.run());
-    assert.deepStrictEqual(violations.map((one) => `${one.id}: ${one.nodes[0].html}`), [], page.url());
-}
-
-async function fill(page, fields) {
-    for (const [name, value] of Object.entries(fields)) {
-        const field = page.locator(`[name="${name}"]`);
-        if (await field.evaluate((one) => one.tagName) === "SELECT") await field.selectOption(value);
-        else await field.fill(value);
-    }
-}
-
-// Fills in the form of a new job and looks it over; creates the job where nothing is wrong.
-async function create(page, { jobType = "Import", ...fields }) {
-    await page.goto(`${SERVER}/portal/new?type=${jobType}`);
-    await fill(page, fields);
-    await page.click("text=Look it over");
-    if (await page.locator("h1:text-is('Is this right?')").count()) await page.click("text=Create the job");
-}
-
-async function ship(page, texts = {}) {
-    await page.click("a:has-text('Ship')");
-    const fields = { carrierName: "FedEx", trackingNumber: "T-1", driveCount: "1", recipientName: "R", streetAddress1: "S",
-        postalCode: "1", city: "C", stateOrProvince: "", countryOrRegion: "X", phone: "1", email: "a@example.com", ...texts };
-    for (const [name, value] of Object.entries(fields)) await page.fill(`[name="${name}"]`, value);
-    await page.click("text=The drives are on their way");
-}
+const { OPERATOR, ONE, OTHER, STOP, OFFLINE, RESTARTED, IDENTITY_PORT, FAILING, TINY } = process.env;
 
 async function picture(page, name) {
     for (const scheme of ["light", "dark"]) {
         for (const width of [1280, 768]) {
             await page.emulateMedia({ colorScheme: scheme });
             await page.setViewportSize({ width, height: 800 });
-            await page.screenshot({ path: path.join(PICTURES, `${name}-${scheme}-${width}.png`) });
+            await screenshot(page, `${name}-${scheme}-${width}`);
         }
     }
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.emulateMedia({ media: "print" });
-    await page.screenshot({ path: path.join(PICTURES, `${name}-print.png`), fullPage: true });
+    await screenshot(page, `${name}-print`, { fullPage: true });
     await page.emulateMedia({ media: "screen" });
 }
 
@@ -262,13 +213,11 @@ async function checkIn(browser) {
     await operator.waitForSelector("article:has-text('EMPTY-1') .badge.CompletedMoreInfo");
 }
 
-// No page is wider than a phone.
+// How a page is on a phone.
 async function narrow(page, name) {
-    await page.setViewportSize({ width: 390, height: 800 });
-    const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    assert.ok(width <= 390, `${page.url()} is ${width} pixels wide`);
+    await fits(page, 390);
     await accessible(page);
-    await page.screenshot({ path: path.join(PICTURES, `${name}-390.png`), fullPage: true });
+    await screenshot(page, `${name}-390`, { fullPage: true });
     await page.setViewportSize({ width: 1280, height: 800 });
 }
 
@@ -303,8 +252,12 @@ async function receiving(browser) {
     await picture(operator, "receive");
     await operator.goto(`${SERVER}/portal/receive?code=P-1`);
     await operator.locator("li.scanned:has-text('P-1') >> text=Check it in").click();
-    assert.strictEqual(await operator.inputValue("[name=drive]"), "P-1");
+    // It is in no bay: one tap is enough, and no other drive that waits in a bay is taken for it.
+    await operator.waitForSelector("li.scanned:has-text('P-1') .badge.Received");
+    await operator.click("text=Check in a drive");
+    assert.strictEqual(await operator.inputValue("[name=bay]"), "", "no bay is guessed");
     assert.match(await operator.inputValue("[name=job]"), /jobs\/parcel$/);
+    await narrow(operator, "check-in");
     await operator.goto(`${SERVER}/portal/receive?code=nobody-knows`);
     await operator.waitForSelector("[role=alert]:has-text('nobody-knows')");
     await narrow(operator, "receive-nothing");
@@ -567,7 +520,7 @@ async function restart(browser) {
 }
 
 async function main() {
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+    const browser = await launch();
     const login = await (await browser.newContext()).newPage();
     await login.goto(`${SERVER}/portal/login`);
     await accessible(login);

@@ -62,6 +62,10 @@ function follow(element) {
 }
 
 localTimes(document);
+for (const button of document.querySelectorAll("[data-print]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => print());
+}
 // A scanner writes over what it read before.
 document.querySelector("[data-scan]")?.select();
 for (const element of document.querySelectorAll("[data-live]")) follow(element);

@@ -12,14 +12,15 @@ use super::correct::correct;
 use super::edit::edit;
 use super::extract::{ActionPath, JobPath, ViewedJob, form, job_of};
 use super::forms::value;
-use super::links::job_link;
+use super::links::{job_link, receive_link};
 use super::page::PageError;
 use super::ship::ship;
 use super::viewer::Viewer;
 use crate::state::ServiceState;
 use crate::store::Precondition;
 
-/// Carries out one action, and shows the job again; or the list, where it is gone.
+/// Carries out one action, and shows the job again; or what was scanned, where the form has that; or the list, where the job
+/// is gone.
 pub(super) async fn carry_out(
     State(state): State<Arc<ServiceState>>,
     viewer: Viewer,
@@ -46,7 +47,11 @@ pub(super) async fn carry_out(
         _ if viewer.is_operator => carry_out_order(&state, &viewed, &action, &form).await?,
         _ => return Err(PageError::Message(StatusCode::FORBIDDEN, "this is for operators".to_owned())),
     }
-    Ok(Redirect::to(&job_link(&job.key)).into_response())
+    let next = match value(&form, "code") {
+        "" => job_link(&job.key),
+        scanned => receive_link(scanned),
+    };
+    Ok(Redirect::to(&next).into_response())
 }
 
 /// What only operators may do.

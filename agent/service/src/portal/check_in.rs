@@ -39,7 +39,9 @@ pub(super) struct CheckInQuery {
 async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Result<FormPage, PageError> {
     let bays = state.scheduler.bays().await?;
     let idle: Vec<&Bay> = bays.iter().filter(|bay| bay.state == BayState::Docked && bay.drive.is_some()).collect();
-    let bays = idle.iter().map(|bay| (bay.name.clone(), bay_text(bay))).collect();
+    // A bay that is not chosen is none: the drive in the first one may be another customer's.
+    let nowhere = (String::new(), "It came, and is in no bay yet".to_owned());
+    let bays = std::iter::once(nowhere).chain(idle.iter().map(|bay| (bay.name.clone(), bay_text(bay)))).collect();
     let mut jobs = state.store.taking_drives(query.search.trim(), JOBS_MAX).await?;
     if let Some(key) = key_of_path(&query.job).filter(|_| jobs.iter().all(|job| job.key.path() != query.job)) {
         match state.store.get(&key).await {
@@ -57,7 +59,7 @@ async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Re
         ..FormField::line("drive", "Which drive of the job it is", "")
     };
     let fields = vec![
-        FormField::choice("bay", "Drive", bays),
+        FormField::choice("bay", "The drive in your hands", bays),
         FormField::choice("job", "Job", jobs),
         drive,
         FormField::check(
@@ -74,7 +76,8 @@ async fn page(state: &ServiceState, viewer: &Viewer, query: &CheckInQuery) -> Re
     ];
     let page = FormPage::new(viewer, "Check in a drive", "/portal/check-in".to_owned(), fields, "Check it in");
     let about = "What you say here counts, whatever serial number the drive tells: compare the label on the drive and the tracking number of its parcel.";
-    Ok(FormPage { about: Some(about.to_owned()), search: Some(query.search.clone()), ..page })
+    let above = Some(("/portal/bays".to_owned(), "Bays".to_owned()));
+    Ok(FormPage { above, about: Some(about.to_owned()), search: Some(query.search.clone()), ..page })
 }
 
 fn bay_text(bay: &Bay) -> String {

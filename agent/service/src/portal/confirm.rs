@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use protocol::job::{JobDrive, JobKind};
+use protocol::job::{CopyRecord, JobDrive, JobKind};
 use protocol::units::ByteSize;
 
 use super::extract::{OperatorsDrive, ViewedDrive, ViewedJob};
@@ -88,6 +88,11 @@ pub(super) async fn wrong_drive(
         Some(bay) => Some(bay),
         None => record.and_then(|record| record.bay.clone()),
     };
+    if !record.is_some_and(CopyRecord::was_begun) {
+        let waits = "Nothing of it was copied. It is waited for again: dock the right drive, and check it in.";
+        let ask = AskPage::new(viewer, format!("Is it another drive than {id}?"), &job, "undoCheckIn", "It is another drive");
+        return Ok(render(&AskPage { sentences: vec![waits], fields: vec![("driveId", id)], ..ask }));
+    }
     let done = record.and_then(|record| record.percent()).unwrap_or(0);
     let copied = bay.map_or_else(|| format!("{id}: {done}% is copied"), |bay| format!("{id} in {bay}: {done}% is copied"));
     let blob = record.and_then(|record| record.blob.as_ref()).map(|blob| format!("Blob {}/{}", blob.container, blob.name));

@@ -15,7 +15,7 @@ use crate::store::{StoreError, StoredJob};
 fn page(viewer: &Viewer, job: &StoredJob, id: &str) -> FormPage {
     let fields = vec![FormField::line("driveId", "Serial number", id)];
     let target = format!("{}/do/correctDrive", job_link(&job.key));
-    let page = FormPage::new(viewer, "Correct the serial number", target, fields, "Correct it");
+    let page = FormPage::new(viewer, "Correct the serial number", target, fields, "Correct it").of_job(&job.key);
     let about = format!("The drive that the job calls {id}. Its key and everything else of it stay as they are.");
     FormPage { about: Some(about), hidden: vec![("drive", id.to_owned())], ..page }
 }

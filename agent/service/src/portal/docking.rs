@@ -25,7 +25,8 @@ fn dock_page(viewer: &Viewer, bay: &str) -> FormPage {
         ..FormField::line("driveId", "What jobs call the drive", "")
     };
     let page = FormPage::new(viewer, "Dock a drive", format!("{}/do/dock", bay_link(bay)), vec![path, name], "Dock it");
-    FormPage { about: Some(format!("Into {bay}.")), ..page }
+    let above = Some((BAYS.to_owned(), "Bays".to_owned()));
+    FormPage { above, about: Some(format!("Into {bay}.")), ..page }
 }
 
 pub(super) async fn show(

@@ -16,9 +16,11 @@ use crate::store::{Precondition, StoreError, StoredJob};
 
 fn page(viewer: &Viewer, job: &StoredJob, fields: Vec<FormField>) -> FormPage {
     let target = format!("{}/do/edit", job_link(&job.key));
-    let about = format!("{} {}. What is wrong with its name or its account needs a new job.", job.machine.kind, job.key.name);
+    let kind = job.machine.kind;
+    let about = format!("{kind} {}. What is wrong with its name, its account or its datacenter needs a new job.", job.key.name);
     let hidden = vec![("version", job.version.to_string())];
-    FormPage { about: Some(about), hidden, ..FormPage::new(viewer, "Change the job", target, fields, "Save") }
+    let page = FormPage::new(viewer, "Change the job", target, fields, "Save").of_job(&job.key);
+    FormPage { about: Some(about), hidden, ..page }
 }
 
 fn fields(job: &StoredJob) -> Vec<FormField> {

@@ -6,9 +6,11 @@ use askama::Template;
 use axum::response::Response;
 use protocol::arm::{Address, FieldProblem};
 
+use super::links::job_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::jobs::JobError;
+use crate::store::JobKey;
 
 /// A field of a form.
 #[derive(Debug, Clone)]
@@ -77,6 +79,8 @@ pub(super) fn value<'fields>(fields: &'fields [(String, String)], name: &str) ->
 pub(super) struct FormPage {
     pub(super) title: &'static str,
     pub(super) viewer: Option<Viewer>,
+    /// Where the page belongs: a link, and what it is called.
+    pub(super) above: Option<(String, String)>,
     /// What it is about, in one sentence.
     pub(super) about: Option<String>,
     /// What jobs are searched for, on a form that chooses one.
@@ -100,7 +104,20 @@ impl FormPage {
         button: &'static str,
     ) -> Self {
         let (csrf, viewer) = (viewer.csrf.clone(), Some(viewer.clone()));
-        FormPage { title, viewer, about: None, search: None, error: None, target, csrf, hidden: Vec::new(), fields, button }
+        let (above, about, search, error, hidden) = (None, None, None, None, Vec::new());
+        FormPage { title, viewer, above, about, search, error, target, csrf, hidden, fields, button }
+    }
+
+    /// The same about a job, to whose page it leads back.
+    pub(super) fn of_job(self, key: &JobKey) -> Self {
+        FormPage { above: Some((job_link(key), key.name.clone())), ..self }
+    }
+
+    /// The field to begin with: the first that is wrong, else the first that is typed into.
+    fn first_field(&self) -> &str {
+        let is_typed = |field: &&FormField| matches!(field.kind, FieldKind::Line | FieldKind::Long);
+        let wrong = self.fields.iter().find(|field| field.problem.is_some());
+        wrong.or_else(|| self.fields.iter().find(is_typed)).map_or("", |field| field.name)
     }
 
     /// The form once more, with what is wrong beside the field that it is most likely about.

@@ -42,8 +42,6 @@ struct JobLive {
     states: Vec<StateLine>,
     history: Vec<HistoryLine>,
     receipts_link: String,
-    slip_link: String,
-    slip_name: &'static str,
 }
 
 /// A state that the job entered.
@@ -61,6 +59,7 @@ struct HistoryLine {
     at: String,
     actor: String,
     action: String,
+    detail: Option<String>,
 }
 
 pub(super) async fn show(
@@ -95,14 +94,15 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob)
         states: history.iter().rev().filter_map(state_line).collect(),
         history: history
             .into_iter()
-            .map(|entry| HistoryLine { at: time_text(entry.at), actor: entry.actor, action: entry.action })
+            .map(|entry| HistoryLine {
+                at: time_text(entry.at),
+                actor: entry.actor,
+                action: entry.action,
+                // It may be about another customer's drive.
+                detail: entry.detail.filter(|_| viewer.is_operator),
+            })
             .collect(),
         receipts_link: format!("{}/receipts.json", job_link(&job.key)),
-        slip_link: format!("{}/slip", job_link(&job.key)),
-        slip_name: match job.machine.state {
-            JobState::Packaging | JobState::Completed | JobState::Closed => "Return slip and label",
-            _ => "Packing slip and label",
-        },
     };
     live_part(&page)
 }

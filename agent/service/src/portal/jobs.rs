@@ -65,6 +65,8 @@ struct JobsPage {
 struct JobsLive {
     is_operator: bool,
     is_waiting: bool,
+    /// A customer who has no job at all.
+    is_first_visit: bool,
     filters: Vec<Choice>,
     orders: Vec<Choice>,
     jobs: Vec<JobRow>,
@@ -194,6 +196,7 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, query: &JobsQuer
     live_part(&JobsLive {
         is_operator: viewer.is_operator,
         is_waiting: shown == Shown::Waiting,
+        is_first_visit: !viewer.is_operator && query.search().is_empty() && counts.iter().all(|(_, count)| *count == 0),
         filters: query.filters(viewer, &counts),
         orders: query.orders(viewer),
         jobs,

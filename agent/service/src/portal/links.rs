@@ -19,6 +19,16 @@ pub(super) fn drive_link(key: &JobKey, drive_id: &str) -> String {
     format!("{}/drive/{}", job_link(key), part(drive_id))
 }
 
+/// The address of the page for parcels, with what a scanner read.
+pub(super) fn receive_link(code: &str) -> String {
+    format!("/portal/receive?{}", form_urlencoded::Serializer::new(String::new()).append_pair("code", code).finish())
+}
+
+/// The address of the page that asks before a token is taken back.
+pub(super) fn revoke_link(name: &str) -> String {
+    format!("/portal/tokens/{}/revoke", part(name))
+}
+
 /// The beginning of the addresses about a bay.
 pub(super) fn bay_link(bay: &str) -> String {
     format!("/portal/bay/{}", part(bay))

@@ -37,9 +37,7 @@ pub(super) fn next_step(job: &StoredJob, is_operator: bool) -> String {
         state if machine.cancel_requested && !state.is_final() => {
             "The job was cancelled: nothing new is copied, and the drives go back.".to_owned()
         }
-        JobState::Shipping => {
-            "The parcel is on its way. This page changes when its first drive is checked in at the datacenter.".to_owned()
-        }
+        JobState::Shipping => shipping(job),
         JobState::Received => "The drives are there, and are copied as soon as they are in a bay.".to_owned(),
         JobState::Transferring => transferring(machine),
         JobState::Packaging => match is_operator {
@@ -53,6 +51,18 @@ pub(super) fn next_step(job: &StoredJob, is_operator: bool) -> String {
             true => "The drives are on their way back. Keep the receipts: they go with the job.".to_owned(),
             false => "Nothing: the job is over. Keep the receipts: they go with the job.".to_owned(),
         },
+    }
+}
+
+fn shipping(job: &StoredJob) -> String {
+    let drives = &job.machine.drives;
+    let came = drives.iter().filter(|drive| !matches!(drive.state, DriveState::Specified | DriveState::NeverReceived)).count();
+    match came {
+        0 => "The parcel is on its way. This page changes when its first drive is checked in at the datacenter.".to_owned(),
+        _ => format!(
+            "{came} of {} drives have come. They are copied when the others have come, or are said not to come.",
+            job.announced_drives().max(drives.len())
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 use protocol::job::{CopyRecord, CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
 use protocol::station::{Action, Bay, short_job_name};
 
-use super::links::{bay_link, drive_link, job_link, key_of_path};
+use super::links::{bay_link, drive_link, job_link, key_of_path, revoke_link};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
 use crate::store::StoredJob;
@@ -47,6 +47,9 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
         offers.push(page("Ship", "ship"));
         offers.push(page("Change", "edit"));
     }
+    if job.machine.state == JobState::Shipping && may_edit(job.machine.state, Field::DeliveryPackage) {
+        offers.push(page("Correct the parcel", "ship").quiet());
+    }
     if viewer.is_operator && job.machine.takes_drives() {
         offers.push(check_in("Check in a drive", None, Some(&job.key.path()), None));
     }
@@ -58,16 +61,24 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     if viewer.is_operator && job.machine.kind == JobKind::Export && may(undo) {
         offers.extend(of_action(&Action::UndoNeverReceived { job: job.key.path(), drive_id: None }));
     }
+    if viewer.is_operator && may(Event::ShippedBack) {
+        offers.push(page("Send the drives back", "shipBack"));
+    }
+    offers.push(
+        page(if goes_back(job.machine.state) { "Return slip and label" } else { "Packing slip and label" }, "slip").quiet(),
+    );
     if !job.machine.cancel_requested && may(Event::Cancel) {
         offers.push(page("Cancel", "cancel").quiet());
     }
     if may(Event::Delete) {
         offers.push(page("Delete", "delete").quiet());
     }
-    if viewer.is_operator && may(Event::ShippedBack) {
-        offers.push(page("Send the drives back", "shipBack"));
-    }
     offers
+}
+
+/// Whether the next parcel of a job is the one back to its customer.
+pub(super) fn goes_back(state: JobState) -> bool {
+    matches!(state, JobState::Packaging | JobState::Completed | JobState::Closed)
 }
 
 /// What may be done about a drive of a job.
@@ -118,8 +129,11 @@ fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Ve
         ),
         (!is_running && waits && may(Event::Abandon(id.to_owned())), action(|job, drive_id| Action::GiveUp { job, drive_id })),
         (
-            !is_running && was_begun && may(Event::UndoCheckIn(id.to_owned())),
-            action(|job, drive_id| Action::UndoCheckIn { job, drive_id }),
+            !is_running && may(Event::UndoCheckIn(id.to_owned())),
+            match was_begun {
+                true => action(|job, drive_id| Action::UndoCheckIn { job, drive_id }),
+                false => Some(Offer::page("It is another drive", format!("{}/wrong-drive", drive_link(&job.key, id)))),
+            },
         ),
     ];
     offers.into_iter().filter(|(may, _)| *may).filter_map(|(_, offer)| offer).collect()
@@ -154,7 +168,7 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::NeverReceived { job, drive_id } => {
             let key = key(job)?;
             let about = drive_id.as_deref().map_or_else(|| job_link(&key), |id| drive_link(&key, id));
-            Some(Offer::page(action.label(), format!("{about}/never-received")))
+            Some(Offer::page(action.label(), format!("{about}/never-received")).quiet())
         }
         Action::UndoNeverReceived { job, drive_id } => {
             of_drive(job, drive_id.as_deref().unwrap_or_default(), "undoNeverReceived", &[])
@@ -170,7 +184,7 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         }
         Action::Resume { job, drive_id } => of_drive(job, drive_id, "resume", &[]),
         Action::GiveUp { job, drive_id } => {
-            Some(Offer::page(action.label(), format!("{}/give-up", drive_link(&key(job)?, drive_id))))
+            Some(Offer::page(action.label(), format!("{}/give-up", drive_link(&key(job)?, drive_id))).quiet())
         }
         Action::UndoCheckIn { job, drive_id } => {
             Some(Offer::page(action.label(), format!("{}/wrong-drive", drive_link(&key(job)?, drive_id))))
@@ -180,12 +194,19 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::ShipBack { job } => Some(Offer::page(action.label(), format!("{}/shipBack", job_link(&key(job)?)))),
         Action::TakeOut { bay, is_watched: false } => Some(take_out(bay)),
         Action::AskCustomer { job } => Some(Offer::page(action.label(), job_link(&key(job)?))),
-        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } | Action::TakeStationOff { .. } => None,
+        Action::TakeStationOff { station } => Some(Offer::page(action.label(), revoke_link(station)).quiet()),
+        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => None,
     }
 }
 
 fn take_out(bay: &str) -> Offer {
     Offer::form("Take it out", format!("{}/do/undock", bay_link(bay)), Vec::new())
+}
+
+/// Checks a drive of an import in that came and is in no bay, and leads back to what was scanned: the next one is in hand.
+pub(super) fn check_in_scanned(job: &StoredJob, id: &str, code: &str) -> Offer {
+    let fields = vec![("driveId", id.to_owned()), ("code", code.to_owned())];
+    Offer::form("Check it in", format!("{}/do/checkIn", job_link(&job.key)), fields)
 }
 
 /// The page that checks in a drive, with what is known filled in. A job is named by its path.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use protocol::job::DriveState;
+use protocol::job::{DriveState, JobKind};
 use protocol::station::Bay;
 use serde::Deserialize;
 
@@ -116,7 +116,10 @@ fn found(state: &ServiceState, viewer: &Viewer, job: &StoredJob, code: &str, bay
             link: drive_link(&job.key, id),
             state: drive_state,
             is_scanned: id.eq_ignore_ascii_case(code),
-            offer: is_awaited.then(|| offers::check_in("Check it in", bay.as_deref(), Some(&job.key.path()), Some(id))),
+            offer: is_awaited.then(|| match (&bay, job.machine.kind) {
+                (None, JobKind::Import) => offers::check_in_scanned(job, id, code),
+                (bay, _) => offers::check_in("Check it in", bay.as_deref(), Some(&job.key.path()), Some(id)),
+            }),
             bay: bay.unwrap_or_default(),
             id: id.to_owned(),
         }

@@ -20,6 +20,6 @@ pub(super) async fn show(OperatorsDrive(ViewedDrive { viewer, job, id }): Operat
     ];
     let about = held.map_or_else(|| id.clone(), |hold| format!("{id}: {}", hold.message));
     let target = format!("{}/do/retry", job_link(&job.key));
-    let page = FormPage::new(&viewer, "Try again", target, fields, "Copy it");
+    let page = FormPage::new(&viewer, "Try again", target, fields, "Copy it").of_job(&job.key);
     render(&FormPage { about: Some(about), hidden: vec![("driveId", id)], ..page })
 }

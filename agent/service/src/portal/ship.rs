@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::arm::{Address, DeliveryPackage, Filter};
+use protocol::job::JobState;
 
 use super::extract::{OperatorsJob, ViewedJob};
 use super::forms::{FormField, FormPage, address_fields, address_of, value, with_problems};
@@ -22,12 +23,24 @@ fn parcel_fields() -> Vec<FormField> {
 /// Jobs that are looked through for an address.
 const EARLIER_JOBS: u32 = 20;
 
-/// The fields of the customer's parcel, with the address that is known already.
-fn fields(known: Option<&Address>) -> Vec<FormField> {
+/// The fields of the customer's parcel, with what is known of it already; and the address that drives go back to, which stays
+/// as it is once the job is shipped.
+fn fields(job: &StoredJob, known: Option<&Address>) -> Vec<FormField> {
     let mut fields = parcel_fields();
-    fields.push(FormField::line("driveCount", "Drives in the parcel", "1"));
-    fields.extend(address_fields(known));
+    if let Some(package) = &job.details.delivery_package {
+        fields[0].value.clone_from(&package.carrier_name);
+        fields[1].value.clone_from(&package.tracking_number);
+    }
+    let drives = job.announced_drives().max(job.machine.drives.len()).max(1);
+    fields.push(FormField::line("driveCount", "Drives in the parcel", &drives.to_string()));
+    if !is_shipped(job) {
+        fields.extend(address_fields(known));
+    }
     fields
+}
+
+fn is_shipped(job: &StoredJob) -> bool {
+    job.machine.state != JobState::Creating
 }
 
 fn page(state: &ServiceState, viewer: &Viewer, job: &StoredJob, fields: Vec<FormField>) -> FormPage {
@@ -41,7 +54,8 @@ fn page(state: &ServiceState, viewer: &Viewer, job: &StoredJob, fields: Vec<Form
         let carriers = location.map(|location| location.carriers.join(", ")).filter(|carriers| !carriers.is_empty());
         carrier.hint = carriers.map_or(String::new(), |carriers| format!("The datacenter takes parcels of {carriers}")).into();
     }
-    FormPage { about, ..FormPage::new(viewer, "Ship", target, fields, "The drives are on their way") }
+    let (title, button) = if is_shipped(job) { ("Correct the parcel", "Save") } else { ("Ship", "The drives are on their way") };
+    FormPage { about, ..FormPage::new(viewer, title, target, fields, button).of_job(&job.key) }
 }
 
 pub(super) async fn show(
@@ -52,7 +66,7 @@ pub(super) async fn show(
         Some(known) => Some(known.clone()),
         None => last_return_address(&state, &job).await?,
     };
-    Ok(render(&page(&state, &viewer, &job, fields(known.as_ref()))))
+    Ok(render(&page(&state, &viewer, &job, fields(&job, known.as_ref()))))
 }
 
 /// Where drives of this customer went back to last: nobody types it for each job.
@@ -65,7 +79,11 @@ async fn last_return_address(state: &ServiceState, job: &StoredJob) -> Result<Op
 
 pub(super) async fn show_back(OperatorsJob(ViewedJob { viewer, job }): OperatorsJob) -> Response {
     let target = format!("{}/do/shipBack", job_link(&job.key));
-    render(&FormPage::new(&viewer, "Send the drives back", target, parcel_fields(), "They went back"))
+    let mut fields = parcel_fields();
+    // Most go back as they came.
+    fields[0].value = job.details.delivery_package.as_ref().map(|own| own.carrier_name.clone()).unwrap_or_default();
+    fields[1].hint = "The one of the parcel back".into();
+    render(&FormPage::new(&viewer, "Send the drives back", target, fields, "They went back").of_job(&job.key))
 }
 
 /// Ships, or shows the form again with what is wrong beside its fields.
@@ -78,12 +96,13 @@ pub(super) async fn ship(state: &ServiceState, viewed: &ViewedJob, form: &[(Stri
         drive_count: Some(value(form, "driveCount").parse().unwrap_or(-1)),
         ship_date: None,
     };
-    let (error, problems) = match state.jobs.ship(&viewer.actor, &job.key, package, address_of(form)).await {
+    let address = job.details.return_address.clone().filter(|_| is_shipped(job)).unwrap_or_else(|| address_of(form));
+    let (error, problems) = match state.jobs.ship(&viewer.actor, &job.key, package, address).await {
         Ok(job) => return Ok(Redirect::to(&job_link(&job.key)).into_response()),
         Err(JobError::Fields(problems)) => ("Some fields need another look.".to_owned(), problems),
         Err(JobError::Store(error @ StoreError::Refused(_))) => (error.to_string(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let page = page(state, viewer, job, with_problems(fields(job.details.return_address.as_ref()), form, &problems));
+    let page = page(state, viewer, job, with_problems(fields(job, job.details.return_address.as_ref()), form, &problems));
     Ok(render(&FormPage { error: Some(error), ..page }))
 }

@@ -6,12 +6,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use protocol::arm::Address;
-use protocol::job::JobState;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
 use super::extract::ViewedJob;
 use super::links::{job_link, slip_code};
+use super::offers::goes_back;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
@@ -43,7 +43,7 @@ pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     ViewedJob { viewer, job }: ViewedJob,
 ) -> Result<Response, PageError> {
-    let is_return = matches!(job.machine.state, JobState::Packaging | JobState::Completed | JobState::Closed);
+    let is_return = goes_back(job.machine.state);
     let datacenter = state.jobs.location(&job.location).map(|location| location.address.lines()).unwrap_or_default();
     let customer = job.details.return_address.as_ref().map(Address::lines).unwrap_or_default();
     let (to, from) = if is_return { (customer, datacenter) } else { (datacenter, customer) };

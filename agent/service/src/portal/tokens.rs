@@ -12,6 +12,7 @@ use protocol::operator::{MadeToken, NewToken, TokenRole};
 use super::confirm::AskPage;
 use super::extract::{Operator, PageName, form};
 use super::forms::{FormField, FormPage, value, with_problems};
+use super::links::revoke_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
@@ -48,7 +49,7 @@ fn token(actor: Actor) -> Token {
         Role::Station => ("station", String::new()),
         Role::Customer(subscriptions) => ("customer", subscriptions.join(", ")),
     };
-    let revoke = format!("/portal/tokens/{}/revoke", super::links::part(&actor.name));
+    let revoke = revoke_link(&actor.name);
     Token { name: actor.name, role, subscriptions, revoke }
 }
 
@@ -113,8 +114,7 @@ pub(super) async fn ask(Operator(viewer): Operator, PageName(name): PageName) ->
     let ends = "Whoever uses this token is refused from now on, and its sessions in the portal end. A station of this name is \
                 asked for nothing any more, and the copies in its bays end with its grants. It is never taken back.";
     let own = (viewer.actor.name == name).then_some("It is the token that you are logged in with.");
-    let (title, target) =
-        (format!("Revoke the token of {name}?"), format!("/portal/tokens/{}/revoke", super::links::part(&name)));
+    let (title, target) = (format!("Revoke the token of {name}?"), revoke_link(&name));
     let mut ask = AskPage::of(viewer, title, target, "Revoke it", "/portal/tokens".to_owned());
     ask.sentences = [ends].into_iter().chain(own).collect();
     render(&ask)
