@@ -41,6 +41,7 @@ mod options_elsewhere;
 mod output;
 mod ownership;
 mod package;
+mod package_booted;
 mod portal;
 mod profiles;
 mod proxies;

@@ -1,8 +1,9 @@
 //! The Debian package: made, installed below a folder, upgraded, removed and purged.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use crate::support::{Workbench, parts, source_root};
 
@@ -47,7 +48,10 @@ impl Machine {
 }
 
 /// Makes packages of two versions.
-fn packages(cargo_deb: &Path, bench: &Workbench) -> [PathBuf; 2] {
+pub(super) fn packages(cargo_deb: &Path, bench: &Workbench) -> [PathBuf; 2] {
+    // What goes into them is staged in one place.
+    static STAGE: Mutex<()> = Mutex::new(());
+    let _stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let program = bench.file("program");
     run(Command::new("strip").arg("-o").arg(&program).arg(env!("CARGO_BIN_EXE_agent-under-test")));
     run(Command::new(source_root().join("agent/package/stage")).arg(&program));
@@ -95,16 +99,32 @@ fn the_package_is_installed_upgraded_and_removed_and_keeps_what_is_the_users() {
 
     let changed = std::fs::read_to_string(&config).unwrap().replacen("listen", "import_container = \"mine\"\nlisten", 1);
     std::fs::write(&config, &changed).unwrap();
+    // What the administrator made of it: a file that the service alone reads, and one with credentials.
+    let user = rustix::process::geteuid().as_raw() + 7;
+    for (name, text) in [("station.toml", changed.as_str()), ("acme.env", "")] {
+        let file = machine.file("etc/drive-agent").join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&file, Some(user), None).unwrap();
+        }
+    }
+    let owners = || {
+        let of = |name: &str| std::fs::metadata(machine.file("etc/drive-agent").join(name)).unwrap();
+        ["station.toml", "acme.env"].map(|name| (of(name).uid(), of(name).gid(), of(name).mode() & 0o777))
+    };
+    let before = owners();
     std::fs::create_dir_all(machine.file("var/lib/drive-agent")).unwrap();
     std::fs::write(machine.file("var/lib/drive-agent/jobs.db"), "jobs").unwrap();
     machine.dpkg(&["--install", &second]);
     assert_eq!(std::fs::read_to_string(&config).unwrap(), changed, "an upgrade keeps what was configured");
-    assert_eq!((machine.mode("etc/drive-agent"), machine.mode("etc/drive-agent/station.toml")), (0o750, 0o640));
+    assert_eq!(machine.mode("etc/drive-agent"), 0o750);
+    assert_eq!(owners(), before, "an upgrade leaves the service the right to read its files");
     machine.dpkg(&["--remove", "drive-agent"]);
     assert!(!machine.file("usr/bin/drive-agent").exists());
     assert_eq!(std::fs::read_to_string(&config).unwrap(), changed);
     let said = machine.dpkg(&["--purge", "drive-agent"]);
-    assert!(!config.exists());
+    assert!(!config.exists() && machine.file("etc/drive-agent/acme.env").exists());
     // Who removes a program does not remove the only record of somebody's drives.
     assert_eq!(std::fs::read_to_string(machine.file("var/lib/drive-agent/jobs.db")).unwrap(), "jobs");
     assert!(said.contains("/var/lib/drive-agent is kept"), "{said}");

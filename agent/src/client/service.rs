@@ -20,6 +20,9 @@ use crate::settings;
 /// Where a service is looked for that runs on another state directory.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 
+/// Where the service of the Debian package keeps its state.
+const PACKAGED_STATE_DIR: &str = "/var/lib/drive-agent";
+
 /// Longest that an answer may take; events have no end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -41,8 +44,7 @@ impl JobService {
 
     /// The same where another option names the service.
     pub(crate) fn named_by(option: &str, connect: &ConnectArguments) -> Result<Self, ClientError> {
-        let state_dir = settings::service_state_dir(connect.state_dir.as_deref());
-        let local = state_dir.as_deref().and_then(LocalService::open);
+        let local = local_service(connect);
         let kept = |name: &str| local.as_ref()?.kept(name);
         let own_url = kept(URL_FILE);
         let base = connect.server.clone().or_else(|| own_url.clone()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
@@ -217,8 +219,26 @@ fn require_private(base: &Url, option: &str) -> Result<(), ClientError> {
     }
 }
 
+/// The service of this machine: the caller's own, else that of the package, which root reaches.
+fn local_service(connect: &ConnectArguments) -> Option<LocalService> {
+    let own = settings::service_state_dir(connect.state_dir.as_deref()).as_deref().and_then(LocalService::open);
+    let has_run = |local: &LocalService| local.kept(URL_FILE).is_some();
+    let is_named = connect.state_dir.is_some() || connect.server.is_some();
+    let packaged = || LocalService::open(Path::new(PACKAGED_STATE_DIR)).filter(has_run);
+    match own {
+        Some(own) if is_named || has_run(&own) => Some(own),
+        own if is_named => own,
+        own => packaged().or(own),
+    }
+}
+
 fn no_token(connect: &ConnectArguments, base: &Url) -> ClientError {
     match (&connect.server, settings::service_state_dir(connect.state_dir.as_deref())) {
+        (None, Some(_)) if connect.state_dir.is_none() && Path::new(PACKAGED_STATE_DIR).exists() => ClientError::Usage(format!(
+            "the service of this machine keeps its token in `{PACKAGED_STATE_DIR}`, where root alone reads it: repeat the \
+                 command as root, or name the service with `--server URL` and your token with `--token-file FILE` or \
+                 DRIVE_AGENT_TOKEN"
+        )),
         (None, Some(state_dir)) => ClientError::Usage(format!(
             "no service has run on the state directory `{}`: start one with `drive-agent serve`, or name one with `--server URL` \
              and its token with `--token-file FILE` or DRIVE_AGENT_TOKEN",

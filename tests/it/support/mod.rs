@@ -4,6 +4,7 @@ pub mod agent;
 pub mod azure_fake;
 pub mod azurite;
 pub mod bodies;
+pub mod booted;
 pub mod content;
 pub mod fuse_drive;
 pub mod gcs_fake;
