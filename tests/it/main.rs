@@ -22,6 +22,7 @@ mod cancel;
 mod certificates;
 mod clients;
 mod completion;
+mod day;
 mod devices;
 mod directory;
 mod drives;

@@ -7,19 +7,11 @@ use regex::Regex;
 
 use crate::support::images::{KIB, random_bytes};
 use crate::support::loop_device::LoopDevice;
+use crate::support::terminal::in_terminal;
 use crate::support::{Agent, Workbench, parts};
 
 /// A drive whose reads hang in the middle.
 const STUCK: &str = "size = \"16MiB\"\nserial = \"S\"\nseed = 6\n[[fault]]\nkind = \"stuck\"\noffset = \"8MiB\"\nlength = 4096\n";
-
-/// Everything that a terminal of so many columns is sent by `drive-agent import`.
-fn in_terminal(bench: &Workbench, columns: u32, arguments: &str) -> String {
-    let shell = format!("stty cols {columns} rows 24; exec '{}' import {arguments}", env!("CARGO_BIN_EXE_agent-under-test"));
-    let mut script = Command::new("script");
-    script.args(["--quiet", "--return", "--command", &shell, "/dev/null"]).current_dir(bench.path());
-    script.env("XDG_STATE_HOME", bench.file("state")).env("HOME", bench.path()).env("TERM", "xterm").env_remove("NO_COLOR");
-    String::from_utf8_lossy(&script.output().unwrap().stdout).into_owned()
-}
 
 /// The lines as they were drawn one over the other, without what moves the cursor and sets colours.
 fn frames(sent: &str) -> Vec<String> {
@@ -35,7 +27,7 @@ fn the_bar_fits_into_narrow_terminals_and_says_that_a_drive_is_silent() {
     for (columns, words) in
         [(40, "no answer "), (80, "no response from the drive for "), (120, "no response from the drive for ")]
     {
-        let sent = in_terminal(&bench, columns, &format!("stuck.toml blob-{columns} --chunk-size 1MiB --read-timeout 4s"));
+        let sent = in_terminal(&bench, columns, &format!("import stuck.toml blob-{columns} --chunk-size 1MiB --read-timeout 4s"));
         let frames = frames(&sent);
         let bars: Vec<&String> = frames.iter().filter(|frame| frame.starts_with("copying ")).collect();
         assert!(!bars.is_empty(), "{sent:?}");

@@ -20,6 +20,7 @@ pub mod service;
 pub mod slow_link;
 pub mod spoiled;
 pub mod station;
+pub mod terminal;
 pub mod tls_front;
 pub mod transcript;
 pub mod wait;
