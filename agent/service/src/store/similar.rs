@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::answered::Answered;
 use super::database::Store;
+use super::dialect::Dialect;
 use super::error::StoreError;
 use super::row::StoredJob;
 use super::search::{Found, head, tail};
@@ -93,13 +94,10 @@ impl Store {
         let column = part.column();
         let mut found: HashMap<String, Vec<i64>> = HashMap::new();
         for some in parts.keys().collect::<Vec<_>>().chunks(PARTS_PER_QUERY) {
-            let mut query = Statement::new("");
-            for (index, value) in some.iter().enumerate() {
-                let union = if index == 0 { "" } else { " UNION ALL " };
-                query.push(&format!("{union}SELECT * FROM (SELECT {column} AS part, job_id FROM job_drive WHERE {column} = "));
-                query.bind((*value).clone())?;
-                query.push(&format!(" ORDER BY job_id DESC LIMIT {SIMILAR_MAX}) AS part_{index}"));
-            }
+            let query = match self.dialect {
+                Dialect::Sqlite => one_query_each(column, some)?,
+                Dialect::Postgres => one_query_for_all(column, some)?,
+            };
             let rows: Vec<(String, i64)> = query.query_as().fetch_all(&self.pool).answered().await?;
             for (value, job_id) in rows {
                 found.entry(parts.get(&value).cloned().unwrap_or(value)).or_default().push(job_id);
@@ -107,4 +105,30 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// A query for each part, put together.
+fn one_query_each(column: &str, parts: &[&String]) -> Result<Statement, StoreError> {
+    let mut query = Statement::new("");
+    for (index, part) in parts.iter().enumerate() {
+        let union = if index == 0 { "" } else { " UNION ALL " };
+        query.push(&format!("{union}SELECT * FROM (SELECT {column} AS part, job_id FROM job_drive WHERE {column} = "));
+        query.bind((*part).clone())?;
+        query.push(&format!(" ORDER BY job_id DESC LIMIT {SIMILAR_MAX}) AS part_{index}"));
+    }
+    Ok(query)
+}
+
+/// One for all of them, which is planned once: the table is in parts, and planning takes longer than looking.
+fn one_query_for_all(column: &str, parts: &[&String]) -> Result<Statement, StoreError> {
+    let mut query = Statement::new("SELECT asked.part, found.job_id FROM (VALUES (");
+    for (index, part) in parts.iter().enumerate() {
+        query.push(if index == 0 { "" } else { "), (" });
+        query.bind((*part).clone())?;
+    }
+    query.push(&format!(
+        ")) AS asked (part) CROSS JOIN LATERAL (SELECT job_id FROM job_drive WHERE {column} = asked.part
+         ORDER BY job_id DESC LIMIT {SIMILAR_MAX}) AS found"
+    ));
+    Ok(query)
 }
