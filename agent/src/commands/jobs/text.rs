@@ -134,7 +134,11 @@ fn drive_receipt_text(drive: &DriveReceipt) -> String {
         text += &line("note", note);
     }
     if let Some(receipt) = &result.receipt {
-        let left = format!("{}, and nothing under the blob's name that looks complete", bytes_text(receipt.residue_bytes));
+        let left = match receipt.outcome_unknown.bytes == result.bytes_total && result.bytes_total > 0 {
+            // Its station is lost, and nothing else knows.
+            true => "unknown: what was sent may lie beside the blob's name until the job is deleted".to_owned(),
+            false => format!("{}, and nothing under the blob's name that looks complete", bytes_text(receipt.residue_bytes)),
+        };
         text += &line("left behind", left);
     }
     text
