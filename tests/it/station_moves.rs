@@ -1,10 +1,16 @@
 //! A drive is carried to another host before it is copied whole: what was moved is not moved again.
 
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::Workbench;
 use crate::support::images::{MIB, files_below, partials_of, random_bytes};
-use crate::support::service::{Service, ship_export, slow_profile};
+use crate::support::loop_device::LoopDevice;
+use crate::support::parts::root_with_loop_devices;
+use crate::support::service::{Service, job, parcel, ship_export, slow_profile};
 use crate::support::station::Station;
 
 /// A service whose grants are short, so that a test can wait for their end.
@@ -12,6 +18,9 @@ const SERVICE: &str = "station_lease = \"12s\"\n";
 
 /// A station with one bay.
 const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"bay-1\"\n";
+
+/// A bay of the service's own host.
+const OWN_BAY: &str = "[transfer]\nchunk_size = \"256KiB\"\n[[bay]]\nname = \"own\"\n";
 
 /// What of journals is in the account.
 fn segments(service: &Service) -> Vec<String> {
@@ -118,6 +127,126 @@ fn a_drive_of_an_export_that_is_carried_to_another_host_gets_only_what_is_missin
     let bytes = |name: &str| result[name].as_u64().unwrap();
     assert_eq!(bytes("bytes_sent") + bytes("bytes_reused"), 32 * MIB as u64, "{result}");
     assert!(bytes("bytes_reused") > 8 * MIB as u64, "{result}");
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+}
+
+/// Lets an export copy 8 MiB onto a drive at the first station.
+fn export_begun(service: &Service, drive: &Path) {
+    ship_export(service, "export-1", 32 * MIB);
+    service.dock("hall-a%2Fbay-1", drive, Some("OUT")).expect(200);
+    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1", "erase": true })).expect(200);
+    let landed = || service.job("export-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 8 * MIB as u64));
+}
+
+/// Two stations that copy 2 MB a second, in many chunks.
+fn slow_stations(service: &Service, bench: &Workbench) -> [Station; 2] {
+    let config = format!("[budget]\nrate = \"2MB/s\"\n{}", STATION.replace("256KiB", "16KiB"));
+    ["hall-a", "hall-b"].map(|name| Station::start(service, bench, name, &config))
+}
+
+#[test]
+fn a_device_that_was_changed_between_two_hosts_is_not_taken_for_what_the_journal_says() {
+    if root_with_loop_devices().is_none() {
+        return;
+    }
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let [mut first, _second] = slow_stations(&service, &bench);
+    let image = bench.image("device.img", &vec![0; 32 * MIB]);
+    let device = LoopDevice::attach(&image, 512);
+    export_begun(&service, &device.path);
+    first.kill();
+    let file = std::fs::OpenOptions::new().write(true).open(&device.path).unwrap();
+    file.write_all_at(&[0xA5; 512], 3 * MIB as u64 + 512).unwrap();
+    file.sync_all().unwrap();
+    service.dock("hall-b%2Fbay-1", &device.path, Some("OUT")).expect(200);
+    let held = service.wait_for_attention("copy-held");
+    assert!(held["message"].as_str().unwrap().contains("does not hold at"), "{held}");
+}
+
+#[test]
+fn a_station_that_slept_past_its_grant_writes_no_journal_any_more() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let [first, _second] = slow_stations(&service, &bench);
+    let drive = bench.image("blank.img", &vec![0; 32 * MIB]);
+    export_begun(&service, &drive);
+    first.signal(Signal::STOP);
+    let carried = bench.file("carried.img");
+    std::fs::copy(&drive, &carried).unwrap();
+    service.dock("hall-b%2Fbay-1", &carried, Some("OUT")).expect(200);
+    service.wait_for_state("export-1", "Packaging");
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+    first.signal(Signal::CONT);
+    service.stays("no journal", || segments(&service).is_empty());
+}
+
+#[test]
+fn the_journal_of_a_drive_that_was_released_goes_with_its_job() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let [_first, _second] = slow_stations(&service, &bench);
+    export_begun(&service, &bench.image("blank.img", &vec![0; 32 * MIB]));
+    service.order("export-1", "pause", json!({ "driveId": "OUT" })).expect(200);
+    service.wait("the drive to be released", || {
+        (service.order("export-1", "release", json!({ "driveId": "OUT" })).status == 200).then_some(())
+    });
+    service.patch("export-1", json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state("export-1", "Packaging");
+    service.order("export-1", "shipBack", parcel()).expect(200);
+    service.wait_for_state("export-1", "Completed");
+    service.call("DELETE", &job("export-1"), Value::Null).expect(200);
+    service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
+}
+
+#[test]
+fn what_a_lost_station_left_of_a_cancelled_import_goes_with_its_job() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    first.kill();
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.call("DELETE", "/operator/v1/tokens/hall-a", Value::Null).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    service.order("job-1", "shipBack", parcel()).expect(200);
+    service.wait_for_state("job-1", "Completed");
+    let blob = service.blobs().join("imports/job-1/SLOW.img");
+    assert!(!segments(&service).is_empty() && partials_of(&blob).len() == 1, "nothing else knows of it");
+    service.call("DELETE", &job("job-1"), Value::Null).expect(200);
+    service.wait("all of it to go", || {
+        let left = files_below(&service.blobs().join("imports"));
+        left.is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_drive_is_carried_from_a_bay_of_the_service_to_a_station() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, &format!("{SERVICE}{OWN_BAY}"));
+    let _station = Station::start(&service, &bench, "hall-a", STATION);
+    service.ship_import("job-1", &["SLOW"]);
+    let drive = slow_profile(&bench, "SLOW", "32MiB", "2MB/s");
+    service.dock("own", &drive, None).expect(200);
+    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait_for_attention("copy-paused");
+    let moved = landed().unwrap();
+    service.wait("the drive to be taken out", || {
+        (service.call("POST", "/operator/v1/bays/own/undock", Value::Null).status == 200).then_some(())
+    });
+    service.dock("hall-a%2Fbay-1", &drive, None).expect(200);
+    service.order("job-1", "resume", json!({ "driveId": "SLOW" })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let result = service.receipts("job-1")["drives"][0]["result"].clone();
+    assert!(result["bytes_reused"].as_u64().unwrap() >= moved, "{moved} {result}");
+    let blob = service.blobs().join("imports/job-1/SLOW.img");
+    assert_eq!(partials_of(&blob).len(), 0);
     service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
 }
 

@@ -111,6 +111,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         memory: MemoryBudget::new(memory, config.bay.len()),
         transfers,
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),
+        grants: Arc::new(|| Some(0)),
         turns: Turns::default(),
     })
 }

@@ -67,7 +67,8 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         Notice::Information(text) => tracing::info!(job = %uid, "{text}"),
     };
     let options = options(worker, &order);
-    let segments = segments(worker, &order, &options).map(Arc::new);
+    let segments =
+        worker.account(&order.account).ok().and_then(|reached| JournalSegments::of(&order, reached, worker)).map(Arc::new);
     let handle = handle_of(notify, segments.clone());
     if order.account_only {
         handle.stop.request_stop(StopReason::JobCancelled);
@@ -114,11 +115,6 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     copy
 }
 
-/// What keeps the journal where another host finds it.
-fn segments(worker: &StationWorker, order: &CopyOrder, options: &TransferOptions) -> Option<JournalSegments> {
-    JournalSegments::of(order, worker.account(&order.account).ok()?, options.request_timeout)
-}
-
 /// A handle of a copy that puts nothing anywhere before other hosts can learn of it.
 fn handle_of(notify: impl Fn(Notice) + Send + Sync + 'static, segments: Option<Arc<JournalSegments>>) -> TransferHandle {
     let handle = TransferHandle::new(Stop::new(), notify);
@@ -137,6 +133,7 @@ async fn begin_segments(segments: &JournalSegments, order: &CopyOrder, state_dir
     }
     if let (Direction::Import, Some(blob)) = (order.direction, blob) {
         let journal = copy::journal_of_import(state_dir, &blob.address());
+        // What landed is looked for at the store in any case.
         tokio::task::block_in_place(|| segments.keep_as(journal));
     }
 }
@@ -304,7 +301,8 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
         }
         Direction::Export => {
             let target = path.clone();
-            let (stop, timeout, state_dir) = (handle.stop.clone(), options.read_timeout, options.state_dir.clone());
+            let (own, stop) = (handle.clone(), handle.stop.clone());
+            let (timeout, state_dir) = (options.read_timeout, options.state_dir.clone());
             let open = |Target { needed_bytes, .. }| {
                 let shown = path.clone();
                 let open = move || {
@@ -313,8 +311,10 @@ async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<
                     drive::open_target(&path, &TargetRequest { needed_bytes, confirmation: Confirmation::Check(&check), pace })
                 };
                 let drive = opening::in_time(&shown, timeout, &stop, || false, open)?;
-                if let (Some(segments), Ok(journal)) = (&segments, copy::journal_of_export(&state_dir, drive.identity())) {
-                    segments.keep_as(journal);
+                if let (Some(segments), Ok(journal)) = (&segments, copy::journal_of_export(&state_dir, drive.identity()))
+                    && segments.keep_as(journal)
+                {
+                    own.note_journal_of_another_host();
                 }
                 Ok(drive)
             };

@@ -36,6 +36,8 @@ pub(crate) struct StationWorker {
     /// Below it everything that is kept to resume copies: a folder a job, in it one a drive.
     pub(crate) transfers: PathBuf,
     pub(crate) pace: Pace,
+    /// What the grants of copies that begin now are told by; `None` where they have ended. In bays of the service's own they hold.
+    pub(crate) grants: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Held by the copy of a drive, by where its journal is: one that is begun again waits for the one before to end.
     pub(crate) turns: Turns,
 }

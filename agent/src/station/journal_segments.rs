@@ -18,13 +18,15 @@ use file::replace::{IfExists, with_suffix, write_file};
 use futures::TryStreamExt;
 use protocol::digest::Sha256Digest;
 use protocol::job::BlobName;
-use protocol::station::CopyOrder;
+use protocol::manifest::JournalReplay;
+use protocol::station::{CopyOrder, JournalOrder};
 use protocol::units::ByteRange;
 use service::scheduler::worker::WorkError;
 use service::vault::SealingKey;
 use tokio::sync::Mutex;
 
 use super::accounts::ReachedAccount;
+use super::host::StationWorker;
 
 /// Bytes of the lines of a segment: at 8 MiB a chunk it tells of some 50 GiB. The last one is written whole each time, and accounts
 /// that keep versions keep all of them.
@@ -40,12 +42,19 @@ const INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// How long a copy is kept waiting for what was added: before it begins, before its blob appears, and at its end.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Longest silence of the store while a journal is read for what it names.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Bytes by which a journal is known that started over.
 const HEAD_BYTES: u64 = 256;
 
-/// The name of a segment: the job's random name is in it, so that nothing else has it.
+/// What the names of all segments begin with: the job's random name is in it, so that nothing else has it.
+fn segments_of(place: &BlobName, job_uid: &str) -> String {
+    format!("{}.{job_uid}.journal.", place.name)
+}
+
 fn segment_name(place: &BlobName, job_uid: &str, index: u32) -> BlobName {
-    BlobName { container: place.container.clone(), name: format!("{}.{job_uid}.journal.{index:04}", place.name) }
+    BlobName { container: place.container.clone(), name: format!("{}{index:04}", segments_of(place, job_uid)) }
 }
 
 /// The segments of one copy's journal.
@@ -55,6 +64,9 @@ pub(super) struct JournalSegments {
     job_uid: String,
     key: SealingKey,
     request_timeout: Duration,
+    grants: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// What they were when the copy began.
+    granted: Option<u64>,
     /// The lines that were found of another host.
     found: StdMutex<Option<String>>,
     /// The journal of this host. Where it is follows from the drive, for an export.
@@ -94,9 +106,20 @@ struct Written {
 
 impl JournalSegments {
     /// Those of the copy that an order is about; `None` where the service names no place for them.
-    pub(super) fn of(order: &CopyOrder, reached: &ReachedAccount, request_timeout: Duration) -> Option<Self> {
+    pub(super) fn of(order: &CopyOrder, reached: &ReachedAccount, worker: &StationWorker) -> Option<Self> {
+        Self::new(order, reached, worker.options.request_timeout, worker.grants.clone())
+    }
+
+    fn new(
+        order: &CopyOrder,
+        reached: &ReachedAccount,
+        request_timeout: Duration,
+        grants: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    ) -> Option<Self> {
         let journal = order.journal.as_ref()?;
         Some(JournalSegments {
+            granted: grants(),
+            grants,
             reached: reached.clone(),
             place: journal.place.clone(),
             job_uid: order.job_uid.clone(),
@@ -117,15 +140,17 @@ impl JournalSegments {
     }
 
     /// Says where the journal of this host is, before it is opened. What was found becomes it, where this host has none, or has one
-    /// that was not continued there: the drive was at the other host since.
-    pub(super) fn keep_as(&self, journal: PathBuf) {
+    /// that was not continued there: the drive was at the other host since. True where it did.
+    pub(super) fn keep_as(&self, journal: PathBuf) -> bool {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match found.map_or(Ok(None), |lines| Ok(keep(&journal, &lines)?.then_some(lines.len()))) {
-            Ok(None) => {}
-            Ok(Some(bytes)) => tracing::info!(job = %self.job_uid, bytes, "the copy resumes with the journal of another host"),
-            Err::<_, std::io::Error>(error) => self.warn("cannot be kept", &error),
+        let kept = found.map_or(Ok(false), |lines| keep(&journal, &lines));
+        match &kept {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(job = %self.job_uid, "the copy resumes with the journal of another host"),
+            Err(error) => self.warn("cannot be kept", error),
         }
         let _ = self.journal.set(journal);
+        kept.unwrap_or(false)
     }
 
     /// Removes what is there of a copy that is started over.
@@ -218,6 +243,9 @@ impl JournalSegments {
     }
 
     async fn put(&self, index: u32, sealed: &[u8], journal: &Path) -> Result<(), WorkError> {
+        if self.granted.is_none() || (self.grants)() != self.granted {
+            return Err(WorkError::Failed("the grant of the copy has ended: another host may have the drive".to_owned()));
+        }
         let failed = |error: BlobError| WorkError::Failed(error.to_string());
         let folder = journal.parent().unwrap_or(Path::new("."));
         let written = tempfile::tempfile_in(folder).and_then(|mut file| file.write_all(sealed).map(|()| file));
@@ -322,14 +350,42 @@ async fn remove_one(reached: &ReachedAccount, name: &BlobName) -> Result<(), Blo
 /// When the store failed.
 pub(super) async fn remove(reached: &ReachedAccount, place: &BlobName, job_uid: &str) -> Result<(), BlobError> {
     let name = |index| segment_name(place, job_uid, index);
-    let mut count = 0;
+    let mut names: Vec<BlobName> = match reached.account.blobs(&place.container, &segments_of(place, job_uid)).await {
+        Ok(found) => found.into_iter().map(|item| BlobName { container: item.container, name: item.name }).collect(),
+        // What may not be listed is counted.
+        Err(error) if error.kind == BlobErrorKind::Denied => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut count = u32::try_from(names.len()).unwrap_or(u32::MAX);
     while head_of(&*reached.account.blob(&name(count).container, &name(count).name)?).await?.is_some() {
+        names.push(name(count));
         count += 1;
     }
-    for index in (0..=count).rev() {
-        remove_one(reached, &name(index)).await?;
+    // Where the next one was being put.
+    names.push(name(count));
+    for name in names.iter().rev() {
+        remove_one(reached, name).await?;
     }
     Ok(())
+}
+
+/// The transfer that a kept journal is of; `None` where there is none, or it cannot be read.
+pub(super) async fn transfer_of(reached: &ReachedAccount, journal: &JournalOrder, job_uid: &str) -> Option<String> {
+    let segments = JournalSegments {
+        reached: reached.clone(),
+        place: journal.place.clone(),
+        job_uid: job_uid.to_owned(),
+        key: SealingKey::from_hex(&journal.key.0).ok()?,
+        request_timeout: READ_TIMEOUT,
+        grants: Arc::new(|| None),
+        granted: None,
+        found: StdMutex::default(),
+        journal: OnceLock::new(),
+        written: Mutex::default(),
+    };
+    let lines = segments.read().await.ok()??;
+    let replay = JournalReplay::new(lines.as_bytes()).ok()??;
+    Some(replay.header().transfer_id.clone())
 }
 
 #[cfg(test)]
@@ -355,7 +411,7 @@ mod tests {
         let account = AccountAddress::Directory(account.to_owned());
         let account = account.reach(&Environment::default(), &Network::direct(Duration::from_secs(10))).unwrap();
         let reached = ReachedAccount { account, public: String::new(), place: String::new() };
-        let segments = JournalSegments::of(&order(), &reached, Duration::from_secs(10)).unwrap();
+        let segments = JournalSegments::new(&order(), &reached, Duration::from_secs(10), Arc::new(|| Some(0))).unwrap();
         segments.keep_as(state_dir.join("journal.jsonl"));
         segments
     }

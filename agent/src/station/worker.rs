@@ -14,7 +14,7 @@ use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
 use protocol::station::DockedDrive;
-use protocol::station::{BayContent, CopyOrder, LogOrder};
+use protocol::station::{BayContent, CopyOrder, JournalOrder, LogOrder};
 use protocol::station_rate::{RateOrder, StationRate};
 use protocol::units::ByteRange;
 use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
@@ -129,6 +129,10 @@ impl Worker for StationWorker {
         let account = &self.account(account)?.account;
         let discarded = account.discard_unfinished(&place.container, &place.name, transfer_id).await;
         discarded.map(|_| ()).map_err(|error| WorkError::Failed(error.to_string()))
+    }
+
+    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Option<String> {
+        journal_segments::transfer_of(self.account(account).ok()?, journal, job_uid).await
     }
 
     async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {

@@ -1,6 +1,7 @@
 //! How long the grants of this host last. A copy is stopped early enough for what is in flight to land before its grant ends:
 //! from then on the drive may be copied by another host.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub(super) struct Lease {
     stop: Duration,
     /// When copies have to be asked to stop, and when their grants end; `None` before the first answer.
     ends: Mutex<Option<(Moment, Moment)>>,
+    /// How often grants ended before they were renewed.
+    lapses: AtomicU64,
 }
 
 /// The grants are too short for what a stop takes.
@@ -29,7 +32,7 @@ pub(super) struct LeaseTooShort {
 impl Lease {
     /// A copy stops within `stop`.
     pub(super) fn new(stop: Duration) -> Self {
-        Lease { stop, ends: Mutex::new(None) }
+        Lease { stop, ends: Mutex::new(None), lapses: AtomicU64::new(0) }
     }
 
     /// The service renewed the grants, in the answer to a report that was sent at `sent` or later.
@@ -39,6 +42,9 @@ impl Lease {
     pub(super) fn renew(&self, sent: Moment, lease: Duration) -> Result<(), LeaseTooShort> {
         if self.stop > lease / 2 {
             return Err(LeaseTooShort { lease, stop: self.stop });
+        }
+        if self.ends().is_some() && self.has_ended(sent) {
+            self.lapses.fetch_add(1, Ordering::SeqCst);
         }
         let ends = (sent.after(lease - self.stop - STOP_MARGIN), sent.after(lease));
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
@@ -57,6 +63,11 @@ impl Lease {
     /// Whether the grants have ended: this process slept, and what is in flight is dropped.
     pub(super) fn has_ended(&self, now: Moment) -> bool {
         self.ends().is_none_or(|(_, ends_at)| now >= ends_at)
+    }
+
+    /// What grants of now are told from those by that had ended before; `None` where none holds now.
+    pub(super) fn holds(&self, now: Moment) -> Option<u64> {
+        (!self.has_ended(now)).then(|| self.lapses.load(Ordering::SeqCst))
     }
 
     /// How long copies may still go on.

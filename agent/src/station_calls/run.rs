@@ -23,6 +23,9 @@ use crate::station::config::Config;
 /// How long the service is called for the ends of copies after the last one has ended.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest name of a hall: it is a heading in the portal.
+const HALL_LETTERS_MAX: usize = 64;
+
 /// Works for a service until a signal.
 pub(crate) async fn run(arguments: StationArguments, printer: &Printer) -> u8 {
     match station(&arguments, printer).await {
@@ -43,26 +46,26 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
     if !is_word(&name) {
         return Err(format!("`{name}` cannot be the name of a station: 1 to 128 letters, digits and signs; say `--name NAME`"));
     }
+    let hall = arguments.hall.as_deref().map(str::trim).map(str::to_owned);
+    if hall.as_ref().is_some_and(|hall| hall.is_empty() || hall.chars().count() > HALL_LETTERS_MAX) {
+        return Err(format!("`--hall` needs a name of 1 to {HALL_LETTERS_MAX} letters, or is left out"));
+    }
     let services = arguments.service.iter().map(|url| reach(arguments, url)).collect::<Result<Vec<_>, String>>()?;
-    let station = worker_of(&config, &state_dir)?;
+    let mut station = worker_of(&config, &state_dir)?;
     station.docks.watch();
     station.rates.follow();
-    let (accounts, stop) = (station.places(), station.stops_within());
+    let (accounts, lease) = (station.places(), Arc::new(Lease::new(station.stops_within())));
+    let own = lease.clone();
+    station.grants = Arc::new(move || own.holds(Moment::now()));
     let worker: Arc<dyn Worker> = Arc::new(station);
-    let identity = Identity {
-        name,
-        hall: arguments.hall.clone(),
-        state_id: identity(&state_dir)?,
-        process: Moment::now().nanoseconds(),
-        accounts,
-    };
+    let identity = Identity { name, hall, state_id: identity(&state_dir)?, process: Moment::now().nanoseconds(), accounts };
     printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, addresses(&services), state_dir.display()));
     let calls = Calls {
         services,
         copies: Copies::new(worker.clone()),
         tasks: Tasks::new(worker.clone()),
         worker,
-        lease: Arc::new(Lease::new(stop)),
+        lease,
         identity,
         last: Mutex::default(),
         printer: printer.clone(),

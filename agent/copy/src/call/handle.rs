@@ -1,6 +1,7 @@
 //! How a transfer and its caller talk while it runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,6 +18,7 @@ pub struct TransferHandle {
     /// How far it is.
     pub counters: Arc<Counters>,
     notify: Arc<dyn Fn(Notice) + Send + Sync>,
+    was_elsewhere: Arc<AtomicBool>,
     publish_journal: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
@@ -24,7 +26,23 @@ impl TransferHandle {
     /// A handle whose notices go to `notify`.
     pub fn new(stop: Stop, notify: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         let publish_journal = Arc::new(|| futures::future::ready(()).boxed());
-        TransferHandle { stop, counters: Arc::default(), notify: Arc::new(notify), publish_journal }
+        TransferHandle {
+            stop,
+            counters: Arc::default(),
+            notify: Arc::new(notify),
+            was_elsewhere: Arc::default(),
+            publish_journal,
+        }
+    }
+
+    /// Says that the journal came from another host: what it says was written to the drive is read there whole, and not at some places,
+    /// before it is believed.
+    pub fn note_journal_of_another_host(&self) {
+        self.was_elsewhere.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_journal_of_another_host(&self) -> bool {
+        self.was_elsewhere.load(Ordering::SeqCst)
     }
 
     /// Before anything is put at the target, and before a blob appears, the transfer waits for `publish`: another host that has

@@ -69,7 +69,7 @@ pub(super) async fn look_at_written(context: &Context, left: &Left, journal: &mu
     }
     let now = state_of(&context.drive, &context.handle).await?;
     let is_image = context.drive.identity().kind == DriveKind::Image;
-    let look = left.look(now.as_ref(), is_image);
+    let look = left.look(now.as_ref(), is_image || context.handle.has_journal_of_another_host());
     let lost = left.lost(context, Side::Drive(context.drive.clone()), look).await?;
     let Some(first) = lost.first() else { return Ok(look == Look::Sampled) };
     let path = &context.drive.identity().path;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | its state is the one that the last run noted when it ended | nothing | as for any chunk |
 //! | another state, or none was noted, and it is a file here | every chunk that landed is read and compared | as for any chunk |
+//! | the same of a drive that was at another host since | the same | the same |
 //! | its state cannot be told | the first, the last, the ones recorded last, and some between are read and compared | sampled |
 
 use std::collections::{BTreeSet, VecDeque};
@@ -44,12 +45,12 @@ impl Left {
         recovered.map(left).unwrap_or_default()
     }
 
-    /// How a resumed target is looked at: `now` is what names its state now. `is_file` says that reading it whole is cheap
-    /// enough to be done.
-    pub(crate) fn look(&self, now: Option<&String>, is_file: bool) -> Look {
+    /// How a resumed target is looked at: `now` is what names its state now. `is_looked_at_whole` says that reading it
+    /// whole is cheap enough to be done, or needed.
+    pub(crate) fn look(&self, now: Option<&String>, is_looked_at_whole: bool) -> Look {
         match (&self.state, now) {
             (Some(left), Some(now)) if left == now => Look::NotNeeded,
-            _ if is_file => Look::Whole,
+            _ if is_looked_at_whole => Look::Whole,
             _ => Look::Sampled,
         }
     }

@@ -6,7 +6,7 @@ use protocol::station::{CopyOrder, JournalKey, JournalOrder};
 use super::handle::Scheduler;
 use super::order::account_of;
 use super::worker::{WorkError, with_timeout};
-use crate::store::{StoreError, StoredJob};
+use crate::store::{Role, StoreError, StoredJob};
 
 impl Scheduler {
     /// Where the journal of a copy is kept, and its key: where other hosts may get the drive, or had it.
@@ -24,13 +24,21 @@ impl Scheduler {
             JobKind::Import => Some(order.blob.clone()),
             JobKind::Export => job.journal_place(&order.drive_id),
         };
-        let key = || JournalKey(self.inner.store.vault().derived_key(&format!("journal/{}/{}", job.uid, order.drive_id)));
-        Ok(place.map(|place| JournalOrder { place, key: key() }))
+        Ok(place.map(|place| JournalOrder { place, key: self.journal_key(&job.uid, &order.drive_id) }))
     }
 
-    /// Whether hosts may have kept journals of a job in its account.
+    /// Whether hosts may have kept journals of a job in its account: where there are no other hosts, none did.
     pub(super) async fn may_have_journals(&self, job_uid: &str) -> Result<bool, StoreError> {
-        Ok(self.inner.store.has_successors() || !self.inner.store.stations_of(job_uid).await?.is_empty())
+        let store = &self.inner.store;
+        if store.has_successors() || !store.stations_of(job_uid).await?.is_empty() {
+            return Ok(true);
+        }
+        Ok(store.tokens().await?.iter().any(|token| token.role == Role::Station))
+    }
+
+    /// What seals the journal of a drive's copy.
+    pub(super) fn journal_key(&self, job_uid: &str, drive_id: &str) -> JournalKey {
+        JournalKey(self.inner.store.vault().derived_key(&format!("journal/{job_uid}/{drive_id}")))
     }
 
     /// Removes the journal of a drive's copy from the account; nothing where there is none.

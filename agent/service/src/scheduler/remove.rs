@@ -1,6 +1,7 @@
 //! Removing what a job left outside of the database: at the station, and in the customer's account.
 
 use protocol::job::BlobName;
+use protocol::station::JournalOrder;
 
 use super::handle::Scheduler;
 use super::worker::{WorkError, with_timeout};
@@ -45,7 +46,15 @@ impl Scheduler {
             note(with_timeout(worker.discard_unfinished(account, place, transfer_id)).await);
         }
         if self.may_have_journals(job_uid).await.map_err(|error| error.to_string())? {
-            for place in &left.journals {
+            for (drive_id, place) in &left.journals {
+                let journal = JournalOrder { place: place.clone(), key: self.journal_key(job_uid, drive_id) };
+                // Of a copy whose end was never told, it alone knows what that left.
+                if let Some(transfer_id) = worker.journal_transfer(account, &journal, job_uid).await {
+                    note(with_timeout(worker.discard_unfinished(account, place, &transfer_id)).await);
+                }
+                note(with_timeout(worker.remove_journal(account, place, job_uid)).await);
+            }
+            for place in &left.with_journals {
                 note(with_timeout(worker.remove_journal(account, place, job_uid)).await);
             }
         }

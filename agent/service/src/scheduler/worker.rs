@@ -12,7 +12,7 @@ use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Progress, UnreadableSoFar};
 use protocol::result::TransferResult;
-use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder};
+use protocol::station::{BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder};
 use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::stop::StopReason;
 use tokio::sync::oneshot;
@@ -149,6 +149,11 @@ pub trait Worker: Send + Sync {
 
     /// Removes what an unfinished transfer left of a blob; nothing where there is nothing. The blob itself stays.
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError>;
+
+    /// The transfer that a journal is of which is kept for other hosts; `None` where there is none, or it cannot be read.
+    async fn journal_transfer(&self, _account: &str, _journal: &JournalOrder, _job_uid: &str) -> Option<String> {
+        None
+    }
 
     /// Removes the journal that is kept at a place for other hosts; nothing where there is none.
     async fn remove_journal(&self, account: &str, place: &BlobName, job_uid: &str) -> Result<(), WorkError>;

@@ -8,7 +8,7 @@ use protocol::arm::{ERROR_LOG, Export, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::job::{BlobName, LogAddresses};
 use protocol::receipt::Receipt;
 use protocol::result::TransferResult;
-use protocol::station::{BayContent, CopyOrder, DockedDrive, LogOrder, Task, TaskResult, station_and_bay};
+use protocol::station::{BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder, Task, TaskResult, station_and_bay};
 use protocol::station_rate::{RateOrder, StationRate};
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
@@ -200,6 +200,10 @@ impl Worker for Fleet {
 
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
         self.own.discard_unfinished(account, place, transfer_id).await
+    }
+
+    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Option<String> {
+        self.own.journal_transfer(account, journal, job_uid).await
     }
 
     async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {

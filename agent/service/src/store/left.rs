@@ -25,9 +25,12 @@ pub(crate) struct LeftBehind {
     pub(crate) logs: Vec<String>,
     /// Blobs that were not finished, with the transfer that left something of them.
     pub(crate) unfinished: Vec<(BlobName, String)>,
-    /// Where journals may be.
-    #[serde(default, alias = "with_journals")]
-    pub(crate) journals: Vec<BlobName>,
+    /// Where journals may be, as the version before wrote it.
+    #[serde(default)]
+    pub(crate) with_journals: Vec<BlobName>,
+    /// The drives whose journals may be kept for other hosts, and where.
+    #[serde(default)]
+    pub(crate) journals: Vec<(String, BlobName)>,
 }
 
 impl LeftBehind {
@@ -44,7 +47,7 @@ impl LeftBehind {
         let mistakes = job.copies.values().flat_map(|record| &record.mistakes);
         let of_wrong_drives = mistakes.filter_map(|mistake| Some((mistake.blob.clone()?, mistake.transfer_id.clone()?)));
         let begun = job.copies.iter().filter(|(_, record)| record.runs > 0);
-        let journals = begun.filter_map(|(drive_id, _)| job.journal_place(drive_id));
+        let journals = begun.filter_map(|(drive_id, _)| Some((drive_id.clone(), job.journal_place(drive_id)?)));
         let left = LeftBehind {
             account: job.details.account_name().to_owned(),
             job: job.key.name.clone(),
@@ -57,6 +60,7 @@ impl LeftBehind {
                 .flat_map(|logs| logs.all().cloned())
                 .collect(),
             unfinished: unfinished.chain(of_wrong_drives).collect(),
+            with_journals: Vec::new(),
             journals: journals.collect(),
         };
         let is_something = has_receipts

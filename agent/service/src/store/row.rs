@@ -117,11 +117,12 @@ impl StoredJob {
     /// Where the journal of a drive's copy is kept in the account: beside the blob of an import, and among the documents of an
     /// export, whose blobs may be where nothing is written. `None` where the drive was not copied.
     pub(crate) fn journal_place(&self, drive_id: &str) -> Option<BlobName> {
-        let blob = self.copies.get(drive_id)?.blob.as_ref()?;
-        Some(match self.machine.kind {
-            JobKind::Import => blob.clone(),
-            JobKind::Export => DocumentNames::new(&self.details, &self.key.name).journal(drive_id),
-        })
+        let record = self.copies.get(drive_id)?;
+        match self.machine.kind {
+            JobKind::Import => record.blob.clone(),
+            // Another drive may have been given its blob since.
+            JobKind::Export => Some(DocumentNames::new(&self.details, &self.key.name).journal(drive_id)),
+        }
     }
 
     /// The job as the rules about bays see it.
