@@ -138,14 +138,11 @@ impl Scheduler {
         let job = self.inner.store.by_uid(job_uid).await.ok().flatten();
         let is_given_up = |job: &StoredJob| job.copies.get(drive_id).is_some_and(|record| record.is_abandoned);
         let Some(job) = job.filter(|job| is_done(job, drive_id) && !is_given_up(job)) else { return };
-        let told = |error: &dyn std::fmt::Display| {
-            tracing::warn!(job = job_uid, %error, "the journal of a copy that is done stays until its job goes");
-        };
         if let Err(error) = self.inner.worker.forget(job_uid, Some(drive_id)).await {
-            told(&error);
+            tracing::warn!(job = job_uid, %error, "what a host keeps of a copy that is done stays there until its job goes");
         }
         if let Err(error) = self.remove_journal(&job, drive_id).await {
-            told(&error);
+            tracing::warn!(job = job_uid, %error, "the journal of a copy that is done stays in the account until its job goes");
         }
     }
 
