@@ -209,6 +209,12 @@ impl Receipt {
         }
     }
 
+    /// The same where the record that it comes from may be behind: what that does not know of may have landed since.
+    pub fn of_older_record(self) -> Self {
+        let unknown = ClassRanges::joined(&[&self.outcome_unknown, &self.never_sent]);
+        Receipt { outcome_unknown: unknown, never_sent: ClassRanges::default(), ..self }
+    }
+
     /// The four classes.
     pub fn classes(&self) -> [&ClassRanges; 4] {
         [&self.landed_before_request, &self.landed_after_request, &self.outcome_unknown, &self.never_sent]

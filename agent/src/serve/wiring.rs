@@ -113,6 +113,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),
         grants: Arc::new(|| Some(0)),
         turns: Turns::default(),
+        may_succeed_others: config.database.is_some(),
     })
 }
 

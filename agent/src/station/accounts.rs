@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use blob::Account;
-use blob::Environment;
+use blob::{Account, Blob, BlobError, BlobErrorKind, BlobFacts, Environment};
 use protocol::job::BlobName;
 
 /// An account that can be reached.
@@ -33,6 +32,17 @@ pub(crate) fn place_of(address: &str) -> String {
     match std::fs::metadata(address) {
         Ok(found) => format!("the directory {}:{}", found.dev(), found.ino()),
         Err(_) => "a directory that is not there".to_owned(),
+    }
+}
+
+/// What a blob is; `None` where there is none, or nothing was ever put into its container.
+///
+/// # Errors
+/// When the store failed.
+pub(super) async fn head_of(blob: &dyn Blob) -> Result<Option<BlobFacts>, BlobError> {
+    match blob.head().await {
+        Err(error) if matches!(error.kind, BlobErrorKind::NotFound | BlobErrorKind::ContainerNotFound) => Ok(None),
+        head => head,
     }
 }
 

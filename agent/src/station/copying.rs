@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blob::Blob;
-use copy::{CopyError, OnUnreadable, PublicNames, Stage, Stop, Target, TransferHandle, TransferOptions};
+use copy::{CopyError, Stage, Stop, Target, TransferHandle, TransferOptions};
 use drive::discovery::{Docked, docked_at};
 use drive::{Confirmation, Drive, DriveError, Pace, TargetRequest};
 use futures::FutureExt;
 use protocol::progress::{Notice, Phase, Progress, UnreadableSoFar};
-use protocol::receipt::Receipt;
 use protocol::result::{Direction, TransferResult};
 use protocol::station::CopyOrder;
 use protocol::stop::StopReason;
@@ -17,12 +16,13 @@ use protocol::units::ByteSize;
 use service::scheduler::worker::RunningCopy;
 use tokio::sync::oneshot;
 
+use super::accounting::Accounting;
 use super::accounts::ReachedAccount;
 use super::host::{StationWorker, stops_within};
 use super::journal_segments::JournalSegments;
 use super::logs;
 use super::memory::MemoryBudget;
-use crate::commands::not_begun;
+use super::ordered::{failed, options};
 use crate::opening;
 
 struct Copy {
@@ -78,6 +78,7 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     let state_dir = options.state_dir.clone();
     let blob = worker.account(&order.account).ok().cloned();
     let blob = blob.and_then(|reached| reached.account.blob(&order.blob.container, &order.blob.name).ok());
+    let accounting = Accounting::of(worker, &order);
     let scene = scene(worker, &order, options.clone(), segments.clone());
     let turn = worker.turns.of(&state_dir);
     let wait = worker.stops_within();
@@ -94,11 +95,11 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         let result = match copied {
             Ok(result) => result,
             // Stopped before it was far enough to report by itself what there is.
-            Err(CopyError::Cancelled) => account(options, &order, &memory, blob, handle).await,
+            Err(CopyError::Cancelled) => accounting.account(&handle).await,
             // The copy that failed is not waited for any more: the journal has what there is.
             Err(error) if is_cancelled(&handle) => {
                 tracing::info!(job = %order.job_uid, bay = %order.bay, %error, "a copy that was cancelled had failed");
-                account(options, &order, &memory, blob, handle).await
+                accounting.account(&handle).await
             }
             Err(error) => failed(&order, &error),
         };
@@ -149,25 +150,6 @@ async fn followed<T>(copy: impl Future<Output = T>, segments: Option<&JournalSeg
 
 fn is_cancelled(handle: &TransferHandle) -> bool {
     handle.stop.request().is_some_and(|request| request.reason == StopReason::JobCancelled)
-}
-
-/// The result of a copy that was stopped before it moved anything: its receipt is over the whole drive.
-fn of_nothing(order: &CopyOrder, resume: String, handle: &TransferHandle) -> TransferResult {
-    let Some((size_bytes, request)) = order.size_bytes.zip(handle.stop.request()) else {
-        return failed(order, &CopyError::Cancelled);
-    };
-    let receipt = Receipt::of_nothing(size_bytes, request.reason, request.requested_at, resume);
-    TransferResult::cancelled_before_its_first_byte(order.direction, &blob_of(order), size_bytes, receipt)
-}
-
-fn blob_of(order: &CopyOrder) -> String {
-    format!("{}/{}", order.blob.container, order.blob.name)
-}
-
-fn failed(order: &CopyOrder, error: &CopyError) -> TransferResult {
-    let outcome = error.outcome().unwrap_or(protocol::outcome::Outcome::Failed);
-    // A receipt would say that nothing moved, of which it knows nothing.
-    TransferResult { receipt: None, ..not_begun(outcome, order.direction, &blob_of(order), error) }
 }
 
 /// Runs a copy on a task of its own, and leaves it behind where a drive holds it after a stop.
@@ -222,54 +204,10 @@ fn scene(
     Ok(Scene { path, docked, blob, options, pace: worker.pace, reached, segments })
 }
 
-fn options(worker: &StationWorker, order: &CopyOrder) -> TransferOptions {
-    let state_dir = worker.state_dir(&order.job_uid, &order.drive_id);
-    let public =
-        |reached: &ReachedAccount| PublicNames { drive: order.drive_id.clone(), blob: reached.public_address(&order.blob) };
-    TransferOptions {
-        manifest: Some(state_dir.join(super::logs::MANIFEST_FILE)),
-        state_dir,
-        shared_budget: Some(worker.budget.clone()),
-        keep_journal: true,
-        restart: order.retry.restart,
-        overwrite: order.retry.overwrite || order.direction == Direction::Export,
-        blank_target_only: !order.may_erase,
-        on_unreadable: if order.retry.rescue { OnUnreadable::Rescue } else { worker.options.on_unreadable },
-        names: worker.account(&order.account).ok().map(public),
-        resume_command: format!("drive-agent jobs retry --drive {}", order.drive_id),
-        ..worker.options.clone()
-    }
-}
-
 /// The share of a copy, or more where its chunks have to be large; never more than there is.
 fn wanted_mebibytes(options: &TransferOptions, size_bytes: u64, blob: &dyn Blob, memory: &MemoryBudget) -> u32 {
     let least = copy::least_memory_bytes(options.chunk_size, size_bytes, &blob.limits());
     u32::try_from(least.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(memory.share_mebibytes).min(memory.total_mebibytes)
-}
-
-/// Reads from the journal what a copy did that is not continued now, and asks the store what that left.
-async fn account(
-    options: TransferOptions,
-    order: &CopyOrder,
-    memory: &MemoryBudget,
-    blob: Option<Arc<dyn Blob>>,
-    handle: TransferHandle,
-) -> TransferResult {
-    // No copy holds more than all of it.
-    let options = TransferOptions { memory: Some(ByteSize(u64::from(memory.total_mebibytes) << 20)), ..options };
-    let (was_cut_off, resume, state_dir) = (order.was_cut_off, options.resume_command.clone(), options.state_dir.clone());
-    let own = handle.clone();
-    let accounted = tokio::task::spawn_blocking(move || copy::account(&options, was_cut_off, &own)).await;
-    match accounted.unwrap_or_else(|error| Err(CopyError::of_task(Stage::Account, error))) {
-        Ok(Some(mut result)) => {
-            if let Some(receipt) = result.receipt.as_mut().filter(|receipt| receipt.residue.is_none()) {
-                receipt.residue = copy::left_behind(&state_dir, |_| true, blob.as_deref(), &handle).await;
-            }
-            result
-        }
-        Ok(None) => of_nothing(order, resume, &handle),
-        Err(error) => failed(order, &error),
-    }
 }
 
 async fn run(scene: Scene, order: &CopyOrder, handle: TransferHandle) -> Result<TransferResult, CopyError> {

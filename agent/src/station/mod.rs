@@ -11,9 +11,13 @@
 //! | `look` | looking at what is attached, again and again |
 //! | `worker` | what the control plane asks for, done with drives and stores |
 //! | `copying` | one copy from its order to its result |
+//! | `ordered` | what follows from an order alone |
+//! | `accounting` | what a copy moved that is not continued now |
+//! | `journal_segments`, `kept_journal` | keeping the journal of a copy for other hosts; how it lies in the account |
 //! | `select` | which blobs an export asks for |
 //! | `logs` | copy logs |
 
+mod accounting;
 pub(crate) mod accounts;
 pub(crate) mod config;
 mod copying;
@@ -21,9 +25,11 @@ mod docked_by_hand;
 pub(crate) mod docks;
 pub(crate) mod host;
 mod journal_segments;
+mod kept_journal;
 mod logs;
 mod look;
 pub(crate) mod memory;
+mod ordered;
 pub(crate) mod rate;
 pub(crate) mod select;
 mod worker;

@@ -20,8 +20,11 @@ use protocol::units::ByteRange;
 use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
 use tokio::sync::oneshot;
 
+use super::accounting::Accounting;
+use super::accounts::head_of;
 use super::host::{StationWorker, blocking};
-use super::{copying, journal_segments, logs, select};
+use super::kept_journal::{self, KeptJournal};
+use super::{copying, logs, select};
 
 #[async_trait]
 impl Worker for StationWorker {
@@ -90,14 +93,11 @@ impl Worker for StationWorker {
     async fn look_at_document(&self, account: &str, place: &BlobName) -> Result<DocumentFound, WorkError> {
         let failed = |error: blob::BlobError| WorkError::Failed(error.to_string());
         let blob = self.account(account)?.account.blob(&place.container, &place.name).map_err(failed)?;
-        match blob.head().await {
+        match head_of(&*blob).await {
             Ok(Some(facts)) => Ok(DocumentFound::Version(facts.version)),
             Ok(None) => Ok(DocumentFound::Nothing),
-            Err(error) => match error.kind {
-                BlobErrorKind::NotFound | BlobErrorKind::ContainerNotFound => Ok(DocumentFound::Nothing),
-                BlobErrorKind::Denied => Ok(DocumentFound::Unseen),
-                _ => Err(failed(error)),
-            },
+            Err(error) if error.kind == BlobErrorKind::Denied => Ok(DocumentFound::Unseen),
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -131,12 +131,18 @@ impl Worker for StationWorker {
         discarded.map(|_| ()).map_err(|error| WorkError::Failed(error.to_string()))
     }
 
-    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Option<String> {
-        journal_segments::transfer_of(self.account(account).ok()?, journal, job_uid).await
+    async fn account_without_host(&self, order: &CopyOrder) -> Result<Option<TransferResult>, WorkError> {
+        Accounting::of(self, order).without_its_host().await
+    }
+
+    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Result<Option<String>, WorkError> {
+        let timeout = self.options.request_timeout;
+        let Some(kept) = KeptJournal::new(self.account(account)?, journal, job_uid, timeout) else { return Ok(None) };
+        kept.transfer_id().await.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
     async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {
-        let removed = journal_segments::remove(self.account(account)?, blob, job_uid).await;
+        let removed = kept_journal::remove(self.account(account)?, blob, job_uid).await;
         removed.map_err(|error| WorkError::Failed(error.to_string()))
     }
 

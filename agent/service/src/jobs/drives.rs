@@ -154,7 +154,9 @@ impl Jobs {
         });
         let job = changed.await?;
         // What an interrupted run moved is told by its journal: at once, and again with the logs where this is cut off.
-        self.scheduler.account_only(&job, drive_id);
+        if let Err(error) = self.scheduler.account_only(&job, drive_id).await {
+            tracing::warn!(job = %job.uid, %error, "what a copy moved is asked again with its logs");
+        }
         self.scheduler.wake();
         Ok(job)
     }

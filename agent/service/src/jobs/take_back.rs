@@ -40,7 +40,7 @@ impl Jobs {
         let event = || Event::UndoCheckIn(drive_id.to_owned());
         decide(&job.machine, event(), self.scheduler.now()).map_err(StoreError::from)?;
         let record = job.copies.get(drive_id);
-        if record.is_some_and(|record| record.is_unaccounted) && self.scheduler.account_only(&job, drive_id) {
+        if record.is_some_and(|record| record.is_unaccounted) && self.scheduler.account_only(&job, drive_id).await? {
             let why = "what an interrupted run of its copy moved is being noted: say it again in a moment";
             return Err(StoreError::NotNow(format!("the drive `{drive_id}`: {why}")).into());
         }

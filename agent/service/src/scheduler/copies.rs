@@ -88,8 +88,16 @@ impl Scheduler {
             }
             tracing::info!(job = %order.job_uid, bay = %order.bay, "a copy begins");
             let copy = self.inner.worker.start(order.clone(), ended);
-            let (bay, direction) = (order.bay.clone(), order.direction);
-            running.insert(key.clone(), Running { bay, copy, job: job.key.path(), blob, direction, rates: VecDeque::new() });
+            let entry = Running {
+                bay: order.bay.clone(),
+                copy,
+                is_account_only: order.account_only,
+                job: job.key.path(),
+                blob,
+                direction: order.direction,
+                rates: VecDeque::new(),
+            };
+            running.insert(key.clone(), entry);
         }
         let scheduler = self.clone();
         let is_remote = station_and_bay(&order.bay).is_some();
@@ -167,7 +175,7 @@ impl Scheduler {
             return Ok(());
         }
         // Where the service was cut off, only the journal knows what was copied.
-        match self.account_only(job, drive_id) {
+        match self.account_only(job, drive_id).await? {
             true => Ok(()),
             false => self.end_without_copy(job, drive_id).await,
         }
@@ -175,11 +183,16 @@ impl Scheduler {
 
     /// Accounts for what an interrupted run of a copy moved, where that is not noted; false where there is nothing to
     /// account for.
-    pub(crate) fn account_only(&self, job: &StoredJob, drive_id: &str) -> bool {
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn account_only(&self, job: &StoredJob, drive_id: &str) -> Result<bool, StoreError> {
         let record = job.copies.get(drive_id).filter(|record| record.is_unaccounted);
-        let order = record.and_then(|record| self.order(job, drive_id, record.bay.as_deref()?));
-        let account = |order| self.start(job, CopyOrder { account_only: true, was_cut_off: true, ..order });
-        order.map(account).is_some()
+        let Some(order) = record.and_then(|record| self.order(job, drive_id, record.bay.as_deref()?)) else { return Ok(false) };
+        let was_granted = station_and_bay(&order.bay).is_some() || self.inner.store.has_successors();
+        let journal = self.journal_order(job, &order, was_granted).await?;
+        self.start(job, CopyOrder { journal, account_only: true, was_cut_off: true, ..order });
+        Ok(true)
     }
 
     /// Ends the copy of a drive that does not run: the receipt of its last run is its receipt.

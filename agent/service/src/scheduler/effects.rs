@@ -122,7 +122,7 @@ impl Scheduler {
         let found = self.inner.store.by_uid(&stored.job_uid).await.map_err(|error| error.to_string())?;
         let Some(job) = found else { return Ok(()) };
         match &stored.effect {
-            Effect::PublishReceipts => self.publish_receipts(&job.uid).await,
+            Effect::PublishReceipts => self.publish_receipts(&job).await,
             Effect::PublishLogs(drive_id) => self.publish_logs(&job, drive_id).await,
             Effect::Notify(notice) => match self.inner.notifier.get() {
                 Some(notifier) => notifier.send(&job, notice, stored.id).await,
@@ -146,18 +146,16 @@ impl Scheduler {
         }
     }
 
-    /// Writes the receipts, and the list of what was not exported. The job is read after it was looked what is there: a service that
+    /// Writes the receipts, and the list of what was not exported. The job is read again after it was looked what is there: a service that
     /// slept meanwhile, and was taken over from, replaces nothing that the other one wrote.
-    async fn publish_receipts(&self, job_uid: &str) -> Result<(), String> {
-        let read = || async { self.inner.store.by_uid(job_uid).await.map_err(|error| error.to_string()) };
-        let Some(job) = read().await? else { return Ok(()) };
+    async fn publish_receipts(&self, job: &StoredJob) -> Result<(), String> {
         let (account, names) = (account_of(&job.details), DocumentNames::new(&job.details, &job.key.name));
         let receipts_found = self.look_at(account, &names.receipts()).await?;
         let list_found = match &job.details.export {
             Some(export) => Some((export, self.look_at(account, &names.incomplete_list()).await?)),
             None => None,
         };
-        let Some(now) = read().await? else { return Ok(()) };
+        let Some(now) = self.inner.store.by_uid(&job.uid).await.map_err(|error| error.to_string())? else { return Ok(()) };
         let document = serde_json::to_vec_pretty(&receipts(&now, |_| false)).map_err(|error| error.to_string())?;
         self.put(account, &names.receipts(), &receipts_found, document).await?;
         let Some((export, found)) = list_found else { return Ok(()) };
@@ -183,7 +181,8 @@ impl Scheduler {
         let Some((record, order)) = job.copies.get(drive_id).zip(self.log_order(job, drive_id)) else { return Ok(()) };
         // What an interrupted run moved is in its journal, which goes with this effect. Where the service was killed
         // meanwhile, nothing else asks for it again.
-        if record.is_unaccounted && (self.is_running(&job.uid, drive_id) || self.account_only(job, drive_id)) {
+        let is_asked = || async { self.account_only(job, drive_id).await.map_err(|error| error.to_string()) };
+        if record.is_unaccounted && (self.is_running(&job.uid, drive_id) || is_asked().await?) {
             return Err("what an interrupted run of the copy moved is not noted yet".to_owned());
         }
         let Some(result) = &record.result else { return Ok(()) };
@@ -252,7 +251,7 @@ mod tests {
 
     use super::super::fake::FakeWorker;
     use super::*;
-    use crate::store::{JobKey, Store};
+    use crate::store::{Actor, JobKey, Role, Store};
     use crate::vault::Vault;
 
     struct Scene {
@@ -392,6 +391,32 @@ mod tests {
         assert_eq!(scene.store.effects(0, 10).await.unwrap().len(), 1, "it is tried again");
         assert!(scene.documents().len() > OF_OTHERS.len());
         scene.worker.refuses_removal.store(false, Ordering::SeqCst);
+        scene.until_all_is_done().await;
+        assert_eq!(scene.documents(), OF_OTHERS);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_alone_names_what_is_left_stays_until_that_was_removed() {
+        let scene = scene().await;
+        let job = with_documents(&scene).await;
+        let station = Actor { name: "hall".to_owned(), role: Role::Station };
+        scene.store.create_token(&station, "test", OffsetDateTime::UNIX_EPOCH).await.unwrap();
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
+        let begun = |job: &mut StoredJob| {
+            job.copies.get_mut("A").unwrap().runs = 1;
+            Ok(Vec::new())
+        };
+        scene.store.change(&job.key, &change, begun).await.unwrap();
+        let (journal, partial) = (format!("acme/imports/job-1/A.img.{}.journal", job.uid), "acme/imports/job-1/A.img.ID-LOST");
+        for (name, bytes) in [(journal.as_str(), "ID-LOST"), (partial, "")] {
+            scene.worker.documents.lock().unwrap().insert(name.to_owned(), bytes.as_bytes().to_vec());
+        }
+        scene.worker.refuses_discard.store(true, Ordering::SeqCst);
+        scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
+        scene.scheduler.carry_out_effects().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(scene.documents().contains(&journal), "it is tried again");
+        scene.worker.refuses_discard.store(false, Ordering::SeqCst);
         scene.until_all_is_done().await;
         assert_eq!(scene.documents(), OF_OTHERS);
     }

@@ -14,7 +14,7 @@ use protocol::stop::StopReason;
 use tokio::sync::{Notify, oneshot};
 
 use super::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker};
-use protocol::station::{BayContent, CopyOrder, LogOrder};
+use protocol::station::{BayContent, CopyOrder, JournalOrder, LogOrder};
 
 /// Bays that hold what a test docks, and documents in memory. Copies are not known here.
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(crate) struct FakeWorker {
     pub(crate) panics_left: AtomicUsize,
     /// No document can be removed.
     pub(crate) refuses_removal: AtomicBool,
+    /// The same of what unfinished transfers left.
+    pub(crate) refuses_discard: AtomicBool,
     /// Documents that are being put, and how many that were at most.
     pub(crate) at_once: AtomicUsize,
     pub(crate) most_at_once: AtomicUsize,
@@ -114,8 +116,18 @@ impl Worker for FakeWorker {
     }
 
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError> {
+        if self.refuses_discard.load(Ordering::SeqCst) {
+            return Err(WorkError::Failed("the account does not answer".to_owned()));
+        }
         let name = format!("{}.{transfer_id}", place.name);
         self.remove_document(account, &BlobName { name, ..place.clone() }).await
+    }
+
+    /// A journal here is the name of its transfer.
+    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Result<Option<String>, WorkError> {
+        let key = format!("{account}/{}/{}.{job_uid}.journal", journal.place.container, journal.place.name);
+        let found = self.documents.lock().unwrap().get(&key).cloned();
+        Ok(found.map(|bytes| String::from_utf8(bytes).unwrap()))
     }
 
     async fn remove_journal(&self, account: &str, blob: &BlobName, job_uid: &str) -> Result<(), WorkError> {

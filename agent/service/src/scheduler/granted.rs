@@ -50,6 +50,7 @@ impl Scheduler {
         let running = Running {
             bay: format!("another service/{}", order.bay),
             copy: Arc::new(Elsewhere),
+            is_account_only: order.account_only,
             job: job.key.path(),
             blob: format!("{}/{}", order.blob.container, order.blob.name),
             direction: order.direction,
@@ -71,7 +72,12 @@ impl Scheduler {
     /// What is known of a copy whose end was not told stays as it was: it was cut off.
     pub(super) async fn end_cut_off(&self, order: &CopyOrder) {
         let Some(grant) = &order.grant else {
-            tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
+            match order.account_only {
+                true => {
+                    tracing::info!(job = %order.job_uid, bay = %order.bay, "what a copy moved is not known yet: asking again")
+                }
+                false => tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result"),
+            }
             return;
         };
         tracing::warn!(job = %order.job_uid, bay = %order.bay, "a copy was cut off");

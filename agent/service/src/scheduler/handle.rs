@@ -67,6 +67,8 @@ impl CopyKey {
 pub(super) struct Running {
     pub(super) bay: String,
     pub(super) copy: Arc<dyn RunningCopy>,
+    /// Nothing moves: what a run moved is asked for.
+    pub(super) is_account_only: bool,
     /// The path of the job.
     pub(super) job: String,
     /// The blob as `CONTAINER/NAME`, for display.

@@ -47,12 +47,7 @@ impl Scheduler {
         }
         if self.may_have_journals(job_uid).await.map_err(|error| error.to_string())? {
             for (drive_id, place) in &left.journals {
-                let journal = JournalOrder { place: place.clone(), key: self.journal_key(job_uid, drive_id) };
-                // Of a copy whose end was never told, it alone knows what that left.
-                if let Some(transfer_id) = worker.journal_transfer(account, &journal, job_uid).await {
-                    note(with_timeout(worker.discard_unfinished(account, place, &transfer_id)).await);
-                }
-                note(with_timeout(worker.remove_journal(account, place, job_uid)).await);
+                note(self.remove_kept_journal(account, job_uid, drive_id, place).await);
             }
             for place in &left.with_journals {
                 note(with_timeout(worker.remove_journal(account, place, job_uid)).await);
@@ -62,6 +57,17 @@ impl Scheduler {
             None => Ok(()),
             Some(first) => Err(format!("{} of the job's documents stay in its account; the first: {first}", failures.len())),
         }
+    }
+
+    /// Removes a journal that is kept for other hosts, behind what it alone knows of: where the end of a copy was never told, nothing
+    /// else names what that left.
+    async fn remove_kept_journal(&self, account: &str, job_uid: &str, drive_id: &str, place: &BlobName) -> Result<(), WorkError> {
+        let worker = &self.inner.worker;
+        let journal = JournalOrder { place: place.clone(), key: self.journal_key(job_uid, drive_id) };
+        if let Some(transfer_id) = with_timeout(worker.journal_transfer(account, &journal, job_uid)).await? {
+            with_timeout(worker.discard_unfinished(account, place, &transfer_id)).await?;
+        }
+        with_timeout(worker.remove_journal(account, place, job_uid)).await
     }
 
     /// Says what stays in a customer's account after many attempts, and who has to remove it.

@@ -14,9 +14,11 @@ use crate::store::{StoreError, StoredJob};
 use protocol::station::BayContent;
 
 impl Scheduler {
-    /// Progress of a drive's copy; `None` where none runs.
+    /// Progress of a drive's copy; `None` where none moves anything.
     pub(crate) fn progress(&self, job_uid: &str, drive_id: &str) -> Option<Progress> {
-        self.running().get(&CopyKey::new(job_uid, drive_id)).map(|running| running.copy.progress())
+        let running = self.running();
+        let moving = running.get(&CopyKey::new(job_uid, drive_id)).filter(|running| !running.is_account_only);
+        moving.map(|running| running.copy.progress())
     }
 
     /// The last samples of the rate of the copy in a bay, in bytes a second.

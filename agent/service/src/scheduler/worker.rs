@@ -11,10 +11,12 @@ use futures::stream::BoxStream;
 use protocol::arm::Export;
 use protocol::job::{BlobName, LogAddresses};
 use protocol::progress::{Progress, UnreadableSoFar};
+use protocol::receipt::Receipt;
 use protocol::result::TransferResult;
 use protocol::station::{BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder};
 use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::stop::StopReason;
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 /// Why the data plane did not do something.
@@ -35,6 +37,14 @@ const WORK_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) async fn with_timeout<T>(work: impl Future<Output = Result<T, WorkError>>) -> Result<T, WorkError> {
     let done = tokio::time::timeout(WORK_TIMEOUT, work).await;
     done.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time: try again".to_owned())))
+}
+
+/// What is known of a run whose journal is gone with its host: all of it may have landed.
+pub fn unknown_result(order: &CopyOrder) -> TransferResult {
+    let now = OffsetDateTime::now_utc();
+    let receipt = Receipt::of_unknown(order.size_bytes.unwrap_or_default(), StopReason::JobCancelled, now);
+    let blob = format!("{}/{}", order.blob.container, order.blob.name);
+    TransferResult::cancelled_before_its_first_byte(order.direction, &blob, order.size_bytes.unwrap_or_default(), receipt)
 }
 
 /// A name for the grant of a copy, that no other has.
@@ -150,9 +160,20 @@ pub trait Worker: Send + Sync {
     /// Removes what an unfinished transfer left of a blob; nothing where there is nothing. The blob itself stays.
     async fn discard_unfinished(&self, account: &str, place: &BlobName, transfer_id: &str) -> Result<(), WorkError>;
 
-    /// The transfer that a journal is of which is kept for other hosts; `None` where there is none, or it cannot be read.
-    async fn journal_transfer(&self, _account: &str, _journal: &JournalOrder, _job_uid: &str) -> Option<String> {
-        None
+    /// What is known of a run whose host does not tell, from the journal in the account of its job; `None` where that has none.
+    async fn account_without_host(&self, _order: &CopyOrder) -> Result<Option<TransferResult>, WorkError> {
+        Ok(None)
+    }
+
+    /// The transfer that a journal is of which is kept for other hosts; `None` where there is none, or it does
+    /// not say.
+    async fn journal_transfer(
+        &self,
+        _account: &str,
+        _journal: &JournalOrder,
+        _job_uid: &str,
+    ) -> Result<Option<String>, WorkError> {
+        Ok(None)
     }
 
     /// Removes the journal that is kept at a place for other hosts; nothing where there is none.

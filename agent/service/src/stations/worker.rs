@@ -6,12 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use protocol::arm::{ERROR_LOG, Export, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::job::{BlobName, LogAddresses};
-use protocol::receipt::Receipt;
 use protocol::result::TransferResult;
 use protocol::station::{BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder, Task, TaskResult, station_and_bay};
 use protocol::station_rate::{RateOrder, StationRate};
-use protocol::stop::StopReason;
-use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -19,7 +16,10 @@ use super::fleet::{Fleet, Stations, is_station};
 use super::remote_copy::RemoteCopy;
 use super::station::Station;
 use super::task::ask;
-use crate::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant};
+use super::times::FleetTimes;
+use crate::scheduler::worker::{
+    Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant, unknown_result, with_timeout,
+};
 use crate::store::{Store, StoreError};
 
 /// How long a station may take over what a person waits for.
@@ -29,23 +29,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 const LOGS_TIMEOUT: Duration = Duration::from_secs(3600);
 
 impl Fleet {
-    /// Has a station account for what a run moved. Where it was taken off for good, nothing of that is known.
+    /// Has a station account for what a run moved. Of one that does not call in time, the journal in the account is asked.
     fn account_at(&self, station: String, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         let (told, tell) = oneshot::channel();
         let ends = Instant::now() + self.times.lease;
         let copy = Arc::new(begin_at(&self.stations, station.clone(), order.clone(), told, ends));
-        let (store, held, copy_stations) = (self.store.clone(), copy.clone(), self.stations.clone());
+        let asked = Asked { own: self.own.clone(), store: self.store.clone(), times: self.times, copy: copy.clone(), order };
         tokio::spawn(async move {
-            let _held = held;
-            let told = if knows_nothing(&store, &copy_stations, &station, &order).await { None } else { Some(tell.await) };
-            let result = match told {
-                // Its journal is on another host, or gone.
-                None => Some(unknown_result(&order)),
-                Some(Ok(result)) => Some(result),
-                // It did not call in time.
-                Some(Err(_)) => match is_station(&store, &station).await {
-                    Ok(false) => Some(unknown_result(&order)),
-                    Ok(true) | Err(_) => None,
+            let result = match asked.knows_nothing().await {
+                true => asked.account_without_it(true).await,
+                false => match tell.await {
+                    Ok(result) => Some(result),
+                    Err(_) if asked.is_away() => {
+                        let is_lost = matches!(is_station(&asked.store, &station).await, Ok(false));
+                        asked.account_without_it(is_lost).await
+                    }
+                    // It calls again, and is asked again.
+                    Err(_) => None,
                 },
             };
             if let Some(result) = result {
@@ -85,19 +85,46 @@ fn begin_at(
     RemoteCopy { stations: stations.clone(), station, grant }
 }
 
-/// Whether a station that calls cannot know what a run moved: its journal is in the state directory of another host.
-async fn knows_nothing(store: &Store, stations: &Stations, station: &str, order: &CopyOrder) -> bool {
-    let calls = stations.with_known(station, |station| station.told().map(|told| told.state_id.clone())).flatten();
-    let journal = store.journal_of(&order.job_uid, station).await.ok().flatten();
-    calls.zip(journal).is_some_and(|(calls, journal)| calls != journal)
+/// A station that was asked what a run moved.
+struct Asked {
+    own: Arc<dyn Worker>,
+    store: Store,
+    times: FleetTimes,
+    /// It is asked until this is dropped.
+    copy: Arc<RemoteCopy>,
+    order: CopyOrder,
 }
 
-/// What is known of a run whose journal is gone with its station: all of it may have landed.
-fn unknown_result(order: &CopyOrder) -> TransferResult {
-    let now = OffsetDateTime::now_utc();
-    let receipt = Receipt::of_unknown(order.size_bytes.unwrap_or_default(), StopReason::JobCancelled, now);
-    let blob = format!("{}/{}", order.blob.container, order.blob.name);
-    TransferResult::cancelled_before_its_first_byte(order.direction, &blob, order.size_bytes.unwrap_or_default(), receipt)
+impl Asked {
+    /// Whether it calls, and cannot know: the journal is in the state directory of another host.
+    async fn knows_nothing(&self) -> bool {
+        let station = &self.copy.station;
+        let calls = self.copy.stations.with_known(station, |station| station.told().map(|told| told.state_id.clone())).flatten();
+        let journal = self.store.journal_of(&self.order.job_uid, station).await.ok().flatten();
+        calls.zip(journal).is_some_and(|(calls, journal)| calls != journal)
+    }
+
+    fn is_away(&self) -> bool {
+        let is_away = |station: &mut Station| station.is_away(Instant::now(), &self.times).is_some();
+        self.copy.stations.with_known(&self.copy.station, is_away).unwrap_or(true)
+    }
+
+    /// What is known without it; `None` where that is to be asked again, since there may be more to learn.
+    async fn account_without_it(&self, is_lost: bool) -> Option<TransferResult> {
+        let (station, job) = (&self.copy.station, &self.order.job_uid);
+        match with_timeout(self.own.account_without_host(&self.order)).await {
+            Ok(None) if is_lost => Some(unknown_result(&self.order)),
+            Ok(None) => {
+                tracing::warn!(station, job, "a station that does not call alone knows what its copy moved: waiting for it");
+                None
+            }
+            Ok(result) => result,
+            Err(error) => {
+                tracing::warn!(station, job, %error, "the journal of a copy cannot be read now: trying again");
+                None
+            }
+        }
+    }
 }
 
 /// An answer that does not belong to its question.
@@ -202,7 +229,11 @@ impl Worker for Fleet {
         self.own.discard_unfinished(account, place, transfer_id).await
     }
 
-    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Option<String> {
+    async fn account_without_host(&self, order: &CopyOrder) -> Result<Option<TransferResult>, WorkError> {
+        self.own.account_without_host(order).await
+    }
+
+    async fn journal_transfer(&self, account: &str, journal: &JournalOrder, job_uid: &str) -> Result<Option<String>, WorkError> {
         self.own.journal_transfer(account, journal, job_uid).await
     }
 
