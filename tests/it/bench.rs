@@ -1,13 +1,11 @@
 //! Figures: that they are taken, kept and compared; never what they are.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::agent::Agent;
-use crate::support::{Workbench, parts};
+use crate::support::{Workbench, browser};
 
 fn report(bench: &Workbench, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(bench.file(name)).unwrap()).unwrap()
@@ -51,19 +49,14 @@ fn a_matrix_is_measured_reported_and_compared() {
 
 #[test]
 fn the_page_of_a_report_is_read_on_a_phone_too() {
-    let (Some(browser), Some(modules)) = (parts::chromium(), parts::playwright()) else { return };
+    let Some(mut run) = browser::script("report.js") else { return };
     let bench = Workbench::new();
     let arguments: [&dyn AsRef<std::ffi::OsStr>; 7] =
         [&"bench", &"--size", &"8MiB", &"--repeat", &"2", &"--html", &"report.html"];
     let measured =
         Agent::bare(bench.path(), &arguments).with(&["--chunk-size", "1MiB,2MiB,4MiB,8MiB", "--concurrency", "1,4,8"]).run();
     assert_eq!(measured.code, Some(0), "{}", measured.stderr);
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/portal-pictures");
-    std::fs::create_dir_all(&pictures).unwrap();
-    let mut run = Command::new("node");
-    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/report.js")).arg(bench.file("report.html"));
-    run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("PICTURES", pictures);
-    let output = run.output().unwrap();
+    let output = run.arg(bench.file("report.html")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

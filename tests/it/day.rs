@@ -1,15 +1,12 @@
 //! A day at the dock: what staff and customers do, in the portal and at the command line, each with as few actions as it takes.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::support::listener::free_port;
 use crate::support::service::{Service, slow_profile};
 use crate::support::terminal::in_terminal;
 use crate::support::wait::wait_until;
-use crate::support::{Workbench, parts};
+use crate::support::{Workbench, browser};
 
 /// Bays that are docked by hand, one that is watched, and a program that is told.
 fn config(bench: &Workbench, hook_port: u16) -> String {
@@ -48,7 +45,7 @@ fn drives(bench: &Workbench) {
 
 #[test]
 fn a_day_in_the_portal_takes_few_actions_and_every_page_fits() {
-    let (Some(browser), Some(modules)) = (parts::chromium(), parts::playwright()) else { return };
+    let Some(mut run) = browser::script("day.js") else { return };
     let bench = Workbench::new();
     let hook_port = free_port();
     drives(&bench);
@@ -58,12 +55,8 @@ fn a_day_in_the_portal_takes_few_actions_and_every_page_fits() {
     let hall = bench.secret("hall.token", token(json!({ "name": "hall-a", "role": "station" })).as_bytes());
     let account = format!("[[account]]\nname = \"local\"\nstore = \"{}\"\n", service.blobs().display());
     let hall_config = bench.secret("hall.toml", format!("{account}[[bay]]\nname = \"bay-1\"\n").as_bytes());
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/portal-pictures");
-    std::fs::create_dir_all(&pictures).unwrap();
-    let mut run = Command::new("node");
-    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/day.js")).current_dir(bench.path());
-    run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("PICTURES", pictures);
-    run.env("SERVER", &service.url)
+    run.current_dir(bench.path())
+        .env("SERVER", &service.url)
         .env("OPERATOR", &service.token)
         .env("ACME", acme)
         .env("HALL", hall)

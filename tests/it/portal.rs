@@ -1,7 +1,6 @@
 //! The portal in a real browser.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::support::images::{MIB, random_bytes};
 use crate::support::listener::free_port;
 use crate::support::service::{Service, slow_profile};
 use crate::support::wait::wait_until;
-use crate::support::{Workbench, parts};
+use crate::support::{Workbench, browser};
 
 /// A drive with bad places, slow enough at them that a person sees it.
 const FAILING: &str = r#"
@@ -36,7 +35,7 @@ length = "64KiB"
 
 #[test]
 fn staff_and_customers_look_at_it() {
-    let (Some(browser), Some(modules)) = (parts::chromium(), parts::playwright()) else { return };
+    let Some(mut run) = browser::script("portal.js") else { return };
     let bench = Workbench::new();
     let profile = slow_profile(&bench, "SLOW-1", "512MiB", "25MB/s");
     let failing = bench.image("failing.toml", FAILING.as_bytes());
@@ -60,14 +59,10 @@ fn staff_and_customers_look_at_it() {
         let body = json!({ "name": name, "subscriptions": [name] });
         service.call("POST", "/operator/v1/tokens", body).expect(201)["token"].as_str().unwrap().to_owned()
     };
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/portal-pictures");
-    std::fs::create_dir_all(&pictures).unwrap();
     // Words between the script and us, as files.
     let [stop, offline, restarted] = ["stop", "offline", "restarted"].map(|name| bench.file(name));
-    let mut run = Command::new("node");
-    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/portal.js")).current_dir(bench.path());
-    run.env("NODE_PATH", modules).env("CHROMIUM", browser).env("SERVER", &service.url).env("OPERATOR", &service.token);
-    run.env("ONE", token("one")).env("OTHER", token("other")).env("PICTURES", pictures);
+    run.current_dir(bench.path()).env("SERVER", &service.url).env("OPERATOR", &service.token);
+    run.env("ONE", token("one")).env("OTHER", token("other"));
     run.env("IDENTITY_PORT", identity_port.to_string()).env("FAILING", failing).env("TINY", empty);
     run.env("STOP", &stop).env("OFFLINE", &offline).env("RESTARTED", &restarted);
     let mut child = run.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();

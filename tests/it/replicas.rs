@@ -115,6 +115,22 @@ fn a_copy_at_a_station_goes_on_while_services_are_killed() {
 }
 
 #[test]
+fn what_a_lost_service_copied_in_its_own_bay_is_told_by_the_one_that_takes_over() {
+    let (bench, other_bench) = (Workbench::new(), Workbench::new());
+    let Some(config) = config(&bench) else { return };
+    let mut first = Service::start(&bench, &config);
+    let second = replica(&first, &other_bench, &config);
+    first.ship_import("job-1", &["SLOW"]);
+    first.dock("bay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
+    first.wait("bytes to land", || first.bytes_landed("job-1").filter(|bytes| *bytes > 8 * MIB as u64));
+    first.kill();
+    wait_until_it_decides(&second);
+    second.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    second.wait_for_state("job-1", "Packaging");
+    second.expect_receipt_that_denies_nothing("job-1", 64 * MIB as u64);
+}
+
+#[test]
 fn a_service_that_slept_changes_nothing_any_more() {
     let (bench, other_bench) = (Workbench::new(), Workbench::new());
     let Some(config) = config(&bench) else { return };
@@ -123,9 +139,7 @@ fn a_service_that_slept_changes_nothing_any_more() {
     first.ship_import("job-1", &["SLOW"]);
     let drive = slow_profile(&bench, "SLOW", "64MiB", "1MB/s");
     first.dock("bay-1", &drive, None).expect(200);
-    first.wait("bytes to land", || {
-        first.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
-    });
+    first.wait("bytes to land", || first.bytes_landed("job-1").filter(|bytes| *bytes > 0));
     first.running().signal(Signal::STOP);
     wait_until("every thread of the service to have stopped", || has_stopped(first.id()));
     wait_until_it_decides(&second);

@@ -143,7 +143,7 @@ fn a_drive_is_paused_and_resumes_also_after_a_restart() {
     let profile = slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
     service.ship_import("job-1", &["SLOW"]);
     service.dock("bay-1", &profile, None).expect(200);
-    let bytes = |service: &Service| service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    let bytes = |service: &Service| service.bytes_landed("job-1");
     service.wait("bytes to move", || bytes(&service).filter(|bytes| *bytes > 0));
     service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
     service.wait("the bay to be paused", || (service.bays()[0]["state"] == "paused").then_some(()));
@@ -172,9 +172,7 @@ fn a_stop_drains_and_a_start_resumes() {
     service.stop();
     service.go();
     service.ship_import("job-1", &["SLOW"]);
-    service.wait("bytes to move", || {
-        service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 4 * MIB as u64)
-    });
+    service.wait("bytes to move", || service.bytes_landed("job-1").filter(|bytes| *bytes > 4 * MIB as u64));
     let ended = service.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     service.go();

@@ -95,9 +95,7 @@ fn ends_completed(service: &Service, name: &str) {
 fn begin(service: &Service, name: &str, drive: &str, path: &Path) {
     service.ship_import(name, &[drive]);
     service.dock("bay-1", path, None).expect(200);
-    service.wait("bytes to land", || {
-        service.job(name)["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > MIB as u64)
-    });
+    service.wait("bytes to land", || service.bytes_landed(name).filter(|bytes| *bytes > MIB as u64));
 }
 
 #[test]
@@ -206,9 +204,7 @@ fn in_the_middle_of_a_retry() {
     service.call("PUT", &job("job-1"), body).expect(201);
     service.patch("job-1", shipping()).expect(200);
     service.dock("bay-1", &image, None).expect(200);
-    service.wait("bytes to land", || {
-        service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > MIB as u64)
-    });
+    service.wait("bytes to land", || service.bytes_landed("job-1").filter(|bytes| *bytes > MIB as u64));
     fake.always_fail(On::PutBlock, Some(Fault::Answer(503, "ServerBusy")));
     let seen = fake.puts().0;
     service.wait("requests to be repeated", || (fake.puts().0 > seen + 8).then_some(()));
@@ -330,9 +326,7 @@ fn on_a_block_device_that_dies() {
     let device = LoopDevice::attach(&drive.path(), 512);
     service.ship_import("job-1", &["DYING"]);
     service.dock("bay-1", &device.path, Some("DYING")).expect(200);
-    service.wait("bytes to land", || {
-        service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > MIB as u64)
-    });
+    service.wait("bytes to land", || service.bytes_landed("job-1").filter(|bytes| *bytes > MIB as u64));
     drive.behaviour.lock().unwrap().is_dead = true;
     service.wait("the copy to be held", || (service.bays()[0]["state"] == "held").then_some(()));
     cancel(&service, "job-1");

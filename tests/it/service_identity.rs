@@ -48,9 +48,7 @@ fn another_customer_cannot_stop_a_copy_by_naming_its_drive() {
     let profile = crate::support::service::slow_profile(&bench, "SLOW", "24MiB", "12MB/s");
     service.ship_import("mine", &["SLOW"]);
     service.dock("bay-1", &profile, None).expect(200);
-    service.wait("bytes to move", || {
-        service.job("mine")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
-    });
+    service.wait("bytes to move", || service.bytes_landed("mine").filter(|bytes| *bytes > 0));
     service.ship_import("theirs", &["SLOW"]);
     service.kill();
     service.go();
@@ -95,9 +93,7 @@ fn a_drive_that_was_bound_is_known_again_in_another_bay() {
     service.wait_for_attention("unknown-drive");
     service.order("mine", "checkIn", json!({ "bay": "bay-1" })).code(409);
     service.order("mine", "checkIn", json!({ "bay": "bay-1", "driveId": "STICKER-1" })).expect(200);
-    service.wait("bytes to move", || {
-        service.job("mine")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
-    });
+    service.wait("bytes to move", || service.bytes_landed("mine").filter(|bytes| *bytes > 0));
     // Asked about again while it runs, nothing changes.
     service.order("mine", "checkIn", json!({ "bay": "bay-1", "driveId": "STICKER-1" })).code(409);
     service.order("mine", "pause", json!({ "driveId": "STICKER-1" })).expect(200);

@@ -276,7 +276,7 @@ fn a_copy_that_is_being_stopped_is_not_to_be_paused_again() {
     let stuck = "size = \"16MiB\"\nserial = \"S\"\nseed = 6\n[[fault]]\nkind = \"stuck\"\noffset = \"8MiB\"\nlength = 4096\n";
     service.ship_import("one", &["S"]);
     service.dock("bay-1", &bench.image("stuck.toml", stuck.as_bytes()), None).expect(200);
-    let landed = || service.job("one")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
+    let landed = || service.bytes_landed("one");
     service.wait("the drive to hang", || landed().filter(|bytes| *bytes == 8 * MIB as u64));
     let drive = || json!({ "driveId": "S" });
     let refused = service.order("one", "undoCheckIn", drive());

@@ -162,9 +162,7 @@ fn a_drive_that_is_being_copied_or_was_not_checked_in_is_not_the_wrong_one() {
     service.ship_import("mine", &["SLOW"]);
     service.order("mine", "undoCheckIn", json!({ "driveId": "SLOW" })).code(409);
     service.dock("bay-1", &profile, None).expect(200);
-    service.wait("bytes to move", || {
-        service.job("mine")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
-    });
+    service.wait("bytes to move", || service.bytes_landed("mine").filter(|bytes| *bytes > 0));
     let refused = service.order("mine", "undoCheckIn", json!({ "driveId": "SLOW" })).expect(409);
     assert!(refused.to_string().contains("pause it first"), "{refused}");
     service.order("mine", "pause", json!({ "driveId": "SLOW" })).expect(200);

@@ -1,7 +1,7 @@
 //! A drive is carried to another host before it is copied whole: what was moved is not moved again.
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -28,19 +28,24 @@ fn segments(service: &Service) -> Vec<String> {
     names.filter(|name| name.contains(".journal.")).collect()
 }
 
+/// Lets an import copy 4 MiB of a drive in a bay, which gives 2 MB a second; gives the drive.
+fn import_begun(service: &Service, bench: &Workbench, bay: &str, size: &str) -> PathBuf {
+    service.ship_import("job-1", &["SLOW"]);
+    let drive = slow_profile(bench, "SLOW", size, "2MB/s");
+    service.dock(bay, &drive, None).expect(200);
+    service.wait("bytes to land", || service.bytes_landed("job-1").filter(|bytes| *bytes > 4 * MIB as u64));
+    drive
+}
+
 /// Lets the first station copy something, ends it so, and carries the drive to the second one.
 fn carried(end: impl FnOnce(&Service, &mut Station)) {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let mut first = Station::start(&service, &bench, "hall-a", STATION);
     let _second = Station::start(&service, &bench, "hall-b", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    let drive = slow_profile(&bench, "SLOW", "48MiB", "2MB/s");
-    service.dock("hall-a%2Fbay-1", &drive, None).expect(200);
-    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
-    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    let drive = import_begun(&service, &bench, "hall-a%2Fbay-1", "48MiB");
     end(&service, &mut first);
-    let moved = landed().unwrap();
+    let moved = service.bytes_landed("job-1").unwrap();
     assert!(!segments(&service).is_empty(), "the journal is beside the blob");
     service.dock("hall-b%2Fbay-1", &drive, None).expect(200);
     service.wait_for_state("job-1", "Packaging");
@@ -76,7 +81,7 @@ fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
     let _stations = [Station::start(&service, &bench, "hall-a", STATION), Station::start(&service, &bench, "hall-b", STATION)];
     service.ship_import("job-1", &["SLOW"]);
     let drive = slow_profile(&bench, "SLOW", "32MiB", "2MB/s");
-    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64().unwrap_or_default();
+    let landed = || service.bytes_landed("job-1").unwrap_or_default();
     let mut moved = 0;
     for hall in ["hall-a", "hall-b", "hall-a"] {
         let bay = format!("{hall}%2Fbay-1");
@@ -108,15 +113,9 @@ fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
 fn a_drive_of_an_export_that_is_carried_to_another_host_gets_only_what_is_missing() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
-    let config = format!("[budget]\nrate = \"2MB/s\"\n{STATION}");
-    let mut first = Station::start(&service, &bench, "hall-a", &config);
-    let _second = Station::start(&service, &bench, "hall-b", &config);
-    let content = ship_export(&service, "export-1", 32 * MIB);
+    let [mut first, _second] = slow_stations(&service, &bench);
     let drive = bench.image("blank.img", &vec![0; 32 * MIB]);
-    service.dock("hall-a%2Fbay-1", &drive, Some("OUT")).expect(200);
-    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1" })).expect(200);
-    let landed = || service.job("export-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
-    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 8 * MIB as u64));
+    let content = export_begun(&service, &drive);
     first.stop();
     let kept = segments(&service);
     assert!(!kept.is_empty() && kept.iter().all(|name| name.contains("waies/export-1_OUT")), "among its documents: {kept:?}");
@@ -130,13 +129,13 @@ fn a_drive_of_an_export_that_is_carried_to_another_host_gets_only_what_is_missin
     service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
 }
 
-/// Lets an export copy 8 MiB onto a drive at the first station.
-fn export_begun(service: &Service, drive: &Path) {
-    ship_export(service, "export-1", 32 * MIB);
+/// Lets an export copy 8 MiB onto a drive at the first station; gives what it copies.
+fn export_begun(service: &Service, drive: &Path) -> Vec<u8> {
+    let content = ship_export(service, "export-1", 32 * MIB);
     service.dock("hall-a%2Fbay-1", drive, Some("OUT")).expect(200);
-    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1", "erase": true })).expect(200);
-    let landed = || service.job("export-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
-    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 8 * MIB as u64));
+    service.order("export-1", "checkIn", json!({ "driveId": "OUT", "bay": "hall-a/bay-1" })).expect(200);
+    service.wait("bytes to land", || service.bytes_landed("export-1").filter(|bytes| *bytes > 8 * MIB as u64));
+    content
 }
 
 /// Two stations that copy 2 MB a second, in many chunks.
@@ -200,15 +199,41 @@ fn the_journal_of_a_drive_that_was_released_goes_with_its_job() {
     service.wait("the journal to go", || segments(&service).is_empty().then_some(()));
 }
 
+/// Cancels a job whose station is lost, and waits for no word of it.
+fn cancelled_without_its_station(service: &Service, mut station: Station, job: &str, size_bytes: u64) {
+    service.wait("the journal to be kept", || (!segments(service).is_empty()).then_some(()));
+    station.kill();
+    service.patch(job, json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state(job, "Packaging");
+    service.expect_receipt_that_denies_nothing(job, size_bytes);
+}
+
+#[test]
+fn a_cancel_of_an_import_whose_station_is_lost_is_accounted_for_by_the_journal_in_the_account() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let first = Station::start(&service, &bench, "hall-a", STATION);
+    import_begun(&service, &bench, "hall-a%2Fbay-1", "64MiB");
+    cancelled_without_its_station(&service, first, "job-1", 64 * MIB as u64);
+    let receipt = service.receipts("job-1")["drives"][0]["result"]["receipt"].clone();
+    assert!(receipt["residue_bytes"].as_u64() > Some(0), "what is left is told too: {receipt}");
+}
+
+#[test]
+fn a_cancel_of_an_export_whose_station_is_lost_is_accounted_for_by_the_journal_in_the_account() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let [first, _second] = slow_stations(&service, &bench);
+    export_begun(&service, &bench.image("blank.img", &vec![0; 32 * MIB]));
+    cancelled_without_its_station(&service, first, "export-1", 32 * MIB as u64);
+}
+
 #[test]
 fn what_a_lost_station_left_of_a_cancelled_import_goes_with_its_job() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
     let mut first = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    service.dock("hall-a%2Fbay-1", &slow_profile(&bench, "SLOW", "64MiB", "2MB/s"), None).expect(200);
-    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
-    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    import_begun(&service, &bench, "hall-a%2Fbay-1", "64MiB");
     first.kill();
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
     service.call("DELETE", "/operator/v1/tokens/hall-a", Value::Null).expect(200);
@@ -229,14 +254,10 @@ fn a_drive_is_carried_from_a_bay_of_the_service_to_a_station() {
     let bench = Workbench::new();
     let service = Service::start(&bench, &format!("{SERVICE}{OWN_BAY}"));
     let _station = Station::start(&service, &bench, "hall-a", STATION);
-    service.ship_import("job-1", &["SLOW"]);
-    let drive = slow_profile(&bench, "SLOW", "32MiB", "2MB/s");
-    service.dock("own", &drive, None).expect(200);
-    let landed = || service.job("job-1")["properties"]["driveList"][0]["bytesSucceeded"].as_u64();
-    service.wait("bytes to land", || landed().filter(|bytes| *bytes > 4 * MIB as u64));
+    let drive = import_begun(&service, &bench, "own", "32MiB");
     service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);
     service.wait_for_attention("copy-paused");
-    let moved = landed().unwrap();
+    let moved = service.bytes_landed("job-1").unwrap();
     service.wait("the drive to be taken out", || {
         (service.call("POST", "/operator/v1/bays/own/undock", Value::Null).status == 200).then_some(())
     });

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::azurite::Azurite;
-use crate::support::images::{MIB, partials_of, random_bytes};
+use crate::support::images::{MIB, files_below, partials_of, random_bytes};
 use crate::support::listener::free_port;
 use crate::support::service::{Service, import, job, parcel, ship_export, shipping, slow_profile};
 use crate::support::station::{Station, token_of};
@@ -20,7 +20,7 @@ const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s
 
 /// The state of the drive of a job, as customers see it.
 fn bytes_landed(service: &Service, name: &str) -> Option<u64> {
-    service.job(name)["properties"]["driveList"][0]["bytesSucceeded"].as_u64().filter(|bytes| *bytes > 0)
+    service.bytes_landed(name).filter(|bytes| *bytes > 0)
 }
 
 /// Begins to import a drive of this size at `hall-a`, which gives so many bytes a second; some of it has landed then.
@@ -216,6 +216,8 @@ fn a_station_that_is_gone_for_good_is_taken_off_and_keeps_no_job() {
     let mut station = Station::start(&service, &bench, "hall-a", STATION);
     copy_slowly(&service, &bench, "64MiB", "2MB/s");
     station.kill();
+    let journal = files_below(&service.blobs()).into_iter().filter(|path| path.display().to_string().contains(".journal."));
+    journal.for_each(|segment| std::fs::remove_file(segment).unwrap());
     let waiting = service.wait_for_attention("station-away");
     assert_eq!(waiting["actions"][0]["command"], "drive-agent tokens revoke hall-a", "{waiting}");
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);

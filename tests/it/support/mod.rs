@@ -5,6 +5,7 @@ pub mod azure_fake;
 pub mod azurite;
 pub mod bodies;
 pub mod booted;
+pub mod browser;
 pub mod content;
 pub mod fuse_drive;
 pub mod gcs_fake;

@@ -296,6 +296,12 @@ impl Service {
         self.log_in(token, &[]).1.split(';').next().unwrap().to_owned()
     }
 
+    /// How much of the first drive of a job has landed, as customers see it.
+    #[track_caller]
+    pub fn bytes_landed(&self, name: &str) -> Option<u64> {
+        self.job(name)["properties"]["driveList"][0]["bytesSucceeded"].as_u64()
+    }
+
     /// A page of the portal, as staff see it.
     #[track_caller]
     pub fn portal_page(&self, path: &str) -> String {
@@ -327,6 +333,15 @@ impl Service {
             let bays = self.bays();
             panic!("waited {EVENT_TIMEOUT:?} for {what}, which did not come; bays: {bays:#?}");
         })
+    }
+
+    /// Expects the receipt of a copy whose host told nothing: it says what surely landed, and of nothing that it did not.
+    #[track_caller]
+    pub fn expect_receipt_that_denies_nothing(&self, name: &str, size_bytes: u64) {
+        let receipt = self.receipts(name)["drives"][0]["result"]["receipt"].clone();
+        let bytes = |class: &str| receipt[class]["bytes"].as_u64().unwrap();
+        assert!(bytes("landed_before_request") > 0, "{receipt}");
+        assert_eq!(bytes("landed_before_request") + bytes("outcome_unknown"), size_bytes, "{receipt}");
     }
 
     /// Watches the station for a round: there is no event to wait for where something must not happen.
