@@ -1,4 +1,4 @@
-// A day at the dock, in the portal: twenty things that staff and customers do. Each is done with at most so many actions (a click,
+// A day at the dock, in the portal: things that staff and customers do. Each is done with at most so many actions (a click,
 // a field filled in, a code scanned), and every page on the way is one that everybody can use: accessible, and nothing of it has to
 // be pushed aside on a phone, a tablet or a desk.
 "use strict";
@@ -93,7 +93,7 @@ async function shipped(page, jobName, driveList, trackingNumber) {
 }
 
 async function docked(page, bay, path) {
-    await page.goto(`${SERVER}/portal/bay/${bay}/dock`);
+    await page.goto(`${SERVER}/portal/dock?bay=${encodeURIComponent(bay)}`);
     await page.fill("[name=path]", path);
     await page.click("button:has-text('Dock it')");
     await page.waitForURL(/portal\/bays$/);
@@ -183,8 +183,19 @@ async function arrival(customer, staff) {
         await hands.click("article:has-text('WD-B1') >> button:has-text('Resume')");
         await staff.waitForSelector("article:has-text('WD-B1') >> button:has-text('Pause')");
     });
-    await docked(staff, "bay-2", drive("WD-B2"));
+    await staff.goto(`${SERVER}/portal/bays`);
+    await scenario("a drive that is here and in no bay", staff, 4, async (hands) => {
+        await hands.click(".attention li:has-text('WD-B2') >> a:text-is('Dock it')");
+        assert.strictEqual(await staff.inputValue("[name=driveId]"), "WD-B2", "which drive it is was said before");
+        assert.strictEqual(await staff.inputValue("[name=bay]"), "", "no bay is guessed");
+        await hands.fill({ bay: "bay-2", path: drive("WD-B2") });
+        await hands.click("button:has-text('Dock it')");
+        await staff.waitForSelector("article:has(h3:text-is('bay-2')) :text('WD-B2')");
+    });
     await state(customer, "Packaging");
+    await staff.goto(`${SERVER}/portal/dock?driveId=WD-B2`);
+    await staff.click("button:has-text('Dock it')");
+    await staff.waitForSelector("text=choose the bay that the drive is in");
 }
 
 async function departure(staff, customer) {
@@ -333,7 +344,7 @@ async function main() {
     });
     await house(browser, staff);
     assert.deepStrictEqual(alerts, []);
-    assert.strictEqual(played, 20);
+    assert.strictEqual(played, 21);
     await browser.close();
     server.close();
     server.closeAllConnections();

@@ -59,7 +59,7 @@ fn other_sites_send_no_forms() {
         assert!(cookie.contains("; Secure") && cookie.contains("SameSite=Strict"), "{cookie}");
     }
     let cookie = log_in(&[]).1;
-    for path in ["/portal/logout", "/portal/new", "/portal/check-in", "/portal/bay/bay-1/do/dock"] {
+    for path in ["/portal/logout", "/portal/new", "/portal/check-in", "/portal/dock", "/portal/bay/bay-1/take-out"] {
         let headers = [("cookie", cookie_of(&cookie)), ("sec-fetch-site", "cross-site")];
         assert_eq!(service.try_call("", "POST", path, Value::Null, &headers).unwrap().status, 403, "{path}");
     }

@@ -4,66 +4,91 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use protocol::station::{Bay, BayState};
 use serde::Deserialize;
 
-use super::extract::{Operator, form};
+use super::extract::{Operator, PageQuery, form};
 use super::forms::{FormField, FormPage, value};
-use super::links::bay_link;
 use super::page::{PageError, render};
 use super::viewer::Viewer;
+use crate::jobs::JobError;
 use crate::state::ServiceState;
 
 const BAYS: &str = "/portal/bays";
 
-fn dock_page(viewer: &Viewer, bay: &str) -> FormPage {
+/// What a link fills in.
+#[derive(Deserialize, Default)]
+pub(super) struct DockQuery {
+    #[serde(default)]
+    bay: String,
+    /// What jobs call the drive.
+    #[serde(default, rename = "driveId")]
+    drive_id: String,
+}
+
+/// The form: bays that are free for docking by hand, and what is docked.
+async fn page(state: &ServiceState, viewer: &Viewer) -> Result<FormPage, PageError> {
+    let bays = state.scheduler.bays().await?;
+    let is_free = |bay: &&Bay| !bay.is_watched && bay.state == BayState::Empty && bay.drive.is_none();
+    let free = bays.iter().filter(is_free).map(|bay| (bay.name.clone(), bay.name.clone()));
+    // A bay that is not chosen is none: the first of the list would be a guess.
+    let bay = std::iter::once((String::new(), "Choose the bay".to_owned())).chain(free).collect();
     let path = FormField {
         hint: "A block device such as /dev/disk/by-path/…, an image, or the profile of a simulated drive".into(),
-        ..FormField::line("path", "Path on the station", "")
+        ..FormField::line("path", "Path on the bay's host", "")
     };
     let name = FormField {
         hint: "Its serial number, or the name of its file, where this is empty".into(),
         ..FormField::line("driveId", "What jobs call the drive", "")
     };
-    let page = FormPage::new(viewer, "Dock a drive", format!("{}/do/dock", bay_link(bay)), vec![path, name], "Dock it");
-    let above = Some((BAYS.to_owned(), "Bays".to_owned()));
-    FormPage { above, about: Some(format!("Into {bay}.")), ..page }
+    let fields = vec![FormField::choice("bay", "Bay", bay), path, name];
+    let page = FormPage::new(viewer, "Dock a drive", "/portal/dock".to_owned(), fields, "Dock it");
+    let about = match bays.iter().any(|bay| bay.is_watched) {
+        true => "A bay that is watched is not listed: it takes the drive that is put into it.",
+        false => "Bays that have a drive are not listed.",
+    };
+    Ok(FormPage { above: Some((BAYS.to_owned(), "Bays".to_owned())), about: Some(about.to_owned()), ..page })
 }
 
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Path(bay): Path<String>,
+    PageQuery(query): PageQuery<DockQuery>,
 ) -> Result<Response, PageError> {
-    if !state.scheduler.bays().await?.iter().any(|one| one.name == bay) {
-        return Err(PageError::not_found(format!("there is no bay `{bay}`")));
+    let mut page = page(&state, &viewer).await?;
+    for (name, chosen) in [("bay", query.bay), ("driveId", query.drive_id)] {
+        for field in page.fields.iter_mut().filter(|field| field.name == name && !chosen.is_empty()) {
+            field.value.clone_from(&chosen);
+        }
     }
-    Ok(render(&dock_page(&viewer, &bay)))
+    Ok(render(&page))
 }
 
-/// The part of a path that names a bay, and what to do there.
-#[derive(Deserialize)]
-pub(super) struct BayAction {
-    bay: String,
-    action: String,
-}
-
-/// Docks a drive, or takes one out.
-pub(super) async fn carry_out(
+pub(super) async fn dock(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
-    Path(BayAction { bay, action }): Path<BayAction>,
     request: Request,
 ) -> Result<Response, PageError> {
     let form = form(&viewer, request.into_body()).await?;
-    match action.as_str() {
-        "dock" => {
-            let id = Some(value(&form, "driveId").trim()).filter(|id| !id.is_empty());
-            if let Err(error) = state.jobs.dock(&viewer.actor, &bay, value(&form, "path").trim(), id).await {
-                return dock_page(&viewer, &bay).again(&form, error, "path");
-            }
-        }
-        "undock" => state.jobs.undock(&viewer.actor, &bay).await?,
-        _ => return Err(PageError::not_found(format!("there is no action `{action}`"))),
+    let text = |name: &str| value(&form, name).trim();
+    let again = async |error: JobError, field: &str| page(&state, &viewer).await?.again(&form, error, field);
+    if text("bay").is_empty() {
+        return again(JobError::Refused("choose the bay that the drive is in".to_owned()), "bay").await;
     }
+    let id = Some(text("driveId")).filter(|id| !id.is_empty());
+    match state.jobs.dock(&viewer.actor, text("bay"), text("path"), id).await {
+        Ok(_) => Ok(Redirect::to(BAYS).into_response()),
+        Err(error) => again(error, "path").await,
+    }
+}
+
+pub(super) async fn take_out(
+    State(state): State<Arc<ServiceState>>,
+    Operator(viewer): Operator,
+    Path(bay): Path<String>,
+    request: Request,
+) -> Result<Response, PageError> {
+    form(&viewer, request.into_body()).await?;
+    state.jobs.undock(&viewer.actor, &bay).await?;
     Ok(Redirect::to(BAYS).into_response())
 }

@@ -29,9 +29,14 @@ pub(super) fn revoke_link(name: &str) -> String {
     format!("/portal/tokens/{}/revoke", part(name))
 }
 
-/// The beginning of the addresses about a bay.
-pub(super) fn bay_link(bay: &str) -> String {
-    format!("/portal/bay/{}", part(bay))
+/// The address of the page that docks a drive, with one of its fields filled in.
+pub(super) fn dock_link(field: &str, known: &str) -> String {
+    format!("/portal/dock?{}", form_urlencoded::Serializer::new(String::new()).append_pair(field, known).finish())
+}
+
+/// Where the drive in a bay is taken out.
+pub(super) fn take_out_link(bay: &str) -> String {
+    format!("/portal/bay/{}/take-out", part(bay))
 }
 
 /// The job that a path of the API names.

@@ -27,7 +27,7 @@
 //! | `actions` | what is done with a job |
 //! | `offers` | what may be done now |
 //! | `live` | pages that are kept up to date |
-//! | `forms`, `bars`, `copy_card`, `time_text` | parts of pages |
+//! | `forms`, `bars`, `copy_card`, `time_text`, `sentence` | parts of pages |
 //!
 //! # What keeps it safe
 //! A strict content security policy (nothing inline, nothing from elsewhere), cookies that scripts and other sites
@@ -69,6 +69,7 @@ mod rate;
 mod receive;
 mod retry;
 mod router;
+mod sentence;
 mod ship;
 mod slip;
 mod time_text;

@@ -3,7 +3,7 @@
 use protocol::job::{CopyRecord, CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
 use protocol::station::{Action, Bay, short_job_name};
 
-use super::links::{bay_link, drive_link, job_link, key_of_path, revoke_link};
+use super::links::{dock_link, drive_link, job_link, key_of_path, revoke_link, take_out_link};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
 use crate::store::StoredJob;
@@ -144,7 +144,7 @@ pub(super) fn of_bay(bay: &Bay) -> Option<Offer> {
     let is_running = bay.work.as_ref().is_some_and(|work| work.progress.is_some());
     match (bay.is_watched, &bay.drive) {
         (true, _) => None,
-        (false, None) => Some(Offer::page("Dock a drive", format!("{}/dock", bay_link(&bay.name)))),
+        (false, None) => Some(Offer::page("Dock a drive", dock_link("bay", &bay.name))),
         (false, Some(_)) if is_running => None,
         (false, Some(_)) => Some(take_out(&bay.name)),
     }
@@ -195,12 +195,15 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::TakeOut { bay, is_watched: false } => Some(take_out(bay)),
         Action::AskCustomer { job } => Some(Offer::page(action.label(), job_link(&key(job)?))),
         Action::TakeStationOff { station } => Some(Offer::page(action.label(), revoke_link(station)).quiet()),
-        Action::Dock { .. } | Action::TakeOut { is_watched: true, .. } => None,
+        Action::Dock { drive_id } => {
+            Some(Offer::page(action.label(), dock_link("driveId", drive_id.as_deref().unwrap_or_default())))
+        }
+        Action::TakeOut { is_watched: true, .. } => None,
     }
 }
 
 fn take_out(bay: &str) -> Offer {
-    Offer::form("Take it out", format!("{}/do/undock", bay_link(bay)), Vec::new())
+    Offer::form("Take it out", take_out_link(bay), Vec::new())
 }
 
 /// Checks a drive of an import in that came and is in no bay, and leads back to what was scanned: the next one is in hand.
