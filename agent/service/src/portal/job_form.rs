@@ -47,7 +47,7 @@ pub(super) fn job_fields(kind: JobKind, known: &JobDetails) -> Vec<FormField> {
         hint: "Verbose lists every chunk of a copy".into(),
         ..FormField::choice("logLevel", "Log", levels)
     });
-    let keep = FormField::check("backupDriveManifest", "Keep the manifest of each drive in the storage account too", "");
+    let keep = FormField::check("backupDriveManifest", "Keep the manifest of each drive beside the logs too", "");
     fields.push(keep.ticked(known.backup_drive_manifest == Some(true)));
     fields
 }

@@ -173,7 +173,7 @@ fn review(viewer: Viewer, kind: JobKind, form: Vec<(String, String)>) -> Respons
         }
     }
     facts.push(("log", one("logLevel")));
-    let keeps = if value(&form, "backupDriveManifest").is_empty() { "on the drives alone" } else { "in the storage account too" };
+    let keeps = if value(&form, "backupDriveManifest").is_empty() { "beside the blobs alone" } else { "beside the logs too" };
     facts.push(("manifests", vec![keeps.to_owned()]));
     let csrf = viewer.csrf.clone();
     let form = form.into_iter().filter(|(name, _)| !matches!(name.as_str(), "csrf" | "step")).collect();
