@@ -43,6 +43,7 @@ mod output;
 mod ownership;
 mod package;
 mod package_booted;
+mod pictures;
 mod portal;
 mod profiles;
 mod proxies;
