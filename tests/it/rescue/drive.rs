@@ -232,6 +232,20 @@ fn a_dead_drive_that_answers_with_errors_is_known_as_gone() {
 }
 
 #[test]
+fn a_place_without_data_says_nothing_of_a_drive_that_fails_around_it() {
+    let bench = Workbench::new();
+    let base = "size = \"16MiB\"\nserial = \"BAD-1\"\nseed = 3\nzero_share = 0.5\nrun_size = \"64KiB\"\n";
+    bench.image("plain.toml", base.as_bytes());
+    bench.image("bad.toml", (base.to_owned() + &unreadable(4 * MIB as u64, 6 * MIB as u64)).as_bytes());
+    let mut bytes = plain(&bench);
+    let result = import(&bench, &["--on-unreadable", "rescue", "--retry-passes", "0"]).run().expect(4);
+    let bad = listed(&result);
+    assert!(bad.len() > 5, "there are places without data between them: {bad:?}");
+    bad.iter().for_each(|(offset, length)| bytes[*offset as usize..(offset + length) as usize].fill(0));
+    assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
+}
+
+#[test]
 fn limits_are_judged_after_the_retries() {
     let bench = Workbench::new();
     profiles(&bench, "8MiB", &[fault("healing", 3 * MIB as u64, 1024, "after_reads = 4")]);

@@ -1,7 +1,7 @@
 //! A failing drive → [`ReadChunk`]: one thread, one read at a time, in the order that the plan gives. Chunks
 //! that become whole are passed on at once; what stays unreadable comes last, with its filling.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use drive::{DriveError, TimedReader};
@@ -133,39 +133,31 @@ impl<'stage> RescueReader<'stage> {
             return Err(End::Stopped);
         }
         let may_be_hole = matches!(phase, RescuePhase::Copying(_));
-        let bytes = self.bytes_of(range)?;
-        let mut took = Duration::ZERO;
-        let read = match may_be_hole && stage.is_hole(watch, range, &mut DataRun::unknown())? {
-            true => {
-                bytes.fill(0);
-                Ok(())
-            }
-            false => {
-                let started = Instant::now();
-                let call = || self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
-                let read = stage.rescue_watch.during(range, call);
-                took = started.elapsed();
-                stage.counters.read_time.add(took);
-                match read {
-                    Ok(Some(filled)) => {
-                        self.bytes_of(range)?.copy_from_slice(&filled[..range.length as usize]);
-                        self.worker.give_back(filled);
-                        Ok(())
-                    }
-                    Ok(None) if stage.stop.is_aborting() => return Err(End::Stopped),
-                    Ok(None) => return self.hung(range),
-                    Err(error) => Err(error),
-                }
-            }
-        };
+        if may_be_hole && stage.is_hole(watch, range, &mut DataRun::unknown())? {
+            // Nothing was read: that says nothing of the drive.
+            self.bytes_of(range)?.fill(0);
+            self.rescue.with_plan(|plan| plan.done(range, ReadOutcome::Read));
+            return self.took(range);
+        }
+        // The chunk before is put aside, which is no time of the drive's.
+        self.bytes_of(range)?;
+        let started = Instant::now();
+        let call = || self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
+        let read = stage.rescue_watch.during(range, call);
+        let took = started.elapsed();
+        stage.counters.read_time.add(took);
         match read {
-            Ok(()) => {
+            Ok(Some(filled)) => {
+                self.bytes_of(range)?.copy_from_slice(&filled[..range.length as usize]);
+                self.worker.give_back(filled);
                 let outcome = if is_slow(self.rescue, range.length, took) { ReadOutcome::Slow } else { ReadOutcome::Read };
                 self.rescue.with_plan(|plan| plan.done(range, outcome));
                 self.rescue.set_last_good(range.offset);
                 self.failed_since_good.clear();
                 self.took(range)
             }
+            Ok(None) if stage.stop.is_aborting() => Err(End::Stopped),
+            Ok(None) => self.hung(range),
             Err(error) if error.is_unreadable() => self.failed(range),
             Err(error) => Err(error.into()),
         }
