@@ -186,14 +186,16 @@ async function arrival(customer, staff) {
     await staff.goto(`${SERVER}/portal/bays`);
     await scenario("a drive that is here and in no bay", staff, 4, async (hands) => {
         await hands.click(".attention li:has-text('WD-B2') >> a:text-is('Dock it')");
-        assert.strictEqual(await staff.inputValue("[name=driveId]"), "WD-B2", "which drive it is was said before");
+        await staff.waitForSelector("text=WD-B2 waits for a bay.");
+        assert.strictEqual(await staff.inputValue("[name=driveId]"), "", "the drive itself says which it is");
         assert.strictEqual(await staff.inputValue("[name=bay]"), "", "no bay is guessed");
         await hands.fill({ bay: "bay-2", path: drive("WD-B2") });
         await hands.click("button:has-text('Dock it')");
         await staff.waitForSelector("article:has(h3:text-is('bay-2')) :text('WD-B2')");
     });
     await state(customer, "Packaging");
-    await staff.goto(`${SERVER}/portal/dock?driveId=WD-B2`);
+    await staff.goto(`${SERVER}/portal/dock?bay=bay-9`);
+    await staff.waitForSelector("text=bay-9 is not free for docking by hand now");
     await staff.click("button:has-text('Dock it')");
     await staff.waitForSelector("text=choose the bay that the drive is in");
 }

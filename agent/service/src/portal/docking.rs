@@ -8,7 +8,7 @@ use protocol::station::{Bay, BayState};
 use serde::Deserialize;
 
 use super::extract::{Operator, PageQuery, form};
-use super::forms::{FormField, FormPage, value};
+use super::forms::{FieldKind, FormField, FormPage, value};
 use super::page::{PageError, render};
 use super::viewer::Viewer;
 use crate::jobs::JobError;
@@ -21,16 +21,15 @@ const BAYS: &str = "/portal/bays";
 pub(super) struct DockQuery {
     #[serde(default)]
     bay: String,
-    /// What jobs call the drive.
-    #[serde(default, rename = "driveId")]
-    drive_id: String,
+    /// The drive that waits for a bay.
+    #[serde(default, rename = "for")]
+    awaited: String,
 }
 
 /// The form: bays that are free for docking by hand, and what is docked.
 async fn page(state: &ServiceState, viewer: &Viewer) -> Result<FormPage, PageError> {
     let bays = state.scheduler.bays().await?;
-    let is_free = |bay: &&Bay| !bay.is_watched && bay.state == BayState::Empty && bay.drive.is_none();
-    let free = bays.iter().filter(is_free).map(|bay| (bay.name.clone(), bay.name.clone()));
+    let free = bays.iter().filter(|bay| is_free(bay)).map(|bay| (bay.name.clone(), bay.name.clone()));
     // A bay that is not chosen is none: the first of the list would be a guess.
     let bay = std::iter::once((String::new(), "Choose the bay".to_owned())).chain(free).collect();
     let path = FormField {
@@ -50,15 +49,27 @@ async fn page(state: &ServiceState, viewer: &Viewer) -> Result<FormPage, PageErr
     Ok(FormPage { above: Some((BAYS.to_owned(), "Bays".to_owned())), about: Some(about.to_owned()), ..page })
 }
 
+/// Whether a drive may be docked there by hand.
+pub(super) fn is_free(bay: &Bay) -> bool {
+    !bay.is_watched && bay.state == BayState::Empty && bay.drive.is_none()
+}
+
 pub(super) async fn show(
     State(state): State<Arc<ServiceState>>,
     Operator(viewer): Operator,
     PageQuery(query): PageQuery<DockQuery>,
 ) -> Result<Response, PageError> {
     let mut page = page(&state, &viewer).await?;
-    for (name, chosen) in [("bay", query.bay), ("driveId", query.drive_id)] {
-        for field in page.fields.iter_mut().filter(|field| field.name == name && !chosen.is_empty()) {
-            field.value.clone_from(&chosen);
+    if !query.awaited.is_empty() {
+        // The name of the drive is not filled in: it would count for more than what the drive itself says.
+        page.about = Some(format!("`{}` waits for a bay. {}", query.awaited, page.about.unwrap_or_default()));
+    }
+    for field in page.fields.iter_mut().filter(|field| field.name == "bay" && !query.bay.is_empty()) {
+        match &field.kind {
+            FieldKind::Choice(bays) if bays.iter().all(|(name, _)| *name != query.bay) => {
+                field.problem = Some(format!("`{}` is not free for docking by hand now", query.bay));
+            }
+            _ => field.value.clone_from(&query.bay),
         }
     }
     Ok(render(&page))

@@ -3,6 +3,7 @@
 use protocol::job::{CopyRecord, CopyState, DriveState, Event, Field, JobKind, JobState, decide, may_correct, may_edit};
 use protocol::station::{Action, Bay, short_job_name};
 
+use super::docking::is_free;
 use super::links::{dock_link, drive_link, job_link, key_of_path, revoke_link, take_out_link};
 use super::viewer::Viewer;
 use crate::state::ServiceState;
@@ -144,7 +145,7 @@ pub(super) fn of_bay(bay: &Bay) -> Option<Offer> {
     let is_running = bay.work.as_ref().is_some_and(|work| work.progress.is_some());
     match (bay.is_watched, &bay.drive) {
         (true, _) => None,
-        (false, None) => Some(Offer::page("Dock a drive", dock_link("bay", &bay.name))),
+        (false, None) => is_free(bay).then(|| Offer::page("Dock a drive", dock_link("bay", &bay.name))),
         (false, Some(_)) if is_running => None,
         (false, Some(_)) => Some(take_out(&bay.name)),
     }
@@ -195,9 +196,7 @@ pub(super) fn of_action(action: &Action) -> Option<Offer> {
         Action::TakeOut { bay, is_watched: false } => Some(take_out(bay)),
         Action::AskCustomer { job } => Some(Offer::page(action.label(), job_link(&key(job)?))),
         Action::TakeStationOff { station } => Some(Offer::page(action.label(), revoke_link(station)).quiet()),
-        Action::Dock { drive_id } => {
-            Some(Offer::page(action.label(), dock_link("driveId", drive_id.as_deref().unwrap_or_default())))
-        }
+        Action::Dock { drive_id } => Some(Offer::page(action.label(), dock_link("for", drive_id.as_deref().unwrap_or_default()))),
         Action::TakeOut { is_watched: true, .. } => None,
     }
 }
