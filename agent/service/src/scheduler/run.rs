@@ -1,6 +1,6 @@
 //! The loop of rounds, and what each round does about effects, timers and bays.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::job::{DriveState, Event};
 use protocol::station::Next;
@@ -26,9 +26,13 @@ impl Scheduler {
     pub async fn run(&self) {
         self.take_over().await;
         let shower = tokio::spawn(self.clone().show_to_watchers());
+        let mut sampled = Instant::now();
         while !self.inner.stopping.is_cancelled() {
             self.round().await;
-            self.sample_rates();
+            if sampled.elapsed() >= ROUND_INTERVAL {
+                sampled = Instant::now();
+                self.sample_rates();
+            }
             tokio::select! {
                 () = self.inner.stopping.cancelled() => {}
                 () = self.inner.wake.notified() => {}
@@ -51,7 +55,7 @@ impl Scheduler {
         }
     }
 
-    /// Rates are averages since the last sample: they have to be taken at regular intervals.
+    /// Rates are averages since the last sample: they have to be taken at regular intervals, and not in each round, which may be woken.
     fn sample_rates(&self) {
         for running in self.running().values_mut() {
             running.rates.push_back(running.copy.progress().bytes_per_second);
