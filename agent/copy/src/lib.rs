@@ -85,7 +85,7 @@ pub use export::{Target, export, plan_export};
 pub use flow::machine_memory::machine_memory_bytes;
 pub use import::{import, plan_import};
 pub use plan::least_memory_bytes;
-pub use record::journal::{journal_of_export, journal_of_import};
+pub use record::journal::{journal_of_export, journal_of_import, only_journal};
 pub use source::manifest::ManifestSource;
 pub use transfer::account::account;
 pub use transfer::unfinished::{Taken, Unfinished, UnfinishedTransfers, unfinished};

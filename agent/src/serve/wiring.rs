@@ -27,7 +27,7 @@ use crate::station::rate::StationRates;
 const MEMORY_OF_STATION_BYTES: u64 = 4 * MEMORY_DEFAULT_BYTES;
 
 /// The clock, moved by as many seconds as a file says.
-pub(super) fn clock(offset_file: Option<PathBuf>) -> Clock {
+pub(crate) fn clock(offset_file: Option<PathBuf>) -> Clock {
     Arc::new(move || {
         let offset = offset_file.as_ref().and_then(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
         let now = OffsetDateTime::now_utc();
@@ -113,7 +113,6 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
         pace: config.transfer.time_scale.unwrap_or(Pace::Scaled(1.0)),
         grants: Arc::new(|| Some(0)),
         turns: Turns::default(),
-        may_succeed_others: config.database.is_some(),
     })
 }
 

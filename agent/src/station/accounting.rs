@@ -1,6 +1,6 @@
 //! What a copy moved that is not continued now: from the journal of this host, or from the one in the account of its job.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use copy::{CopyError, Stage, Stop, TransferHandle, TransferOptions};
@@ -12,21 +12,23 @@ use protocol::stop::StopReason;
 use protocol::units::ByteSize;
 use service::scheduler::worker::{WorkError, unknown_result};
 
-use super::accounts::ReachedAccount;
+use super::accounts::{ReachedAccount, may_not_be_read};
 use super::host::StationWorker;
+use super::journal_segments::{mark_of, says_all_of};
 use super::kept_journal::KeptJournal;
 use super::ordered::{blob_of, failed, options};
 
-/// How long a cancel waits for the journal in the account.
+/// How long a copy that stops waits for the journal in the account.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take to read that of a large drive, where nobody waits for a copy to stop.
+const WHOLE_JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// One copy, and what is needed to tell what it moved.
 pub(super) struct Accounting {
     order: CopyOrder,
     options: TransferOptions,
     reached: Option<ReachedAccount>,
-    /// An earlier run may have been at another host, which told nothing.
-    may_succeed_others: bool,
 }
 
 impl Accounting {
@@ -38,57 +40,94 @@ impl Accounting {
             order: order.clone(),
             options: TransferOptions { memory, ..options(worker, order) },
             reached: worker.account(&order.account).ok().cloned(),
-            may_succeed_others: worker.may_succeed_others,
         }
     }
 
-    /// Reads what the copy did from the journal of this host, and where it has none, from the one in the account.
+    /// Reads what the copy did from the journal of this host, or from the one in the account where that says more.
     pub(super) async fn account(self, handle: &TransferHandle) -> TransferResult {
-        match self.read(self.options.clone(), self.order.was_cut_off, handle).await {
-            Ok(Some(result)) => return result,
-            Ok(None) => {}
-            Err(error) => return failed(&self.order, &error),
-        }
-        let found = tokio::time::timeout(JOURNAL_TIMEOUT, self.of_other_host(handle)).await;
-        match found.unwrap_or_else(|_| Err(WorkError::Failed("no answer in time".to_owned()))) {
-            Ok(Some(result)) => result,
-            Ok(None) if self.may_succeed_others && self.order.was_cut_off => unknown_result(&self.order),
-            Ok(None) => self.of_nothing(handle),
-            Err(error) => {
-                tracing::warn!(job = %self.order.job_uid, %error, "the journal in the account cannot be read: the receipt says less");
-                unknown_result(&self.order)
-            }
-        }
+        self.of_journals(handle).await.unwrap_or_else(|error| failed(&self.order, &error))
     }
 
-    /// The same for a service that waits for nobody: from the journal in the account alone.
+    async fn of_journals(&self, handle: &TransferHandle) -> Result<TransferResult, CopyError> {
+        let kept = self.kept_lines().await;
+        let own = copy::only_journal(&self.options.state_dir)?;
+        match (&own, &kept) {
+            (Some(journal), Ok(Some(lines))) if !self.says_all_of(journal, lines)? => {
+                // The drive was at another host since.
+                if let Some(result) = self.of_lines(lines, handle).await? {
+                    return Ok(result);
+                }
+            }
+            (Some(journal), _) => {
+                let was_cut_off = self.order.was_cut_off;
+                let is_older = was_cut_off && mark_of(journal).exists();
+                if let Some(result) = self.read(self.options.clone(), was_cut_off, handle).await? {
+                    return Ok(if is_older { of_older_record(result) } else { result });
+                }
+            }
+            (None, Ok(Some(lines))) => {
+                if let Some(result) = self.of_lines(lines, handle).await? {
+                    return Ok(result);
+                }
+            }
+            (None, Ok(None) | Err(())) => {}
+        }
+        // Another host may have moved something of which nothing is known here.
+        let is_unknown = own.is_none() && self.order.journal.is_some() && (self.order.was_cut_off || kept.is_err());
+        Ok(if is_unknown { unknown_result(&self.order) } else { self.of_nothing(handle) })
+    }
+
+    /// The same for a service that waits for nobody: from the journal in the account alone; `None` where there is none, or it may
+    /// not be read.
     ///
     /// # Errors
     /// When the journal cannot be read now.
     pub(super) async fn without_its_host(self) -> Result<Option<TransferResult>, WorkError> {
+        let failed = |error: &dyn std::fmt::Display| WorkError::Failed(error.to_string());
+        let Some(kept) = self.kept() else { return Ok(None) };
+        let lines = match kept.read().await {
+            Err(error) if may_not_be_read(&error) => None,
+            lines => lines.map_err(|error| failed(&error))?,
+        };
+        let Some(lines) = lines else { return Ok(None) };
         let handle = TransferHandle::new(Stop::new(), |_| {});
         handle.stop.request_stop(StopReason::JobCancelled);
-        self.of_other_host(&handle).await
+        self.of_lines(&lines, &handle).await.map_err(|error| failed(&error))
     }
 
-    /// From the journal in the account; `None` where that has none. It may be behind: what it does not know of may have landed.
-    async fn of_other_host(&self, handle: &TransferHandle) -> Result<Option<TransferResult>, WorkError> {
-        let kept = self.order.journal.as_ref().zip(self.reached.as_ref());
-        let timeout = self.options.request_timeout;
-        let kept = kept.and_then(|(journal, reached)| KeptJournal::new(reached, journal, &self.order.job_uid, timeout));
-        let Some(kept) = kept else { return Ok(None) };
-        let failed = |error: &dyn std::fmt::Display| WorkError::Failed(error.to_string());
-        let Some(lines) = kept.read().await.map_err(|error| failed(&error))? else { return Ok(None) };
-        // It goes with what is kept of the job, where this process is killed meanwhile.
-        let folder = tokio::task::block_in_place(|| unpack(&self.options.state_dir, &lines)).map_err(|error| failed(&error))?;
-        let options = TransferOptions { state_dir: folder.path().to_owned(), ..self.options.clone() };
-        let result = self.read(options, false, handle).await.map_err(|error| failed(&error))?;
-        let behind = |result: TransferResult| TransferResult {
-            receipt: result.receipt.map(Receipt::of_older_record),
-            manifest: None,
-            ..result
+    fn kept(&self) -> Option<KeptJournal> {
+        let (journal, reached) = self.order.journal.as_ref().zip(self.reached.as_ref())?;
+        KeptJournal::new(reached, journal, &self.order.job_uid, self.options.request_timeout)
+    }
+
+    /// What the journal in the account says; an error where that is not known.
+    async fn kept_lines(&self) -> Result<Option<String>, ()> {
+        let Some(kept) = self.kept() else { return Ok(None) };
+        let limit = if self.order.account_only { WHOLE_JOURNAL_TIMEOUT } else { JOURNAL_TIMEOUT };
+        let error = match tokio::time::timeout(limit, kept.read()).await {
+            Ok(Ok(lines)) => return Ok(lines),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
         };
-        Ok(result.map(behind))
+        kept.warn("cannot be read: what another host moved is not known", &error);
+        Err(())
+    }
+
+    fn says_all_of(&self, journal: &Path, lines: &str) -> Result<bool, CopyError> {
+        let says = tokio::task::block_in_place(|| says_all_of(journal, lines));
+        says.map_err(|source| CopyError::State { operation: "read", path: journal.to_owned(), source })
+    }
+
+    /// From the lines of another host, which may be behind.
+    async fn of_lines(&self, lines: &str, handle: &TransferHandle) -> Result<Option<TransferResult>, CopyError> {
+        // It goes with what is kept of the job, where this process is killed meanwhile.
+        let folder = tokio::task::block_in_place(|| unpack(&self.options.state_dir, lines)).map_err(|source| {
+            let path: PathBuf = self.options.state_dir.clone();
+            CopyError::State { operation: "write to", path, source }
+        })?;
+        let options = TransferOptions { state_dir: folder.path().to_owned(), ..self.options.clone() };
+        let result = self.read(options, false, handle).await?;
+        Ok(result.map(|result| TransferResult { manifest: None, ..of_older_record(result) }))
     }
 
     /// Reads a journal, and asks the store what is left of the copy.
@@ -122,6 +161,11 @@ impl Accounting {
         let receipt = Receipt::of_nothing(size_bytes, request.reason, request.requested_at, resume);
         TransferResult::cancelled_before_its_first_byte(order.direction, &blob_of(order), size_bytes, receipt)
     }
+}
+
+/// What the record does not know of may have landed since.
+fn of_older_record(result: TransferResult) -> TransferResult {
+    TransferResult { receipt: result.receipt.map(Receipt::of_older_record), ..result }
 }
 
 /// Makes lines the only journal of a folder of its own.

@@ -46,6 +46,12 @@ pub(super) async fn head_of(blob: &dyn Blob) -> Result<Option<BlobFacts>, BlobEr
     }
 }
 
+/// Whether an answer says that something may not be looked at, and not that this failed. Where an answer has no body, as S3's about
+/// what is under a name, it does not say which right is missing.
+pub(super) fn may_not_be_read(error: &BlobError) -> bool {
+    matches!(error.kind, BlobErrorKind::NotPermitted | BlobErrorKind::Denied)
+}
+
 /// The credentials in a file with AZURE_STORAGE_… lines.
 pub(super) fn credentials(path: &Path) -> Result<Environment, String> {
     use std::os::unix::fs::PermissionsExt;

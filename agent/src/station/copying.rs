@@ -85,7 +85,7 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
     tokio::spawn(async move {
         // One that was cut off while this host slept may still be stopping.
         let _turn = tokio::time::timeout(wait, turn.lock()).await.ok();
-        if let Some(segments) = &segments {
+        if let Some(segments) = segments.as_ref().filter(|_| !order.account_only) {
             begin_segments(segments, &order, &state_dir, blob.as_deref()).await;
         }
         let copied = match order.account_only {

@@ -40,8 +40,6 @@ pub(crate) struct StationWorker {
     pub(crate) grants: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Held by the copy of a drive, by where its journal is: one that is begun again waits for the one before to end.
     pub(crate) turns: Turns,
-    /// Whether its bays may go on with what services at other hosts began, of which this one has no journal.
-    pub(crate) may_succeed_others: bool,
 }
 
 /// A lock for each journal.

@@ -151,14 +151,7 @@ impl JournalSegments {
 
 /// Makes lines the journal of this host; false where it says all of them, and maybe more.
 fn keep(journal: &Path, lines: &str) -> std::io::Result<bool> {
-    let mut own = Vec::new();
-    match File::open(journal) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        file => {
-            file?.take(lines.len() as u64).read_to_end(&mut own)?;
-        }
-    }
-    if own == lines.as_bytes() {
+    if says_all_of(journal, lines)? {
         return Ok(false);
     }
     make_folder(journal.parent().unwrap_or(Path::new(".")))?;
@@ -171,8 +164,20 @@ fn keep(journal: &Path, lines: &str) -> std::io::Result<bool> {
     Ok(true)
 }
 
+/// Whether a journal, which need not be there, begins with these lines.
+pub(super) fn says_all_of(journal: &Path, lines: &str) -> std::io::Result<bool> {
+    let mut own = Vec::new();
+    match File::open(journal) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        file => {
+            file?.take(lines.len() as u64).read_to_end(&mut own)?;
+        }
+    }
+    Ok(own == lines.as_bytes())
+}
+
 /// A file beside a journal that came from another host: it stays as long as the journal's folder.
-fn mark_of(journal: &Path) -> PathBuf {
+pub(super) fn mark_of(journal: &Path) -> PathBuf {
     with_suffix(journal, ".of-another-host")
 }
 

@@ -20,7 +20,7 @@ use protocol::units::ByteRange;
 use service::scheduler::worker::WorkError;
 use service::vault::SealingKey;
 
-use super::accounts::{ReachedAccount, head_of};
+use super::accounts::{ReachedAccount, head_of, may_not_be_read};
 
 /// Bytes of the lines of a segment: at 8 MiB a chunk it tells of some 50 GiB. The last one is written whole each time, and accounts
 /// that keep versions keep all of them.
@@ -96,7 +96,7 @@ impl KeptJournal {
         tracing::warn!(job = %self.job_uid, %error, "the journal in the account {what}");
     }
 
-    /// The lines of all segments that continue each other; `None` where there are none, or they may not be read.
+    /// The lines of all segments that continue each other; `None` where there are none.
     ///
     /// # Errors
     /// When the store failed.
@@ -123,18 +123,18 @@ impl KeptJournal {
     /// # Errors
     /// When the store failed.
     pub(super) async fn transfer_id(&self) -> Result<Option<String>, BlobError> {
-        let Some(Segment::Lines(_, lines)) = self.segment(0).await? else { return Ok(None) };
+        let first = match self.segment(0).await {
+            // What may not be read will never say.
+            Err(error) if may_not_be_read(&error) => None,
+            first => first?,
+        };
+        let Some(Segment::Lines(_, lines)) = first else { return Ok(None) };
         let replay = JournalReplay::new(lines.as_bytes()).ok().flatten();
         Ok(replay.map(|replay| replay.header().transfer_id.clone()))
     }
 
     async fn segment(&self, index: u32) -> Result<Option<Segment>, BlobError> {
-        let sealed = match self.sealed(index).await {
-            // What may not be read will never say.
-            Err(error) if error.kind == BlobErrorKind::Denied => None,
-            sealed => sealed?,
-        };
-        let Some(sealed) = sealed else { return Ok(None) };
+        let Some(sealed) = self.sealed(index).await? else { return Ok(None) };
         let opened = self.key.open(&sealed, &sealed_for(&self.job_uid, index)).ok();
         let parts = opened.as_ref().and_then(|segment| segment.split_once('\n'));
         let segment = |(before, lines): (&str, &str)| Segment::Lines(before.to_owned(), lines.to_owned());
@@ -216,7 +216,7 @@ pub(super) async fn remove(reached: &ReachedAccount, place: &BlobName, job_uid: 
     let mut names: Vec<BlobName> = match reached.account.blobs(&place.container, &segments_of(place, job_uid)).await {
         Ok(found) => found.into_iter().map(|item| BlobName { container: item.container, name: item.name }).collect(),
         // What may not be listed is counted.
-        Err(error) if error.kind == BlobErrorKind::Denied => {
+        Err(error) if may_not_be_read(&error) => {
             let mut counted = Vec::new();
             while head_of(&*reached.account.blob(&place.container, &name(counted.len()).name)?).await?.is_some() {
                 counted.push(name(counted.len()));

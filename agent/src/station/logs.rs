@@ -96,8 +96,13 @@ fn whole_of(folder: &Path, known: TransferResult) -> Result<TransferResult, Work
         serde_json::from_reader(BufReader::new(file)).map_err(|error| failed(io::Error::other(error)))?;
     // What was learned since the run ended: it counts as cancelled, and what landed may be in doubt.
     whole.outcome = known.outcome;
-    if known.receipt.is_some_and(|receipt| receipt.landed_bytes() == 0) {
+    if known.receipt.as_ref().is_some_and(|receipt| receipt.landed_bytes() == 0) {
         whole.receipt = whole.receipt.map(Receipt::doubted);
+    }
+    let bytes = |result: &TransferResult| result.receipt.as_ref().map(|receipt| receipt.classes().map(|class| class.bytes));
+    if whole.transfer_id != known.transfer_id || bytes(&whole) != bytes(&known) {
+        let message = "the list of its ranges at this station is of another run: the log would not say what the receipt says";
+        return Err(WorkError::Refused(message.to_owned()));
     }
     Ok(whole)
 }
@@ -193,6 +198,19 @@ mod tests {
         io::Seek::rewind(&mut file).unwrap();
         io::Read::read_to_string(&mut file, &mut text).unwrap();
         assert_eq!(text.matches("Status=\"IOFailed\"").count() as u64, PLACES);
+    }
+
+    #[test]
+    fn the_list_of_another_run_is_not_taken_for_that_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let unreadable: Vec<ByteRange> = (0..PLACES).map(|index| ByteRange::new(index * 1024, 512)).collect();
+        let result = TransferResult::not_begun(Outcome::CompleteWithUnreadable, Direction::Import, "");
+        let whole = TransferResult { transfer_id: Some("1".to_owned()), unreadable, ..result };
+        keep_whole(folder.path(), &whole).unwrap();
+        let known = whole.clone().with_lists_cut(RANGES_KEPT_MAX);
+        assert!(whole_of(folder.path(), known.clone()).is_ok());
+        let of_other = TransferResult { transfer_id: Some("2".to_owned()), ..known };
+        assert!(matches!(whole_of(folder.path(), of_other), Err(WorkError::Refused(_))));
     }
 
     #[test]

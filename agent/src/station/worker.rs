@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use blob::{BlobErrorKind, Replaces};
+use blob::Replaces;
 use drive::blank::is_blank;
 use file::crash;
 use futures::{StreamExt, TryStreamExt};
@@ -21,7 +21,7 @@ use service::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedB
 use tokio::sync::oneshot;
 
 use super::accounting::Accounting;
-use super::accounts::head_of;
+use super::accounts::{head_of, may_not_be_read};
 use super::host::{StationWorker, blocking};
 use super::kept_journal::{self, KeptJournal};
 use super::{copying, logs, select};
@@ -96,7 +96,7 @@ impl Worker for StationWorker {
         match head_of(&*blob).await {
             Ok(Some(facts)) => Ok(DocumentFound::Version(facts.version)),
             Ok(None) => Ok(DocumentFound::Nothing),
-            Err(error) if error.kind == BlobErrorKind::Denied => Ok(DocumentFound::Unseen),
+            Err(error) if may_not_be_read(&error) => Ok(DocumentFound::Unseen),
             Err(error) => Err(failed(error)),
         }
     }

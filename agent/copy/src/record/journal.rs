@@ -65,21 +65,11 @@ impl Journal {
         Self::open_file(journal_path(state_dir, direction, what), what)
     }
 
-    /// Opens the journal in a folder that holds the state of one transfer alone; `None` where there is none.
-    pub(crate) fn only_one(folder: &Path) -> Result<Option<Self>, CopyError> {
-        let failed = |source| state_error("list", folder, source);
-        let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(failed)?,
-        };
-        for entry in entries {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "jsonl") {
-                let what = path.display().to_string();
-                return Self::open_file(path, &what).map(Some);
-            }
-        }
-        Ok(None)
+    /// Opens the journal below a state directory that is of one transfer alone; `None` where there is none.
+    pub(crate) fn only_one(state_dir: &Path) -> Result<Option<Self>, CopyError> {
+        let Some(path) = only_journal(state_dir)? else { return Ok(None) };
+        let what = path.display().to_string();
+        Self::open_file(path, &what).map(Some)
     }
 
     /// Opens a journal that is there.
@@ -246,6 +236,26 @@ impl Journal {
         crash::point("journal-removed");
         Ok(())
     }
+}
+
+/// The journal below a state directory that is of one transfer alone; `None` where there is none.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn only_journal(state_dir: &Path) -> Result<Option<PathBuf>, CopyError> {
+    let folder = state_dir.join("journals");
+    let failed = |source| state_error("list", &folder, source);
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(failed)?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the journal of an import into a blob is kept.

@@ -29,8 +29,7 @@ pub fn account(
     was_cut_off: bool,
     handle: &TransferHandle,
 ) -> Result<Option<TransferResult>, CopyError> {
-    let folder = options.state_dir.join("journals");
-    let Some(mut journal) = Journal::only_one(&folder)? else { return Ok(None) };
+    let Some(mut journal) = Journal::only_one(&options.state_dir)? else { return Ok(None) };
     let Some(Recovered { header, table, .. }) = journal.recover()? else { return Ok(None) };
     let ByteSize(memory) = options.memory.unwrap_or(ByteSize(MEMORY_DEFAULT_BYTES));
     if was_cut_off {

@@ -71,7 +71,9 @@ pub async fn left_behind(
     blob: Option<&dyn Blob>,
     handle: &TransferHandle,
 ) -> Option<Residue> {
-    let known = unfinished(state_dir).ok()?.transfers;
+    let folder = state_dir.to_owned();
+    // Journals of large drives have millions of lines.
+    let known = tokio::task::spawn_blocking(move || unfinished(&folder)).await.ok()?.ok()?.transfers;
     let earlier = known.into_iter().find(|transfer| is_it(&transfer.header))?;
     match earlier.header.direction {
         Direction::Export => earlier.left_on_drive(),

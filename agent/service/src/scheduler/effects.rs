@@ -9,6 +9,7 @@ use protocol::job::{BlobName, DriveState, Effect, LogAddresses};
 
 use super::documents::incomplete_list;
 use super::handle::{SERVICE, Scheduler};
+use super::journals::is_told;
 use super::order::account_of;
 use super::pending::{PendingEffects, Turn};
 use super::receipts::receipts;
@@ -141,7 +142,10 @@ impl Scheduler {
         if let Err(error) = self.inner.worker.forget(job_uid, Some(drive_id)).await {
             tracing::warn!(job = job_uid, %error, "what a host keeps of a copy that is done stays there until its job goes");
         }
-        if let Err(error) = self.remove_journal(&job, drive_id).await {
+        // One that alone knows what was left goes when that is removed: with its job.
+        if is_told(&job, drive_id)
+            && let Err(error) = self.remove_journal(&job, drive_id).await
+        {
             tracing::warn!(job = job_uid, %error, "the journal of a copy that is done stays in the account until its job goes");
         }
     }
@@ -419,6 +423,24 @@ mod tests {
         scene.worker.refuses_discard.store(false, Ordering::SeqCst);
         scene.until_all_is_done().await;
         assert_eq!(scene.documents(), OF_OTHERS);
+    }
+
+    #[tokio::test]
+    async fn asking_what_a_run_moved_holds_its_drive_and_not_its_bay() {
+        let scene = scene().await;
+        let job = with_documents(&scene).await;
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
+        let begun = |job: &mut StoredJob| {
+            let record = job.copies.get_mut("A").unwrap();
+            (record.runs, record.is_unaccounted, record.bay) = (1, true, Some("bay-1".to_owned()));
+            Ok(Vec::new())
+        };
+        let job = scene.store.change(&job.key, &change, begun).await.unwrap();
+        assert!(scene.scheduler.account_only(&job, "A").await.unwrap());
+        // It is not known yet, and asked again after a pause.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(scene.scheduler.is_running(&job.uid, "A") && !scene.scheduler.is_running_in("bay-1"));
+        assert!(scene.scheduler.progress(&job.uid, "A").is_none(), "nothing moves");
     }
 
     #[tokio::test]

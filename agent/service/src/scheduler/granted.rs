@@ -15,6 +15,9 @@ use crate::store::{GrantHolder, GrantedBefore, StoreError, StoredJob};
 /// Pause before a grant is taken back again, where that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Pause before it is asked again what a copy moved.
+const ACCOUNT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// A copy in a bay of a service that decided before this one: nothing can be asked of it, and it stops by itself.
 struct Elsewhere;
 
@@ -72,11 +75,14 @@ impl Scheduler {
     /// What is known of a copy whose end was not told stays as it was: it was cut off.
     pub(super) async fn end_cut_off(&self, order: &CopyOrder) {
         let Some(grant) = &order.grant else {
-            match order.account_only {
-                true => {
-                    tracing::info!(job = %order.job_uid, bay = %order.bay, "what a copy moved is not known yet: asking again")
-                }
-                false => tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result"),
+            if !order.account_only {
+                tracing::error!(job = %order.job_uid, bay = %order.bay, "a copy ended without a result");
+                return;
+            }
+            tracing::info!(job = %order.job_uid, bay = %order.bay, "what a copy moved is not known yet: asking again");
+            tokio::select! {
+                () = tokio::time::sleep(ACCOUNT_INTERVAL) => {}
+                () = self.inner.stopping.cancelled() => {}
             }
             return;
         };

@@ -78,6 +78,13 @@ pub(super) struct Running {
     pub(super) rates: VecDeque<f64>,
 }
 
+impl Running {
+    /// Whether it holds a bay. What a run moved is asked for without its drive: another one may be there.
+    pub(super) fn is_in(&self, bay: &str) -> bool {
+        self.bay == bay && !self.is_account_only
+    }
+}
+
 impl Scheduler {
     /// A scheduler. Nothing is done before [`Scheduler::run`].
     pub fn new(store: Store, worker: Arc<dyn Worker>, clock: Clock, import_container: String) -> Self {
@@ -148,7 +155,7 @@ impl Scheduler {
 
     /// Whether the drive in a bay is being copied.
     pub(crate) fn is_running_in(&self, bay: &str) -> bool {
-        self.running().values().any(|running| running.bay == bay)
+        self.running().values().any(|running| running.is_in(bay))
     }
 
     /// Asks the copy of a drive to stop; false where none runs.

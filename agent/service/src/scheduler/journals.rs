@@ -41,16 +41,26 @@ impl Scheduler {
         JournalKey(self.inner.store.vault().derived_key(&format!("journal/{job_uid}/{drive_id}")))
     }
 
-    /// Removes the journal of a drive's copy from the account; nothing where there is none.
+    /// Removes the journal of a drive's copy from the account, and what that alone knows of; nothing where there is none.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub(crate) async fn remove_journal(&self, job: &StoredJob, drive_id: &str) -> Result<(), WorkError> {
         let Some(place) = job.journal_place(drive_id) else { return Ok(()) };
         let may_be_there = self.may_have_journals(&job.uid).await;
-        match may_be_there.map_err(|error| WorkError::Failed(error.to_string()))? {
-            true => with_timeout(self.inner.worker.remove_journal(account_of(&job.details), &place, &job.uid)).await,
-            false => Ok(()),
+        if !may_be_there.map_err(|error| WorkError::Failed(error.to_string()))? {
+            return Ok(());
+        }
+        let account = account_of(&job.details);
+        match is_told(job, drive_id) {
+            true => with_timeout(self.inner.worker.remove_journal(account, &place, &job.uid)).await,
+            false => self.remove_kept_journal(account, &job.uid, drive_id, &place).await,
         }
     }
+}
+
+/// Whether it is noted which transfer a drive's copy was, so that what that left is found without its journal.
+pub(super) fn is_told(job: &StoredJob, drive_id: &str) -> bool {
+    let result = job.copies.get(drive_id).and_then(|record| record.result.as_ref());
+    result.is_some_and(|result| result.outcome.is_complete() || result.transfer_id.is_some())
 }

@@ -61,7 +61,13 @@ impl Scheduler {
 
     /// Removes a journal that is kept for other hosts, behind what it alone knows of: where the end of a copy was never told, nothing
     /// else names what that left.
-    async fn remove_kept_journal(&self, account: &str, job_uid: &str, drive_id: &str, place: &BlobName) -> Result<(), WorkError> {
+    pub(super) async fn remove_kept_journal(
+        &self,
+        account: &str,
+        job_uid: &str,
+        drive_id: &str,
+        place: &BlobName,
+    ) -> Result<(), WorkError> {
         let worker = &self.inner.worker;
         let journal = JournalOrder { place: place.clone(), key: self.journal_key(job_uid, drive_id) };
         if let Some(transfer_id) = with_timeout(worker.journal_transfer(account, &journal, job_uid)).await? {

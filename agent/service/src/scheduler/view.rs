@@ -26,7 +26,7 @@ impl Scheduler {
         let running = self.running();
         running
             .values()
-            .find(|running| running.bay == bay)
+            .find(|running| running.is_in(bay))
             .map(|running| running.rates.iter().copied().collect())
             .unwrap_or_default()
     }
@@ -34,7 +34,7 @@ impl Scheduler {
     /// What could not be read so far of the drive that is copied in a bay.
     pub(crate) fn unreadable_so_far(&self, bay: &str) -> UnreadableSoFar {
         let running = self.running();
-        let here = running.values().find(|running| running.bay == bay);
+        let here = running.values().find(|running| running.is_in(bay));
         here.map(|running| running.copy.unreadable_so_far()).unwrap_or_default()
     }
 
@@ -82,7 +82,7 @@ impl Scheduler {
 
     pub(super) fn running_in(&self, bay: &str) -> Option<(BayWork, BayState)> {
         let running = self.running();
-        let (key, running) = running.iter().find(|(_, running)| running.bay == bay)?;
+        let (key, running) = running.iter().find(|(_, running)| running.is_in(bay))?;
         let progress = running.copy.progress();
         let state = match progress.phase {
             Phase::Draining => BayState::Draining,

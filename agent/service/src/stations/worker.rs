@@ -18,7 +18,7 @@ use super::station::Station;
 use super::task::ask;
 use super::times::FleetTimes;
 use crate::scheduler::worker::{
-    Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant, unknown_result, with_timeout,
+    Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant, unknown_result,
 };
 use crate::store::{Store, StoreError};
 
@@ -27,6 +27,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How long it may take to write the logs of a copy: those of a large drive have millions of lines.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long it may take to read the journal of a copy, which is as long.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Pauses before that of a lost station is read again, where that failed.
+const PAUSES: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(30)];
 
 impl Fleet {
     /// Has a station account for what a run moved. Of one that does not call in time, the journal in the account is asked.
@@ -109,19 +115,25 @@ impl Asked {
         self.copy.stations.with_known(&self.copy.station, is_away).unwrap_or(true)
     }
 
-    /// What is known without it; `None` where that is to be asked again, since there may be more to learn.
+    /// What is known without it; `None` where it is asked again, since it may know more.
     async fn account_without_it(&self, is_lost: bool) -> Option<TransferResult> {
         let (station, job) = (&self.copy.station, &self.order.job_uid);
-        match with_timeout(self.own.account_without_host(&self.order)).await {
-            Ok(None) if is_lost => Some(unknown_result(&self.order)),
-            Ok(None) => {
-                tracing::warn!(station, job, "a station that does not call alone knows what its copy moved: waiting for it");
-                None
+        let mut pauses = if is_lost { PAUSES.iter() } else { [].iter() };
+        loop {
+            let found = tokio::time::timeout(JOURNAL_TIMEOUT, self.own.account_without_host(&self.order)).await;
+            match found.unwrap_or_else(|_| Err(WorkError::Failed("there was no answer in time".to_owned()))) {
+                Ok(Some(result)) => return Some(result),
+                Ok(None) if is_lost => return Some(unknown_result(&self.order)),
+                Ok(None) => {
+                    tracing::warn!(station, job, "a station that does not call alone knows what its copy moved: waiting for it");
+                    return None;
+                }
+                Err(error) => tracing::warn!(station, job, %error, "the journal of a copy cannot be read in its account"),
             }
-            Ok(result) => result,
-            Err(error) => {
-                tracing::warn!(station, job, %error, "the journal of a copy cannot be read now: trying again");
-                None
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                // Nobody else will ever tell.
+                None => return is_lost.then(|| unknown_result(&self.order)),
             }
         }
     }

@@ -331,7 +331,12 @@ impl CopyRecord {
             // The blob of the wrong drive was replaced.
             self.mistakes.iter_mut().for_each(|mistake| mistake.has_blob = false);
         }
-        let result = result.with_lists_cut(RANGES_KEPT_MAX);
+        let mut result = result.with_lists_cut(RANGES_KEPT_MAX);
+        if is_account_only && result.receipt.is_none() && !result.outcome.is_complete() {
+            // What it moved will not be learned: no earlier receipt is of it.
+            let at = self.ended_at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+            result.receipt = self.size_bytes.map(|size_bytes| Receipt::of_unknown(size_bytes, StopReason::JobCancelled, at));
+        }
         // A run that was not even begun says nothing of what an earlier one moved: that stays open.
         if result.receipt.is_some() || result.outcome.is_complete() || is_account_only {
             let receipt = result.receipt.clone();

@@ -106,6 +106,25 @@ fn a_cancelled_copy_is_over_when_it_is_told_what_it_moved() {
 }
 
 #[test]
+fn where_it_will_never_be_told_what_a_run_moved_all_of_it_counts_as_unknown() {
+    let CopyEvent::RunEnded(mut end) = ended(Outcome::Failed, true) else { unreachable!() };
+    (end.is_account_only, end.result.receipt) = (true, None);
+    let earlier = Receipt::of_nothing(4096, StopReason::Paused, now(), String::new());
+    let earlier = TransferResult { receipt: Some(earlier), ..end.result.clone() };
+    let running = CopyRecord {
+        state: CopyState::Open,
+        is_unaccounted: true,
+        runs: 2,
+        size_bytes: Some(4096),
+        result: Some(earlier),
+        ..CopyRecord::default()
+    };
+    let (over, _) = decide_copy(&running, CopyEvent::RunEnded(end), now()).unwrap();
+    let receipt = over.result.unwrap().receipt.unwrap();
+    assert_eq!((receipt.outcome_unknown.bytes, receipt.never_sent.bytes), (4096, 0), "the earlier run's is not of this one");
+}
+
+#[test]
 fn a_held_copy_knows_what_fixes_it() {
     let message = "the drive `/dev/sdb` cannot read 0+4096; `--on-unreadable rescue` copies all that can be read";
     let CopyEvent::RunEnded(mut end) = ended(Outcome::DriveFailed, false) else { unreachable!() };
