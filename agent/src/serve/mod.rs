@@ -20,4 +20,4 @@ mod wiring;
 
 pub(crate) use operation::run;
 pub(crate) use state_dir::{identity, lock};
-pub(crate) use wiring::{read, worker_of};
+pub(crate) use wiring::{clock, read, worker_of};

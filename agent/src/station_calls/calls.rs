@@ -9,6 +9,7 @@ use protocol::station::{CALL_VERSION, StationOrders, StationReport};
 use protocol::station_rate::RateOrder;
 use protocol::stop::StopReason;
 use service::moment::Moment;
+use service::scheduler::Clock;
 use service::scheduler::worker::Worker;
 
 use super::copies::Copies;
@@ -63,6 +64,8 @@ pub(super) struct Identity {
     pub(super) process: u64,
     /// Where its accounts are.
     pub(super) accounts: BTreeMap<String, String>,
+    /// The clock that says when drives were docked.
+    pub(super) clock: Clock,
 }
 
 /// What was said last of the service, so that it is said once.
@@ -172,6 +175,7 @@ impl Calls {
             seen: last.number,
             wait_seconds,
             is_stopping,
+            told_at: Some((self.identity.clock)()),
         }
     }
 

@@ -15,7 +15,7 @@ use super::tasks::Tasks;
 use crate::cli::{ConnectArguments, StationArguments};
 use crate::client::JobService;
 use crate::printer::Printer;
-use crate::serve::{identity, lock, read, worker_of};
+use crate::serve::{clock, identity, lock, read, worker_of};
 use crate::settings;
 use crate::signals::Signals;
 use crate::station::config::Config;
@@ -58,7 +58,9 @@ async fn station(arguments: &StationArguments, printer: &Printer) -> Result<(), 
     let own = lease.clone();
     station.grants = Arc::new(move || own.holds(Moment::now()));
     let worker: Arc<dyn Worker> = Arc::new(station);
-    let identity = Identity { name, hall, state_id: identity(&state_dir)?, process: Moment::now().nanoseconds(), accounts };
+    let clock = clock(config.clock_offset_file.clone());
+    let identity =
+        Identity { name, hall, state_id: identity(&state_dir)?, process: Moment::now().nanoseconds(), accounts, clock };
     printer.inform(&format!("the station `{}` calls {}; state in {}", identity.name, addresses(&services), state_dir.display()));
     let calls = Calls {
         services,

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::bay::DockedDrive;
 use super::order::{BayContent, CopyOrder, LogOrder};
@@ -69,6 +70,9 @@ pub struct StationReport {
     /// It is stopping: it begins nothing any more.
     #[serde(default)]
     pub is_stopping: bool,
+    /// When it told this, by the clock that says when drives were docked. Absent where an earlier version tells.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub told_at: Option<OffsetDateTime>,
 }
 
 /// How a copy stands.

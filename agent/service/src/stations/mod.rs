@@ -11,12 +11,14 @@
 //! | `fleet` | [`Fleet`]: the stations, and their calls |
 //! | `times` | how long grants last |
 //! | `call_error` | why a call is not answered with orders |
+//! | `clocks` | when drives were docked, by the clock of the service |
 //! | `station` | one station: what it told, and what it is to do |
 //! | `remote_copy` | a copy at a station |
 //! | `task` | asking a station for something once |
 //! | `worker` | the fleet as the scheduler's data plane |
 
 mod call_error;
+mod clocks;
 mod fleet;
 mod remote_copy;
 mod station;

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::call_error::CallError;
+use super::clocks;
 use super::times::FleetTimes;
 
 /// A station.
@@ -36,6 +37,8 @@ pub(super) struct Station {
 pub(super) struct Told {
     pub(super) heard: Instant,
     pub(super) heard_at: OffsetDateTime,
+    /// How far its clock is ahead of the service's.
+    pub(super) clock_ahead: time::Duration,
     pub(super) state_id: String,
     pub(super) process: u64,
     pub(super) call: u64,
@@ -170,15 +173,26 @@ impl Station {
                 self.bump();
             }
         }
+        let (before, known) = self.told.as_ref().map(|told| (told.clock_ahead, told.bays.as_slice())).unzip();
+        let clock_ahead = clocks::ahead(report.told_at, at, before);
+        if before.unwrap_or_default() != clock_ahead {
+            tracing::warn!(
+                station = self.name,
+                seconds = clock_ahead.whole_seconds(),
+                "the clock of a station is ahead by so much"
+            );
+        }
+        let bays = clocks::by_this_clock(report.bays, clock_ahead, at, known.unwrap_or_default());
         self.told = Some(Told {
             heard: now,
             heard_at: at,
+            clock_ahead,
             state_id: report.state_id,
             process: report.process,
             call: report.call,
             version: report.version,
             hall: report.hall,
-            bays: report.bays,
+            bays,
             rate: report.rate,
             is_stopping: report.is_stopping,
         });

@@ -260,6 +260,7 @@ impl History {
             seen: 0,
             wait_seconds: 0,
             is_stopping: false,
+            told_at: None,
         }
     }
 
