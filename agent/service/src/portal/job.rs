@@ -10,7 +10,7 @@ use protocol::job::JobState;
 use protocol::progress::Progress;
 use protocol::station::AuditEntry;
 
-use super::drive_card::{DriveCard, cards, moving};
+use super::drive_card::{AtRest, DriveCard, cards, moving};
 use super::extract::ViewedJob;
 use super::links::{events_link, job_link};
 use super::next_steps::{next_step, to_come};
@@ -77,15 +77,16 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob)
     let answer = state.jobs.response(job);
     let of_job = AuditFilter { job_uid: Some(job.uid.clone()), ..AuditFilter::default() };
     let history = state.store.audit_log(&of_job, HISTORY_MAX).await?.entries;
-    let copies = job.machine.drives.iter().filter_map(|drive| state.scheduler.progress(&job.uid, &drive.id));
-    let copies: Vec<Progress> = copies.collect();
+    let progress = |id: &str| state.scheduler.progress(&job.uid, id);
+    let copies: Vec<Progress> = job.machine.drives.iter().filter_map(|drive| progress(&drive.id)).collect();
+    let at_rest = AtRest::of(job, |id| progress(id).is_some());
     let page = JobLive {
         csrf: viewer.csrf.clone(),
         state: job.machine.state.to_string(),
         kind: job.machine.kind.to_string(),
         is_cancelled: job.machine.cancel_requested,
         percent: state.jobs.percent_of(job),
-        moving: moving(&copies),
+        moving: moving(&copies, at_rest),
         next_step: next_step(job, viewer.is_operator),
         to_come: to_come(&job.machine),
         offers: offers::of_job(state, viewer, job),

@@ -65,9 +65,12 @@ pub(super) fn of_job(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> 
     if viewer.is_operator && may(Event::ShippedBack) {
         offers.push(page("Send the drives back", "shipBack"));
     }
-    offers.push(
-        page(if goes_back(job.machine.state) { "Return slip and label" } else { "Packing slip and label" }, "slip").quiet(),
-    );
+    match goes_back(job.machine.state) {
+        false => offers.push(page("Packing slip and label", "slip").quiet()),
+        // The parcel back is staff's.
+        true if viewer.is_operator => offers.push(page("Return slip and label", "slip").quiet()),
+        true => {}
+    }
     if !job.machine.cancel_requested && may(Event::Cancel) {
         offers.push(page("Cancel", "cancel").quiet());
     }
