@@ -30,6 +30,10 @@ fn s5cmd_reads_what_we_wrote_and_we_read_what_it_wrote() {
     s5cmd(&server.endpoint(), bench.path(), &["cp", "--part-size", "5", "drive.img", "s3://drives/theirs.img"]);
     run(&server, &bench, &["export", "s3://drives/theirs.img", "back.img"]).run().expect(0);
     assert!(same_content(&bench.file("drive.img"), &bench.file("back.img")));
+    // Folders of the first transfer, which the server lists for some time, are no other transfer.
+    let again = run(&server, &bench, &["import", "drive.img", "s3://drives/ours.img", "--overwrite", "--restart"]).run();
+    assert!(!again.stderr.contains("another transfer"), "{}", again.stderr);
+    again.expect(0);
     // Nothing is left beside what we wrote.
     let listed = s5cmd(&server.endpoint(), bench.path(), &["ls", "s3://drives/*"]).unwrap();
     assert!(!listed.contains(".part/"), "{listed}");

@@ -140,15 +140,17 @@ pub(super) async fn of_others(blob: &S3Blob, own_ids: &[String]) -> Result<Vec<S
     };
     let id_of = |folder: &String| folder.strip_prefix(&prefix)?.strip_suffix('/').map(str::to_owned);
     let others: BTreeSet<String> = found.prefixes.iter().filter_map(id_of).filter(|id| !own_ids.contains(id)).collect();
-    Ok(others
-        .into_iter()
-        .take(1)
-        .map(|id| {
-            format!(
-                "another transfer ({id}) is at work on `{}`, or left something at the store below `{}`: where it was this machine's, `drive-agent transfers` lists it",
-                blob.address(),
-                blob.shown_piece(&format!("{prefix}{id}/"))
-            )
-        })
-        .collect())
+    for id in others {
+        let folder = format!("{prefix}{id}/");
+        // Servers that keep folders list one for some time after its last object was removed.
+        let below = blob.staging_bucket().list(&folder, "", None).await;
+        if below.is_ok_and(|below| below.items.is_empty()) {
+            continue;
+        }
+        let (address, shown) = (blob.address(), blob.shown_piece(&folder));
+        return Ok(vec![format!(
+            "another transfer ({id}) is at work on `{address}`, or left something at the store below `{shown}`: where it was this machine's, `drive-agent transfers` lists it"
+        )]);
+    }
+    Ok(Vec::new())
 }
