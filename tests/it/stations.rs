@@ -261,6 +261,25 @@ fn an_export_is_written_at_a_station_and_its_drives_are_paused_and_resumed_there
 }
 
 #[test]
+fn a_station_whose_clock_is_ahead_copies_nothing_again_by_itself() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let ahead = bench.image("ahead", b"1200");
+    let _station = Station::start(&service, &bench, "hall-a", &format!("clock_offset_file = \"{}\"\n{STATION}", ahead.display()));
+    service.ship_import("job-1", &["BAD"]);
+    let profile = slow_profile(&bench, "BAD", "2MiB", "100MB/s");
+    let fault = "[[fault]]\nkind = \"unreadable\"\noffset = \"1MiB\"\nlength = \"64KiB\"\n";
+    std::fs::write(&profile, std::fs::read_to_string(&profile).unwrap() + fault).unwrap();
+    service.dock("hall-a%2Fbay-1", &profile, None).expect(200);
+    service.wait_for_attention("copy-held");
+    let runs = || {
+        let log = service.call("GET", "/operator/v1/audit?action=began", Value::Null).expect(200);
+        log["value"].as_array().unwrap().len()
+    };
+    service.stays("it failed once", || runs() == 1);
+}
+
+#[test]
 fn bays_are_shown_by_hall() {
     let bench = Workbench::new();
     let service = Service::start(&bench, SERVICE);
