@@ -12,7 +12,7 @@ use crate::support::{Workbench, browser};
 fn config(bench: &Workbench, hook_port: u16) -> String {
     let secret = bench.secret("hook.secret", b"hook-secret\n");
     format!(
-        "requests_per_second = 1000\nstation_lease = \"10s\"\n[transfer]\nchunk_size = \"1MiB\"\n[budget]\nmemory = \"64MiB\"\n\
+        "requests_per_second = 1000\nstation_lease = \"12s\"\n[transfer]\nchunk_size = \"1MiB\"\ndrain_timeout = \"1s\"\n[budget]\nmemory = \"64MiB\"\n\
          [[bay]]\nname = \"bay-1\"\n[[bay]]\nname = \"bay-2\"\n[[bay]]\nname = \"bay-3\"\ndrive = \"{}\"\n\
          [[location]]\nname = \"West US\"\nrecipient = \"The dock\"\nstreet = \"Dock Road 1\"\ncity = \"Dock\"\n\
          postal_code = \"98052\"\ncountry = \"US\"\nphone = \"1\"\ncarriers = [\"FedEx\", \"DHL\"]\n\

@@ -99,7 +99,7 @@ fn an_operators_rate_counts_at_once_and_after_a_restart() {
     }
     assert_eq!(set(&service, "128KiB/s").expect(200), json!({ "bytesPerSecond": 128 * KIB, "setBy": "operator" }));
     service.stop();
-    let service = Service::start(&bench, &config);
+    service.go();
     assert_eq!(rate(&service), json!({ "bytesPerSecond": 128 * KIB, "setBy": "operator" }));
     // Five minutes at that rate: without a limit it ends.
     assert_eq!(set(&service, "unlimited").expect(200), json!({ "setBy": "operator" }));

@@ -234,7 +234,7 @@ fn a_dead_drive_that_answers_with_errors_is_known_as_gone() {
 #[test]
 fn a_place_without_data_says_nothing_of_a_drive_that_fails_around_it() {
     let bench = Workbench::new();
-    let base = "size = \"16MiB\"\nserial = \"BAD-1\"\nseed = 3\nzero_share = 0.5\nrun_size = \"64KiB\"\n";
+    let base = "size = \"16MiB\"\nserial = \"BAD-1\"\nseed = 3\nzero_share = 0.5\nreports_holes = true\nrun_size = \"256KiB\"\n";
     bench.image("plain.toml", base.as_bytes());
     bench.image("bad.toml", (base.to_owned() + &unreadable(4 * MIB as u64, 6 * MIB as u64)).as_bytes());
     let mut bytes = plain(&bench);
