@@ -14,13 +14,14 @@ use crate::support::service::{Service, job, parcel, ship_export, slow_profile};
 use crate::support::station::Station;
 
 /// A service whose grants are short, so that a test can wait for their end.
-const SERVICE: &str = "station_lease = \"12s\"\n";
+const SERVICE: &str = "bay = []\nstation_lease = \"12s\"\n";
 
 /// A station with one bay.
 const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"bay-1\"\n";
 
-/// A bay of the service's own host.
-const OWN_BAY: &str = "[transfer]\nchunk_size = \"256KiB\"\n[[bay]]\nname = \"own\"\n";
+/// A service with a bay of its own.
+const OWN_BAY: &str =
+    "station_lease = \"12s\"\n[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"own\"\n";
 
 /// What of journals is in the account.
 fn segments(service: &Service) -> Vec<String> {
@@ -252,7 +253,7 @@ fn what_a_lost_station_left_of_a_cancelled_import_goes_with_its_job() {
 #[test]
 fn a_drive_is_carried_from_a_bay_of_the_service_to_a_station() {
     let bench = Workbench::new();
-    let service = Service::start(&bench, &format!("{SERVICE}{OWN_BAY}"));
+    let service = Service::start(&bench, OWN_BAY);
     let _station = Station::start(&service, &bench, "hall-a", STATION);
     let drive = import_begun(&service, &bench, "own", "32MiB");
     service.order("job-1", "pause", json!({ "driveId": "SLOW" })).expect(200);

@@ -12,8 +12,8 @@ use crate::support::service::{Service, import, job, parcel, ship_export, shippin
 use crate::support::station::{Station, token_of};
 use crate::support::{Agent, Workbench};
 
-/// A service whose grants are short, so that a test can wait for their end; it has no bays of its own that are used.
-const SERVICE: &str = "station_lease = \"12s\"\n";
+/// A service whose grants are short, so that a test can wait for their end; it has no bays of its own.
+const SERVICE: &str = "bay = []\nstation_lease = \"12s\"\n";
 
 /// A station with one bay.
 const STATION: &str = "[transfer]\nchunk_size = \"256KiB\"\ndrain_timeout = \"1s\"\n[[bay]]\nname = \"bay-1\"\n";
@@ -282,7 +282,7 @@ fn a_station_whose_clock_is_ahead_copies_nothing_again_by_itself() {
 #[test]
 fn bays_are_shown_by_hall() {
     let bench = Workbench::new();
-    let service = Service::start(&bench, SERVICE);
+    let service = Service::start(&bench, "station_lease = \"12s\"\n[transfer]\ndrain_timeout = \"1s\"\n");
     let mut stations = ["one", "two", "three"].map(|name| Station::start(&service, &bench, name, STATION));
     for (station, hall) in stations.iter_mut().zip(["South & West", "North", "South & West"]) {
         station.move_to(&service, hall);

@@ -84,7 +84,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let notifier = wiring::notifier(&config)?;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
-    if config.database.is_some() && stops_within > config.station_lease() / 2 {
+    if config.database.is_some() && !config.bay.is_empty() && stops_within > config.station_lease() / 2 {
         return Err(format!(
             "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
             stops_within.as_secs()
