@@ -57,6 +57,9 @@ impl Scheduler {
                 _ => (false, RetryOptions::default()),
             };
             let order = CopyOrder { was_cut_off, retry, may_erase, ..order };
+            if let Some(record) = job.copies.get_mut(drive_id) {
+                record.has_kept_journal |= order.journal.is_some();
+            }
             job.grant_step = order.grant.is_some().then(|| GrantStep::Begin(Box::new(order.clone())));
             *granted.lock().unwrap_or_else(PoisonError::into_inner) = order;
             Ok(match job.machine.drive(drive_id).map(|drive| drive.state) {

@@ -444,6 +444,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_journal_that_was_kept_for_stations_is_removed_also_when_none_has_a_token_any_more() {
+        let scene = scene().await;
+        let job = with_documents(&scene).await;
+        let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
+        let kept = |job: &mut StoredJob| {
+            let record = job.copies.get_mut("A").unwrap();
+            (record.runs, record.has_kept_journal) = (1, true);
+            Ok(Vec::new())
+        };
+        scene.store.change(&job.key, &change, kept).await.unwrap();
+        let journal = format!("acme/imports/job-1/A.img.{}.journal", job.uid);
+        scene.worker.documents.lock().unwrap().insert(journal, b"ID-4711".to_vec());
+        scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
+        scene.until_all_is_done().await;
+        assert_eq!(scene.documents(), OF_OTHERS);
+    }
+
+    #[tokio::test]
     async fn documents_of_a_new_job_of_the_same_name_stay() {
         let scene = scene().await;
         let job = with_documents(&scene).await;

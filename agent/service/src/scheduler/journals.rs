@@ -16,7 +16,7 @@ impl Scheduler {
         order: &CopyOrder,
         is_granted: bool,
     ) -> Result<Option<JournalOrder>, StoreError> {
-        if !is_granted && !self.may_have_journals(&job.uid).await? {
+        if !is_granted && !self.may_have_journal(job, &order.drive_id).await? {
             return Ok(None);
         }
         // An import's is beside its blob, which is not noted before it begins.
@@ -36,6 +36,13 @@ impl Scheduler {
         Ok(store.tokens().await?.iter().any(|token| token.role == Role::Station))
     }
 
+    /// Whether the journal of a drive's copy may be in the account. Where it was to be kept once, it is there also when no other host
+    /// has a token any more.
+    async fn may_have_journal(&self, job: &StoredJob, drive_id: &str) -> Result<bool, StoreError> {
+        let is_kept = job.copies.get(drive_id).is_some_and(|record| record.has_kept_journal);
+        Ok(is_kept || self.may_have_journals(&job.uid).await?)
+    }
+
     /// What seals the journal of a drive's copy.
     pub(super) fn journal_key(&self, job_uid: &str, drive_id: &str) -> JournalKey {
         JournalKey(self.inner.store.vault().derived_key(&format!("journal/{job_uid}/{drive_id}")))
@@ -47,7 +54,7 @@ impl Scheduler {
     /// When it cannot be removed.
     pub(crate) async fn remove_journal(&self, job: &StoredJob, drive_id: &str) -> Result<(), WorkError> {
         let Some(place) = job.journal_place(drive_id) else { return Ok(()) };
-        let may_be_there = self.may_have_journals(&job.uid).await;
+        let may_be_there = self.may_have_journal(job, drive_id).await;
         if !may_be_there.map_err(|error| WorkError::Failed(error.to_string()))? {
             return Ok(());
         }

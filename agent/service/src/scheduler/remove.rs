@@ -45,7 +45,7 @@ impl Scheduler {
         for (place, transfer_id) in &left.unfinished {
             note(with_timeout(worker.discard_unfinished(account, place, transfer_id)).await);
         }
-        if self.may_have_journals(job_uid).await.map_err(|error| error.to_string())? {
+        if left.has_journals || self.may_have_journals(job_uid).await.map_err(|error| error.to_string())? {
             for (drive_id, place) in &left.journals {
                 note(self.remove_kept_journal(account, job_uid, drive_id, place).await);
             }

@@ -31,6 +31,9 @@ pub(crate) struct LeftBehind {
     /// The drives whose journals may be kept for other hosts, and where.
     #[serde(default)]
     pub(crate) journals: Vec<(String, BlobName)>,
+    /// One of them was to be kept: they are there also when no other host has a token any more.
+    #[serde(default)]
+    pub(crate) has_journals: bool,
 }
 
 impl LeftBehind {
@@ -46,7 +49,7 @@ impl LeftBehind {
         });
         let mistakes = job.copies.values().flat_map(|record| &record.mistakes);
         let of_wrong_drives = mistakes.filter_map(|mistake| Some((mistake.blob.clone()?, mistake.transfer_id.clone()?)));
-        let begun = job.copies.iter().filter(|(_, record)| record.runs > 0);
+        let begun = job.copies.iter().filter(|(_, record)| record.runs > 0 || record.has_kept_journal);
         let journals = begun.filter_map(|(drive_id, _)| Some((drive_id.clone(), job.journal_place(drive_id)?)));
         let left = LeftBehind {
             account: job.details.account_name().to_owned(),
@@ -62,6 +65,7 @@ impl LeftBehind {
             unfinished: unfinished.chain(of_wrong_drives).collect(),
             with_journals: Vec::new(),
             journals: journals.collect(),
+            has_journals: job.copies.values().any(|record| record.has_kept_journal),
         };
         let is_something = has_receipts
             || !left.last_logs.is_empty()

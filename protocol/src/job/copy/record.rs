@@ -191,6 +191,8 @@ pub struct CopyRecord {
     pub is_in_doubt: bool,
     /// It was cancelled before a run of it told what it moved.
     pub is_cancelled: bool,
+    /// Its journal was to be kept in the account, for other hosts: it may be there until it is removed.
+    pub has_kept_journal: bool,
     /// Drives that were copied as this one by mistake.
     pub mistakes: Vec<Mistake>,
     /// How its last run ended.
@@ -234,6 +236,8 @@ struct StoredRecord {
     is_in_doubt: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_cancelled: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_kept_journal: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     mistakes: Vec<Mistake>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,6 +274,7 @@ impl From<StoredRecord> for CopyRecord {
             target: stored.target,
             is_in_doubt: stored.is_in_doubt,
             is_cancelled: stored.is_cancelled,
+            has_kept_journal: stored.has_kept_journal,
             mistakes: stored.mistakes,
             result: stored.result,
             logs: stored.logs,
@@ -296,6 +301,7 @@ impl From<CopyRecord> for StoredRecord {
             target: record.target,
             is_in_doubt: record.is_in_doubt,
             is_cancelled: record.is_cancelled,
+            has_kept_journal: record.has_kept_journal,
             mistakes: record.mistakes,
             hold: match record.state {
                 CopyState::Held(hold) => Some(hold),
@@ -337,6 +343,7 @@ impl CopyRecord {
             blob: Some(blob),
             size_bytes,
             target: Some(target),
+            has_kept_journal: self.has_kept_journal,
             mistakes: self.mistakes,
             earlier_logs: self.earlier_logs,
             ..CopyRecord::default()
