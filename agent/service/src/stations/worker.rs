@@ -72,6 +72,13 @@ impl Fleet {
     }
 
     async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
+        // A service that has just begun knows it by its token alone: it was not told that it does not exist.
+        if self.stations.with_known(station, |_| ()).is_none() {
+            let has_token = is_station(&self.store, station).await.map_err(|error| WorkError::Failed(error.to_string()))?;
+            if has_token {
+                self.stations.with(station, |_| ());
+            }
+        }
         let asked = tokio::time::timeout(timeout, ask(&self.stations, station, task, &self.times)).await;
         asked.unwrap_or_else(|_| Err(WorkError::Failed(format!("the station `{station}` did not answer in time: try again"))))
     }
@@ -289,5 +296,45 @@ impl Worker for Fleet {
             }
         }
         forgotten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::outcome::Outcome;
+    use protocol::result::Direction;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::scheduler::fake::FakeWorker;
+    use crate::store::{Actor, Role};
+    use crate::vault::Vault;
+
+    #[tokio::test]
+    async fn a_station_that_has_not_called_a_new_service_yet_is_waited_for_and_one_without_a_token_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(&folder.path().join("vault.key")).unwrap();
+        let store = Store::open(&folder.path().join("jobs.db"), vault).await.unwrap();
+        let station = Actor { name: "hall".to_owned(), role: Role::Station };
+        store.create_token(&station, "test", OffsetDateTime::UNIX_EPOCH).await.unwrap();
+        let clock = Arc::new(|| OffsetDateTime::UNIX_EPOCH);
+        let times = FleetTimes::of_lease(Duration::from_secs(90));
+        let fleet = Fleet::new(Arc::new(FakeWorker::default()), store, clock, times);
+        let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, "c/n");
+        let order = |bay: &str| -> LogOrder {
+            serde_json::from_value(serde_json::json!({
+                "copy": {
+                    "bay": bay, "direction": Direction::Import, "jobUid": "77", "driveId": "A", "account": "acme",
+                    "blob": { "container": "c", "name": "n" }, "sequence": 1, "accountOnly": false, "wasCutOff": false,
+                    "retry": {}, "mayErase": false
+                },
+                "container": "c", "prefix": "p", "verbose": false, "manifest": false
+            }))
+            .unwrap()
+        };
+        let put = fleet.put_logs(&order("hall/bay-1"), &result).await;
+        assert!(matches!(put, Err(WorkError::Failed(_))), "{put:?}");
+        let put = fleet.put_logs(&order("gone/bay-1"), &result).await;
+        assert!(matches!(put, Err(WorkError::Refused(_))), "{put:?}");
     }
 }
