@@ -63,12 +63,18 @@ impl Fleet {
 
     /// Takes grants back whose stations did not call in time, until `closing`.
     pub async fn expire(self: Arc<Self>, closing: CancellationToken) {
+        // One that was lost before this service began does not call: it is known by its token, so that operators are told.
+        let are_known_at = Instant::now() + self.times.away_after;
+        let mut are_known = false;
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
                 () = tokio::time::sleep(EXPIRE_INTERVAL) => {}
             }
             let now = Instant::now();
+            if !are_known && now >= are_known_at {
+                are_known = self.know_those_with_tokens().await.is_ok();
+            }
             let mut stations = self.stations.lock();
             stations.values_mut().for_each(|station| station.expire(now));
             stations.retain(|_, station| !station.is_gone());
@@ -151,12 +157,17 @@ impl Fleet {
         }
     }
 
-    /// The stations that called, and those that have a token.
-    pub(crate) async fn list(&self) -> Result<Vec<StationState>, StoreError> {
+    async fn know_those_with_tokens(&self) -> Result<(), StoreError> {
         let tokens = self.store.tokens().await?;
         for token in tokens.iter().filter(|token| token.role == Role::Station) {
             self.stations.with(&token.name, |_| ());
         }
+        Ok(())
+    }
+
+    /// The stations that called, and those that have a token.
+    pub(crate) async fn list(&self) -> Result<Vec<StationState>, StoreError> {
+        self.know_those_with_tokens().await?;
         let now = Instant::now();
         let state = |(name, station): (&String, &Station)| StationState {
             name: name.clone(),
