@@ -32,20 +32,21 @@ const COPY: [&[&str]; 13] = [
 ];
 
 /// The parts of the service, and the other parts that each may import.
-const SERVICE: [(&str, &[&str]); 15] = [
+const SERVICE: [(&str, &[&str]); 16] = [
     ("router", &["api", "http", "portal", "state"]),
     ("api", &["http", "jobs", "state", "stations", "store", "tokens", "vault"]),
     ("portal", &["entra", "http", "jobs", "scheduler", "state", "store", "tokens"]),
     ("tokens", &["state", "store"]),
     ("state", &["http", "jobs", "scheduler", "stations", "store"]),
     ("jobs", &["scheduler", "store"]),
-    ("stations", &["scheduler", "store"]),
+    ("stations", &["names", "scheduler", "store"]),
     ("http", &["entra", "store", "vault"]),
-    ("scheduler", &["notify", "store"]),
+    ("scheduler", &["names", "notify", "store"]),
     ("notify", &["store"]),
     ("entra", &["store"]),
     ("store", &["moment", "vault"]),
     ("moment", &[]),
+    ("names", &[]),
     ("vault", &[]),
     ("fuzzing", &["entra"]),
 ];

@@ -5,8 +5,8 @@ use protocol::station::{Action, Attention};
 use serde_json::json;
 
 use crate::site::{Place, Site};
-use crate::staff;
 use crate::world::World;
+use crate::{staff, station_events};
 
 /// How an action went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +76,8 @@ fn is_right(world: &World, action: &Action) -> bool {
         | Action::ShipBack { .. }
         | Action::Dock { .. }
         | Action::Release { .. }
-        | Action::TakeOut { .. }
-        | Action::TakeStationOff { .. } => true,
+        | Action::TakeOut { .. } => true,
+        Action::TakeStationOff { station } => station_named(world, station).is_some_and(|index| world.stations[index].is_lost),
         Action::UndoCheckIn { job: path, drive_id } => job(path).is_some_and(|job| is_mistaken(world, job, drive_id)),
         // Customers are silent.
         Action::AskCustomer { .. } => false,
@@ -137,7 +137,10 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
             dock_empty_drive(world);
             true
         }
-        Action::TakeStationOff { station } => panic!("there is no station `{station}` in this world"),
+        Action::TakeStationOff { station } => {
+            let index = station_named(world, station).unwrap_or_default();
+            station_events::revoke_of(world, index) || !world.stations[index].has_token
+        }
         Action::TakeOut { bay, .. } => {
             let bay = world.worker.site().bay_named(bay);
             bay.is_some_and(|bay| {
@@ -148,6 +151,10 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
         Action::AskCustomer { .. } => true,
     };
     if is_done { Acted::Done } else { Acted::Refused }
+}
+
+fn station_named(world: &World, name: &str) -> Option<usize> {
+    world.stations.iter().position(|station| station.name == name)
 }
 
 fn drive_in(world: &World, bay: &str) -> Option<usize> {
@@ -236,7 +243,7 @@ fn dock(world: &mut World, drive_id: &str) {
     let place = world.worker.site().drives[drive].place;
     match place {
         // It is in a bay, and the service does not know it there: an operator says so.
-        Place::Bay(bay) => {
+        Place::Bay(bay) if world.is_usable(bay) => {
             staff::check_in_to(world, bay, job, Some(drive_id));
         }
         _ => {
@@ -249,10 +256,11 @@ fn dock(world: &mut World, drive_id: &str) {
 
 /// A bay for one more drive: an empty one, or one whose drive is not being copied.
 fn free_bay(world: &mut World) -> Option<usize> {
+    let usable: Vec<usize> = world.usable_bays();
     let site = world.worker.site();
-    let empty = site.bays.iter().position(|bay| bay.drive.is_none());
+    let empty = usable.iter().copied().find(|bay| site.bays[*bay].drive.is_none());
     let is_copied = |name: &str| site.copies.iter().any(|copy| copy.order.bay == name);
-    let idle: Vec<usize> = (0..site.bays.len()).filter(|bay| !is_copied(&site.bays[*bay].name)).collect();
+    let idle: Vec<usize> = usable.into_iter().filter(|bay| !is_copied(&site.bays[*bay].name)).collect();
     drop(site);
     if empty.is_some() || idle.is_empty() {
         return empty;
@@ -283,7 +291,7 @@ fn dock_empty_drive(world: &mut World) {
         let Some(drive) = empty_drives(world, job).first().copied() else { continue };
         let place = world.worker.site().drives[drive].place;
         let bay = match place {
-            Place::Bay(bay) => Some(bay),
+            Place::Bay(bay) if world.is_usable(bay) => Some(bay),
             _ => free_bay(world).inspect(|bay| staff::dock_in(world, drive, *bay)),
         };
         if let Some(bay) = bay {

@@ -12,6 +12,12 @@ use tests::random::Random;
 /// Most customers of a history.
 pub const CUSTOMERS_MAX: usize = 3;
 
+/// The stations that there may be.
+pub const STATIONS: [&str; 3] = ["hall-a", "hall-b", "hall-c"];
+
+/// In so many of a hundred histories there are some.
+const STATIONS_SHARE: u64 = 40;
+
 /// Blobs that each customer has in the store.
 const UPLOADS: usize = 2;
 
@@ -36,7 +42,17 @@ pub fn site(random: &mut Random, customers: usize) -> Site {
         drives.push(drive(random, drives.len(), None, has_bridges));
     }
     let count = 2 + random.index(3);
-    let bays = (0..count).map(|bay| Bay::new(format!("bay-{bay}"), bay == 0 || random.percent(50))).collect();
+    let mut bays: Vec<Bay> = (0..count).map(|bay| Bay::new(format!("bay-{bay}"), 0, bay == 0 || random.percent(50))).collect();
+    let stations = if random.percent(STATIONS_SHARE) { 1 + random.index(STATIONS.len()) } else { 0 };
+    for (index, station) in STATIONS[..stations].iter().enumerate() {
+        for bay in 0..1 + random.index(2) {
+            bays.push(Bay::new(format!("{station}/bay-{bay}"), index + 1, random.percent(60)));
+        }
+    }
+    // Some services have no bays of their own.
+    if stations > 0 && random.percent(50) {
+        bays.retain(|bay| bay.host != 0);
+    }
     let mut blobs = Blobs::default();
     for customer in 0..customers {
         for number in 0..UPLOADS {

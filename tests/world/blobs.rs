@@ -1,10 +1,11 @@
 //! The blob stores: which bytes of which physical drive landed in which blob.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::job::BlobName;
 
+use crate::journals::Journal;
 use crate::site::Piece;
 
 /// A blob: account, container and name.
@@ -18,32 +19,25 @@ pub fn address(account: &str, blob: &BlobName) -> Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub pieces: Vec<Piece>,
-    /// The transfer that made it: `UID/DRIVE`; a customer did, where it is empty.
+    /// The transfer that made it: `UID.DRIVE.NUMBER`; a customer did, where it is empty.
     pub transfer: String,
 }
 
-/// What is kept to resume the copy of a drive.
-#[derive(Debug, Clone)]
-pub struct Journal {
-    /// The physical drive that it is bound to, by its content.
-    pub drive: usize,
-    /// Chunks of which it is recorded that they landed.
-    pub landed: Vec<bool>,
-    pub unreadable: Vec<bool>,
-    pub is_complete: bool,
-}
-
-/// What the name of a transfer ends with whose journal was forgotten.
-const FORGOTTEN: &str = "/forgotten";
-
-/// All accounts, and the journals of the station.
+/// All accounts, and the journals of each host.
 #[derive(Default)]
 pub struct Blobs {
     pub blobs: BTreeMap<Address, Blob>,
     /// What unfinished transfers left, by the blob and the transfer.
     pub partial: BTreeMap<(Address, String), Vec<Option<Piece>>>,
     pub documents: BTreeMap<Address, Vec<u8>>,
-    pub journals: BTreeMap<(String, String), Journal>,
+    /// By the host, the job's uid and its drive.
+    pub journals: BTreeMap<(usize, String, String), Journal>,
+    /// Journals that are kept in accounts for other hosts, by their place and the job's uid: each as it was some time ago.
+    pub kept: BTreeMap<(Address, String), Journal>,
+    /// Chunks that a host landed after it slept, before it looked at its clock.
+    pub late: BTreeSet<(Address, String, usize)>,
+    /// Transfers that were begun.
+    pub transfers: u64,
     /// Every request fails until then.
     pub fails_until: Duration,
     /// A document takes so long to be put.
@@ -64,35 +58,26 @@ impl Blobs {
         self.partial.get(&(address.clone(), transfer.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// What a transfer left at its target whose journal was forgotten.
-    pub fn forgotten(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
-        self.unfinished(address, &format!("{transfer}{FORGOTTEN}"))
+    /// The same of all transfers of one copy: `UID.DRIVE.`.
+    pub fn unfinished_of(&self, address: &Address, copy: &str) -> Vec<&Vec<Option<Piece>>> {
+        let is_of = |(place, transfer): &(Address, String)| place == address && transfer.starts_with(copy);
+        self.partial.iter().filter(|(key, _)| is_of(key)).map(|(_, pieces)| pieces).collect()
     }
 
-    /// The blob that a transfer made; nothing where another's is there.
+    /// The blob that a transfer made, or one of a copy; nothing where another's is there.
     pub fn finished(&self, address: &Address, transfer: &str) -> Vec<Option<Piece>> {
-        let own = self.blobs.get(address).filter(|blob| blob.transfer == transfer);
+        let own = self.blobs.get(address).filter(|blob| blob.transfer.starts_with(transfer));
         own.map(|blob| blob.pieces.iter().copied().map(Some).collect()).unwrap_or_default()
     }
 
-    /// Forgets what was kept to resume copies. What they left is of transfers that no later run resumes.
-    pub fn forget(&mut self, is_of: impl Fn(&str, &str) -> bool) {
-        let forgotten: Vec<_> = self.journals.keys().filter(|(uid, drive)| is_of(uid, drive)).cloned().collect();
-        for key in forgotten {
-            self.journals.remove(&key);
-            let transfer = format!("{}/{}", key.0, key.1);
-            let left: Vec<_> = self.partial.keys().filter(|(_, of)| *of == transfer).cloned().collect();
-            for (address, of) in left {
-                let pieces = self.partial.remove(&(address.clone(), of.clone())).unwrap_or_default();
-                self.partial.insert((address, format!("{of}{FORGOTTEN}")), pieces);
-            }
-        }
+    /// A host forgets what it kept to resume copies.
+    pub fn forget(&mut self, host: usize, is_of: impl Fn(&str, &str) -> bool) {
+        self.journals.retain(|(of, uid, drive), _| *of != host || !is_of(uid, drive));
     }
 
     /// Removes what a transfer left of a blob.
     pub fn discard(&mut self, address: &Address, transfer: &str) {
         self.partial.remove(&(address.clone(), transfer.to_owned()));
-        self.partial.remove(&(address.clone(), format!("{transfer}{FORGOTTEN}")));
     }
 
     /// Makes the blob of a transfer appear: what could not be read is zero in it.

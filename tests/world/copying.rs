@@ -11,9 +11,10 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use crate::blobs::{Address, Journal, address};
+use crate::blobs::{Address, address};
+use crate::journals::journal_key;
 use crate::results::{Told, failed, told};
-use crate::site::{Begun, Piece, Site};
+use crate::site::{Piece, Site};
 
 /// Chunks that were read and have not landed.
 pub const IN_FLIGHT_MAX: usize = 2;
@@ -22,19 +23,27 @@ pub const IN_FLIGHT_MAX: usize = 2;
 pub struct Copy {
     /// Another one for each run.
     pub number: u64,
+    /// The host that it runs at: 0 is the service's own.
+    pub host: usize,
+    /// Counts runs.
+    pub run: u64,
     pub order: CopyOrder,
+    /// The transfer that it resumes, or is.
+    pub transfer: String,
+    /// Its grant has not ended since it began.
+    pub holds: bool,
     /// The physical drive, from when it was opened.
-    drive: Option<usize>,
+    pub drive: Option<usize>,
     /// When it does its next step.
     pub next_event: Duration,
-    step_takes: Duration,
+    pub step_takes: Duration,
     /// Why it stops, and since when.
     pub stop: Option<(StopReason, OffsetDateTime)>,
     fault: Option<(Outcome, String)>,
-    in_flight: VecDeque<(usize, Piece)>,
+    pub in_flight: VecDeque<(usize, Piece)>,
     next_chunk: usize,
-    state: Vec<Chunk>,
-    ended: Option<oneshot::Sender<TransferResult>>,
+    pub state: Vec<Chunk>,
+    pub ended: Option<oneshot::Sender<TransferResult>>,
 }
 
 /// How far a chunk is.
@@ -56,18 +65,15 @@ impl Chunk {
     }
 }
 
-/// The name of the transfer that an order belongs to.
-pub fn transfer_of(order: &CopyOrder) -> String {
-    format!("{}/{}", order.job_uid, order.drive_id)
-}
-
-fn journal_key(order: &CopyOrder) -> (String, String) {
-    (order.job_uid.clone(), order.drive_id.clone())
+/// What the names of all transfers begin with that were made for an order's drive.
+pub fn transfers_of(job_uid: &str, drive_id: &str) -> String {
+    format!("{job_uid}.{drive_id}.")
 }
 
 impl Copy {
     pub fn new(
-        number: u64,
+        (number, run): (u64, u64),
+        host: usize,
         order: CopyOrder,
         begins: Duration,
         step_takes: Duration,
@@ -75,7 +81,11 @@ impl Copy {
     ) -> Self {
         Copy {
             number,
+            host,
+            run,
             order,
+            transfer: String::new(),
+            holds: true,
             drive: None,
             next_event: begins,
             step_takes,
@@ -92,7 +102,7 @@ impl Copy {
         &self.state
     }
 
-    fn address(&self) -> Address {
+    pub fn address(&self) -> Address {
         address(&self.order.account, &self.order.blob)
     }
 
@@ -105,21 +115,26 @@ impl Copy {
                 Some(drive) => self.step(site, drive, elapsed, now),
             };
             if let Some(result) = result {
-                // The receiver is gone only where the service is.
-                if let Some(ended) = self.ended.take() {
-                    let _ = ended.send(result);
-                }
+                self.tell(result);
                 return true;
             }
         }
         false
     }
 
+    /// Tells its end, in a way in which it is known from that of any other run.
+    pub fn tell(&mut self, result: TransferResult) {
+        if let Some(ended) = self.ended.take() {
+            // The receiver is gone only where the service is.
+            let _ = ended.send(TransferResult { elapsed_seconds: self.run as f64, ..result });
+        }
+    }
+
     /// Opens both sides and looks at what earlier runs did.
     fn begin(&mut self, site: &mut Site, elapsed: Duration, now: OffsetDateTime) -> Option<TransferResult> {
         if self.order.account_only || self.stop.is_some() {
             let (reason, at) = self.stop.unwrap_or((StopReason::JobCancelled, now));
-            return Some(self.account(site, reason, at, now));
+            return Some(self.account(site, (reason, at), now, elapsed));
         }
         let order = &self.order;
         let Some(drive) = site.docked(&order.bay, order.sequence) else {
@@ -128,31 +143,27 @@ impl Copy {
         if site.blobs.fails_until > elapsed {
             return Some(failed(order, Outcome::StoreFailed, "the store does not answer"));
         }
-        if let Err(why) = self.look(site, drive) {
+        if let Err(why) = self.look(site, drive, elapsed) {
             return Some(failed(&self.order, Outcome::Refused, why));
         }
         self.drive = Some(drive);
-        let begun = self.begun(drive);
-        site.begun.push(begun);
         None
     }
 
-    fn begun(&self, drive: usize) -> Begun {
-        let CopyOrder { job_uid, drive_id, bay, .. } = self.order.clone();
-        Begun { job_uid, drive_id, drive, bay }
-    }
-
     /// What the engine checks before the first byte, and the chunks that need not move again.
-    fn look(&mut self, site: &mut Site, drive: usize) -> Result<(), &'static str> {
-        let (key, transfer, target) = (journal_key(&self.order), transfer_of(&self.order), self.address());
-        if self.order.retry.restart {
-            site.blobs.journals.remove(&key);
-            site.blobs.partial.remove(&(target.clone(), transfer.clone()));
+    fn look(&mut self, site: &mut Site, drive: usize, elapsed: Duration) -> Result<(), &'static str> {
+        let (key, target) = (journal_key(self.host, &self.order), self.address());
+        match self.order.retry.restart {
+            true => site.discard_journal(self.host, &self.order, &target),
+            false => site.take_over_journal(self.host, &self.order),
         }
         let journal = site.blobs.journals.get(&key).cloned();
         if journal.as_ref().is_some_and(|journal| journal.drive != drive) {
             return Err("another drive of this serial number was copied before");
         }
+        site.blobs.transfers += 1;
+        let new = || format!("{}{}", transfers_of(&self.order.job_uid, &self.order.drive_id), site.blobs.transfers);
+        self.transfer = journal.as_ref().map_or_else(new, |journal| journal.transfer.clone());
         let count = match self.order.direction {
             Direction::Import => site.drives[drive].content.len(),
             Direction::Export => {
@@ -183,15 +194,16 @@ impl Copy {
         }
         let reused = |index: usize| journal.is_some() && held.get(index).is_some_and(Option::is_some);
         self.state = (0..count).map(|index| if reused(index) { Chunk::Reused } else { Chunk::NotRead }).collect();
-        self.record(site, drive);
+        self.record(site, drive, elapsed);
+        // Nothing is put anywhere before other hosts can learn of it.
+        self.keep(site, elapsed);
         Ok(())
     }
 
     /// Refuses an import into a blob of another's, which may have come since the import began.
     fn require_free(&self, site: &Site) -> Result<(), &'static str> {
-        let is_begun = site.blobs.journals.contains_key(&journal_key(&self.order));
         let existing = site.blobs.blobs.get(&self.address());
-        let is_foreign = existing.is_some_and(|blob| blob.transfer != transfer_of(&self.order) || !is_begun);
+        let is_foreign = existing.is_some_and(|blob| blob.transfer != self.transfer);
         match self.order.direction == Direction::Import && is_foreign && !self.order.retry.overwrite {
             true => Err("the blob exists already: choose another name, or replace it with `--overwrite`"),
             false => Ok(()),
@@ -200,11 +212,9 @@ impl Copy {
 
     /// What the target holds of this transfer, chunk by chunk.
     fn held(&self, site: &Site, drive: usize, count: usize) -> Vec<Option<Piece>> {
-        let is_complete = site.blobs.journals.get(&journal_key(&self.order)).is_some_and(|journal| journal.is_complete);
         match self.order.direction {
-            // What an earlier transfer of the same name made was forgotten, where this one started over.
-            Direction::Import if is_complete => site.blobs.finished(&self.address(), &transfer_of(&self.order)),
-            Direction::Import => site.blobs.unfinished(&self.address(), &transfer_of(&self.order)),
+            Direction::Import if self.is_committed(site) => site.blobs.finished(&self.address(), &self.transfer),
+            Direction::Import => site.blobs.unfinished(&self.address(), &self.transfer),
             Direction::Export => {
                 let Some(blob) = site.blobs.blobs.get(&self.address()) else { return vec![None; count] };
                 let content = site.drives[drive].content.iter();
@@ -213,37 +223,46 @@ impl Copy {
         }
     }
 
-    /// Writes the journal.
-    fn record(&self, site: &mut Site, drive: usize) {
-        let landed = self.state.iter().map(|chunk| chunk.has_landed()).collect();
-        let unreadable = self.state.iter().map(|chunk| *chunk == Chunk::Unreadable).collect();
-        let before = site.blobs.journals.get(&journal_key(&self.order));
-        let is_complete = before.is_some_and(|journal| journal.is_complete);
-        let journal = Journal { drive, landed, unreadable, is_complete };
-        site.blobs.journals.insert(journal_key(&self.order), journal);
+    /// Whether the blob is there, and this transfer made it.
+    fn is_committed(&self, site: &Site) -> bool {
+        site.blobs.blobs.get(&self.address()).is_some_and(|blob| blob.transfer == self.transfer)
     }
 
     /// Lands the oldest chunk in flight, and reads the next.
     fn step(&mut self, site: &mut Site, drive: usize, elapsed: Duration, now: OffsetDateTime) -> Option<TransferResult> {
         if let Some((index, piece)) = self.in_flight.pop_front() {
-            if site.blobs.fails_until > elapsed && self.order.direction == Direction::Import {
-                self.state[index] = Chunk::NotRead;
-                self.in_flight.drain(..).for_each(|(index, _)| self.state[index] = Chunk::NotRead);
+            let is_import = self.order.direction == Direction::Import;
+            if is_import && site.blobs.fails_until > elapsed {
+                self.drop_in_flight(index);
                 self.fail(Outcome::StoreFailed, StopReason::StoreFailed, "the store does not answer", now);
+            } else if !is_import && !self.has_drive(site, drive) {
+                self.drop_in_flight(index);
+                self.fail(Outcome::DriveFailed, StopReason::DriveFailed, "the drive is gone", now);
             } else {
                 self.land(site, drive, index, piece);
                 self.state[index] = if self.stop.is_some() { Chunk::LandedAfter } else { Chunk::LandedBefore };
             }
-            self.record(site, drive);
+            self.record(site, drive, elapsed);
         }
         while self.stop.is_none() && self.in_flight.len() < IN_FLIGHT_MAX && self.next_chunk < self.state.len() {
-            self.read(site, drive, now);
+            self.read(site, drive, elapsed, now);
         }
         (self.in_flight.is_empty()).then(|| self.end(site, drive, elapsed, now))
     }
 
-    fn read(&mut self, site: &mut Site, drive: usize, now: OffsetDateTime) {
-        if site.docked(&self.order.bay, self.order.sequence) != Some(drive) {
+    /// What was read and not sent is not there any more.
+    fn drop_in_flight(&mut self, first: usize) {
+        self.state[first] = Chunk::NotRead;
+        self.in_flight.drain(..).for_each(|(index, _)| self.state[index] = Chunk::NotRead);
+    }
+
+    /// Whether the drive is still where it was opened.
+    pub fn has_drive(&self, site: &Site, drive: usize) -> bool {
+        site.docked(&self.order.bay, self.order.sequence) == Some(drive)
+    }
+
+    fn read(&mut self, site: &mut Site, drive: usize, elapsed: Duration, now: OffsetDateTime) {
+        if !self.has_drive(site, drive) {
             return self.fail(Outcome::DriveFailed, StopReason::DriveFailed, "the drive is gone", now);
         }
         let index = self.next_chunk;
@@ -255,7 +274,7 @@ impl Copy {
             Direction::Import if site.drives[drive].unreadable.contains(&index) => {
                 if self.order.retry.rescue {
                     self.state[index] = Chunk::Unreadable;
-                    return self.record(site, drive);
+                    return self.record(site, drive, elapsed);
                 }
                 let message = "a place of the drive cannot be read: copy it with `--on-unreadable rescue`";
                 return self.fail(Outcome::DriveFailed, StopReason::DriveFailed, message, now);
@@ -280,9 +299,9 @@ impl Copy {
         self.stop = Some((before.max(reason), at));
     }
 
-    fn land(&self, site: &mut Site, drive: usize, index: usize, piece: Piece) {
+    pub fn land(&self, site: &mut Site, drive: usize, index: usize, piece: Piece) {
         match self.order.direction {
-            Direction::Import => site.blobs.land(&self.address(), &transfer_of(&self.order), index, self.state.len(), piece),
+            Direction::Import => site.blobs.land(&self.address(), &self.transfer, index, self.state.len(), piece),
             Direction::Export => {
                 let target = &mut site.drives[drive];
                 // What its own export wrote before may be written over.
@@ -313,15 +332,27 @@ impl Copy {
             (Some((outcome, message)), _) => (*outcome, Some(message.clone())),
             (None, Some(_)) => (Outcome::Cancelled, None),
             (None, None) => {
-                self.complete(site, drive);
+                self.complete(site, drive, elapsed);
                 match self.state.contains(&Chunk::Unreadable) {
                     true => (Outcome::CompleteWithUnreadable, None),
                     false => (Outcome::Complete, None),
                 }
             }
         };
+        self.keep(site, elapsed);
+        self.told(site, drive, (outcome, message), now)
+    }
+
+    pub fn told(
+        &self,
+        site: &Site,
+        drive: usize,
+        (outcome, message): (Outcome, Option<String>),
+        now: OffsetDateTime,
+    ) -> TransferResult {
         let stop = self.stop.map(|(reason, at)| (reason, at, now));
-        told(&self.order, &Told { chunks: &self.state, outcome, stop, message, was_zero: &self.zeros(site, drive) })
+        let (was_zero, transfer) = (&self.zeros(site, drive)[..], Some(self.transfer.clone()));
+        told(&self.order, &Told { chunks: &self.state, outcome, stop, message, was_zero, transfer })
     }
 
     fn zeros(&self, site: &Site, drive: usize) -> Vec<bool> {
@@ -329,67 +360,31 @@ impl Copy {
         (0..self.state.len()).map(|index| content[index] == Piece::Zero).collect()
     }
 
-    fn complete(&self, site: &mut Site, drive: usize) {
-        let is_done = site.blobs.journals.get(&journal_key(&self.order)).is_some_and(|journal| journal.is_complete);
+    fn complete(&self, site: &mut Site, drive: usize, elapsed: Duration) {
+        self.keep(site, elapsed);
         match self.order.direction {
-            Direction::Import if is_done => {}
+            Direction::Import if self.is_committed(site) => {}
             Direction::Import => {
                 // A drive that holds nothing leaves a blob that holds nothing.
-                site.blobs.partial.entry((self.address(), transfer_of(&self.order))).or_default();
+                site.blobs.partial.entry((self.address(), self.transfer.clone())).or_default();
                 self.look_at_replaced(site, drive);
-                site.blobs.commit(&self.address(), &transfer_of(&self.order));
+                site.blobs.commit(&self.address(), &self.transfer);
             }
             Direction::Export => {
                 let count = self.state.len();
                 site.drives[drive].content[count..].fill(Piece::Zero);
             }
         }
-        self.record(site, drive);
-        if let Some(journal) = site.blobs.journals.get_mut(&journal_key(&self.order)) {
-            journal.is_complete = true;
-        }
+        self.record(site, drive, elapsed);
+        self.record_complete(site);
     }
 
     /// A blob is replaced only where a person said so.
     fn look_at_replaced(&self, site: &mut Site, drive: usize) {
         let is_there = site.blobs.blobs.contains_key(&self.address());
-        if is_there && !site.may_be_replaced.contains(&journal_key(&self.order)) {
+        let copy = (self.order.job_uid.clone(), self.order.drive_id.clone());
+        if is_there && !site.may_be_replaced.contains(&copy) {
             site.violations.push(format!("the blob of the drive {drive} replaced another one, and no person said so"));
         }
-    }
-
-    /// What the journal says of a copy that does not go on.
-    fn account(&self, site: &Site, reason: StopReason, requested_at: OffsetDateTime, now: OffsetDateTime) -> TransferResult {
-        let stop = Some((reason, requested_at, now));
-        let Some(journal) = site.blobs.journals.get(&journal_key(&self.order)) else {
-            let drive = site.docked(&self.order.bay, self.order.sequence);
-            let count = drive.map_or(0, |drive| site.drives[drive].content.len());
-            let chunks = vec![Chunk::NotRead; count];
-            return told(&self.order, &Told { chunks: &chunks, outcome: Outcome::Cancelled, stop, message: None, was_zero: &[] });
-        };
-        let last = journal.landed.iter().rposition(|landed| *landed).map_or(0, |last| last + 1);
-        let chunk = |(index, landed): (usize, &bool)| match landed {
-            true => Chunk::Reused,
-            false if journal.unreadable[index] => Chunk::Unreadable,
-            false if self.order.was_cut_off && index < last + 2 * IN_FLIGHT_MAX => Chunk::Unknown,
-            false => Chunk::NotRead,
-        };
-        let chunks: Vec<Chunk> = journal.landed.iter().enumerate().map(chunk).collect();
-        told(&self.order, &Told { chunks: &chunks, outcome: Outcome::Cancelled, stop, message: None, was_zero: &[] })
-    }
-
-    /// The service was killed: what is in flight lands, or does not, and it is not written down.
-    pub fn cut_off(mut self, site: &mut Site) {
-        let Some(drive) = self.drive else { return };
-        for (index, piece) in std::mem::take(&mut self.in_flight) {
-            if site.random.percent(50) {
-                self.land(site, drive, index, piece);
-            }
-        }
-    }
-
-    /// The physical drive that it copies, where it was opened.
-    pub fn drive(&self) -> Option<usize> {
-        self.drive
     }
 }

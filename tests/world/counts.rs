@@ -21,6 +21,11 @@ impl Counts {
         }
     }
 
+    /// Adds what was counted under its own name.
+    pub fn add_all(&mut self, tally: &BTreeMap<&'static str, u64>) {
+        tally.iter().for_each(|(name, count)| *self.0.entry(format!("stations: {name}")).or_default() += count);
+    }
+
     pub fn merge(&mut self, other: &Counts) {
         other.0.iter().for_each(|(name, count)| *self.0.entry(name.clone()).or_default() += count);
     }

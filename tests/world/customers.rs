@@ -42,6 +42,7 @@ pub fn create(world: &mut World) {
         typed: Vec::new(),
         uid: None,
         done_before_cancel: Vec::new(),
+        cancelled_at: None,
         seen: Value::Null,
         is_deleted: false,
         is_gone: false,
@@ -198,7 +199,12 @@ pub fn upload(world: &mut World) {
 }
 
 pub fn cancel(world: &mut World) {
-    let Some(number) = one_of_own(world) else { return };
+    if let Some(number) = one_of_own(world) {
+        cancel_job(world, number);
+    }
+}
+
+pub fn cancel_job(world: &mut World, number: usize) {
     patch(world, number, json!({ "cancelRequested": true }), &format!("job {number} is cancelled"));
 }
 

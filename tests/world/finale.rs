@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use protocol::station::Attention;
+use protocol::station::{Attention, station_and_bay};
 use serde_json::{Value, json};
 
 use crate::attention::{Acted, act};
 use crate::world::{Checked, Job, Violation, World};
-use crate::{attention, oracle};
+use crate::{attention, oracle, station_events};
 
 /// Days without any change, while some job has not ended: one of which nothing is heard is closed after 30.
 const QUIET_DAYS_MAX: u32 = 35;
@@ -30,6 +30,7 @@ pub fn check(world: &mut World) -> Checked {
         (site.blobs.fails_until, site.blobs.document_takes) = (Duration::ZERO, Duration::ZERO);
     }
     world.worker.clock.revive();
+    station_events::heal(world);
     world.advance(DAY / 2, 1);
     let (mut quiet_days, mut before) = (0, Vec::new());
     while quiet_days < QUIET_DAYS_MAX {
@@ -94,7 +95,8 @@ fn check_rest(world: &mut World) -> Checked {
             let record = &job.seen["copies"][drive_id];
             // One that was released has no blob any more, and of one that was never begun there is nothing to log.
             let was_begun = record["runs"].as_u64() > Some(0);
-            if was_begun && !record["result"].is_null() && !record["blob"].is_null() && !is_logged {
+            let was_told = !is_of_gone_station(world, record["bay"].as_str());
+            if was_begun && was_told && !record["result"].is_null() && !record["blob"].is_null() && !is_logged {
                 return Err(Violation(format!("the logs of drive {drive_id} of job {number} were never published")));
             }
         }
@@ -123,9 +125,20 @@ fn check_rest(world: &mut World) -> Checked {
     }
 }
 
+/// Whether a bay is of a station that was gone for a time: of its copies there may be no logs.
+fn is_of_gone_station(world: &World, bay: Option<&str>) -> bool {
+    let name = bay.and_then(station_and_bay).map(|(station, _)| station);
+    world.stations.iter().any(|station| Some(station.name.as_str()) == name && station.was_gone)
+}
+
 /// What was kept to resume copies went with their jobs.
 fn check_journals(world: &World) -> Checked {
     let site = world.worker.site();
-    let left = site.blobs.journals.keys().next();
-    left.map_or(Ok(()), |(uid, drive)| Err(Violation(format!("the journal of drive {drive} of the job {uid} is kept for ever"))))
+    // A host that is gone keeps what it has.
+    let is_gone = |host: usize| world.stations.iter().any(|station| station.host == host && station.is_lost);
+    if let Some((_, uid, drive)) = site.blobs.journals.keys().find(|(host, ..)| !is_gone(*host)) {
+        return Err(Violation(format!("the journal of drive {drive} of the job {uid} is kept for ever")));
+    }
+    let left = site.blobs.kept.keys().next();
+    left.map_or(Ok(()), |(place, uid)| Err(Violation(format!("the journal of the job {uid} stays in the account, at {place:?}"))))
 }

@@ -1,12 +1,14 @@
 //! One history: the steps that a seed makes, and what is left of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use protocol::digest::Sha256Digest;
 use serde_json::Value;
 
+use crate::station::Station;
 use crate::world::{Checked, Violation, World};
-use crate::{attention, begin, customers, finale, oracle, staff, surroundings};
+use crate::{attention, begin, customers, finale, oracle, staff, station_events, surroundings};
 use tests::random::Random;
 
 /// Steps of a history at most.
@@ -40,6 +42,9 @@ const ACTS: [(u64, Act); 22] = [
     (1, surroundings::clock_jumps),
 ];
 
+/// In so many of a hundred steps something happens to a station instead, while one copies.
+const STATION_EVENTS_SHARE: u64 = 60;
+
 /// How often another act is chosen where there was nothing to do.
 const TRIES_MAX: u32 = 4;
 
@@ -51,17 +56,21 @@ pub struct Lived {
     pub log: Vec<String>,
     /// The audit log, the oldest entry first, with the numbers of jobs in place of their random names.
     pub audit: Vec<String>,
+    /// What happened to stations, and how often.
+    pub tally: BTreeMap<&'static str, u64>,
 }
 
 impl Lived {
     /// Equal for equal histories.
     pub fn digest(&self) -> Sha256Digest {
-        Sha256Digest::of(format!("{:?}\n{:?}", self.log, self.audit).as_bytes())
+        Sha256Digest::of(format!("{:?}\n{:?}\n{:?}", self.log, self.audit, self.tally).as_bytes())
     }
 }
 
 /// Lives the history of a seed, in a folder with an empty database; at most so many steps of it.
 pub fn live(folder: &Path, vault: &Path, seed: u64, steps_max: u64) -> Lived {
+    // Whatever is listed by its random name has the same order each time.
+    service::names::simulation::count_from(1);
     let mut random = Random::new(seed);
     let customers = 2 + random.index(begin::CUSTOMERS_MAX - 1);
     let site = begin::site(&mut random, customers);
@@ -70,14 +79,16 @@ pub fn live(folder: &Path, vault: &Path, seed: u64, steps_max: u64) -> Lived {
     let mut steps = 0;
     let lived = steps_of(&mut world, count, &mut steps).and_then(|()| finale::check(&mut world));
     let audit = audit_of(&mut world);
-    let log = std::mem::take(&mut world.log);
+    let (log, tally) = (std::mem::take(&mut world.log), std::mem::take(&mut world.worker.site().tally));
     world.end();
-    Lived { violation: lived.err(), steps, log, audit }
+    Lived { violation: lived.err(), steps, log, audit, tally }
 }
 
 fn steps_of(world: &mut World, count: u64, steps: &mut u64) -> Checked {
+    world.begin_stations();
     // Something to begin with.
-    for _ in 0..1 + world.random.index(3) {
+    let more = usize::from(!world.stations.is_empty());
+    for _ in 0..1 + more + world.random.index(3) {
         customers::create(world);
         customers::ship(world);
     }
@@ -86,7 +97,6 @@ fn steps_of(world: &mut World, count: u64, steps: &mut u64) -> Checked {
         *steps += 1;
         let lines = world.log.len();
         for _ in 0..TRIES_MAX {
-            let act = world.random.weighted(&ACTS);
             act(world);
             if world.log.len() > lines {
                 break;
@@ -97,6 +107,22 @@ fn steps_of(world: &mut World, count: u64, steps: &mut u64) -> Checked {
         oracle::check(world)?;
     }
     Ok(())
+}
+
+/// Something happens.
+fn act(world: &mut World) {
+    let copying: Vec<&Station> = world.stations.iter().filter(|station| station.is_running()).collect();
+    let is_disturbed = copying.iter().any(|station| !station.is_healthy());
+    let share = if copying.is_empty() { STATION_EVENTS_SHARE / 4 } else { STATION_EVENTS_SHARE };
+    let has_stations = !world.stations.is_empty();
+    if is_disturbed && world.random.percent(60) {
+        // What became of a copy shows when time has gone by.
+        surroundings::time(world);
+    } else if has_stations && world.random.percent(share) {
+        station_events::something(world);
+    } else {
+        world.random.weighted(&ACTS)(world);
+    }
 }
 
 fn audit_of(world: &mut World) -> Vec<String> {

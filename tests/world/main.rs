@@ -9,11 +9,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `clock`, `site`, `blobs`, `begin` | time; drives, bays and stores as they really are, and how a seed begins |
-//! | `worker`, `copying`, `results` | the data plane that the service sees, and copies that take time |
+//! | `plane`, `worker` | what a host does with its bays and the stores, and the data plane that the service sees |
+//! | `copying`, `cut_off`, `journals`, `results` | copies that take time, are cut off, and are accounted for |
 //! | `life` | one life of the service, from its start to its stop or its kill |
+//! | `station`, `station_tasks`, `network`, `hosts` | stations under grants, their calls, and time that goes from one thing that happens to the next |
 //! | `world` | all of it together, and what is really true about each job |
-//! | `customers`, `staff`, `attention`, `surroundings` | who does what |
-//! | `oracle`, `receipts`, `finale` | what must hold after each step, of receipts, and in the end |
+//! | `customers`, `staff`, `attention`, `surroundings`, `station_events` | who does what |
+//! | `oracle`, `hosts_oracle`, `receipts`, `finale` | what must hold after each step, of stations, of receipts, and in the end |
 //! | `history`, `counts` | the steps of one seed, and what was tried |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::print_stdout)]
 
@@ -24,14 +26,23 @@ mod clock;
 mod copying;
 mod counts;
 mod customers;
+mod cut_off;
 mod finale;
 mod history;
+mod hosts;
+mod hosts_oracle;
+mod journals;
 mod life;
+mod network;
 mod oracle;
+mod plane;
 mod receipts;
 mod results;
 mod site;
 mod staff;
+mod station;
+mod station_events;
+mod station_tasks;
 mod surroundings;
 mod worker;
 mod world;
@@ -120,7 +131,7 @@ impl Room {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
             let violation = Violation(format!("a panic: {text}"));
-            Lived { violation: Some(violation), steps: steps_max, log: Vec::new(), audit: Vec::new() }
+            Lived { violation: Some(violation), steps: steps_max, log: Vec::new(), audit: Vec::new(), tally: BTreeMap::new() }
         })
     }
 
@@ -221,6 +232,7 @@ impl Run<'_> {
             let lived = room.examine(seed);
             done += 1;
             counts.add(&lived.audit);
+            counts.add_all(&lived.tally);
             self.note(&room, seed, lived);
             self.living.lock().unwrap().remove(&seed);
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use protocol::job::JobState;
 use serde_json::Value;
 
-use crate::receipts;
 use crate::site::Begun;
 use crate::world::{Checked, Job, Violation, World};
+use crate::{hosts_oracle, receipts};
 
 /// Rounds and requests of a history at most: several times as many as the longest took. Something that is done again and
 /// again, and comes to nothing, is told and not waited for.
@@ -30,6 +30,7 @@ pub fn check(world: &mut World) -> Checked {
     }
     check_runs(world)?;
     check_copies(world)?;
+    hosts_oracle::check(world)?;
     check_forgotten(world)
 }
 
@@ -50,10 +51,12 @@ fn observe(world: &mut World, number: usize) -> Checked {
     if seen == before.seen {
         return Ok(());
     }
+    let rounds_done = world.rounds_done;
     let job = &mut world.jobs[number];
     job.uid = seen["uid"].as_str().map(str::to_owned);
     job.seen = seen;
     if job.is_cancelled() && !before.is_cancelled() {
+        job.cancelled_at = Some(rounds_done);
         let is_done = |state: &str| matches!(state, "Completed" | "CompletedMoreInfo");
         job.done_before_cancel =
             before.shown_drives().into_iter().filter(|(_, state)| is_done(state)).map(|(id, _)| id).collect();
@@ -198,7 +201,11 @@ fn names(job: &Job, serial: &str) -> bool {
 
 /// What runs is of a job that is being copied, and in no two bays.
 fn check_copies(world: &mut World) -> Checked {
-    let orders: Vec<_> = world.worker.site().copies.iter().map(|copy| copy.order.clone()).collect();
+    let orders: Vec<_> = {
+        let site = world.worker.site();
+        // What a host may still do that sleeps is looked at when it wakes.
+        site.copies.iter().filter(|copy| !site.asleep.contains(&copy.host)).map(|copy| copy.order.clone()).collect()
+    };
     for (place, order) in orders.iter().enumerate() {
         let job = world.jobs.iter().find(|job| job.uid.as_ref() == Some(&order.job_uid));
         let state = job.filter(|job| !job.is_gone).and_then(Job::state);

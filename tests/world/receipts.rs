@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::blobs::Address;
+use crate::copying::transfers_of;
 use crate::life::account;
 use crate::site::{CHUNK_BYTES, Piece};
 use crate::world::{Checked, Job, Violation, World};
@@ -66,9 +67,9 @@ fn is_complete(result: &Value) -> bool {
 
 fn check_import(world: &World, job: &Job, id: &str, result: &Value) -> Result<(), String> {
     let Some(target) = target_of(job, result) else { return Ok(()) };
-    let transfer = format!("{}/{id}", job.uid.clone().unwrap_or_default());
+    let copy = transfers_of(job.uid.as_deref().unwrap_or_default(), id);
     let site = world.worker.site();
-    let (unfinished, finished) = (site.blobs.unfinished(&target, &transfer), site.blobs.finished(&target, &transfer));
+    let finished = site.blobs.finished(&target, &copy);
     let drives: std::collections::BTreeSet<usize> = finished
         .iter()
         .flatten()
@@ -79,23 +80,27 @@ fn check_import(world: &World, job: &Job, id: &str, result: &Value) -> Result<()
     }
     if is_complete(result) {
         let total = result["bytes_total"].as_u64().unwrap_or_default();
-        let is_there = site.blobs.blobs.get(&target).is_some_and(|blob| blob.transfer == transfer);
+        let is_there = site.blobs.blobs.get(&target).is_some_and(|blob| blob.transfer.starts_with(&copy));
         if !is_there || finished.len() as u64 * CHUNK_BYTES != total {
             return Err(format!("it is complete, and of {total} bytes the store has {} chunks", finished.len()));
         }
         return Ok(());
     }
     // The journal of a copy that is done is forgotten, and what it left stays.
-    let forgotten = site.blobs.forgotten(&target, &transfer);
+    let left = site.blobs.unfinished_of(&target, &copy);
     let is_in = |held: &[Option<Piece>], chunk: usize| held.get(chunk).is_some_and(Option::is_some);
     for class in ["landed_before_request", "landed_after_request"] {
-        if let Some(chunk) = chunks(&result["receipt"][class])
-            .find(|chunk| ![&unfinished, &finished, &forgotten].iter().any(|held| is_in(held, *chunk)))
+        if let Some(chunk) =
+            chunks(&result["receipt"][class]).find(|chunk| !left.iter().chain([&&finished]).any(|held| is_in(held, *chunk)))
         {
             return Err(format!("chunk {chunk} is {class}, and the store does not have it"));
         }
     }
-    match chunks(&result["receipt"]["never_sent"]).find(|chunk| is_in(&unfinished, *chunk)) {
+    let transfer = result["transfer_id"].as_str().unwrap_or_default().to_owned();
+    let own = site.blobs.unfinished(&target, &transfer);
+    // What a host lands that slept, before it looks at its clock, no receipt can know.
+    let is_late = |chunk: usize| site.blobs.late.contains(&(target.clone(), transfer.clone(), chunk));
+    match chunks(&result["receipt"]["never_sent"]).find(|chunk| is_in(&own, *chunk) && !is_late(*chunk)) {
         Some(chunk) => Err(format!("chunk {chunk} was never sent, and the store has it")),
         None => Ok(()),
     }

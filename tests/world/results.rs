@@ -9,7 +9,7 @@ use protocol::units::ByteRange;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::copying::{Chunk, transfer_of};
+use crate::copying::Chunk;
 use crate::site::CHUNK_BYTES;
 
 /// What there is to tell.
@@ -20,6 +20,8 @@ pub struct Told<'copy> {
     pub stop: Option<(StopReason, OffsetDateTime, OffsetDateTime)>,
     pub message: Option<String>,
     pub was_zero: &'copy [bool],
+    /// The transfer that it is of, where there is one.
+    pub transfer: Option<String>,
 }
 
 /// The result of a copy that ran, or is only accounted for.
@@ -32,7 +34,7 @@ pub fn told(order: &CopyOrder, told: &Told<'_>) -> TransferResult {
     let is_new = |chunk: Chunk| matches!(chunk, Chunk::LandedBefore | Chunk::LandedAfter);
     let mut result = failed(order, told.outcome, "");
     result.error = told.message.clone();
-    result.transfer_id = Some(transfer_of(order));
+    result.transfer_id = told.transfer.clone();
     result.bytes_total = bytes(&|_, _| true);
     result.bytes_sent = bytes(&|index, chunk| is_new(chunk) && !is_zero(index));
     result.bytes_zero = bytes(&|index, chunk| is_new(chunk) && is_zero(index));

@@ -1,10 +1,9 @@
 //! The datacenter as it really is: physical drives, the bays that they are in, and what the stores hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use protocol::station::BayContent;
-use protocol::station::{DockedDrive, WeakIdentity};
+use protocol::station::{BayContent, DockedDrive, WeakIdentity, station_and_bay};
 use time::OffsetDateTime;
 
 use crate::blobs::Blobs;
@@ -85,7 +84,10 @@ impl PhysicalDrive {
 /// A bay.
 #[derive(Debug, Clone)]
 pub struct Bay {
+    /// `STATION/BAY` where it is a station's.
     pub name: String,
+    /// The host that it is at: 0 is the service's own.
+    pub host: usize,
     pub is_watched: bool,
     /// The physical drive in it.
     pub drive: Option<usize>,
@@ -104,18 +106,24 @@ pub struct Site {
     pub blobs: Blobs,
     /// Copies that run, in the order of their beginning.
     pub copies: Vec<Copy>,
+    /// Runs that were begun.
+    pub runs: u64,
+    /// Hosts that sleep: nothing of theirs goes on.
+    pub asleep: BTreeSet<usize>,
+    /// What happened to stations and their copies, and how often.
+    pub tally: BTreeMap<&'static str, u64>,
     /// Calls of the service that wait for a slow store.
     pub waiting_calls: usize,
     /// What went wrong in the data plane: the service asked for something that must never be.
     pub violations: Vec<String>,
-    /// Each run that began to move bytes: the job's uid, its drive, the physical drive, and whether it came as a strong match.
+    /// Each run that was begun: the job's uid, its drive, the physical drive, and whether it came as a strong match.
     pub begun: Vec<Begun>,
     /// Copies of which an operator said that they may replace a blob: the job's uid, and its drive.
     pub may_be_replaced: BTreeSet<(String, String)>,
     pub random: Random,
 }
 
-/// A run that began to move bytes.
+/// A run that was begun with the drive that was docked then.
 #[derive(Debug, Clone)]
 pub struct Begun {
     pub job_uid: String,
@@ -126,8 +134,25 @@ pub struct Begun {
 
 impl Site {
     pub fn new(drives: Vec<PhysicalDrive>, bays: Vec<Bay>, blobs: Blobs, random: Random) -> Self {
-        let (copies, violations, begun) = (Vec::new(), Vec::new(), Vec::new());
-        Site { drives, bays, blobs, copies, waiting_calls: 0, violations, begun, may_be_replaced: BTreeSet::new(), random }
+        Site {
+            drives,
+            bays,
+            blobs,
+            copies: Vec::new(),
+            runs: 0,
+            asleep: BTreeSet::new(),
+            tally: BTreeMap::new(),
+            waiting_calls: 0,
+            violations: Vec::new(),
+            begun: Vec::new(),
+            may_be_replaced: BTreeSet::new(),
+            random,
+        }
+    }
+
+    /// Counts something that happened.
+    pub fn tally(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
     }
 
     /// Puts a drive into a bay, and takes out what is in it.
@@ -156,12 +181,17 @@ impl Site {
         }
     }
 
-    /// A new service looks at the bays: what is in them was there before.
-    pub fn look_anew(&mut self) {
-        for bay in &mut self.bays {
+    /// A new process of a host looks at its bays: what is in them was there before.
+    pub fn look_anew(&mut self, host: usize) {
+        for bay in self.bays.iter_mut().filter(|bay| bay.host == host) {
             bay.docked_at = None;
             bay.sequence = u64::from(bay.drive.is_some());
         }
+    }
+
+    /// Whether some bays are those of stations.
+    pub fn has_stations(&self) -> bool {
+        self.bays.iter().any(|bay| bay.host != 0)
     }
 
     pub fn bay_named(&self, name: &str) -> Option<usize> {
@@ -173,9 +203,10 @@ impl Site {
         self.bays.iter().find(|one| one.name == bay && one.sequence == sequence)?.drive
     }
 
-    /// What the service sees in a bay.
+    /// What a host sees in a bay, by its own name for it.
     pub fn content_of(&self, bay: usize) -> BayContent {
         let Bay { name, is_watched, drive, docked_at, attachment, sequence, .. } = self.bays[bay].clone();
+        let name = station_and_bay(&name).map(|(_, own)| own.to_owned()).unwrap_or(name);
         let drive = drive.map(|drive| self.docked_drive(bay, drive));
         BayContent {
             attachment: attachment.to_string(),
@@ -214,14 +245,29 @@ impl Site {
         }
         // One after another: copies share nothing but the stores, which are as they are at this moment.
         let mut copies = std::mem::take(&mut self.copies);
-        copies.retain_mut(|copy| !copy.advance(self, elapsed, now));
+        copies.retain_mut(|copy| self.asleep.contains(&copy.host) || !copy.advance(self, elapsed, now));
         self.copies.extend(copies);
+    }
+
+    /// Takes the copies out that run at a host.
+    pub fn take_copies_of(&mut self, host: usize) -> Vec<Copy> {
+        let (own, others) = std::mem::take(&mut self.copies).into_iter().partition(|copy| copy.host == host);
+        self.copies = others;
+        own
+    }
+
+    /// Cuts off what runs at a host: its process was killed.
+    pub fn cut_off(&mut self, host: usize) {
+        for copy in self.take_copies_of(host) {
+            copy.cut_off(self);
+        }
+        self.look_anew(host);
     }
 }
 
 impl Bay {
-    pub fn new(name: String, is_watched: bool) -> Self {
-        Bay { name, is_watched, drive: None, given_name: None, docked_at: None, attachment: 0, sequence: 0 }
+    pub fn new(name: String, host: usize, is_watched: bool) -> Self {
+        Bay { name, host, is_watched, drive: None, given_name: None, docked_at: None, attachment: 0, sequence: 0 }
     }
 }
 

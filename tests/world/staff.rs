@@ -12,8 +12,11 @@ pub fn dock(world: &mut World) {
         return;
     }
     let drive = world.random.of(&desk);
-    let bay = world.random.index(world.worker.site().bays.len());
-    dock_in(world, drive, bay);
+    let usable = world.usable_bays();
+    if !usable.is_empty() {
+        let bay = world.random.of(&usable);
+        dock_in(world, drive, bay);
+    }
 }
 
 /// Docks a drive in a bay, in the way that this bay takes drives.
@@ -24,8 +27,9 @@ pub fn dock_in(world: &mut World, drive: usize, bay: usize) {
         let now = world.worker.clock.now();
         world.worker.site().dock(bay, drive, None, now);
         world.note(format!("drive {drive} is put into {name}"));
+        world.serve_stations();
     } else {
-        let path = format!("/operator/v1/bays/{name}/dock");
+        let path = format!("/operator/v1/bays/{}/dock", name.replace('/', "%2F"));
         world.ask(None, "POST", &path, &json!({ "path": path_of(drive) }), &format!("drive {drive} is docked in {name}"));
     }
 }
@@ -33,7 +37,7 @@ pub fn dock_in(world: &mut World, drive: usize, bay: usize) {
 /// While the service is down another drive may be put into a watched bay.
 pub fn move_drives_unseen(world: &mut World) {
     let bays = world.worker.site().bays.clone();
-    let watched: Vec<usize> = (0..bays.len()).filter(|bay| bays[*bay].is_watched).collect();
+    let watched: Vec<usize> = (0..bays.len()).filter(|bay| bays[*bay].is_watched && bays[*bay].host == 0).collect();
     let desk = world.drives_on_desk();
     if desk.is_empty() || watched.is_empty() || !world.random.percent(25) {
         return;
@@ -58,10 +62,17 @@ pub fn take_out_of(world: &mut World, bay: usize) {
     let name = world.bay_name(bay);
     let is_watched = world.worker.site().bays[bay].is_watched;
     if !is_watched && world.random.percent(60) {
-        world.ask(None, "POST", &format!("/operator/v1/bays/{name}/undock"), &Value::Null, &format!("{name} is emptied"));
+        world.ask(
+            None,
+            "POST",
+            &format!("/operator/v1/bays/{}/undock", name.replace('/', "%2F")),
+            &Value::Null,
+            &format!("{name} is emptied"),
+        );
     } else {
         world.worker.site().take_out(bay);
         world.note(format!("the drive in {name} is pulled"));
+        world.serve_stations();
     }
 }
 

@@ -10,7 +10,9 @@ const DAY: u64 = 24 * HOUR;
 
 /// Time goes by.
 pub fn time(world: &mut World) {
-    let unit = world.random.weighted(&[(8, MINUTE), (12, HOUR), (6, DAY), (1, 15 * DAY)]);
+    let is_copied = world.stations.iter().any(|station| station.is_running());
+    let (hours, days) = if is_copied { (30, 1) } else { (12, 6) };
+    let unit = world.random.weighted(&[(8, MINUTE), (hours, HOUR), (days, DAY), (1, 15 * DAY)]);
     let by = Duration::from_secs(unit * (1 + world.random.below(8)));
     world.note(format!("{} minutes go by", by.as_secs() / MINUTE));
     let pieces = if world.random.percent(30) { 2 } else { 1 };

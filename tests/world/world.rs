@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::job::JobState;
+use protocol::station::StationReport;
 use protocol::stop::StopReason;
 use serde_json::Value;
+use service::stations::SimulatedGrant;
+use tokio::task::JoinHandle;
 
+use crate::begin::STATIONS;
 use crate::clock::Clock;
+use crate::copying::Copy;
 use crate::life::{Life, subscription, token};
+use crate::network::{Network, Slot};
+use crate::plane::SimulatedWorker;
 use crate::site::{Place, Site};
 use crate::staff;
-use crate::worker::SimulatedWorker;
+use crate::station::Station;
+use crate::station_events;
 use tests::random::Random;
 
 /// Something that must never happen.
@@ -37,6 +45,8 @@ pub struct Job {
     pub uid: Option<String>,
     /// Drives that were done when its cancel was seen.
     pub done_before_cancel: Vec<String>,
+    /// How many rounds there were when its cancel was first seen.
+    pub cancelled_at: Option<u64>,
     /// How the service showed it last.
     pub seen: Value,
     /// Its customer deleted it, and was told that it is gone.
@@ -101,6 +111,12 @@ pub struct World {
     pub bound_as: BTreeMap<(String, String), usize>,
     /// Rounds and requests.
     pub turns: u64,
+    /// Rounds alone.
+    pub rounds_done: u64,
+    pub stations: Vec<Station>,
+    pub network: Network,
+    /// Runs whose ends came after their grants were taken back.
+    pub late_ends: BTreeSet<u64>,
     /// How often the service was started.
     pub lives: u32,
     /// How many of the runs that began were looked at.
@@ -129,10 +145,24 @@ impl World {
             unfit: BTreeSet::new(),
             bound_as: BTreeMap::new(),
             turns: 0,
+            rounds_done: 0,
+            stations: Vec::new(),
+            network: Network::default(),
+            late_ends: BTreeSet::new(),
             lives: 1,
             begun_seen: 0,
             log: Vec::new(),
         }
+    }
+
+    /// Makes the tokens of stations, and lets them call.
+    pub fn begin_stations(&mut self) {
+        let count = self.worker.site().bays.iter().map(|bay| bay.host).max().unwrap_or_default();
+        for (index, name) in STATIONS[..count].iter().enumerate() {
+            self.stations.push(Station::new((*name).to_owned(), index + 1, self.worker.clone()));
+            station_events::make_token(self, index);
+        }
+        self.serve_stations();
     }
 
     pub fn note(&mut self, text: impl Into<String>) {
@@ -148,6 +178,9 @@ impl World {
     /// Sends a request; status 0 where the service was killed before it answered.
     pub fn call(&mut self, customer: Option<usize>, method: &str, path: &str, body: &Value) -> (u16, Value) {
         self.turns += 1;
+        if !self.stations.is_empty() {
+            return self.call_with_stations(customer, method, path, body);
+        }
         let answered = self.life().call(&token(customer), method, path, body);
         let answered = answered.or_else(|| {
             self.restart_killed();
@@ -156,6 +189,14 @@ impl World {
         if self.life().settle().is_none() {
             self.restart_killed();
         }
+        answered.unwrap_or((0, Value::Null))
+    }
+
+    fn call_with_stations(&mut self, customer: Option<usize>, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (slot, task) = self.life().begin_call(&token(customer), method, path, body);
+        let answered = self.wait_for_request(|| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        task.abort();
+        self.serve_stations();
         answered.unwrap_or((0, Value::Null))
     }
 
@@ -171,9 +212,11 @@ impl World {
     pub fn rounds(&mut self, count: u64) {
         for _ in 0..count {
             self.turns += 1;
+            self.rounds_done += 1;
             if self.life().round().is_none() {
                 self.restart_killed();
             }
+            self.serve_stations();
         }
     }
 
@@ -181,6 +224,11 @@ impl World {
     pub fn advance(&mut self, by: Duration, pieces: u32) {
         for _ in 0..pieces {
             let piece = by / pieces;
+            if !self.stations.is_empty() {
+                self.pass_until(self.worker.clock.elapsed() + piece);
+                self.rounds(1);
+                continue;
+            }
             self.worker.clock.advance(piece);
             let (elapsed, now) = (self.worker.clock.elapsed(), self.worker.clock.now());
             self.worker.site().advance(elapsed, now);
@@ -191,36 +239,80 @@ impl World {
         }
     }
 
-    fn restart_killed(&mut self) {
+    pub fn restart_killed(&mut self) {
         self.note("the service is killed, and starts again");
         self.restart();
     }
 
-    /// Ends the service and starts it again: copies that still run are cut off.
+    /// Ends the service and starts it again: copies that still run in its own bays are cut off.
     fn restart(&mut self) {
         if let Some(life) = self.life.take() {
             life.end();
         }
+        self.cut_calls();
         staff::move_drives_unseen(self);
-        {
-            let mut site = self.worker.site();
-            for copy in std::mem::take(&mut site.copies) {
-                copy.cut_off(&mut site);
-            }
-            site.look_anew();
+        self.worker.site().cut_off(0);
+        if !self.stations.is_empty() && self.random.percent(40) {
+            let hours = 1 + self.random.below(20);
+            self.note(format!("the service does not run for {hours} hours"));
+            self.worker.clock.revive();
+            let until = self.worker.clock.elapsed() + Duration::from_secs(3600 * hours);
+            while self.pass_to_next(until).is_some() {}
         }
         self.lives += 1;
         self.life = Some(Life::start(&self.folder, &self.vault, self.worker.clone(), self.customers));
+    }
+
+    /// Whether the service runs.
+    pub fn has_life(&self) -> bool {
+        self.life.is_some()
+    }
+
+    /// What the service has granted to stations; nothing while it does not run.
+    pub fn grants(&self) -> Vec<SimulatedGrant> {
+        self.life.as_ref().map(Life::grants).unwrap_or_default()
+    }
+
+    pub fn remaining(&self, until: tokio::time::Instant) -> Duration {
+        self.life.as_ref().map(|life| life.remaining(until)).unwrap_or_default()
+    }
+
+    /// Begins the call of a station, where the service runs.
+    pub fn call_of_station(&self, name: &str, report: StationReport) -> Option<(Slot, JoinHandle<()>)> {
+        self.life.as_ref()?.call_of_station(name, report)
+    }
+
+    /// Lets the service come to rest, where it runs; `None` where it was killed.
+    pub fn settle_life(&self) -> Option<()> {
+        self.life.as_ref().map_or(Some(()), Life::settle)
+    }
+
+    /// Lets time go by in the service, where it runs; `None` where it was killed.
+    pub fn advance_life(&self, by: Duration) -> Option<()> {
+        self.life.as_ref().map_or(Some(()), |life| life.settle().and_then(|()| life.advance(by)))
     }
 
     /// Stops the service as SIGTERM does, and starts it again.
     pub fn stop_and_start(&mut self) {
         self.note("the service is stopped, and starts again");
         let now = self.worker.clock.now();
-        self.worker.site().copies.iter_mut().for_each(|copy| copy.ask_to_stop(StopReason::Terminated, now));
+        let is_own = |copy: &Copy| copy.host == 0;
+        let mut site = self.worker.site();
+        site.copies.iter_mut().filter(|copy| is_own(copy)).for_each(|copy| copy.ask_to_stop(StopReason::Terminated, now));
+        drop(site);
+        let lives = self.lives;
         for _ in 0..8 {
-            if self.worker.site().copies.is_empty() {
+            if !self.worker.site().copies.iter().any(is_own) {
                 break;
+            }
+            if !self.stations.is_empty() {
+                let until = self.worker.clock.elapsed() + Duration::from_secs(3600);
+                while self.pass_to_next(until).is_some() {}
+                if self.lives != lives {
+                    // It was killed meanwhile.
+                    return;
+                }
+                continue;
             }
             self.worker.clock.advance(Duration::from_secs(3600));
             let (elapsed, now) = (self.worker.clock.elapsed(), self.worker.clock.now());
@@ -264,6 +356,17 @@ impl World {
     pub fn drives_on_desk(&self) -> Vec<usize> {
         let site = self.worker.site();
         (0..site.drives.len()).filter(|drive| site.drives[*drive].place == Place::Desk).collect()
+    }
+
+    /// Whether drives can be used in a bay: its host is not gone.
+    pub fn is_usable(&self, bay: usize) -> bool {
+        let host = self.worker.site().bays[bay].host;
+        host == 0 || self.stations.iter().any(|station| station.host == host && !station.is_lost)
+    }
+
+    pub fn usable_bays(&self) -> Vec<usize> {
+        let count = self.worker.site().bays.len();
+        (0..count).filter(|bay| self.is_usable(*bay)).collect()
     }
 
     pub fn bay_name(&self, bay: usize) -> String {

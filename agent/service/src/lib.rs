@@ -19,6 +19,7 @@
 //! | [`entra`] | tokens and sign-in of Entra ID |
 //! | [`store`] | jobs in an embedded SQLite database, or at a PostgreSQL server |
 //! | [`moment`] | a clock for what must have ended at a time |
+//! | [`names`] | random names that no other has |
 //! | [`vault`] | the key that seals the customers' keys |
 //! | `fuzzing` | parsers that only the fuzz targets of the tests call from outside |
 //!
@@ -65,6 +66,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod jobs;
 pub mod moment;
+pub mod names;
 pub mod notify;
 mod portal;
 mod router;

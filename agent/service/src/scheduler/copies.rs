@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::find::claim_of;
 use super::handle::{CopyKey, Running, SERVICE, Scheduler};
-use super::worker::new_grant;
+use crate::names::random_name;
 use crate::store::{Change, GrantStep, StoreError, StoredJob};
 use protocol::station::{BayContent, CopyOrder};
 
@@ -32,7 +32,7 @@ impl Scheduler {
         let change = Change { claim: Some(claim), ..change };
         // The size of a blob is known since the drive was checked in for it.
         let docked_bytes = bay.drive.as_ref().filter(|_| order.direction == Direction::Import).map(|drive| drive.size_bytes);
-        let grant = (bay.station.is_some() || self.inner.store.has_successors()).then(new_grant);
+        let grant = (bay.station.is_some() || self.inner.store.has_successors()).then(random_name);
         let journal = self.journal_order(job, &order, grant.is_some()).await?;
         let order = CopyOrder {
             journal,

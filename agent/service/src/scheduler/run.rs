@@ -45,7 +45,7 @@ impl Scheduler {
     }
 
     /// Nothing is begun before it is known what stations may run already.
-    async fn take_over(&self) {
+    pub(super) async fn take_over(&self) {
         while let Err(error) = self.take_over_grants().await {
             tracing::error!(%error, "the copies of stations are not known yet; trying again");
             tokio::select! {

@@ -5,18 +5,25 @@
 
 use std::sync::PoisonError;
 
-use super::handle::Scheduler;
+use protocol::station::station_and_bay;
+
+use super::handle::{Running, Scheduler};
 
 /// What runs beside the rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkBeside {
-    /// Copies whose end is not written down yet.
-    pub copies: usize,
+    /// Copies in the service's own bays whose end is not written down yet.
+    pub own_copies: usize,
     /// Effects that are being carried out just now.
     pub effects: usize,
 }
 
 impl Scheduler {
+    /// What [`Scheduler::run`] does before its first round.
+    pub async fn simulate_begin(&self) {
+        self.take_over().await;
+    }
+
     /// One round, as [`Scheduler::run`] begins them.
     pub async fn simulate_round(&self) {
         self.round().await;
@@ -25,6 +32,7 @@ impl Scheduler {
     /// What runs beside the rounds.
     pub fn work_beside(&self) -> WorkBeside {
         let effects = self.inner.pending.lock().unwrap_or_else(PoisonError::into_inner).under_way();
-        WorkBeside { copies: self.running().len(), effects }
+        let is_own = |running: &&Running| station_and_bay(&running.bay).is_none();
+        WorkBeside { own_copies: self.running().values().filter(is_own).count(), effects }
     }
 }

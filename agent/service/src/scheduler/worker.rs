@@ -47,11 +47,6 @@ pub fn unknown_result(order: &CopyOrder) -> TransferResult {
     TransferResult::cancelled_before_its_first_byte(order.direction, &blob, order.size_bytes.unwrap_or_default(), receipt)
 }
 
-/// A name for the grant of a copy, that no other has.
-pub(crate) fn new_grant() -> String {
-    format!("{:032x}", rand::random::<u128>())
-}
-
 /// A blob that may be exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectedBlob {

@@ -16,11 +16,14 @@
 //! | `remote_copy` | a copy at a station |
 //! | `task` | asking a station for something once |
 //! | `worker` | the fleet as the scheduler's data plane |
+//! | `simulation` | calls and grants, for tests that lead stations through virtual time |
 
 mod call_error;
 mod clocks;
 mod fleet;
 mod remote_copy;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod station;
 mod task;
 #[cfg(test)]
@@ -30,4 +33,6 @@ mod worker;
 
 pub use call_error::CallError;
 pub use fleet::Fleet;
+#[cfg(feature = "simulation")]
+pub use simulation::SimulatedGrant;
 pub use times::FleetTimes;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::call_error::CallError;
 use super::clocks;
 use super::times::FleetTimes;
+use crate::names::random_name;
 
 /// A station.
 pub(super) struct Station {
@@ -65,7 +66,7 @@ impl Station {
     pub(super) fn new(name: &str) -> Self {
         Station {
             name: name.to_owned(),
-            service: format!("{:032x}", rand::random::<u128>()),
+            service: random_name(),
             told: None,
             is_off: false,
             grants: BTreeMap::new(),
@@ -315,5 +316,16 @@ impl Station {
         if self.tasks.remove(id).is_some() {
             self.bump();
         }
+    }
+
+    /// What is granted.
+    #[cfg(feature = "simulation")]
+    pub(super) fn simulated_grants(&self) -> impl Iterator<Item = super::simulation::SimulatedGrant> + '_ {
+        self.grants.values().map(|granted| super::simulation::SimulatedGrant {
+            station: self.name.clone(),
+            order: granted.order.clone(),
+            ends: granted.ends,
+            is_waited_for: granted.ended.is_some(),
+        })
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::fleet::Stations;
 use super::times::FleetTimes;
+use crate::names::random_name;
 use crate::scheduler::worker::WorkError;
 
 /// Time between two looks whether the station still calls.
@@ -34,7 +35,7 @@ pub(super) async fn ask(
     task: Task,
     times: &FleetTimes,
 ) -> Result<TaskResult, WorkError> {
-    let id = format!("{:032x}", rand::random::<u128>());
+    let id = random_name();
     let (answer, mut answered) = oneshot::channel();
     let refuse_away = || match stations.with_known(station, |station| station.is_away(Instant::now(), times)) {
         None => Err(WorkError::Refused(format!(

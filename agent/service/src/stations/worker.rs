@@ -17,9 +17,8 @@ use super::remote_copy::RemoteCopy;
 use super::station::Station;
 use super::task::ask;
 use super::times::FleetTimes;
-use crate::scheduler::worker::{
-    Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, new_grant, unknown_result,
-};
+use crate::names::random_name;
+use crate::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlob, WorkError, Worker, unknown_result};
 use crate::store::{Store, StoreError};
 
 /// How long a station may take over what a person waits for.
@@ -92,7 +91,7 @@ fn begin_at(
     ended: oneshot::Sender<TransferResult>,
     ends: Instant,
 ) -> RemoteCopy {
-    let grant = order.grant.clone().unwrap_or_else(new_grant);
+    let grant = order.grant.clone().unwrap_or_else(random_name);
     let order = CopyOrder { grant: Some(grant.clone()), ..order };
     stations.with(&station, |station| station.grant(&grant, order, ended, ends));
     RemoteCopy { stations: stations.clone(), station, grant }

@@ -131,6 +131,12 @@ impl Store {
         Ok(sqlx::query_as(counts).fetch_one(&self.pool).answered().await?)
     }
 
+    /// Whether nothing is asked of the database just now: every connection has been given back.
+    #[cfg(feature = "simulation")]
+    pub fn is_idle(&self) -> bool {
+        u32::try_from(self.pool.num_idle()).is_ok_and(|idle| idle == self.pool.size())
+    }
+
     async fn open_with(
         dialect: Dialect,
         options: &AnyConnectOptions,
