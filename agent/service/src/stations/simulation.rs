@@ -37,6 +37,12 @@ impl Fleet {
     /// Everything that is granted now.
     pub fn simulate_grants(&self) -> Vec<SimulatedGrant> {
         let stations = self.stations.lock();
-        stations.values().flat_map(super::station::Station::simulated_grants).collect()
+        let grant = |name: &String, (order, ends, is_waited_for): (&CopyOrder, Instant, bool)| SimulatedGrant {
+            station: name.clone(),
+            order: order.clone(),
+            ends,
+            is_waited_for,
+        };
+        stations.iter().flat_map(|(name, station)| station.granted().map(|granted| grant(name, granted))).collect()
     }
 }

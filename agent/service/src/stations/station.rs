@@ -318,14 +318,9 @@ impl Station {
         }
     }
 
-    /// What is granted.
+    /// What is granted: the order, when it ends, and whether its end is still waited for.
     #[cfg(feature = "simulation")]
-    pub(super) fn simulated_grants(&self) -> impl Iterator<Item = super::simulation::SimulatedGrant> + '_ {
-        self.grants.values().map(|granted| super::simulation::SimulatedGrant {
-            station: self.name.clone(),
-            order: granted.order.clone(),
-            ends: granted.ends,
-            is_waited_for: granted.ended.is_some(),
-        })
+    pub(super) fn granted(&self) -> impl Iterator<Item = (&CopyOrder, Instant, bool)> {
+        self.grants.values().map(|granted| (&granted.order, granted.ends, granted.ended.is_some()))
     }
 }
