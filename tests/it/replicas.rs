@@ -86,6 +86,15 @@ fn a_service_that_stands_by_answers_like_the_one_that_decides_and_takes_over() {
 }
 
 #[test]
+fn a_service_without_bays_of_its_own_needs_no_time_for_the_stops_of_copies() {
+    let bench = Workbench::new();
+    let Some(config) = config(&bench) else { return };
+    let config = config.replace("[[bay]]\nname = \"bay-1\"\n", "").replace("drain_timeout = \"1s\"\n", "");
+    let service = Service::start(&bench, &format!("bay = []\n{config}"));
+    service.stays("it decides", || service.call("GET", "/readyz", Value::Null).status == 200);
+}
+
+#[test]
 fn a_copy_at_a_station_goes_on_while_services_are_killed() {
     let (bench, other_bench) = (Workbench::new(), Workbench::new());
     let Some(config) = config(&bench) else { return };

@@ -84,12 +84,9 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let notifier = wiring::notifier(&config)?;
     let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
     let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
-    if config.database.is_some() && !config.bay.is_empty() && stops_within > config.station_lease() / 2 {
-        return Err(format!(
-            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
-            stops_within.as_secs()
-        ));
-    }
+    // Without bays of its own, or a successor, there is nothing to stop in time.
+    let is_bound = config.database.is_some() && !config.bay.is_empty();
+    let stop_own_after = is_bound.then(|| stop_own_after(config.station_lease(), stops_within)).transpose()?;
     let store = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
     let (closing, front) = (CancellationToken::new(), Front::new(standby::starting()));
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -153,9 +150,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let own_copies = lease.as_ref().map(|lease| {
-        tokio::spawn(stop_own_copies(scheduler.clone(), lease.watch(), config.station_lease() - stops_within - STOP_MARGIN))
-    });
+    let own_copies = lease.as_ref().zip(stop_own_after);
+    let own_copies = own_copies.map(|(lease, after)| tokio::spawn(stop_own_copies(scheduler.clone(), lease.watch(), after)));
     let lost = lease.as_ref().map(ServiceLease::lost);
     let end = shutdown::wait(&scheduler, &closing, lost, scheduling, serving, printer).await;
     forgetting.abort();
@@ -231,6 +227,17 @@ async fn forget_gone(transfers: &Path, store: &Store) {
 /// Where other services reach this one, unless it is said: nowhere where it listens on every address.
 fn own_url(address: SocketAddr, url: &str) -> String {
     if address.ip().is_unspecified() { String::new() } else { url.to_owned() }
+}
+
+/// How long copies in its own bays may run after the service was last known to decide.
+fn stop_own_after(lease: Duration, stops_within: Duration) -> Result<Duration, String> {
+    if stops_within > lease / 2 {
+        return Err(format!(
+            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
+            stops_within.as_secs()
+        ));
+    }
+    Ok(lease.saturating_sub(stops_within).saturating_sub(STOP_MARGIN))
 }
 
 /// Stops the copies in this service's own bays when the database has not been heard of for so long that another service may soon
