@@ -1,6 +1,6 @@
 //! What a copy moved that is not continued now: from the journal of this host, or from the one in the account of its job.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use copy::{CopyError, Stage, Stop, TransferHandle, TransferOptions};
@@ -51,30 +51,30 @@ impl Accounting {
     async fn of_journals(&self, handle: &TransferHandle) -> Result<TransferResult, CopyError> {
         let kept = self.kept_lines().await;
         let own = copy::only_journal(&self.options.state_dir)?;
-        match (&own, &kept) {
-            (Some(journal), Ok(Some(lines))) if !self.says_all_of(journal, lines)? => {
-                // The drive was at another host since.
-                if let Some(result) = self.of_lines(lines, handle).await? {
-                    return Ok(result);
-                }
-            }
-            (Some(journal), _) => {
-                let was_cut_off = self.order.was_cut_off;
-                let is_older = was_cut_off && mark_of(journal).exists();
-                if let Some(result) = self.read(self.options.clone(), was_cut_off, handle).await? {
-                    return Ok(if is_older { of_older_record(result) } else { result });
-                }
-            }
-            (None, Ok(Some(lines))) => {
-                if let Some(result) = self.of_lines(lines, handle).await? {
-                    return Ok(result);
-                }
-            }
-            (None, Ok(None) | Err(())) => {}
+        let newer = match (&own, kept.as_ref().ok().and_then(Option::as_deref)) {
+            (Some(journal), Some(lines)) if self.says_all_of(journal, lines)? => None,
+            // The drive was at another host since, or only there.
+            (_, lines) => lines,
+        };
+        let found = match (newer, &own) {
+            (Some(lines), _) => self.of_lines(lines, handle).await?,
+            (None, Some(journal)) => self.of_own(journal, handle).await?,
+            (None, None) => None,
+        };
+        if let Some(result) = found {
+            return Ok(result);
         }
         // Another host may have moved something of which nothing is known here.
         let is_unknown = own.is_none() && self.order.journal.is_some() && (self.order.was_cut_off || kept.is_err());
         Ok(if is_unknown { unknown_result(&self.order) } else { self.of_nothing(handle) })
+    }
+
+    /// From the journal of this host. One that came from another host may be behind what that one moved.
+    async fn of_own(&self, journal: &Path, handle: &TransferHandle) -> Result<Option<TransferResult>, CopyError> {
+        let was_cut_off = self.order.was_cut_off;
+        let is_older = was_cut_off && mark_of(journal).exists();
+        let result = self.read(self.options.clone(), was_cut_off, handle).await?;
+        Ok(result.map(|result| if is_older { of_older_record(result) } else { result }))
     }
 
     /// The same for a service that waits for nobody: from the journal in the account alone; `None` where there is none, or it may
@@ -121,10 +121,8 @@ impl Accounting {
     /// From the lines of another host, which may be behind.
     async fn of_lines(&self, lines: &str, handle: &TransferHandle) -> Result<Option<TransferResult>, CopyError> {
         // It goes with what is kept of the job, where this process is killed meanwhile.
-        let folder = tokio::task::block_in_place(|| unpack(&self.options.state_dir, lines)).map_err(|source| {
-            let path: PathBuf = self.options.state_dir.clone();
-            CopyError::State { operation: "write to", path, source }
-        })?;
+        let folder = tokio::task::block_in_place(|| unpack(&self.options.state_dir, lines))
+            .map_err(|source| CopyError::State { operation: "write to", path: self.options.state_dir.clone(), source })?;
         let options = TransferOptions { state_dir: folder.path().to_owned(), ..self.options.clone() };
         let result = self.read(options, false, handle).await?;
         Ok(result.map(|result| TransferResult { manifest: None, ..of_older_record(result) }))

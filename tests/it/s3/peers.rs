@@ -30,7 +30,7 @@ fn s5cmd_reads_what_we_wrote_and_we_read_what_it_wrote() {
     s5cmd(&server.endpoint(), bench.path(), &["cp", "--part-size", "5", "drive.img", "s3://drives/theirs.img"]);
     run(&server, &bench, &["export", "s3://drives/theirs.img", "back.img"]).run().expect(0);
     assert!(same_content(&bench.file("drive.img"), &bench.file("back.img")));
-    // Folders of the first transfer, which the server lists for some time, are no other transfer.
+    // The server lists folders of the first transfer for some time: they are not another transfer.
     let again = run(&server, &bench, &["import", "drive.img", "s3://drives/ours.img", "--overwrite", "--restart"]).run();
     assert!(!again.stderr.contains("another transfer"), "{}", again.stderr);
     again.expect(0);

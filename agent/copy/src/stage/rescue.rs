@@ -139,7 +139,7 @@ impl<'stage> RescueReader<'stage> {
             self.rescue.with_plan(|plan| plan.done(range, ReadOutcome::Read));
             return self.took(range);
         }
-        // The chunk before is put aside, which is no time of the drive's.
+        // First, the chunk before is put aside: the drive does not take that time.
         self.bytes_of(range)?;
         let started = Instant::now();
         let call = || self.worker.read(&stage.drive, range, stage.read_timeout, || stage.stop.is_aborting());
