@@ -156,6 +156,11 @@ impl DriveState {
         }
     }
 
+    /// Whether it has come, and its copy is not over.
+    pub fn is_here(self) -> bool {
+        matches!(self, DriveState::Received | DriveState::Transferring)
+    }
+
     /// Whether nothing more happens to it.
     pub const fn is_final(self) -> bool {
         matches!(self, DriveState::NeverReceived | DriveState::ShippedBack)

@@ -49,7 +49,7 @@ fn about_job(job: &JobInHand<'_>, kind: AttentionKind, message: String, actions:
 }
 
 fn of_drive(job: &JobInHand<'_>, drive: &JobDrive, bay: Option<&str>) -> Option<Waits> {
-    let is_here = matches!(drive.state, DriveState::Received | DriveState::Transferring);
+    let is_here = drive.state.is_here();
     if job.machine.state == JobState::Packaging {
         return (!drive.state.is_final()).then(|| send_back(job, drive, bay));
     }

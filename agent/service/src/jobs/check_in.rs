@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use protocol::job::{DriveState, Event, JobKind, Refusal};
+use protocol::job::{Event, JobKind, Refusal};
 use protocol::operator::CheckIn;
 use protocol::station::{DockedDrive, may_be_given, short_job_name};
 
@@ -113,7 +113,7 @@ impl Jobs {
         if self.scheduler.is_running(&job.uid, id) {
             return Err(StoreError::NotNow(format!("the drive `{id}` of the job is being copied: pause it first")));
         }
-        let is_here = matches!(drive.state, DriveState::Received | DriveState::Transferring);
+        let is_here = drive.state.is_here();
         if docked.is_some() && is_here && !may_be_given(&job.in_hand(), drive) {
             return Err(Refusal::DriveNotInThisState { id: id.to_owned(), action: "checked in", state: drive.state }.into());
         }

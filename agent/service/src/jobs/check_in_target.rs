@@ -42,7 +42,7 @@ impl Jobs {
             self.require_not_written(&job, docked, "say `erase` if what is on it may go").await?;
         }
         let known = job.machine.drive(&id).map(|drive| drive.state);
-        if matches!(known, Some(DriveState::Received | DriveState::Transferring)) {
+        if known.is_some_and(DriveState::is_here) {
             return self.bind_target(job, docked, id, asked, actor).await;
         }
         let selected = match job.machine.cancel_requested || asked.spare {

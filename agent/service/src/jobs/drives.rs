@@ -166,7 +166,7 @@ impl Jobs {
 fn require_undone(job: &StoredJob, drive_id: &str, action: &'static str) -> Result<(), StoreError> {
     let drive = drive_of(job, drive_id)?;
     let is_ended = *job.in_hand().copy_state(drive_id) == CopyState::Ended;
-    if matches!(drive.state, DriveState::Received | DriveState::Transferring) && !job.machine.cancel_requested && !is_ended {
+    if drive.state.is_here() && !job.machine.cancel_requested && !is_ended {
         return Ok(());
     }
     if job.machine.cancel_requested {

@@ -2,7 +2,6 @@
 
 use protocol::arm::{DriveStatus, EncryptionKey, Identity, JobDetails, JobResponse, ReceiptsDocument, SystemData};
 use protocol::job::{DriveState, JobState, percent};
-use protocol::progress::Progress;
 
 use super::service::Jobs;
 use crate::scheduler::receipts;
@@ -61,17 +60,10 @@ impl Jobs {
     }
 
     fn percent_of_drive(&self, job: &StoredJob, id: &str) -> Option<i64> {
-        match self.moving(job, id) {
+        match self.scheduler.progress(job, id) {
             Some(progress) => Some(percent(progress.bytes_done, progress.bytes_total, false)),
             None => job.copies.get(id)?.percent(),
         }
-    }
-
-    /// Progress of the copy of a drive that is not over: its copy may be listed for a moment longer.
-    fn moving(&self, job: &StoredJob, id: &str) -> Option<Progress> {
-        let drive = job.machine.drive(id)?;
-        let is_copied = matches!(drive.state, DriveState::Received | DriveState::Transferring);
-        self.scheduler.progress(&job.uid, id).filter(|_| is_copied)
     }
 
     /// Adds the progress of a drive's copy; nothing before its first run.
@@ -80,8 +72,8 @@ impl Jobs {
         if record.runs == 0 {
             return;
         }
-        let running = self.moving(job, id);
-        let is_over = drive.state.is_some_and(|state| !matches!(state, DriveState::Received | DriveState::Transferring));
+        let running = self.scheduler.progress(job, id);
+        let is_over = drive.state.is_some_and(|state| !state.is_here());
         drive.copy_status = Some(record.status(running.is_some(), is_over));
         let bytes = match &running {
             Some(progress) => Some(progress.bytes_sent + progress.bytes_reused + progress.bytes_zero),

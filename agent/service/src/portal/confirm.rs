@@ -48,7 +48,7 @@ impl AskPage {
 pub(super) async fn cancel(State(state): State<Arc<ServiceState>>, viewed: ViewedJob) -> Response {
     let ViewedJob { viewer, job } = viewed;
     let line = |drive: &JobDrive| {
-        let progress = state.scheduler.progress(&job.uid, &drive.id)?;
+        let progress = state.scheduler.progress(&job, &drive.id)?;
         let [done, total, in_flight] =
             [progress.bytes_done, progress.bytes_total, progress.bytes_in_flight].map(|bytes| ByteSize(bytes).to_string());
         Some(format!("{}: {done} of {total} landed, {in_flight} in flight", drive.id))

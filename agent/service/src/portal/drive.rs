@@ -53,7 +53,7 @@ pub(super) fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob, id: &
     let bay = record.and_then(|record| record.bay.as_deref()).unwrap_or_default();
     let copy = state
         .scheduler
-        .progress(&job.uid, id)
+        .progress(job, id)
         .map(|progress| CopyCard::new(&progress, &state.scheduler.rates(bay), &state.scheduler.unreadable_so_far(bay)));
     let mut facts = result.map(facts).unwrap_or_default();
     if let Some(blob) = record.and_then(|record| record.blob.as_ref()) {

@@ -39,11 +39,7 @@ pub(super) fn cards(state: &ServiceState, viewer: &Viewer, job: &StoredJob) -> V
             link: drive_link(&job.key, &id),
             state: drive.state.map(|state| state.to_string()).unwrap_or_default(),
             percent: drive.percent_complete,
-            moving: state
-                .scheduler
-                .progress(&job.uid, &id)
-                .map(|progress| moving(&[progress], AtRest::default()))
-                .unwrap_or_default(),
+            moving: state.scheduler.progress(job, &id).map(|progress| moving(&[progress], AtRest::default())).unwrap_or_default(),
             status: drive.copy_status.map(in_words).unwrap_or_default(),
             receipt: result.and_then(|result| Some(receipt_bar(result.receipt.as_ref()?, result.bytes_total))),
             strip: result.and_then(strip_of_result),

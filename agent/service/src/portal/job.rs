@@ -77,9 +77,11 @@ pub(super) async fn live(state: &ServiceState, viewer: &Viewer, job: &StoredJob)
     let answer = state.jobs.response(job);
     let of_job = AuditFilter { job_uid: Some(job.uid.clone()), ..AuditFilter::default() };
     let history = state.store.audit_log(&of_job, HISTORY_MAX).await?.entries;
-    let progress = |id: &str| state.scheduler.progress(&job.uid, id);
-    let copies: Vec<Progress> = job.machine.drives.iter().filter_map(|drive| progress(&drive.id)).collect();
-    let at_rest = AtRest::of(job, |id| progress(id).is_some());
+    // Looked at once: a copy that ends meanwhile is counted once.
+    let copies =
+        job.machine.drives.iter().filter_map(|drive| Some((drive.id.as_str(), state.scheduler.progress(job, &drive.id)?)));
+    let (moving_ids, copies): (Vec<&str>, Vec<Progress>) = copies.unzip();
+    let at_rest = AtRest::of(job, |id| moving_ids.contains(&id));
     let page = JobLive {
         csrf: viewer.csrf.clone(),
         state: job.machine.state.to_string(),

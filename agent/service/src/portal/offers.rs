@@ -98,7 +98,7 @@ pub(super) fn of_drive(state: &ServiceState, viewer: &Viewer, job: &StoredJob, i
 fn of_drive_for_operators(state: &ServiceState, job: &StoredJob, id: &str) -> Vec<Offer> {
     let may = |event: Event| decide(&job.machine, event, state.scheduler.now()).is_ok();
     let drive_state = job.machine.drive(id).map(|drive| drive.state);
-    let waits = matches!(drive_state, Some(DriveState::Received | DriveState::Transferring)) && !job.machine.cancel_requested;
+    let waits = drive_state.is_some_and(DriveState::is_here) && !job.machine.cancel_requested;
     let hand = job.in_hand();
     let copy = hand.copy_state(id);
     let is_waiting = matches!(copy, CopyState::Waiting | CopyState::Open);

@@ -1,7 +1,7 @@
 //! The receipts of a job, from what its record holds of each copy.
 
 use protocol::arm::{CopyResult, CustomerReceipt, DriveReceipt, ReceiptsDocument};
-use protocol::job::{CopyRecord, DriveState, Mistake};
+use protocol::job::{CopyRecord, Mistake};
 use protocol::limits::RANGES_KEPT_MAX;
 use protocol::receipt::Receipt;
 
@@ -58,7 +58,7 @@ fn receipt_of(receipt: Receipt) -> CustomerReceipt {
 pub(crate) fn receipts(job: &StoredJob, is_running: impl Fn(&str) -> bool) -> ReceiptsDocument {
     let drive = |drive: &protocol::job::JobDrive| {
         let record = job.copies.get(&drive.id);
-        let is_over = !matches!(drive.state, DriveState::Received | DriveState::Transferring);
+        let is_over = !drive.state.is_here();
         DriveReceipt {
             drive_id: drive.id.clone(),
             state: drive.state,

@@ -14,10 +14,11 @@ use crate::store::{StoreError, StoredJob};
 use protocol::station::BayContent;
 
 impl Scheduler {
-    /// Progress of a drive's copy; `None` where none moves anything.
-    pub(crate) fn progress(&self, job_uid: &str, drive_id: &str) -> Option<Progress> {
+    /// Progress of a drive's copy; `None` where none moves anything. One whose end is noted may be listed for a moment longer.
+    pub(crate) fn progress(&self, job: &StoredJob, drive_id: &str) -> Option<Progress> {
+        job.machine.drive(drive_id).filter(|drive| drive.state.is_here())?;
         let running = self.running();
-        let moving = running.get(&CopyKey::new(job_uid, drive_id)).filter(|running| !running.is_account_only);
+        let moving = running.get(&CopyKey::new(&job.uid, drive_id)).filter(|running| !running.is_account_only);
         moving.map(|running| running.copy.progress())
     }
 
