@@ -22,6 +22,7 @@ fn bay(name: &str, drive: Option<DockedDrive>) -> BayContent {
         drive,
         attachment: "1".to_owned(),
         docked_at: None,
+        docked_here: None,
         sequence: 1,
         station: None,
         hall: None,

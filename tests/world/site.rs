@@ -214,6 +214,7 @@ impl Site {
             is_watched,
             drive,
             docked_at,
+            docked_here: None,
             sequence,
             station: None,
             hall: None,

@@ -41,8 +41,8 @@ mod timers;
 mod tests;
 
 pub use copy::{
-    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, Hold, LogAddresses, Mistake, RetryOptions, RunEnd,
-    TargetSeen, decide_copy, is_ended_by_cancel, percent,
+    BlobName, CopyEvent, CopyRecord, CopyRefusal, CopyState, CopyStep, DockedTime, Hold, LogAddresses, Mistake, RetryOptions,
+    RunEnd, TargetSeen, decide_copy, is_ended_by_cancel, percent,
 };
 pub use decide::{Decision, Effect, Event, Notice, decide};
 pub use edit::{Field, correct_drives, may_correct, may_edit};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::bay::DockedDrive;
-use crate::job::{BlobName, RetryOptions};
+use crate::job::{BlobName, DockedTime, RetryOptions};
 use crate::result::Direction;
 
 /// A bay, and what is in it.
@@ -22,9 +22,12 @@ pub struct BayContent {
     pub drive: Option<DockedDrive>,
     /// Stays the same as long as the drive is not taken out, also over restarts of the service.
     pub attachment: String,
-    /// When the drive was docked; absent where it was there when the service began.
+    /// When the drive was docked, by the clock of its host; absent where it was there when the service began.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
     pub docked_at: Option<OffsetDateTime>,
+    /// The same by the clock of the service, as it computes that for another host.
+    #[serde(skip)]
+    pub docked_here: Option<OffsetDateTime>,
     /// Another number means another drive, or the same one docked again: an order for the one must not copy the
     /// other.
     pub sequence: u64,
@@ -40,6 +43,13 @@ pub struct BayContent {
     /// Why nothing is known of it now, or what is there cannot be used: one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
+}
+
+impl BayContent {
+    /// When the drive was docked, where that is known.
+    pub fn docked(&self) -> Option<DockedTime> {
+        self.docked_at.map(|told| DockedTime { told, here: self.docked_here.unwrap_or(told) })
+    }
 }
 
 /// A key of a journal: 64 hexadecimal digits, which no log shows.

@@ -34,7 +34,7 @@ impl Found {
             bay: &self.bay.name,
             is_watched: self.bay.is_watched,
             drive: &self.drive,
-            docked_at: self.bay.docked_at,
+            docked_at: self.bay.docked().map(|docked| docked.here),
             binding: self.binding.clone(),
             twins: self.twins.clone(),
             running_jobs: self.running_jobs.clone(),
@@ -76,9 +76,7 @@ impl Scheduler {
         }
         let mut dockings = self.inner.store.dockings().await?;
         // What was noted is about this drive, and not about an earlier docking of it.
-        let is_valid = |bay: &BayContent, docking: &Docking| {
-            docking.is_of(docked_as(bay)) && bay.docked_at.is_none_or(|at| at <= docking.at)
-        };
+        let is_valid = |bay: &BayContent, docking: &Docking| docking.is_of(docked_as(bay), bay.docked());
         let by_name: HashMap<&str, &BayContent> = bays.iter().map(|bay| (bay.name.as_str(), bay)).collect();
         dockings.retain(|name, docking| by_name.get(name.as_str()).is_some_and(|bay| is_valid(bay, docking)));
         let serials: Vec<&str> = idle.iter().filter_map(|(_, drive)| drive.drive_id.as_deref()).collect();
@@ -150,7 +148,7 @@ fn by_drive(jobs: &[Arc<StoredJob>]) -> HashMap<String, Vec<Arc<StoredJob>>> {
 
 /// The drive in a bay, as a drive of a job is made of it.
 pub(crate) fn claim_of<'bay>(bay: &'bay BayContent, drive_id: &'bay str) -> Claim<'bay> {
-    Claim { bay: &bay.name, docked: docked_as(bay), docked_at: bay.docked_at, drive_id, may_take_over: false }
+    Claim { bay: &bay.name, docked: docked_as(bay), docked_at: bay.docked(), drive_id, may_take_over: false }
 }
 
 /// What is noted of the drive in a bay when it is checked in.

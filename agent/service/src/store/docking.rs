@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use protocol::digest::Sha256Digest;
-use protocol::job::{CopyRecord, TargetSeen};
+use protocol::job::{CopyRecord, DockedTime, TargetSeen};
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
@@ -28,7 +28,9 @@ pub(crate) struct Docking {
     /// The random name of the job, which may be gone.
     pub(crate) job_uid: String,
     /// When.
-    pub(crate) at: OffsetDateTime,
+    at: OffsetDateTime,
+    /// When the drive was docked, as its host told it; absent where that was not known, or an earlier version noted this.
+    docked_at: Option<OffsetDateTime>,
     mark: String,
     drive_mark: Option<String>,
 }
@@ -43,10 +45,12 @@ fn docking_mark(job_uid: &str, docked: DockedAs<'_>) -> String {
 }
 
 impl Docking {
-    /// Whether it is about this drive, as it is attached now. Earlier versions did not note how it was attached.
-    pub(crate) fn is_of(&self, docked: DockedAs<'_>) -> bool {
+    /// Whether it is about this drive, as it is attached now, and not about an earlier docking of it. Earlier versions did not note
+    /// how it was attached.
+    pub(crate) fn is_of(&self, docked: DockedAs<'_>, docked_at: Option<DockedTime>) -> bool {
         let is_earlier = self.drive_mark.is_none() && self.mark == drive_mark(&self.job_uid, docked.serial);
-        is_earlier || self.mark == docking_mark(&self.job_uid, docked)
+        let is_drive = is_earlier || self.mark == docking_mark(&self.job_uid, docked);
+        is_drive && DockedTime::was_there(docked_at, self.docked_at, self.at)
     }
 
     /// The drive of the job that it was checked in as.
@@ -65,7 +69,7 @@ pub(crate) struct Claim<'change> {
     /// The drive in it.
     pub(crate) docked: DockedAs<'change>,
     /// When it was docked; absent where it was there when the service began.
-    pub(crate) docked_at: Option<OffsetDateTime>,
+    pub(crate) docked_at: Option<DockedTime>,
     /// The drive of the job.
     pub(crate) drive_id: &'change str,
     /// It may have been checked in for another job, by mistake.
@@ -80,7 +84,7 @@ impl Claim<'_> {
 
     /// The docking, as that of a drive that may be written from now on.
     pub(crate) fn seen(&self, job_uid: &str, now: OffsetDateTime) -> TargetSeen {
-        TargetSeen { mark: self.mark(job_uid), at: now }
+        TargetSeen { mark: self.mark(job_uid), at: now, docked_at: self.docked_at.map(|docked| docked.told) }
     }
 
     /// Whether the drive of an export may be written: it was looked at in this docking.
@@ -113,10 +117,11 @@ pub(super) async fn claim(
         .answered()
         .await?;
     let statement = match noted {
-        Some(_) => "UPDATE docking SET job_uid = $2, mark = $3, drive_mark = $4, at = $5 WHERE bay = $1",
+        Some(_) => "UPDATE docking SET job_uid = $2, mark = $3, drive_mark = $4, at = $5, docked_at = $6 WHERE bay = $1",
         // Another change may have noted a drive there meanwhile: then it is looked at first.
         None => {
-            "INSERT INTO docking (bay, job_uid, mark, drive_mark, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (bay) DO NOTHING"
+            "INSERT INTO docking (bay, job_uid, mark, drive_mark, at, docked_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (bay) DO NOTHING"
         }
     };
     let written = sqlx::query(statement)
@@ -124,7 +129,8 @@ pub(super) async fn claim(
         .bind(job_uid)
         .bind(claim.mark(job_uid))
         .bind(mark)
-        .bind(i64::try_from(now.unix_timestamp_nanos()).unwrap_or(i64::MAX))
+        .bind(nanoseconds(now))
+        .bind(claim.docked_at.map(|docked| nanoseconds(docked.told)))
         .execute(&mut **transaction)
         .answered()
         .await?;
@@ -161,7 +167,7 @@ pub(super) async fn unbind(
 /// What is noted of a bay, as it stays until the transaction has ended.
 async fn noted_in(transaction: &mut Transaction, bay: &str) -> Result<Option<Docking>, StoreError> {
     let lock = transaction.dialect().for_update();
-    let noted = format!("SELECT bay, job_uid, mark, drive_mark, at FROM docking WHERE bay = $1{lock}");
+    let noted = format!("SELECT bay, job_uid, mark, drive_mark, at, docked_at FROM docking WHERE bay = $1{lock}");
     let noted: Option<DockingRow> =
         sqlx::query_as(AssertSqlSafe(noted)).bind(bay).fetch_optional(&mut **transaction).answered().await?;
     Ok(noted.map(docking_of).transpose()?.map(|(_, docking)| docking))
@@ -169,7 +175,7 @@ async fn noted_in(transaction: &mut Transaction, bay: &str) -> Result<Option<Doc
 
 /// Refuses where the drive in a bay was checked in for the job of this docking, which is not over.
 async fn require_free(transaction: &mut Transaction, claim: Claim<'_>, docking: &Docking) -> Result<(), StoreError> {
-    if !docking.is_of(claim.docked) || claim.docked_at.is_some_and(|at| at > docking.at) {
+    if !docking.is_of(claim.docked, claim.docked_at) {
         return Ok(());
     }
     let open = "SELECT subscription, resource_group, name FROM job WHERE uid = $1 AND state NOT IN ('Completed', 'Closed')";
@@ -183,11 +189,19 @@ async fn require_free(transaction: &mut Transaction, claim: Claim<'_>, docking: 
     }
 }
 
-type DockingRow = (String, String, String, Option<String>, i64);
+type DockingRow = (String, String, String, Option<String>, i64, Option<i64>);
 
-fn docking_of((bay, job_uid, mark, drive_mark, at): DockingRow) -> Result<(String, Docking), StoreError> {
-    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at)).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    Ok((bay, Docking { job_uid, at, mark, drive_mark }))
+fn docking_of((bay, job_uid, mark, drive_mark, at, docked_at): DockingRow) -> Result<(String, Docking), StoreError> {
+    let time = |nanoseconds: i64| {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds));
+        time.map_err(|error| StoreError::Damaged(error.to_string()))
+    };
+    Ok((bay, Docking { job_uid, at: time(at)?, docked_at: docked_at.map(time).transpose()?, mark, drive_mark }))
+}
+
+/// Since 1970.
+fn nanoseconds(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }
 
 impl Store {
@@ -196,8 +210,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn dockings(&self) -> Result<HashMap<String, Docking>, StoreError> {
-        let rows: Vec<DockingRow> =
-            sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at FROM docking").fetch_all(&self.pool).answered().await?;
+        let rows: Vec<DockingRow> = sqlx::query_as("SELECT bay, job_uid, mark, drive_mark, at, docked_at FROM docking")
+            .fetch_all(&self.pool)
+            .answered()
+            .await?;
         rows.into_iter().map(docking_of).collect()
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn postgres() -> Vec<Migration> {
         4 "rate" "0004_rate.sql",
         5 "sorted" "0005_sorted.sql",
         6 "sealed" "0006_sealed.sql",
+        7 "docked" "0007_docked.sql",
     )
 }
 
@@ -51,5 +52,6 @@ pub(super) fn sqlite() -> Vec<Migration> {
         11 "stations" "0011_stations.sql",
         12 "rate" "0012_rate.sql",
         13 "sorted" "0013_sorted.sql",
+        14 "docked" "0014_docked.sql",
     )
 }

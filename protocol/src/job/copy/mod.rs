@@ -8,5 +8,5 @@
 mod record;
 mod state;
 
-pub use record::{BlobName, CopyRecord, CopyState, Hold, LogAddresses, Mistake, RetryOptions, TargetSeen, percent};
+pub use record::{BlobName, CopyRecord, CopyState, DockedTime, Hold, LogAddresses, Mistake, RetryOptions, TargetSeen, percent};
 pub use state::{CopyEvent, CopyRefusal, CopyStep, RunEnd, decide_copy, is_ended_by_cancel};

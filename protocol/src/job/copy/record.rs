@@ -72,6 +72,28 @@ pub struct Hold {
     pub fix: RetryOptions,
 }
 
+/// When a drive was docked. Clocks are set, differ from host to host, and services take over from each other: a docking is known
+/// again by the time that its own host told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DockedTime {
+    /// By the clock of its host: the same as long as it is not taken out.
+    pub told: OffsetDateTime,
+    /// By the clock of the service.
+    pub here: OffsetDateTime,
+}
+
+impl DockedTime {
+    /// Whether a drive that was docked then, where that is known, was there when something was noted of it at `noted_at`, with
+    /// the time that its host told then. Earlier versions noted no such time.
+    pub fn was_there(docked: Option<Self>, noted: Option<OffsetDateTime>, noted_at: OffsetDateTime) -> bool {
+        match (docked, noted) {
+            (None, _) => true,
+            (Some(docked), Some(noted)) => docked.told == noted,
+            (Some(docked), None) => docked.here <= noted_at,
+        }
+    }
+}
+
 /// The docking of a drive that may be written: it was found empty, or an operator said that what is on it may go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetSeen {
@@ -80,12 +102,15 @@ pub struct TargetSeen {
     /// When it was looked at: a drive that was docked later is another one.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
+    /// When it was docked, as its host told it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+    pub docked_at: Option<OffsetDateTime>,
 }
 
 impl TargetSeen {
-    /// Whether it is about the docking with this mark, of a drive that was docked at `docked_at`.
-    pub fn is_of(&self, mark: &str, docked_at: Option<OffsetDateTime>) -> bool {
-        self.mark == mark && docked_at.is_none_or(|docked_at| docked_at <= self.at)
+    /// Whether it is about the docking with this mark, of a drive that was docked then.
+    pub fn is_of(&self, mark: &str, docked: Option<DockedTime>) -> bool {
+        self.mark == mark && DockedTime::was_there(docked, self.docked_at, self.at)
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) async fn scene() -> Scene {
         drive: None,
         attachment,
         docked_at: None,
+        docked_here: None,
         sequence: 0,
         station: None,
         hall: None,

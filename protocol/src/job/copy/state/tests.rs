@@ -170,7 +170,7 @@ fn the_logs_of_a_drive_that_gets_another_blob_stay_known() {
     let record = CopyRecord { logs: logs("second"), earlier_logs: vec![logs("first")], runs: 2, ..CopyRecord::default() };
     let (released, _) = decide_copy(&record, CopyEvent::Release, now()).unwrap();
     let blob = BlobName { container: "c".to_owned(), name: "other".to_owned() };
-    let target = TargetSeen { mark: "m".to_owned(), at: now() };
+    let target = TargetSeen { mark: "m".to_owned(), at: now(), docked_at: None };
     let next = released.for_blob(blob.clone(), Some(9), target);
     assert_eq!((next.earlier_logs, next.logs), (vec![logs("first"), logs("second")], LogAddresses::default()));
     assert_eq!((next.state, next.runs, next.blob), (CopyState::Waiting, 0, Some(blob)));
