@@ -190,9 +190,9 @@ pub struct DeliveryPackage {
 }
 
 impl DeliveryPackage {
-    /// How many drives come, where that is said: 1 where 0 stands for drives that were not counted.
+    /// How many drives come, where that is said: 0 stands for drives that were not counted.
     pub fn announced_drives(&self) -> Option<usize> {
-        self.drive_count.map(|count| usize::try_from(count).unwrap_or(1).max(1))
+        self.drive_count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0)
     }
 }
 

@@ -36,7 +36,13 @@ impl Jobs {
         let change = self.change(actor, action(&body)).when(precondition);
         let changed = self.store.change(key, &change, |job| {
             let mut events = apply(job, body)?;
-            events.extend(looked_up.map(|(_, count)| Event::BlobsFound(count)));
+            if let Some((_, count)) = looked_up {
+                // Where nobody said how many drives come, there is one for each blob.
+                if !job.has_announced_drives() {
+                    job.machine.expected_drives = count.max(1);
+                }
+                events.push(Event::BlobsFound(count));
+            }
             Ok(events)
         });
         let job = changed.await?;

@@ -89,9 +89,18 @@ impl StoredJob {
         Ok(step)
     }
 
-    /// How many drives of an export its customer announced.
+    /// How many drives of an export its customer announced: one for each blob, where that was not said.
     pub(crate) fn announced_drives(&self) -> usize {
-        self.details.delivery_package.as_ref().and_then(DeliveryPackage::announced_drives).unwrap_or(1)
+        self.announced().unwrap_or_else(|| self.machine.blobs.unwrap_or(1).max(1))
+    }
+
+    /// Whether the customer of an export said how many drives come.
+    pub(crate) fn has_announced_drives(&self) -> bool {
+        self.announced().is_some()
+    }
+
+    fn announced(&self) -> Option<usize> {
+        self.details.delivery_package.as_ref().and_then(DeliveryPackage::announced_drives)
     }
 
     /// Ends the copies of a cancelled job that were never begun: each is told to have moved nothing.
