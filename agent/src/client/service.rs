@@ -26,6 +26,12 @@ const PACKAGED_STATE_DIR: &str = "/var/lib/drive-agent";
 /// Longest that an answer may take; events have no end.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest that it may take until a service takes a connection: one whose machine is gone refuses nothing.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much longer than it waits for something new a service may take to answer a station.
+const CALL_GRACE: Duration = Duration::from_secs(10);
+
 /// A job service.
 pub(crate) struct JobService {
     client: Client,
@@ -66,7 +72,7 @@ impl JobService {
                 "the token has spaces, line ends or other signs that no token has: copy it again".to_owned(),
             ));
         }
-        let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none());
+        let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
         if base.host_str().is_some_and(is_loopback) {
             builder = builder.no_proxy();
         }
@@ -136,7 +142,11 @@ impl JobService {
     /// One call of a station: the answer comes when there is something new for it.
     pub(crate) async fn station_call(&self, station: &str, report: &StationReport) -> Result<StationOrders, ClientError> {
         let url = self.url(&["stations", "v1", station, "call"], &[])?;
-        self.ask(Method::POST, url, Some(body_of(report)?)).await
+        // Copies stop when no service answered for a while: the turn of the next one must come before.
+        let limit = Duration::from_secs(report.wait_seconds) + CALL_GRACE;
+        let answer = tokio::time::timeout(limit, self.ask(Method::POST, url, Some(body_of(report)?))).await;
+        let silent = || ClientError::Failed(format!("the job service at {}: it does not answer", self.address()));
+        answer.unwrap_or_else(|_| Err(silent()))
     }
 
     /// A document of the operator API.
