@@ -54,6 +54,12 @@ impl Turns {
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         turns.entry(state_dir.to_owned()).or_default().clone()
     }
+
+    /// Whether a copy has one whose journal is in this folder, or in a folder of it.
+    pub(super) fn are_taken_in(&self, folder: &Path) -> bool {
+        let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.iter().any(|(state_dir, turn)| state_dir.starts_with(folder) && turn.try_lock().is_err())
+    }
 }
 
 impl StationWorker {

@@ -1,7 +1,7 @@
 //! Copy logs, written beside a copy's journal and put into the store.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
 
 use blob::Replaces;
@@ -17,14 +17,12 @@ use protocol::station::LogOrder;
 use service::scheduler::worker::WorkError;
 
 use super::host::{StationWorker, blocking};
-
-/// The manifest of a complete copy, beside its journal.
-pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";
+use super::log_manifest;
 
 /// The result of a copy whose lists are longer than the service keeps, beside its journal.
 const RESULT_FILE: &str = "result.json";
 
-fn failed(error: io::Error) -> WorkError {
+pub(super) fn failed(error: io::Error) -> WorkError {
     WorkError::Failed(format!("the copy log cannot be written: {error}"))
 }
 
@@ -35,15 +33,16 @@ pub(super) async fn put_logs(
     result: &TransferResult,
 ) -> Result<LogAddresses, WorkError> {
     let folder = worker.state_dir(&order.copy.job_uid, &order.copy.drive_id);
-    let manifest = folder.join(MANIFEST_FILE);
+    let manifest = log_manifest::of_copy(worker, order, result, &folder).await?;
     let prefix = &BlobName { container: order.container.clone(), name: order.prefix.clone() };
     let put = |kind: &'static str, file: File| async move {
         worker.put_file(&order.copy.account, &log_name(prefix, kind), file, &Replaces::Anything).await
     };
     let (error, verbose) = {
-        let (order, result, manifest) = (order.clone(), result.clone(), manifest.clone());
+        let (order, result) = (order.clone(), result.clone());
+        let manifest = manifest.as_ref().map(File::try_clone).transpose().map_err(failed)?;
         // A large drive has millions of chunks.
-        let write = move || write_logs(&folder, &manifest, &order, &whole_of(&folder, result)?).map_err(failed);
+        let write = move || write_logs(&folder, manifest, &order, &whole_of(&folder, result)?).map_err(failed);
         blocking(write).await?
     };
     let mut logs = LogAddresses::default();
@@ -53,9 +52,8 @@ pub(super) async fn put_logs(
     if let Some(file) = verbose {
         logs.verbose = Some(put(VERBOSE_LOG, file).await?);
     }
-    if order.manifest
-        && let Ok(file) = File::open(manifest)
-    {
+    if let Some(mut file) = manifest.filter(|_| order.manifest) {
+        file.rewind().map_err(failed)?;
         logs.manifest = Some(put(MANIFEST_LOG, file).await?);
     }
     Ok(logs)
@@ -110,7 +108,7 @@ fn whole_of(folder: &Path, known: TransferResult) -> Result<TransferResult, Work
 /// The error log where there was an error, and the verbose log where it is wanted.
 fn write_logs(
     folder: &Path,
-    manifest: &Path,
+    manifest: Option<File>,
     order: &LogOrder,
     result: &TransferResult,
 ) -> io::Result<(Option<File>, Option<File>)> {
@@ -133,11 +131,13 @@ fn write_logs(
 }
 
 /// The chunks of a manifest, none where there is none.
-fn chunks_of(manifest: &Path) -> io::Result<impl Iterator<Item = io::Result<LoggedChunk>>> {
-    let mut reader = match std::fs::File::open(manifest) {
-        Ok(file) => Some(ManifestReader::new(BufReader::new(file)).map_err(io::Error::other)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+fn chunks_of(manifest: Option<File>) -> io::Result<impl Iterator<Item = io::Result<LoggedChunk>>> {
+    let mut reader = match manifest {
+        Some(mut file) => {
+            file.rewind()?;
+            Some(ManifestReader::new(BufReader::new(file)).map_err(io::Error::other)?)
+        }
+        None => None,
     };
     Ok(std::iter::from_fn(move || {
         let record = reader.as_mut()?.next_chunk().transpose()?;
@@ -191,8 +191,7 @@ mod tests {
         assert!(matches!(whole_of(folder.path(), known.clone()), Err(WorkError::Refused(_))), "a log is never cut unsaid");
         keep_whole(folder.path(), &whole).unwrap();
         assert_eq!(whole_of(folder.path(), known.clone()).unwrap(), whole);
-        let (error, _) =
-            write_logs(folder.path(), Path::new("none"), &order(), &whole_of(folder.path(), known).unwrap()).unwrap();
+        let (error, _) = write_logs(folder.path(), None, &order(), &whole_of(folder.path(), known).unwrap()).unwrap();
         let mut text = String::new();
         let mut file = error.unwrap();
         io::Seek::rewind(&mut file).unwrap();

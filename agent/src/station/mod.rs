@@ -15,7 +15,7 @@
 //! | `accounting` | what a copy moved that is not continued now |
 //! | `journal_segments`, `kept_journal` | keeping the journal of a copy for other hosts; how it lies in the account |
 //! | `select` | which blobs an export asks for |
-//! | `logs` | copy logs |
+//! | `logs`, `log_manifest` | copy logs; the manifest that they are written from |
 
 mod accounting;
 pub(crate) mod accounts;
@@ -26,6 +26,7 @@ pub(crate) mod docks;
 pub(crate) mod host;
 mod journal_segments;
 mod kept_journal;
+mod log_manifest;
 mod logs;
 mod look;
 pub(crate) mod memory;

@@ -7,7 +7,7 @@ use protocol::station::CopyOrder;
 
 use super::accounts::ReachedAccount;
 use super::host::StationWorker;
-use super::logs::MANIFEST_FILE;
+use super::log_manifest::MANIFEST_FILE;
 use crate::commands::not_begun;
 
 /// How the copy is made.

@@ -174,6 +174,10 @@ impl Worker for StationWorker {
             Some(drive_id) => self.state_dir(job_uid, drive_id),
             None => self.transfers.join(job_uid),
         };
+        // A copy that runs needs its journal, and so does who asks what it moved.
+        if self.turns.are_taken_in(&folder) {
+            return Err(WorkError::Failed("a copy of the drive runs still: stop it first".to_owned()));
+        }
         let remove = move || match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(WorkError::Failed(error.to_string())),
             _ => Ok(()),
