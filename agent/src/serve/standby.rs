@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use protocol::arm::ErrorResponse;
 use service::http::{Front, is_forwarded, peer_of, sign};
-use service::store::{ServiceLease, Store, Taken};
+use service::store::{LeaseSeen, ServiceLease, Store, Taken};
 use service::vault::Vault;
 use tokio::sync::watch;
 
@@ -55,9 +55,9 @@ pub(super) async fn until_ours(
     printer: &Printer,
 ) -> Result<Option<ServiceLease>, String> {
     let mut signals = Signals::take();
-    let mut other: Option<watch::Sender<String>> = None;
+    let (mut other, mut seen): (Option<watch::Sender<String>>, _) = (None, LeaseSeen::default());
     loop {
-        match ServiceLease::take(store, &candidate.holder, &candidate.replica_url).await {
+        match ServiceLease::take(store, &candidate.holder, &candidate.replica_url, &mut seen).await {
             Ok(Taken::Ours(lease)) => return Ok(Some(lease)),
             Ok(Taken::Theirs { url }) => match &other {
                 Some(other) => {

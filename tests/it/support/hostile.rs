@@ -22,17 +22,20 @@ pub enum Hostile {
     NeverReads,
     /// Guesses tokens.
     Guesses,
+    /// Guesses cookies of sessions.
+    GuessesCookies,
     /// The same as who never reads, with a customer's token.
     CustomerWhoNeverReads,
 }
 
 impl Hostile {
-    pub const ALL: [Hostile; 6] = [
+    pub const ALL: [Hostile; 7] = [
         Hostile::Silent,
         Hostile::SlowHead,
         Hostile::SlowBody,
         Hostile::NeverReads,
         Hostile::Guesses,
+        Hostile::GuessesCookies,
         Hostile::CustomerWhoNeverReads,
     ];
 
@@ -45,6 +48,7 @@ impl Hostile {
             Hostile::SlowBody => b"POST /portal/login HTTP/1.1\r\nHost: station\r\nContent-Length: 9000\r\n\r\ntoken=".to_vec(),
             Hostile::NeverReads => head("/portal/login", "").repeat(2000).into_bytes(),
             Hostile::Guesses => head("/operator/v1/bays", "Authorization: Bearer dat_guess\r\n").repeat(20).into_bytes(),
+            Hostile::GuessesCookies => head("/portal/bays", "Cookie: drive-agent-session=guess\r\n").repeat(20).into_bytes(),
             Hostile::CustomerWhoNeverReads => head(job, &format!("Authorization: Bearer {token}\r\n")).repeat(2000).into_bytes(),
         }
     }

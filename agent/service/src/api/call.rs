@@ -11,7 +11,7 @@ use protocol::arm::{API_VERSIONS, PutJob, UpdateJob, read_body, read_job_body, r
 use serde::de::DeserializeOwned;
 
 use super::answer::ApiError;
-use crate::http::body;
+use crate::http::{Lookup, body, look_up};
 use crate::state::ServiceState;
 use crate::store::{Actor, Precondition, Role, StoreError, Versions};
 
@@ -85,9 +85,12 @@ impl Call {
     }
 
     /// Whether the token still names the same actor.
-    pub(super) async fn is_still_valid(&self, state: &ServiceState) -> bool {
-        let Some(token) = bearer(&self.headers) else { return false };
-        actor_of(state, token).await.is_ok_and(|actor| actor.as_ref() == Some(&self.actor))
+    ///
+    /// # Errors
+    /// When the database fails: that says nothing about the token.
+    pub(super) async fn is_still_valid(&self, state: &ServiceState) -> Result<bool, StoreError> {
+        let Some(token) = bearer(&self.headers) else { return Ok(false) };
+        Ok(actor_of(state, None, token).await?.as_ref() == Some(&self.actor))
     }
 }
 
@@ -140,7 +143,7 @@ pub(super) async fn update(body: Body) -> Result<UpdateJob, ApiError> {
 async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiError> {
     let token = bearer(&parts.headers);
     let actor = match token {
-        Some(token) => actor_of(state, token).await?,
+        Some(token) => actor_of(state, look_up(&parts.extensions), token).await?,
         None => None,
     };
     let Some(actor) = actor else {
@@ -162,8 +165,8 @@ async fn authenticate(state: &ServiceState, parts: &Parts) -> Result<Actor, ApiE
 }
 
 /// The actor of a token; `None` if it is invalid.
-async fn actor_of(state: &ServiceState, token: &str) -> Result<Option<Actor>, StoreError> {
-    Ok(state.access.identify(&state.store, token).await?.map(|(actor, _)| actor))
+async fn actor_of(state: &ServiceState, lookup: Option<Lookup>, token: &str) -> Result<Option<Actor>, StoreError> {
+    Ok(state.access.identify(&state.store, lookup, token).await?.map(|(actor, _)| actor))
 }
 
 /// The token of a request.

@@ -41,7 +41,7 @@ impl Subscriber {
             return true;
         }
         self.checked = Instant::now();
-        self.call.is_still_valid(&self.state).await
+        self.call.is_still_valid(&self.state).await.unwrap_or(false)
     }
 }
 

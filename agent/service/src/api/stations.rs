@@ -37,7 +37,7 @@ pub(super) fn of_stations() -> OpenApiRouter<Arc<ServiceState>> {
     security(("token" = []))
 )]
 async fn stations(State(state): State<Arc<ServiceState>>, _: OperatorCall) -> Result<Response, ApiError> {
-    document(200, &List { value: state.fleet.list().await? })
+    document(200, &List { value: state.fleet.list() })
 }
 
 #[utoipa::path(
@@ -65,7 +65,7 @@ async fn call(
     })?;
     let orders = state.fleet.call(&station, report, &state.closing).await?;
     // A token that was revoked while the call waited gets no orders.
-    if !call.is_still_valid(&state).await {
+    if !call.is_still_valid(&state).await? {
         return Err(ApiError::new(401, "AuthenticationFailed", "the token was revoked".to_owned()));
     }
     document(200, &orders)

@@ -6,13 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::request;
+use axum::http::{Extensions, request};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use super::connections::ConnectionHandle;
+use super::connections::{ConnectionHandle, Lookup};
 use super::events::{StreamSlot, StreamSlots};
 use crate::entra::Entra;
 use crate::store::{Actor, Store, StoreError, TokenOrigin};
@@ -74,9 +74,17 @@ impl<C: Clock + Clone> Access<C> {
         }
     }
 
-    /// The actor of a token, and where the token comes from; `None` if it is invalid.
-    pub(crate) async fn identify(&self, store: &Store, token: &str) -> Result<Option<(Actor, TokenOrigin)>, StoreError> {
-        match (store.actor_of(token).await?, &self.entra) {
+    /// The actor of a token, and where the token comes from; `None` if it is invalid. The connection stays open while the
+    /// token is looked up in the store.
+    pub(crate) async fn identify(
+        &self,
+        store: &Store,
+        lookup: Option<Lookup>,
+        token: &str,
+    ) -> Result<Option<(Actor, TokenOrigin)>, StoreError> {
+        let stored = store.actor_of(token).await?;
+        drop(lookup);
+        match (stored, &self.entra) {
             (Some(actor), _) => Ok(Some((actor, TokenOrigin::Stored))),
             // Only a JSON Web Token, which has three parts, is worth a look there.
             (None, Some(entra)) if token.split('.').count() == 3 => {
@@ -133,6 +141,11 @@ fn limiter<K: Hash + Eq + Clone, C: Clock + Clone>(quota: Quota, clock: &C) -> L
 fn audited_reads_quota() -> Quota {
     let quota = Quota::with_period(AUDITED_READ_EVERY).unwrap_or(Quota::per_minute(NonZeroU32::MIN));
     quota.allow_burst(AUDITED_READS_BURST)
+}
+
+/// Keeps the connection of a request open until this is dropped.
+pub(crate) fn look_up(extensions: &Extensions) -> Option<Lookup> {
+    extensions.get::<ConnectionHandle>().map(ConnectionHandle::look_up)
 }
 
 fn address_of(parts: &request::Parts) -> IpAddr {

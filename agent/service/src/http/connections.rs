@@ -9,6 +9,8 @@
 //! | address | a half | the oldest connection of the address with most is closed: an honest client asks at once |
 //! | customer | a quarter | one of the customer with most is closed; who has most is refused |
 //! | operator | a quarter | the same among operators |
+//!
+//! One that said whose it is, and waits until that was looked up, is not closed for the others of its address.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -40,6 +42,8 @@ struct Open {
 struct Entry {
     owner: Owner,
     opened: Instant,
+    /// Lookups of what it said that are under way.
+    lookups: u32,
     closing: CancellationToken,
 }
 
@@ -78,6 +82,15 @@ pub(crate) struct ConnectionHandle {
     connections: Arc<Connections>,
 }
 
+/// A connection that waits for a lookup.
+pub(crate) struct Lookup(ConnectionHandle);
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        self.0.connections.lock().change_lookups(self.0.id, |lookups| lookups.saturating_sub(1));
+    }
+}
+
 impl Connections {
     pub(super) fn new(connections_max: usize) -> Self {
         Connections { open: Mutex::default(), connections_max }
@@ -98,9 +111,10 @@ impl Connections {
         let mut open = self.lock();
         let owner = Owner::Address(address);
         if open.count_of_share(&owner) >= self.share(&owner) {
-            if let Some(room_at) = open.oldest_of_largest(&owner).map(|(_, entry)| entry.opened + GRACE)
-                && room_at > Instant::now()
-            {
+            let now = Instant::now();
+            // Where all of them wait for a lookup, that is over in a moment.
+            let room_at = open.oldest_of_largest(&owner).map_or(now + GRACE, |(_, entry)| entry.opened + GRACE);
+            if room_at > now {
                 return Err(room_at);
             }
             open.close_oldest_of_largest(&owner);
@@ -108,7 +122,7 @@ impl Connections {
         let id = open.next_id;
         open.next_id += 1;
         let closing = CancellationToken::new();
-        open.insert(id, Entry { owner, opened: Instant::now(), closing: closing.clone() });
+        open.insert(id, Entry { owner, opened: Instant::now(), lookups: 0, closing: closing.clone() });
         Ok(OpenConnection { handle: ConnectionHandle { id, connections: self.clone() }, closing })
     }
 
@@ -143,6 +157,12 @@ impl Open {
         Some(entry)
     }
 
+    fn change_lookups(&mut self, id: u64, change: impl FnOnce(u32) -> u32) {
+        if let Some(entry) = self.by_id.get_mut(&id) {
+            entry.lookups = change(entry.lookups);
+        }
+    }
+
     fn count_of_share(&self, owner: &Owner) -> usize {
         self.share_of(owner).map(|(_, count)| count).sum()
     }
@@ -152,10 +172,11 @@ impl Open {
         self.count_by_owner.iter().filter(|(other, _)| other.has_same_share(owner)).map(|(other, count)| (other, *count))
     }
 
-    /// The oldest connection of who has most of a share.
+    /// The oldest connection of who has most of a share, without those that wait for a lookup.
     fn oldest_of_largest(&self, owner: &Owner) -> Option<(u64, &Entry)> {
         let (largest, _) = self.share_of(owner).max_by_key(|(_, count)| *count)?;
-        self.by_id.iter().find(|(_, entry)| entry.owner == *largest).map(|(id, entry)| (*id, entry))
+        let mut closable = self.by_id.iter().filter(|(_, entry)| entry.owner == *largest && entry.lookups == 0);
+        closable.next().map(|(id, entry)| (*id, entry))
     }
 
     fn close_oldest_of_largest(&mut self, owner: &Owner) {
@@ -179,6 +200,12 @@ impl Drop for OpenConnection {
 }
 
 impl ConnectionHandle {
+    /// It said whose it is, which is looked up until this is dropped.
+    pub(super) fn look_up(&self) -> Lookup {
+        self.connections.lock().change_lookups(self.id, |lookups| lookups + 1);
+        Lookup(self.clone())
+    }
+
     /// Counts the connection as one of this actor; false where the actor has too many.
     pub(super) fn belongs_to(&self, actor: &Actor) -> bool {
         let owner = Owner::of(actor);
@@ -246,6 +273,25 @@ mod tests {
         assert_eq!(closed(&open), [false, true, false, false, false]);
         drop(open);
         assert!(connections.lock().by_id.is_empty() && connections.lock().count_by_owner.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_lookup_is_not_closed_meanwhile() {
+        let connections = Arc::new(Connections::new(8));
+        let open = opened(&connections, 4).await;
+        let lookup = open[0].handle().look_up();
+        let others = opened(&connections, 1).await;
+        assert_eq!((closed(&open), closed(&others)), (vec![false, true, false, false], vec![false]));
+        drop(lookup);
+        let more = opened(&connections, 1).await;
+        assert_eq!(closed(&open), [true, true, false, false]);
+        let all = open[2..].iter().chain(&others).chain(&more);
+        let lookups: Vec<Lookup> = all.map(|open| open.handle().look_up()).collect();
+        let last = tokio::spawn(async move { opened(&connections, 1).await });
+        tokio::time::sleep(GRACE * 3).await;
+        assert!(!last.is_finished(), "all of them wait for a lookup");
+        drop(lookups);
+        assert_eq!(last.await.unwrap().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,8 @@ mod metrics;
 pub mod server;
 
 pub use access::Access;
+pub(crate) use access::look_up;
+pub(crate) use connections::Lookup;
 pub(crate) use forwarded::understand;
 pub use forwarded::{is_forwarded, peer_of, sign};
 pub use front::Front;

@@ -187,10 +187,15 @@ async fn serve_connection(
     watcher: Watcher,
 ) {
     let handle = connection.handle();
-    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+    let service = tower::service_fn(move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(handle.clone());
-        request.map(axum::body::Body::new)
+        let router = router.clone();
+        async move {
+            // One request at a time of each connection: who sends thousands at once waits for all others in between.
+            tokio::task::yield_now().await;
+            router.oneshot(request.map(axum::body::Body::new)).await
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::forms::value;
 use super::page::PageError;
 use super::viewer::{Viewer, secret_of};
-use crate::http::body;
+use crate::http::{body, look_up};
 use crate::state::ServiceState;
 use crate::store::{JobKey, StoreError, StoredJob};
 
@@ -167,7 +167,10 @@ pub(super) fn no_drive(id: &str) -> PageError {
 
 /// The viewer of a request, which is counted: 429 where there were too many.
 async fn admit(state: &ServiceState, parts: &Parts) -> Result<Viewer, PageError> {
-    let is_allowed = match viewer_of(state, &parts.headers).await {
+    let lookup = look_up(&parts.extensions);
+    let viewer = viewer_of(state, &parts.headers).await;
+    drop(lookup);
+    let is_allowed = match viewer {
         Ok(viewer) if state.access.allows_request(parts, &viewer.actor) => return Ok(viewer),
         Ok(_) => false,
         // A wrong cookie may be a guess.

@@ -14,6 +14,7 @@ use super::forms::value;
 use super::page::{PageError, render};
 use super::viewer::{COOKIE_NAME, Viewer, cookie_of, secret_of};
 use crate::entra::{Entra, SIGN_IN_TIMEOUT, SignInError};
+use crate::http::look_up;
 use crate::state::ServiceState;
 use crate::store::{Actor, Role, SESSION_LASTS, TokenOrigin};
 
@@ -62,7 +63,7 @@ pub(super) async fn log_in(State(state): State<Arc<ServiceState>>, request: Requ
     let (parts, body) = request.into_parts();
     let form = login_form(body).await?;
     let token = value(&form, "token").trim();
-    let Some((actor, origin)) = state.access.identify(&state.store, token).await? else {
+    let Some((actor, origin)) = state.access.identify(&state.store, look_up(&parts.extensions), token).await? else {
         let (status, error) = match state.access.allows_attempt(&parts) {
             true => (StatusCode::UNAUTHORIZED, "The token is unknown, was taken back, or has expired."),
             false => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts: wait a moment."),

@@ -27,6 +27,8 @@ pub(crate) struct FakeWorker {
     pub(crate) refuses_removal: AtomicBool,
     /// The same of what unfinished transfers left.
     pub(crate) refuses_discard: AtomicBool,
+    /// The jobs of which nothing is kept any more.
+    pub(crate) forgotten: Mutex<Vec<String>>,
     /// Documents that are being put, and how many that were at most.
     pub(crate) at_once: AtomicUsize,
     pub(crate) most_at_once: AtomicUsize,
@@ -148,7 +150,8 @@ impl Worker for FakeWorker {
         Ok(LogAddresses::default())
     }
 
-    async fn forget(&self, _job_uid: &str, _drive_id: Option<&str>) -> Result<(), WorkError> {
+    async fn forget(&self, job_uid: &str, _drive_id: Option<&str>) -> Result<(), WorkError> {
+        self.forgotten.lock().unwrap().push(job_uid.to_owned());
         Ok(())
     }
 }

@@ -14,15 +14,20 @@ impl Scheduler {
             return Err("what a copy of the job moved is being read from its journal".to_owned());
         }
         let store = &self.inner.store;
+        let mut failures = Vec::new();
         if let Some(left) = store.left_behind(stored).map_err(|error| error.to_string())? {
             // What the job itself was does not wait for an account that cannot be reached.
             if let Err(error) = store.empty_of_keys(&stored.job_uid).await {
                 tracing::warn!(%error, "keys of a removed job are in unused parts of the database until it was removed from its account");
             }
-            self.remove_from_account(&stored.job_uid, &left).await?;
+            failures.extend(self.remove_from_account(&stored.job_uid, &left).await.err());
         }
-        // A station that is away must not keep what is the customer's.
-        self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string())?;
+        // A station that is away must not keep what is the customer's, and neither waits for the other.
+        failures.extend(self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string()).err());
+        if !failures.is_empty() {
+            return Err(failures.join("; "));
+        }
+        // With it goes the key by which it is known what the job left.
         let is_empty = store.forget(&stored.job_uid).await.map_err(|error| error.to_string())?;
         is_empty.then_some(()).ok_or_else(|| "the database is being read just now".to_owned())
     }

@@ -1,5 +1,7 @@
 //! Changing a job: a decision, what follows from it, and its audit entry, in one transaction.
 
+use std::sync::atomic::Ordering;
+
 use protocol::job::{Decision, Effect, Event, decide};
 use time::OffsetDateTime;
 
@@ -104,7 +106,8 @@ impl Store {
         }
         transaction.commit().await?;
         if is_removed {
-            self.empty_of_removed().await?;
+            // Carrying out the effect empties the file of it.
+            self.has_removed.0.store(true, Ordering::SeqCst);
         }
         Ok(job)
     }

@@ -1,8 +1,9 @@
 //! The database: opened durably, and brought to the newest layout.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -13,8 +14,10 @@ use super::answered::Answered;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::layout::migrator;
+use super::lookup::Lookups;
 use super::notices::NoticeRule;
 use super::term::Term;
+use super::{session, token};
 use crate::vault::Vault;
 
 /// Connections of the pool to a file: readers at once.
@@ -25,6 +28,9 @@ const SERVER_CONNECTIONS_MAX: u32 = 16;
 
 /// How long a server that does not answer is tried.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may take to show that it can still be used.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes of a path that stay as they are in the address of its database.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
@@ -41,6 +47,13 @@ pub struct Store {
     pub(super) notices: Arc<[NoticeRule]>,
     /// In which this service decides, where several share the database.
     pub(super) term: Option<Arc<Term>>,
+    /// Of a file: something was removed whose earlier copies may still be in unused parts of it. Whoever holds the lock writes it
+    /// anew.
+    pub(super) has_removed: Arc<(AtomicBool, tokio::sync::Mutex<()>)>,
+    /// API tokens, by their secrets.
+    pub(super) tokens: Arc<Lookups>,
+    /// Sessions of the portal, by theirs.
+    pub(super) sessions: Arc<Lookups>,
 }
 
 /// Jobs that one subscription may have where nothing else is configured.
@@ -80,6 +93,24 @@ pub(super) async fn has_rows(dialect: Dialect, options: &AnyConnectOptions, tabl
     Ok(has_rows)
 }
 
+/// Lets no connection be used whose server is gone without a word: once one of them does not answer, all that are as old are
+/// closed.
+fn without_dead_connections(pool: AnyPoolOptions) -> AnyPoolOptions {
+    let silent_at: Arc<Mutex<Option<Instant>>> = Arc::default();
+    pool.test_before_acquire(false).before_acquire(move |connection, about| {
+        let (silent_at, opened) = (silent_at.clone(), Instant::now().checked_sub(about.age));
+        Box::pin(async move {
+            let is_suspect = opened < *silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let answers =
+                !is_suspect && tokio::time::timeout(PING_TIMEOUT, connection.ping()).await.is_ok_and(|pong| pong.is_ok());
+            if !answers && !is_suspect {
+                *silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            }
+            Ok(answers)
+        })
+    })
+}
+
 impl Store {
     /// Opens the database in the file at `path`, and makes it where there is none.
     ///
@@ -96,6 +127,7 @@ impl Store {
     /// When the server cannot be reached, or the database is of a newer program.
     pub async fn connect(address: &DatabaseAddress, vault: Vault) -> Result<Self, StoreError> {
         let pool = AnyPoolOptions::new().max_connections(SERVER_CONNECTIONS_MAX).acquire_timeout(CONNECT_TIMEOUT);
+        let pool = without_dead_connections(pool);
         Self::open_with(Dialect::Postgres, &options_of_server(address)?, vault, pool).await
     }
 
@@ -151,8 +183,18 @@ impl Store {
             })
         });
         let pool = pool.connect_with(options.clone()).await?;
-        let store =
-            Store { pool, dialect, vault: Arc::new(vault), jobs_max: JOBS_PER_SUBSCRIPTION, notices: Arc::new([]), term: None };
+        let store = Store {
+            pool,
+            dialect,
+            vault: Arc::new(vault),
+            jobs_max: JOBS_PER_SUBSCRIPTION,
+            notices: Arc::new([]),
+            term: None,
+            // A process before this one may have been killed between a removal and what follows it.
+            has_removed: Arc::new((AtomicBool::new(true), tokio::sync::Mutex::default())),
+            tokens: Lookups::new(token::FIND),
+            sessions: Lookups::new(session::FIND),
+        };
         store.require_no_older_service().await?;
         migrator(dialect).run(&store.pool).await?;
         store.note_unknown().await?;

@@ -1,6 +1,7 @@
 //! Why a request to the store was not done.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use protocol::job::{CopyRefusal, Refusal};
 
@@ -89,6 +90,9 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] sqlx::Error),
+    /// What several asked for together failed.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
     /// A newer version of this program wrote the database.
     #[error(
         "the database was brought up to date by a newer version of this program: start that one, or restore a backup from before"
@@ -135,25 +139,27 @@ impl StoreError {
             StoreError::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| AWAY.contains(&&*code) || IN_THE_WAY.contains(&&*code) || code.starts_with("08"))
             }
+            StoreError::Shared(error) => error.is_transient(),
             _ => false,
         }
     }
 
     /// Whether something failed inside, which is for the log and not for a customer.
     pub(crate) fn is_internal(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            StoreError::Shared(error) => error.is_internal(),
             StoreError::Contended
-                | StoreError::Vault(_)
-                | StoreError::Damaged(_)
-                | StoreError::Database(_)
-                | StoreError::Migration(_)
-                | StoreError::Newer(_)
-                | StoreError::TakenOver
-                | StoreError::Fenced
-                | StoreError::OtherVault
-                | StoreError::PathNotUtf8(_)
-        )
+            | StoreError::Vault(_)
+            | StoreError::Damaged(_)
+            | StoreError::Database(_)
+            | StoreError::Migration(_)
+            | StoreError::Newer(_)
+            | StoreError::TakenOver
+            | StoreError::Fenced
+            | StoreError::OtherVault
+            | StoreError::PathNotUtf8(_) => true,
+            _ => false,
+        }
     }
 }
 

@@ -90,6 +90,9 @@ pub(super) async fn seal(transaction: &mut Transaction, job: &StoredJob, sealer:
     Ok(())
 }
 
+/// Removed jobs that stations are asked to forget at a time.
+const REMOVED_MAX: i64 = 100;
+
 /// The order, who runs it, and the job with its key.
 type GrantRow = (String, Option<String>, String, Option<Vec<u8>>);
 
@@ -132,6 +135,27 @@ impl Store {
                      WHERE job_uid = $1 ORDER BY station";
         let rows: Vec<(String, i64)> = sqlx::query_as(query).bind(job_uid).fetch_all(&self.pool).answered().await?;
         Ok(rows.into_iter().map(|(station, tokens)| (station, tokens > 0)).collect())
+    }
+
+    /// Notes that a station keeps something of a job.
+    #[cfg(test)]
+    pub(crate) async fn note_kept(&self, job_uid: &str, station: &str) {
+        let insert = sqlx::query("INSERT INTO station_job (station, job_uid) VALUES ($1, $2)").bind(station).bind(job_uid);
+        insert.execute(&self.pool).await.unwrap();
+    }
+
+    /// Jobs that were removed, with the stations that may keep something of them and have a token: one that had none at that time
+    /// was not asked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn removed_at_stations(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let query = "SELECT station, job_uid FROM station_job
+                     WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.uid = job_uid)
+                     AND NOT EXISTS (SELECT 1 FROM effect WHERE effect.job_uid = station_job.job_uid)
+                     AND EXISTS (SELECT 1 FROM token WHERE token.name = station AND is_station = 1)
+                     ORDER BY station, job_uid LIMIT $1";
+        Ok(sqlx::query_as(query).bind(REMOVED_MAX).fetch_all(&self.pool).answered().await?)
     }
 
     /// The state directory of a station that has the journal of a job's last copy there; `None` where it never had one.

@@ -40,6 +40,7 @@
 //! | `grants` | which copies stations may run |
 //! | `audit` | the audit log |
 //! | `docking` | which job the drive in a bay was checked in to |
+//! | `lookup` | rows that are found by the digest of a secret |
 //! | `session` | sessions of the portal |
 //! | `token` | API tokens |
 
@@ -61,6 +62,7 @@ mod layout;
 mod lease;
 mod left;
 mod list;
+mod lookup;
 mod notices;
 mod precondition;
 mod proof;
@@ -93,7 +95,7 @@ pub(crate) use docking::{Claim, DockedAs, Docking, Unbound};
 pub use error::StoreError;
 pub(crate) use find::WaitingPlace;
 pub(crate) use grants::{GrantHolder, GrantedBefore};
-pub use lease::{LeaseWatch, ServiceLease, Taken};
+pub use lease::{LeaseSeen, LeaseWatch, ServiceLease, Taken};
 pub(crate) use left::LeftBehind;
 pub(crate) use list::{ListPlace, Order, Scope};
 pub use notices::NoticeRule;

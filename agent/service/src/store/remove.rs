@@ -1,5 +1,6 @@
 //! Forgetting a job: no byte of it stays in a file or its log; at a server nothing that could be read.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use protocol::job::Effect;
@@ -56,7 +57,7 @@ const READERS_INTERVAL: Duration = Duration::from_millis(100);
 const VACUUM_LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
 
 /// Whether another transaction had a lock for too long.
-pub(super) fn has_timed_out_for_lock(error: &sqlx::Error) -> bool {
+fn has_timed_out_for_lock(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 
@@ -65,16 +66,29 @@ const READERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = cur
      AND age(backend_xmin) > age(xid(CAST($1 AS xid8)))";
 
 impl Store {
-    /// Leaves nothing of a removed job behind in a file. `secure_delete` overwrites a row where it is; when a table's pages were
+    /// Leaves nothing of removed jobs behind in a file. `secure_delete` overwrites a row where it is; when a table's pages were
     /// divided before, an older copy of it may be in a part of another page that nothing uses. Only writing the database
-    /// anew drops that. (At a server [`Store::forget`] does it, when its effect is carried out: others need not wait for it.)
+    /// anew drops that, once after any number of removals. False where a reader was in the way. (At a server
+    /// [`Store::forget`] does it: others need not wait for it.)
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn empty_of_removed(&self) -> Result<(), StoreError> {
+    pub(crate) async fn empty_of_removed(&self) -> Result<bool, StoreError> {
         if self.dialect != Dialect::Sqlite {
-            return Ok(());
+            return Ok(true);
         }
+        let (has_removed, turn) = &*self.has_removed;
+        let _turn = turn.lock().await;
+        if has_removed.swap(false, Ordering::SeqCst)
+            && let Err(error) = self.write_anew().await
+        {
+            has_removed.store(true, Ordering::SeqCst);
+            return Err(error);
+        }
+        self.empty_log().await
+    }
+
+    async fn write_anew(&self) -> Result<(), StoreError> {
         let size: i64 = sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             .fetch_one(&self.pool)
             .answered()
@@ -82,8 +96,6 @@ impl Store {
         if size <= COMPACTED_BYTES_MAX {
             sqlx::query("VACUUM").execute(&self.pool).await?;
         }
-        // Where a reader is in the way just now, carrying out the effect empties it later.
-        self.empty_log().await?;
         Ok(())
     }
 
@@ -94,7 +106,7 @@ impl Store {
     /// When the database fails.
     pub(crate) async fn forget(&self, job_uid: &str) -> Result<bool, StoreError> {
         match self.dialect {
-            Dialect::Sqlite => self.empty_log().await,
+            Dialect::Sqlite => self.empty_of_keys(job_uid).await,
             Dialect::Postgres => {
                 let mut transaction = self.begin().await?;
                 remove_seal(&mut transaction, job_uid).await?;
@@ -104,14 +116,17 @@ impl Store {
         }
     }
 
-    /// Rewrites the tables at a server that have keys and digests of a job which was removed. False where a reader was in the
-    /// way; and nothing is done in a file.
+    /// Rewrites the tables at a server that have keys and digests of a job which was removed, or the file. False where a reader was
+    /// in the way.
     ///
     /// # Errors
     /// When the database fails.
     pub(crate) async fn empty_of_keys(&self, job_uid: &str) -> Result<bool, StoreError> {
+        if self.dialect == Dialect::Sqlite {
+            return self.empty_of_removed().await;
+        }
         let part = part(job_uid);
-        if self.dialect != Dialect::Postgres || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        if !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Ok(true);
         }
         let number: String =

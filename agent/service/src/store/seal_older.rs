@@ -1,5 +1,7 @@
 //! Jobs of versions that did not seal: they are sealed when a service starts.
 
+use sqlx::Connection;
+
 use super::answered::Answered;
 use super::database::Store;
 use super::dialect::Dialect;
@@ -7,7 +9,6 @@ use super::error::StoreError;
 use super::find::JOBS_PER_QUERY;
 use super::lease::ServiceLease;
 use super::read::read_to_change;
-use super::remove::has_timed_out_for_lock;
 use super::row::JobKey;
 use super::{audit, copies, effects, grants, search, write};
 
@@ -46,20 +47,20 @@ impl Store {
             return Ok(());
         }
         self.seal_jobs().await?;
-        // What they were before is not to stay in unused parts of pages.
+        // What they were before is not to stay in unused parts of pages. A large table takes longer than any statement may.
+        let mut connection = self.pool.acquire().await?.detach();
+        sqlx::query("SET statement_timeout = 0").execute(&mut connection).answered().await?;
         for table in TABLES {
             let vacuum = sqlx::query(sqlx::AssertSqlSafe(format!("VACUUM (FULL, ANALYZE) {table}")));
-            match vacuum.execute(&self.pool).answered().await {
-                Err(error) if has_timed_out_for_lock(&error) => {
-                    tracing::warn!(
-                        table,
-                        "jobs are sealed; what they were before is in unused parts of the database until the next start"
-                    );
-                    return Ok(());
-                }
-                written => written?,
-            };
+            if let Err(error) = vacuum.execute(&mut connection).await {
+                tracing::warn!(
+                    table, %error,
+                    "jobs are sealed; what they were before is in unused parts of the database until the next start"
+                );
+                return Ok(());
+            }
         }
+        connection.close().await?;
         sqlx::query("DELETE FROM unsealed").execute(&self.pool).answered().await?;
         Ok(())
     }

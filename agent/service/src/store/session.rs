@@ -34,6 +34,11 @@ pub(crate) struct Session {
     pub(crate) csrf: String,
 }
 
+/// Sessions by the digests of their secrets, each with its token where it is of one.
+pub(super) const FIND: &str = "SELECT session.digest, session.csrf, session.actor, session.expires_at,
+    token.name, token.role, token.subscriptions, token.is_station
+    FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest IN";
+
 fn digest(secret: &str) -> String {
     Sha256Digest::of(secret.as_bytes()).to_string()
 }
@@ -101,16 +106,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn session(&self, secret: &str, now: OffsetDateTime) -> Result<Option<Session>, StoreError> {
-        let row = sqlx::query(
-            "SELECT session.csrf, session.actor, token.name, token.role, token.subscriptions, token.is_station
-             FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest = $1 AND expires_at >= $2",
-        )
-        .bind(digest(secret))
-        .bind(now.unix_timestamp())
-        .fetch_optional(&self.pool)
-        .answered()
-        .await?;
+        let row = self.sessions.find(&self.pool, digest(secret)).await?;
         let Some(row) = row else { return Ok(None) };
+        let expires_at: i64 = row.try_get("expires_at")?;
+        if expires_at < now.unix_timestamp() {
+            return Ok(None);
+        }
         let stored: Option<String> = row.try_get("actor")?;
         let actor = match stored {
             Some(text) => {

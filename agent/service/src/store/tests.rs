@@ -71,6 +71,7 @@ macro_rules! on_both_engines {
 }
 
 mod lease;
+mod lookups;
 mod migration;
 mod outage;
 mod questions;
@@ -212,6 +213,10 @@ async fn a_removed_job_leaves_no_byte_behind() {
     for number in 0..60 {
         scene.store.change(&key(&format!("NAME-77-{number}")), &change("delete"), |_| Ok(vec![Event::Delete])).await.unwrap();
     }
+    // The process was killed before it did more: the next one carries the effects out.
+    let again = scene.again().await;
+    let effects = again.effects(0, 100).await.unwrap();
+    assert!(again.forget(&effects[0].job_uid).await.unwrap());
     for text in personal {
         assert!(!is_in_files(scene.folder.path(), text), "`{text}` is still in the database");
     }
@@ -432,6 +437,7 @@ async fn nothing_of_a_removed_job_stays_where_pages_were_divided() {
         }
         for name in names.iter().filter(|_| below(&mut random, 3) > 0).collect::<Vec<_>>() {
             scene.store.change(&key(name), &change("deleted"), |_| Ok(vec![Event::Delete])).await.unwrap();
+            assert!(scene.store.empty_of_removed().await.unwrap());
             assert!(!is_in_files(scene.folder.path(), name), "{name} is removed");
         }
     }

@@ -62,6 +62,9 @@ pub fn new_secret() -> String {
     format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
 
+/// Tokens by their digests.
+pub(super) const FIND: &str = "SELECT digest, name, role, subscriptions, is_station FROM token WHERE digest IN";
+
 impl Store {
     /// Makes a token. Only its digest is stored: it cannot be shown again.
     ///
@@ -154,12 +157,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn actor_of(&self, token: &str) -> Result<Option<Actor>, StoreError> {
-        let row = sqlx::query("SELECT name, role, subscriptions, is_station FROM token WHERE digest = $1")
-            .bind(Sha256Digest::of(token.as_bytes()).to_string())
-            .fetch_optional(&self.pool)
-            .answered()
-            .await?;
-        row.as_ref().map(actor_of_row).transpose()
+        let row = self.tokens.find(&self.pool, Sha256Digest::of(token.as_bytes()).to_string()).await?;
+        row.map(|row| actor_of_row(&row)).transpose()
     }
 }
 

@@ -147,14 +147,15 @@ async fn a_deleted_job_leaves_no_document_and_nothing_unfinished() {
     let change = Change::new("test", "test", OffsetDateTime::UNIX_EPOCH);
     scene.worker.refuses_removal.store(true, Ordering::SeqCst);
     scene.store.change(&job.key, &change, |_| Ok(vec![Event::Delete])).await.unwrap();
+    scene.scheduler.carry_out_effects().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(scene.store.effects(0, 10).await.unwrap().len(), 1, "it is tried again");
     for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(!has("job-1") && !has("ID-4711") && !has("acme"), "what is left is known, but sealed");
     }
-    scene.scheduler.carry_out_effects().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(scene.store.effects(0, 10).await.unwrap().len(), 1, "it is tried again");
+    assert!(scene.worker.forgotten.lock().unwrap().contains(&job.uid), "the hosts do not wait for the account");
     assert!(scene.documents().len() > OF_OTHERS.len());
     scene.worker.refuses_removal.store(false, Ordering::SeqCst);
     scene.until_all_is_done().await;

@@ -1,10 +1,11 @@
 //! One of the services that share a database decides.
 
 use super::*;
-use crate::store::{ServiceLease, Taken};
+use crate::store::{LeaseSeen, ServiceLease, Taken};
 
 async fn take(store: &Store, holder: &str) -> Result<ServiceLease, String> {
-    match ServiceLease::take(store, holder, &format!("http://{holder}")).await.unwrap() {
+    let mut seen = LeaseSeen::default();
+    match ServiceLease::take(store, holder, &format!("http://{holder}"), &mut seen).await.unwrap() {
         Taken::Ours(lease) => Ok(lease),
         Taken::Theirs { url } => Err(url),
     }
@@ -25,6 +26,37 @@ async fn a_second_service_decides_when_the_first_lets_it() {
     first.release().await;
     let second = take(&other, "second").await.unwrap();
     second.store().put(&key("job-1"), &body(), &change("create")).await.unwrap();
+}
+
+/// The server that wrote the lease is gone, and the clock of the one that took its place is twenty minutes behind.
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_ends_whatever_the_clock_of_the_server_says() {
+    let Some(scene) = Scene::postgres().await else { return };
+    // Its process has ended.
+    drop(take(&scene.store, "gone").await.unwrap());
+    sqlx::query("UPDATE service_lease SET ends_at = ends_at + 1200000").execute(&scene.store.pool).await.unwrap();
+    let (other, mut seen, begun) = (scene.again().await, LeaseSeen::default(), std::time::Instant::now());
+    loop {
+        match ServiceLease::take(&other, "second", "http://second", &mut seen).await.unwrap() {
+            Taken::Ours(_) => break,
+            Taken::Theirs { .. } => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+        }
+        assert!(begun.elapsed().as_secs() < 60, "it waits for the clock");
+    }
+    assert!(begun.elapsed().as_secs() >= 10, "the other one might have decided still");
+}
+
+/// Requests that wait for something have every connection of the pool.
+#[tokio::test]
+async fn a_lease_is_renewed_whatever_the_connections_of_the_pool_are_busy_with() {
+    let Some(scene) = Scene::postgres().await else { return };
+    let first = take(&scene.store, "first").await.unwrap();
+    let mut busy = Vec::new();
+    while let Ok(Ok(connection)) = tokio::time::timeout(std::time::Duration::from_millis(500), scene.store.pool.acquire()).await {
+        busy.push(connection);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    assert!(first.store().is_held() && !first.lost().is_cancelled(), "{} connections", busy.len());
 }
 
 #[tokio::test]
