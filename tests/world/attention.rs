@@ -139,7 +139,7 @@ fn carry_out(world: &mut World, action: &Action) -> Acted {
         }
         Action::TakeStationOff { station } => {
             let index = station_named(world, station).unwrap_or_default();
-            station_events::revoke_of(world, index) || !world.stations[index].has_token
+            station_events::revoke_of(world, index)
         }
         Action::TakeOut { bay, .. } => {
             let bay = world.worker.site().bay_named(bay);

@@ -139,6 +139,7 @@ impl Life {
         let router = service::router(Arc::new(state));
         if worker.site().has_stations() {
             runtime.spawn(fleet.clone().expire(closing.clone()));
+            runtime.spawn(fleet.clone().forget_removed(closing.clone()));
             runtime.block_on(scheduler.simulate_begin());
         }
         Life { runtime: Some(runtime), store, scheduler, fleet, closing, router, worker, keeper: Some(keeper) }

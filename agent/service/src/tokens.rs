@@ -37,7 +37,17 @@ pub(crate) async fn make(state: &ServiceState, by: &Actor, new: NewToken) -> Res
     };
     let actor = Actor { name, role };
     let token = state.store.create_token(&actor, &by.name, state.scheduler.now()).await?;
+    if actor.role == Role::Station {
+        look_at_stations(state).await;
+    }
     Ok(MadeToken { name: actor.name, token })
+}
+
+/// What was done about a token was done: where the stations cannot be looked at now, that is done later.
+async fn look_at_stations(state: &ServiceState) {
+    if let Err(error) = state.fleet.know_stations().await {
+        tracing::warn!(%error, "the tokens of stations cannot be read: they are looked at again later");
+    }
 }
 
 /// Takes a token back, with its sessions and its station; false where there is none of that name.
@@ -47,7 +57,7 @@ pub(crate) async fn make(state: &ServiceState, by: &Actor, new: NewToken) -> Res
 pub(crate) async fn revoke(state: &ServiceState, by: &Actor, name: &str) -> Result<bool, StoreError> {
     let was_there = state.store.revoke_token(name, &by.name, state.scheduler.now()).await?;
     if was_there {
-        state.fleet.take_off(name);
+        look_at_stations(state).await;
     }
     Ok(was_there)
 }

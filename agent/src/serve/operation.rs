@@ -82,7 +82,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let clock = wiring::clock(config.clock_offset_file.clone());
     warn_about_database(&config, arguments, &state_dir, printer);
     let notifier = wiring::notifier(&config)?;
-    let worker = Arc::new(wiring::worker(&config, &state_dir, &clock)?);
+    let mut worker = wiring::worker(&config, &state_dir, &clock)?;
     let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
     // Without bays of its own, or a successor, there is nothing to stop in time.
     let is_bound = config.database.is_some() && !config.bay.is_empty();
@@ -109,6 +109,10 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
             }
         },
     };
+    if let Some(lease) = &lease {
+        worker.grants = while_held(lease.watch(), config.station_lease());
+    }
+    let worker = Arc::new(worker);
     let store = lease.as_ref().map_or(store, ServiceLease::store);
     let store = store.with_jobs_per_subscription(config.jobs_per_subscription.get()).with_notices(notify::rules(&config.notify));
     make_first_token(&store, &state_dir, &clock).await?;
@@ -145,7 +149,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 
     let forgetting = tokio::spawn(forget_idle(state.clone()));
-    tokio::spawn(fleet.expire(closing.clone()));
+    tokio::spawn(fleet.clone().expire(closing.clone()));
+    tokio::spawn(fleet.forget_removed(closing.clone()));
     let scheduling = tokio::spawn({
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
@@ -238,6 +243,12 @@ fn stop_own_after(lease: Duration, stops_within: Duration) -> Result<Duration, S
         ));
     }
     Ok(lease.saturating_sub(stops_within).saturating_sub(STOP_MARGIN))
+}
+
+/// Whether copies in this service's own bays may still write for other hosts: another service takes it that they have stopped when a
+/// grant's length has passed.
+fn while_held(lease: LeaseWatch, lasts: Duration) -> Arc<dyn Fn() -> Option<u64> + Send + Sync> {
+    Arc::new(move || (Moment::now() < lease.renewed().after(lasts)).then_some(0))
 }
 
 /// Stops the copies in this service's own bays when the database has not been heard of for so long that another service may soon

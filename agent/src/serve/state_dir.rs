@@ -1,7 +1,7 @@
 //! The folder of a service's state: one service at a time, and readable by its owner alone.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -10,13 +10,16 @@ use file::locked::{LockError, open_lock_file};
 use file::private::close_folder;
 use file::replace::write_bytes;
 use protocol::digest::Sha256Digest;
+use protocol::station::state_id;
 use service::store::{DatabaseAddress, ServiceLease, Store, StoreError};
 use service::vault::Vault;
 use tokio::net::UnixListener;
 
 use crate::local_service::{SOCKET_FILE, URL_FILE};
-
 use crate::printer::Printer;
+
+/// The name of the journals in the folder.
+const JOURNALS_ID_FILE: &str = "journals.id";
 
 /// Makes the state directory, and keeps a second service out of it.
 pub(crate) fn lock(state_dir: &Path, printer: &Printer) -> Result<File, String> {
@@ -116,13 +119,28 @@ pub(super) fn write_url(state_dir: &Path, url: &str) -> Result<(), String> {
     write_line(&state_dir.join(URL_FILE), url).map_err(|error| format!("`{URL_FILE}` cannot be written: {error}"))
 }
 
-/// A name that one process at a time can have, while it holds the lock: that of the folder, on this machine since its last start.
+/// A name that one process at a time can have, while it holds the lock, and that says which journals are here: see
+/// [`state_id`].
 pub(crate) fn identity(state_dir: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("the state directory `{}` cannot be used: {error}", state_dir.display());
+    let journals = match std::fs::read_to_string(state_dir.join(JOURNALS_ID_FILE)) {
+        Ok(id) if is_journals_id(id.trim()) => id.trim().to_owned(),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        // None yet; or a power cut left it empty.
+        _ => {
+            let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(failed)?.trim().replace('-', "");
+            write_line(&state_dir.join(JOURNALS_ID_FILE), &id).map_err(failed)?;
+            id
+        }
+    };
     let folder = std::fs::metadata(state_dir).map_err(failed)?;
     let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed)?;
     let text = format!("{}/{}/{}", machine.trim(), folder.dev(), folder.ino());
-    Ok(Sha256Digest::of(text.as_bytes()).to_string())
+    Ok(state_id(&journals, &Sha256Digest::of(text.as_bytes()).to_string()))
+}
+
+fn is_journals_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|letter| letter.is_ascii_hexdigit())
 }
 
 /// Writes a file of one line that only its owner may read, whole or not at all.

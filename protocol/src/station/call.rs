@@ -39,7 +39,7 @@ pub struct StationReport {
     pub call_version: u32,
     /// The version of its program.
     pub version: String,
-    /// What its state directory is called on its machine: one process at a time holds it.
+    /// What its state directory is called: see [`state_id`](super::state_id()).
     pub state_id: String,
     /// When its process was started, in nanoseconds since its machine was: of two processes on one state directory the later one
     /// runs.

@@ -6,6 +6,7 @@
 //! | `bay` | the bays and what is in them |
 //! | `order` | what the data plane is ordered to do |
 //! | `report_check` | whether what a station tells can be true |
+//! | `state_id` | whose journals are where |
 //! | `call` | the call between a station and the service |
 //! | `job` | a job as these rules see it |
 //! | `next` | which job gets a docked drive, and what is to be done about it |
@@ -24,6 +25,7 @@ mod job;
 mod next;
 mod order;
 mod report_check;
+mod state_id;
 mod waiting_bay;
 mod waiting_job;
 
@@ -44,5 +46,6 @@ pub use job::{Candidate, JobInHand, short_job_name};
 pub use next::{Binding, Decided, DockedHere, Doubt, Next, Twin, next, weak_identity};
 pub use order::{BayContent, CopyOrder, JournalKey, JournalOrder, LogOrder};
 pub use report_check::ReportProblem;
+pub use state_id::{has_same_journals, is_same_host, state_id};
 pub use waiting_bay::{attention_of_bay, may_be_given};
 pub use waiting_job::{attention_of_job, waits_from};

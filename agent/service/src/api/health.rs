@@ -59,7 +59,7 @@ pub(super) async fn metrics(State(state): State<Arc<ServiceState>>, _: OperatorC
         let count = bays.iter().filter(|bay| bay.state == state).count();
         metrics::gauge!("drive_agent_bays", "state" => state.name()).set(count as f64);
     }
-    let stations = state.fleet.list().await?;
+    let stations = state.fleet.list();
     let away = stations.iter().filter(|station| station.away.is_some()).count();
     metrics::gauge!("drive_agent_stations", "state" => "away").set(away as f64);
     metrics::gauge!("drive_agent_stations", "state" => "calls").set((stations.len() - away) as f64);

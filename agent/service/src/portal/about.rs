@@ -53,7 +53,7 @@ pub(super) async fn show(State(state): State<Arc<ServiceState>>, viewer: Viewer)
             name: one.name,
             copies: one.copies,
         };
-        stations = state.fleet.list().await?.into_iter().map(station).collect();
+        stations = state.fleet.list().into_iter().map(station).collect();
     }
     Ok(render(&AboutPage {
         title: "About",

@@ -70,8 +70,10 @@ impl Scheduler {
         });
         match noted.await {
             Ok(job) => self.start(&job, granted.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            // A copy of the drive is granted, of which this service does not know: the database went away while that was written.
+            Err(StoreError::NotNow(_)) => self.take_over_grants().await?,
             // Lost the race: the job changed meanwhile.
-            Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::NotNow(_) | StoreError::BayTaken { .. }) => {}
+            Err(StoreError::Refused(_) | StoreError::NotFound(_) | StoreError::BayTaken { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())

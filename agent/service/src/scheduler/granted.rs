@@ -34,10 +34,14 @@ impl RunningCopy for Elsewhere {
 }
 
 impl Scheduler {
-    /// Waits for the ends of copies that were granted before this service began: nothing else is begun of their drives.
+    /// Waits for the ends of copies that were granted and are not waited for: before this service began, or where it was not
+    /// known whether the decision was written. Nothing else is begun of their drives.
     pub(super) async fn take_over_grants(&self) -> Result<(), StoreError> {
         for GrantedBefore { job, order, holder } in self.inner.store.grants().await? {
-            tracing::info!(job = %order.job_uid, bay = %order.bay, ?holder, "a copy was granted before this service began");
+            if self.is_running(&order.job_uid, &order.drive_id) {
+                continue;
+            }
+            tracing::info!(job = %order.job_uid, bay = %order.bay, ?holder, "a copy was granted, and nobody waits for its end");
             match holder {
                 GrantHolder::Station => self.start(&job, order),
                 GrantHolder::ThisService => self.end_cut_off(&order).await,
@@ -96,3 +100,6 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,9 +44,13 @@ impl Scheduler {
         shower.abort();
     }
 
-    /// Nothing is begun before it is known what stations may run already.
+    /// Nothing is begun, and no station is answered, before it is known what stations may run already.
     pub(super) async fn take_over(&self) {
-        while let Err(error) = self.take_over_grants().await {
+        let known = async || {
+            self.take_over_grants().await?;
+            self.inner.worker.begin().await
+        };
+        while let Err(error) = known().await {
             tracing::error!(%error, "the copies of stations are not known yet; trying again");
             tokio::select! {
                 () = self.inner.stopping.cancelled() => return,

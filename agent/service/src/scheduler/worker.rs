@@ -19,6 +19,8 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
+use crate::store::StoreError;
+
 /// Why the data plane did not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkError {
@@ -105,6 +107,14 @@ pub trait Worker: Send + Sync {
     /// Where the accounts are, by their names in lower case, without secrets.
     fn places(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
+    }
+
+    /// What was granted before this service began is waited for: hosts may be told what they may run.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn begin(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// The stations that do not call, each with one sentence about it.

@@ -1,11 +1,12 @@
 //! The stations, and their calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::operator::StationState;
-use protocol::station::{CALL_VERSION, StationOrders, StationReport};
+use protocol::station::{CALL_VERSION, StationOrders, StationReport, Task};
 use protocol::station_rate::{RateAuthority, RateCap, RateOrder, StationRate};
 use protocol::units::ByteRate;
 use tokio::sync::Notify;
@@ -15,12 +16,19 @@ use tokio_util::sync::CancellationToken;
 use super::call_error::CallError;
 use super::station::Station;
 use super::times::FleetTimes;
+use super::worker::ANSWER_TIMEOUT;
 use crate::scheduler::Clock;
-use crate::scheduler::worker::Worker;
+use crate::scheduler::worker::{WorkError, Worker};
 use crate::store::{Role, Store, StoreError};
 
 /// Time between two looks for grants that have ended.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time between two looks at the tokens of stations: each change of them is followed by one too.
+const KNOW_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time between two looks for removed jobs that stations keep.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The stations by name, shared by all that is about one of them.
 #[derive(Default)]
@@ -52,33 +60,101 @@ pub struct Fleet {
     pub(super) store: Store,
     pub(super) times: FleetTimes,
     pub(super) changed: Notify,
+    /// What was granted before this service began is known. Until then an answer would take it back.
+    has_begun: AtomicBool,
     clock: Clock,
 }
 
 impl Fleet {
     /// The service's own bays and accounts, and no station yet.
     pub fn new(own: Arc<dyn Worker>, store: Store, clock: Clock, times: FleetTimes) -> Arc<Self> {
-        Arc::new(Fleet { own, stations: Arc::default(), store, times, changed: Notify::new(), clock })
+        let (stations, changed, has_begun) = (Arc::default(), Notify::new(), AtomicBool::new(false));
+        Arc::new(Fleet { own, stations, store, times, changed, has_begun, clock })
     }
 
     /// Takes grants back whose stations did not call in time, until `closing`.
     pub async fn expire(self: Arc<Self>, closing: CancellationToken) {
-        // One that was lost before this service began does not call: it is known by its token, so that operators are told.
-        let are_known_at = Instant::now() + self.times.away_after;
-        let mut are_known = false;
+        let mut known_at = Instant::now();
         loop {
             tokio::select! {
                 () = closing.cancelled() => return,
                 () = tokio::time::sleep(EXPIRE_INTERVAL) => {}
             }
-            let now = Instant::now();
-            if !are_known && now >= are_known_at {
-                are_known = self.know_those_with_tokens().await.is_ok();
+            if known_at.elapsed() >= KNOW_INTERVAL {
+                known_at = Instant::now();
+                self.know_stations()
+                    .await
+                    .unwrap_or_else(|error| tracing::warn!(%error, "the tokens of stations cannot be read"));
             }
+            let now = Instant::now();
             let mut stations = self.stations.lock();
             stations.values_mut().for_each(|station| station.expire(now));
             stations.retain(|_, station| !station.is_gone());
         }
+    }
+
+    /// Learns which stations have a token: those are waited for. Of one that has none any more nothing is known as soon as nothing
+    /// can run there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn know_stations(&self) -> Result<(), StoreError> {
+        let at = Instant::now();
+        let tokens = self.store.tokens().await?.into_iter().filter(|token| token.role == Role::Station);
+        let names: BTreeSet<String> = tokens.map(|token| token.name).collect();
+        let mut stations = self.stations.lock();
+        for name in &names {
+            stations.entry(name.clone()).or_insert_with(|| Station::new(name)).note_token(at);
+        }
+        let others = stations.iter_mut().filter(|(name, _)| !names.contains(*name));
+        others.for_each(|(_, station)| station.note_no_token(at));
+        stations.retain(|_, station| !station.is_gone());
+        Ok(())
+    }
+
+    /// Has stations forget jobs that were removed while they had no token, until `closing`.
+    pub async fn forget_removed(self: Arc<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(FORGET_INTERVAL) => {}
+            }
+            self.forget_removed_once()
+                .await
+                .unwrap_or_else(|error| tracing::warn!(%error, "a station still keeps a removed job"));
+        }
+    }
+
+    pub(super) async fn forget_removed_once(&self) -> Result<(), WorkError> {
+        let removed = self.store.removed_at_stations().await.map_err(|error| WorkError::Failed(error.to_string()))?;
+        let mut forgotten = Ok(());
+        for (station, job_uid) in removed {
+            let is_here = self.stations.with_known(&station, |station| station.is_away(Instant::now(), &self.times).is_none());
+            if is_here == Some(true)
+                && let Err(error) = self.forget_at(&station, &job_uid, None).await
+            {
+                forgotten = Err(error);
+            }
+        }
+        forgotten
+    }
+
+    /// Has a station remove what it keeps of a job, or of one of its drives.
+    pub(super) async fn forget_at(&self, station: &str, job_uid: &str, drive_id: Option<&str>) -> Result<(), WorkError> {
+        let task = Task::Forget { job_uid: job_uid.to_owned(), drive_id: drive_id.map(str::to_owned) };
+        self.ask(station, task, ANSWER_TIMEOUT).await?;
+        if drive_id.is_none() {
+            self.store.forgot(job_uid, station).await.map_err(|error| WorkError::Failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn note_begun(&self) {
+        self.has_begun.store(true, Ordering::SeqCst);
     }
 
     /// Answers a station's call: at once where there is something new for it, and when its time has passed otherwise.
@@ -96,6 +172,9 @@ impl Fleet {
         }
         report.check()?;
         self.compare_places(&report)?;
+        if !self.has_begun() {
+            return Err(CallError::NotNow);
+        }
         let (seen, wait) = (report.seen, Duration::from_secs(report.wait_seconds).min(self.times.away_after / 2));
         let (mut number, mut calls) = {
             let mut stations = self.stations.lock();
@@ -150,24 +229,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Forgets a station whose token was revoked, as soon as nothing can run there any more.
-    pub(crate) fn take_off(&self, name: &str) {
-        if let Some(station) = self.stations.lock().get_mut(name) {
-            station.take_off();
-        }
-    }
-
-    async fn know_those_with_tokens(&self) -> Result<(), StoreError> {
-        let tokens = self.store.tokens().await?;
-        for token in tokens.iter().filter(|token| token.role == Role::Station) {
-            self.stations.with(&token.name, |_| ());
-        }
-        Ok(())
-    }
-
-    /// The stations that called, and those that have a token.
-    pub(crate) async fn list(&self) -> Result<Vec<StationState>, StoreError> {
-        self.know_those_with_tokens().await?;
+    /// The stations that have a token.
+    pub(crate) fn list(&self) -> Vec<StationState> {
         let now = Instant::now();
         let state = |(name, station): (&String, &Station)| StationState {
             name: name.clone(),
@@ -180,13 +243,8 @@ impl Fleet {
             rate: station.told().map(|told| told.rate.clone()),
             away: station.is_away(now, &self.times),
         };
-        Ok(self.stations.lock().iter().map(state).collect())
+        self.stations.lock().iter().filter(|(_, station)| station.has_token()).map(state).collect()
     }
-}
-
-/// Whether a token of a station has this name.
-pub(super) async fn is_station(store: &Store, name: &str) -> Result<bool, StoreError> {
-    Ok(store.tokens().await?.iter().any(|token| token.role == Role::Station && token.name == name))
 }
 
 /// What an operator ordered about the rate of the service's own copies, which counts for those of each station too.
@@ -198,3 +256,6 @@ fn order_of(rate: &StationRate) -> RateOrder {
         (RateAuthority::Schedule | RateAuthority::Configuration, _) => RateOrder::Schedule,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::TransferResult;
-use protocol::station::{BayContent, CopyOrder, CopyReport, Grant, StationReport, Task, TaskResult, bay_of_station};
+use protocol::station::{
+    BayContent, CopyOrder, CopyReport, Grant, StationReport, Task, TaskResult, bay_of_station, is_same_host,
+};
 use protocol::station_rate::StationRate;
 use protocol::stop::StopReason;
 use time::OffsetDateTime;
@@ -24,8 +26,10 @@ pub(super) struct Station {
     pub(super) service: String,
     /// Absent until its first call.
     told: Option<Told>,
-    /// Its token was revoked: it does not come back.
-    is_off: bool,
+    /// When it was last known that it has a token; absent where it has none, and does not come back.
+    has_token_at: Option<Instant>,
+    /// Since when it is known.
+    known_since: Instant,
     grants: BTreeMap<String, Granted>,
     tasks: BTreeMap<String, (Task, oneshot::Sender<TaskResult>)>,
     /// Counts up whenever there is something new for it.
@@ -68,7 +72,8 @@ impl Station {
             name: name.to_owned(),
             service: random_name(),
             told: None,
-            is_off: false,
+            has_token_at: None,
+            known_since: Instant::now(),
             grants: BTreeMap::new(),
             tasks: BTreeMap::new(),
             // Another service that the station called before counted from elsewhere.
@@ -89,16 +94,28 @@ impl Station {
         self.grants.values().filter(|granted| granted.ended.is_some()).count()
     }
 
-    /// It does not come back: what runs there stops by itself before its grants end.
-    pub(super) fn take_off(&mut self) {
-        self.is_off = true;
-        self.tasks.clear();
-        self.bump();
+    /// It had a token then.
+    pub(super) fn note_token(&mut self, at: Instant) {
+        self.has_token_at = self.has_token_at.max(Some(at));
+    }
+
+    /// It had no token then: it does not come back, and what runs there stops by itself before its grants end.
+    pub(super) fn note_no_token(&mut self, at: Instant) {
+        if self.has_token_at.is_none_or(|known| known < at) {
+            self.has_token_at = None;
+            self.tasks.clear();
+            self.bump();
+        }
+    }
+
+    /// Whether it may call.
+    pub(super) fn has_token(&self) -> bool {
+        self.has_token_at.is_some()
     }
 
     /// Whether nothing is to be known of it any more.
     pub(super) fn is_gone(&self) -> bool {
-        self.is_off && self.grants.is_empty()
+        !self.has_token() && self.grants.is_empty()
     }
 
     /// There is something new for it.
@@ -117,6 +134,12 @@ impl Station {
             Some(told) if told.is_stopping => Some(format!("the station `{name}` is stopping")),
             Some(_) => None,
         }
+    }
+
+    /// The same for people, who are not told of one that had no time to call yet.
+    pub(super) fn is_missing(&self, now: Instant, times: &FleetTimes) -> Option<String> {
+        let had_time = self.told.is_some() || now.duration_since(self.known_since) > times.away_after;
+        self.is_away(now, times).filter(|_| self.has_token() && had_time)
     }
 
     /// Its bays under their full names.
@@ -151,7 +174,7 @@ impl Station {
             return Ok(false);
         }
         self.admit(&report, now, times)?;
-        self.is_off = false;
+        self.note_token(now);
         if self.told.is_none() {
             self.drop_unknown(&report);
         }
@@ -205,20 +228,22 @@ impl Station {
     fn admit(&mut self, report: &StationReport, now: Instant, times: &FleetTimes) -> Result<(), CallError> {
         let Some(told) = &self.told else {
             // Another service heard of it before: it knows which host has its copies.
-            let others =
-                self.grants.values().filter(|granted| granted.order.state_id.as_ref().is_some_and(|id| *id != report.state_id));
+            let others = self
+                .grants
+                .values()
+                .filter(|granted| granted.order.state_id.as_ref().is_some_and(|id| !is_same_host(id, &report.state_id)));
             let is_other = others.map(|granted| granted.ends).max().is_some_and(|ends| ends > now);
             return if is_other { Err(CallError::NameInUse(self.name.clone())) } else { Ok(()) };
         };
-        let is_same_host = told.state_id == report.state_id;
-        if is_same_host && told.process == report.process {
+        let is_same = is_same_host(&told.state_id, &report.state_id);
+        if is_same && told.process == report.process {
             return if report.call > told.call { Ok(()) } else { Err(CallError::Superseded) };
         }
         // A call that was long on its way.
-        if is_same_host && told.process > report.process {
+        if is_same && told.process > report.process {
             return Err(CallError::Replaced(self.name.clone()));
         }
-        if !is_same_host {
+        if !is_same {
             let may_run = self.grants.values().filter(|granted| !granted.order.account_only).map(|granted| granted.ends).max();
             if may_run.into_iter().chain([told.heard + times.away_after]).any(|end| end > now) {
                 return Err(CallError::NameInUse(self.name.clone()));

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::fleet::Stations;
+use super::station::Station;
 use super::times::FleetTimes;
 use crate::names::random_name;
 use crate::scheduler::worker::WorkError;
@@ -37,9 +38,10 @@ pub(super) async fn ask(
 ) -> Result<TaskResult, WorkError> {
     let id = random_name();
     let (answer, mut answered) = oneshot::channel();
-    let refuse_away = || match stations.with_known(station, |station| station.is_away(Instant::now(), times)) {
+    let is_away = |station: &mut Station| station.has_token().then(|| station.is_away(Instant::now(), times));
+    let refuse_away = || match stations.with_known(station, is_away).flatten() {
         None => Err(WorkError::Refused(format!(
-            "no station `{station}` has called: `drive-agent bays stations` lists those that did"
+            "there is no station `{station}`: `drive-agent bays stations` lists those that have a token"
         ))),
         Some(Some(why)) => {
             let off = Action::TakeStationOff { station: station.to_owned() }.command().unwrap_or_default();

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use protocol::arm::{ERROR_LOG, Export, MANIFEST_LOG, VERBOSE_LOG, log_name};
 use protocol::job::{BlobName, LogAddresses};
 use protocol::result::TransferResult;
-use protocol::station::{BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder, Task, TaskResult, station_and_bay};
+use protocol::station::{
+    BayContent, CopyOrder, DockedDrive, JournalOrder, LogOrder, Task, TaskResult, has_same_journals, station_and_bay,
+};
 use protocol::station_rate::{RateOrder, StationRate};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::fleet::{Fleet, Stations, is_station};
+use super::fleet::{Fleet, Stations};
 use super::remote_copy::RemoteCopy;
 use super::station::Station;
 use super::task::ask;
@@ -22,7 +24,7 @@ use crate::scheduler::worker::{Document, DocumentFound, RunningCopy, SelectedBlo
 use crate::store::{Store, StoreError};
 
 /// How long a station may take over what a person waits for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// How long it may take to write the logs of a copy: those of a large drive have millions of lines.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -45,10 +47,7 @@ impl Fleet {
                 true => asked.account_without_it(true).await,
                 false => match tell.await {
                     Ok(result) => Some(result),
-                    Err(_) if asked.is_away() => {
-                        let is_lost = matches!(is_station(&asked.store, &station).await, Ok(false));
-                        asked.account_without_it(is_lost).await
-                    }
+                    Err(_) if asked.is_away() => asked.account_without_it(!asked.may_call()).await,
                     // It calls again, and is asked again.
                     Err(_) => None,
                 },
@@ -70,13 +69,11 @@ impl Fleet {
         is_at(&logs.error, ERROR_LOG) && is_at(&logs.verbose, VERBOSE_LOG) && is_at(&logs.manifest, MANIFEST_LOG)
     }
 
-    async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
-        // A service that has just begun knows it by its token alone: it was not told that it does not exist.
-        if self.stations.with_known(station, |_| ()).is_none() {
-            let has_token = is_station(&self.store, station).await.map_err(|error| WorkError::Failed(error.to_string()))?;
-            if has_token {
-                self.stations.with(station, |_| ());
-            }
+    pub(super) async fn ask(&self, station: &str, task: Task, timeout: Duration) -> Result<TaskResult, WorkError> {
+        if !self.has_begun() {
+            return Err(WorkError::Failed(
+                "the service has just begun, and does not know its stations yet: try again".to_owned(),
+            ));
         }
         let asked = tokio::time::timeout(timeout, ask(&self.stations, station, task, &self.times)).await;
         asked.unwrap_or_else(|_| Err(WorkError::Failed(format!("the station `{station}` did not answer in time: try again"))))
@@ -113,12 +110,17 @@ impl Asked {
         let station = &self.copy.station;
         let calls = self.copy.stations.with_known(station, |station| station.told().map(|told| told.state_id.clone())).flatten();
         let journal = self.store.journal_of(&self.order.job_uid, station).await.ok().flatten();
-        calls.zip(journal).is_some_and(|(calls, journal)| calls != journal)
+        calls.zip(journal).is_some_and(|(calls, journal)| !has_same_journals(&calls, &journal))
     }
 
     fn is_away(&self) -> bool {
         let is_away = |station: &mut Station| station.is_away(Instant::now(), &self.times).is_some();
         self.copy.stations.with_known(&self.copy.station, is_away).unwrap_or(true)
+    }
+
+    /// Whether it has a token.
+    fn may_call(&self) -> bool {
+        self.copy.stations.with_known(&self.copy.station, |station| station.has_token()).unwrap_or(false)
     }
 
     /// What is known without it; `None` where it is asked again, since it may know more.
@@ -180,10 +182,16 @@ impl Worker for Fleet {
         self.ask(station, Task::Undock { bay: own.to_owned() }, ANSWER_TIMEOUT).await.map(|_| ())
     }
 
+    async fn begin(&self) -> Result<(), StoreError> {
+        self.know_stations().await?;
+        self.note_begun();
+        Ok(())
+    }
+
     fn away(&self) -> Vec<(String, String)> {
         let now = Instant::now();
         let stations = self.stations.lock();
-        stations.iter().filter_map(|(name, station)| Some((name.clone(), station.is_away(now, &self.times)?))).collect()
+        stations.iter().filter_map(|(name, station)| Some((name.clone(), station.is_missing(now, &self.times)?))).collect()
     }
 
     fn lease(&self) -> Duration {
@@ -269,6 +277,10 @@ impl Worker for Fleet {
 
     async fn put_logs(&self, order: &LogOrder, result: &TransferResult) -> Result<LogAddresses, WorkError> {
         let Some((station, own)) = station_and_bay(&order.copy.bay) else { return self.own.put_logs(order, result).await };
+        // What a lost host alone knew is lost; the rest is in the result, and beside the blob.
+        if self.has_begun() && !self.stations.with_known(station, |station| station.has_token()).unwrap_or(false) {
+            return self.own.put_logs(order, result).await;
+        }
         let copy = CopyOrder { bay: own.to_owned(), ..order.copy.clone() };
         let at_station = Box::new(LogOrder { copy, ..order.clone() });
         match self.ask(station, Task::PutLogs { order: at_station, result: Box::new(result.clone()) }, LOGS_TIMEOUT).await? {
@@ -283,57 +295,11 @@ impl Worker for Fleet {
         let failed = |error: StoreError| WorkError::Failed(error.to_string());
         let mut forgotten = Ok(());
         for (station, may_call) in self.store.stations_of(job_uid).await.map_err(failed)? {
-            if may_call {
-                let task = Task::Forget { job_uid: job_uid.to_owned(), drive_id: drive_id.map(str::to_owned) };
-                if let Err(error) = self.ask(&station, task, ANSWER_TIMEOUT).await {
-                    forgotten = Err(error);
-                    continue;
-                }
-            }
-            if drive_id.is_none() {
-                self.store.forgot(job_uid, &station).await.map_err(failed)?;
+            // One without a token is asked when it has one again.
+            if may_call && let Err(error) = self.forget_at(&station, job_uid, drive_id).await {
+                forgotten = Err(error);
             }
         }
         forgotten
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use protocol::outcome::Outcome;
-    use protocol::result::Direction;
-    use time::OffsetDateTime;
-
-    use super::*;
-    use crate::scheduler::fake::FakeWorker;
-    use crate::store::{Actor, Role};
-    use crate::vault::Vault;
-
-    #[tokio::test]
-    async fn a_station_that_has_not_called_a_new_service_yet_is_waited_for_and_one_without_a_token_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = Vault::open(&folder.path().join("vault.key")).unwrap();
-        let store = Store::open(&folder.path().join("jobs.db"), vault).await.unwrap();
-        let station = Actor { name: "hall".to_owned(), role: Role::Station };
-        store.create_token(&station, "test", OffsetDateTime::UNIX_EPOCH).await.unwrap();
-        let clock = Arc::new(|| OffsetDateTime::UNIX_EPOCH);
-        let times = FleetTimes::of_lease(Duration::from_secs(90));
-        let fleet = Fleet::new(Arc::new(FakeWorker::default()), store, clock, times);
-        let result = TransferResult::not_begun(Outcome::Complete, Direction::Import, "c/n");
-        let order = |bay: &str| -> LogOrder {
-            serde_json::from_value(serde_json::json!({
-                "copy": {
-                    "bay": bay, "direction": Direction::Import, "jobUid": "77", "driveId": "A", "account": "acme",
-                    "blob": { "container": "c", "name": "n" }, "sequence": 1, "accountOnly": false, "wasCutOff": false,
-                    "retry": {}, "mayErase": false
-                },
-                "container": "c", "prefix": "p", "verbose": false, "manifest": false
-            }))
-            .unwrap()
-        };
-        let put = fleet.put_logs(&order("hall/bay-1"), &result).await;
-        assert!(matches!(put, Err(WorkError::Failed(_))), "{put:?}");
-        let put = fleet.put_logs(&order("gone/bay-1"), &result).await;
-        assert!(matches!(put, Err(WorkError::Refused(_))), "{put:?}");
     }
 }
