@@ -14,10 +14,13 @@ use protocol::station::LogOrder;
 use service::scheduler::worker::{Document, WorkError, Worker};
 
 use super::host::StationWorker;
-use super::logs::failed;
 
 /// The manifest of a complete copy, beside its journal.
 pub(super) const MANIFEST_FILE: &str = "manifest.jsonl";
+
+pub(super) fn failed(error: io::Error) -> WorkError {
+    WorkError::Failed(format!("the copy log cannot be written: {error}"))
+}
 
 /// The manifest of a copy; `None` where it has none, or no log needs it.
 ///

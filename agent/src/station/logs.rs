@@ -17,14 +17,10 @@ use protocol::station::LogOrder;
 use service::scheduler::worker::WorkError;
 
 use super::host::{StationWorker, blocking};
-use super::log_manifest;
+use super::log_manifest::{self, failed};
 
 /// The result of a copy whose lists are longer than the service keeps, beside its journal.
 const RESULT_FILE: &str = "result.json";
-
-pub(super) fn failed(error: io::Error) -> WorkError {
-    WorkError::Failed(format!("the copy log cannot be written: {error}"))
-}
 
 /// Writes the logs of a copy: the error log where there was an error, the others where they are wanted.
 pub(super) async fn put_logs(

@@ -14,7 +14,10 @@ impl Scheduler {
             return Err("what a copy of the job moved is being read from its journal".to_owned());
         }
         let store = &self.inner.store;
-        let mut failures = Vec::new();
+        // Before its documents: a host that writes logs of it has to end. One that is away must not keep what is the customer's, and
+        // neither waits for the other.
+        let forgotten = self.inner.worker.forget(&stored.job_uid, None).await;
+        let mut failures: Vec<String> = forgotten.map_err(|error| error.to_string()).err().into_iter().collect();
         if let Some(left) = store.left_behind(stored).map_err(|error| error.to_string())? {
             // What the job itself was does not wait for an account that cannot be reached.
             if let Err(error) = store.empty_of_keys(&stored.job_uid).await {
@@ -22,8 +25,6 @@ impl Scheduler {
             }
             failures.extend(self.remove_from_account(&stored.job_uid, &left).await.err());
         }
-        // A station that is away must not keep what is the customer's, and neither waits for the other.
-        failures.extend(self.inner.worker.forget(&stored.job_uid, None).await.map_err(|error| error.to_string()).err());
         if !failures.is_empty() {
             return Err(failures.join("; "));
         }
