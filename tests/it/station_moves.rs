@@ -235,6 +235,7 @@ fn what_a_lost_station_left_of_a_cancelled_import_goes_with_its_job() {
     let service = Service::start(&bench, SERVICE);
     let mut first = Station::start(&service, &bench, "hall-a", STATION);
     import_begun(&service, &bench, "hall-a%2Fbay-1", "64MiB");
+    service.wait("the journal to be kept", || (!segments(&service).is_empty()).then_some(()));
     first.kill();
     service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
     service.call("DELETE", "/operator/v1/tokens/hall-a", Value::Null).expect(200);

@@ -333,7 +333,7 @@ fn commands_reach_the_bays_of_stations() {
     assert!(said(&["bays"]).contains("hall-a/bay-1"));
     let listed = said(&["bays", "stations"]);
     assert!(listed.lines().nth(1).unwrap().starts_with("hall-a"), "{listed}");
-    run(&["bays", "dock", "hall-b/bay-1", &path]).expect_error(3, &["no station `hall-b` has called", "bays stations"]);
+    run(&["bays", "dock", "hall-b/bay-1", &path]).expect_error(3, &["there is no station `hall-b`", "bays stations"]);
     said(&["bays", "undock", "hall-a/bay-1"]);
     run(&["bays", "undock", "hall-a/bay-1"]).expect_error(3, &["`bay-1` is empty"]);
 }

@@ -106,7 +106,8 @@ impl Scheduler {
                 Err(error) => tracing::error!(%error, "a timer of a job could not be carried out"),
             }
         }
-        Ok(())
+        // Once for all that were removed; where this fails, carrying out their effects does it.
+        self.inner.store.empty_of_removed().await.map(drop)
     }
 
     async fn serve_bays(&self) -> Result<(), StoreError> {

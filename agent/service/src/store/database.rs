@@ -190,16 +190,16 @@ impl Store {
             jobs_max: JOBS_PER_SUBSCRIPTION,
             notices: Arc::new([]),
             term: None,
-            // A process before this one may have been killed between a removal and what follows it.
-            has_removed: Arc::new((AtomicBool::new(true), tokio::sync::Mutex::default())),
+            has_removed: Arc::default(),
             tokens: Lookups::new(token::FIND),
             sessions: Lookups::new(session::FIND),
         };
         store.require_no_older_service().await?;
         migrator(dialect).run(&store.pool).await?;
         store.note_unknown().await?;
-        // What was removed just before an end is still in the log.
+        // What was removed just before an end is still in the log, and in unused parts of pages.
         store.empty_log().await?;
+        store.empty_of_removed_before().await?;
         Ok(store)
     }
 

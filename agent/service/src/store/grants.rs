@@ -137,11 +137,11 @@ impl Store {
         Ok(rows.into_iter().map(|(station, tokens)| (station, tokens > 0)).collect())
     }
 
-    /// Notes that a station keeps something of a job.
+    /// Notes that a station keeps something of a job, in this state directory.
     #[cfg(test)]
-    pub(crate) async fn note_kept(&self, job_uid: &str, station: &str) {
-        let insert = sqlx::query("INSERT INTO station_job (station, job_uid) VALUES ($1, $2)").bind(station).bind(job_uid);
-        insert.execute(&self.pool).await.unwrap();
+    pub(crate) async fn note_kept(&self, job_uid: &str, station: &str, state_id: Option<&str>) {
+        let insert = sqlx::query("INSERT INTO station_job (station, job_uid, state_id) VALUES ($1, $2, $3)");
+        insert.bind(station).bind(job_uid).bind(state_id).execute(&self.pool).await.unwrap();
     }
 
     /// Jobs that were removed, with the stations that may keep something of them and have a token: one that had none at that time

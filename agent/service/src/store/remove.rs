@@ -74,21 +74,33 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub(crate) async fn empty_of_removed(&self) -> Result<bool, StoreError> {
-        if self.dialect != Dialect::Sqlite {
+        let (has_removed, turn) = &*self.has_removed;
+        if self.dialect != Dialect::Sqlite || !has_removed.load(Ordering::SeqCst) {
             return Ok(true);
         }
-        let (has_removed, turn) = &*self.has_removed;
         let _turn = turn.lock().await;
-        if has_removed.swap(false, Ordering::SeqCst)
-            && let Err(error) = self.write_anew().await
-        {
-            has_removed.store(true, Ordering::SeqCst);
-            return Err(error);
+        if !has_removed.swap(false, Ordering::SeqCst) {
+            return Ok(true);
         }
-        self.empty_log().await
+        let is_empty = self.write_anew().await;
+        if !matches!(is_empty, Ok(true)) {
+            has_removed.store(true, Ordering::SeqCst);
+        }
+        is_empty
     }
 
-    async fn write_anew(&self) -> Result<(), StoreError> {
+    /// The same of what a process before this one removed, which was killed before more was done: its effects tell.
+    pub(super) async fn empty_of_removed_before(&self) -> Result<(), StoreError> {
+        let removed = "SELECT count(*) FROM effect WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.uid = effect.job_uid)";
+        let removed: i64 = sqlx::query_scalar(removed).fetch_one(&self.pool).answered().await?;
+        if removed > 0 {
+            self.has_removed.0.store(true, Ordering::SeqCst);
+            self.empty_of_removed().await?;
+        }
+        Ok(())
+    }
+
+    async fn write_anew(&self) -> Result<bool, StoreError> {
         let size: i64 = sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
             .fetch_one(&self.pool)
             .answered()
@@ -96,7 +108,7 @@ impl Store {
         if size <= COMPACTED_BYTES_MAX {
             sqlx::query("VACUUM").execute(&self.pool).await?;
         }
-        Ok(())
+        self.empty_log().await
     }
 
     /// Leaves nothing behind of a job that was removed and left nothing anywhere else any more. False where a reader was in

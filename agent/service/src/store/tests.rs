@@ -213,10 +213,8 @@ async fn a_removed_job_leaves_no_byte_behind() {
     for number in 0..60 {
         scene.store.change(&key(&format!("NAME-77-{number}")), &change("delete"), |_| Ok(vec![Event::Delete])).await.unwrap();
     }
-    // The process was killed before it did more: the next one carries the effects out.
-    let again = scene.again().await;
-    let effects = again.effects(0, 100).await.unwrap();
-    assert!(again.forget(&effects[0].job_uid).await.unwrap());
+    // The process was killed before it did more.
+    scene.again().await;
     for text in personal {
         assert!(!is_in_files(scene.folder.path(), text), "`{text}` is still in the database");
     }

@@ -14,6 +14,9 @@ use crate::scheduler::worker::WorkError;
 use crate::store::Actor;
 use crate::vault::Vault;
 
+/// The station's state directory, on a machine that was started again.
+const STATE: &str = "journals.boot-2";
+
 struct Scene {
     _folder: tempfile::TempDir,
     fleet: Arc<Fleet>,
@@ -53,7 +56,7 @@ impl Scene {
         let report = StationReport {
             call_version: CALL_VERSION,
             version: String::new(),
-            state_id: "state".to_owned(),
+            state_id: STATE.to_owned(),
             process: 1,
             hall: None,
             bays: Vec::new(),
@@ -147,7 +150,7 @@ async fn a_station_that_had_no_token_forgets_removed_jobs_when_it_has_one_again(
     let scene = Scene::new().await;
     let store = &scene.fleet.store;
     let is_kept = async || !store.stations_of("77").await.unwrap().is_empty();
-    store.note_kept("77", "hall").await;
+    store.note_kept("77", "hall", None).await;
     scene.fleet.begin().await.unwrap();
     scene.revoke_token().await;
     scene.fleet.know_stations().await.unwrap();
@@ -169,4 +172,22 @@ async fn a_station_that_had_no_token_forgets_removed_jobs_when_it_has_one_again(
     let (forgotten, answered) = tokio::join!(forgetting, answering);
     assert_eq!((forgotten, answered), (Ok(()), Ok(())));
     assert!(!is_kept().await);
+}
+
+/// What the journal of a host alone knows is asked there, also after its machine was started again; and not where the journal is on
+/// another one.
+#[tokio::test]
+async fn who_has_the_journal_is_asked_what_a_copy_moved() {
+    for (kept_in, is_asked) in [("journals.boot-1", true), ("boot-2", true), ("others.boot-2", false), ("boot-1", false)] {
+        let scene = Scene::new().await;
+        scene.fleet.store.note_kept("77", "hall", Some(kept_in)).await;
+        scene.fleet.begin().await.unwrap();
+        scene.call(1).await.unwrap();
+        let (ended, end) = oneshot::channel();
+        let copy = scene.fleet.start(CopyOrder { account_only: true, ..order("hall/bay-1") }, ended);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let grants = scene.call(2).await.unwrap().grants;
+        assert_eq!(grants.len() == 1 && end.is_empty(), is_asked, "{kept_in}");
+        drop(copy);
+    }
 }

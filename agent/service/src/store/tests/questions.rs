@@ -8,6 +8,7 @@ on_both_engines! {
     the_audit_log_is_filtered,
     a_corrected_serial_number_keeps_its_key,
     a_session_is_ended_by_its_name,
+    a_station_is_asked_to_forget_jobs_that_are_gone,
 }
 
 fn names(jobs: &[StoredJob]) -> Vec<&str> {
@@ -133,4 +134,26 @@ async fn a_session_is_ended_by_its_name(scene: Scene) {
     let again = scene.store.open_session(&entra, origin, start()).await.unwrap();
     scene.store.close_session(&again).await.unwrap();
     assert_eq!(scene.store.session(&again, start()).await.unwrap(), None);
+}
+
+async fn a_station_is_asked_to_forget_jobs_that_are_gone(scene: Scene) {
+    let store = &scene.store;
+    shipped(store, "there", "A").await;
+    let uid = store.get(&key("there")).await.unwrap().uid;
+    for (job, station) in [(uid.as_str(), "hall"), ("gone", "hall"), ("gone", "without-token"), ("gone", "customer")] {
+        store.note_kept(job, station, None).await;
+    }
+    for (name, role) in [("hall", Role::Station), ("customer", Role::Customer(Vec::new()))] {
+        store.create_token(&Actor { name: name.to_owned(), role }, "test", start()).await.unwrap();
+    }
+    let gone = || vec![("hall".to_owned(), "gone".to_owned())];
+    assert_eq!(store.removed_at_stations().await.unwrap(), gone());
+    // What removes a job asks its stations itself.
+    store.put(&key("creating"), &body(), &change("create")).await.unwrap();
+    let creating = store.get(&key("creating")).await.unwrap().uid;
+    store.note_kept(&creating, "hall", None).await;
+    store.change(&key("creating"), &change("delete"), |_| Ok(vec![Event::Delete])).await.unwrap();
+    assert_eq!(store.removed_at_stations().await.unwrap(), gone());
+    store.forgot("gone", "hall").await.unwrap();
+    assert_eq!(store.removed_at_stations().await.unwrap(), []);
 }
