@@ -14,6 +14,7 @@
 //! | `clocks` | when drives were docked, by the clock of the service |
 //! | `station` | one station: what it told, and what it is to do |
 //! | `remote_copy` | a copy at a station |
+//! | `removed` | what stations keep of jobs that were removed |
 //! | `task` | asking a station for something once |
 //! | `worker` | the fleet as the scheduler's data plane |
 //! | `simulation` | calls and grants, for tests that lead stations through virtual time |
@@ -22,6 +23,7 @@ mod call_error;
 mod clocks;
 mod fleet;
 mod remote_copy;
+mod removed;
 #[cfg(feature = "simulation")]
 mod simulation;
 mod station;

@@ -17,7 +17,6 @@ use super::layout::migrator;
 use super::lookup::Lookups;
 use super::notices::NoticeRule;
 use super::term::Term;
-use super::{session, token};
 use crate::vault::Vault;
 
 /// Connections of the pool to a file: readers at once.
@@ -191,8 +190,8 @@ impl Store {
             notices: Arc::new([]),
             term: None,
             has_removed: Arc::default(),
-            tokens: Lookups::new(token::FIND),
-            sessions: Lookups::new(session::FIND),
+            tokens: Lookups::of_tokens(),
+            sessions: Lookups::of_sessions(),
         };
         store.require_no_older_service().await?;
         migrator(dialect).run(&store.pool).await?;

@@ -12,6 +12,14 @@ use tokio::sync::oneshot;
 use super::answered::Answered;
 use super::error::StoreError;
 
+/// Tokens by their digests.
+const TOKENS: &str = "SELECT digest, name, role, subscriptions, is_station FROM token WHERE digest IN";
+
+/// Sessions by the digests of their secrets, each with its token where it is of one.
+const SESSIONS: &str = "SELECT session.digest, session.csrf, session.actor, session.expires_at,
+    token.name, token.role, token.subscriptions, token.is_station
+    FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest IN";
+
 /// Digests that one query asks for, at most.
 const DIGESTS_MAX: usize = 256;
 
@@ -33,7 +41,17 @@ struct Waiting {
 }
 
 impl Lookups {
-    pub(super) fn new(select: &'static str) -> Arc<Self> {
+    /// In the API tokens.
+    pub(super) fn of_tokens() -> Arc<Self> {
+        Self::new(TOKENS)
+    }
+
+    /// In the sessions of the portal.
+    pub(super) fn of_sessions() -> Arc<Self> {
+        Self::new(SESSIONS)
+    }
+
+    fn new(select: &'static str) -> Arc<Self> {
         Arc::new(Lookups { select, waiting: Mutex::default(), turn: Arc::default() })
     }
 

@@ -34,11 +34,6 @@ pub(crate) struct Session {
     pub(crate) csrf: String,
 }
 
-/// Sessions by the digests of their secrets, each with its token where it is of one.
-pub(super) const FIND: &str = "SELECT session.digest, session.csrf, session.actor, session.expires_at,
-    token.name, token.role, token.subscriptions, token.is_station
-    FROM session LEFT JOIN token ON token.name = session.token_name WHERE session.digest IN";
-
 fn digest(secret: &str) -> String {
     Sha256Digest::of(secret.as_bytes()).to_string()
 }

@@ -62,9 +62,6 @@ pub fn new_secret() -> String {
     format!("{PREFIX}{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
 
-/// Tokens by their digests.
-pub(super) const FIND: &str = "SELECT digest, name, role, subscriptions, is_station FROM token WHERE digest IN";
-
 impl Store {
     /// Makes a token. Only its digest is stored: it cannot be shown again.
     ///
