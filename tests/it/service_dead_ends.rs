@@ -76,6 +76,12 @@ fn giving_up_is_asked_about_and_taken_back() {
 
 /// Puts these blobs into the account, and ships an export of them with so many drives.
 fn ship_export(service: &Service, name: &str, blobs: &[(&str, usize)], drives: usize) {
+    let mut ship = shipping();
+    ship["deliveryPackage"]["driveCount"] = drives.into();
+    ship_export_with(service, name, blobs, ship);
+}
+
+fn ship_export_with(service: &Service, name: &str, blobs: &[(&str, usize)], ship: Value) {
     for (blob, bytes) in blobs {
         let path = service.blobs().join("data").join(blob);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -84,9 +90,25 @@ fn ship_export(service: &Service, name: &str, blobs: &[(&str, usize)], drives: u
     let paths: Vec<String> = blobs.iter().map(|(blob, _)| format!("/data/{blob}")).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     service.call("PUT", &job(name), export(&paths, &[])).expect(201);
-    let mut ship = shipping();
-    ship["deliveryPackage"]["driveCount"] = drives.into();
     service.patch(name, ship).expect(200);
+}
+
+/// Nobody said how many drives come: the second blob must not be left behind with the first drive.
+#[test]
+fn an_export_of_two_blobs_waits_for_two_drives_where_no_number_was_announced() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, TWO_BAYS);
+    ship_export_with(&service, "out", &[("one", MIB), ("two", MIB)], shipping());
+    for (bay, drive, state) in [("bay-1", "E-1", "Shipping"), ("bay-2", "E-2", "Packaging")] {
+        service.dock(bay, &bench.image(&format!("{drive}.img"), &vec![0; 2 * MIB]), None).expect(200);
+        service.order("out", "checkIn", json!({ "bay": bay })).expect(200);
+        if state == "Shipping" {
+            service.wait_for_attention("needs-empty-drive");
+        }
+        service.wait_for_state("out", state);
+    }
+    let done = service.job("out");
+    assert!(done["properties"]["driveList"].as_array().unwrap().iter().all(|drive| drive["state"] == "Completed"), "{done}");
 }
 
 #[test]

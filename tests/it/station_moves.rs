@@ -243,7 +243,7 @@ fn what_a_lost_station_left_of_a_cancelled_import_goes_with_its_job() {
     service.order("job-1", "shipBack", parcel()).expect(200);
     service.wait_for_state("job-1", "Completed");
     let blob = service.blobs().join("imports/job-1/SLOW.img");
-    assert!(!segments(&service).is_empty() && partials_of(&blob).len() == 1, "nothing else knows of it");
+    assert_eq!(partials_of(&blob).len(), 1, "it stays as long as its job does");
     service.call("DELETE", &job("job-1"), Value::Null).expect(200);
     service.wait("all of it to go", || {
         let left = files_below(&service.blobs().join("imports"));

@@ -83,7 +83,7 @@ impl Copy {
         let unreadable = self.chunks().iter().map(|chunk| *chunk == Chunk::Unreadable).collect();
         let journal = Journal { drive, transfer: self.transfer.clone(), lines, landed, unreadable, is_complete };
         site.blobs.journals.insert(key, journal);
-        if site.random.percent(40) {
+        if site.random.percent(75) {
             self.keep(site, elapsed);
         }
     }

@@ -9,6 +9,7 @@ use protocol::progress::{Phase, Progress, UnreadableSoFar};
 use protocol::result::TransferResult;
 use protocol::station::{
     CALL_VERSION, CopyOrder, CopyReport, Grant, STOP_MARGIN, StationOrders, StationReport, Task, TaskResult, bay_of_station,
+    state_id,
 };
 use protocol::station_rate::{RateAuthority, RateCap, StationRate};
 use protocol::stop::StopReason;
@@ -57,6 +58,8 @@ pub struct Station {
     pub host: usize,
     /// Another one for each host that had its name.
     pub state: u32,
+    /// Another one each time that its machine is started.
+    pub boot: u32,
     pub process: u64,
     /// It does not run until then.
     pub down_until: Duration,
@@ -91,6 +94,7 @@ impl Station {
             name,
             host,
             state: 0,
+            boot: 0,
             process: 1,
             down_until: Duration::ZERO,
             sleeps_until: Duration::ZERO,
@@ -272,6 +276,11 @@ impl Station {
         self.waiting.is_none() && self.next_call <= self.now()
     }
 
+    fn state_id(&self) -> String {
+        let journals = format!("{}-{}", self.name, self.state);
+        state_id(&journals, &format!("{journals}-{}", self.boot))
+    }
+
     /// Makes the next report.
     pub fn report(&mut self) -> StationReport {
         self.calls += 1;
@@ -291,7 +300,7 @@ impl Station {
         StationReport {
             call_version: CALL_VERSION,
             version: String::new(),
-            state_id: format!("{}-{}", self.name, self.state),
+            state_id: self.state_id(),
             process: self.process,
             hall: None,
             bays,

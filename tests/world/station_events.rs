@@ -23,14 +23,23 @@ pub fn something(world: &mut World) {
 
 /// A job is cancelled that a station copies for.
 fn cancel(world: &mut World) {
+    let copied = jobs_copied(world, |host| host != 0);
+    cancel_one(world, &copied);
+}
+
+/// The jobs for which copies run at these hosts.
+fn jobs_copied(world: &World, is_host: impl Fn(usize) -> bool) -> Vec<usize> {
     let uids: Vec<String> = {
         let site = world.worker.site();
-        site.copies.iter().filter(|copy| copy.host != 0).map(|copy| copy.order.job_uid.clone()).collect()
+        site.copies.iter().filter(|copy| is_host(copy.host)).map(|copy| copy.order.job_uid.clone()).collect()
     };
     let is_copied = |job: &usize| world.jobs[*job].uid.as_ref().is_some_and(|uid| uids.contains(uid));
-    let copied: Vec<usize> = world.living_jobs().into_iter().filter(is_copied).collect();
+    world.living_jobs().into_iter().filter(is_copied).collect()
+}
+
+fn cancel_one(world: &mut World, copied: &[usize]) {
     if !copied.is_empty() {
-        let job = world.random.of(&copied);
+        let job = world.random.of(copied);
         world.worker.site().tally("a job is cancelled while a station copies for it");
         customers::cancel_job(world, job);
     }
@@ -68,6 +77,10 @@ fn restart(world: &mut World) {
     world.hang_up(index);
     let until = world.worker.clock.elapsed() + takes;
     world.stations[index].end_process(until);
+    if world.random.percent(40) {
+        // With its machine.
+        world.stations[index].boot += 1;
+    }
     note(world, index, "a station is killed and starts again", takes);
     world.serve_stations();
 }
@@ -113,10 +126,15 @@ fn slow(world: &mut World) {
 fn lose(world: &mut World) {
     let Some(index) = one(world) else { return };
     world.hang_up(index);
-    let now = world.worker.clock.elapsed();
+    let (now, host) = (world.worker.clock.elapsed(), world.stations[index].host);
+    let copied = jobs_copied(world, |other| other == host);
     world.stations[index].end_process(now);
     (world.stations[index].is_lost, world.stations[index].was_gone) = (true, true);
     note(world, index, "a station is lost for good", Duration::ZERO);
+    // Its customer asks what moved.
+    if world.random.percent(60) {
+        cancel_one(world, &copied);
+    }
 }
 
 /// Another host gets the name of a lost one.
