@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::agent::{check_receipt, number};
+use crate::support::agent::{Ended, check_receipt, number};
 use crate::support::fuse_drive::FuseDrive;
 use crate::support::images::{KIB, MIB, patterned, random_bytes};
 use crate::support::loop_device::{LoopDevice, Mounted, ext4_image};
@@ -298,6 +298,8 @@ fn a_device_is_said_to_be_safe_to_remove_when_it_is_and_files_have_no_motor() {
     }
     let of_file = Agent::bare(bench.path(), &[&"import", &"drive.img", &"blob"]).run();
     assert!(of_file.code == Some(0) && !of_file.stderr.contains("safe to remove"), "{}", of_file.stderr);
+    let says_so = |run: &Ended| run.stdout.contains("removal      the drive is closed");
+    assert!(!says_so(&of_file), "{}", of_file.stdout);
     if parts::root_with_loop_devices().is_none() {
         return;
     }
@@ -306,9 +308,24 @@ fn a_device_is_said_to_be_safe_to_remove_when_it_is_and_files_have_no_motor() {
     refused.expect_error(2, &["SATA, SAS and USB"]);
     let read = Agent::bare(bench.path(), &[&"import", &device.path, &"other"]).run();
     let safe = format!("`{}` is safe to remove", device.path.display());
-    assert!(read.code == Some(0) && read.stderr.contains(&safe), "{}", read.stderr);
+    assert!(read.code == Some(0) && read.stderr.contains(&safe) && says_so(&read), "{}{}", read.stderr, read.stdout);
     let written = Agent::bare(bench.path(), &[&"export", &"other", &device.path, &"--confirm", &device.word()]).run();
-    assert!(written.code == Some(0) && written.stderr.contains(&safe), "{}", written.stderr);
+    assert!(
+        written.code == Some(0) && written.stderr.contains(&safe) && says_so(&written),
+        "{}{}",
+        written.stderr,
+        written.stdout
+    );
     let wrong = Agent::bare(bench.path(), &[&"export", &"none", &device.path, &"--confirm", &device.word()]).run();
     assert!(wrong.code != Some(0) && !wrong.stderr.contains("safe to remove"), "{}", wrong.stderr);
+    // It is taken away while it is read, and goes when it is closed: it cannot be said any more that it may be taken out.
+    let slow = Agent::bare(bench.path(), &[&"import", &device.path, &"gone", &"--chunk-size", &"64KiB", &"--rate", &"512KiB/s"]);
+    let running = slow.start();
+    running.wait_for_chunks(2);
+    assert!(Command::new("losetup").arg("-d").arg(&device.path).status().unwrap().success());
+    let gone = running.wait();
+    // Its number may be another test's by now.
+    std::mem::forget(device);
+    let warned = gone.stderr.contains("held everything that was written, but another drive is there now, or none");
+    assert!(gone.code == Some(0) && warned && !says_so(&gone), "{}{}", gone.stderr, gone.stdout);
 }

@@ -75,12 +75,13 @@ impl Release {
         Ok(Release { drive: drive.to_owned(), disk, spin_down })
     }
 
-    /// Says that an attached drive may be taken out, after it was spun down where that was asked for; or why it may not. `exit_code`
-    /// is how the transfer ended: nothing is said of one that is to go on.
-    pub(super) fn carry_out(self, exit_code: u8, printer: &Printer) -> u8 {
-        let Some(disk) = self.disk.filter(|_| exit_code == 0) else { return exit_code };
+    /// Says that an attached drive may be taken out, after it was spun down where that was asked for; or why it may not. Whether
+    /// it may.
+    pub(super) fn carry_out(self, printer: &Printer) -> bool {
+        let Some(disk) = self.disk else { return false };
         let drive = self.drive.display();
-        match disk.release(self.spin_down) {
+        let released = disk.release(self.spin_down);
+        match &released {
             Ok(()) if self.spin_down => printer.inform(&format!("`{drive}` is safe to remove: it has spun down")),
             Ok(()) => printer.inform(&format!("`{drive}` is safe to remove: it holds everything that was written")),
             Err(why @ NotReleased::InUse(_)) => {
@@ -88,6 +89,6 @@ impl Release {
             }
             Err(why) => printer.warn(&format!("`{drive}` held everything that was written, but {why}")),
         }
-        exit_code
+        released.is_ok()
     }
 }

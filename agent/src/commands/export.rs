@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: ExportArguments, printer: &Printer) -> u8 {
     let result = export(&arguments, link, printer).await;
     drop(condition);
     reporter.end().await;
-    release.carry_out(conclude(result, Direction::Export, &blob, printer), printer)
+    conclude(result, Direction::Export, &blob, Some(release), printer)
 }
 
 async fn export(arguments: &ExportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {

@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: ImportArguments, printer: &Printer) -> u8 {
     let result = import(&arguments, link, printer).await;
     drop(condition);
     reporter.end().await;
-    release.carry_out(conclude(result, Direction::Import, &blob, printer), printer)
+    conclude(result, Direction::Import, &blob, Some(release), printer)
 }
 
 async fn import(arguments: &ImportArguments, link: TransferHandle, printer: &Printer) -> Result<TransferResult, CopyError> {

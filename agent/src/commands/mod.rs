@@ -22,6 +22,7 @@ use protocol::stop::StopReason;
 use time::OffsetDateTime;
 
 use crate::client::ClientError;
+use crate::commands::condition::Release;
 use crate::printer::Printer;
 use crate::reporter::Reporter;
 use crate::resume_command::resume_command;
@@ -61,8 +62,14 @@ fn answered(result: Result<(), ClientError>, printer: &Printer) -> u8 {
     }
 }
 
-/// Prints how a transfer ended, and gives its exit code.
-fn conclude(result: Result<TransferResult, CopyError>, direction: Direction, blob: &str, printer: &Printer) -> u8 {
+/// Prints how a transfer ended, and gives its exit code. `release` is of the drive of a transfer that was run.
+fn conclude(
+    result: Result<TransferResult, CopyError>,
+    direction: Direction,
+    blob: &str,
+    release: Option<Release>,
+    printer: &Printer,
+) -> u8 {
     let result = match result {
         Ok(result) => result,
         Err(error) => match error.outcome() {
@@ -76,7 +83,9 @@ fn conclude(result: Result<TransferResult, CopyError>, direction: Direction, blo
     if let Some(error) = &result.error {
         printer.error(error);
     }
-    printer.transfer(&result);
+    let release = release.filter(|_| result.outcome.is_complete());
+    let is_removable = release.is_some_and(|release| release.carry_out(printer));
+    printer.transfer(&result, is_removable);
     result.outcome.exit_code()
 }
 
@@ -87,7 +96,7 @@ fn conclude_plan(plan: Result<TransferPlan, CopyError>, direction: Direction, bl
             printer.plan(&plan);
             0
         }
-        Err(error) => conclude(Err(error), direction, blob, printer),
+        Err(error) => conclude(Err(error), direction, blob, None, printer),
     }
 }
 

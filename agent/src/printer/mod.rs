@@ -187,12 +187,13 @@ impl Printer {
         }
     }
 
-    /// Writes the result of a transfer.
-    pub(crate) fn transfer(&self, result: &TransferResult) {
-        log_lines(&transfer_text(result));
+    /// Writes the result of a transfer. `is_removable`: its drive may be taken out.
+    pub(crate) fn transfer(&self, result: &TransferResult, is_removable: bool) {
+        let text = transfer_text(result, is_removable);
+        log_lines(&text);
         match self.output {
             Output::Json => self.json(result),
-            Output::Text => self.write(&visible(&transfer_text(result))),
+            Output::Text => self.write(&visible(&text)),
         }
     }
 

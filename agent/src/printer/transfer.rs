@@ -1,7 +1,5 @@
 //! What a transfer would do, and what it did, as text.
 
-use protocol::identity::DriveKind;
-use protocol::outcome::Outcome;
 use protocol::receipt::{ClassRanges, Receipt};
 use protocol::result::{Direction, Evidence, PlannedAction, PlannedProperties, TransferPlan, TransferResult};
 use protocol::units::ByteSize;
@@ -37,7 +35,8 @@ pub(super) fn plan_text(plan: &TransferPlan) -> String {
     text
 }
 
-pub(super) fn transfer_text(result: &TransferResult) -> String {
+/// `is_removable`: the drive was looked at after the transfer, and may be taken out.
+pub(super) fn transfer_text(result: &TransferResult, is_removable: bool) -> String {
     let drive = result.drive.as_ref().map_or("the drive", |drive| drive.path.as_str());
     let (from, to, verb) = match result.direction {
         Direction::Import => (drive, result.blob.as_str(), "import"),
@@ -86,8 +85,7 @@ pub(super) fn transfer_text(result: &TransferResult) -> String {
     if result.unreadable.len() > LISTED_RANGES_MAX {
         text += &line("", format!("and {} more", result.unreadable.len() - LISTED_RANGES_MAX));
     }
-    let is_device = result.drive.as_ref().is_some_and(|drive| drive.kind == DriveKind::Device);
-    if is_device && matches!(result.outcome, Outcome::Complete | Outcome::CompleteWithUnreadable) {
+    if is_removable {
         text += &line("removal", "the drive is closed, all of it is flushed, and it may be unplugged");
     }
     if let Some(receipt) = &result.receipt {
