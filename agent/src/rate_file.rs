@@ -24,7 +24,9 @@ const UNLIMITED: &str = "unlimited";
 /// What a text says: a rate as `--rate` takes it, or no limit.
 pub(crate) fn parse(text: &str) -> Result<Option<ByteRate>, String> {
     match text.trim() {
-        "" | UNLIMITED => Ok(None),
+        // A full disk leaves it empty, and that must not lift a limit.
+        "" => Err("it is empty".to_owned()),
+        UNLIMITED => Ok(None),
         text => text.parse().map(Some).map_err(|error: protocol::units::SizeError| error.to_string()),
     }
 }
@@ -129,7 +131,9 @@ mod tests {
         // Truncated, and then written.
         assert_eq!((look(Ok("")), look(Ok("2MB/s")), look(Ok("2MB/s"))), (None, None, rate(2_000_000)));
         assert_eq!((look(Ok("2MB/s")), look(Ok(""))), (None, None));
-        assert_eq!((look(Ok("")), look(Ok("unlimited"))), (Some(Change::Rate(None)), None));
+        // Empty for good: the limit stays, and that is told once.
+        assert_eq!((look(Ok("")), look(Ok(""))), (Some(Change::Bad("it is empty".to_owned())), None));
+        assert_eq!((look(Ok("unlimited")), look(Ok("unlimited"))), (None, Some(Change::Rate(None))));
         assert_eq!((look(Ok("fast")), matches!(look(Ok("fast")), Some(Change::Bad(_)))), (None, true));
         assert_eq!((look(Ok("fast")), look(Err("gone"))), (None, None));
         assert!(matches!(look(Err("gone")), Some(Change::Bad(_))));
@@ -139,8 +143,8 @@ mod tests {
     #[test]
     fn texts_are_rates_as_the_option_takes_them() {
         assert_eq!(parse(" 50MB/s\n").unwrap(), Some(ByteRate { bytes_per_second: 50_000_000 }));
-        assert_eq!((parse("").unwrap(), parse("unlimited\n").unwrap()), (None, None));
-        for bad in ["0", "-1MB/s", "fast", "1MB/s 2MB/s"] {
+        assert_eq!(parse("unlimited\n").unwrap(), None);
+        for bad in ["", "\n", "0", "-1MB/s", "fast", "1MB/s 2MB/s"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

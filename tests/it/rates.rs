@@ -63,6 +63,8 @@ fn a_file_without_a_rate_is_refused_at_the_beginning() {
     refused("zero");
     bench.image("rate", b"fast");
     refused("`fast`");
+    bench.image("rate", b"\n");
+    refused("it is empty");
     bench.image("rate", &[b'9'; 5000]);
     refused("longer than any rate");
     bench.image("rate", &[0xff, 0xfe]);
