@@ -76,7 +76,7 @@ pub(crate) struct RescueArguments {
     #[arg(long, value_name = "RATE", allow_negative_numbers = true, help_heading = FAILING, hide_short_help = true)]
     pub(crate) min_read_rate: Option<ByteRate>,
     /// Keep the map of the drive in this file, in GNU ddrescue's format. Of a map that exists, failed places are
-    /// left for last, and rescued ones are read again unless `--rescued` has them; it is kept as PATH.bak
+    /// left for last, and rescued ones are read again unless `--rescued` has them; it is kept as PATH.bak (PATH.bak.2, where that exists)
     #[arg(long, value_name = "PATH", help_heading = FAILING, hide_short_help = true)]
     pub(crate) mapfile: Option<PathBuf>,
     /// Take what the mapfile says was rescued from this image, and not from the drive

@@ -206,7 +206,15 @@ fn what_the_image_has_is_remembered_through_a_cancel() {
     assert!(std::fs::read(bench.file("blob")).unwrap() == bytes);
     assert_eq!(std::fs::read(bench.file("map.bak")).unwrap(), map, "the map as it came is kept");
     // Now the map says what is in the blob: with that image it would say something untrue.
-    import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "map.bak"]);
+    import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "(perhaps `map.bak`)"]);
+    // An import that begins anew with the map of this one keeps that too, and leaves the first as it is.
+    let ours = std::fs::read(bench.file("map")).unwrap();
+    for _ in 0..2 {
+        import(&bench, &["--mapfile", "map", "--overwrite", "--restart"]).run().expect(4);
+    }
+    let kept = |name: &str| std::fs::read(bench.file(name)).unwrap();
+    assert_eq!((kept("map.bak"), kept("map.bak.2")), (map.to_vec(), ours), "a map that is kept stays");
+    import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "(perhaps `map.bak`)"]);
     let left: Vec<_> = std::fs::read_dir(bench.file("state/drive-agent/journals")).unwrap().flatten().collect();
     assert!(left.iter().all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")), "{left:?}");
 }

@@ -24,8 +24,7 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
         Err(CopyError::Refused(format!("`--manifest {shown}` would replace {what}: name another file; nothing was begun")))
     };
     let mapfile = options.rescue.mapfile.as_deref();
-    let maps = mapfile.into_iter().flat_map(|map| [map.to_owned(), with_suffix(map, ".bak")]);
-    let is_map = maps.into_iter().any(|map| is_same_place(path, &map));
+    let is_map = mapfile.is_some_and(|map| is_same_place(path, map) || may_be_kept_map(path, map));
     let is_state = is_same_place(&folder_of(path).join("x"), &options.state_dir.join("journals/x"));
     if is_part_of_blob(path, blob) || is_map || is_state || path.exists() && !is_manifest(path) {
         return refuse("something that is not a manifest");
@@ -43,6 +42,13 @@ pub(crate) fn require_manifest_place(options: &TransferOptions, blob: &str) -> R
     tempfile::tempfile_in(folder_of(path))
         .map(drop)
         .map_err(|error| CopyError::Usage(format!("`--manifest {shown}` cannot be written: {error}; nothing was begun")))
+}
+
+/// Whether a path is among the names under which earlier maps are kept.
+fn may_be_kept_map(path: &Path, map: &Path) -> bool {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_kept_name = name(path).starts_with(&name(&with_suffix(map, ".bak")));
+    is_kept_name && is_same_place(&path.with_file_name("x"), &map.with_file_name("x"))
 }
 
 /// Where a manifest is kept that the store does not take beside its blob: where the user wants a copy, else in the state

@@ -2,7 +2,8 @@
 //! be all that is left of a week's work on a dying drive.
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use drive::identify::sampled_places;
 use drive::{AlignedBuffer, Drive};
@@ -15,7 +16,7 @@ use crate::record::manifest_place::is_part_of_blob;
 use crate::rescue::files::{beside, read_map};
 use crate::rescue::scene::RescueScene;
 use file::locked::{LockError, open_lock_file};
-use file::replace::{folder_of, write_bytes};
+use file::replace::{folder_of, with_suffix, write_bytes};
 
 /// What the user's map says.
 pub(super) struct UsersMap {
@@ -50,15 +51,39 @@ pub(super) fn take_up(scene: &RescueScene<'_>) -> Result<UsersMap, CopyError> {
         Some(image) => in_image(scene, &**image, path, &claimed)?,
         None => nothing(),
     };
-    // What was there before the first change of ours is still available.
-    let mut backup = path.as_os_str().to_owned();
-    backup.push(".bak");
-    if scene.is_new || !Path::new(&backup).exists() {
-        // A link of that name is replaced, and what it leads to stays.
-        let kept = std::fs::read(path).and_then(|map| write_bytes(Path::new(&backup), &map));
-        kept.map_err(|source| state_error("keep a copy of", path, source))?;
+    if scene.is_new || !is_there(&backup_of(path, 1)) {
+        keep(path).map_err(|source| state_error("keep a copy of", path, source))?;
     }
     Ok(UsersMap { known, in_image, had_map: true, claimed, lock })
+}
+
+/// Keeps the map as it was before this transfer changed it, under the first name that is free: what was kept earlier, such as the
+/// map that came with an image, stays.
+fn keep(path: &Path) -> io::Result<()> {
+    let map = std::fs::read(path)?;
+    let taken = |backup: &PathBuf| is_there(backup) && !std::fs::read(backup).is_ok_and(|kept| kept == map);
+    let backup = (1..).map(|number| backup_of(path, number)).find(|backup| !taken(backup));
+    match backup.filter(|backup| !is_there(backup)) {
+        Some(backup) => write_bytes(&backup, &map),
+        // The same map is kept already.
+        None => Ok(()),
+    }
+}
+
+/// The name of a map that is kept: `map.bak`, `map.bak.2`, …
+fn backup_of(path: &Path, number: u32) -> PathBuf {
+    with_suffix(path, &if number == 1 { ".bak".to_owned() } else { format!(".bak.{number}") })
+}
+
+/// Something has this name, if only a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// The newest map that is kept and was not written by us.
+fn kept_foreign_map(path: &Path) -> Option<PathBuf> {
+    let kept = (1..).map(|number| backup_of(path, number)).take_while(|backup| is_there(backup));
+    kept.filter(|backup| backup.is_file() && !is_written_by_us(backup)).last()
 }
 
 /// Which bytes the image has: what an earlier run of this transfer wrote down, else what the map calls rescued.
@@ -73,11 +98,12 @@ fn in_image(scene: &RescueScene<'_>, image: &dyn Drive, map_path: &Path, claimed
             let is_own_file =
                 unfinished.is_some_and(|path| drive::open::is_same_storage(&path, Path::new(&image.identity().path)));
             if !is_own_file && is_written_by_us(map_path) {
+                let kept = kept_foreign_map(map_path).map(|kept| format!(" (perhaps `{}`)", kept.display()));
                 return Err(CopyError::Refused(format!(
-                    "the mapfile `{}` was written by drive-agent: its `+` are in a blob, and not in the image `{}`; name the map that came with the image (perhaps `{}.bak`); nothing was begun",
+                    "the mapfile `{}` was written by drive-agent: its `+` are in a blob, and not in the image `{}`; name the map that came with the image{}; nothing was begun",
                     map_path.display(),
                     image.identity().path,
-                    map_path.display()
+                    kept.unwrap_or_default()
                 )));
             }
             let mut map = ReadMap::new(size, ReadStatus::NonTried);
