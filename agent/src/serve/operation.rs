@@ -3,8 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use service::{ServiceState, router};
 use tokio_util::sync::CancellationToken;
 
 use super::first_token::make_first_token;
+use super::readers::command_that_closes;
 use super::standby::Candidate;
 use super::state_dir::open_store;
 use super::{check, shutdown, standby, state_dir, wiring};
@@ -265,9 +265,9 @@ async fn stop_own_copies(scheduler: Scheduler, lease: LeaseWatch, stop_after: Du
 /// A password that others can read, and jobs that are in another database, are mistakes.
 fn warn_about_database(config: &Config, arguments: &ServeArguments, state_dir: &Path, printer: &Printer) {
     let Some(database) = &config.database else { return };
-    let is_open = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
-    if let Some(path) = arguments.config.as_ref().filter(|path| database.has_password() && is_open(path)) {
-        printer.warn(&format!("others can read the password of the database in `{0}`: `chmod 600 {0}`", path.display()));
+    let secret = arguments.config.as_deref().filter(|_| database.has_password());
+    if let Some(command) = secret.and_then(command_that_closes) {
+        printer.warn(&format!("others can read the password of the database in the configuration: `{command}`"));
     }
     if state_dir.join("jobs.db").exists() {
         printer.warn(&format!("jobs are kept in `{database}`: those in `jobs.db` of the state directory are not served"));
