@@ -69,7 +69,9 @@ fn a_service_that_stands_by_answers_like_the_one_that_decides_and_takes_over() {
     let page = |service: &Service| service.try_call("", "GET", "/portal/jobs", Value::Null, &[("cookie", &cookie)]).unwrap();
     assert!(page(&first).status == 200 && page(&second).status == 200);
     first.kill();
-    assert_eq!(second.status_of("GET", "/livez", "", &[]).0, 200, "it lives, whatever the other one does");
+    for path in ["/livez", "/healthz"] {
+        assert_eq!(second.status_of("GET", path, "", &[]).0, 200, "{path}: it lives, whatever the other one does");
+    }
     wait_until_it_decides(&second);
     assert_eq!(second.job("job-1")["properties"]["state"], "Shipping");
     assert_eq!(page(&second).status, 200);

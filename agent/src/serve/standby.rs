@@ -103,7 +103,9 @@ fn forwarding(vault: Arc<Vault>, other: watch::Receiver<String>) -> Result<Route
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT);
     let client = client.build().map_err(|error| format!("requests cannot be sent on: {error}"))?;
     let alive = || async { ([(CONTENT_TYPE, JSON)], r#"{"status":"alive"}"#) };
-    let router = Router::new().route("/livez", axum::routing::get(alive)).fallback(forward);
+    // As at the service that decides: a supervisor must not end the one that is about to take over.
+    let router = Router::new().route("/livez", axum::routing::get(alive)).route("/healthz", axum::routing::get(alive));
+    let router = router.fallback(forward);
     Ok(router.with_state(Forwarding { client, vault, other }))
 }
 
