@@ -3,7 +3,7 @@
 //! | metric | what |
 //! |---|---|
 //! | `drive_agent_http_requests_total{method,status}` | requests answered |
-//! | `drive_agent_http_request_seconds{method}` | time to an answer |
+//! | `drive_agent_http_request_seconds{method}` | time to an answer, but of calls of stations |
 //! | `drive_agent_jobs{state}` | jobs in each state |
 //! | `drive_agent_bays{state}` | bays in each state |
 //! | `drive_agent_stations{state}` | stations that call, and that are away |
