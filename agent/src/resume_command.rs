@@ -1,8 +1,13 @@
 //! The command that continues: this one, without its secrets and without `--restart`, and with the options that came from
-//! variables and from the file of options, so that it works in another shell too.
+//! variables and from the file of options, so that it works in another shell too. A journal keeps it for
+//! `drive-agent transfers`.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
+use protocol::manifest::BegunBy;
+
+use crate::cli::TransfersArguments;
 use crate::secrets::without_query;
 
 static GIVEN_ELSEWHERE: OnceLock<Vec<String>> = OnceLock::new();
@@ -28,13 +33,43 @@ pub(crate) fn resume_command() -> String {
         if is_after_option {
             return quote(&without_password(&argument));
         }
-        match without_query(&argument) {
-            shown if shown == argument => quote(&shown),
-            // The signature has to be put there to resume.
-            shown => quote(&format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' })),
-        }
+        quote(&without_signature(&argument))
     });
     std::iter::once("drive-agent".to_owned()).chain(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// The same from this folder, for the transfer of a journal.
+pub(crate) fn resume_command_of(begun_by: &BegunBy) -> String {
+    let BegunBy { folder, command } = begun_by;
+    match std::env::current_dir().is_ok_and(|here| here == Path::new(folder)) {
+        true => command.clone(),
+        false => format!("cd {} && {command}", quote(folder)),
+    }
+}
+
+/// The command that discards a transfer which `arguments` found: the state directory and the way to the store are as there.
+pub(crate) fn discard_command(what: &str, arguments: &TransfersArguments) -> String {
+    let network = &arguments.network;
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned();
+    let trusted = network.trust_host.iter().map(|host| ("--trust-host", host.to_string()));
+    let others = [
+        ("--s3-endpoint", network.s3_endpoint.clone()),
+        ("--gcs-endpoint", network.gcs_endpoint.clone()),
+        (PROXY_OPTION, network.proxy.as_deref().map(without_password)),
+        ("--ca", network.ca.as_deref().map(absolute)),
+        ("--state-dir", arguments.state_dir.as_deref().map(absolute)),
+    ];
+    let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let options = trusted.chain(others).map(|(name, value)| format!(" {name} {}", quote(&value)));
+    format!("drive-agent transfers discard {}{}", quote(what), options.collect::<String>())
+}
+
+/// An address as it may be shown: the signature has to be put there again.
+pub(crate) fn without_signature(argument: &str) -> String {
+    match without_query(argument) {
+        shown if shown == argument => shown,
+        shown => format!("{shown}{}SAS", if shown.contains('?') { '&' } else { '?' }),
+    }
 }
 
 /// The option whose value may have a password in it.

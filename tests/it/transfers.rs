@@ -1,10 +1,12 @@
 //! Transfers that were begun and not finished: listed, shown and discarded, with everything that is another's left alone.
 
+use protocol::manifest::{Header, Line, decode, encode};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::azure_fake::{AzureFake, Fault, On};
-use crate::support::images::{MIB, partials_of, random_bytes};
+use crate::support::images::{MIB, journals_in, partials_of, random_bytes};
+use crate::support::wait::wait_until;
 use crate::support::{Agent, Ended, Workbench};
 
 const DELAY: std::time::Duration = std::time::Duration::from_millis(30);
@@ -234,7 +236,9 @@ fn a_relative_path_means_the_same_drive_from_every_folder() {
     from(&there, &["discard", "y.img", "--yes"]).expect_error(2, &["there is no unfinished transfer"]);
     let shown = from(&there, &["show", here.join("y.img").to_str().unwrap()]).expect(0);
     assert_eq!(shown["drive"], here.join("y.img").to_str().unwrap());
-    assert!(shown["resume"].as_str().unwrap().ends_with(here.join("y.img").to_str().unwrap()), "{shown}");
+    let resume = shown["resume"].as_str().unwrap();
+    let begun = format!("cd {} && drive-agent export {} y.img", here.display(), blob.display());
+    assert!(resume.starts_with(&begun), "{resume}");
     let id = shown["transfer_id"].as_str().unwrap();
     from(&there, &["discard", id, "--yes"]).expect(0);
     assert!(!own.exists() && std::fs::read(&foreign).unwrap() == b"foreign");
@@ -264,5 +268,49 @@ fn the_command_that_resumes_says_how_the_blob_is_made() {
     let shown = transfers(&bench, &["show", &blob]).expect(0);
     let resume = shown["resume"].as_str().unwrap();
     assert!(resume.ends_with(" --blob-type page --blob-format vhd --overwrite"), "{resume}");
-    assert!(resume.contains(bench.file("drive.img").to_str().unwrap()), "{resume}");
+    assert!(resume.starts_with(&format!("drive-agent import drive.img '{}?SAS'", blob.split('?').next().unwrap())), "{resume}");
+    // A journal of an earlier version has no command: what it knows of it is said, and that there may be more.
+    let journal = bench.journals().remove(0);
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let (header, records) = text.split_once('\n').unwrap();
+    let Line::Header(header) = decode(header.as_bytes()).unwrap() else { panic!("{header}") };
+    let mut older = Vec::new();
+    encode(&Line::Header(Box::new(Header { begun_by: None, ..*header })), &mut older).unwrap();
+    older.extend(records.as_bytes());
+    std::fs::write(&journal, older).unwrap();
+    let shown = Agent::bare(bench.path(), &[&"transfers", &"show", &blob]).run();
+    let drive = format!("drive-agent import {} ", bench.file("drive.img").display());
+    let known = "--blob-type page --blob-format vhd --overwrite (with the other options of the command that began it";
+    assert!(shown.stdout.contains(&drive) && shown.stdout.contains(known), "{}", shown.stdout);
+}
+
+#[test]
+fn the_commands_of_a_transfer_work_as_they_are_printed() {
+    let bench = Workbench::new();
+    bench.image("drive.img", &random_bytes(4 * MIB, 1));
+    let options = ["--chunk-size", "64KiB", "--rate", "1MB/s", "--state-dir", "kept here", "--mapfile", "map", "--fill", "0xff"];
+    let running = Agent::new(bench.path(), &[&"import", &"drive.img", &"blob"]).with(&options).start();
+    wait_until("chunks in the journal", || {
+        let journals = journals_in(&bench.file("kept here/journals"));
+        journals.iter().any(|journal| std::fs::read_to_string(journal).unwrap().lines().count() > 3)
+    });
+    running.signal(Signal::KILL);
+    running.wait();
+    let show = || transfers(&bench, &["show", "drive.img", "--state-dir", "kept here", "--trust-host", "a.example:1"]).expect(0);
+    let shown = show();
+    let resume = shown["resume"].as_str().unwrap();
+    assert!(["--mapfile map", "--fill 0xff", "--state-dir 'kept here'"].iter().all(|part| resume.contains(part)), "{resume}");
+    let program = env!("CARGO_BIN_EXE_agent-under-test");
+    let run = |command: &str, more: &str| {
+        let command = format!("{}{more}", command.replace("drive-agent ", &format!("{program} ")));
+        let shell = std::process::Command::new("sh").arg("-c").arg(command).current_dir(std::env::temp_dir()).output().unwrap();
+        (shell.status.code(), String::from_utf8_lossy(&shell.stderr).into_owned())
+    };
+    let resumed = run(&format!("cd {} && timeout -s INT 1 {resume}", bench.path().display()), "");
+    assert!(resumed.1.contains("resuming a transfer begun at"), "{resumed:?}");
+    assert_eq!(bench.partials("blob").len(), 1, "it went on with what was there");
+    let discard = shown["discard"].as_str().unwrap();
+    assert!(discard.contains("--trust-host a.example:1"), "{discard}");
+    assert_eq!(run(discard, " --yes").0, Some(0), "{discard}");
+    assert!(bench.partials("blob").is_empty());
 }

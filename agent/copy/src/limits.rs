@@ -27,6 +27,9 @@ pub(crate) const BODILESS_CHUNKS_MAX: usize = 4096;
 /// Records of one journal batch. At 250 bytes a record the text stays around a megabyte.
 pub(crate) const RECORDS_PER_BATCH_MAX: usize = 4096;
 
+/// Longest command line that a journal keeps: a longer one, such as with thousands of metadata, is in the shell's history alone.
+pub(crate) const COMMAND_BYTES_MAX: usize = 64 << 10;
+
 /// The longest that a landed chunk waits for its record while others arrive.
 pub(crate) const RECORD_INTERVAL: Duration = Duration::from_millis(250);
 

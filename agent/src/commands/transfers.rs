@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::{BlobType, TransfersArguments, TransfersCommand};
 use crate::commands::is_agreed;
 use crate::printer::{Printer, table};
-use crate::resume_command::quote;
+use crate::resume_command::{discard_command, quote, resume_command_of, without_signature};
 use crate::secrets::without_query;
 use crate::settings::{Made, Reach, directory_of_state, reach_new_blob};
 
@@ -42,17 +42,19 @@ pub(crate) async fn run(arguments: TransfersArguments, printer: &Printer) -> u8 
 async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<(), CopyError> {
     // Also where there is nothing to ask a store about: a mistake in the options is one all the same.
     let reach = &Reach::through(&arguments.network, STORE_TIMEOUT)?;
+    let asking = Asking { arguments, reach };
     let found = unfinished(&directory_of_state(arguments.state_dir.as_deref())?)?;
     match &arguments.command {
-        None => list(reach, &found, false, printer).await,
-        Some(TransfersCommand::List { local }) => list(reach, &found, *local, printer).await,
+        None => list(asking, &found, false, printer).await,
+        Some(TransfersCommand::List { local }) => list(asking, &found, *local, printer).await,
         Some(TransfersCommand::Show { what }) => {
-            let entry = entry(reach, one_of(reach, &found, what)?, what, false).await;
-            printer.document(&entry, || shown(&entry));
+            let transfer = one_of(reach, &found, what)?;
+            let entry = entry(asking, transfer, what, false).await;
+            printer.document(&entry, || shown(&entry, transfer.header.begun_by.is_some()));
             Ok(())
         }
         Some(TransfersCommand::Discard { what, yes, local }) => {
-            let discarded = discard(reach, one_of(reach, &found, what)?, what, *yes, *local).await?;
+            let discarded = discard(asking, one_of(reach, &found, what)?, what, *yes, *local).await?;
             printer.document(&discarded, || match &discarded.stays {
                 Some(stays) => format!("the transfer {} was discarded; {stays}\n", discarded.transfer_id),
                 None => format!("the transfer {} was discarded, and nothing of it is left\n", discarded.transfer_id),
@@ -62,10 +64,17 @@ async fn transfers(arguments: &TransfersArguments, printer: &Printer) -> Result<
     }
 }
 
-async fn list(reach: &Reach<'_>, found: &UnfinishedTransfers, is_local: bool, printer: &Printer) -> Result<(), CopyError> {
+/// What was asked for, and how stores are reached.
+#[derive(Clone, Copy)]
+struct Asking<'run> {
+    arguments: &'run TransfersArguments,
+    reach: &'run Reach<'run>,
+}
+
+async fn list(asking: Asking<'_>, found: &UnfinishedTransfers, is_local: bool, printer: &Printer) -> Result<(), CopyError> {
     let mut transfers = Vec::new();
     for transfer in &found.transfers {
-        transfers.push(entry(reach, transfer, &transfer.header.blob, is_local).await);
+        transfers.push(entry(asking, transfer, &transfer.header.blob, is_local).await);
     }
     let unreadable = found.unreadable.iter().map(|(path, error)| {
         printer.warn(&format!("the journal `{}` cannot be read: {error}", path.display()));
@@ -143,17 +152,20 @@ async fn in_time<T>(blob: &dyn Blob, asking: impl Future<Output = Result<T, Blob
     Ok(tokio::time::timeout(STORE_TIMEOUT, asking).await.map_err(|_| silent())??)
 }
 
-async fn entry(reach: &Reach<'_>, transfer: &Unfinished, asked: &str, is_local: bool) -> TransferEntry {
+async fn entry(asking: Asking<'_>, transfer: &Unfinished, asked: &str, is_local: bool) -> TransferEntry {
     let header = &transfer.header;
     let (left, store_error) = match is_local && header.direction == Direction::Import {
         true => (None, None),
-        false => match left(reach, transfer, asked).await {
+        false => match left(asking.reach, transfer, asked).await {
             Ok(left) => (left, None),
             Err(error) => (None, Some(error.to_string())),
         },
     };
     let drive_path = header.drive_path().map_or_else(|| header.drive.path.clone(), |path| path.display().to_string());
-    let (drive, blob, options) = (quote(&drive_path), quote(&header.blob), options_of(transfer));
+    let resume = header.begun_by.as_ref().map_or_else(|| command_of_parts(transfer, &drive_path), resume_command_of);
+    // Its id says nothing of the signature that the store wants.
+    let is_signed = without_query(asked) == header.blob && asked != header.blob;
+    let discarded = if is_signed { without_signature(asked) } else { header.transfer_id.clone() };
     TransferEntry {
         transfer_id: header.transfer_id.clone(),
         direction: header.direction,
@@ -168,11 +180,18 @@ async fn entry(reach: &Reach<'_>, transfer: &Unfinished, asked: &str, is_local: 
         journal: transfer.journal.display().to_string(),
         left,
         store_error,
-        resume: match header.direction {
-            Direction::Import => format!("drive-agent import {drive} {blob}{options}"),
-            Direction::Export => format!("drive-agent export {blob} {drive}"),
-        },
-        discard: format!("drive-agent transfers discard {}", header.transfer_id),
+        resume,
+        discard: discard_command(&discarded, asking.arguments),
+    }
+}
+
+/// The command that resumes the transfer of a journal which does not say how it was begun, as far as it is known.
+fn command_of_parts(transfer: &Unfinished, drive_path: &str) -> String {
+    let header = &transfer.header;
+    let (drive, blob) = (quote(drive_path), quote(&header.blob));
+    match header.direction {
+        Direction::Import => format!("drive-agent import {drive} {blob}{}", options_of(transfer)),
+        Direction::Export => format!("drive-agent export {blob} {drive}"),
     }
 }
 
@@ -194,13 +213,13 @@ fn options_of(transfer: &Unfinished) -> String {
 
 /// Removes what a transfer left, and then its journal: cut off in between, it is repeated.
 async fn discard(
-    reach: &Reach<'_>,
+    asking: Asking<'_>,
     transfer: &Unfinished,
     asked: &str,
     yes: bool,
     is_local: bool,
 ) -> Result<DiscardedTransfer, CopyError> {
-    let entry = entry(reach, transfer, asked, is_local).await;
+    let entry = entry(asking, transfer, asked, is_local).await;
     if transfer.is_running {
         return Err(CopyError::Refused(format!("the transfer {} is running: cancel it first", entry.transfer_id)));
     }
@@ -219,7 +238,7 @@ async fn discard(
         Direction::Import if is_local => Some("what it left at the store stays".to_owned()),
         Direction::Import => {
             let discarding = async {
-                let blob = blob_of(reach, transfer, asked)?;
+                let blob = blob_of(asking.reach, transfer, asked)?;
                 in_time(&*blob, blob.discard(transfer.left())).await
             };
             match discarding.await.map_err(with_way_out)? {
@@ -318,7 +337,8 @@ fn rows(entries: &[TransferEntry]) -> String {
     table(std::iter::once(head).chain(entries.iter().map(row)).collect())
 }
 
-fn shown(entry: &TransferEntry) -> String {
+/// `is_recorded`: the journal has the command that began it.
+fn shown(entry: &TransferEntry, is_recorded: bool) -> String {
     let serial = entry.drive_serial.as_ref().map_or(String::new(), |serial| format!(" (serial {serial})"));
     let left = match (&entry.left, &entry.store_error) {
         (Some(left), _) => {
@@ -328,6 +348,10 @@ fn shown(entry: &TransferEntry) -> String {
         (None, Some(error)) => format!("not known: {error}"),
         (None, None) => "nothing at its target".to_owned(),
     };
+    let resume = match is_recorded {
+        true => entry.resume.clone(),
+        false => format!("{} (with the other options of the command that began it: this journal has none)", entry.resume),
+    };
     [
         ("transfer", format!("{} ({}, {})", entry.transfer_id, name_of(entry.direction), state_of(entry))),
         ("drive", format!("{}{serial}", entry.drive)),
@@ -336,7 +360,7 @@ fn shown(entry: &TransferEntry) -> String {
         ("landed", format!("{} of {} ({})", ByteSize(entry.bytes_landed), ByteSize(entry.bytes_total), percent(entry))),
         ("left", left),
         ("journal", entry.journal.clone()),
-        ("resume", entry.resume.clone()),
+        ("resume", resume),
         ("discard", entry.discard.clone()),
     ]
     .map(|(name, value)| crate::printer::line(name, value))

@@ -35,7 +35,9 @@ mod tests;
 pub use line::{Line, decode, encode};
 pub use line_error::{EncodeError, LineError};
 pub use read::{ManifestError, ManifestReader};
-pub use record::{ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, FORMAT, Footer, Header, MadeAs, VERSION};
+pub use record::{
+    BegunBy, ChunkContent, ChunkRecord, ChunkState, CommitNote, DigestAlgorithm, FORMAT, Footer, Header, MadeAs, VERSION,
+};
 pub use replay::{JournalReplay, Replay, ReplayError};
 pub use size::{PlaceCount, TooManyPlaces, bytes_max};
 pub use unreadable::UnreadablePart;

@@ -62,6 +62,9 @@ pub struct Header {
     /// What a repetition of an import has to ask for again (journals only).
     #[serde(default, skip_serializing_if = "MadeAs::is_default")]
     pub made_as: MadeAs,
+    /// The command that began it, which resumes it too (journals only; those of earlier versions have none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by: Option<BegunBy>,
     /// Some chunks came from a drive of another serial number, that was compared in some places only (journals only).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub source_is_sampled: bool,
@@ -71,6 +74,15 @@ pub struct Header {
     /// When the transfer began.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// The command that began a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunBy {
+    /// The folder that it was run in: relative paths begin there.
+    pub folder: String,
+    /// The command, quoted for a shell and without secrets.
+    pub command: String,
 }
 
 /// How the blob of an import is made, beside its bytes.

@@ -32,6 +32,7 @@ fn header(total_bytes: u64, chunk_size_bytes: u64) -> Header {
         replaces: None,
         drive_folder: None,
         made_as: MadeAs::default(),
+        begun_by: None,
         source_is_sampled: false,
         total_bytes,
         chunk_size_bytes,

@@ -117,7 +117,7 @@ fn transfers_find_and_remove_what_lies_there() {
         let held = fake.uploads("").1 + fake.object_bytes_below(BELOW);
         let shown = transfers(&["show", "s3://drives/blob"]).expect(0);
         assert_eq!(shown["left"]["bytes"], held, "{shown}");
-        assert!(shown["resume"].as_str().unwrap().contains("/scratch/pieces/"), "{shown}");
+        assert!(shown["resume"].as_str().unwrap().contains("s3://scratch/pieces"), "{shown}");
         transfers(&["discard", "s3://drives/blob", "--yes"]).expect(0);
         assert!(fake.keys("").is_empty() && fake.uploads("").0.is_empty(), "{:?} {:?}", fake.keys(""), fake.uploads(""));
     }

@@ -81,10 +81,16 @@ impl TrustedHost {
     }
 }
 
-impl fmt::Debug for TrustedHost {
+impl fmt::Display for TrustedHost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.host)?;
         self.port.map_or(Ok(()), |port| write!(formatter, ":{port}"))
+    }
+}
+
+impl fmt::Debug for TrustedHost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::flow::drive_call::with_drive;
 use crate::limits::BLANK_LOOK_TIMEOUT;
 use crate::record::journal::{Journal, journals_folder};
 use crate::record::table::{ChunkTable, SharedTable};
-use crate::transfer::begin::new_header;
+use crate::transfer::begin::{begun_by, new_header};
 use crate::transfer::context::Context;
 use crate::transfer::reuse::{Left, Look, holds_data};
 use crate::transfer::scene::Scene;
@@ -92,6 +92,7 @@ async fn require_blank(scene: &Scene) -> Result<(), CopyError> {
 fn begin_journal(scene: &mut Scene, origin: &Origin, planned: ChunkGeometry) -> Result<(Header, SharedTable), CopyError> {
     let mut header = new_header(Direction::Export, scene.identity.clone(), scene.blob.address(), planned, None);
     header.replaces = scene.replaces.as_ref().map(|replaced| replaced.transfer_id.clone());
+    header.begun_by = begun_by(&scene.options);
     header.blob_version = Some(origin.facts.version.clone());
     let folder = journals_folder(&scene.options.state_dir)?;
     let table = ChunkTable::new(&folder, planned).map_err(|source| state_error("make a table in", &folder, source))?;

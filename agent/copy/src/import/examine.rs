@@ -25,7 +25,7 @@ use crate::record::journal::{Journal, Recovered};
 use crate::record::manifest_place;
 use crate::record::table::{ChunkTable, SharedTable};
 use crate::source::manifest::header_of_manifest;
-use crate::transfer::begin::{new_header, recover, require_same_drive};
+use crate::transfer::begin::{begun_by, new_header, recover, require_same_drive};
 use crate::transfer::identify::identified;
 use crate::transfer::look::look_if_permitted;
 use crate::transfer::scene::{Moves, Scene};
@@ -254,6 +254,7 @@ impl Scene {
                 header.replaces = self.replaces.as_ref().map(|replaced| replaced.transfer_id.clone());
                 header.made_as =
                     MadeAs { overwrite: self.options.overwrite, staging: self.blob.staging(), ..self.options.made_as.clone() };
+                header.begun_by = begun_by(&self.options);
                 (header, new_table(&self.journal, planned)?)
             }
         };

@@ -56,8 +56,14 @@ pub(crate) fn manifest_file(
     table: &SharedTable,
     proof: &Proof,
 ) -> Result<File, CopyError> {
-    let mut header =
-        Header { replaces: None, drive_folder: None, made_as: MadeAs::default(), source_is_sampled: false, ..header.clone() };
+    let mut header = Header {
+        replaces: None,
+        drive_folder: None,
+        made_as: MadeAs::default(),
+        begun_by: None,
+        source_is_sampled: false,
+        ..header.clone()
+    };
     if let Some(names) = &options.names {
         header.drive.path.clone_from(&names.drive);
         header.blob.clone_from(&names.blob);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use protocol::fill::Fill;
 use protocol::identity::{DriveIdentity, Sameness};
-use protocol::manifest::{ChunkState, DigestAlgorithm, FORMAT, Header, MadeAs, VERSION};
+use protocol::manifest::{BegunBy, ChunkState, DigestAlgorithm, FORMAT, Header, MadeAs, VERSION};
 use protocol::result::{Direction, TransferPlan};
 use protocol::units::{ByteSize, ChunkGeometry};
 use time::OffsetDateTime;
@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::call::handle::TransferHandle;
 use crate::call::options::TransferOptions;
 use crate::error::CopyError;
+use crate::limits::COMMAND_BYTES_MAX;
 use crate::record::dry_run::PlanState;
 use crate::record::journal::{Journal, Recovered};
 use crate::record::table::ChunkTable;
@@ -39,6 +40,7 @@ pub(crate) fn new_header(
         replaces: None,
         drive_folder: folder.and_then(|folder| folder.into_os_string().into_string().ok()),
         made_as: MadeAs::default(),
+        begun_by: None,
         source_is_sampled: false,
         total_bytes: geometry.total_bytes(),
         chunk_size_bytes: geometry.chunk_size_bytes(),
@@ -47,6 +49,16 @@ pub(crate) fn new_header(
         block_id_scheme: block_id_scheme.map(str::to_owned),
         created_at: OffsetDateTime::now_utc(),
     }
+}
+
+/// The command of this run, for the journal; `None` for a copy of a job service, which no command line began.
+pub(crate) fn begun_by(options: &TransferOptions) -> Option<BegunBy> {
+    let command = &options.resume_command;
+    if command.is_empty() || command.len() > COMMAND_BYTES_MAX || options.names.is_some() {
+        return None;
+    }
+    let folder = std::env::current_dir().ok()?.into_os_string().into_string().ok()?;
+    Some(BegunBy { folder, command: command.clone() })
 }
 
 /// Prepares a transfer, unless a stop is asked for. It learns first what an earlier run moved, whatever was asked for
