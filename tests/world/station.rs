@@ -71,6 +71,8 @@ pub struct Station {
     /// Its host is gone for good.
     pub is_lost: bool,
     pub has_token: bool,
+    /// It has the token of another one that lives.
+    pub is_intruder: bool,
     /// Once it was lost, or its token was revoked: what it alone knew may not be told.
     pub was_gone: bool,
     pub held: BTreeMap<String, Held>,
@@ -102,6 +104,7 @@ impl Station {
             slow_until: Duration::ZERO,
             is_lost: false,
             has_token: true,
+            is_intruder: false,
             was_gone: false,
             held: BTreeMap::new(),
             done: BTreeMap::new(),
@@ -154,6 +157,12 @@ impl Station {
         let mut site = self.worker.site();
         site.asleep.remove(&self.host);
         site.cut_off(self.host);
+    }
+
+    /// Another host without drives, to which its token was copied.
+    pub fn intruder(&self, host: usize) -> Self {
+        let state = self.state + 1000;
+        Station { state, is_intruder: true, ..Station::new(self.name.clone(), host, self.worker.clone()) }
     }
 
     /// Another host gets its name: nothing is kept there.

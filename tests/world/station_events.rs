@@ -12,11 +12,14 @@ const MINUTE: Duration = Duration::from_secs(60);
 type Event = fn(&mut World);
 
 /// What can happen to stations, each with its weight.
-const EVENTS: [(u64, Event); 8] =
-    [(3, cancel), (5, restart), (8, sleep), (6, cut_off), (4, slow), (2, lose), (2, replace), (1, revoke)];
+const EVENTS: [(u64, Event); 9] =
+    [(3, cancel), (5, restart), (8, sleep), (6, cut_off), (4, slow), (2, lose), (2, replace), (1, revoke), (2, intrude)];
 
 /// Something happens to a station.
 pub fn something(world: &mut World) {
+    if world.random.percent(50) {
+        end_intruders(world);
+    }
     let event = world.random.weighted(&EVENTS);
     event(world);
 }
@@ -45,14 +48,41 @@ fn cancel_one(world: &mut World, copied: &[usize]) {
     }
 }
 
+/// Hosts without drives have numbers from here.
+const INTRUDERS: usize = 1000;
+
+/// The token of a station is copied to another host, which calls too.
+fn intrude(world: &mut World) {
+    let Some(index) = one(world).filter(|index| world.stations[*index].is_healthy()) else { return };
+    let intruder = world.stations[index].intruder(INTRUDERS + world.stations.len());
+    note(world, index, "another host has the token of a living station", Duration::ZERO);
+    world.stations.push(intruder);
+    world.serve_stations();
+}
+
+fn end_intruders(world: &mut World) {
+    for index in 0..world.stations.len() {
+        if world.stations[index].is_intruder && !world.stations[index].is_lost {
+            world.hang_up(index);
+            let now = world.worker.clock.elapsed();
+            world.stations[index].end_process(now);
+            world.stations[index].is_lost = true;
+        }
+    }
+}
+
 /// One of the stations that are not lost; `None` where there is none.
 fn one(world: &mut World) -> Option<usize> {
-    let there: Vec<usize> = (0..world.stations.len()).filter(|index| !world.stations[*index].is_lost).collect();
+    let there: Vec<usize> = (0..world.stations.len()).filter(|index| !is_gone_or_intruder(world, *index)).collect();
     // Mostly where something runs.
     let is_busy = |index: &usize| world.stations[*index].is_running() && world.stations[*index].is_healthy();
     let busy: Vec<usize> = there.iter().copied().filter(is_busy).collect();
     let choices = if world.random.percent(12) { there } else { busy };
     (!choices.is_empty()).then(|| world.random.of(&choices))
+}
+
+fn is_gone_or_intruder(world: &World, index: usize) -> bool {
+    world.stations[index].is_lost || world.stations[index].is_intruder
 }
 
 /// Up to so many minutes: mostly a few, sometimes longer than any grant.
@@ -139,7 +169,8 @@ fn lose(world: &mut World) {
 
 /// Another host gets the name of a lost one.
 fn replace(world: &mut World) {
-    let lost: Vec<usize> = (0..world.stations.len()).filter(|index| world.stations[*index].is_lost).collect();
+    let is_lost = |index: &usize| world.stations[*index].is_lost && !world.stations[*index].is_intruder;
+    let lost: Vec<usize> = (0..world.stations.len()).filter(is_lost).collect();
     if !lost.is_empty() {
         let index = world.random.of(&lost);
         replace_one(world, index);
@@ -157,8 +188,9 @@ pub fn replace_one(world: &mut World, index: usize) {
 
 /// The token of a station is revoked by mistake; or of a lost one, rightly.
 fn revoke(world: &mut World) {
-    let lost: Vec<usize> =
-        (0..world.stations.len()).filter(|index| world.stations[*index].is_lost && world.stations[*index].has_token).collect();
+    let lost: Vec<usize> = (0..world.stations.len())
+        .filter(|index| world.stations[*index].is_lost && world.stations[*index].has_token && !world.stations[*index].is_intruder)
+        .collect();
     let index = if lost.is_empty() { one(world) } else { Some(world.random.of(&lost)) };
     if let Some(index) = index.filter(|index| world.stations[*index].has_token) {
         revoke_of(world, index);
@@ -178,7 +210,8 @@ pub fn revoke_of(world: &mut World, index: usize) -> bool {
     // Where the service was killed meanwhile, it is looked whether that was done.
     let is_revoked = is_done || world.lives != lives && !has_token(world, &name);
     if is_revoked {
-        (world.stations[index].has_token, world.stations[index].was_gone) = (false, true);
+        world.stations[index].was_gone = true;
+        world.stations.iter_mut().filter(|station| station.name == name).for_each(|station| station.has_token = false);
         let what = match world.stations[index].is_lost {
             true => "the token of a lost station is revoked",
             false => "the token of a living station is revoked",
@@ -204,7 +237,7 @@ pub fn make_token(world: &mut World, index: usize) {
 /// Staff make tokens again that were revoked by mistake.
 pub fn make_tokens(world: &mut World) {
     for index in 0..world.stations.len() {
-        if !world.stations[index].has_token && !world.stations[index].is_lost {
+        if !world.stations[index].has_token && !is_gone_or_intruder(world, index) {
             make_token(world, index);
         }
     }
@@ -212,12 +245,13 @@ pub fn make_tokens(world: &mut World) {
 
 /// Everything that happens to stations is over: those that are not lost work again.
 pub fn heal(world: &mut World) {
+    end_intruders(world);
     let now = world.worker.clock.elapsed();
     let has_own_bays = world.worker.site().bays.iter().any(|bay| bay.host == 0);
     for index in 0..world.stations.len() {
         // Where the service has no bays of its own, none would be left.
         let share = if has_own_bays { 40 } else { 100 };
-        if world.stations[index].is_lost && world.random.percent(share) {
+        if world.stations[index].is_lost && !world.stations[index].is_intruder && world.random.percent(share) {
             replace_one(world, index);
         }
         let station = &mut world.stations[index];
