@@ -75,6 +75,26 @@ fn a_station_that_is_killed_leaves_its_journal_for_the_next_host() {
     });
 }
 
+/// What the lost host did last is in no journal but its own: the next host knows nothing of it, and denies nothing.
+#[test]
+fn a_cancel_at_the_next_host_denies_nothing_that_a_lost_one_may_have_moved() {
+    let bench = Workbench::new();
+    let service = Service::start(&bench, SERVICE);
+    let mut first = Station::start(&service, &bench, "hall-a", STATION);
+    let _second = Station::start(&service, &bench, "hall-b", STATION);
+    let drive = import_begun(&service, &bench, "hall-a%2Fbay-1", "64MiB");
+    service.wait("the journal to be kept", || (!segments(&service).is_empty()).then_some(()));
+    first.kill();
+    service.dock("hall-b%2Fbay-1", &drive, None).expect(200);
+    let landed = service.bytes_landed("job-1").unwrap_or_default();
+    service.wait("the next host to copy", || service.bytes_landed("job-1").filter(|bytes| *bytes > landed + MIB as u64));
+    service.patch("job-1", json!({ "cancelRequested": true })).expect(200);
+    service.wait_for_state("job-1", "Packaging");
+    let receipt = service.receipts("job-1")["drives"][0]["result"]["receipt"].clone();
+    assert_eq!(receipt["never_sent"]["bytes"], 0, "{receipt}");
+    assert!(receipt["outcome_unknown"]["bytes"].as_u64() > Some(0), "{receipt}");
+}
+
 #[test]
 fn a_drive_that_is_carried_back_resumes_with_the_journal_that_is_newer() {
     let bench = Workbench::new();

@@ -14,7 +14,7 @@ use service::scheduler::worker::{WorkError, unknown_result};
 
 use super::accounts::{ReachedAccount, may_not_be_read};
 use super::host::StationWorker;
-use super::journal_segments::{mark_of, says_all_of};
+use super::journal_segments::{may_be_behind, says_all_of};
 use super::kept_journal::KeptJournal;
 use super::ordered::{blob_of, failed, options};
 
@@ -72,7 +72,7 @@ impl Accounting {
     /// From the journal of this host. One that came from another host may be behind what that one moved.
     async fn of_own(&self, journal: &Path, handle: &TransferHandle) -> Result<Option<TransferResult>, CopyError> {
         let was_cut_off = self.order.was_cut_off;
-        let is_older = was_cut_off && mark_of(journal).exists();
+        let is_older = may_be_behind(journal, was_cut_off);
         let result = self.read(self.options.clone(), was_cut_off, handle).await?;
         Ok(result.map(|result| if is_older { of_older_record(result) } else { result }))
     }
@@ -162,7 +162,7 @@ impl Accounting {
 }
 
 /// What the record does not know of may have landed since.
-fn of_older_record(result: TransferResult) -> TransferResult {
+pub(super) fn of_older_record(result: TransferResult) -> TransferResult {
     TransferResult { receipt: result.receipt.map(Receipt::of_older_record), ..result }
 }
 

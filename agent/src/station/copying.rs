@@ -16,7 +16,7 @@ use protocol::units::ByteSize;
 use service::scheduler::worker::RunningCopy;
 use tokio::sync::oneshot;
 
-use super::accounting::Accounting;
+use super::accounting::{Accounting, of_older_record};
 use super::accounts::ReachedAccount;
 use super::host::{StationWorker, stops_within};
 use super::journal_segments::JournalSegments;
@@ -106,6 +106,8 @@ pub(super) fn start(worker: &StationWorker, order: CopyOrder, ended: oneshot::Se
         if let Some(segments) = &segments {
             segments.write_now().await;
         }
+        let is_behind = !order.account_only && segments.as_ref().is_some_and(|segments| segments.may_be_behind());
+        let result = if is_behind { of_older_record(result) } else { result };
         let kept = tokio::task::block_in_place(|| logs::keep_whole(&state_dir, &result));
         if let Err(error) = kept {
             tracing::warn!(job = %order.job_uid, %error, "the whole list of a copy's ranges cannot be kept: there will be no log of it");

@@ -34,6 +34,8 @@ pub(super) struct JournalSegments {
     grants: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// What they were when the copy began.
     granted: Option<u64>,
+    /// The run before was cut off: what its host did last is in no journal but its own.
+    was_cut_off: bool,
     /// The lines that were found of another host.
     found: StdMutex<Option<String>>,
     /// The journal of this host. Where it is follows from the drive, for an export.
@@ -71,6 +73,7 @@ impl JournalSegments {
             kept: KeptJournal::new(reached, order.journal.as_ref()?, &order.job_uid, request_timeout)?,
             granted: grants(),
             grants,
+            was_cut_off: order.was_cut_off,
             found: StdMutex::default(),
             journal: OnceLock::new(),
             written: Mutex::default(),
@@ -90,7 +93,7 @@ impl JournalSegments {
     /// before this process began.
     pub(super) fn keep_as(&self, journal: PathBuf) -> bool {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match found.map_or(Ok(false), |lines| keep(&journal, &lines)) {
+        match found.map_or(Ok(false), |lines| keep(&journal, &lines, self.was_cut_off)) {
             Ok(false) => {}
             Ok(true) => tracing::info!(job = self.kept.job_uid(), "the copy resumes with the journal of another host"),
             Err(error) => self.kept.warn("cannot be kept", &error),
@@ -98,6 +101,12 @@ impl JournalSegments {
         let is_of_another_host = mark_of(&journal).exists();
         let _ = self.journal.set(journal);
         is_of_another_host
+    }
+
+    /// Whether the journal of this copy came from a host that may have done more than it says: what it does not name is not known to
+    /// have been left out.
+    pub(super) fn may_be_behind(&self) -> bool {
+        self.journal.get().is_some_and(|journal| may_be_behind(journal, self.was_cut_off))
     }
 
     /// Removes what is there of a copy that is started over.
@@ -150,7 +159,7 @@ impl JournalSegments {
 }
 
 /// Makes lines the journal of this host; false where it says all of them, and maybe more.
-fn keep(journal: &Path, lines: &str) -> std::io::Result<bool> {
+fn keep(journal: &Path, lines: &str, was_cut_off: bool) -> std::io::Result<bool> {
     if says_all_of(journal, lines)? {
         return Ok(false);
     }
@@ -159,7 +168,8 @@ fn keep(journal: &Path, lines: &str) -> std::io::Result<bool> {
         write_file(path, &with_suffix(path, ".tmp"), IfExists::Replace, |file| file.write_all(bytes)).map(drop)
     };
     // First: a process that ends between the two, or before it has looked at the drive, must not believe the journal later.
-    write(&mark_of(journal), b"")?;
+    let is_behind = may_be_behind(journal, was_cut_off) || was_cut_off;
+    write(&mark_of(journal), if is_behind { BEHIND } else { b"" })?;
     write(journal, lines.as_bytes())?;
     Ok(true)
 }
@@ -176,8 +186,16 @@ pub(super) fn says_all_of(journal: &Path, lines: &str) -> std::io::Result<bool> 
     Ok(own == lines.as_bytes())
 }
 
+/// What the mark of a journal says whose host was cut off.
+const BEHIND: &[u8] = b"behind\n";
+
+/// Whether a journal came from another host that may have done more than it says: one that was cut off then, or before this run.
+pub(super) fn may_be_behind(journal: &Path, was_cut_off: bool) -> bool {
+    std::fs::read(mark_of(journal)).is_ok_and(|mark| was_cut_off || mark == BEHIND)
+}
+
 /// A file beside a journal that came from another host: it stays as long as the journal's folder.
-pub(super) fn mark_of(journal: &Path) -> PathBuf {
+fn mark_of(journal: &Path) -> PathBuf {
     with_suffix(journal, ".of-another-host")
 }
 
