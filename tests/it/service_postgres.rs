@@ -140,6 +140,8 @@ fn a_database_opens_with_its_own_key_file_alone() {
     assert!(!other.stderr.contains("--new-vault-key"), "{}", other.stderr);
     std::fs::remove_file(&key).unwrap();
     serve().run().expect_error(1, &["all jobs are sealed with it", "Nothing else opens them"]);
+    let check = Agent::bare(elsewhere.path(), &[&"serve", &"--config", &config, &"--check"]).run();
+    check.expect_error(1, &["is not there: copy the `vault.key` of another service"]);
     service.go();
     assert_eq!(service.bays().len(), 2, "the first one serves on");
     std::fs::copy(service.state().join("vault.key"), &key).unwrap();
@@ -170,9 +172,12 @@ fn a_check_says_what_cannot_be_used_and_changes_nothing() {
     let ended = check(away);
     ended.expect_error(1, &["the database `postgres://", "the account `there`", "cannot be used"]);
     assert!(!ended.stderr.contains("pass-77") && !ended.stderr.contains("S3CRET"), "{}", ended.stderr);
+    check("listen = \"0.0.0.0:7070\"\n").expect_error(1, &["station.toml`: ", "is reached by others", "--allow-plaintext"]);
     let Some((_server, database)) = server() else { return };
     let ended = check(&database);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let short = format!("{database}\nstation_lease = \"10s\"\n[[bay]]\nname = \"bay-1\"\n");
+    check(&short).expect_error(1, &["station.toml`: ", "lower `drain_timeout`"]);
 }
 
 #[test]

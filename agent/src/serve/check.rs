@@ -7,7 +7,7 @@ use blob::{BlobErrorKind, UploadPlan};
 use service::store::Store;
 use service::vault::Vault;
 
-use super::wiring;
+use super::{requirements, wiring};
 use crate::cli::ServeArguments;
 use crate::printer::Printer;
 use crate::settings;
@@ -32,7 +32,7 @@ pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: 
         }
     };
     let file = arguments.config.as_ref().map_or_else(|| "the configuration".to_owned(), |path| format!("`{}`", path.display()));
-    note(file, Ok(()));
+    note(file, requirements::require_private(config).and_then(|()| requirements::stop_own_after(config).map(drop)));
     let key = state_dir.join("vault.key");
     // A start makes one where there is none; this does not.
     if key.exists() {
@@ -41,7 +41,15 @@ pub(super) async fn check(config: &Config, arguments: &ServeArguments, printer: 
     if let Some(server) = &config.database {
         let asked = tokio::time::timeout(TIMEOUT, Store::server_has_vault(server)).await;
         let asked = asked.map_err(|_| "it does not answer".to_owned());
-        note(format!("the database `{server}`"), asked.and_then(|asked| asked.map(drop).map_err(|error| error.to_string())));
+        let has_vault = asked.and_then(|asked| asked.map_err(|error| error.to_string()));
+        let usable = match has_vault {
+            Ok(true) if !key.exists() => Err(format!(
+                "what is in it is sealed with a key file, and `{}` is not there: copy the `vault.key` of another service to it",
+                key.display()
+            )),
+            has_vault => has_vault.map(drop),
+        };
+        note(format!("the database `{server}`"), usable);
     }
     if let Some(tls) = &config.tls {
         let read = service::http::server::tls(&tls.certificates, &tls.key);

@@ -7,6 +7,7 @@
 //! | [`wiring`] | from the configuration to the parts that it describes |
 //! | [`state_dir`] | the folder of its state: one service at a time |
 //! | [`first_token`] | the operator's token of a new service |
+//! | [`requirements`] | what a configuration must be for a start |
 //! | [`readers`] | who else can read a file with a secret |
 //! | [`standby`] | waiting while another service of the same database decides |
 //! | [`shutdown`] | signals, and what drains |
@@ -15,6 +16,7 @@ mod check;
 mod first_token;
 mod operation;
 mod readers;
+mod requirements;
 mod shutdown;
 mod standby;
 mod state_dir;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use protocol::station::STOP_MARGIN;
 use protocol::station_rate::{RateCap, RateOrder};
 use protocol::stop::StopReason;
 use service::entra::Entra;
@@ -26,7 +25,7 @@ use super::first_token::make_first_token;
 use super::readers::command_that_closes;
 use super::standby::Candidate;
 use super::state_dir::open_store;
-use super::{check, shutdown, standby, state_dir, wiring};
+use super::{check, requirements, shutdown, standby, state_dir, wiring};
 use crate::cli::ServeArguments;
 use crate::local_service::{SOCKET_FILE, TOKEN_FILE, URL_FILE};
 use crate::printer::Printer;
@@ -62,12 +61,7 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     let state_dir = settings::service_state_dir(config.state_dir.as_deref());
     let state_dir = state_dir.ok_or("neither XDG_STATE_HOME nor HOME is set: say `--state-dir DIR`")?;
     let _lock = state_dir::lock(&state_dir, printer)?;
-    if config.is_exposed() && !config.allow_plaintext {
-        return Err(format!(
-            "`{}` is reached by others, and without `tls` their tokens can be read on the way: configure it, or say `--allow-plaintext`",
-            config.listen
-        ));
-    }
+    requirements::require_private(&config)?;
     let tls = config.tls.as_ref().map(|tls| server::tls(&tls.certificates, &tls.key)).transpose();
     let tls = tls.map_err(|error| error.to_string())?;
     let listener = server::listen(config.listen)
@@ -83,10 +77,8 @@ async fn serve(arguments: &ServeArguments, printer: &Printer) -> Result<(), Stri
     warn_about_database(&config, arguments, &state_dir, printer);
     let notifier = wiring::notifier(&config)?;
     let mut worker = wiring::worker(&config, &state_dir, &clock)?;
-    let (stops_within, transfers) = (worker.stops_within(), worker.transfers.clone());
-    // Without bays of its own, or a successor, there is nothing to stop in time.
-    let is_bound = config.database.is_some() && !config.bay.is_empty();
-    let stop_own_after = is_bound.then(|| stop_own_after(config.station_lease(), stops_within)).transpose()?;
+    let transfers = worker.transfers.clone();
+    let stop_own_after = requirements::stop_own_after(&config)?;
     let store = open_store(&state_dir, config.database.as_ref(), arguments.new_vault_key).await?;
     let (closing, front) = (CancellationToken::new(), Front::new(standby::starting()));
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -232,17 +224,6 @@ async fn forget_gone(transfers: &Path, store: &Store) {
 /// Where other services reach this one, unless it is said: nowhere where it listens on every address.
 fn own_url(address: SocketAddr, url: &str) -> String {
     if address.ip().is_unspecified() { String::new() } else { url.to_owned() }
-}
-
-/// How long copies in its own bays may run after the service was last known to decide.
-fn stop_own_after(lease: Duration, stops_within: Duration) -> Result<Duration, String> {
-    if stops_within > lease / 2 {
-        return Err(format!(
-            "a stop of copies may take {} s, which is more than half of `station_lease`: lower `drain_timeout`",
-            stops_within.as_secs()
-        ));
-    }
-    Ok(lease.saturating_sub(stops_within).saturating_sub(STOP_MARGIN))
 }
 
 /// Whether copies in this service's own bays may still write for other hosts: another service takes it that they have stopped when a

@@ -116,7 +116,7 @@ pub(super) fn worker(config: &Config, state_dir: &Path, clock: &Clock) -> Result
     })
 }
 
-fn transfer_options(transfer: &Transfer, transfers: &Path) -> TransferOptions {
+pub(super) fn transfer_options(transfer: &Transfer, transfers: &Path) -> TransferOptions {
     let defaults = TransferOptions::new(transfers.to_owned());
     TransferOptions {
         chunk_size: transfer.chunk_size,

@@ -113,7 +113,7 @@ impl StationWorker {
 }
 
 /// How long a copy with these options may take to stop.
-pub(super) fn stops_within(options: &TransferOptions) -> Duration {
+pub(crate) fn stops_within(options: &TransferOptions) -> Duration {
     options.drain_timeout + HANGING_GRACE
 }
 
