@@ -198,7 +198,14 @@ impl Calls {
     }
 
     fn say(&self, said: &mut Said, error: Option<&ClientError>) {
-        let now = error.map_or(Said::Answers, |error| Said::Fails(error.to_string()));
+        let now = error.map_or(Said::Answers, |error| {
+            Said::Fails(match error {
+                ClientError::Refused { status: 401, .. } => {
+                    format!("{error}; put a new one into the token's file, and start the station again")
+                }
+                error => error.to_string(),
+            })
+        });
         if *said == now {
             return;
         }

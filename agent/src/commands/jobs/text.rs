@@ -134,10 +134,15 @@ fn drive_receipt_text(drive: &DriveReceipt) -> String {
         text += &line("note", note);
     }
     if let Some(receipt) = &result.receipt {
-        let left = match receipt.outcome_unknown.bytes == result.bytes_total && result.bytes_total > 0 {
+        let (total, left) = (result.bytes_total, bytes_text(receipt.residue_bytes));
+        let left = if total > 0 && receipt.outcome_unknown.bytes == total {
             // Its station is lost, and nothing else knows.
-            true => "unknown: what was sent may lie beside the blob's name until the job is deleted".to_owned(),
-            false => format!("{}, and nothing under the blob's name that looks complete", bytes_text(receipt.residue_bytes)),
+            "unknown: what was sent may lie beside the blob's name until the job is deleted".to_owned()
+        } else if total > 0 && receipt.landed_before_request.bytes + receipt.landed_after_request.bytes == total {
+            // It may have been cut off between that and its end.
+            format!("{left}; all of it had landed, so look whether the blob is there")
+        } else {
+            format!("{left}, and nothing under the blob's name that looks complete")
         };
         text += &line("left behind", left);
     }
