@@ -94,7 +94,9 @@ fn an_export_writes_blobs_onto_empty_drives() {
     std::fs::write(folder.join("large.img"), &large).unwrap();
     std::fs::write(folder.join("small.img"), &small).unwrap();
     service.call("PUT", &job("out"), export(&["/vms/large.img"], &["/vms/"])).expect(201);
-    service.patch("out", shipping()).expect(200);
+    let mut ship = shipping();
+    ship["deliveryPackage"]["driveCount"] = 1.into();
+    service.patch("out", ship).expect(200);
     service.wait("a word that an empty drive is needed", || {
         let list = service.call("GET", "/operator/v1/attention", Value::Null).expect(200);
         (list["value"][0]["kind"] == "needs-empty-drive").then_some(())
