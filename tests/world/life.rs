@@ -41,7 +41,7 @@ const LOOKS_MAX: u32 = 500;
 
 /// Turns of all tasks between two looks: one that ends may wake another, and that a third.
 const YIELDS: u32 = 4;
-const YIELDS_WITH_STATIONS: u32 = 12;
+const YIELDS_WITH_STATIONS: u32 = 24;
 
 /// A service that runs.
 pub struct Life {
@@ -139,7 +139,6 @@ impl Life {
         let router = service::router(Arc::new(state));
         if worker.site().has_stations() {
             runtime.spawn(fleet.clone().expire(closing.clone()));
-            runtime.spawn(fleet.clone().forget_removed(closing.clone()));
             runtime.block_on(scheduler.simulate_begin());
         }
         Life { runtime: Some(runtime), store, scheduler, fleet, closing, router, worker, keeper: Some(keeper) }
