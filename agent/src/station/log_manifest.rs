@@ -8,7 +8,6 @@ use std::path::Path;
 use futures::StreamExt;
 use protocol::job::BlobName;
 use protocol::manifest::{MANIFEST_SUFFIX, ManifestReader};
-use protocol::outcome::Outcome;
 use protocol::result::{Direction, TransferResult};
 use protocol::station::LogOrder;
 use service::scheduler::worker::{Document, WorkError, Worker};
@@ -37,8 +36,7 @@ pub(super) async fn of_copy(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let is_complete = matches!(result.outcome, Outcome::Complete | Outcome::CompleteWithUnreadable);
-    if !is_complete || !(order.verbose || order.manifest) {
+    if !result.outcome.is_complete() || !(order.verbose || order.manifest) {
         return Ok(None);
     }
     let missing = || WorkError::Refused("the manifest of the copy is not at this host, nor beside its blob".to_owned());

@@ -207,7 +207,7 @@ fn what_the_image_has_is_remembered_through_a_cancel() {
     assert_eq!(std::fs::read(bench.file("map.bak")).unwrap(), map, "the map as it came is kept");
     // Now the map says what is in the blob: with that image it would say something untrue.
     import(&bench, &options).with(&["--overwrite"]).run().expect_error(3, &["was written by drive-agent", "(perhaps `map.bak`)"]);
-    // An import that begins anew with the map of this one keeps that too, and leaves the first as it is.
+    // An import that starts over with the map of this one keeps that too, and leaves the first as it is.
     let ours = std::fs::read(bench.file("map")).unwrap();
     for _ in 0..2 {
         import(&bench, &["--mapfile", "map", "--overwrite", "--restart"]).run().expect(4);

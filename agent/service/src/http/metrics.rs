@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn how_long_a_station_was_held_is_no_time_of_an_answer() {
+    async fn the_time_that_a_station_was_held_does_not_count_as_that_of_an_answer() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
         for (method, path) in [("POST", "/stations/v1/hall-a/call"), ("GET", "/operator/v1/stations")] {

@@ -40,7 +40,7 @@ impl Fleet {
     fn account_at(&self, station: String, order: CopyOrder, ended: oneshot::Sender<TransferResult>) -> Arc<dyn RunningCopy> {
         let (told, tell) = oneshot::channel();
         let ends = Instant::now() + self.times.lease;
-        let copy = Arc::new(begin_at(&self.stations, station.clone(), order.clone(), told, ends));
+        let copy = Arc::new(begin_at(&self.stations, station, order.clone(), told, ends));
         let asked = Asked { own: self.own.clone(), store: self.store.clone(), times: self.times, copy: copy.clone(), order };
         tokio::spawn(async move {
             let result = match asked.knows_nothing().await {
